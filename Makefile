@@ -1,0 +1,80 @@
+# Everything a person or CI runs. Each target sets up what it needs by itself.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Where no node is installed, the one that pip brought into the virtual environment serves.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+FRONTEND := dashboard/frontend
+WORKERS ?= 2
+
+.PHONY: run test lint types unit browser build bench screenshots lock clean
+
+run: $(VENV)/.run
+	$(BIN)/tyst demo $(ARGS)
+
+test: lint types unit browser
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev $(VENV)/.frontend-test
+	$(BIN)/pytest -n $(WORKERS) --ignore tests/browser $(ARGS)
+
+# In processes of their own: the browser's driver keeps an event loop running in each.
+browser: $(VENV)/.dev $(VENV)/.browser $(VENV)/.frontend-test
+	$(BIN)/pytest -n $(WORKERS) tests/browser $(ARGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench $(ARGS)
+
+screenshots: $(VENV)/.dev $(VENV)/.browser
+	$(BIN)/python -m bench.screenshots $(ARGS)
+
+# The front end: vendored scripts and the minified snippet, from npm, pinned by the lock file.
+build: $(VENV)/.frontend
+
+$(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs snippet/tyst.js | $(VENV)/.locked
+	.ci/system-packages node $(BIN)
+	cd $(FRONTEND) && npm ci --omit=dev --no-audit --no-fund --loglevel=error && npm run --silent build
+	touch $@
+
+# Banners, other trackers and the accessibility checker, which only the tests need.
+$(VENV)/.frontend-test: $(VENV)/.frontend
+	cd $(FRONTEND) && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build:test
+	touch $@
+
+$(VENV)/bin/python:
+	.ci/system-packages venv $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.locked: requirements.lock requirements-build.lock | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock -r requirements-build.lock
+	touch $@
+
+$(VENV)/.run: pyproject.toml $(VENV)/.locked $(VENV)/.frontend
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	touch $@
+
+$(VENV)/.browser: | $(VENV)/bin/python
+	.ci/system-packages chromium
+	.ci/system-packages firefox
+	touch $@
+
+# Needs uv. The lock files carry hashes and name no registry.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+lock:
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	printf "hatchling==1.33.0\neditables\n" | $(LOCK) - -c requirements-dev.lock -o requirements-build.lock
+
+clean:
+	rm -rf $(VENV) $(FRONTEND)/node_modules $(FRONTEND)/test-dist dashboard/static/vendor snippet/dist dist

@@ -1,0 +1,160 @@
+"""Pictures of every page of the running program, light and dark, at a desk and on a phone.
+
+    python -m bench.screenshots [DIRECTORY]     (dist/screenshots unless told otherwise)
+
+The README's own go to docs/screenshots.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from dashboard.listening import Server, read_word
+
+ROOT = Path(__file__).resolve().parent.parent
+README_PICTURES = ROOT / "docs/screenshots"
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-blink-features=AutomationControlled",
+]
+# A headless browser names itself in its user agent, and is then a bot to the demonstration's banner.
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
+PASSWORD = "for pictures only"  # noqa: S105 # a server that lives for a minute
+DEADLINE = 60.0
+
+DEMO = "/demo.localhost"
+NEW = "/shop.example"
+INSIDE = {
+    "sites": "/",
+    "site": DEMO,
+    "site-today": f"{DEMO}?period=day",
+    "site-filtered": f"{DEMO}?period=7d&metric=pageviews&f=is,visit:source,Google&f=is_not,visit:country,SE",
+    "details": f"{DEMO}/details/pages",
+    "status": f"{DEMO}/status",
+    "settings": f"{DEMO}/settings",
+    "tag": f"{NEW}/install",
+    "empty": NEW,
+    "add-a-site": "/sites/new",
+    "not-found": "/nothing.example",
+}
+OUTSIDE = {"sign-in": "/login", "privacy": "/privacy/demo.localhost", "demo": "/demo", "demo-shop": "/demo/shop",
+           "demo-workshops": "/demo/workshops", "demo-about": "/demo/about"}  # fmt: skip
+SCHEMES = ("light", "dark")
+WIDTHS = {1280: 900, 390: 844}
+
+
+def main() -> None:
+    """Start the demonstration, take every picture, stop it."""
+    directory = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist/screenshots")
+    directory.mkdir(parents=True, exist_ok=True)
+    README_PICTURES.mkdir(parents=True, exist_ok=True)
+    with running() as server, sync_playwright() as playwright:
+        _add_site(server)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for scheme in SCHEMES:
+            for width, height in WIDTHS.items():
+                with opened(browser, scheme, width, height) as person:
+                    _take_all(person, server.url, directory, f"{scheme}-{width}")
+            with opened(browser, scheme, 1280, 1060, scale=1.5) as person:
+                page = _signed_in(person, server.url)
+                _show(page, f"{server.url}{DEMO}")
+                page.screenshot(path=README_PICTURES / f"dashboard{'' if scheme == 'light' else '-dark'}.png")
+        browser.close()
+    print(f"{len(list(directory.glob('*.png')))} pictures in {directory}, the README's in {README_PICTURES}")
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Server]:
+    """`tyst demo` on a free port, in a directory of its own, with enough history to compare months."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TYST_")}
+        environment |= {"TYST_DATA_DIR": folder, "TYST_PORT": "0", "TYST_ADMIN_PASSWORD": PASSWORD}
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("tyst"), "demo", "--events", "150000", "--days", "62"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            yield _until(lambda: read_word(Path(folder)))
+        finally:
+            process.terminate()
+            process.wait(DEADLINE)
+
+
+def _until(probe: Callable[[], Server | None]) -> Server:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        found = probe()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise SystemExit(f"tyst demo was not ready within {DEADLINE:g} s")
+
+
+def _add_site(server: Server) -> None:
+    site = {"domain": NEW.strip("/"), "timezone": "Europe/Stockholm"}
+    key = {"Authorization": f"Bearer {server.key}"}
+    httpx.post(f"{server.url}/api/v1/sites", json=site, headers=key, trust_env=False).raise_for_status()
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, scheme: str, width: int, height: int, scale: float = 1) -> Iterator[BrowserContext]:
+    """A fresh profile in a window of that size."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+        device_scale_factor=scale,
+        user_agent=USER_AGENT,
+        timezone_id="Europe/Stockholm",
+    )
+    yield context
+    context.close()
+
+
+def _take_all(person: BrowserContext, url: str, directory: Path, suffix: str) -> None:
+    page = person.new_page()
+    for name, path in OUTSIDE.items():
+        _show(page, url + path)
+        page.screenshot(path=directory / f"{name}-{suffix}.png", full_page=True)
+    page = _signed_in(person, url)
+    for name, path in INSIDE.items():
+        _show(page, url + path)
+        page.screenshot(path=directory / f"{name}-{suffix}.png", full_page=True)
+
+
+def _signed_in(person: BrowserContext, url: str) -> Page:
+    page = person.new_page()
+    page.goto(f"{url}/login")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{url}/")
+    return page
+
+
+def _show(page: Page, url: str) -> None:
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+
+
+if __name__ == "__main__":
+    main()

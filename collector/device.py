@@ -1,0 +1,149 @@
+"""The visitor's browser, system and class of device, from the user agent and the hints a browser may add.
+
+Families and major versions only: anything finer would tell one visitor from another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+from ua_parser import load_builtins
+from ua_parser.core import Matcher
+from ua_parser_rs import OSExtractor, UserAgentExtractor
+
+from collector.families import BROWSER_PATTERNS, BROWSERS, SYSTEM_PATTERNS, SYSTEM_REMAINDERS, SYSTEMS, Pattern
+from collector.form import Forms
+
+LONGEST = 512
+"""Characters of a user agent that are looked at: patterns must not run over whatever a stranger sends."""
+
+Size = Literal["", "xs", "sm", "md", "lg", "xl"]
+
+
+class Device(msgspec.Struct, frozen=True):
+    """What is kept of a user agent. `kind` is desktop, mobile, tablet, tv, or empty; versions are major."""
+
+    browser: str = ""
+    browser_version: str = ""
+    os: str = ""
+    os_version: str = ""
+    kind: str = ""
+
+
+class Hints(msgspec.Struct, frozen=True):
+    """Client hints as sent (User-Agent Client Hints, section 3), quotes and all; empty when not sent."""
+
+    brands: str = ""
+    """`Sec-CH-UA`: `"Brave";v="131", "Chromium";v="131"`."""
+    platform: str = ""
+    """`Sec-CH-UA-Platform`: `"Windows"`."""
+    platform_version: str = ""
+    """`Sec-CH-UA-Platform-Version`: `"15.0.0"`; sent only to those who ask for it, and Tyst does not."""
+    mobile: str = ""
+    """`Sec-CH-UA-Mobile`: `?1` on phones."""
+
+
+NO_HINTS = Hints()
+
+# Browsers that send Chrome's user agent to the letter and give their name in the hints only.
+HINTED_BROWSERS = frozenset({"Brave", "DuckDuckGo", "Vivaldi", "Opera GX", "Opera Air", "Norton Private Browser"})
+PLATFORMS = {"macOS": "macOS", "Windows": "Windows", "Chrome OS": "ChromeOS", "Chromium OS": "ChromeOS"}
+WINDOWS_11 = 13
+"""The platform version that Windows 11 began with; it calls itself Windows NT 10.0 in user agents."""
+
+_BRAND = re.compile(r'"([^"]{1,40})";\s*v="(\d{1,5})')
+
+
+class Devices:
+    """Reads user agents; remembers the last `capacity` of them, in memory only."""
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        browsers, systems, _ = load_builtins()  # models of phones are nothing that Tyst wants to know
+        self._browsers = UserAgentExtractor((*BROWSER_PATTERNS, *_closed(browsers)))
+        self._systems = OSExtractor((*SYSTEM_PATTERNS, *_closed(systems), *SYSTEM_REMAINDERS))
+        self._forms = Forms()
+        self._known = lru_cache(maxsize=capacity)(self._parse)
+        self._hinted = lru_cache(maxsize=capacity)(self._refined)
+
+    def read(self, user_agent: str, hints: Hints = NO_HINTS) -> Device:
+        """Return what `user_agent` and `hints` say; unknown parts are empty, whatever is sent."""
+        if hints is NO_HINTS:
+            return self._known(user_agent[:LONGEST])
+        return self._hinted(user_agent[:LONGEST], hints)
+
+    def _refined(self, user_agent: str, hints: Hints) -> Device:
+        return refine(self._known(user_agent), hints)
+
+    @property
+    def remembered(self) -> int:
+        """How many user agents are in memory now, with hints or without."""
+        return max(self._known.cache_info().currsize, self._hinted.cache_info().currsize)
+
+    def _parse(self, user_agent: str) -> Device:
+        browser = self._browsers.extract(user_agent)
+        system = self._systems.extract(user_agent)
+        return Device(
+            browser=BROWSERS.get(browser.family, browser.family) if browser else "",
+            browser_version=_major(browser.major) if browser else "",
+            os=SYSTEMS.get(system.family, system.family) if system else "",
+            os_version=_major(system.major) if system else "",
+            kind=self._forms.read(user_agent),
+        )
+
+
+def _closed(matchers: Iterable[Matcher[Any]]) -> Iterator[Pattern]:
+    """The package's matchers as its native half takes them, without those that name a family after any text at all."""
+    for matcher in matchers:
+        if not _OPEN.search(matcher.regex):
+            fields = (getattr(matcher, name) for name in ("family", "major", "minor", "patch", "patch_minor"))
+            yield (matcher.regex, *fields)
+
+
+# Whatever a program or an app calls itself would become a browser's name, and a made-up one would mark its visitor.
+_OPEN = re.compile(r"\^\(\.\{|\[A-z\]|\[Bb\]ot|\[a-zA-Z\]\+\)|\[Cc\]\[Rr\]|\\w\{0,30\}")
+
+LONGEST_VERSION = 5
+"""Characters of a major version: no real one is longer."""
+
+
+def _major(version: str | None) -> str:
+    return version if version and len(version) <= LONGEST_VERSION else ""
+
+
+def refine(device: Device, hints: Hints) -> Device:
+    """Return `device` corrected by `hints`, which say what the frozen parts of a user agent hide."""
+    changes: dict[str, str] = {}
+    if device.browser == "Chrome":
+        for brand, version in _BRAND.findall(hints.brands[:LONGEST]):
+            if brand in HINTED_BROWSERS:
+                changes |= {"browser": brand, "browser_version": version}
+    platform = PLATFORMS.get(hints.platform.strip('"'), "")
+    version = _major(hints.platform_version.strip('"').partition(".")[0])
+    if platform and platform == device.os and version.isdecimal():
+        changes["os_version"] = _system_version(platform, int(version)) or device.os_version
+    if hints.mobile == "?1" and device.kind in ("", "desktop"):
+        changes["kind"] = "mobile"
+    return msgspec.structs.replace(device, **changes) if changes else device
+
+
+def _system_version(platform: str, version: int) -> str:
+    """The version that people know; empty for a Windows before 10, which the user agent tells."""
+    if platform != "Windows":
+        return _major(str(version))
+    if version >= WINDOWS_11:
+        return "11"
+    return "10" if version else ""
+
+
+def size_class(width: int) -> Size:
+    """Return the class of a viewport's width in CSS pixels: the edges are Bootstrap's, empty is unknown."""
+    if width <= 0:
+        return ""
+    return next((name for edge, name in SIZES if width < edge), "xl")
+
+
+SIZES: tuple[tuple[int, Size], ...] = ((576, "xs"), (768, "sm"), (992, "md"), (1440, "lg"))

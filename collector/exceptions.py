@@ -1,0 +1,126 @@
+"""Every error that crosses a module's edge.
+
+    TystError
+    ├── SettingError            a setting or argument cannot be used; names it and its value
+    ├── BeaconError             a beacon that breaks the contract; names the field
+    ├── SpoolFull               the spool has reached its bound
+    ├── SpoolUnavailable        the disk did not take a group of events
+    ├── DataDirectoryInUse      another process holds the data directory
+    ├── DatabaseUnreachable     ClickHouse does not answer at start
+    ├── BackupError             a backup could not be written or restored
+    ├── SchemaTooNew            a later release of Tyst has changed the database
+    ├── RecordError             a site, user or key that cannot be stored as asked
+    └── InsertError             ClickHouse did not take a segment
+        ├── InsertRetryable     it may take it later: unreachable, overloaded, out of space
+        └── InsertRefused       it will never take it: the same segment fails the same way
+
+Errors carry data; their text is made from it. None carries an address, a user agent or a password.
+"""
+
+from __future__ import annotations
+
+
+class TystError(Exception):
+    """Base of every error that Tyst raises on purpose."""
+
+
+class SettingError(TystError):
+    """A setting cannot be used. `name` is the environment variable or option, `problem` what to do."""
+
+    def __init__(self, name: str, value: str, problem: str) -> None:
+        super().__init__(f"{name}={value!r}: {problem}")
+        self.name = name
+        self.value = value
+        self.problem = problem
+
+
+class BeaconError(TystError):
+    """A beacon breaks the contract. `field` is the wire's long name, `reason` a short English phrase."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class SpoolFull(TystError):
+    """The spool holds as many bytes as it may; senders are asked to come back."""
+
+    def __init__(self, held: int, bound: int) -> None:
+        super().__init__(f"the spool holds {held:,} of at most {bound:,} bytes")
+        self.held = held
+        self.bound = bound
+
+
+class SpoolUnavailable(TystError):
+    """The disk did not take a group of events; none of them is acknowledged."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the spool cannot be written: {reason}")
+        self.reason = reason
+
+
+class DataDirectoryInUse(TystError):
+    """Another process holds the data directory; an embedded database has room for one."""
+
+    def __init__(self, directory: str, pid: int | None) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"{directory} is in use by {holder}. Stop that one first, or choose another directory with TYST_DATA_DIR."
+        )
+        self.directory = directory
+        self.pid = pid
+
+
+class DatabaseUnreachable(TystError):
+    """ClickHouse does not answer at start. `reason` is its short message, without credentials."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"ClickHouse does not answer: {reason}. Look at it, and at TYST_CLICKHOUSE_DSN.")
+        self.reason = reason
+
+
+class BackupError(TystError):
+    """A backup could not be written or restored. `name` is the backup's, `reason` the engine's short message."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"backup {name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class SchemaTooNew(TystError):
+    """The database's schema has a version that this release does not know."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"the database has version {found} of the schema and this release of Tyst knows {known}. "
+            "Install the later release again, or restore a backup from before it."
+        )
+        self.found = found
+        self.known = known
+
+
+class RecordError(TystError):
+    """A site, user or key cannot be stored as asked. `field` names what to mend."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class InsertError(TystError):
+    """ClickHouse did not take a segment. `reason` is ClickHouse's own short message, without credentials."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class InsertRetryable(InsertError):
+    """The same segment may be taken later: unreachable, overloaded, out of memory or disk."""
+
+
+class InsertRefused(InsertError):
+    """The same segment will be refused every time; it is set aside for the operator."""

@@ -1,0 +1,125 @@
+"""Which beacons of the last ten minutes are stored already, in memory that is bounded at any rate.
+
+A key is 64 bits of a hash of the beacon's random value. Nine thousand beacons a second leave five million keys in
+ten minutes; in Python's own sets these are 400 MB. Here they lie in plain arrays, 12 bytes a key: a table with open
+addressing for each few minutes, and one sorted array for what an earlier process has stored.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import numpy as np
+
+ONCE_SECONDS = 600
+"""A beacon sent again within this time is stored once."""
+
+# A table takes keys for so long; so a key is remembered for ten to fifteen minutes.
+_TURN_SECONDS = ONCE_SECONDS / 2
+_FEWEST_SLOTS = 1 << 12
+_MOST_SLOTS = 1 << 22
+_FULL = 0.65
+
+
+def once_key(once: bytes) -> int:
+    """A beacon's random value as 64 bits, never 0."""
+    return int.from_bytes(blake2b(once, digest_size=8).digest(), "little") or 1
+
+
+def pack(keys: Iterable[int]) -> bytes:
+    """Keys as they lie on disk: eight bytes each."""
+    return array("Q", keys).tobytes()
+
+
+@dataclass(slots=True)
+class _Table:
+    """Keys by open addressing: a key's slot is its low bits, or the next free one. 0 is a free slot."""
+
+    began: float
+    slots: int
+    used: int = 0
+    keys: array[int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.keys = array("Q", [0]) * self.slots
+
+    @property
+    def full(self) -> bool:
+        return self.used >= self.slots * _FULL
+
+    def add(self, key: int) -> None:
+        keys, mask = self.keys, self.slots - 1
+        slot = key & mask
+        while keys[slot]:
+            slot = (slot + 1) & mask
+        keys[slot] = key
+        self.used += 1
+
+
+class OnceKeys:
+    """The keys of ten to fifteen minutes. `stored` are those of an earlier process, packed; `now` is Unix time.
+
+    Any thread may ask; one thread adds.
+    """
+
+    def __init__(self, stored: Iterable[bytes] = (), now: float = 0.0) -> None:
+        self._stored = array("Q")
+        for packed in stored:
+            self._stored.frombytes(packed)
+        if self._stored:
+            np.frombuffer(self._stored, dtype=np.uint64).sort()
+        self._began = now
+        self._last = now
+        self._tables: deque[_Table] = deque([_Table(now, _FEWEST_SLOTS)])
+
+    def __contains__(self, key: int) -> bool:
+        for table in tuple(self._tables):
+            keys, mask = table.keys, table.slots - 1
+            slot = key & mask
+            while found := keys[slot]:
+                if found == key:
+                    return True
+                slot = (slot + 1) & mask
+        stored = self._stored
+        if not stored:
+            return False
+        place = bisect_left(stored, key)
+        return place < len(stored) and stored[place] == key
+
+    def __len__(self) -> int:
+        return len(self._stored) + sum(table.used for table in tuple(self._tables))
+
+    @property
+    def bytes(self) -> int:
+        """Memory held."""
+        return 8 * (len(self._stored) + sum(table.slots for table in tuple(self._tables)))
+
+    def add(self, keys: Iterable[int], now: float) -> None:
+        """Remember `keys`, and forget what is too old."""
+        self._forget(now)
+        for key in keys:
+            if self._tables[-1].full:
+                self._tables.append(_Table(now, min(self._tables[-1].slots * 4, _MOST_SLOTS)))
+            self._tables[-1].add(key)
+
+    def _forget(self, now: float) -> None:
+        if now < self._last:
+            # The clock stepped back: ages go on from here, so that nothing is kept for longer.
+            step = self._last - now
+            self._began -= step
+            for table in self._tables:
+                table.began -= step
+        self._last = now
+        newest = self._tables[-1]
+        if now - newest.began >= _TURN_SECONDS:
+            self._tables.append(_Table(now, newest.slots if newest.used > newest.slots / 8 else _FEWEST_SLOTS))
+        # The newest key of a table is at most as old as the table after it.
+        while len(self._tables) > 1 and now - self._tables[1].began >= ONCE_SECONDS:
+            self._tables.popleft()
+        if self._stored and now - self._began > ONCE_SECONDS:
+            self._stored = array("Q")

@@ -1,0 +1,205 @@
+"""What a visitor may ask: what is held about this browser, to take it along, to have it erased.
+
+Nobody has an account: who asks is told by what a beacon would be told by, the address and the user agent of the
+request itself, under the salts that are still there. So the answer is about this browser alone, and only until the
+salt of the day is destroyed; after that nobody can tell whose an event was.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+
+import anyio
+import anyio.to_thread
+import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector.address import network_of
+from collector.erasure import Erasure
+from collector.event import COLUMNS, Event
+from collector.exceptions import SpoolUnavailable
+from collector.process import Collector
+from collector.sites import Site
+from collector.visit import IDLE_SECONDS
+from collector.visitor import visitor_id
+
+MOST_EVENTS = 10_000
+"""Events shown at once; more in a day are no person's."""
+
+ERASE_SECONDS = 8.0
+_ROUND_SECONDS = 0.05
+
+_COLUMNS = ", ".join("toUnixTimestamp(ts)" if name == "ts" else name for name in COLUMNS)
+_STORED = f"""
+SELECT {_COLUMNS} FROM events
+WHERE site = {{site:String}} AND day = {{day:Date}} AND visitor = {{visitor:UInt64}}
+ORDER BY ts LIMIT {{most:UInt32}}"""  # noqa: S608 # names of our own columns
+
+
+class Browser(msgspec.Struct, frozen=True):
+    """Who asks, as the request itself shows. It lives in memory, for as long as the request."""
+
+    address: str
+    user_agent: str
+
+    def __repr__(self) -> str:
+        """Shows nothing of the visitor, also in a traceback."""
+        return "Browser(…)"
+
+
+class HeldEvents(msgspec.Struct, frozen=True):
+    """What is held about one browser on one site."""
+
+    site: str
+    linkable_until: int
+    """Unix second at which the salt of today's date is destroyed: then it is nobody's."""
+    visitors: tuple[tuple[datetime.date, int], ...]
+    """The browser's id on each site-local date whose salt is still there."""
+    events: tuple[Event, ...]
+    """In order of time."""
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """What an erasure has done: how many events there were, and whether they are gone from everywhere already."""
+
+    events: int
+    complete: bool
+
+
+class Privacy:
+    """Answers for the visitors of one collector."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    async def held(self, site: Site, browser: Browser) -> HeldEvents:
+        """What is held about this browser. Raises `ClickHouseError` when the database does not answer."""
+        ids = self._ids(site, browser)
+        events = await anyio.to_thread.run_sync(self._read, site.domain, ids)
+        zone, now = self._collector.sites.zone(site), self._collector.clock()
+        until = zone.bounds(zone.date(now))[1] + IDLE_SECONDS
+        return HeldEvents(site.domain, until, ids, tuple(events))
+
+    async def erase(self, site: Site, browser: Browser, *, seconds: float = ERASE_SECONDS) -> Erased:
+        """Erase what is held about this browser: promised on disk when this returns, complete if that was possible
+        within `seconds`. Raises `SpoolUnavailable` when the disk does not take the promise."""
+        ids = self._ids(site, browser)
+        found = await anyio.to_thread.run_sync(self._count, site.domain, ids)
+        for _, visitor in ids:
+            self._collector.rooms.visits.forget(visitor)
+        if found == 0:
+            return Erased(0, complete=True)
+        until = int(self._collector.clock())
+        erasures = [Erasure(site.domain, day, visitor, until) for day, visitor in ids]
+        try:
+            await anyio.to_thread.run_sync(self._collector.eraser.promise, erasures)
+        except sqlite3.Error as error:
+            raise SpoolUnavailable(str(error)) from None
+        return Erased(max(found, 0), await self._kept(seconds))
+
+    def visits(self, site: Site, browser: Browser) -> bool:
+        """Whether a visit of this browser goes on, that was counted with consent."""
+        now = int(self._collector.clock())
+        return any(
+            self._collector.rooms.visits.current(visitor, now) is not None for _, visitor in self._ids(site, browser)
+        )
+
+    async def _kept(self, seconds: float) -> bool:
+        """Whether everything promised was done within `seconds`; what was not is tried again by the upkeep."""
+        with anyio.move_on_after(seconds):
+            while True:
+                try:
+                    if await anyio.to_thread.run_sync(self._collector.eraser.keep):
+                        return True
+                except (ClickHouseError, OSError, sqlite3.Error):
+                    return False
+                await anyio.sleep(_ROUND_SECONDS)
+        return False
+
+    def _ids(self, site: Site, browser: Browser) -> tuple[tuple[datetime.date, int], ...]:
+        """Today's, and just after midnight yesterday's too: its visit may have crossed."""
+        zone, now = self._collector.sites.zone(site), self._collector.clock()
+        network = network_of(browser.address)
+        return tuple(
+            (date, visitor_id(self._collector.salts.salt(date), site.domain, network, browser.user_agent))
+            for date in sorted({zone.date(now - IDLE_SECONDS), zone.date(now)})
+        )
+
+    def _read(self, domain: str, ids: Sequence[tuple[datetime.date, int]]) -> list[Event]:
+        # The spool first: what moves on meanwhile is then seen twice and counted once, and never missed.
+        wanted = {visitor for _, visitor in ids}
+        waiting = [event for event in self._collector.spool.events_of(wanted) if event.site == domain]
+        stored = []
+        for day, visitor in ids:
+            rows = self._collector.client.query(
+                _STORED, parameters={"site": domain, "day": day, "visitor": visitor, "most": MOST_EVENTS}
+            ).result_rows
+            stored += [Event(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        return _merged(stored, waiting)
+
+    def _count(self, domain: str, ids: Sequence[tuple[datetime.date, int]]) -> int:
+        """How many events there are; -1 when the database does not answer and nobody can tell."""
+        try:
+            return len(self._read(domain, ids))
+        except (ClickHouseError, OSError):
+            return -1
+
+
+def _merged(stored: Sequence[Event], waiting: Sequence[Event]) -> list[Event]:
+    """Both in order of time; an event that is in both is one."""
+    ahead = Counter(map(_key, stored))
+    events = list(stored)
+    for event in waiting:
+        key = _key(event)
+        if ahead[key]:
+            ahead[key] -= 1
+        else:
+            events.append(event)
+    return sorted(events, key=lambda event: event.ts)
+
+
+def _key(event: Event) -> bytes:
+    return msgspec.msgpack.encode(msgspec.structs.replace(event, revenue=event.revenue.quantize(Decimal("0.001"))))
+
+
+def as_json(held: HeldEvents) -> bytes:
+    """Everything held, for programs: times as ISO 8601 in UTC, names of the columns of `events`."""
+    return msgspec.json.encode(
+        {
+            "site": held.site,
+            "linkable_until": _time(held.linkable_until),
+            "visitors": [{"day": day.isoformat(), "visitor": str(visitor)} for day, visitor in held.visitors],
+            "events": [_shown(event) for event in held.events],
+        }
+    )
+
+
+def as_csv(held: HeldEvents) -> str:
+    """The events as a table; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for event in held.events:
+        shown = _shown(event)
+        shown["props"] = msgspec.json.encode(shown["props"]).decode()
+        table.writerow([_cell(value) for value in shown.values()])
+    return text.getvalue()
+
+
+def _shown(event: Event) -> dict[str, object]:
+    fields = msgspec.to_builtins(msgspec.structs.asdict(event))
+    return {**fields, "ts": _time(event.ts), "visitor": str(event.visitor)}
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _time(at: int) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat()

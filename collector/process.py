@@ -1,0 +1,304 @@
+"""What one collecting process holds: the data directory, the database, salts, visits, spool and writer.
+
+Built once, started and stopped by the composition root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import itertools
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio.to_thread
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+
+from collector.clickhouse import ClickHouse, ClickHouseInserter, plain_reason
+from collector.counters import Counters
+from collector.erasure import Eraser
+from collector.event import COLUMNS, Event
+from collector.exceptions import DatabaseUnreachable
+from collector.lane import Lane
+from collector.lists import SPAM_FILE, HostList
+from collector.location import Countries
+from collector.pipeline import Rooms
+from collector.records import Records
+from collector.retention import Retention
+from collector.rollup import Rollup
+from collector.room import Room
+from collector.settings import Settings
+from collector.shield import Shield
+from collector.sites import Site, Sites
+from collector.slots import claim, claim_left_over, hold, turn
+from collector.table_salts import TableSalts
+from collector.tally import Tally
+from collector.visit import IDLE_SECONDS, Visits
+from collector.visitor import FileSalts, Salts
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5.0
+UPKEEP_SECONDS = 30.0
+# What another process changed is known here after so long, and so is how much room there is.
+SHARED_SECONDS = 2.0
+# How long a start waits for a ClickHouse server that does not answer.
+START_SECONDS = 30.0
+LATE_SECONDS = 60.0
+
+Clock = Callable[[], float]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether beacons are taken in and reach ClickHouse; each problem as a sentence that says what to do."""
+
+    ready: bool
+    problems: list[str]
+    spool_rows: int
+    spool_bytes: int
+    oldest_seconds: float
+    refused_segments: int
+
+
+class Collector:
+    """The collecting side of one process. `inserted` hears of each segment that reached ClickHouse; `clickhouse`
+    is another database than the one of the settings, as in tests; `workers` is how many processes there are, each
+    with a slot of its own in the data directory.
+
+    Raises `DataDirectoryInUse` when other processes have the data directory, `DatabaseUnreachable` when a
+    ClickHouse server does not answer for half a minute, `SchemaTooNew`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = time.time,
+        inserted: Callable[[Sequence[Event]], None] = lambda _: None,
+        clickhouse: ClickHouse | None = None,
+        workers: int = 1,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.workers = workers
+        self._inserted = inserted
+        self._lock = hold(settings.data_dir, shared=not settings.embedded)
+        slot = claim(settings.data_dir, workers)
+        self.slot = slot.number
+        self.clickhouse = clickhouse or ClickHouse.at(settings.database_dsn, backups=settings.data_dir / "backups")
+        marker = settings.data_dir / "clickhouse.full"
+        # Where there are workers, the server was there when they were started: it will come back.
+        self.client: Client = prepared(self.clickhouse, START_SECONDS if workers == 1 else math.inf, marker)
+        self.room = Room(self.clickhouse.client(), marker)
+        self.counters = Counters()
+        self.sites = Sites(Records(self.client, "sites", Site))
+        self.sites.refresh()
+        self.salts: Salts = FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
+        self.refreshes: list[Callable[[], None]] = [self.sites.refresh]
+        """What reads anew from the database what other processes may have changed; blocking."""
+        self.rooms = Rooms(
+            sites=self.sites,
+            salts=self.salts,
+            visits=Visits(),
+            countries=Countries(settings.geoip_db),
+            spam=HostList(settings.data_dir / SPAM_FILE),
+            shield=Shield(settings.excluded_addresses),
+        )
+        self.rollup = Rollup(self.clickhouse.client(), self.sites, clock)
+        self.lane = Lane(
+            slot,
+            settings,
+            ClickHouseInserter(self.clickhouse.client(), self.room),
+            self.counters,
+            inserted=self._stored,
+            clock=clock,
+        )
+        self.spool = self.lane.spool
+        self.writer = self.lane.writer
+        self._left_over: list[Lane] = []
+        self.retention = Retention(self.client, self.sites, clock)
+        self.eraser = Eraser(self.client, lambda: [lane.spool for lane in (self.lane, *self._left_over)], time.time_ns)
+        self.tally = Tally(self.client, self.counters, self.sites, clock)
+        self.counters.watch(self._gauges)
+        self._upkeep: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin: salts for the days at hand, the visits that go on, the spool and the writer."""
+        self.keep_salts()
+        await anyio.to_thread.run_sync(self._recall_visits)
+        self.lane.start()
+        await anyio.to_thread.run_sync(self._take_over)
+        self._upkeep = asyncio.create_task(self._keep_up())
+
+    async def stop(self) -> None:
+        """Drain for a few seconds, then let go of everything. What is not inserted waits in the spool."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._upkeep
+        for lane in (self.lane, *self._left_over):
+            await anyio.to_thread.run_sync(lane.stop, DRAIN_SECONDS)
+        try:
+            await anyio.to_thread.run_sync(self.tally.write)
+        except (ClickHouseError, OSError) as error:
+            log.warning("the last counts of drops are lost", extra={"reason": plain_reason(error)})
+        self.client.close()
+        os.close(self._lock)
+
+    def readiness(self) -> Readiness:
+        """How it is going, in words."""
+        held = self.spool.held()
+        problems = []
+        if self.writer.problem:
+            problems.append(f"ClickHouse does not take events: {self.writer.problem}. They wait in the spool.")
+        elif held.oldest_seconds > self.settings.flush_seconds + LATE_SECONDS:
+            problems.append(f"The oldest event has waited {held.oldest_seconds:.0f} s for ClickHouse.")
+        if self.room.problem and not self.writer.problem:
+            problems.append(f"{self.room.problem}. Make some: merges rest, and inserts when it is less.")
+        if self.spool.full:
+            problems.append("The spool is full and beacons are refused; raise TYST_SPOOL_MAX_BYTES or mend ClickHouse.")
+        if held.problem:
+            problems.append(
+                f"The spool cannot be written and beacons are refused: {held.problem}. Make room on its disk."
+            )
+        if held.refused:
+            problems.append(f"{held.refused} segments were refused by ClickHouse and set aside; see the log.")
+        return Readiness(
+            ready=not problems,
+            problems=problems,
+            spool_rows=held.rows,
+            spool_bytes=held.bytes,
+            oldest_seconds=round(held.oldest_seconds, 3),
+            refused_segments=held.refused,
+        )
+
+    def keep_salts(self) -> None:
+        """Salts for every date that some site is in or will be in by tomorrow; all older ones are destroyed.
+
+        A date's salt is kept for 30 minutes after the date is over, so that a visit can cross midnight.
+        """
+        now = self.clock()
+        zones = [self.sites.zone(site) for site in self.sites.all()] or [self.sites.zone(Site(domain=""))]
+        first = min(zone.date(now - IDLE_SECONDS) for zone in zones)
+        last = max(zone.date(now) for zone in zones) + datetime.timedelta(days=1)
+        # One worker after the other: the second finds what the first has made.
+        with turn(self.settings.data_dir / "salts.lock"):
+            over = self.salts.keep(first, last)
+        for date in over:
+            log.info("a day's salt was destroyed", extra={"date": date.isoformat()})
+
+    def _recall_visits(self) -> None:
+        """Visits that go on are rebuilt from ClickHouse and from what the spool still holds."""
+        since = int(self.clock()) - IDLE_SECONDS
+        columns = ", ".join("toUnixTimestamp(ts)" if name == "ts" else name for name in COLUMNS)
+        rows = self.client.query(
+            f"SELECT {columns} FROM events WHERE (visitor, visit) IN ("  # noqa: S608 # names of our own columns
+            "SELECT visitor, visit FROM events WHERE day >= toDate({since:UInt32}) - 1"
+            " AND ts >= toDateTime({since:UInt32}) AND visitor != 0"
+            ") AND day >= toDate({since:UInt32}) - 2",
+            parameters={"since": since},
+        ).result_rows
+        stored = [Event(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        self.rooms.visits.recall(stored)
+        for event in self.spool.events(since):
+            if event.ts >= since:
+                self.rooms.visits.recall([event])
+
+    def keep_erasures(self) -> None:
+        """Go on with erasures that are not complete. Blocking."""
+        if self.eraser.pending:
+            self.eraser.keep()
+
+    def retry_refused(self) -> int:
+        """Have segments that were set aside tried again; returns how many. Blocking."""
+        return sum(lane.spool.retry_refused() for lane in (self.lane, *self._left_over))
+
+    def close_days(self) -> None:
+        """Close the days that are over, unless some of their events are being erased; one worker does. Blocking."""
+        if self.slot == 1 and not self.eraser.pending:
+            self.rollup.close_due()
+
+    def _stored(self, events: Sequence[Event]) -> None:
+        """A segment is in ClickHouse: days that were closed without it count as open."""
+        try:
+            self.rollup.note(events)
+        except (ClickHouseError, OSError) as error:
+            # Its rows are found by their number when days are next closed.
+            log.warning("a late segment is not noted yet", extra={"reason": plain_reason(error)})
+        self._inserted(events)
+
+    def _take_over(self) -> None:
+        """Empty the spools of workers that are no more, and let go of those that are empty."""
+        if self.settings.embedded or self.slot != 1:
+            return
+        for lane in [lane for lane in self._left_over if not lane.spool.waiting()]:
+            lane.stop(DRAIN_SECONDS)
+            self._left_over.remove(lane)
+        for slot in claim_left_over(self.settings.data_dir, self.workers):
+            inserter = ClickHouseInserter(self.clickhouse.client(), self.room)
+            lane = Lane(slot, self.settings, inserter, self.counters, inserted=self._stored, clock=self.clock)
+            lane.start()
+            self._left_over.append(lane)
+
+    async def _keep_up(self) -> None:
+        """Every half minute: salts, lists, spools that were left over. More often: what other processes changed."""
+        rounds = round(UPKEEP_SECONDS / SHARED_SECONDS)
+        for round_ in itertools.count():
+            chores = [self.room.look] if self.slot == 1 else []
+            if not self.settings.embedded or round_ % rounds == 0:
+                chores += [*self.refreshes, self.keep_erasures]
+            if round_ % rounds == 0:
+                chores += [self.keep_salts, self.rooms.spam.refresh, self._take_over, self.tally.write, self.close_days]
+                chores += [self.retention.keep_up] if self.slot == 1 else []
+            for chore in chores:
+                try:
+                    await anyio.to_thread.run_sync(chore)
+                except (ClickHouseError, OSError) as error:
+                    log.warning("upkeep failed and is tried again", extra={"reason": plain_reason(error)})
+                except Exception:  # one failed chore must not end the upkeep
+                    log.exception("upkeep failed and is tried again")
+            await asyncio.sleep(SHARED_SECONDS)
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        held = self.spool.held()
+        return {
+            "tyst_spool_rows": ("Events on disk that are not yet in ClickHouse.", held.rows),
+            "tyst_spool_bytes": ("Bytes of these events.", held.bytes),
+            "tyst_spool_oldest_seconds": ("Age of the oldest of them.", held.oldest_seconds),
+            "tyst_spool_commits": ("Groups of beacons written to the spool, each with one fsync.", self.spool.commits),
+            "tyst_spool_refused_segments": ("Segments that ClickHouse refused for good.", held.refused),
+            "tyst_visits_live": ("Visits that go on, in memory.", len(self.rooms.visits)),
+        }
+
+
+def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Path | None = None) -> Client:
+    """A client of the database, with the schema applied. Waits for a server that does not answer yet, at most
+    `patience` seconds; `marker` is that of `Room`. Raises `DatabaseUnreachable`, `SchemaTooNew`."""
+    deadline = time.monotonic() + patience
+    waited = False
+    while True:
+        try:
+            if marker is not None and marker.exists():
+                with contextlib.closing(clickhouse.create()) as client:
+                    Room(client, marker).mend_before_start()
+            return clickhouse.prepare()
+        except (ClickHouseError, OSError) as error:
+            if clickhouse.embedded:
+                raise
+            # What the server itself says no to, such as a password, it will say no to again.
+            final = isinstance(error, DatabaseError) and not isinstance(error, OperationalError)
+            # Unless its disk is full.
+            final = final and not (marker is not None and marker.exists())
+            if final or time.monotonic() > deadline:
+                raise DatabaseUnreachable(plain_reason(error)) from None
+            if not waited:
+                log.warning("ClickHouse does not answer and is waited for", extra={"reason": plain_reason(error)})
+            waited = True
+            time.sleep(0.5)

@@ -1,0 +1,68 @@
+"""Consent receipts: a signed word of the collector that a browser agreed, on a date, to one site's counting.
+
+A receipt names the site, the kind of evidence and the date, and a random number so that it can be revoked. It holds
+nothing of the visitor. It is good for thirteen months. To revoke is to keep the hash of its number until it would
+have ended anyway: a receipt on that list is no consent, whatever it says.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import secrets
+from collections.abc import Iterable
+
+import msgspec
+from itsdangerous import BadSignature, URLSafeSerializer
+
+LIFETIME = datetime.timedelta(days=395)
+_NUMBER_BYTES = 12
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What a receipt says."""
+
+    site: str
+    evidence: str
+    day: datetime.date
+    """The date of the consent, UTC."""
+    number: str
+    """Random; only for revoking."""
+
+    @property
+    def mark(self) -> str:
+        """What is kept of a receipt that is revoked: a hash of its number."""
+        return hashlib.blake2b(self.number.encode(), digest_size=16, person=b"tyst.receipt").hexdigest()
+
+
+class Receipts:
+    """Issues and checks receipts. `secret` signs them; `revoked` are the marks of those that are no consent."""
+
+    def __init__(self, secret: str, revoked: Iterable[str] = ()) -> None:
+        self._serializer = URLSafeSerializer(
+            secret, salt="tyst.receipt", signer_kwargs={"digest_method": hashlib.sha256}
+        )
+        self._revoked = set(revoked)
+
+    def issue(self, site: str, evidence: str, day: datetime.date) -> str:
+        """A receipt as text, safe in a URL and a cookie."""
+        receipt = Receipt(site, evidence, day, secrets.token_urlsafe(_NUMBER_BYTES))
+        text = self._serializer.dumps([receipt.site, receipt.evidence, receipt.day.isoformat(), receipt.number])
+        return text.decode() if isinstance(text, bytes) else text
+
+    def read(self, text: str, site: str, today: datetime.date) -> Receipt | None:
+        """The receipt, or None: not ours, of another site, too old, from the future, or revoked."""
+        try:
+            receipt = msgspec.convert(
+                dict(zip(Receipt.__struct_fields__, self._serializer.loads(text), strict=True)), Receipt
+            )
+        except (BadSignature, msgspec.ValidationError, TypeError, ValueError):
+            return None
+        in_time = receipt.day <= today + datetime.timedelta(days=1) and today - receipt.day <= LIFETIME
+        good = receipt.site == site and in_time and receipt.mark not in self._revoked
+        return receipt if good else None
+
+    def revoke(self, receipt: Receipt) -> str:
+        """From now on it is no consent; returns the mark to keep."""
+        self._revoked.add(receipt.mark)
+        return receipt.mark

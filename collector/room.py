@@ -1,0 +1,140 @@
+"""Room on ClickHouse's disks: merges rest while there is little, and what a full disk broke is mended.
+
+ClickHouse (26.9) that meets a full disk can leave a part whose files are empty and call it good. A merge leaves it
+in the place of parts that were whole; those are kept on disk for some minutes more. So once there is room again
+the parts written meanwhile are checked, and a table with a broken one is loaded anew, which puts the whole parts in
+its place. An insert leaves it in the place of rows that nobody else has; so inserts wait while there is little room,
+and after one that ended with little room its part is checked, and dropped if it is broken. Dropping it also makes
+ClickHouse forget the segment's token: sent again, the segment is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+log = logging.getLogger(__name__)
+
+# Little is a twentieth of the disk, but at least 32 and at most 256 MiB; enough is twice that.
+LITTLE_BYTES = 256 << 20
+LEAST_BYTES = 32 << 20
+LITTLE_SHARE = 20
+
+_FREE = """
+SELECT min(unreserved_space),
+       min(least({little:UInt64}, greatest({least:UInt64}, intDiv(total_space, {share:UInt64}))))
+FROM system.disks"""
+_TABLES = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+_WRITTEN = """
+SELECT table, name FROM system.parts
+WHERE database = currentDatabase() AND active AND toUnixTimestamp(modification_time) >= {since:UInt32}"""
+_INSERTED = """
+SELECT name FROM system.parts
+WHERE database = currentDatabase() AND table = 'events' AND active AND level = 0 AND modification_time >= now() - 60"""
+# The part's name cannot be bound; the engine makes such names of letters, digits, dashes and underscores.
+_CHECK = "CHECK TABLE {{table:Identifier}} PART '{part}'"
+_PART = re.compile(r"[\w-]+\Z")
+
+
+class Room:
+    """One process looks after the disk; every one that inserts asks. `marker` is a file that is there while
+    something may be broken, so that a process that comes later knows."""
+
+    def __init__(self, client: Client, marker: Path) -> None:
+        self._client = client
+        self._marker = marker
+        self._since: int | None = None
+        self.problem: str | None = None
+        """What is wrong, as the beginning of a sentence; None when nothing is."""
+
+    def suspect(self) -> None:
+        """There is little room, if only for a moment."""
+        if not self._marker.exists():
+            self._marker.touch()
+
+    def enough(self) -> bool:
+        """Whether there is room for an insert."""
+        free, little = self._free()
+        return free >= little
+
+    def drop_broken_inserts(self) -> bool:
+        """Drop what the inserts of the last minute left broken; returns whether there was something."""
+        rows = self._client.query(_INSERTED).result_rows
+        broken = [part for (part,) in rows if not self._whole("events", part)]
+        for part in broken:
+            log.error("a full disk broke an insert, which is sent again", extra={"part": part})
+            self._client.command(f"ALTER TABLE events DROP PART '{part}'")
+        return bool(broken)
+
+    def mend_before_start(self) -> None:
+        """Where an earlier process left off with something broken, have every table readable. Blocking."""
+        if self._marker.exists():
+            self._each("SYSTEM STOP MERGES {table:Identifier}")
+            self._reload_broken(self._suspected_since())
+
+    def look(self) -> None:
+        """Let merges rest, or mend and go on. Blocking; what goes wrong is tried again at the next look."""
+        free, little = self._free()
+        if free < little:
+            self.suspect()
+        if self._since is None and self._marker.exists():
+            self._rest(free)
+        if self._since is not None and free > 2 * little:
+            self._mend()
+
+    def _free(self) -> tuple[int, int]:
+        """Bytes free, and how few are little."""
+        asked = {"little": LITTLE_BYTES, "least": LEAST_BYTES, "share": LITTLE_SHARE}
+        free, little = self._client.query(_FREE, parameters=asked).result_rows[0]
+        return free, little
+
+    def _rest(self, free: int) -> None:
+        log.warning("ClickHouse has little room on its disk; merges rest", extra={"bytes": free})
+        self._each("SYSTEM STOP MERGES {table:Identifier}")
+        self._since = self._suspected_since()
+        self.problem = f"ClickHouse has little room on its disk ({free >> 20} MiB)"
+
+    def _mend(self) -> None:
+        if self._since is None or self._reload_broken(self._since):
+            # Loaded anew, they are checked once more at the next look.
+            return
+        self._each("SYSTEM START MERGES {table:Identifier}")
+        self._marker.unlink(missing_ok=True)
+        self._since = self.problem = None
+        log.info("ClickHouse has room on its disk again")
+
+    def _reload_broken(self, since: int) -> bool:
+        """Load the tables anew that have a broken part; returns whether there was one."""
+        rows = self._client.query(_WRITTEN, parameters={"since": since}).result_rows
+        broken = {table for table, part in rows if not self._whole(table, part)}
+        for table in sorted(broken):
+            log.error("a full disk broke a part, and the parts that it was made of are loaded", extra={"table": table})
+            self._client.command("DETACH TABLE {table:Identifier} SYNC", parameters={"table": table})
+            self._client.command("ATTACH TABLE {table:Identifier}", parameters={"table": table})
+        return bool(broken)
+
+    def _suspected_since(self) -> int:
+        return int(self._marker.stat().st_mtime) - 60
+
+    def _whole(self, table: str, part: str) -> bool:
+        if not _PART.match(part):
+            raise ValueError("the engine named a part in a way that is not known here")
+        try:
+            passed = self._client.command(
+                _CHECK.format(part=part), parameters={"table": table}, settings={"check_query_single_value_result": 1}
+            )
+        except DatabaseError as error:
+            # A part that was merged away in the meantime is no longer ours to check.
+            return error.code == _NO_SUCH_PART
+        return passed == 1
+
+    def _each(self, statement: str) -> None:
+        for (table,) in self._client.query(_TABLES).result_rows:
+            self._client.command(statement, parameters={"table": table})
+
+
+_NO_SUCH_PART = 232  # ClickHouse's ErrorCodes.cpp: NO_SUCH_DATA_PART

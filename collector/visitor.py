@@ -1,0 +1,124 @@
+"""Who is one visitor today: a keyed hash under a random salt that is destroyed when the date is over.
+
+A salt is random, never derived: what is derived can be derived again. It lives in a file of its own, outside the
+database and every backup. Once it is destroyed nobody can tell from an id which address or browser it stood for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import os
+import secrets
+from hashlib import blake2b
+from pathlib import Path
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+SALT_BYTES = 32
+
+
+def visitor_id(salt: bytes, site: str, network: str, user_agent: str) -> int:
+    """64-bit id of a visitor of `site` under `salt`; never 0, which stands for nobody.
+
+    `network` is the address with an IPv6 one cut to its /64. Different sites give unrelated ids.
+    """
+    seen = f"{site}\0{network}\0{user_agent}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(seen, digest_size=8, key=salt).digest(), "little") or 1
+
+
+class Salts(Protocol):
+    """One random salt per calendar date."""
+
+    def salt(self, date: datetime.date) -> bytes:
+        """The salt of that date; a new random one where there is none. Hot path: from memory."""
+        ...
+
+    def keep(self, first: datetime.date, last: datetime.date) -> list[datetime.date]:
+        """Have a salt for each date from `first` to `last`; destroy all others, and return their dates."""
+        ...
+
+
+class FileSalts:
+    """Salts as files `YYYY-MM-DD` in a directory that only its owner can read; overwritten when destroyed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._salts: dict[datetime.date, bytes] = {}
+
+    def salt(self, date: datetime.date) -> bytes:
+        """The salt of `date`; one is made when it has none yet."""
+        found = self._salts.get(date)
+        if found is None:
+            found = self._salts[date] = self._read(date) or self._make(date)
+        return found
+
+    def keep(self, first: datetime.date, last: datetime.date) -> list[datetime.date]:
+        """Make ahead what is missing from `first` to `last`, and destroy every salt of a date outside it."""
+        for offset in range((last - first).days + 1):
+            self.salt(first + datetime.timedelta(days=offset))
+        over = {date for date in self._dates_on_disk() | set(self._salts) if not first <= date <= last}
+        for date in sorted(over):
+            self._destroy(date)
+        return sorted(over)
+
+    def _path(self, date: datetime.date) -> Path:
+        return self._directory / date.isoformat()
+
+    def _dates_on_disk(self) -> set[datetime.date]:
+        dates = set()
+        if self._directory.is_dir():
+            for path in self._directory.iterdir():
+                with contextlib.suppress(ValueError):
+                    dates.add(datetime.date.fromisoformat(path.name))
+        return dates
+
+    def _read(self, date: datetime.date) -> bytes | None:
+        try:
+            salt = self._path(date).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("the salt of %s cannot be read (%s); a new one is used", date, error.strerror)
+            return None
+        return salt if len(salt) == SALT_BYTES else None
+
+    def _make(self, date: datetime.date) -> bytes:
+        """A new salt, on disk before it is used. If the disk does not take it, memory alone has it."""
+        salt = secrets.token_bytes(SALT_BYTES)
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made = os.open(self._path(date), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(made, salt)
+                os.fsync(made)
+            finally:
+                os.close(made)
+            _sync_directory(self._directory)
+        except OSError as error:
+            log.warning("the salt of %s cannot be stored (%s); a restart will count anew", date, error.strerror)
+        return salt
+
+    def _destroy(self, date: datetime.date) -> None:
+        self._salts.pop(date, None)
+        try:
+            with self._path(date).open("r+b") as file:
+                file.write(bytes(SALT_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            self._path(date).unlink()
+            _sync_directory(self._directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.error("the salt of %s cannot be destroyed (%s); it is tried again", date, error.strerror)
+
+
+def _sync_directory(directory: Path) -> None:
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,149 @@
+"""Signing in: the signed cookie, how often it may be tried, and which posts are the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dashboard.users import User, Users
+
+COOKIE: Final = "tyst_session"
+LIFETIME: Final = 14 * 24 * 3600
+"""Seconds that a sign-in lasts."""
+
+
+class Sessions:
+    """Writes and reads the sign-in cookie.
+
+    The cookie holds the name and a fingerprint of the password hash, signed with `secret`: a new password, or a
+    removed user, ends every sign-in at once and nothing has to be kept on the server.
+    """
+
+    def __init__(self, users: Users, secret: str) -> None:
+        self._users = users
+        self._serializer = URLSafeTimedSerializer(
+            secret, salt="tyst.session", signer_kwargs={"digest_method": hashlib.sha256}
+        )
+
+    def start(self, request: Request, response: Response, user: User) -> None:
+        """Sign the user in: set the cookie on `response`."""
+        response.set_cookie(
+            COOKIE,
+            self._serializer.dumps([user.name, _fingerprint(user)]),
+            max_age=LIFETIME,
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+
+    def end(self, response: Response) -> None:
+        """Sign out: let the browser forget the cookie."""
+        response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+
+    def user(self, request: Request) -> User | None:
+        """Who is signed in, or None: no cookie, a forged or old one, or the password has changed since."""
+        try:
+            name, fingerprint = self._serializer.loads(request.cookies.get(COOKIE, ""), max_age=LIFETIME)
+        except (BadData, ValueError, TypeError):
+            return None
+        user = self._users.get(name)
+        if user is None or not secrets.compare_digest(_fingerprint(user), str(fingerprint)):
+            return None
+        return user
+
+
+def _fingerprint(user: User) -> str:
+    return hashlib.blake2b(user.password.encode(), digest_size=12, person=b"tyst.session").hexdigest()
+
+
+class Attempts:
+    """Counts failed sign-ins for a window of time, per user name and per address.
+
+    In memory and bounded. Names and addresses are kept only as hashes under a key that dies with the process.
+    `clock` gives seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        per_user: int = 10,
+        per_address: int = 20,
+        window: float = 15 * 60,
+        capacity: int = 20_000,
+    ) -> None:
+        self._clock = clock
+        self._limits = {"user": per_user, "address": per_address}
+        self._window = window
+        self._capacity = capacity
+        self._key = secrets.token_bytes(32)
+        self._failures: OrderedDict[bytes, deque[float]] = OrderedDict()
+
+    @property
+    def held(self) -> int:
+        """How many names and addresses it holds at present."""
+        return len(self._failures)
+
+    def wait(self, name: str, address: str) -> int:
+        """Seconds until this user may try again from this address; 0 is now."""
+        pairs = (("user", name), ("address", address))
+        return max(self._wait(kind, value) for kind, value in pairs)
+
+    def count(self, name: str, address: str) -> None:
+        """Note an attempt. Done before the password is checked, so that many at once gain nothing."""
+        for kind, value in (("user", name), ("address", address)):
+            key = self._hashed(kind, value)
+            times = self._failures.setdefault(key, deque(maxlen=self._limits[kind]))
+            times.append(self._clock())
+            self._failures.move_to_end(key)
+        while len(self._failures) > self._capacity:
+            self._failures.popitem(last=False)
+
+    def forgive(self, name: str, address: str) -> None:
+        """Forget the user's attempts after a successful one, and that one of the address.
+
+        Not all of the address: who has one account could otherwise try passwords of others without end.
+        """
+        self._failures.pop(self._hashed("user", name), None)
+        times = self._failures.get(self._hashed("address", address))
+        if times:
+            times.pop()
+
+    def _wait(self, kind: str, value: str) -> int:
+        times = self._failures.get(self._hashed(kind, value))
+        if times is None or len(times) < self._limits[kind]:
+            return 0
+        return max(0, math.ceil(times[0] + self._window - self._clock()))
+
+    def _hashed(self, kind: str, value: str) -> bytes:
+        return hashlib.blake2b(f"{kind}\0{value}".encode(), digest_size=16, key=self._key).digest()
+
+
+def same_origin(headers: Headers) -> bool:
+    """Whether a post comes from a page of this very origin, as far as the browser says.
+
+    `Sec-Fetch-Site` cannot be set by script (Fetch Metadata, W3C). Browsers send it to https and localhost only;
+    elsewhere `Origin` decides. A client that sends neither is no browser, so it carries no one's cookie unasked.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+def safe_target(target: str) -> str:
+    """A path on this server to go to after signing in; anything that could lead elsewhere becomes `/`."""
+    parts = urlsplit(target)
+    plain = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if plain and not parts.scheme and not parts.netloc and "\\" not in target else "/"

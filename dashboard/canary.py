@@ -1,0 +1,139 @@
+"""The forms in which a known address or user agent could lie in bytes, and a search for them in files and tables."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+HASHES = ("md5", "sha1", "sha256", "sha512", "blake2b", "blake2s")
+CHUNK = 16 << 20
+"""Bytes of a file that are looked through at once."""
+
+NEEDLES = 200
+"""How many ClickHouse looks for at once; it takes at most 255."""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """Whose it is, how it came about, and the bytes to look for, letters in lower case."""
+
+    owner: str
+    how: str
+    needle: bytes
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Something that was looked through: its name, and how large it was in bytes or rows."""
+
+    name: str
+    size: int
+    unit: str
+
+
+class Searched(msgspec.Struct, frozen=True):
+    """What a search looked at, and what it found, in words."""
+
+    places: tuple[Place, ...]
+    found: tuple[str, ...]
+
+
+def forms_of_text(owner: str, text: str) -> Iterator[Form]:
+    """Text as it is, in wide encodings, escaped, encoded and hashed."""
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+        yield Form(owner, encoding, text.lower().encode(encoding))
+    yield Form(owner, "percent", quote(text, safe="").lower().encode())
+    yield Form(owner, "hex", text.encode().hex().encode())
+    for offset, skipped in ((0, 0), (1, 2), (2, 3)):
+        whole = (offset + len(text.encode())) * 8 // 6
+        encoded = base64.b64encode(bytes(offset) + text.encode())[skipped:whole]
+        yield Form(owner, "base64", encoded.lower())
+    yield from _hashes(owner, text.encode())
+
+
+def forms_of_address(address: str) -> Iterator[Form]:
+    """An address as text, in full, mapped, as a number, packed and hashed."""
+    parsed = ipaddress.ip_address(address)
+    texts = {address, parsed.exploded, *((f"::ffff:{address}",) if parsed.version == 4 else ())}
+    for text in sorted(texts):
+        yield from forms_of_text(address, text)
+    # Between separators: ten digits in the middle of a longer number are chance.
+    yield Form(address, "number", b"\0%d\0" % int(parsed))
+    yield Form(address, "hex of the number", parsed.packed.hex().encode())
+    if parsed.version == 6:
+        yield Form(address, "packed", parsed.packed.lower())
+        yield Form(address, "packed network", parsed.packed[:8].lower())
+    yield from _hashes(address, parsed.packed)
+
+
+def _hashes(owner: str, raw: bytes) -> Iterator[Form]:
+    for name in HASHES:
+        digest = hashlib.new(name, raw, usedforsecurity=False).digest()[:8]
+        yield Form(owner, name, digest.hex().encode())
+        yield Form(owner, f"{name} packed", digest.lower())
+        for order in ("big", "little"):
+            number = int.from_bytes(digest, order)
+            yield Form(owner, f"{name} as a number", b"\0%d\0" % number)
+
+
+def search_files(directories: Iterable[Path], forms: Sequence[Form]) -> Searched:
+    """Every file below the directories, or the files themselves. Those that go meanwhile are gone."""
+    places, found = [], []
+    for directory in directories:
+        paths = [directory] if directory.is_file() else sorted(directory.rglob("*"))
+        for path in paths:
+            try:
+                if not path.is_file():
+                    continue
+                size, hits = _search_file(path, forms)
+            except OSError:
+                continue
+            places.append(Place(str(path), size, "bytes"))
+            found += [f"{form.owner} ({form.how}) in {path}" for form in hits]
+    return Searched(tuple(places), tuple(sorted(found)))
+
+
+def _search_file(path: Path, forms: Sequence[Form]) -> tuple[int, list[Form]]:
+    overlap = max((len(form.needle) for form in forms), default=1)
+    size, before, hits = 0, b"", dict[bytes, Form]()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            size += len(chunk)
+            content = (before + chunk).lower()
+            hits |= {form.needle: form for form in forms if form.needle in content}
+            before = content[-overlap:]
+    return size, list(hits.values())
+
+
+_COLUMNS = """
+SELECT database, table, groupArray(name) AS names FROM system.columns
+INNER JOIN (SELECT database, name AS table FROM system.tables
+    WHERE database NOT IN ('INFORMATION_SCHEMA', 'information_schema')
+    AND (database != 'system' OR engine LIKE '%MergeTree')) AS tables USING (database, table)
+GROUP BY database, table ORDER BY database, table"""
+
+
+def search_tables(client: Client, forms: Sequence[Form]) -> Searched:
+    """Every column of every table that the engine keeps, its own logs among them, as text."""
+    places, found = [], []
+    for database, table, names in client.query(_COLUMNS).result_rows:
+        name, rows = f"{database}.{table}", 0
+        # Names come from the engine itself; a backquote in one would end it.
+        joined = ", '\\0', ".join(f"toString(`{column.replace('`', '')}`)" for column in names)
+        sql = (
+            f"SELECT count(), {{needles:Array(String)}} AS hexes, "  # noqa: S608 # names of the engine's own columns
+            "sumForEach(arrayMap(needle -> toUInt64(position(row, unhex(needle)) > 0), hexes)) "
+            f"FROM (SELECT lower(concat('\\0', {joined}, '\\0')) AS row FROM `{database}`.`{table}`)"
+        )
+        for at in range(0, len(forms), NEEDLES):
+            part = forms[at : at + NEEDLES]
+            needles = [form.needle.hex() for form in part]
+            rows, _, hits = client.query(sql, parameters={"needles": needles}).result_rows[0]
+            found += [f"{form.owner} ({form.how}) in {name}" for form, hit in zip(part, hits, strict=False) if hit]
+        places.append(Place(name, rows, "rows"))
+    return Searched(tuple(places), tuple(sorted(set(found))))

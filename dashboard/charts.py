@@ -1,0 +1,49 @@
+"""The shapes that are drawn on the server: sparklines as SVG path data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sparkline:
+    """A small line without axes, in a box of `width` by `height` user units."""
+
+    width: int
+    height: int
+    line: str
+    """Path data of the line."""
+    area: str
+    """Path data of the surface under it."""
+    last: tuple[float, float]
+    """Where the line ends."""
+
+
+def sparkline(values: Sequence[float], width: int = 120, height: int = 32, pad: float = 2.5) -> Sparkline:
+    """Draw `values`, oldest first, from zero at the bottom; all zero, or none, is a flat line."""
+    points = _points(values or (0.0,), width, height, pad)
+    if len(points) == 1:
+        points = [(pad, points[0][1]), *points]
+    line = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
+    floor = f"{height:g}"
+    area = f"{line}L{points[-1][0]:g} {floor}L{points[0][0]:g} {floor}Z"
+    return Sparkline(width, height, line, area, points[-1])
+
+
+def _points(values: Sequence[float], width: int, height: int, pad: float) -> list[tuple[float, float]]:
+    top = max(*values, 0.0) if len(values) > 1 else max(values[0], 0.0)
+    step = (width - 2 * pad) / max(len(values) - 1, 1)
+    reach = height - 2 * pad
+    start = pad if len(values) > 1 else width - pad
+    return [
+        (round(start + index * step, 2), round(height - pad - (value / top * reach if top else 0.0), 2))
+        for index, value in enumerate(values)
+    ]
+
+
+def share(part: float | None, whole: float | None) -> float:
+    """`part` of `whole` in percent, 0 to 100, for a bar's width; 0 where there is nothing to compare with."""
+    if not part or not whole:
+        return 0.0
+    return round(min(100.0, max(0.0, 100.0 * part / whole)), 2)

@@ -1,0 +1,79 @@
+"""`tyst backup`, `tyst restore` and `tyst retry`: what an operator asks of the running server."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collector.exceptions import BackupError
+from collector.settings import read_settings
+from dashboard.client import Refused, connect
+from dashboard.commands.output import Json, print_json, say
+
+# A large database takes its time.
+PATIENCE = 3_600.0  # seconds
+
+Directory = Annotated[Path, typer.Argument(help="A directory; for a backup, one that is not there yet.")]
+
+
+def backup(directory: Directory, json: Json = False) -> None:
+    """Write a backup of everything in ClickHouse while serving. Salts are in no backup."""
+    if directory.exists():
+        raise BackupError(directory.name, f"{directory} is there already; choose another directory")
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    with connect(os.environ, timeout=PATIENCE) as client:
+        try:
+            done = client.post("backups", body={"name": f"{stamp}-{secrets.token_hex(4)}"})
+        except Refused as error:
+            raise BackupError(directory.name, error.reason) from None
+    place = Path(done["place"]) if done["place"] else None
+    if place is not None and place.is_dir():
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(place, directory)
+        found = str(directory)
+    else:
+        found = done["name"]
+    if json:
+        print_json({"backup": found, "tables": done["tables"]})
+    elif place is not None:
+        say(f"{len(done['tables'])} tables are in {found}")
+    else:
+        say(f"{len(done['tables'])} tables are in the ClickHouse server's backups, under {found}")
+
+
+def restore(directory: Directory, json: Json = False) -> None:
+    """Put a backup in the place of everything that is in ClickHouse, while serving."""
+    local = directory.is_dir()
+    name = f"restore-{secrets.token_hex(4)}" if local else directory.name
+    backups = Path(read_settings(os.environ).data_dir) / "backups"
+    if local:
+        backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copytree(directory, backups / name)
+    try:
+        with connect(os.environ, timeout=PATIENCE) as client:
+            done = client.post("backups", "restore", body={"name": name})
+    except Refused as error:
+        raise BackupError(directory.name, error.reason) from None
+    finally:
+        if local:
+            shutil.rmtree(backups / name)
+    if json:
+        print_json({"restored": str(directory), "tables": done["tables"]})
+    else:
+        say(f"{len(done['tables'])} tables are as they were in {directory}")
+
+
+def retry(json: Json = False) -> None:
+    """Try segments again that ClickHouse had refused for good, once what was wrong is mended."""
+    with connect() as client:
+        segments = client.post("spool", "retry", body={})["segments"]
+    if json:
+        print_json({"segments": segments})
+    else:
+        say(f"{segments} segments are tried again." if segments else "No segment was set aside.")

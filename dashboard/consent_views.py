@@ -1,0 +1,94 @@
+"""`/SITE/consent`: how much consent hides. Pageviews counted with consent beside those that were only counted, by day
+and by page, with the share of the whole that consent covers."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dashboard.context import Dashboard, visible_site
+from dashboard.period import Period, parse_period
+from dashboard.query import Query, Row
+from dashboard.users import User
+
+WITHOUT = "none"
+"""The kind of evidence that a bare count carries."""
+
+MOST_PAGES = 50
+MOST_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Pageviews under one name: with consent, and without."""
+
+    name: str
+    consented: int
+    bare: int
+    told: bool = True
+    """False where the consenting visitors are too few for the site's smallest group; then only the sum is told."""
+
+    @property
+    def share(self) -> str:
+        """The share with consent, as text; a dash where nothing was counted."""
+        whole = self.consented + self.bare
+        return f"{100 * self.consented / whole:.0f}%" if whole and self.told else "–"
+
+
+async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """The page: thirty days, day by day and page by page."""
+    site = visible_site(dashboard, request, user)
+    now = datetime.datetime.fromtimestamp(dashboard.clock(), datetime.UTC)
+    period = parse_period("30d", site.timezone, now)
+    queries = [_query(site.domain, period, *names) for name in ("time:day", "event:page") for names in _both(name)]
+    all_days, split_days, all_pages, split_pages = [result.rows for result in await dashboard.store.run(queries)]
+    days = {each.name[:10]: each for each in coverage(all_days, split_days)}
+    shown = [days.get(day, Coverage(day, 0, 0)) for day in reversed(period.buckets("day"))]
+    pages = sorted(coverage(all_pages, split_pages), key=lambda each: (-each.consented - each.bare, each.name))
+    return dashboard.pages.html(
+        "consent.html",
+        site=site,
+        user=user,
+        total=Coverage("", sum(each.consented for each in shown), sum(each.bare for each in shown)),
+        days=shown,
+        pages=pages[:MOST_PAGES],
+    )
+
+
+def _both(dimension: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (dimension,), (dimension, "visit:consent")
+
+
+def _query(domain: str, period: Period, *dimensions: str) -> Query:
+    return Query(
+        site=domain,
+        metrics=("pageviews",),
+        period=period,
+        dimensions=dimensions,
+        order_by=(("pageviews", "desc"),),
+        limit=MOST_ROWS,
+    )
+
+
+def coverage(whole: Iterable[Row], split: Iterable[Row]) -> list[Coverage]:
+    """Both lanes of each name: from its pageviews altogether, and from those by kind of evidence.
+
+    Where a kind of evidence is folded away as a small group, and the bare count with it, the name is not split.
+    """
+    bare: dict[str, int] = {}
+    known: dict[str, int] = {}
+    for row in split:
+        name, count = row.dimensions[0], int(row.metrics[0] or 0)
+        known[name] = known.get(name, 0) + count
+        if row.dimensions[1] == WITHOUT:
+            bare[name] = count
+    found = []
+    for row in whole:
+        (name,), count = row.dimensions, int(row.metrics[0] or 0)
+        told = name in bare or known.get(name, 0) >= count
+        found.append(Coverage(name, max(0, count - bare.get(name, 0)), bare.get(name, 0), told))
+    return found

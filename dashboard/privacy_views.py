@@ -1,0 +1,301 @@
+"""The visitors' own addresses: `/api/me` for programs and `/privacy/SITE` as a page. No account, no script needed.
+
+Who asks is told by the request's own address and user agent, so another browser's data cannot be named, let alone
+read. Everything that changes something must come from a page of this very origin, or from no page at all: a
+stranger's page cannot erase or choose in a visitor's place. Answers to other origins carry no CORS header: the
+site's own pages must not read them either, or they could learn which reader did what.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
+
+import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from collector.address import client_address, network_of
+from collector.app import CONSENT_COOKIE
+from collector.exceptions import SpoolUnavailable
+from collector.privacy import Browser, Erased, HeldEvents, Privacy, as_csv, as_json
+from collector.rate import RateLimit
+from collector.sites import Site, Sites
+from dashboard import notice
+from dashboard.auth import same_origin
+from dashboard.context import read_form
+from dashboard.editions import Editions
+from dashboard.formats import duration
+from dashboard.notice import LANGUAGES, Language
+from dashboard.notice_words import WORDS
+from dashboard.pages import HEADERS, Pages
+from dashboard.privacy_words import PAGE_WORDS
+
+READS: Final = 5
+ERASURES: Final = 1
+"""A second, of one address; an erasure may rewrite a part of the table."""
+
+CHOICE_SECONDS: Final = 34_000_000
+"""About 13 months, as the snippet keeps it."""
+
+CHOICES: Final = ("granted", "denied", "excluded")
+NOTES: Final = frozenset({"erased", "erased_later", "not_erased", "too_often", "saved"})
+MOST_ROWS: Final = 200
+
+_FOREIGN = "a visitor's data is not for the pages of other origins"
+
+
+class VisitorViews:
+    """The handlers, with what they need."""
+
+    def __init__(
+        self, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, trusted: tuple[Any, ...]
+    ) -> None:
+        self._privacy = privacy
+        self._sites = sites
+        self._editions = editions
+        self._pages = pages
+        self._trusted = trusted
+        self._reads = RateLimit(READS)
+        self._erasures = RateLimit(ERASURES)
+
+    async def read(self, request: Request) -> Response:
+        """`GET /api/me?d=SITE`: what is held about this browser, as JSON, or as CSV where that is asked for."""
+        site, browser = self._asked(request, self._reads)
+        held = await self._privacy.held(site, browser)
+        name = f"{site.domain}-{datetime.datetime.fromtimestamp(held.linkable_until, datetime.UTC):%Y-%m-%d}"
+        as_table = request.query_params.get("format") == "csv" or (
+            "text/csv" in request.headers.get("accept", "") and "format" not in request.query_params
+        )
+        if as_table:
+            return _file(as_csv(held), "text/csv", f"{name}.csv", request)
+        return _file(as_json(held), "application/json", f"{name}.json", request)
+
+    async def erase(self, request: Request) -> Response:
+        """`DELETE /api/me?d=SITE`: 200 when everything is gone, 202 when it is promised and still being done."""
+        site, browser = self._asked(request, self._erasures)
+        erased = await self._privacy.erase(site, browser)
+        return _json(200 if erased.complete else 202, msgspec.to_builtins(erased))
+
+    def guarded(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """The handler with its errors as JSON, and closed to other origins."""
+
+        async def answer(request: Request) -> Response:
+            if not same_origin(request.headers):
+                return _json(403, {"errors": {"request": [_FOREIGN]}})
+            try:
+                return await handler(request)
+            except HTTPException as error:
+                return _json(error.status_code, {"errors": {"request": [error.detail]}}, error.headers)
+            except (ClickHouseError, SpoolUnavailable, OSError):
+                reason = "the database or its disk does not answer now; ask again later"
+                return _json(503, {"errors": {"request": [reason]}}, {"Retry-After": "5"})
+
+        return answer
+
+    async def page(self, request: Request) -> Response:
+        """`GET /privacy/SITE`."""
+        site = self._site(request.path_params["domain"])
+        browser = self._browser(request)
+        held, problem = None, ""
+        if self._reads.wait(network_of(browser.address), None):
+            problem = "too_often"
+        else:
+            try:
+                held = await self._privacy.held(site, browser)
+            except (ClickHouseError, OSError):
+                problem = "not_now"
+        return await self._shown(request, site, held, problem)
+
+    async def change(self, request: Request) -> Response:
+        """`POST /privacy/SITE`: the page's own buttons."""
+        site = self._site(request.path_params["domain"])
+        if not same_origin(request.headers):
+            raise HTTPException(403)
+        form = await read_form(request)
+        language = form.get("lang", "")
+        action = form.get("action", "")
+        if action == "erase":
+            return _back(site, language, await self._erase_for_page(request, site))
+        if action not in CHOICES:
+            raise HTTPException(400)
+        answer = _back(site, language, "saved")
+        answer.set_cookie(
+            CONSENT_COOKIE, action, max_age=CHOICE_SECONDS, samesite="lax", secure=request.url.scheme == "https"
+        )
+        return answer
+
+    async def _erase_for_page(self, request: Request, site: Site) -> str:
+        browser = self._browser(request)
+        if self._erasures.wait(network_of(browser.address), None):
+            return "too_often"
+        try:
+            erased: Erased = await self._privacy.erase(site, browser)
+        except SpoolUnavailable:
+            return "not_erased"
+        return "erased" if erased.complete else "erased_later"
+
+    async def _shown(self, request: Request, site: Site, held: HeldEvents | None, problem: str) -> Response:
+        language = language_of(request)
+        words = PAGE_WORDS[language]
+        zone = ZoneInfo(site.timezone)
+        editions = await self._editions.of(site)
+        facts = editions[-1].facts
+        days = [_day(edition.since, zone) for edition in editions]
+        done = request.query_params.get("done", "")
+        host = request.url.hostname or ""
+        here = f"{request.url.scheme}://{request.url.netloc}{address_of(site)}"
+        return self._pages.html(
+            "privacy.html",
+            503 if problem == "not_now" else 429 if problem == "too_often" else 200,
+            {"content-language": language, "vary": "cookie, accept-language"},
+            user=None,
+            site=site,
+            words=words,
+            language=language,
+            other=next(name for name in LANGUAGES if name != language),
+            held=held,
+            summary=summary_of(held, words, zone) if held is not None and held.events else [],
+            rows=[_row(event, zone) for event in held.events[:MOST_ROWS]] if held is not None else [],
+            until=_minute(held.linkable_until, zone) if held is not None else "",
+            problem=problem,
+            done=done if done in NOTES else "",
+            choice=_choice(request),
+            signals=[name for name, header in SIGNALS.items() if request.headers.get(header) == "1"],
+            own=host in (site.domain, f"www.{site.domain}"),
+            host=host,
+            query=urlencode({"d": site.domain}),
+            sections=notice.sections(facts, language, here),
+            version=notice.version_line(editions, language, days[-1]),
+            log_title=WORDS[language].changes_title,
+            log=notice.change_log(editions, language, days),
+        )
+
+    def _asked(self, request: Request, limit: RateLimit) -> tuple[Site, Browser]:
+        """The site and the browser of a request. Raises 404 and 429."""
+        site = self._site(request.query_params.get("d", ""))
+        browser = self._browser(request)
+        wait = limit.wait(network_of(browser.address), None)
+        if wait:
+            raise HTTPException(429, "comes too often from one address", {"Retry-After": str(wait)})
+        return site, browser
+
+    def _site(self, domain: str) -> Site:
+        site = self._sites.get(domain.lower())
+        if site is None:
+            raise HTTPException(404, "there is no such site here")
+        return site
+
+    def _browser(self, request: Request) -> Browser:
+        peer = request.client.host if request.client else ""
+        address = client_address(peer, request.headers.raw, self._trusted)
+        return Browser(address, _last_user_agent(request))
+
+
+SIGNALS: Final = {"signal_gpc": "sec-gpc", "signal_dnt": "dnt"}
+
+
+def routes(
+    *, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, trusted: tuple[Any, ...]
+) -> list[Route]:
+    """The visitors' addresses."""
+    views = VisitorViews(privacy, sites, editions, pages, trusted)
+    return [
+        Route("/api/me", views.guarded(views.read), methods=["GET"]),
+        Route("/api/me", views.guarded(views.erase), methods=["DELETE"]),
+        Route("/privacy/{domain}", views.page, methods=["GET"]),
+        Route("/privacy/{domain}", views.change, methods=["POST"]),
+    ]
+
+
+def language_of(request: Request) -> Language:
+    """`?lang=`, else the first of our languages that the browser prefers, else English."""
+    asked = request.query_params.get("lang", "")
+    weighed = []
+    for part in request.headers.get("accept-language", "")[:200].split(","):
+        name, _, quality = part.strip().partition(";q=")
+        weighed.append((-_quality(quality), name.partition("-")[0].lower()))
+    for name in [asked, *(name for _, name in sorted(weighed, key=lambda pair: pair[0]))]:
+        for language in LANGUAGES:
+            if name == language:
+                return language
+    return "en"
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text or "1")
+    except ValueError:
+        return 0.0
+
+
+def address_of(site: Site) -> str:
+    """The path of the site's page for visitors."""
+    return f"/privacy/{quote(site.domain)}"
+
+
+def summary_of(held: HeldEvents, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
+    """What is held, in words: a few lines of a name and what stands behind it."""
+    first, last = held.events[0], held.events[-1]
+    pages = Counter(event.page for event in held.events if event.name == "pageview")
+    shown = ", ".join(f"{page} ×{count}" if count > 1 else page for page, count in pages.most_common(8))
+    engaged = sum(event.engaged for event in held.events) // 1000
+    lines = [
+        (words["first"], _minute(first.ts, zone)),
+        (words["last"], _minute(last.ts, zone)),
+        (words["pages"], shown + (", …" if len(pages) > 8 else "")),
+        (words["came_from"], first.source or first.referrer or words["direct"]),
+        (words["from_country"], last.country or words["unknown"]),
+        (words["browser"], f"{last.browser} {last.browser_version}".strip() or words["unknown"]),
+        (words["system"], f"{last.os} {last.os_version}".strip() or words["unknown"]),
+        (words["device"], last.device or words["unknown"]),
+        (words["looked"], duration(engaged)),
+        (words["evidence"], ", ".join(sorted({event.consent for event in held.events}))),
+    ]
+    return [(name, text) for name, text in lines if text]
+
+
+def _row(event: Any, zone: ZoneInfo) -> tuple[str, str, str]:
+    at = datetime.datetime.fromtimestamp(event.ts, zone)
+    return f"{at:%H:%M:%S}", event.name, event.page
+
+
+def _choice(request: Request) -> str:
+    value = request.cookies.get(CONSENT_COOKIE, "")
+    return value if value in CHOICES else "none"
+
+
+def _minute(at: int, zone: ZoneInfo) -> str:
+    return f"{datetime.datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M}"
+
+
+def _day(at: int, zone: ZoneInfo) -> str:
+    return datetime.datetime.fromtimestamp(at, zone).date().isoformat()
+
+
+def _last_user_agent(request: Request) -> str:
+    """As the collector reads it: the last of several headers, byte for byte."""
+    values = [value for name, value in request.headers.raw if name == b"user-agent"]
+    return values[-1].decode("latin-1") if values else ""
+
+
+def _back(site: Site, language: str, done: str) -> Response:
+    query = {"done": done} | ({"lang": language} if language in LANGUAGES else {})
+    return RedirectResponse(f"{address_of(site)}?{urlencode(query)}", 303)
+
+
+def _json(status: int, value: Any, headers: Any = None) -> Response:
+    return Response(msgspec.json.encode(value), status, {**HEADERS, **(headers or {})}, media_type="application/json")
+
+
+def _file(content: str | bytes, kind: str, name: str, request: Request) -> Response:
+    wanted = "download" in request.query_params
+    disposition = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"} if wanted else {}
+    return Response(content, headers={**HEADERS, **disposition}, media_type=kind)

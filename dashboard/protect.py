@@ -1,0 +1,211 @@
+"""Small counts: what a filtered view shows, so that no two answers single a person out.
+
+Let m be the least number of visitors that may be told apart, and n a group's visitors:
+
+- n < m: nothing is told of the group; rows by value are folded into one.
+- n within m of W, the visitors of a group that can be seen unfiltered and contains it: what is told is W's own counts.
+- else: every count is told as the nearest multiple of 2m; near W as the one below.
+
+docs/small-counts.md says what this guarantees, why, and what it costs. Pure: components in, components out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from collector.sites import Sites
+from dashboard.dimensions import CURRENCY, Dimension, find_dimension
+from dashboard.filters import All, Compare, Filter, Not
+from dashboard.planner import Panel
+
+OTHER = "(other)"
+"""Value of the row that small groups are folded into."""
+
+Key = tuple[str, ...]
+Components = dict[str, int]
+Groups = dict[Key, Components]
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a site has chosen: the least visitors, 1 for none; `strict` protects unfiltered views as well."""
+
+    least: int = 3
+    strict: bool = False
+
+    def covers(self, panel: Panel) -> bool:
+        """Whether the panel's counts are protected.
+
+        Two dimensions are one filtering the other; a stretch of time, or hours by a dimension, cut as finely.
+        """
+        if self.least <= 1:
+            return False
+        values = [each for each in panel.dimensions if each.level != "time" and each != CURRENCY]
+        hours = any(each.column in ("hour", "minute") for each in panel.dimensions)
+        fine = len(values) > 1 or (hours and bool(values)) or panel.period.start is not None
+        return self.strict or panel.filters is not None or fine
+
+
+def protection_of(sites: Sites) -> Callable[[str], Protection]:
+    """Each site's own choice; unknown sites have the default."""
+
+    def chosen(domain: str) -> Protection:
+        site = sites.get(domain)
+        return Protection() if site is None else Protection(site.min_visitors)
+
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A group that can be seen unfiltered and contains those of a panel.
+
+    `panel` has its counts; of the dimension at the end it is the row of the group's own value (`values` None), or the
+    sum of the rows of `values`, or all but that sum (`rest`).
+    """
+
+    panel: Panel
+    values: tuple[str, ...] | None = None
+    rest: Panel | None = None
+
+
+def bounds(panel: Panel, protection: Protection) -> list[Bound]:
+    """The unfiltered groups that contain those of a protected panel. None in strict form: nothing is exact there."""
+    if protection.strict or panel.period.start is not None:
+        return []
+    times = tuple(each for each in panel.dimensions if each.level == "time")
+    total = _unfiltered(panel, times)
+    values = [each for each in panel.dimensions if each.level != "time" and each != CURRENCY]
+    # A group that is told at all has at least so many, and so has what contains it.
+    rows = (_unfiltered(panel, (*times, each)) for each in values if each.name != "event:goal")
+    found = [Bound(replace(each, least=protection.least)) for each in rows]
+    for leaf, negated in _top_leaves(panel.filters):
+        dimension = find_dimension(leaf.dimension)
+        if leaf.operator == "is" and leaf.case_sensitive and leaf.dimension != "event:goal":
+            alternatives = _unfiltered(panel, (*times, dimension))
+            found.append(Bound(alternatives, tuple(dimension.stored(leaf.values)), total if negated else None))
+    return [*found, Bound(total)]
+
+
+WHOLE = -1
+
+
+def told(size: int, whole: int | None, least: int) -> int:
+    """How many visitors are told of a group of `size` within a known one of `whole`: 0 is nothing, `WHOLE` all of it.
+
+    Never falls when `size` grows. Each answer stands for `least` or more neighbouring sizes.
+    """
+    if size < least or (whole is not None and whole < 2 * least - 1):
+        return 0
+    if whole is not None and 0 <= whole - size < least:
+        return WHOLE
+    level = _nearest(size, least)
+    # The topmost sizes are too few to have an answer of their own: someone who knows the whole would know them.
+    if whole is not None and level - least > whole - 2 * least:
+        level -= 2 * least
+    return level
+
+
+def protect(
+    groups: Mapping[Key, Components],
+    panel: Panel,
+    protection: Protection,
+    counted: Callable[[Panel], Mapping[Key, Components]],
+) -> Groups:
+    """The panel's groups as they may be shown. `counted` gives the exact groups of the bounds' panels."""
+    least, shown = protection.least, Groups()
+    containing = [(bound, counted(bound.panel)) for bound in bounds(panel, protection)]
+    folded: dict[Key, Components] = {}
+    for key, components in groups.items():
+        size = _size(components)
+        found = (_whole(bound, rows, key, panel.dimensions, counted) for bound, rows in containing)
+        whole = min((each for each in found if each and _size(each) >= size), key=_size, default=None)
+        level = told(size, None if whole is None else _size(whole), least)
+        if level == 0:
+            _add(folded.setdefault(_folded(key, panel.dimensions), {}), components)
+        elif level == WHOLE and whole is not None:
+            shown[key] = _rounded(_of_whole(whole, components), least)
+        else:
+            shown[key] = _rounded(components, least) | ({"visitors": level} if components.get("visitors") else {})
+    for key, components in folded.items():
+        if OTHER in key and _size(components) >= least:
+            shown[key] = _rounded(components, least)
+    return shown
+
+
+def _of_whole(whole: Components, components: Components) -> Components:
+    """The whole's counts by the group's names; of visits a group counts those with a selected event, its whole all."""
+    return {name: whole.get("entries" if name == "seen" else name, 0) for name in components}
+
+
+def _whole(
+    bound: Bound,
+    rows: Mapping[Key, Components],
+    key: Key,
+    dimensions: Sequence[Dimension],
+    counted: Callable[[Panel], Mapping[Key, Components]],
+) -> Components | None:
+    """The containing group of one group; None where there is none."""
+    times = tuple(value for value, each in zip(key, dimensions, strict=True) if each.level == "time")
+    if bound.values is not None:
+        found: Components = {}
+        for value in bound.values:
+            _add(found, rows.get((*times, value), {}))
+        if bound.rest is None:
+            return found
+        total = counted(bound.rest).get(times, {})
+        return {name: total[name] - found.get(name, 0) for name in total}
+    if len(bound.panel.dimensions) == len(times):
+        return rows.get(times)
+    place = dimensions.index(bound.panel.dimensions[-1])
+    return rows.get((*times, key[place]))
+
+
+def _unfiltered(panel: Panel, dimensions: tuple[Dimension, ...]) -> Panel:
+    """The same counts of everyone."""
+    # Readings and revenue of a containing group are not looked up: there is nothing to tell.
+    kept = (panel.components | {"visitors", "entries"}) - {
+        "seen",
+        "readings",
+        "engaged",
+        "scrolled",
+        "revenue",
+        "sales",
+    }
+    return replace(panel, filters=None, dimensions=dimensions, components=kept, total_rows=False)
+
+
+def _top_leaves(tree: Filter | None) -> Iterable[tuple[Compare, bool]]:
+    """The comparisons that must hold, or must not."""
+    match tree:
+        case Compare():
+            yield tree, False
+        case Not(Compare() as leaf):
+            yield leaf, True
+        case All(parts):
+            for part in parts:
+                yield from _top_leaves(part)
+
+
+def _folded(key: Key, dimensions: Sequence[Dimension]) -> Key:
+    return tuple(value if each.level == "time" else OTHER for value, each in zip(key, dimensions, strict=True))
+
+
+def _size(components: Components) -> int:
+    """How many people a group may be: without consent each event may be another's."""
+    return components.get("visitors", 0) or components.get("events", 0)
+
+
+def _add(total: Components, more: Components) -> None:
+    for name, count in more.items():
+        total[name] = total.get(name, 0) + count
+
+
+def _rounded(components: Components, least: int) -> Components:
+    return {name: _nearest(max(0, count), least) for name, count in components.items()}
+
+
+def _nearest(count: int, least: int) -> int:
+    """The nearest multiple of twice the least; halves go up."""
+    return (count + least) // (2 * least) * (2 * least)

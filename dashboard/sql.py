@@ -1,0 +1,199 @@
+"""From the query language to ClickHouse expressions. Values are always bound; only names of our own tables are text."""
+
+# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from dashboard.dimensions import Dimension, find_dimension
+from dashboard.filters import All, Compare, Done, Either, Filter, Not, leaves
+from dashboard.period import Period
+
+VISIT_KEY = "day, visitor, visit"
+
+
+@dataclass(slots=True)
+class Bound:
+    """The parameters of one statement. Equal values share a name."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    _names: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, value: Any, kind: str) -> str:
+        """Bind a value; returns how the statement refers to it."""
+        seen = (kind, repr(value))
+        if seen not in self._names:
+            self._names[seen] = f"p{len(self._names)}"
+            self.values[self._names[seen]] = value
+        return f"{{{self._names[seen]}:{kind}}}"
+
+    def text(self, value: str) -> str:
+        """Bind one string."""
+        return self.add(value, "String")
+
+    def texts(self, values: list[str]) -> str:
+        """Bind a list of strings."""
+        return self.add(values, "Array(String)")
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """How a dimension is grouped by, and how its group is shown: `{}` stands for the grouped value."""
+
+    by: str
+    shown: str = "toString({})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The events of a site and period, before any filter of the query; of the period's `ranges` only, when given."""
+
+    site: str
+    period: Period
+    bound: Bound
+    ranges: tuple[tuple[datetime.date, datetime.date], ...] = ()
+
+    def where(self) -> str:
+        """Site, dates and moments."""
+        bound, period = self.bound, self.period
+        ranges = self.ranges or ((period.first, period.last),)
+        days = " OR ".join(f"day BETWEEN {bound.add(a, 'Date')} AND {bound.add(b, 'Date')}" for a, b in ranges)
+        terms = [f"site = {bound.text(self.site)}", f"({days})"]
+        if period.start is not None:
+            terms.append(f"toUnixTimestamp(ts) >= {bound.add(period.start, 'Int64')}")
+        if period.end is not None:
+            terms.append(f"toUnixTimestamp(ts) < {bound.add(period.end, 'Int64')}")
+        return " AND ".join(terms)
+
+    def relation(self, *, exits: bool) -> str:
+        """What to select from: the events, with their visit's exit page where a query speaks of it."""
+        if not exits:
+            return "events"
+        dates = Rows(self.site, _whole_days(self.period), self.bound, self.ranges).where()
+        return f"""(
+            SELECT * FROM events LEFT ANY JOIN (
+                SELECT {VISIT_KEY}, argMax(page, (ts, page)) AS exit_page FROM events
+                WHERE {dates} AND name = 'pageview' AND visitor != 0
+                GROUP BY {VISIT_KEY}
+            ) AS exits USING ({VISIT_KEY})
+            WHERE {self.where()}
+        ) AS events"""
+
+    def holds(self, tree: Filter | None) -> str:
+        """The filter, as an expression over one event."""
+        match tree:
+            case None:
+                return "1"
+            case Compare():
+                return self._compare(tree)
+            case All(parts):
+                return "(" + " AND ".join(self.holds(part) for part in parts) + ")"
+            case Either(parts):
+                return "(" + " OR ".join(self.holds(part) for part in parts) + ")"
+            case Not(part):
+                return f"NOT {self.holds(part)}"
+            case Done(part):
+                return f"({VISIT_KEY}) IN ({self.visits_with(part)})"
+
+    def visits_with(self, tree: Filter | None, *columns: str) -> str:
+        """The visits that have an event for which the filter holds, with further columns of that event."""
+        selected = ", ".join((VISIT_KEY, *columns))
+        return (
+            f"SELECT DISTINCT {selected} FROM {self.relation(exits=speaks_of_exits(tree))} "
+            f"WHERE {self.where()} AND name != 'engagement' AND visitor != 0 AND {self.holds(tree)}"
+        )
+
+    def grouped(self, dimension: Dimension, *, of_visit: bool = False) -> Grouped:
+        """How to group by a dimension: of the event, or of the visit that it belongs to."""
+        if dimension.level == "time":
+            return self._time(dimension.column, of_visit=of_visit)
+        if of_visit and dimension.entered:
+            return Grouped(dimension.entered)
+        return Grouped(self.value(dimension))
+
+    def value(self, dimension: Dimension) -> str:
+        """The dimension's value on one event."""
+        if dimension.key:
+            return f"props[{self.bound.text(dimension.key)}]"
+        return GOAL if dimension.name == "event:goal" else dimension.column
+
+    def _time(self, step: str, *, of_visit: bool) -> Grouped:
+        if step == "day":
+            return Grouped("day")
+        if step == "week":
+            return Grouped(f"greatest(toMonday(day), {self.bound.add(self.period.first, 'Date')})")
+        if step == "month":
+            return Grouped("toStartOfMonth(day)")
+        seconds = 3600 if step == "hour" else 60
+        begins = self.bound.add(self.period.bounds()[0], "UInt32")
+        moment = f"toDateTime(greatest(visit, {begins}), 'UTC')" if of_visit else "ts"
+        # By the wall clock, so that the hour that is shown twice in autumn is one group, as it is one label.
+        local = f"toUnixTimestamp({moment}) + timezoneOffset(toTimeZone({moment}, {self.bound.text(self.period.zone)}))"
+        return Grouped(f"intDiv({local}, {seconds})", f"formatDateTime(toDateTime({{}} * {seconds}, 'UTC'), '%F %T')")
+
+    def _compare(self, leaf: Compare) -> str:
+        dimension = find_dimension(leaf.dimension, "filters")
+        value = self.value(dimension)
+        if leaf.operator == "is":
+            return self._is(value, dimension, leaf)
+        if leaf.operator == "contains":
+            return self._contains(value, leaf)
+        case = "" if leaf.case_sensitive else "(?i)"
+        return "(" + " OR ".join(f"match({value}, {self.bound.text(case + each)})" for each in leaf.values) + ")"
+
+    def _is(self, value: str, dimension: Dimension, leaf: Compare) -> str:
+        patterns = [each for each in leaf.values if dimension.name == "event:goal" and _is_page_pattern(each)]
+        exact = self.bound.texts(dimension.stored(tuple(each for each in leaf.values if each not in patterns)))
+        if leaf.case_sensitive:
+            terms = [f"{value} IN {exact}"]
+        else:
+            terms = [f"has(arrayMap(each -> lowerUTF8(each), {exact}), lowerUTF8({value}))"]
+        terms += [f"match({value}, {self.bound.text(_pattern(each))})" for each in patterns]
+        return "(" + " OR ".join(terms) + ")"
+
+    def _contains(self, value: str, leaf: Compare) -> str:
+        if "" in leaf.values:
+            return "1"
+        search = "multiSearchAny" if leaf.case_sensitive else "multiSearchAnyCaseInsensitiveUTF8"
+        return f"{search}({value}, {self.bound.texts(list(leaf.values))})"
+
+
+# A goal is a custom event, or the view of a page.
+GOAL = "if(name = 'pageview', concat('Visit ', page), toString(name))"
+
+
+def speaks_of_exits(tree: Filter | None, *dimensions: Dimension) -> bool:
+    """Whether the filter or a dimension needs the visits' exit pages."""
+    names = {leaf.dimension for leaf in leaves(tree)} | {dimension.name for dimension in dimensions}
+    return "visit:exit_page" in names
+
+
+def entered(tree: Filter | None) -> Filter | None:
+    """What the filter says of pages, said of the page on which the visit began."""
+    match tree:
+        case Compare(operator, "event:page", values, case):
+            return Compare(operator, "visit:entry_page", values, case)
+        case Not(Compare(dimension="event:page") as leaf):
+            inner = entered(leaf)
+            return None if inner is None else Not(inner)
+        case All(parts):
+            kept = tuple(part for part in map(entered, parts) if part is not None)
+            return All(kept) if kept else None
+    return None
+
+
+def _whole_days(period: Period) -> Period:
+    return Period(period.name, period.zone, period.first, period.last, period.bucket)
+
+
+def _is_page_pattern(goal: str) -> bool:
+    return goal.startswith("Visit ") and "*" in goal
+
+
+def _pattern(goal: str) -> str:
+    """`*` stands for anything within a path's segment, `**` for anything at all."""
+    parts = re.split(r"(\*\*?)", goal)
+    return "^" + "".join({"*": "[^/]*", "**": ".*"}.get(part, re.escape(part)) for part in parts) + "$"

@@ -1,0 +1,59 @@
+// The demonstration site's own script: the banner, a few events, and a count of what this page has sent.
+(() => {
+  CookieConsent.run({
+    guiOptions: { consentModal: { layout: 'box inline', position: 'bottom right' }, preferencesModal: { layout: 'box' } },
+    categories: { necessary: { enabled: true, readOnly: true }, analytics: {} },
+    language: {
+      default: 'en',
+      translations: {
+        en: {
+          consentModal: {
+            title: 'May we count your visit?',
+            description: 'We would like to know which pages are read. It is anonymous, and nothing is sent unless you agree.',
+            acceptAllBtn: 'Accept',
+            acceptNecessaryBtn: 'Decline',
+            showPreferencesBtn: 'Choose',
+          },
+          preferencesModal: {
+            title: 'Your choice',
+            acceptAllBtn: 'Accept all',
+            acceptNecessaryBtn: 'Decline all',
+            savePreferencesBtn: 'Save',
+            closeIconLabel: 'Close',
+            sections: [
+              { title: 'Necessary', description: 'One cookie that remembers this choice.', linkedCategory: 'necessary' },
+              { title: 'Statistics', description: 'Anonymous counts by Tyst. Withdraw whenever you like.', linkedCategory: 'analytics' },
+            ],
+          },
+        },
+      },
+    },
+  })
+
+  document.querySelector('[data-choose]').addEventListener('click', () => CookieConsent.showPreferences())
+
+  for (const button of document.querySelectorAll('[data-event]'))
+    button.addEventListener('click', () => {
+      const { event, ...props } = button.dataset
+      window.tyst?.(event, { props })
+      button.textContent = 'Thank you'
+    })
+
+  let sent = 0
+  const said = document.querySelector('[data-sent]')
+  const dot = document.querySelector('.dot')
+  function tell() {
+    const agreed = CookieConsent.acceptedCategory('analytics')
+    const counted = sent === 1 ? 'one beacon' : `${sent} beacons`
+    dot.classList.toggle('sent', agreed)
+    if (agreed) said.textContent = `You agreed. This page has sent ${counted} to Tyst.`
+    else if (CookieConsent.validConsent()) said.textContent = sent ? `You declined: no more. This page had sent ${counted}.` : 'You declined. This page has sent nothing to Tyst.'
+    else said.textContent = 'You have not chosen yet. This page has sent nothing to Tyst.'
+  }
+  new PerformanceObserver((list) => {
+    sent += list.getEntries().filter((entry) => new URL(entry.name).pathname === '/api/event').length
+    tell()
+  }).observe({ type: 'resource', buffered: true })
+  for (const name of ['cc:onConsent', 'cc:onChange']) addEventListener(name, tell)
+  tell()
+})()

@@ -1,0 +1,68 @@
+"""How the running server is doing, as a list of checks: what was looked at, what was found, what to do."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+State = Literal["ok", "warning", "failed"]
+
+LITTLE_ROOM = 1_000_000_000  # bytes
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at. `advice` says what to do and is empty when all is well."""
+
+    name: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server says of itself. Neither part carries an address, a user agent or a password."""
+
+    version: str
+    started: int
+    """Unix second at which this process began to serve."""
+    now: int
+    """The server's clock, Unix seconds."""
+    checks: tuple[Check, ...]
+    dropped: dict[str, int] = {}
+    """Beacons dropped since the start, by reason."""
+    accepted: int = 0
+    """Beacons accepted since the start."""
+
+
+def check_directory(directory: Path) -> Check:
+    """Whether the data directory is there, private and has room."""
+    name = "data directory"
+    if not directory.is_dir():
+        return Check(
+            name=name,
+            state="failed",
+            found=f"{directory} is not there",
+            advice="start Tyst once: tyst serve. Or set TYST_DATA_DIR.",
+        )
+    secrets = [path for path in directory.iterdir() if path.name in SECRET_FILES]
+    open_ = [path.name for path in secrets if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    if open_:
+        return Check(
+            name=name,
+            state="failed",
+            found=f"others on this machine can read {', '.join(sorted(open_))}",
+            advice=f"chmod 600 {' '.join(str(directory / file) for file in sorted(open_))}",
+        )
+    free = shutil.disk_usage(directory).free
+    room = f"{directory}, {free / 1e9:,.1f} GB free"
+    if free < LITTLE_ROOM:
+        return Check(name=name, state="warning", found=room, advice="make room on this disk, or move the directory")
+    return Check(name=name, state="ok", found=room)
+
+
+# Files of the data directory that hold a secret.
+SECRET_FILES = frozenset({"admin.key", "server.json", "secret.key", "salts.json", "salts"})

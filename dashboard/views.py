@@ -1,0 +1,174 @@
+"""The dashboard's addresses, and the pages that are about no site in particular: signing in, the list of sites."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.to_thread
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from collector.address import client_address
+from collector.sites import Site
+from dashboard import consent_views, formats, setup_views, site_views
+from dashboard.auth import safe_target, same_origin
+from dashboard.charts import Sparkline, sparkline
+from dashboard.context import Dashboard, Endpoint, View, read_form, signed_in
+from dashboard.formats import Change
+from dashboard.pages import error_page
+from dashboard.period import parse_period
+from dashboard.query import Query, Result
+from dashboard.users import User
+
+COMPRESSED = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)]
+
+
+def routes(dashboard: Dashboard) -> list[Route]:
+    """Every address of the dashboard. `/{domain}` takes any first part, so these come after all others."""
+
+    def page(path: str, view: View, *methods: str) -> Route:
+        return Route(path, signed_in(dashboard, view), methods=methods or ("GET",), middleware=COMPRESSED)
+
+    return [
+        Route("/static/{digest}/{name:path}", dashboard.pages.assets.serve),
+        Route("/login", _login(dashboard), methods=["GET", "POST"], middleware=COMPRESSED),
+        Route("/logout", _logout(dashboard), methods=["POST"]),
+        page("/", list_sites),
+        page("/sites/new", setup_views.add_site, "GET", "POST"),
+        page("/{domain}", site_views.show_site),
+        page("/{domain}/details/{panel}", site_views.show_details),
+        page("/{domain}/consent", consent_views.show_consent),
+        page("/{domain}/status", site_views.show_status),
+        page("/{domain}/install", setup_views.install),
+        page("/{domain}/settings", setup_views.change_site, "GET", "POST"),
+        page("/{domain}/delete", setup_views.delete_site, "POST"),
+    ]
+
+
+def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
+    """What the application answers in place of a page: for `Starlette(exception_handlers=...)`."""
+
+    async def explain(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return error_page(dashboard.pages, status, headers, user=dashboard.sessions.user(request))
+
+    return {HTTPException: explain, 500: explain}
+
+
+def _login(dashboard: Dashboard) -> Endpoint:
+    async def login(request: Request) -> Response:
+        if request.method == "POST":
+            return await _sign_in(dashboard, request)
+        if dashboard.sessions.user(request):
+            return RedirectResponse(safe_target(request.query_params.get("next", "/")), 303)
+        return _door(dashboard, target=request.query_params.get("next", "/"))
+
+    return login
+
+
+async def _sign_in(dashboard: Dashboard, request: Request) -> Response:
+    if not same_origin(request.headers):
+        raise HTTPException(403)
+    form = await read_form(request)
+    name, target = form.get("name", "").strip()[:100], form.get("next", "/")
+    peer = request.client.host if request.client else ""
+    address = client_address(peer, request.headers.raw, dashboard.settings.trusted_proxies)
+    wait = dashboard.attempts.wait(name, address)
+    if wait:
+        problem = f"Too many attempts. Try again in {formats.waiting(wait)}."
+        return _door(dashboard, target, name, problem, 429, {"retry-after": str(wait)})
+    dashboard.attempts.count(name, address)
+    user = dashboard.users.get(name)
+    right = await anyio.to_thread.run_sync(dashboard.passwords.right, user, form.get("password", ""))
+    if user is None or not right:
+        return _door(dashboard, target, name, "That user name and password do not belong together.", 401)
+    dashboard.attempts.forgive(name, address)
+    response = RedirectResponse(safe_target(target), 303)
+    dashboard.sessions.start(request, response, user)
+    return response
+
+
+def _door(
+    dashboard: Dashboard,
+    target: str,
+    name: str = "",
+    problem: str = "",
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    values = {"target": safe_target(target), "name": name, "problem": problem, "user": None}
+    return dashboard.pages.html("login.html", status, headers, **values)
+
+
+def _logout(dashboard: Dashboard) -> Endpoint:
+    async def logout(request: Request) -> Response:
+        if not same_origin(request.headers):
+            raise HTTPException(403)
+        response = RedirectResponse("/login", 303)
+        dashboard.sessions.end(response)
+        return response
+
+    return logout
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One site in the list: visitors today, the last fourteen days as a line, the last seven against those before."""
+
+    domain: str
+    href: str
+    today: int
+    week: int
+    change: Change | None
+    spark: Sparkline
+    now_visitors: int
+    busy: bool
+    """Whether anybody came at all in these days."""
+
+
+CARD_DAYS = 15
+
+
+async def list_sites(dashboard: Dashboard, _: Request, user: User) -> Response:
+    """`/`: every site that the user sees."""
+    sites = [site for site in dashboard.sites.all() if user.sees(site.domain)]
+    now = datetime.datetime.fromtimestamp(dashboard.clock(), datetime.UTC)
+    results = await dashboard.store.run([_card_query(site, now) for site in sites]) if sites else []
+    cards = [
+        _card(site, query, result, await dashboard.store.current_visitors(site.domain))
+        for site, result in zip(sites, results, strict=True)
+        for query in (_card_query(site, now),)
+    ]
+    return dashboard.pages.html("sites.html", cards=cards, user=user)
+
+
+def _card_query(site: Site, now: datetime.datetime) -> Query:
+    today = parse_period("day", site.timezone, now).first
+    first = today - datetime.timedelta(days=CARD_DAYS - 1)
+    period = parse_period("custom", site.timezone, now, first, today)
+    return Query(site=site.domain, metrics=("visitors",), period=period, dimensions=("time:day",), limit=CARD_DAYS)
+
+
+def _card(site: Site, query: Query, result: Result, now_visitors: int) -> Card:
+    by_day = {row.dimensions[0]: int(row.metrics[0] or 0) for row in result.rows}
+    days = [by_day.get(day, 0) for day in query.period.buckets("day")]
+    # Whole days only: a day that has just begun always looks like a fall.
+    before, week = sum(days[-15:-8]), sum(days[-8:-1])
+    return Card(
+        domain=site.domain,
+        href=f"/{site.domain}",
+        today=days[-1],
+        week=week,
+        change=formats.change("visitors", week, before),
+        spark=sparkline(days, 240, 48),
+        now_visitors=now_visitors,
+        busy=any(days),
+    )

@@ -1,0 +1,156 @@
+"""The dashboard over a test's own database, and a client that holds cookies as a browser does."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from argon2 import PasswordHasher
+from clickhouse_connect.driver.client import Client
+from starlette.applications import Starlette
+
+from collector.clickhouse import ClickHouse, ClickHouseInserter
+from collector.counters import Counters
+from collector.event import Event
+from collector.records import Records
+from collector.settings import read_settings
+from collector.sites import Site, Sites
+from collector.tally import Tally
+from dashboard.context import Dashboard, build_dashboard
+from dashboard.protect import protection_of
+from dashboard.store import Store
+from dashboard.users import Passwords, Role, User, Users
+from dashboard.views import error_handlers, routes
+from tests.markup import Markup, read
+
+_seeds = itertools.count()
+
+PASSWORD = "a quiet password"
+BASE = "https://tyst.test"
+SITE = "example.com"
+NOON = int(datetime.datetime(2026, 5, 20, 12, tzinfo=datetime.UTC).timestamp())
+
+
+@dataclass
+class Clock:
+    """Unix seconds that pass only when a test says so."""
+
+    now: float = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def cheap_passwords() -> Passwords:
+    """The cheapest argon2: tests are about who may, not about how slowly."""
+    return Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@dataclass
+class Board:
+    """The dashboard, its clock, and one browser's cookies."""
+
+    dashboard: Dashboard
+    database: Client
+    clock: Clock
+    app: Starlette
+    cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
+    secure: bool = True
+
+    def add_user(self, name: str, role: Role = "viewer", *sites: str) -> User:
+        """A user whose password is `PASSWORD`."""
+        user = User(name=name, password=self.dashboard.passwords.hash(PASSWORD), role=role, sites=sites)
+        return anyio.run(self.dashboard.users.add, user)
+
+    def add_site(self, domain: str = SITE, **settings: Any) -> Site:
+        """A registered site."""
+        return anyio.run(self.dashboard.sites.add, Site(domain=domain, **settings))
+
+    def seed(self, events: Sequence[Event]) -> None:
+        """Events that stand in ClickHouse."""
+        ClickHouseInserter(self.database).insert(events, f"seed {next(_seeds)}")
+
+    def ask(self, method: str, path: str, *, peer: str = "192.0.2.1", **options: Any) -> httpx.Response:
+        """One request, without following redirects; what it sets as cookies is kept."""
+
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, client=(peer, 4321), raise_app_exceptions=False)
+            base = BASE if self.secure else BASE.replace("https", "http")
+            async with httpx.AsyncClient(transport=transport, base_url=base, cookies=self.cookies) as client:
+                answer = await client.request(method, path, **options)
+                self.cookies = client.cookies
+                return answer
+
+        return anyio.run(once)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Ask for a page."""
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, form: dict[str, str], **options: Any) -> httpx.Response:
+        """Send a form from a page of the dashboard."""
+        headers = {"sec-fetch-site": "same-origin", **options.pop("headers", {})}
+        return self.ask("POST", path, data=form, headers=headers, **options)
+
+    def fragment(self, path: str, target: str, **headers: str) -> httpx.Response:
+        """Ask as htmx does, to replace the element with the id `target`."""
+        return self.get(path, headers={"hx-request": "true", "hx-target": target, **headers})
+
+    def sign_in(self, name: str = "admin", password: str = PASSWORD, **options: Any) -> httpx.Response:
+        """Send the sign-in form."""
+        return self.post("/login", {"name": name, "password": password}, **options)
+
+    def page(self, path: str) -> Markup:
+        """A page that must be there, read."""
+        answer = self.get(path)
+        assert answer.status_code == 200, f"{path}: {answer.status_code}"
+        return read(answer.text)
+
+
+@contextlib.contextmanager
+def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> Iterator[Board]:
+    """The dashboard with the user `admin`, who is not signed in yet."""
+    clock = Clock()
+    sites = Sites(Records(database, "sites", Site))
+    store = Store(
+        lambda settings: clickhouse.client(readonly=True, settings=settings),
+        protection=protection_of(sites),
+        readers=2,
+    )
+    counters = Counters()
+    dashboard = build_dashboard(
+        read_settings({"TYST_DATA_DIR": str(directory)}),
+        sites,
+        Users(Records(database, "users", User)),
+        cheap_passwords(),
+        store,
+        counters,
+        Tally(database, counters, sites, clock),
+        "a secret for tests",
+        clock,
+    )
+    app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
+    board = Board(dashboard, database, clock, app)
+    board.add_user("admin", "admin")
+    try:
+        yield board
+    finally:
+        store.close()
+
+
+def pageview(visitor: int, page: str = "/", at: int = NOON, **columns: Any) -> Event:
+    """A pageview at Unix second `at`, the only one of its visit unless `columns` say otherwise."""
+    given: dict[str, Any] = {
+        "site": SITE, "day": datetime.datetime.fromtimestamp(at, datetime.UTC).date(), "ts": at, "visitor": visitor,
+        "visit": at if visitor else 0, "name": "pageview", "consent": "granted", "hostname": SITE, "page": page,
+        "entry_page": page, "visits": 1 if visitor else 0, "bounces": 1 if visitor else 0,
+        "expires": datetime.date(2100, 1, 1),
+    }  # fmt: skip
+    return Event(**(given | columns))

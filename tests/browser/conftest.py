@@ -1,0 +1,159 @@
+"""Chromium for every browser test: one browser a test process, one fresh profile a test."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from tests.browser.recorder import DEADLINE, Recorder, Sent, recording
+
+ARGUMENTS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# Without this, navigator.webdriver is true, and the snippet takes the browser for a bot.
+PERSON = "--disable-blink-features=AutomationControlled"
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
+
+GPC = "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', { get: () => true })"
+DNT = "Object.defineProperty(Navigator.prototype, 'doNotTrack', { get: () => '1' })"
+
+_numbers = itertools.count(1)
+
+NewPerson = Callable[..., BrowserContext]
+
+
+def launch(playwright: Playwright, *arguments: str, **options: Any) -> Browser:
+    """A Chromium of one's own, for what the shared one cannot do."""
+    return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGUMENTS, *arguments], **options)
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """Playwright, started once a test process."""
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """One Chromium a test process, which does not admit to being driven by a program."""
+    with launch(playwright, PERSON) as launched:
+        yield launched
+
+
+@pytest.fixture
+def new_person(browser: Browser) -> Iterator[NewPerson]:
+    """Makes fresh profiles of people at a desktop; with `gpc` or `dnt` they refuse to be measured."""
+    with contextlib.ExitStack() as opened:
+
+        def make(*, gpc: bool = False, dnt: bool = False, **options: Any) -> BrowserContext:
+            headers = ({"Sec-GPC": "1"} if gpc else {}) | ({"DNT": "1"} if dnt else {})
+            context = browser.new_context(
+                **{"user_agent": USER_AGENT, "viewport": {"width": 1280, "height": 800}} | options,
+                extra_http_headers=headers or None,
+            )
+            opened.callback(context.close)
+            context.set_default_timeout(DEADLINE * 1000)
+            for wanted, script in ((gpc, GPC), (dnt, DNT)):
+                if wanted:
+                    context.add_init_script(script)
+            return context
+
+        yield make
+
+
+@pytest.fixture
+def person(new_person: NewPerson) -> BrowserContext:
+    """The fresh profile of a person at a desktop."""
+    return new_person()
+
+
+@pytest.fixture(scope="session")
+def _recorder() -> Iterator[Recorder]:
+    with recording() as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def recorder(_recorder: Recorder) -> Recorder:
+    """The recording website, with the plainest page and nothing recorded."""
+    _recorder.start_over(f"site{next(_numbers)}.test")
+    return _recorder
+
+
+class Visit:
+    """One tab on the recording website, whose timers run only when the test says so."""
+
+    def __init__(self, context: BrowserContext, recorder: Recorder) -> None:
+        self.context = context
+        self.recorder = recorder
+        self.page: Page = context.new_page()
+        now = time.time()
+        self.page.clock.install(time=now)
+        self.page.clock.pause_at(now + 1)
+
+    def go(self, path: str = "/") -> None:
+        """Load a page."""
+        self.page.goto(self.recorder.url + path)
+
+    def do(self, script: str) -> Any:
+        """Run a line of JavaScript in the page."""
+        return self.page.evaluate(script)
+
+    def pass_time(self, milliseconds: int) -> None:
+        """Fire every timer of the next so many milliseconds."""
+        self.page.clock.run_for(milliseconds)
+
+    def pass_time_until_sent(self) -> tuple[Sent, float]:
+        """Let time pass, second by second, until one beacon is sent; the beacon, and how many seconds passed."""
+        before, deadline = self.do("Date.now()"), time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            self.pass_time(1_000)
+            self.do("fetch('/fence').then((answer) => answer.text())")
+            if sent := self.recorder.take():
+                assert len(sent) == 1
+                return sent[0], (self.do("Date.now()") - before) / 1000
+        raise AssertionError("nothing was sent")
+
+    def sent(self) -> list[Sent]:
+        """Everything that was sent, after the snippet has had every chance to send more.
+
+        Its timers fire, and then the page makes two round trips to the same server: what it had
+        to send has gone out before them.
+        """
+        self.pass_time(1_000)
+        for _ in range(2):
+            self.do("fetch('/fence').then((answer) => answer.text())")
+        return self.recorder.take()
+
+    def events(self) -> list[tuple[str, str, str | None]]:
+        """What was sent, as name, page and evidence."""
+        return [(sent.beacon["n"], sent.path, sent.beacon.get("c")) for sent in self.sent()]
+
+
+NewVisit = Callable[..., Visit]
+
+
+@pytest.fixture
+def new_visit(new_person: NewPerson, recorder: Recorder) -> NewVisit:
+    """Makes visits by people of their own; takes what `new_person` takes."""
+    return lambda **options: Visit(new_person(**options), recorder)
+
+
+@pytest.fixture
+def visit(new_visit: NewVisit) -> Visit:
+    """A visit by a person who has said nothing yet."""
+    return new_visit()

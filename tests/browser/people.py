@@ -1,0 +1,111 @@
+"""Two people for the browser tests: a visitor whose every request to Tyst is noted, and an owner at the dashboard."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from playwright.sync_api import BrowserContext, Page, Request, Response
+
+from tests.served import PASSWORD, until
+
+
+@dataclass
+class Visitor:
+    """One tab. `tyst` is the server's address; requests to it are noted by path, beacons also by content."""
+
+    context: BrowserContext
+    tyst: str
+    fence: str = "/fence"
+    """A path of the page's own server that answers anybody."""
+    page: Page = field(init=False)
+    paths: list[str] = field(default_factory=list)
+    beacons: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[tuple[int, str | None]] = field(default_factory=list)
+    answered: float = 0.0
+    """When the last beacon was answered, by the monotonic clock."""
+
+    def __post_init__(self) -> None:
+        self.context.on("request", self._note_request)
+        self.context.on("response", self._note_response)
+        self.page = self.context.new_page()
+        # Timers of the pages fire only in `settle`, so that nothing is sent because a test is slow.
+        now = time.time()
+        self.page.clock.install(time=now)
+        self.page.clock.pause_at(now + 1)
+
+    def settle(self) -> None:
+        """Give the snippet every chance to send: its timers fire, and what it sent is answered.
+
+        The page then makes two round trips of its own. What the snippet had to send went out before them.
+        """
+        self.page.clock.run_for(1_100)
+        for _ in range(2):
+            self._round_trip()
+        until("an answer to each beacon", self._answered)
+
+    def take(self) -> list[tuple[str, str, str | None]]:
+        """Beacons since the last time: name, page, evidence of consent. After everything was given a chance."""
+        self.settle()
+        taken, self.beacons = self.beacons, []
+        assert self.answers == [(202, None)] * len(taken), "each is accepted, and none is dropped"
+        self.answers.clear()
+        return [(beacon["n"], urlsplit(beacon["u"]).path, beacon.get("c")) for beacon in taken]
+
+    def _round_trip(self) -> None:
+        self.page.evaluate("(fence) => fetch(fence).then((answer) => answer.text())", self.fence)
+
+    def _answered(self) -> bool:
+        if len(self.answers) < len(self.beacons):
+            self._round_trip()
+        return len(self.answers) == len(self.beacons)
+
+    def _note_request(self, request: Request) -> None:
+        if request.url.startswith(self.tyst):
+            self.paths.append(urlsplit(request.url).path)
+        if _is_beacon(request):
+            self.beacons.append(msgspec.json.decode(request.post_data or "{}", type=dict[str, Any]))
+
+    def _note_response(self, response: Response) -> None:
+        if _is_beacon(response.request):
+            self.answered = time.monotonic()
+            self.answers.append((response.status, response.headers.get("x-tyst-dropped")))
+
+
+def _is_beacon(request: Request) -> bool:
+    return urlsplit(request.url).path == "/api/event"
+
+
+@dataclass
+class Owner:
+    """Reads the dashboard at `tyst`."""
+
+    context: BrowserContext
+    tyst: str
+    page: Page = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.page = self.context.new_page()
+
+    def sign_in(self, path: str = "/", password: str = PASSWORD) -> None:
+        """Open a page, be asked to sign in, do so, and arrive there."""
+        self.page.goto(self.tyst + path)
+        assert urlsplit(self.page.url).path == "/login"
+        self.page.get_by_label("User name").fill("admin")
+        self.page.get_by_label("Password").fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(self.tyst + path)
+
+    def figure(self, name: str) -> str:
+        """One of the figures on top of a site's page, by its name."""
+        figure = self.page.locator(".figure", has=self.page.locator(".name", has_text=name)).first
+        return figure.locator("strong").inner_text()
+
+    def rows(self, panel: str) -> dict[str, list[str]]:
+        """A panel's rows: label to the texts of its columns."""
+        table = self.page.get_by_role("region", name=panel).locator("tbody tr")
+        cells = [[cell.strip() for cell in row.locator("th, td").all_inner_texts()] for row in table.all()]
+        return {first: rest for first, *rest in cells}

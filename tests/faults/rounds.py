@@ -1,0 +1,336 @@
+"""Rounds of the fault harness. In each: load from several client processes, faults at random moments, an end to
+them; then the server must be well by itself, and every acknowledged beacon in `events` exactly once.
+
+A round's beacons have paths of their own, so that a round is judged by itself and a mistake of an earlier one that
+shows late is still found at the end, when all rounds are judged together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collector.clickhouse import ClickHouse
+from tests.faults.server import ROOT, NotInTime, Serve, until
+from tests.standin import StandInProcess, start_standin
+
+CLIENTS = 3
+DRAIN_SECONDS = 20.0
+"""SIGTERM is answered within this time: ten seconds for requests under way, five to drain, and some to start with."""
+SPOOL_DISK = 28 << 20
+CLICKHOUSE_DISK = 384 << 20
+
+
+@dataclass
+class Tally:
+    """What a run has come to so far."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    acknowledged: int = 0
+    unacknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    untrue: list[str] = field(default_factory=list)
+    slowest_recovery: float = 0.0
+    slowest_stop: float = 0.0
+
+    @property
+    def clean(self) -> bool:
+        """Nothing lost, nothing doubled, nothing untrue said, and something done."""
+        return not (self.lost or self.doubled or self.untrue) and self.acknowledged > 0
+
+
+@dataclass
+class Stage:
+    """Where a run takes place: a server in one mode, its ClickHouse, and small disks where disks are to be full."""
+
+    directory: Path
+    serve: Serve
+    standin: StandInProcess | None
+    tally: Tally
+    random: random.Random
+    standin_directory: Path
+    mark: str
+    rounds: int = 0
+
+    def pause(self, least: float = 0.1, most: float = 1.0) -> None:
+        """A random moment later."""
+        time.sleep(self.random.uniform(least, most))
+
+    def expect(self, what: str, true: Callable[[], bool], patience: float = 30.0) -> None:
+        """What the server says must become this; else it is noted as untrue."""
+        try:
+            until(what, true, patience)
+        except NotInTime as error:
+            self.tally.untrue.append(f"{error}; readyz: {self.serve.problems()!r}")
+
+
+Fault = Callable[[Stage], None]
+
+
+def killed(stage: Stage) -> None:
+    """`kill -9`, and a start."""
+    stage.serve.kill()
+    stage.serve.start()
+    until("the server answers after kill -9", stage.serve.answers)
+
+
+def worker_killed(stage: Stage) -> None:
+    """`kill -9` of one of several workers; another takes its place and its spool."""
+    stage.serve.kill_a_worker(stage.random.randrange(stage.serve.workers))
+    stage.pause(0.2, 0.4)
+    until("all workers answer", lambda: stage.serve.metrics().get("tyst_workers_answering") == stage.serve.workers)
+
+
+def terminated(stage: Stage) -> None:
+    """SIGTERM drains within a stated time."""
+    seconds = stage.serve.terminate()
+    stage.tally.slowest_stop = max(stage.tally.slowest_stop, seconds)
+    if seconds > DRAIN_SECONDS:
+        stage.tally.untrue.append(f"SIGTERM took {seconds:.1f} s")
+    stage.serve.start()
+    until("the server answers after SIGTERM", stage.serve.answers)
+
+
+def _standin_fails(kind: str, said: str) -> Fault:
+    def fault(stage: Stage) -> None:
+        assert stage.standin
+        stage.standin.fail(kind)
+        stage.expect(f"/readyz tells of {kind}", lambda: said in stage.serve.problems())
+        stage.expect("/metrics counts what waits", lambda: stage.serve.metrics().get("tyst_spool_rows", 0) > 0)
+        stage.pause()
+        stage.standin.fail("well")
+
+    fault.__name__ = kind
+    return fault
+
+
+def cut(stage: Stage) -> None:
+    """Inserts take effect and their connections are cut before the answer."""
+    assert stage.standin
+    stage.standin.fail("cut")
+    stage.expect("/readyz tells of cut connections", lambda: "does not take events" in stage.serve.problems())
+    stage.pause()
+    stage.standin.fail("well")
+
+
+def rejected(stage: Stage) -> None:
+    """Segments are refused for good, set aside, and tried again when the operator says so."""
+    assert stage.standin
+    stage.standin.fail("reject")
+    stage.expect("/readyz tells of refused segments", lambda: "set aside" in stage.serve.problems())
+    stage.pause()
+    stage.standin.fail("well")
+    stage.expect("/readyz still tells of them", lambda: stage.serve.readiness().get("refused_segments", 0) > 0)
+    retried = json.loads(stage.serve.tyst("retry", "--json"))["segments"]
+    if not retried:
+        stage.tally.untrue.append("no segment was there to be tried again")
+
+
+def spool_disk_full(stage: Stage) -> None:
+    """No room for the spool while ClickHouse is away: beacons are refused, and taken again when either is back."""
+    assert stage.standin
+    stage.standin.fail("refuse")
+    with _filled(stage.serve.directory / "data" / "spool"):
+        # The spool first uses up what is free within its own file.
+        stage.expect("/readyz tells of the full disk", lambda: "cannot be written" in stage.serve.problems(), 120)
+        stage.pause()
+        if stage.random.random() < 0.5:
+            # What ClickHouse then has is deleted, and that makes room on the full disk.
+            stage.standin.fail("well")
+            stage.expect("there is room again", lambda: "cannot be written" not in stage.serve.problems())
+    stage.standin.fail("well")
+    stage.expect("/readyz tells of room", lambda: "cannot be written" not in stage.serve.problems())
+
+
+def clickhouse_disk_full(stage: Stage) -> None:
+    """No room for ClickHouse."""
+    with _filled(stage.standin_directory):
+        stage.expect("/readyz tells of ClickHouse's disk", lambda: "does not take events" in stage.serve.problems())
+        stage.pause()
+
+
+def clickhouse_killed(stage: Stage) -> None:
+    """`kill -9` of ClickHouse, and a start at the same port."""
+    assert stage.standin
+    stage.standin.stop()
+    stage.expect("/readyz tells of ClickHouse", lambda: "does not take events" in stage.serve.problems())
+    stage.standin = start_standin(stage.standin_directory, port=stage.standin.port)
+
+
+def clock_back(stage: Stage) -> None:
+    """The clock steps back an hour, and forward again."""
+    assert stage.serve.clock
+    stage.serve.clock.write_text("-3600")
+    stage.pause(0.5, 1.5)
+    stage.expect("what comes after the step gets in", stage.serve.well_soon)
+    stage.serve.clock.write_text("0")
+
+
+FAULTS: dict[str, Fault] = {
+    "kill -9": killed,
+    "kill -9 of a worker": worker_killed,
+    "SIGTERM": terminated,
+    "ClickHouse refuses": _standin_fails("refuse", "does not take events"),
+    "ClickHouse hangs": _standin_fails("hang", "does not take events"),
+    "ClickHouse answers 503": _standin_fails("busy", "does not take events"),
+    "ClickHouse cuts after insert": cut,
+    "ClickHouse is killed": clickhouse_killed,
+    "segment refused for good": rejected,
+    "disk full for the spool": spool_disk_full,
+    "disk full for ClickHouse": clickhouse_disk_full,
+    "clock back an hour": clock_back,
+}
+
+MODES: dict[str, tuple[str, ...]] = {
+    "embedded": ("kill -9", "SIGTERM"),
+    "served": tuple(name for name in FAULTS if name not in ("kill -9 of a worker", "clock back an hour")),
+    "workers": ("kill -9 of a worker", "kill -9", "SIGTERM", "ClickHouse refuses", "segment refused for good"),
+    "clock": ("clock back an hour", "kill -9"),
+}
+
+
+@contextlib.contextmanager
+def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage]:
+    """A server in a mode, well and with its site."""
+    served = mode != "embedded"
+    clock = directory / "clock" if mode == "clock" else None
+    if clock is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        clock.write_text("0")
+    spool, clickhouse = directory / "data" / "spool", directory / "clickhouse"
+    with _small_disk(spool, SPOOL_DISK * (3 if mode == "workers" else 1)), _small_disk(clickhouse, CLICKHOUSE_DISK):
+        standin = start_standin(clickhouse) if served else None
+        # A hanging insert is given up after two seconds, so that a run sees many.
+        dsn = standin.database("tyst", send_receive_timeout=2, connect_timeout=2) if standin else None
+        serve = Serve(directory, dsn, workers=2 if mode == "workers" else 1, clock=clock)
+        staged = Stage(directory, serve, standin, tally, random.Random(seed), clickhouse, mark=mode[0])  # noqa: S311
+        try:
+            serve.start()
+            until("the server answers", serve.answers)
+            serve.tyst("site", "add", "site.test", "--consent", "exempt")
+            time.sleep(2.5 if served else 0)
+            yield staged
+        finally:
+            if serve.process is not None and serve.process.poll() is None:
+                serve.kill()
+            if staged.standin:
+                staged.standin.stop()
+
+
+def play(stage: Stage, faults: list[str]) -> None:
+    """One round with these faults; judged when all is quiet again."""
+    stage.rounds += 1
+    prefix = f"{stage.mark}{stage.rounds}"
+    logs = [stage.directory / f"{prefix}c{number}.log" for number in range(CLIENTS)]
+    clients = [
+        subprocess.Popen(
+            [sys.executable, "tests/faults/client.py", str(stage.serve.port), f"{prefix}c{n}", str(log)], cwd=ROOT
+        )
+        for n, log in enumerate(logs)
+    ]
+    try:
+        until("beacons are acknowledged", lambda: all(log.exists() and log.stat().st_size for log in logs))
+        for name in faults:
+            stage.pause()
+            FAULTS[name](stage)
+            stage.tally.faults[name] += 1
+        stage.pause()
+    except AssertionError as error:
+        error.add_note(stage.serve.log()[-3_000:])
+        raise
+    finally:
+        for client in clients:
+            client.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.wait(300)
+    try:
+        recovery = until("the server is well again and nothing waits", stage.serve.well)
+    except AssertionError as error:
+        error.add_note(f"{stage.serve.readiness()}\n{stage.serve.log()[-3_000:]}")
+        raise
+    stage.tally.slowest_recovery = max(stage.tally.slowest_recovery, recovery)
+    judge(stage, logs, prefix)
+
+
+def judge(stage: Stage, logs: list[Path], prefix: str) -> None:
+    """Compare what was acknowledged with what is stored."""
+    lines = [line.split(" ", 1) for log in logs for line in log.read_text().splitlines()]
+    acknowledged = {path for mark, path in lines if mark == "+"}
+    unacknowledged = {path for mark, path in lines if mark == "?"}
+    stored = stored_paths(stage, f"/{prefix}c")
+    stage.tally.acknowledged += len(acknowledged)
+    stage.tally.unacknowledged += len(unacknowledged)
+    lost = [path for path in acknowledged if path not in stored]
+    doubled = [path for path, count in stored.items() if count > 1]
+    stage.tally.lost += len(lost)
+    stage.tally.doubled += len(doubled)
+    if lost or doubled:
+        stage.tally.untrue.append(f"round {prefix}: lost {sorted(lost)[:5]}, doubled {sorted(doubled)[:5]}")
+    for path in set(stored) - acknowledged - unacknowledged:
+        stage.tally.untrue.append(f"{path} is stored and was never sent")
+
+
+def stored_paths(stage: Stage, prefix: str) -> Counter[str]:
+    """How often each path of a round is in `events`. An embedded server is stopped for it, and started again."""
+    if stage.standin is None:
+        stage.serve.terminate()
+        command = [sys.executable, "-m", "tests.faults.rounds", str(stage.directory / "data" / "clickhouse"), prefix]
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        stage.serve.start()
+        until("the server answers", stage.serve.answers)
+        return Counter(json.loads(found))
+    return _count(stage.standin.database("tyst"), prefix)
+
+
+def _count(dsn: str, prefix: str) -> Counter[str]:
+    with contextlib.closing(ClickHouse.at(dsn).client()) as client:
+        rows = client.query(
+            "SELECT page, count() FROM events WHERE startsWith(page, {prefix:String}) GROUP BY page",
+            parameters={"prefix": prefix},
+        ).result_rows
+    return Counter({str(page): int(count) for page, count in rows})
+
+
+@contextlib.contextmanager
+def _small_disk(place: Path, size: int) -> Iterator[None]:
+    """A disk in memory at `place`. Needs the right to mount."""
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextlib.contextmanager
+def _filled(place: Path) -> Iterator[None]:
+    """Nothing more goes onto the disk at `place`."""
+    filler = place / "filler"
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), filler.open("ab") as file:
+            while True:
+                free = shutil.disk_usage(place).free
+                file.write(bytes(max(1, min(free, 1 << 20))))
+                file.flush()
+
+    fill()
+    try:
+        yield
+    finally:
+        filler.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_count(f"chdb://{sys.argv[1]}", sys.argv[2])))

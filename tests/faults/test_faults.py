@@ -1,0 +1,33 @@
+"""The fault harness in short: every fault once or a few times. At length: `python -m bench faults`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.rounds import Tally, play, stage
+
+ROUNDS: dict[str, list[list[str]]] = {
+    "embedded": [["kill -9", "SIGTERM"]],
+    "served": [
+        ["kill -9", "ClickHouse refuses", "ClickHouse cuts after insert"],
+        ["ClickHouse hangs", "kill -9", "ClickHouse answers 503"],
+        ["segment refused for good", "ClickHouse is killed", "SIGTERM"],
+        ["disk full for the spool", "disk full for ClickHouse"],
+    ],
+    "workers": [["kill -9 of a worker", "kill -9", "kill -9 of a worker"]],
+    "clock": [["clock back an hour", "kill -9"]],
+}
+
+
+@pytest.mark.parametrize("mode", ROUNDS)
+def test_what_is_acknowledged_is_stored_once(mode: str, tmp_path: Path) -> None:
+    """Nothing lost, nothing doubled, well again by itself, and nothing untrue said on the way."""
+    tally = Tally()
+    with stage(tmp_path, mode, tally, seed=1) as place:
+        for faults in ROUNDS[mode]:
+            play(place, faults)
+    assert (tally.lost, tally.doubled, tally.untrue) == (0, 0, [])
+    assert tally.acknowledged > 200
+    assert sum(tally.faults.values()) == sum(map(len, ROUNDS[mode]))

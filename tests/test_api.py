@@ -1,0 +1,276 @@
+"""The management API: who may do what, and errors that name what to mend."""
+
+from __future__ import annotations
+
+import datetime
+import stat
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from argon2 import PasswordHasher
+from clickhouse_connect.driver.client import Client
+from starlette.applications import Starlette
+
+from collector.records import Records
+from collector.sites import Site, Sites
+from dashboard.api import routes
+from dashboard.keys import ApiKey, Keys, admin_key
+from dashboard.status import Check, Status
+from dashboard.users import Passwords, User, Users
+
+ADMIN = "tyst_admin_for-tests"
+TODAY = datetime.date(2026, 3, 1)
+
+
+class Room:
+    """The API over a fresh database."""
+
+    def __init__(self, client: Client) -> None:
+        self.records = Records(client, "api_keys", ApiKey)
+        self.keys = Keys(self.records, ADMIN, today=lambda: TODAY)
+        # The cheapest argon2: the tests are about who may, not about how slowly.
+        self.passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        self.users = Users(Records(client, "users", User))
+        self.sites = Sites(Records(client, "sites", Site))
+        app = Starlette(
+            routes=routes(
+                sites=self.sites, users=self.users, passwords=self.passwords, keys=self.keys, status=self.status
+            )
+        )
+        self.transport = httpx.ASGITransport(app)
+
+    async def status(self) -> Status:
+        check = Check(name="spool", state="ok", found="0 events wait")
+        return Status(version="0.1.0", started=1, now=2, checks=(check,), dropped={"bot": 3}, accepted=4)
+
+    def ask(self, method: str, path: str, *, key: str = ADMIN, **options: Any) -> httpx.Response:
+        return self.send(method, path, f"Bearer {key}", **options)
+
+    def send(self, method: str, path: str, authorization: str, **options: Any) -> httpx.Response:
+        async def once() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self.transport, base_url="http://tyst.test") as client:
+                headers = {"Authorization": authorization}
+                return await client.request(method, f"/api/v1/{path}", headers=headers, **options)
+
+        return anyio.run(once)
+
+    def make_key(self, **body: Any) -> str:
+        return str(self.ask("POST", "keys", json=body).json()["key"])
+
+
+@pytest.fixture
+def room(database: Client) -> Room:
+    """The API with two sites."""
+    room = Room(database)
+    for domain in ("one.test", "two.test"):
+        room.ask("POST", "sites", json={"domain": domain})
+    return room
+
+
+def test_a_site_is_added_changed_and_removed(room: Room) -> None:
+    """What is left out keeps its value, and what is asked for is what is stored."""
+    body = {"domain": "New.Test", "timezone": "Europe/Stockholm", "consent": "limited"}
+    made = room.ask("POST", "sites", json=body)
+    assert made.status_code == 201
+    assert made.json() | body == made.json() | {"domain": "New.Test"}
+    assert made.json()["domain"] == "new.test"
+    assert made.json()["created"] > 0
+    changed = room.ask("PUT", "sites/new.test", json={"min_visitors": 1, "hostnames": ["new.test"]})
+    assert changed.json() == {**made.json(), "min_visitors": 1, "hostnames": ["new.test"]}
+    assert room.ask("GET", "sites/new.test").json() == changed.json()
+    assert room.ask("DELETE", "sites/new.test").json() == {"deleted": True}
+    assert [site["domain"] for site in room.ask("GET", "sites").json()["sites"]] == ["one.test", "two.test"]
+    room.sites.refresh()
+    assert [site.domain for site in room.sites.all()] == ["one.test", "two.test"]
+
+
+def test_a_site_may_come_as_a_form(room: Room) -> None:
+    """Clients of Plausible's Sites API send forms."""
+    data = {"domain": "form.test", "timezone": "Europe/Oslo", "min_visitors": "5"}
+    made = room.ask("POST", "sites", data=data).json()
+    assert (made["domain"], made["timezone"], made["min_visitors"]) == ("form.test", "Europe/Oslo", 5)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "field"),
+    [
+        ("POST", "sites", {}, 400, "domain"),
+        ("POST", "sites", {"domain": "one.test"}, 400, "domain"),
+        ("POST", "sites", {"domain": "no spaces.test"}, 400, "domain"),
+        ("POST", "sites", {"domain": "login"}, 400, "domain"),
+        ("POST", "sites", {"domain": "x.test", "timezone": "Europe/Stokholm"}, 400, "timezone"),
+        ("POST", "sites", {"domain": "x.test", "consent": "never"}, 400, "consent"),
+        ("POST", "sites", {"domain": "x.test", "min_visitors": "many"}, 400, "min_visitors"),
+        ("POST", "sites", {"domain": "x.test", "min_visitors": 0}, 400, "min_visitors"),
+        ("POST", "sites", {"domain": "x.test", "colour": "blue"}, 400, "colour"),
+        ("POST", "sites", {"domain": "x.test", "created": 5}, 400, "created"),
+        ("POST", "sites", ["one.test"], 400, "body"),
+        ("GET", "sites/none.test", None, 404, "domain"),
+        ("PUT", "sites/one.test", {"domain": "renamed.test"}, 400, "domain"),
+        ("PUT", "sites/one.test", {"retention_days": -1}, 400, "retention_days"),
+        ("DELETE", "sites/none.test", None, 404, "domain"),
+        ("POST", "users", {"name": "ada"}, 400, "password"),
+        ("POST", "users", {"name": "ada", "password": "short"}, 400, "password"),
+        ("POST", "users", {"name": "a b", "password": "long enough"}, 400, "name"),
+        ("POST", "users", {"name": "ada", "password": "long enough", "role": "king"}, 400, "role"),
+        ("POST", "users", {"name": "ada", "password": "long enough", "sites": ["none.test"]}, 400, "sites"),
+        ("POST", "users", {"name": "ada", "password": "long enough", "age": 36}, 400, "age"),
+        ("PUT", "users/nobody", {"password": "long enough"}, 404, "name"),
+        ("DELETE", "users/nobody", None, 404, "name"),
+        ("POST", "keys", {"right": "own"}, 400, "right"),
+        ("POST", "keys", {"sites": ["none.test"]}, 400, "sites"),
+        ("POST", "keys", {"name": "x" * 101}, 400, "name"),
+        ("DELETE", "keys/00000000", None, 404, "id"),
+    ],
+)
+def test_an_error_names_the_field(room: Room, method: str, path: str, body: Any, status: int, field: str) -> None:
+    """Each refusal is JSON with the field that must be mended, and nothing is changed by it."""
+    before = room.ask("GET", "sites").json()
+    answer = room.ask(method, path, **({"json": body} if body is not None else {}))
+    assert answer.status_code == status
+    assert list(answer.json()["errors"]) == [field]
+    assert answer.json()["error"].startswith(f"{field}: ")
+    assert room.ask("GET", "sites").json() == before
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 2_000, b'"' + b"x" * 70_000 + b'"'])
+def test_a_body_that_cannot_be_read_is_refused(room: Room, content: bytes) -> None:
+    """Broken, deep or huge JSON is a 400 or 413, never a server error."""
+    answer = room.ask("POST", "sites", content=content)
+    assert answer.status_code in (400, 413)
+    assert list(answer.json()["errors"]) == ["body"]
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer wrong", "Basic dHlzdDp0eXN0", "Bearer tyst_00000000_x", ADMIN]
+)
+@pytest.mark.parametrize("path", ["sites", "users", "keys", "status"])
+def test_without_a_key_nothing_is_told(room: Room, header: str, path: str) -> None:
+    """A missing, malformed or unknown key is answered 401 everywhere."""
+    answer = room.send("GET", path, header)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert list(answer.json()["errors"]) == ["authorization"]
+
+
+def test_a_key_to_read_one_site_does_only_that(room: Room) -> None:
+    """It sees its site and no other, changes nothing, and learns nothing of users, keys or status."""
+    key = room.make_key(sites=["one.test"])
+    assert [site["domain"] for site in room.ask("GET", "sites", key=key).json()["sites"]] == ["one.test"]
+    assert room.ask("GET", "sites/one.test", key=key).status_code == 200
+    unknown = room.ask("GET", "sites/none.test", key=key).json()["error"].replace("none.test", "two.test")
+    assert room.ask("GET", "sites/two.test", key=key).json()["error"] == unknown
+    assert room.ask("PUT", "sites/one.test", key=key, json={"min_visitors": 9}).status_code == 404
+    assert room.ask("DELETE", "sites/one.test", key=key).status_code == 404
+    assert room.ask("POST", "sites", key=key, json={"domain": "x.test"}).status_code == 403
+    for path in ("users", "keys", "status"):
+        assert room.ask("GET", path, key=key).status_code == 403
+    assert room.ask("GET", "sites/one.test").json()["min_visitors"] == 3
+
+
+def test_a_key_to_manage_one_site_changes_that_one(room: Room) -> None:
+    """And still has no say over other sites, users or keys."""
+    key = room.make_key(sites=["one.test"], right="manage")
+    assert room.ask("PUT", "sites/one.test", key=key, json={"min_visitors": 9}).json()["min_visitors"] == 9
+    assert room.ask("PUT", "sites/two.test", key=key, json={"min_visitors": 9}).status_code == 404
+    assert room.ask("POST", "keys", key=key, json={"right": "manage"}).status_code == 403
+    assert room.ask("POST", "users", key=key, json={"name": "a", "password": "long enough"}).status_code == 403
+
+
+def test_a_key_to_manage_every_site_may_do_everything(room: Room) -> None:
+    """It is what another server's command line uses."""
+    key = room.make_key(right="manage", name="ops")
+    assert room.ask("POST", "sites", key=key, json={"domain": "x.test"}).status_code == 201
+    assert room.ask("GET", "status", key=key).json()["dropped"] == {"bot": 3}
+
+
+def test_a_revoked_key_is_refused_at_once(room: Room) -> None:
+    """Also by another process: nothing is cached."""
+    key = room.make_key(sites=["one.test"])
+    assert room.ask("GET", "sites", key=key).status_code == 200
+    listed = room.ask("GET", "keys").json()["keys"]
+    assert room.ask("DELETE", f"keys/{listed[0]['id']}").json() == {"deleted": True}
+    assert room.ask("GET", "sites", key=key).status_code == 401
+    assert room.ask("GET", "keys").json() == {"keys": []}
+
+
+def test_a_key_is_nowhere_at_rest(room: Room) -> None:
+    """Neither the table nor the listing holds the key or its secret part; only the answer that made it did."""
+    key = room.make_key(sites=["one.test"], name="reports")
+    stored = str(room.records.all())
+    assert key not in stored
+    assert key.rpartition("_")[2] not in stored
+    listed = room.ask("GET", "keys")
+    assert key not in listed.text
+    assert "hash" not in listed.json()["keys"][0]
+    assert listed.json()["keys"][0]["name"] == "reports"
+
+
+def test_the_day_of_last_use_is_noted(room: Room) -> None:
+    """So that an owner sees which keys can go."""
+    key = room.make_key(sites=["one.test"])
+    assert room.ask("GET", "keys").json()["keys"][0]["last_used"] is None
+    room.ask("GET", "sites", key=key)
+    assert room.ask("GET", "keys").json()["keys"][0]["last_used"] == "2026-03-01"
+
+
+def test_one_wrong_letter_is_a_wrong_key(room: Room) -> None:
+    """The whole key counts, not its public part."""
+    key = room.make_key(sites=["one.test"])
+    assert anyio.run(room.keys.check, key) is not None
+    for position in (5, 20, len(key) - 1):
+        letter = "0" if key[position] != "0" else "1"
+        assert anyio.run(room.keys.check, key[:position] + letter + key[position + 1 :]) is None
+    assert anyio.run(room.keys.check, "") is None
+
+
+def test_a_user_is_added_changed_and_removed(room: Room) -> None:
+    """The password is kept as an argon2 hash and never shown."""
+    room.ask("POST", "users", json={"name": "boss", "password": "correct horse", "role": "admin"})
+    body = {"name": "ada", "password": "difference engine", "sites": ["one.test"]}
+    made = room.ask("POST", "users", json=body)
+    assert made.json() == {"name": "ada", "role": "viewer", "sites": ["one.test"]}
+    ada = room.users.get("ada")
+    assert ada is not None
+    assert ada.password.startswith("$argon2id$")
+    assert (
+        room.ask("PUT", "users/ada", json={"password": "analytical engine", "role": "owner"}).json()["role"] == "owner"
+    )
+    assert room.passwords.right(room.users.get("ada"), "analytical engine")
+    assert not room.passwords.right(room.users.get("ada"), "difference engine")
+    assert room.users.get("ada").sites == ("one.test",)  # type: ignore[union-attr] # there, two lines above
+    assert room.ask("DELETE", "users/ada").json() == {"deleted": True}
+    assert [user["name"] for user in room.ask("GET", "users").json()["users"]] == ["boss"]
+
+
+@pytest.mark.parametrize(("method", "body"), [("DELETE", None), ("PUT", {"role": "viewer"})])
+def test_the_only_administrator_stays(room: Room, method: str, body: Any) -> None:
+    """Nobody can lock everybody out."""
+    room.ask("POST", "users", json={"name": "boss", "password": "correct horse", "role": "admin"})
+    answer = room.ask(method, "users/boss", **({"json": body} if body else {}))
+    assert answer.status_code == 400
+    assert "only administrator" in answer.json()["error"]
+
+
+def test_the_status_is_told_in_words(room: Room) -> None:
+    """Checks with what was found, and the counts since the start."""
+    assert room.ask("GET", "status").json() == {
+        "version": "0.1.0",
+        "started": 1,
+        "now": 2,
+        "checks": [{"name": "spool", "state": "ok", "found": "0 events wait", "advice": ""}],
+        "dropped": {"bot": 3},
+        "accepted": 4,
+    }
+
+
+def test_the_key_of_the_data_directory_is_its_owners(tmp_path: Path) -> None:
+    """Made once, readable by nobody else, and the same for every worker."""
+    made = admin_key(tmp_path / "new")
+    assert admin_key(tmp_path / "new") == made
+    assert len(made) > 40
+    assert stat.S_IMODE((tmp_path / "new" / "admin.key").stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["admin.key"]

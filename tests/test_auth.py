@@ -1,0 +1,243 @@
+"""Signing in: who gets in, for how long, how often one may try, and which posts count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+from starlette.datastructures import Headers
+
+from collector.clickhouse import ClickHouse
+from collector.exceptions import RecordError
+from collector.records import Records
+from dashboard.auth import COOKIE, LIFETIME, Attempts, safe_target, same_origin
+from dashboard.users import User, Users, ensure_admin
+from tests.board import PASSWORD, SITE, Board, Clock, cheap_passwords, opened_board
+from tests.markup import read
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Signing in does not depend on where ClickHouse runs."""
+    if "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", ["embedded"], indirect=True)
+
+
+@pytest.fixture
+def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[Board]:
+    """A dashboard that nobody is signed in to."""
+    with opened_board(clickhouse, database, tmp_path) as opened:
+        yield opened
+
+
+def test_the_right_password_opens_the_page_that_was_asked_for(board: Board) -> None:
+    """A stranger is sent to sign in, and from there to where they wanted to go."""
+    board.add_site()
+    asked = board.get(f"/{SITE}?period=7d")
+    assert (asked.status_code, asked.headers["location"]) == (303, f"/login?next=%2F{SITE}%3Fperiod%3D7d")
+    door = read(board.get(asked.headers["location"]).text)
+    target = door.attributes(name="next")["value"]
+    signed = board.post("/login", {"name": "admin", "password": PASSWORD, "next": target})
+    assert (signed.status_code, signed.headers["location"]) == (303, f"/{SITE}?period=7d")
+    assert board.get(f"/{SITE}?period=7d").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["admin", "nobody"])
+def test_a_wrong_name_and_a_wrong_password_look_the_same(board: Board, name: str) -> None:
+    """Who tries names learns nothing: the same answer whether the user exists or not, and no cookie."""
+    answer = board.sign_in(name, "wrong")
+    assert answer.status_code == 401
+    assert "do not belong together" in answer.text
+    assert "wrong" not in answer.text
+    assert COOKIE not in board.cookies
+    assert board.get("/").status_code == 303
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(board: Board) -> None:
+    """HttpOnly and SameSite=Lax always; Secure over https, where plain http would never send it back."""
+    flags = {part.strip().lower() for part in board.sign_in().headers["set-cookie"].split(";")[1:]}
+    assert {"httponly", "samesite=lax", "secure", "path=/", f"max-age={LIFETIME}"} <= flags
+    board.secure = False
+    assert "secure" not in board.sign_in().headers["set-cookie"].lower()
+
+
+def test_a_changed_cookie_opens_nothing(board: Board) -> None:
+    """The signature covers every character."""
+    board.sign_in()
+    value = board.cookies[COOKIE]
+    for forged in (value[:-1] + ("A" if value[-1] != "A" else "B"), f"x{value}", value.replace(".", "", 1), "", "."):
+        board.cookies.clear()
+        board.cookies.set(COOKIE, forged, domain="tyst.test")
+        assert board.get("/").status_code == 303
+
+
+def test_a_new_password_signs_every_browser_out(board: Board) -> None:
+    """The cookie is bound to the password that opened it."""
+    board.sign_in()
+    assert board.get("/").status_code == 200
+    user = board.dashboard.users.get("admin")
+    assert user is not None
+    changed = msgspec.structs.replace(user, password=board.dashboard.passwords.hash("another password"))
+    anyio.run(board.dashboard.users.change, changed)
+    assert board.get("/").status_code == 303
+
+
+def test_a_removed_user_is_signed_out(board: Board) -> None:
+    """No account, no session."""
+    board.add_user("vera")
+    board.sign_in("vera")
+    assert board.get("/").status_code == 200
+    anyio.run(board.dashboard.users.remove, "vera")
+    assert board.get("/").status_code == 303
+
+
+def test_signing_out_ends_it(board: Board) -> None:
+    """After signing out the browser holds no cookie and sees no page."""
+    board.sign_in()
+    assert board.post("/logout", {}).headers["location"] == "/login"
+    assert COOKIE not in board.cookies
+    assert board.get("/").status_code == 303
+
+
+def test_too_many_attempts_must_wait_and_are_told_how_long(board: Board) -> None:
+    """After ten wrong passwords even the right one waits out the quarter of an hour."""
+    for number in range(10):
+        assert board.sign_in(password="wrong", peer=f"192.0.2.{number}").status_code == 401
+        board.clock.now += 1
+    refused = board.sign_in(peer="198.51.100.1")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "890")
+    assert "Try again in 15 minutes" in refused.text
+    board.clock.now += 890
+    assert board.sign_in(peer="198.51.100.1").status_code == 303
+
+
+def test_one_address_cannot_try_many_names(board: Board) -> None:
+    """Twenty attempts from one address, whatever the names; another address is not kept out by them."""
+    for number in range(20):
+        assert board.sign_in(f"name{number}", "wrong").status_code == 401
+    assert board.sign_in().status_code == 429
+    assert board.sign_in(peer="198.51.100.1").status_code == 303
+
+
+def test_attempts_remember_neither_names_nor_addresses() -> None:
+    """What is counted by is a keyed hash: neither the name nor the address is anywhere in memory's table."""
+    attempts = Attempts(Clock())
+    attempts.count("canary-name", "203.0.113.77")
+    held = repr(vars(attempts))
+    assert "canary-name" not in held
+    assert "203.0.113.77" not in held
+
+
+def test_attempts_are_bounded_in_memory() -> None:
+    """A flood of names makes it forget the oldest, not grow."""
+    attempts = Attempts(Clock(), per_user=1, capacity=100)
+    attempts.count("first", "a")
+    for number in range(100):
+        attempts.count(f"name{number}", "b")
+    assert attempts.wait("first", "a") == 0
+    assert attempts.wait("name99", "c") > 0
+    assert attempts.held <= 100
+
+
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "cross-site", "origin": "https://tyst.test"}, False),
+        ({"origin": "https://tyst.test"}, True),
+        ({"origin": "https://evil.test"}, False),
+        ({"origin": "https://tyst.test.evil.test"}, False),
+        ({"origin": "null"}, False),
+        ({}, True),
+    ],
+)
+def test_posts_from_elsewhere_are_told_apart(headers: dict[str, str], own: bool) -> None:
+    """Sec-Fetch-Site decides where the browser sends it, Origin where it does not; no browser sends neither."""
+    assert same_origin(Headers({"host": "tyst.test", **headers})) is own
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout", "/sites/new", f"/{SITE}/settings", f"/{SITE}/delete"])
+def test_every_post_from_another_site_is_refused(board: Board, path: str) -> None:
+    """A form on another site changes nothing, even with the cookie."""
+    board.add_site()
+    board.sign_in()
+    form = {"name": "admin", "password": PASSWORD, "domain": "new.example", "confirm": SITE}
+    answer = board.post(path, form, headers={"sec-fetch-site": "cross-site"})
+    assert answer.status_code == 403
+    assert [site.domain for site in board.dashboard.sites.all()] == [SITE]
+    assert board.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "safe"),
+    [
+        ("/example.com?f=is,event:page,/a//b", "/example.com?f=is,event:page,/a//b"),
+        ("https://evil.test/", "/"),
+        ("//evil.test/", "/"),
+        ("/\\evil.test", "/"),
+        ("/a\\b", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/\t/evil.test", "/"),
+        ("/\n/evil.test", "/"),
+        ("example.com", "/"),
+        ("", "/"),
+    ],
+)
+def test_signing_in_leads_nowhere_else(target: str, safe: str) -> None:
+    """Only a path of this server is a place to go on to."""
+    assert safe_target(target) == safe
+
+
+def test_the_first_start_makes_an_admin_with_a_new_password(database: Client) -> None:
+    """The generated password is returned once, works, and stands nowhere in the record."""
+    users, passwords = Users(Records(database, "users", User)), cheap_passwords()
+    password = anyio.run(ensure_admin, users, passwords, None)
+    assert password is not None
+    assert len(password) >= 16
+    admin = users.get("admin")
+    assert admin is not None
+    assert admin.role == "admin"
+    assert passwords.right(admin, password)
+    assert password not in repr(Records(database, "users", User).all())
+
+
+def test_the_operators_password_is_not_told_again(database: Client) -> None:
+    """With TYST_ADMIN_PASSWORD nothing is generated, so there is nothing to print."""
+    users, passwords = Users(Records(database, "users", User)), cheap_passwords()
+    assert anyio.run(ensure_admin, users, passwords, "the operator's own") is None
+    assert passwords.right(users.get("admin"), "the operator's own")
+
+
+def test_a_later_start_changes_no_password(database: Client) -> None:
+    """Users are read back from ClickHouse, and an existing admin stays as it is."""
+    first = Users(Records(database, "users", User))
+    anyio.run(ensure_admin, first, cheap_passwords(), "the first one")
+    second = Users(Records(database, "users", User))
+    second.refresh()
+    assert anyio.run(ensure_admin, second, cheap_passwords(), "another one") is None
+    assert second.get("admin") == first.get("admin")
+
+
+@pytest.mark.parametrize("password", ["", "1234567", "x" * 1_001])
+def test_passwords_have_a_least_and_a_greatest_length(password: str) -> None:
+    """Neither a guessable password nor one that only serves to keep the server busy."""
+    with pytest.raises(RecordError, match="8 to 1000"):
+        cheap_passwords().hash(password)
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a/b", "x" * 101, "tab\t"])
+def test_names_that_would_not_read_are_refused(board: Board, name: str) -> None:
+    """A name is one word."""
+    with pytest.raises(RecordError, match="name"):
+        board.add_user(name)
+
+
+def test_a_form_that_is_too_large_is_refused(board: Board) -> None:
+    """The sign-in page reads no more than a form can be."""
+    assert board.post("/login", {"name": "admin", "password": "x" * 100_000}).status_code == 413

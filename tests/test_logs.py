@@ -1,0 +1,62 @@
+"""The server's log: one line a message, with what was said beside it."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import re
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from dashboard.logs import LineFormatter, log_config
+
+
+def line(message: str, **extra: object) -> str:
+    record = logging.makeLogRecord({"name": "collector.writer", "levelname": "WARNING", "msg": message, **extra})
+    return LineFormatter().format(record)
+
+
+def test_a_message_is_one_line_with_its_time_level_and_place() -> None:
+    """UTC, then what a person greps for."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ warning collector\.writer: it waits", line("it waits"))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(3, "rows=3"), ("no route", "rows='no route'"), ("", "rows=''"), ("two\nlines", r"rows='two\nlines'")],
+)
+def test_what_was_said_beside_it_follows(value: object, shown: str) -> None:
+    """As name=value; nothing can break out of its line."""
+    assert line("it waits", rows=value).endswith(f": it waits {shown}")
+
+
+@pytest.fixture
+def configured() -> Iterator[None]:
+    """The server's configuration of logging, and afterwards the one before it."""
+    names = ("", "collector", "dashboard", "uvicorn", "urllib3", "clickhouse_connect")
+    before = {name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers)) for name in names}
+    logging.config.dictConfig(log_config("debug"))
+    yield
+    for name, (level, handlers) in before.items():
+        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).handlers = handlers
+
+
+@pytest.mark.usefixtures("configured")
+def test_debugging_tyst_does_not_make_the_web_server_talk() -> None:
+    """Below warning it would log the addresses of connections."""
+    assert logging.getLogger("collector.app").isEnabledFor(logging.DEBUG)
+    for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+
+
+def test_a_traceback_stays_in_its_line() -> None:
+    """So that a line is a message also for those who count lines."""
+    try:
+        int("two\nlines")
+    except ValueError:
+        text = line("unexpected", exc_info=sys.exc_info())
+    assert "ValueError" in text
+    assert "\n" not in text

@@ -1,0 +1,94 @@
+"""The schema of every earlier release becomes this one's, with what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.clickhouse import ClickHouse, ClickHouseInserter, split_statements
+from collector.exceptions import SchemaTooNew
+from collector.migrations import STEPS, Step, migrate
+from tests.test_clickhouse import an_event
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+ADD = Step(2, "a column", ("ALTER TABLE events ADD COLUMN IF NOT EXISTS mood String",))
+FILL = Step(3, "its content", ("ALTER TABLE events UPDATE mood = 'calm' WHERE mood = '' SETTINGS mutations_sync = 2",))
+
+
+@pytest.fixture
+def first_release(clickhouse: ClickHouse) -> Iterator[Client]:
+    """A database as the first release left it, with one event."""
+    client = clickhouse.create()
+    for statement in split_statements((FIXTURES / "schema-1.sql").read_text()):
+        client.command(statement)
+    ClickHouseInserter(client).insert([an_event(page="/kept")], "token")
+    yield client
+    client.command("DROP DATABASE {name:Identifier} SYNC", parameters={"name": clickhouse.database})
+    client.close()
+
+
+def tables(client: Client) -> dict[str, str]:
+    """How each table would be made, without the name of its database."""
+    rows = client.query("SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()")
+    return {name: query.replace(f"{client.database}.", "") for name, query in rows.result_rows}
+
+
+def versions(client: Client) -> list[int]:
+    """The versions that the database remembers."""
+    return [row[0] for row in client.query("SELECT version FROM schema_versions ORDER BY version").result_rows]
+
+
+def test_the_first_release_becomes_this_one(first_release: Client, clickhouse: ClickHouse) -> None:
+    """Table by table as a fresh database has them; and its events are there."""
+    clickhouse.prepare().close()
+    fresh = ClickHouse(dsn=clickhouse.dsn, database=f"{clickhouse.database}_fresh")
+    client = fresh.prepare()
+    try:
+        assert tables(first_release) == tables(client)
+    finally:
+        client.command("DROP DATABASE {name:Identifier} SYNC", parameters={"name": fresh.database})
+        client.close()
+    assert first_release.query("SELECT page FROM events").result_rows == [("/kept",)]
+
+
+def test_steps_are_taken_once_in_order_and_remembered(first_release: Client) -> None:
+    """Those after the version that is found, and at the next start none."""
+    assert migrate(first_release, [FILL, ADD]) == [2, 3]
+    assert migrate(first_release, [ADD, FILL]) == []
+    assert versions(first_release) == [1, 2, 3]
+    assert first_release.query("SELECT page, mood FROM events").result_rows == [("/kept", "calm")]
+
+
+def test_a_step_that_was_cut_short_is_taken_again(first_release: Client) -> None:
+    """It was not remembered, and its statements can be run again."""
+    migrate(first_release, [])
+    for statement in ADD.statements:
+        first_release.command(statement)
+    assert migrate(first_release, [ADD]) == [2]
+
+
+def test_a_fresh_database_needs_no_step(clickhouse: ClickHouse) -> None:
+    """The schema made it as it is now."""
+    client = clickhouse.create()
+    try:
+        assert migrate(client, [ADD, FILL]) == []
+        assert versions(client) == [3]
+    finally:
+        client.command("DROP DATABASE {name:Identifier} SYNC", parameters={"name": clickhouse.database})
+        client.close()
+
+
+def test_a_database_of_a_later_release_is_left_alone(first_release: Client) -> None:
+    """The older program says so instead of writing into what it does not know."""
+    migrate(first_release, [ADD, FILL])
+    with pytest.raises(SchemaTooNew, match="version 3"):
+        migrate(first_release, [ADD])
+
+
+def test_steps_are_numbered_without_gaps() -> None:
+    """From 2 on."""
+    assert [step.number for step in STEPS] == list(range(2, len(STEPS) + 2))

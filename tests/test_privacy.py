@@ -1,0 +1,485 @@
+"""What a visitor may ask: to see, take along and erase what is held about this browser, and nobody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import io
+import json
+import os
+import secrets
+import zoneinfo
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import httpx
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.app import routes as collector_routes
+from collector.clickhouse import ClickHouse, ClickHouseInserter
+from collector.counters import Counters
+from collector.erasure import Eraser, Erasure
+from collector.event import Event
+from collector.exceptions import InsertRetryable
+from collector.privacy import Browser, Privacy
+from collector.process import Collector
+from collector.records import Records
+from collector.sites import Site
+from collector.writer import Writer
+from dashboard.app import Tyst
+from dashboard.assets import Assets
+from dashboard.editions import Editions, History
+from dashboard.pages import Pages
+from dashboard.privacy_views import routes
+from tests.test_app import settings_for
+from tests.test_clickhouse import an_event
+from tests.test_pipeline import CHROME
+from tests.test_spool import Clock, a_spool
+
+pytestmark = pytest.mark.anyio
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+ME, OTHER = "203.0.113.7", "203.0.113.8"
+PAGE = "/en-helt-egen-sida"
+
+
+class Visiting:
+    """A collector with its visitors' addresses, and clients that talk to it from where they like."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        editions = Editions(Records(collector.client, "notices", History), collector.clock)
+        self._app = Tyst(
+            collector,
+            routes=[
+                *collector_routes(collector),
+                *routes(
+                    privacy=Privacy(collector),
+                    sites=collector.sites,
+                    editions=editions,
+                    pages=Pages(Assets()),
+                    trusted=collector.settings.trusted_proxies,
+                ),
+            ],
+        )
+
+    def client(self, address: str = ME, user_agent: str = CHROME, **headers: str) -> httpx.AsyncClient:
+        """Somebody's browser."""
+        transport = httpx.ASGITransport(app=self._app, client=(address, 4711))
+        given = {"user-agent": user_agent, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        return httpx.AsyncClient(transport=transport, base_url="http://stats.test", headers=given)
+
+    async def see(self, page: str = PAGE, *, site: str = "site.test", **who: str) -> None:
+        """Somebody opens a page."""
+        beacon = {"n": "pageview", "u": f"https://{site}{page}", "d": site, "c": "granted"}
+        async with self.client(**who) as client:
+            assert (await client.post("/api/event", json=beacon)).status_code == 202
+
+    async def me(self, site: str = "site.test", **who: str) -> list[str]:
+        """The pages that the browser is told of."""
+        async with self.client(**who) as client:
+            answer = await client.get(f"/api/me?d={site}")
+        assert answer.status_code == 200, answer.text
+        return [event["page"] for event in answer.json()["events"]]
+
+    async def erase(self, site: str = "site.test", **who: str) -> httpx.Response:
+        """The browser asks to be erased."""
+        async with self.client(**who) as client:
+            return await client.delete(f"/api/me?d={site}")
+
+    async def stored(self) -> list[str]:
+        """Pages in ClickHouse, once the spool is empty."""
+        self.collector.spool.seal()
+        while self.collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
+            await anyio.sleep(0.005)
+        return [row[0] for row in self.collector.client.query("SELECT page FROM events ORDER BY page").result_rows]
+
+
+@asynccontextmanager
+async def visiting(
+    path: Path, clickhouse: ClickHouse, clock: Callable[[], float] | None = None, **environ: str
+) -> AsyncIterator[Visiting]:
+    """A started collector with two sites."""
+    given = {"clock": clock} if clock is not None else {}
+    collector = Collector(settings_for(path, **environ), clickhouse=clickhouse, **given)  # type: ignore[arg-type]
+    await collector.sites.change(Site(domain="site.test", timezone="Europe/Stockholm"))
+    await collector.sites.change(Site(domain="other.test"))
+    await collector.start()
+    yield Visiting(collector)
+    await collector.stop()
+
+
+@pytest.fixture
+async def town(tmp_path: Path, clickhouse: ClickHouse) -> AsyncIterator[Visiting]:
+    """A started collector that writes at once."""
+    async with visiting(tmp_path, clickhouse) as started:
+        yield started
+
+
+@pytest.fixture
+async def slow(tmp_path: Path, clickhouse: ClickHouse) -> AsyncIterator[Visiting]:
+    """A started collector whose events stay in the spool until that is sealed."""
+    async with visiting(tmp_path, clickhouse, TYST_FLUSH_SECONDS="3600") as started:
+        yield started
+
+
+async def test_what_is_held_is_shown_wherever_it_lies(slow: Visiting) -> None:
+    """From the spool, from ClickHouse, and from both, each event once and in order."""
+    await slow.see("/a")
+    assert await slow.me() == ["/a"]
+    assert await slow.stored() == ["/a"]
+    assert await slow.me() == ["/a"]
+    await slow.see("/b")
+    assert await slow.me() == ["/a", "/b"]
+
+
+async def test_the_answer_holds_every_column_and_says_until_when(town: Visiting) -> None:
+    """All that is stored of an event; and the second at which the day's salt is destroyed."""
+    await town.see("/a")
+    async with town.client() as client:
+        answer = (await client.get("/api/me?d=site.test")).json()
+    (event,) = answer["events"]
+    assert set(event) == set(Event.__struct_fields__)
+    assert event["browser"] == "Chrome"
+    zone = zoneinfo.ZoneInfo("Europe/Stockholm")
+    until = datetime.datetime.fromisoformat(answer["linkable_until"]).astimezone(zone)
+    assert (until.hour, until.minute) == (0, 30)
+
+
+async def test_a_spreadsheet_takes_no_cell_for_a_formula(town: Visiting) -> None:
+    """CSV by `format` and by `Accept`; the cell of a property that begins with = is text."""
+    beacon = {"n": "=1+1", "u": "https://site.test/a", "d": "site.test", "c": "granted"}
+    async with town.client() as client:
+        await client.post("/api/event", json=beacon)
+        answer = await client.get("/api/me?d=site.test&format=csv&download")
+        assert (await client.get("/api/me?d=site.test", headers={"accept": "text/csv"})).text == answer.text
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    (row,) = csv.DictReader(io.StringIO(answer.text))
+    assert (row["name"], row["page"]) == ("'=1+1", "/a")
+
+
+OTHERS: list[dict[str, str]] = [
+    {"address": OTHER},
+    {"user_agent": FIREFOX},
+    {"address": OTHER, "x_forwarded_for": ME},
+    {"address": OTHER, "forwarded": f"for={ME}"},
+    {"address": OTHER, "cf_connecting_ip": ME},
+    {"address": OTHER, "x_real_ip": ME, "true_client_ip": ME, "client_ip": ME},
+    {"address": OTHER, "host": "site.test"},
+    {"address": OTHER, "cookie": "tyst_consent=granted"},
+]
+
+
+@pytest.mark.parametrize("who", OTHERS, ids=json.dumps)
+async def test_nobody_reads_or_erases_what_is_held_about_another(town: Visiting, who: dict[str, str]) -> None:
+    """Another address, another user agent, forged headers: they see nothing, and what they erase is not there."""
+    await town.see()
+    assert await town.me(**who) == []
+    answer = await town.erase(**who)
+    assert (answer.status_code, answer.json()) == (200, {"events": 0, "complete": True})
+    assert await town.me() == [PAGE]
+
+
+async def test_one_site_knows_nothing_of_another(town: Visiting) -> None:
+    """The same browser has another id on another site, and is erased there alone."""
+    await town.see()
+    await town.see("/theirs", site="other.test")
+    assert await town.me("other.test") == ["/theirs"]
+    assert (await town.erase("other.test")).json()["events"] == 1
+    assert await town.me() == [PAGE]
+    assert await town.me("other.test") == []
+
+
+async def test_behind_a_trusted_proxy_the_proxy_says_who_asks(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """As for beacons: the header counts where the connection comes from the proxy."""
+    async with visiting(tmp_path, clickhouse, TYST_TRUSTED_PROXIES="10.0.0.1") as town:
+        await town.see(address="10.0.0.1", x_forwarded_for=ME)
+        assert await town.me(address="10.0.0.1", x_forwarded_for=ME) == [PAGE]
+        assert await town.me(address="10.0.0.1", x_forwarded_for=f"{ME}, {OTHER}") == []
+        assert await town.me(address=ME) == [PAGE]
+
+
+async def test_what_is_erased_is_gone_and_what_others_sent_stays(slow: Visiting) -> None:
+    """From the spool and from ClickHouse; everything else arrives once."""
+    await slow.see("/first")
+    await slow.see("/theirs", address=OTHER)
+    assert await slow.stored() == ["/first", "/theirs"]
+    await slow.see("/second")
+    await slow.see("/theirs-too", user_agent=FIREFOX)
+    answer = await slow.erase()
+    assert (answer.status_code, answer.json()) == (200, {"events": 2, "complete": True})
+    assert await slow.me() == []
+    assert await slow.stored() == ["/theirs", "/theirs-too"]
+
+
+async def test_after_an_erasure_a_new_visit_begins(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """What is sent after the second of the erasure is kept, and says nothing of what was before."""
+    clock = Clock()
+    async with visiting(tmp_path, clickhouse, clock) as town:
+        await town.see("/entry")
+        await town.erase()
+        clock.now += 1
+        await town.see("/later")
+        assert await town.stored() == ["/later"]
+        (row,) = town.collector.client.query("SELECT entry_page, visits FROM events").result_rows
+        assert row == ("/later", 1)
+        town.collector.keep_erasures()
+        assert await town.me() == ["/later"]
+
+
+async def test_a_segment_that_was_read_before_is_waited_for(tmp_path: Path, database: Client) -> None:
+    """An insert that is under way cannot be called back: the erasure is complete once what it brought is deleted."""
+    spool, mine, theirs = a_spool(tmp_path, Clock()), an_event(visitor=7, page="/mine"), an_event(visitor=8)
+    spool.start()
+    await spool.append([mine, theirs], None)
+    spool.seal()
+    segment = spool.take(timeout=10)
+    assert segment is not None
+    read = spool.read(segment)
+    eraser = Eraser(database, lambda: [spool], lambda: 1)
+    eraser.promise([an_erasure(mine)])
+    assert not eraser.keep()
+    ClickHouseInserter(database).insert(read, segment.token)
+    assert not eraser.keep()
+    spool.done(segment)
+    assert eraser.keep()
+    assert database.query("SELECT visitor FROM events").result_rows == [(8,)]
+    spool.close()
+
+
+async def test_a_promise_survives_the_process(tmp_path: Path, database: Client) -> None:
+    """Killed after the promise and before anything was done, the next process keeps it: the insert that had
+    succeeded without anybody knowing is sent again under its token, and what it brought is deleted."""
+    first, mine, theirs = a_spool(tmp_path, Clock()), an_event(visitor=7), an_event(visitor=8)
+    first.start()
+    await first.append([mine, theirs], None)
+    first.seal()
+    segment = first.take(timeout=10)
+    assert segment is not None
+    ClickHouseInserter(database).insert(first.read(segment), segment.token)
+    Eraser(database, lambda: [first], lambda: 1).promise([an_erasure(mine)])
+    # Nothing is closed: so a killed process leaves its files.
+    second = a_spool(tmp_path, Clock())
+    eraser = Eraser(database, lambda: [second], lambda: 2)
+    second.start()
+    assert not eraser.keep()
+    again = second.take(timeout=10)
+    assert again is not None
+    assert (again.token, [event.visitor for event in second.read(again)]) == (segment.token, [8])
+    ClickHouseInserter(database).insert(second.read(again), again.token)
+    second.done(again)
+    assert eraser.keep()
+    assert database.query("SELECT visitor FROM events").result_rows == [(8,)]
+    assert second.erasures.promised() == {}
+    second.close()
+    first.close()
+
+
+async def test_a_promise_waits_for_clickhouse(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """While the table cannot be reached the answer is 202; later it is done without being asked again."""
+    async with visiting(tmp_path, clickhouse) as town:
+        await town.see()
+        assert await town.stored() == [PAGE]
+        town.collector.client.command("RENAME TABLE events TO away")
+        answer = await town.erase()
+        assert (answer.status_code, answer.json()["complete"]) == (202, False)
+        town.collector.client.command("RENAME TABLE away TO events")
+        await anyio.to_thread.run_sync(town.collector.keep_erasures)
+        assert not town.collector.eraser.pending
+        assert await town.stored() == []
+
+
+def test_a_segment_that_is_erased_whole_is_let_go(tmp_path: Path) -> None:
+    """An empty insert would be refused; there is nothing to insert."""
+
+    class Strict:
+        def insert(self, events: Any, token: str) -> None:
+            raise InsertRetryable(f"{token}: {len(events)}")
+
+    async def run() -> None:
+        spool = a_spool(tmp_path, Clock())
+        spool.start()
+        mine = an_event(visitor=7)
+        await spool.append([mine], None)
+        spool.seal()
+        segment = spool.take(timeout=10)
+        assert segment is not None
+        spool.erase([an_erasure(mine)])
+        assert spool.held().rows == 0
+        assert Writer(spool, Strict(), Counters()).write(segment)
+        spool.close()
+
+    anyio.run(run)
+
+
+def an_erasure(event: Event) -> Erasure:
+    return Erasure(event.site, event.day, event.visitor, event.ts)
+
+
+def bytes_below(*directories: Path) -> Iterator[tuple[Path, bytes]]:
+    # Directories come and go meanwhile, which `os.walk` passes over.
+    for directory in directories:
+        for place, _, names in os.walk(directory):
+            for path in (Path(place, name) for name in names):
+                with contextlib.suppress(OSError):
+                    yield path, path.read_bytes()
+
+
+async def test_the_bytes_are_gone_from_the_disk(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """The page that only this visitor saw, and the visitor's id, are in the files before and in none after."""
+    engine, page = Path(urlsplit(clickhouse.dsn).path), f"/sida-{secrets.token_hex(3)}-bara"
+    async with visiting(tmp_path, clickhouse, TYST_FLUSH_SECONDS="3600") as town:
+        client = town.collector.client
+        # As in the schema, but within a second: the table's clean-up takes its pace when it is attached.
+        client.command(
+            "ALTER TABLE events MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1, "
+            "max_cleanup_delay_period = 1, cleanup_delay_period_random_add = 0"
+        )
+        client.command("DETACH TABLE events SYNC")
+        client.command("ATTACH TABLE events")
+        await town.see("/theirs", address=OTHER)
+        await town.see(page)
+        await town.stored()
+        await town.see(f"{page}-2")
+        visitor = client.query("SELECT visitor FROM events WHERE page = {p:String}", {"p": page}).result_rows[0][0]
+        needles = [page.encode(), visitor.to_bytes(8, "little"), visitor.to_bytes(8, "big"), str(visitor).encode()]
+        before = {needle for _, held in bytes_below(tmp_path, engine) for needle in needles if needle in held}
+        assert {page.encode(), visitor.to_bytes(8, "big")} <= before
+        assert (await town.erase()).json() == {"events": 2, "complete": True}
+        with anyio.fail_after(60):
+            while found := [
+                path for path, held in bytes_below(tmp_path, engine) if any(needle in held for needle in needles)
+            ]:
+                assert not [path for path in found if path.is_relative_to(tmp_path)], found
+                await anyio.sleep(0.2)
+        assert await town.stored() == ["/theirs"]
+
+
+def test_the_schema_keeps_deleted_parts_for_a_minute(database: Client) -> None:
+    """What the page promises, three minutes, is the lifetime of an old part and the pause between two clean-ups;
+    and what replaces a part is on disk by then."""
+    made = database.command("SHOW CREATE TABLE events")
+    for setting in ("old_parts_lifetime = 60", "max_cleanup_delay_period = 60", "min_rows_to_fsync_after_merge = 1"):
+        assert setting in str(made)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"origin": "https://site.test"},
+        {"origin": "null"},
+    ],
+    ids=json.dumps,
+)
+async def test_pages_of_other_origins_are_refused(town: Visiting, method: str, headers: dict[str, str]) -> None:
+    """The site's own pages too: they could learn, or erase, what a reader did."""
+    await town.see()
+    async with town.client(**headers) as client:
+        answer = await client.request(method, "/api/me?d=site.test")
+        preflight = await client.options(
+            "/api/me?d=site.test", headers={"origin": "https://site.test", "access-control-request-method": method}
+        )
+    assert answer.status_code == 403
+    assert preflight.status_code == 405
+    for each in (answer, preflight):
+        assert "access-control-allow-origin" not in each.headers
+    assert await town.me() == [PAGE]
+
+
+async def test_an_address_that_asks_too_often_has_to_wait(town: Visiting) -> None:
+    """Reading five times a second, erasing once; others are not held up."""
+    async with town.client() as client:
+        reads = [await client.get("/api/me?d=site.test") for _ in range(40)]
+        erasures = [await client.delete("/api/me?d=site.test") for _ in range(10)]
+    for answers in (reads, erasures):
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert refused
+        assert int(refused[0].headers["retry-after"]) >= 1
+    assert await town.me(address=OTHER) == []
+
+
+async def test_an_unknown_site_is_not_there(town: Visiting) -> None:
+    """404 in the form of every error."""
+    async with town.client() as client:
+        answer = await client.get("/api/me?d=nowhere.test")
+    assert (answer.status_code, list(answer.json())) == (404, ["errors"])
+
+
+async def test_a_visit_across_midnight_is_shown_until_the_salt_is_destroyed(
+    tmp_path: Path, clickhouse: ClickHouse
+) -> None:
+    """Half an hour long both days are held; after that yesterday is nobody's, and cannot be asked for."""
+    zone = zoneinfo.ZoneInfo("Europe/Stockholm")
+    clock = Clock(datetime.datetime(2026, 3, 1, 23, 50, tzinfo=zone).timestamp())
+    async with visiting(tmp_path, clickhouse, clock) as town:
+        await town.see("/before")
+        clock.now += 20 * 60
+        await town.see("/after")
+        assert await town.me() == ["/before", "/after"]
+        clock.now += 25 * 60
+        town.collector.keep_salts()
+        assert await town.me() == ["/after"]
+        assert (await town.erase()).json()["events"] == 1
+        assert await town.stored() == ["/before"]
+
+
+def test_nothing_of_who_asks_is_shown_in_a_traceback() -> None:
+    """Neither address nor user agent nor id has a way into a log."""
+    assert repr(Browser(ME, CHROME)) == "Browser(…)"
+    assert "7777" not in repr(Erasure("site.test", datetime.date(2026, 3, 1), 7777, 1))
+
+
+def test_erasing_takes_no_more_than_it_says() -> None:
+    """Another day, another site and a later second are left."""
+    erasure = Erasure("site.test", datetime.date(2026, 3, 1), 7, 1_772_366_400)
+    assert erasure.takes(an_event(visitor=7))
+    assert not erasure.takes(an_event(visitor=7, ts=1_772_366_401))
+    assert not erasure.takes(an_event(visitor=7, site="other.test"))
+    assert not erasure.takes(an_event(visitor=7, day=datetime.date(2026, 3, 2)))
+
+
+@pytest.mark.parametrize(("policy", "left"), [("required", []), ("limited", [("/no", 0)]), ("exempt", [])])
+@pytest.mark.parametrize("how", ["the beacon", "the cookie"])
+async def test_a_no_in_the_middle_of_a_visit_erases_the_visit(
+    town: Visiting, policy: str, left: list[tuple[str, int]], how: str
+) -> None:
+    """What was linkable goes; under `limited` the page is counted, by nobody; another visitor's visit stays."""
+    site = town.collector.sites.get("site.test")
+    assert site is not None
+    await town.collector.sites.change(msgspec.structs.replace(site, consent=policy))
+    await town.see("/yes")
+    await town.stored()
+    await town.see("/yes-too")
+    await town.see("/theirs", address=OTHER)
+    beacon = {"n": "pageview", "u": "https://site.test/no", "d": "site.test", "c": "denied"}
+    cookie = {}
+    if how == "the cookie":
+        beacon["c"], cookie = "granted", {"cookie": "tyst_consent=denied"}
+    async with town.client(**cookie) as client:
+        assert (await client.post("/api/event", json=beacon)).status_code == 202
+    await town.stored()
+    rows = town.collector.client.query("SELECT page, visitor FROM events WHERE page != '/theirs' ORDER BY page")
+    assert [tuple(row) for row in rows.result_rows] == left
+    assert await town.me(address=OTHER) == ["/theirs"]
+
+
+async def test_a_no_without_a_visit_computes_and_erases_nothing(town: Visiting) -> None:
+    """Somebody with the same browser in another network is not touched, and no promise is made."""
+    await town.see("/theirs", address=OTHER)
+    beacon = {"n": "pageview", "u": "https://site.test/no", "d": "site.test", "c": "denied"}
+    async with town.client() as client:
+        await client.post("/api/event", json=beacon)
+    assert town.collector.spool.erasures.promised() == {}
+    assert await town.stored() == ["/theirs"]
