@@ -22,14 +22,14 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-unit: $(VENV)/.dev $(VENV)/.frontend-test
+unit: $(VENV)/.dev $(VENV)/.frontend-test $(VENV)/.load
 	$(BIN)/pytest -n $(WORKERS) --ignore tests/browser $(ARGS)
 
 # In processes of their own: the browser's driver keeps an event loop running in each.
 browser: $(VENV)/.dev $(VENV)/.browser $(VENV)/.frontend-test
 	$(BIN)/pytest -n $(WORKERS) tests/browser $(ARGS)
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev $(VENV)/.load
 	$(BIN)/python -m bench $(ARGS)
 
 screenshots: $(VENV)/.dev $(VENV)/.browser
@@ -67,6 +67,11 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 $(VENV)/.browser: | $(VENV)/bin/python
 	.ci/system-packages chromium
 	.ci/system-packages firefox
+	touch $@
+
+# The load generator of the measurements.
+$(VENV)/.load: | $(VENV)/bin/python
+	.ci/system-packages wrk
 	touch $@
 
 # Needs uv. The lock files carry hashes and name no registry.

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -99,8 +99,9 @@ class Load:
 class Generator:
     """Runs wrk with bodies of some kinds."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, bodies: Mapping[str, str] = BODIES) -> None:
         self._directory = directory
+        self._bodies = bodies
         agents = user_agents(5_000)
         self._agents = directory / "agents"
         self._agents.write_text("\n".join(agents) + "\n")
@@ -109,7 +110,7 @@ class Generator:
         self, port: int, kinds: Sequence[str], seconds: float, *, path: str = "/api/event", pause: float = 0
     ) -> Load:
         """Load `port` for so long; each connection pauses for `pause` milliseconds on average between requests."""
-        script = LUA.replace("{BODIES}", "{" + ", ".join(f"'{BODIES[kind]}'" for kind in kinds) + "}")
+        script = LUA.replace("{BODIES}", "{" + ", ".join(f"'{self._bodies[kind]}'" for kind in kinds) + "}")
         script = script.replace("{AGENTS}", str(self._agents)).replace("{PATH}", path)
         if not pause:
             script = script.replace("function delay() return pause * 2 * math.random() end\n", "")
@@ -228,12 +229,13 @@ def processor(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def rates(directory: Path, rounds: int, seconds: float) -> list[tuple[str, str]]:
-    """Rates in turns, and their ratios."""
+def rates(directory: Path, rounds: int, seconds: float, *, beside: bool = True) -> list[tuple[str, str]]:
+    """Rates in turns, and their ratios; `beside` also those of runlight."""
     load = Generator(directory)
     taken: dict[str, list[Load]] = {}
     kinds = {"consented": ["consented"], "mixed": ["consented", "dropped"], "dropped": ["dropped"]}
-    with bare(directory) as bare_port, tyst(directory / "tyst") as serve, runlight(directory) as peer:
+    peers = runlight(directory) if beside else contextlib.nullcontext()
+    with bare(directory) as bare_port, tyst(directory / "tyst") as serve, peers as peer:
         pid = serve.process.pid if serve.process else 0
         idle = memory(pid)
         cold = warm(load, serve.port)
@@ -384,6 +386,19 @@ def workers(directory: Path, seconds: float) -> list[tuple[str, str]]:
     return rows
 
 
+def missing() -> str:
+    """What to say when the load generator is not there; "" when it is."""
+    if shutil.which("wrk"):
+        return ""
+    return "The load generator is missing. Install it as root, for example: apt-get install wrk"
+
+
+def machine() -> str:
+    """The line above a table that says where it was measured, and how busy the machine was."""
+    system = f"{os.cpu_count()} processors, {platform.machine()}, {platform.system()} {platform.release()}"
+    return f"{system}, Python {platform.python_version()}, load before {os.getloadavg()[0]:.1f}\n"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench ingest", description=__doc__)
@@ -391,17 +406,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--spool-rows", type=int, default=1_000_000)
     parser.add_argument("--only", choices=["rates", "spool", "workers"])
+    parser.add_argument("--alone", action="store_true", help="without runlight, which is installed with pip")
     given = parser.parse_args(arguments)
-    if shutil.which("wrk") is None:
-        print("The load generator is missing. Install it as root, for example: apt-get install wrk")
+    if missing():
+        print(missing())
         return 2
     parts: dict[str, Callable[[Path], list[tuple[str, str]]]] = {
-        "rates": lambda place: rates(place, given.rounds, given.seconds),
+        "rates": lambda place: rates(place, given.rounds, given.seconds, beside=not given.alone),
         "spool": lambda place: full_spool(place, given.spool_rows),
         "workers": lambda place: workers(place, given.seconds),
     }
-    print(f"{os.cpu_count()} processors, {platform.machine()}, {platform.system()} {platform.release()},", end=" ")
-    print(f"Python {platform.python_version()}, load before {os.getloadavg()[0]:.1f}\n")
+    print(machine())
     print("| what | figure |\n| --- | --- |")
     for name, part in parts.items():
         if given.only in (None, name):

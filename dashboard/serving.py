@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import logging.config
 import os
 import re
+import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType, SimpleNamespace
@@ -33,6 +36,7 @@ from dashboard.demo import DemoPlan
 from dashboard.keys import admin_key
 from dashboard.listening import Server, bind, leave_word, take_back, url_of
 from dashboard.logs import log_config
+from dashboard.patience import PatientProtocol
 from dashboard.users import Passwords, User, Users, ensure_admin
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,9 @@ GRACE_SECONDS = 10
 
 # How long all workers may take to start before the supervisor goes on without a greeting.
 READY_SECONDS = 60
+
+# How long the supervisor listens for one worker before it looks at the next.
+PING_SECONDS = 1
 
 Greeting = Callable[[str, Any], None]
 """Called once with the server's URL and the application (where workers have one each, what stands for it)."""
@@ -101,12 +108,28 @@ class GreetingSupervisor(Multiprocess):
     def __init__(self, config: uvicorn.Config, bound: socket.socket, ready: Callable[[], None]) -> None:
         super().__init__(config, [bound])
         self._ready = ready
+        self._heard: dict[int | None, float] = {}
 
     def init_processes(self) -> None:
         """Start the workers; one that does not come up is dealt with afterwards, like one that dies later."""
         super().init_processes()
         if all(process.wait_until_ready(READY_SECONDS) for process in self.processes):
             self._ready()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended, and those that have not been heard of for long.
+
+        Uvicorn waits for one answer only. On a busy machine that ends workers which are still starting, for ever.
+        """
+        now = time.monotonic()
+        for process in self.processes:
+            if not process.process.is_alive():
+                continue
+            if process.ping(PING_SECONDS):
+                self._heard[process.pid] = now
+            elif now - self._heard.setdefault(process.pid, now) < READY_SECONDS:
+                return
+        super().keep_subprocess_alive()
 
 
 def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: DemoPlan | None = None) -> None:
@@ -123,6 +146,7 @@ def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: Dem
             "or run a ClickHouse server and name it with TYST_CLICKHOUSE_DSN.",
         )
     logging.config.dictConfig(log_config(settings.log_level))
+    _allow_connections()
     bound = bind(settings.host, settings.port)
     signal.signal(signal.SIGTERM, _stopped)
     try:
@@ -219,14 +243,23 @@ def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
         log_config=log_config(settings.log_level),
         # An access log would be a list of addresses.
         access_log=False,
+        http=PatientProtocol,
         server_header=False,
         # Forwarding headers are read by the collector, and only from trusted proxies.
         proxy_headers=False,
         lifespan="on",
         ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=READY_SECONDS,
         **options,
     )
+
+
+def _allow_connections() -> None:
+    """Open as many files as the system lets this process: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _leave_word(settings: Settings, bound: socket.socket) -> None:

@@ -298,7 +298,7 @@ def closed_rows(collector: Collector, day: datetime.date) -> tuple[int, int]:
 
 
 async def opened(collector: Collector, day: datetime.date) -> None:
-    """Wait until the writer has noted the late segment; it does so just after the spool has let it go."""
-    async with asyncio.timeout(10):
-        while closed_rows(collector, day)[1] == 0:  # noqa: ASYNC110 # noted by a thread, which sets no event
+    """Wait until the writer has noted the late segment: the day is open, or the upkeep has closed it anew already."""
+    async with asyncio.timeout(30):
+        while closed_rows(collector, day) == (1, 0):  # noqa: ASYNC110 # noted by a thread, which sets no event
             await anyio.sleep(0.005)

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 CONNECTIONS = 8
-PAUSE = 0.004  # seconds between the beacons of one connection
+PAUSE = 0.01  # seconds between the beacons of one connection
 TRIES = 8
 ANSWER_SECONDS = 20
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
