@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 FRONTEND := dashboard/frontend
 WORKERS ?= 2
 
-.PHONY: run test lint types unit browser build bench screenshots lock clean
+.PHONY: run test lint types unit browser build bench screenshots catalogues lock audit clean
 
 run: $(VENV)/.run
 	$(BIN)/tyst demo $(ARGS)
@@ -38,7 +38,7 @@ screenshots: $(VENV)/.dev $(VENV)/.browser
 # The front end: vendored scripts and the minified snippet, from npm, pinned by the lock file.
 build: $(VENV)/.frontend
 
-$(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs snippet/tyst.js | $(VENV)/.locked
+$(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs $(FRONTEND)/world.mjs snippet/tyst.js | $(VENV)/.locked
 	.ci/system-packages node $(BIN)
 	cd $(FRONTEND) && npm ci --omit=dev --no-audit --no-fund --loglevel=error && npm run --silent build
 	touch $@
@@ -74,12 +74,24 @@ $(VENV)/.load: | $(VENV)/bin/python
 	.ci/system-packages wrk
 	touch $@
 
+# Puts every text that is new into the catalogues of translations, and takes out what is gone.
+catalogues: $(VENV)/.dev
+	$(BIN)/python -m dashboard.catalogues
+
 # Needs uv. The lock files carry hashes and name no registry.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 	printf "hatchling==1.33.0\neditables\n" | $(LOCK) - -c requirements-dev.lock -o requirements-build.lock
+
+# Known weaknesses of what is pinned. Needs a network and is no part of `make test`; pip-audit has an environment of its own.
+AUDIT := $(VENV)/audit
+audit:
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install --quiet pip-audit; }
+	for lock in requirements.lock requirements-dev.lock requirements-build.lock; do \
+		$(AUDIT)/bin/pip-audit --disable-pip --require-hashes -r $$lock || exit 1; done
+	cd $(FRONTEND) && npm audit --audit-level=moderate
 
 clean:
 	rm -rf $(VENV) $(FRONTEND)/node_modules $(FRONTEND)/test-dist dashboard/static/vendor snippet/dist dist

@@ -17,9 +17,9 @@ CREATE TABLE IF NOT EXISTS events
     name            LowCardinality(String),
     consent         LowCardinality(String),
     hostname        LowCardinality(String),
-    page            String CODEC(ZSTD(1)),
-    entry_page      String CODEC(ZSTD(1)),
-    referrer        String CODEC(ZSTD(1)),
+    page            LowCardinality(String) CODEC(LZ4),
+    entry_page      LowCardinality(String) CODEC(LZ4),
+    referrer        LowCardinality(String) CODEC(LZ4),
     source          LowCardinality(String),
     channel         LowCardinality(String),
     utm_source      LowCardinality(String),
@@ -71,6 +71,14 @@ CREATE TABLE IF NOT EXISTS erasing
 )
 ENGINE = Memory;
 
+-- Likewise what an owner deletes by: the values of a column.
+CREATE TABLE IF NOT EXISTS purging
+(
+    batch UInt64,
+    value String
+)
+ENGINE = Memory;
+
 -- Control records: one row per record and version, the newest wins; `record` is JSON of the type that reads it.
 CREATE TABLE IF NOT EXISTS sites
 (
@@ -116,41 +124,100 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
+CREATE TABLE IF NOT EXISTS shares
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Filters of a site's figures that somebody saved under a name.
+CREATE TABLE IF NOT EXISTS segments
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Notes on dates of a site, for those who read its figures.
+CREATE TABLE IF NOT EXISTS annotations
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Receipts of consent that were revoked: hashes of random numbers, until their receipts would have ended.
+CREATE TABLE IF NOT EXISTS revoked
+(
+    mark String,
+    day  Date
+)
+ENGINE = ReplacingMergeTree
+ORDER BY mark
+TTL day + INTERVAL 3 DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
 -- Sums of the days that are over: one row per value of each dimension, the empty dimension being the whole site.
 -- Built from `events` in one statement. A version is one whole build; `closed` says which version of a day counts.
+-- Kept is by how much each count exceeds the one below it, which is mostly nothing: half the bytes of the counts.
+-- `again` are visits beyond the visitors: of an `event:` dimension visits with such an event (`seen`; there are no
+-- `entries` and `views` then), of the others visits that began (`entries`; there are no `seen`). `more` are pageviews
+-- beyond the visits, `custom` events that are no pageview, `unseen` pageviews without a visit.
 CREATE TABLE IF NOT EXISTS daily
 (
     site      LowCardinality(String),
     dimension LowCardinality(String),
     day       Date CODEC(Delta, ZSTD(1)),
     value     String CODEC(ZSTD(3)),
+    currency  LowCardinality(String),
     visitors  UInt32 CODEC(T64, ZSTD(1)),
-    seen      UInt32 CODEC(T64, ZSTD(1)),
-    pageviews UInt32 CODEC(T64, ZSTD(1)),
-    events    UInt32 CODEC(T64, ZSTD(1)),
-    entries   UInt32 CODEC(T64, ZSTD(1)),
+    again     Int32 CODEC(T64, ZSTD(1)),
+    more      Int32 CODEC(T64, ZSTD(1)),
+    custom    UInt32 CODEC(T64, ZSTD(1)),
+    unseen    UInt32 CODEC(T64, ZSTD(1)),
     bounces   Int32 CODEC(T64, ZSTD(1)),
     seconds   UInt64 CODEC(T64, ZSTD(1)),
-    views     UInt32 CODEC(T64, ZSTD(1)),
     readings  UInt32 CODEC(T64, ZSTD(1)),
     engaged   UInt64 CODEC(T64, ZSTD(1)),
     scrolled  UInt32 CODEC(T64, ZSTD(1)),
-    version   UInt64 CODEC(Delta, ZSTD(1))
+    revenue   Int64 CODEC(T64, ZSTD(1)),
+    sales     UInt32 CODEC(T64, ZSTD(1)),
+    version   UInt64 CODEC(Delta, ZSTD(1)),
+    seen      Int64 ALIAS visitors + again,
+    entries   Int64 ALIAS visitors + again,
+    pageviews Int64 ALIAS visitors + again + more,
+    views     Int64 ALIAS visitors + again + more - unseen,
+    events    Int64 ALIAS visitors + again + more + custom
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(day)
 ORDER BY (site, dimension, day, value)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_part = 1000000;
 
 -- Which days are closed, the newest version of each. `rows` is how many events the build saw: when there are more
--- now, some came late. `open` 1 takes a day back until it is built again.
+-- now, some came late. `open` 1 takes a day back until it is built again. `form` says what was built: 0 by an
+-- earlier release, 1 without sums by property, 2 with them.
 CREATE TABLE IF NOT EXISTS closed
 (
     site    String,
     day     Date,
     version UInt64,
     rows    UInt64,
-    open    UInt8
+    open    UInt8,
+    form    UInt8
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (site, day)
@@ -169,3 +236,56 @@ ENGINE = SummingMergeTree(count)
 ORDER BY (site, day, reason, kind)
 TTL day + INTERVAL 13 MONTH
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Who changed what: settings, people, keys, sharing, deletions. About those who run Tyst, never about visitors.
+CREATE TABLE IF NOT EXISTS changes
+(
+    at     DateTime('UTC'),
+    site   String,
+    who    String,
+    what   String,
+    before String,
+    after  String,
+    id     UInt64
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (site, at, id)
+TTL at + INTERVAL 25 MONTH
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Signed-in browsers, and links that let somebody in once; ids are hashes of secrets that nobody keeps.
+CREATE TABLE IF NOT EXISTS sessions
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+TTL toDateTime(intDiv(version, 1000000000)) + INTERVAL 30 DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE TABLE IF NOT EXISTS invitations
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+TTL toDateTime(intDiv(version, 1000000000)) + INTERVAL 30 DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- What is to be done to a site's figures: delete, reset, rename; each is gone on with until it is done.
+CREATE TABLE IF NOT EXISTS deletions
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60;

@@ -46,13 +46,29 @@ INSIDE = {
     "sites": "/",
     "site": DEMO,
     "site-today": f"{DEMO}?period=day",
+    "site-year": f"{DEMO}?period=12mo&compare=year&bucket=week",
     "site-filtered": f"{DEMO}?period=7d&metric=pageviews&f=is,visit:source,Google&f=is_not,visit:country,SE",
+    "site-map": f"{DEMO}?countries=map",
+    "realtime": f"{DEMO}/realtime",
     "details": f"{DEMO}/details/pages",
+    "goals": f"{DEMO}/goals",
+    "segments": f"{DEMO}/segments",
+    "consent": f"{DEMO}/consent",
     "status": f"{DEMO}/status",
     "settings": f"{DEMO}/settings",
+    "figures": f"{DEMO}/data",
+    "people": f"{DEMO}/people",
+    "sharing": f"{DEMO}/sharing",
+    "changes": f"{DEMO}/changes",
     "tag": f"{NEW}/install",
+    "tag-wordpress": f"{NEW}/install?variant=wordpress",
     "empty": NEW,
+    "empty-goals": f"{NEW}/goals",
+    "empty-realtime": f"{NEW}/realtime",
     "add-a-site": "/sites/new",
+    "account": "/account",
+    "users": "/users",
+    "all-changes": "/changes",
     "not-found": "/nothing.example",
 }
 OUTSIDE = {"sign-in": "/login", "privacy": "/privacy/demo.localhost", "demo": "/demo", "demo-shop": "/demo/shop",
@@ -153,7 +169,8 @@ def _signed_in(person: BrowserContext, url: str) -> Page:
 
 def _show(page: Page, url: str) -> None:
     page.goto(url)
-    page.wait_for_load_state("networkidle")
+    # Pages that show what goes on now keep a stream open: they are never without a request under way.
+    page.wait_for_timeout(600)
 
 
 if __name__ == "__main__":

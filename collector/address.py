@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 
 from collector.settings import Network
 
@@ -37,8 +39,8 @@ def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], trusted: t
     if address is None or not _is_trusted(address, trusted):
         return peer
     forwarded, standard, cloudflare = _forwarding(headers)
-    for chain in (_listed(forwarded), _standard(standard), _listed(cloudflare[-1:])):
-        found = _walk(chain, trusted)
+    for values, entries in ((forwarded, _listed), (standard, _standard), (cloudflare[-1:], _listed)):
+        found = _walk(entries(values), trusted) if values else None
         if found is not None:
             return str(found)
     return str(address)
@@ -60,11 +62,17 @@ def network_of(address: str) -> str:
 
 def _forwarding(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[str], list[str], list[str]]:
     """Values of the three forwarding headers, each in order of arrival."""
-    found: dict[bytes, list[str]] = {b"x-forwarded-for": [], b"forwarded": [], b"cf-connecting-ip": []}
+    forwarded: list[str] = []
+    standard: list[str] = []
+    cloudflare: list[str] = []
     for name, value in headers:
-        if name in found:
-            found[name].append(value.decode("latin-1"))
-    return found[b"x-forwarded-for"], found[b"forwarded"], found[b"cf-connecting-ip"]
+        if name == b"x-forwarded-for":
+            forwarded.append(value.decode("latin-1"))
+        elif name == b"forwarded":
+            standard.append(value.decode("latin-1"))
+        elif name == b"cf-connecting-ip":
+            cloudflare.append(value.decode("latin-1"))
+    return forwarded, standard, cloudflare
 
 
 def _walk(chain: Iterator[str], trusted: tuple[Network, ...]) -> Address | None:
@@ -73,9 +81,9 @@ def _walk(chain: Iterator[str], trusted: tuple[Network, ...]) -> Address | None:
     What cannot be read ends the walk: nobody vouches for what stands to the left of it.
     """
     farthest = None
-    for _, text in zip(range(_MOST_HOPS), chain, strict=False):
+    for text in islice(chain, _MOST_HOPS):
         address = parse_address(text)
-        if address is None or address.is_unspecified:
+        if address is None or not int(address):
             break
         farthest = address
         if not _is_trusted(address, trusted):
@@ -107,6 +115,11 @@ def parse_address(text: str) -> Address | None:
     A mapped IPv4 address is the IPv4 address.
     """
     text = text.strip().strip('"')
+    try:
+        # Most are plain IPv4, and the system's own parser takes a tenth of the time.
+        return ipaddress.IPv4Address(socket.inet_pton(socket.AF_INET, text))
+    except (OSError, ValueError):
+        pass
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -121,4 +134,9 @@ def parse_address(text: str) -> Address | None:
 
 
 def _is_trusted(address: Address, trusted: tuple[Network, ...]) -> bool:
-    return any(address.version == network.version and address in network for network in trusted)
+    # What `address in network` does, without the objects that it makes: this is the hot path.
+    version, number = address.version, int(address)
+    for network in trusted:
+        if network.version == version and number & int(network.netmask) == int(network.network_address):
+            return True
+    return False

@@ -12,7 +12,9 @@ from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl
 
+import anyio.to_thread
 import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -20,7 +22,8 @@ from starlette.types import Receive, Scope, Send
 
 from collector.address import client_address, network_of
 from collector.beacon import Beacon, parse_beacon
-from collector.consent import DENIED, Signals
+from collector.clickhouse import plain_reason
+from collector.consent import DENIED, Signals, judge
 from collector.device import LONGEST, NO_HINTS, Hints
 from collector.event import Event
 from collector.exceptions import BeaconError, SpoolFull, SpoolUnavailable
@@ -40,7 +43,7 @@ Header = tuple[bytes, bytes]
 # Any page may send beacons, and may read why one was dropped. `*` never goes with credentials.
 _CORS: list[Header] = [
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"X-Tyst-Dropped, Retry-After"),
+    (b"access-control-expose-headers", b"X-Tyst-Dropped, X-Tyst-Receipt, Retry-After"),
 ]
 _PREFLIGHT: list[Header] = [
     *_CORS,
@@ -100,10 +103,14 @@ class EventEndpoint:
     async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
         if isinstance(body, bytes):
-            await self._take(scope, send, body, (202, _OK, _OK_HEADERS))
+            await self.take_posted(scope, body, send)
         elif body:
             self._collector.counters.fault("too_large" if body == 413 else "too_slow")
             await _answer_errors(send, body, "request", f"must be at most {MAX_BODY} bytes and arrive in time")
+
+    async def take_posted(self, scope: Scope, body: bytes, send: Send) -> None:
+        """Answer a beacon that is whole. Of the scope, `headers` and `client` are read."""
+        await self._take(scope, send, body, (202, _OK, _OK_HEADERS))
 
     async def _pixel(self, scope: Scope, send: Send) -> None:
         if scope["method"] != "GET":
@@ -137,6 +144,11 @@ class EventEndpoint:
         status, answer, headers = done
         if dropped:
             headers = [*headers, (b"x-tyst-dropped", ", ".join(dict.fromkeys(dropped)).encode())]
+        receipts = self._receipts(arrival)
+        if receipts:
+            headers = [*headers, (b"x-tyst-receipt", receipts.encode())]
+            if receipts != beacon.receipt:
+                headers.append((b"retry-after", b"0"))
         await _answer(send, status, answer, headers)
 
     def arrival(self, scope: Scope, beacon: Beacon) -> Arrival:
@@ -210,25 +222,56 @@ class EventEndpoint:
                 collector.counters.accept(event.site)
         return dropped
 
-    async def _withdraw(self, arrival: Arrival) -> None:
-        """Who says no in the middle of a visit has said yes before: erase what that left, promised before the answer.
+    def _receipts(self, arrival: Arrival) -> str:
+        """The receipts that the page is to send along from now on: the good ones it has, else new ones; or empty."""
+        found = []
+        for domain in arrival.beacon.domains:
+            site = self._collector.sites.measured(domain)
+            if site is not None and site.receipts:
+                verdict = judge(site.consent, arrival.beacon.consent, arrival.signals)
+                if verdict.by_evidence:
+                    today, receipts = self._collector.revocations.today(), self._collector.receipts
+                    known = receipts.find(arrival.beacon.receipt, site.domain, today)
+                    found.append(known or receipts.issue(site.domain, verdict.evidence, today))
+        return ",".join(found)
 
-        Raises `SpoolUnavailable` when the disk does not take the promise.
+    async def _withdraw(self, arrival: Arrival) -> None:
+        """Who says no in the middle of a visit has said yes before: erase what that left, promised before the answer,
+        and take back the receipts.
+
+        Raises `SpoolUnavailable` when the disk does not take the promise, or ClickHouse not what is taken back.
         """
+        if arrival.beacon.receipt:
+            await self._revoke(arrival.beacon)
         browser = Browser(arrival.address, arrival.user_agent)
         for domain in arrival.beacon.domains:
-            site = self._collector.sites.get(domain)
+            site = self._collector.sites.measured(domain)
             if site is not None and self._privacy.visits(site, browser):
                 await self._privacy.erase(site, browser)
+
+    async def _revoke(self, beacon: Beacon) -> None:
+        """Whoever has these receipts has no consent any more, here and in every other process."""
+        revocations = self._collector.revocations
+        for domain in beacon.domains:
+            site = self._collector.sites.measured(domain)
+            if site is None:
+                continue
+            for text in beacon.receipt.split(","):
+                receipt = self._collector.receipts.read(text, site.domain, revocations.today())
+                if receipt is not None:
+                    try:
+                        await anyio.to_thread.run_sync(revocations.add, receipt)
+                    except (ClickHouseError, OSError) as error:
+                        raise SpoolUnavailable(plain_reason(error)) from None
 
     def _wait(self, arrival: Arrival) -> int:
         """Seconds that the sender has to wait, for whichever of the beacon's sites it has sent too much; or 0."""
         network = network_of(arrival.address)
         for domain in arrival.beacon.domains:
-            site = self._collector.sites.get(domain)
+            site = self._collector.sites.measured(domain)
             wait = self._rate.wait(network, site)
             if wait:
-                self._collector.counters.drop(domain if site is not None else "", "rate")
+                self._collector.counters.drop(site.domain if site is not None else "", "rate")
                 return wait
         return 0
 

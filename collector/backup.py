@@ -1,6 +1,8 @@
 """Backups of everything that is kept in ClickHouse, by the engine's own `BACKUP` and `RESTORE`, while serving.
 
-The table of salts is left out: with it, whoever has an old backup could tell who a visitor was.
+The table of salts is left out: with it, whoever has an old backup could tell who a visitor was. So are sign-ins and
+invitations: what was ended or used since must not come back.
+So is that of revoked receipts: an old backup must not make them good again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collector.clickhouse import ClickHouse, apply_schema, plain_reason
 from collector.exceptions import BackupError
 from collector.migrations import migrate
 
-NEVER = frozenset({"salts"})
+NEVER = frozenset({"salts", "revoked", "sessions", "invitations"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 

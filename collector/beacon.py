@@ -17,6 +17,7 @@ from collector.exceptions import BeaconError
 from collector.sent import (
     MOST_NAME,
     MOST_ONCE,
+    MOST_RECEIPT,
     MOST_URL,
     USUAL_EVIDENCE,
     clamp,
@@ -27,6 +28,7 @@ from collector.sent import (
     object_of,
     once_of,
     properties_of,
+    receipt_of,
     text_of,
     url_of,
     whole_of,
@@ -73,6 +75,8 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Viewport width in CSS pixels, or 0."""
     consent: str = ""
     """Claimed evidence of consent (`[a-z0-9_-]{1,32}`), `denied`, or empty."""
+    receipt: str = ""
+    """Receipts of consent, as the collector issued them; separated by commas where there are several."""
     once: bytes | None = None
     """Random per beacon, so that it may be sent again; None when the sender does not ask for that."""
 
@@ -98,6 +102,7 @@ class _Wire(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     z: str | None = None
     w: int | None = None
     c: str | None = None
+    k: Annotated[str, Meta(max_length=MOST_RECEIPT)] | None = None
     q: Annotated[str, Meta(max_length=MOST_ONCE)] | None = None
     v: int | str | None = None
 
@@ -134,6 +139,7 @@ def parse_beacon(body: bytes) -> Beacon:
         zone=zone_of(wire.z) if wire.z else "",
         width=clamp(wire.w, MOST_WIDTH) if wire.w else 0,
         consent=wire.c if wire.c in USUAL_EVIDENCE else evidence_of(wire.c),
+        receipt=wire.k or "",
         once=wire.q.encode() if wire.q else None,
     )
 
@@ -174,6 +180,7 @@ def _read_slowly(document: dict[str, Any]) -> Beacon:
         zone=zone_of(first("z")),
         width=clamp(whole_of(first("w")) or 0, MOST_WIDTH),
         consent=evidence_of(first("c")),
+        receipt=receipt_of(first("k")),
         once=once_of(first("q")),
     )
 

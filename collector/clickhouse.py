@@ -153,10 +153,10 @@ class ClickHouseInserter:
                 self._context.req_block_size = _MOST_ROWS
             self._context.data = [msgspec.structs.astuple(event) for event in events]
             self._context.settings = {"insert_deduplication_token": token}
-            self._client.insert(context=self._context)
-            if self._room is not None and not self._room.enough() and self._room.drop_broken_inserts():
-                raise InsertRetryable("its disk was full")
+            self._insert()
         except (ClickHouseError, OSError) as error:
+            if self._room is not None:
+                self._room.doubt(error)
             # Over HTTP a row that the driver cannot encode cuts the request short; the driver notes why.
             broken = getattr(self._context, "insert_exception", None)
             self._context = None
@@ -169,6 +169,19 @@ class ClickHouseInserter:
             # The driver could not encode a row: it will not be able to next time either.
             self._context = None
             raise InsertRefused(f"cannot be encoded: {type(error).__name__}") from None
+
+    def _insert(self) -> None:
+        """Insert, and see that what a full disk left of it is not taken for good."""
+        if self._room is None:
+            self._client.insert(context=self._context)
+            return
+        with self._room.inserting():
+            self._client.insert(context=self._context)
+            broken = (self._room.in_doubt or not self._room.enough()) and self._room.broken_inserts()
+        if broken:
+            self._room.suspect()
+            self._room.drop_broken_inserts()
+            raise InsertRetryable("its disk was full")
 
 
 # As many rows as ClickHouse takes as one block (its setting max_insert_block_size).

@@ -42,6 +42,11 @@ class Verdict(msgspec.Struct, frozen=True):
     evidence: str
     reason: Literal["", "consent", "gpc", "dnt"]
 
+    @property
+    def by_evidence(self) -> bool:
+        """Whether everything may be kept because there is evidence of consent."""
+        return self.lane == "full" and self.evidence != "exempt"
+
 
 GPC = Verdict("none", "", "gpc")
 DNT = Verdict("none", "", "dnt")

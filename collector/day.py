@@ -16,18 +16,22 @@ class Zone:
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{name!r} is no IANA time zone, such as Europe/Stockholm") from None
         self.name = name
-        self._day = datetime.date.min
-        self._begins = self._ends = 0
+        self._last = (datetime.date.min, 0, 0)
 
     def date(self, ts: float) -> datetime.date:
         """The local date of Unix second `ts`. The day asked for last is remembered: beacons come from today."""
-        if not self._begins <= ts < self._ends:
-            self._day = datetime.datetime.fromtimestamp(ts, self._zone).date()
-            self._begins, self._ends = self.bounds(self._day)
-        return self._day
+        day, begins, ends = self._last
+        if not begins <= ts < ends:
+            day = datetime.datetime.fromtimestamp(ts, self._zone).date()
+            # One value, set at once: threads share the zone.
+            self._last = (day, *self.bounds(day))
+        return day
 
     def bounds(self, day: datetime.date) -> tuple[int, int]:
         """Unix seconds at which the local date `day` begins, and the next one does."""
+        last, begins, ends = self._last
+        if day == last and ends:
+            return begins, ends
         return self._midnight(day), self._midnight(day + datetime.timedelta(days=1))
 
     def _midnight(self, day: datetime.date) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,6 +58,35 @@ class Erasure(msgspec.Struct, frozen=True, array_like=True):
             and event.ts <= self.until
             and event.day == self.day
             and event.site == self.site
+        )
+
+
+class Purge:
+    """Events of a site that its owner deletes: up to Unix second `until` (None: all), of these days and this value."""
+
+    def __init__(
+        self,
+        site: str,
+        until: int | None,
+        first: datetime.date | None = None,
+        last: datetime.date | None = None,
+        column: str = "",
+        value: str = "",
+    ) -> None:
+        self.site = site
+        self._until = until
+        self._first = first or datetime.date.min
+        self._last = last or datetime.date.max
+        self._column = column
+        self._pattern = re.compile(".*".join(map(re.escape, value.split("*"))), re.DOTALL)
+
+    def takes(self, event: Event) -> bool:
+        """Whether the event is one of these."""
+        return (
+            event.site == self.site
+            and (self._until is None or event.ts <= self._until)
+            and self._first <= event.day <= self._last
+            and (not self._column or self._pattern.fullmatch(str(getattr(event, self._column))) is not None)
         )
 
 
@@ -106,7 +136,7 @@ class SpoolErasures:
         with self._connected() as connection:
             return [
                 event
-                for _, segment, group in _groups_with(connection, wanted)
+                for _, segment, group in _groups_with(connection, {_encode(visitor) for visitor in wanted})
                 if segment not in skipped
                 for event in _events.decode(group)
                 if event.visitor in wanted
@@ -114,11 +144,21 @@ class SpoolErasures:
 
     def rewrite(self, erasures: Sequence[Erasure]) -> Iterator[Rewritten]:
         """Take the events out of every group; yields each group that lost some, once that is on disk."""
+        needles = {_encode(erasure.visitor) for erasure in erasures}
+        yield from self._rewrite(needles, erasures)
+
+    def purge(self, purge: Purge) -> Iterator[Rewritten]:
+        """The same for what an owner deletes."""
+        yield from self._rewrite({purge.site.encode()}, [purge])
+
+    def _rewrite(self, needles: Iterable[bytes], meant: Sequence[Erasure | Purge]) -> Iterator[Rewritten]:
         with self._connected() as connection:
-            for number, segment, _ in _groups_with(connection, {erasure.visitor for erasure in erasures}):
-                lost = _rewrite_group(connection, number, erasures)
+            for number, segment, _ in _groups_with(connection, needles):
+                lost = _rewrite_group(connection, number, meant)
                 if lost is not None:
                     yield Rewritten(segment, *lost)
+        if not isinstance(meant[0], Erasure):
+            self.kept(())
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -128,19 +168,21 @@ class SpoolErasures:
             yield connection
 
 
-def _groups_with(connection: sqlite3.Connection, visitors: Iterable[int]) -> Iterator[tuple[int, int, bytes]]:
-    """Number, segment and bytes of each group that may have an event of one of the visitors.
+def _groups_with(connection: sqlite3.Connection, needles: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
+    """Number, segment and bytes of each group that has one of the needles: encoded ids of visitors, names of sites.
 
-    Looking for the id's own bytes is a thousand times faster than decoding; what is found by chance does no harm.
+    Looking for their own bytes is a thousand times faster than decoding; what is found by chance does no harm.
     """
-    needles = [_encode(visitor) for visitor in visitors]
+    needles = list(needles)
     for (number,) in connection.execute("SELECT number FROM groups ORDER BY number").fetchall():
         row = connection.execute("SELECT segment, events FROM groups WHERE number = ?", (number,)).fetchone()
         if row is not None and any(needle in row[1] for needle in needles):
             yield number, row[0], row[1]
 
 
-def _rewrite_group(connection: sqlite3.Connection, number: int, erasures: Sequence[Erasure]) -> tuple[int, int] | None:
+def _rewrite_group(
+    connection: sqlite3.Connection, number: int, erasures: Sequence[Erasure | Purge]
+) -> tuple[int, int] | None:
     """Rows and bytes that the group has lost; None when it has none of the visitor, or is gone."""
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -10,6 +10,7 @@
     ├── BackupError             a backup could not be written or restored
     ├── SchemaTooNew            a later release of Tyst has changed the database
     ├── RecordError             a site, user or key that cannot be stored as asked
+    ├── CatalogueError          a file of translations cannot be used; names it
     └── InsertError             ClickHouse did not take a segment
         ├── InsertRetryable     it may take it later: unreachable, overloaded, out of space
         └── InsertRefused       it will never take it: the same segment fails the same way
@@ -18,6 +19,8 @@ Errors carry data; their text is made from it. None carries an address, a user a
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class TystError(Exception):
@@ -102,12 +105,27 @@ class SchemaTooNew(TystError):
 
 
 class RecordError(TystError):
-    """A site, user or key cannot be stored as asked. `field` names what to mend."""
+    """A site, user or key cannot be stored as asked. `field` names what to mend, `about` the one of several.
 
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
+    The reason is a template, so that a page can say it in its reader's language; `values` are filled into it.
+    """
+
+    def __init__(self, field: str, template: str, about: str = "", **values: object) -> None:
+        reason = template.format(**values) if values else template
         self.field = field
-        self.reason = reason
+        self.template = template
+        self.values = values
+        self.reason = f"{about}: {reason}" if about else reason
+        super().__init__(f"{field}: {self.reason}")
+
+
+class CatalogueError(TystError):
+    """A file of translations cannot be used. `path` is the file, `problem` what is wrong with it."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
+        self.path = path
+        self.problem = problem
 
 
 class InsertError(TystError):

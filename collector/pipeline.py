@@ -7,7 +7,7 @@ address and the user agent are known to the draft and to no later stage: the `Ev
 from __future__ import annotations
 
 import datetime
-import re
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,9 +20,12 @@ from collector.consent import Signals, judge
 from collector.counters import Reason
 from collector.device import NO_HINTS, Device, Devices, Hints, size_class
 from collector.event import Event
+from collector.hygiene import read_site_page
 from collector.lists import HostList
 from collector.location import Countries
-from collector.page import Page, clean_value, read_page, read_referrer
+from collector.page import Page, clean_value, read_referrer
+from collector.patterns import fits
+from collector.receipts import Receipts
 from collector.shield import Shield
 from collector.sites import Site, Sites
 from collector.source import is_spam, read_origin
@@ -30,7 +33,6 @@ from collector.visit import IDLE_SECONDS, Attribution, Part, Visit, Visits
 from collector.visitor import Salts, visitor_id
 
 OWN_NAMES = frozenset({"pageview", "engagement"})
-_NO_KEYS: frozenset[str] = frozenset()
 NO_ATTRIBUTION = Attribution()
 NO_PART = Part(visit=0, entry_page="", attribution=NO_ATTRIBUTION)
 
@@ -77,6 +79,11 @@ class Draft(msgspec.Struct, gc=False):
     attribution: Attribution = NO_ATTRIBUTION
     part: Part = NO_PART
 
+    @property
+    def today(self) -> datetime.date:
+        """The date in UTC, by which receipts go."""
+        return datetime.datetime.fromtimestamp(self.arrival.at, datetime.UTC).date()
+
     def __repr__(self) -> str:
         """Shows nothing of the visitor, also in a traceback."""
         return f"Draft({self.domain!r}, …)"
@@ -94,6 +101,7 @@ class Rooms:
     shield: Shield = field(default_factory=Shield)
     devices: Devices = field(default_factory=Devices)
     bots: Bots = field(default_factory=Bots)
+    receipts: Receipts = field(default_factory=lambda: Receipts(secrets.token_urlsafe(32)))
 
 
 Step = Callable[[Draft, Rooms], Drop | None]
@@ -101,17 +109,21 @@ Step = Callable[[Draft, Rooms], Drop | None]
 
 def drop_unknown_site(draft: Draft, rooms: Rooms) -> Drop | None:
     """Only registered sites are measured."""
-    site = rooms.sites.get(draft.domain)
+    site = rooms.sites.measured(draft.domain)
     if site is None:
         return Drop("unknown_site")
-    draft.site = site
+    draft.site, draft.domain = site, site.domain
     return None
 
 
 def drop_without_consent(draft: Draft, rooms: Rooms) -> Drop | None:
     """The site's policy decides what consent, refusal or silence allow."""
     beacon = draft.arrival.beacon
-    verdict = judge(_site(draft).consent, beacon.consent, draft.arrival.signals)
+    site = _site(draft)
+    verdict = judge(site.consent, beacon.consent, draft.arrival.signals)
+    if site.receipts and verdict.by_evidence and not rooms.receipts.find(beacon.receipt, site.domain, draft.today):
+        # The answer brings a receipt, and the snippet sends the beacon again with it.
+        return Drop("consent")
     if verdict.reason:
         return Drop(verdict.reason)
     draft.limited = verdict.lane == "limited"
@@ -141,9 +153,8 @@ def put_day(draft: Draft, rooms: Rooms) -> Drop | None:
 
 def put_page(draft: Draft, rooms: Rooms) -> Drop | None:
     """Host, cleaned path and allow-listed query values."""
-    beacon, kept = draft.arrival.beacon, _site(draft).query_keys
-    allowed = frozenset(kept) if kept else _NO_KEYS
-    draft.page = read_page(beacon.url, hash_mode=beacon.hash_mode, allowed=allowed)
+    beacon = draft.arrival.beacon
+    draft.page = read_site_page(beacon.url, _site(draft), hash_mode=beacon.hash_mode)
     return None
 
 
@@ -168,7 +179,7 @@ def drop_excluded(draft: Draft, rooms: Rooms) -> Drop | None:
         return Drop("excluded")
     if site.hostnames and not any(_host_matches(page.hostname, allowed) for allowed in site.hostnames):
         return Drop("excluded")
-    if site.excluded_paths and any(_path_matches(page.path, pattern) for pattern in site.excluded_paths):
+    if site.excluded_paths and any(fits(pattern, page.path) for pattern in site.excluded_paths):
         return Drop("excluded")
     return None
 
@@ -339,7 +350,8 @@ def _attribution(draft: Draft) -> Attribution:
 def _visitor(draft: Draft, rooms: Rooms, day: datetime.date) -> int:
     """The visitor's id on a date."""
     arrival = draft.arrival
-    return visitor_id(rooms.salts.salt(day), draft.domain, network_of(arrival.address), arrival.user_agent)
+    salt, network = rooms.salts.salt(day), network_of(arrival.address)
+    return visitor_id(salt, _site(draft).hash_name, network, arrival.user_agent)
 
 
 def _expires(draft: Draft) -> datetime.date:
@@ -350,13 +362,6 @@ def _host_matches(hostname: str, allowed: str) -> bool:
     if allowed.startswith("*."):
         return hostname.endswith(allowed[1:]) or hostname == allowed[2:]
     return hostname == allowed.removeprefix("www.")
-
-
-def _path_matches(path: str, pattern: str) -> bool:
-    """`*` matches within a segment of the path, `**` across segments."""
-    parts = [part.split("*") for part in pattern.split("**")]
-    expression = ".*".join("[^/]*".join(re.escape(text) for text in part) for part in parts)
-    return re.fullmatch(expression, path) is not None
 
 
 def _site(draft: Draft) -> Site:

@@ -127,7 +127,7 @@ class Privacy:
         zone, now = self._collector.sites.zone(site), self._collector.clock()
         network = network_of(browser.address)
         return tuple(
-            (date, visitor_id(self._collector.salts.salt(date), site.domain, network, browser.user_agent))
+            (date, visitor_id(self._collector.salts.salt(date), site.hash_name, network, browser.user_agent))
             for date in sorted({zone.date(now - IDLE_SECONDS), zone.date(now)})
         )
 

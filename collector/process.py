@@ -12,6 +12,7 @@ import itertools
 import logging
 import math
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError,
 
 from collector.clickhouse import ClickHouse, ClickHouseInserter, plain_reason
 from collector.counters import Counters
+from collector.deletion import Deletions
 from collector.erasure import Eraser
 from collector.event import COLUMNS, Event
 from collector.exceptions import DatabaseUnreachable
@@ -30,10 +32,14 @@ from collector.lane import Lane
 from collector.lists import SPAM_FILE, HostList
 from collector.location import Countries
 from collector.pipeline import Rooms
+from collector.receipts import Receipts
 from collector.records import Records
+from collector.renaming import Renaming
 from collector.retention import Retention
+from collector.revocations import Revocations
 from collector.rollup import Rollup
 from collector.room import Room
+from collector.secret import secret_of
 from collector.settings import Settings
 from collector.shield import Shield
 from collector.sites import Site, Sites
@@ -49,6 +55,8 @@ DRAIN_SECONDS = 5.0
 UPKEEP_SECONDS = 30.0
 # What another process changed is known here after so long, and so is how much room there is.
 SHARED_SECONDS = 2.0
+# Between two looks for something to do to a site.
+TASKS_SECONDS = 0.5
 # How long a start waits for a ClickHouse server that does not answer.
 START_SECONDS = 30.0
 LATE_SECONDS = 60.0
@@ -103,6 +111,10 @@ class Collector:
         self.salts: Salts = FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
         self.refreshes: list[Callable[[], None]] = [self.sites.refresh]
         """What reads anew from the database what other processes may have changed; blocking."""
+        self.receipts = Receipts(secret_of(settings))
+        self.revocations = Revocations(self.client, self.receipts, clock)
+        self.revocations.refresh()
+        self.refreshes.append(self.revocations.refresh)
         self.rooms = Rooms(
             sites=self.sites,
             salts=self.salts,
@@ -110,12 +122,13 @@ class Collector:
             countries=Countries(settings.geoip_db),
             spam=HostList(settings.data_dir / SPAM_FILE),
             shield=Shield(settings.excluded_addresses),
+            receipts=self.receipts,
         )
         self.rollup = Rollup(self.clickhouse.client(), self.sites, clock)
         self.lane = Lane(
             slot,
             settings,
-            ClickHouseInserter(self.clickhouse.client(), self.room),
+            Renaming(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites),
             self.counters,
             inserted=self._stored,
             clock=clock,
@@ -125,9 +138,20 @@ class Collector:
         self._left_over: list[Lane] = []
         self.retention = Retention(self.client, self.sites, clock)
         self.eraser = Eraser(self.client, lambda: [lane.spool for lane in (self.lane, *self._left_over)], time.time_ns)
+        self.deletions = Deletions(
+            self.clickhouse.client(),
+            self.sites,
+            self.rollup,
+            lambda: [lane.spool for lane in (self.lane, *self._left_over)],
+            clock,
+            workers=workers,
+        )
+        self.deletions.refresh()
+        self.refreshes.append(self.deletions.refresh)
         self.tally = Tally(self.client, self.counters, self.sites, clock)
         self.counters.watch(self._gauges)
         self._upkeep: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin: salts for the days at hand, the visits that go on, the spool and the writer."""
@@ -136,13 +160,16 @@ class Collector:
         self.lane.start()
         await anyio.to_thread.run_sync(self._take_over)
         self._upkeep = asyncio.create_task(self._keep_up())
+        # Deleting much takes its time; salts are not to wait for it.
+        self._work = asyncio.create_task(self._do_tasks()) if self.slot == 1 else None
 
     async def stop(self) -> None:
         """Drain for a few seconds, then let go of everything. What is not inserted waits in the spool."""
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._upkeep
+        for running in (self._upkeep, self._work):
+            if running is not None:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
         for lane in (self.lane, *self._left_over):
             await anyio.to_thread.run_sync(lane.stop, DRAIN_SECONDS)
         try:
@@ -222,13 +249,13 @@ class Collector:
 
     def close_days(self) -> None:
         """Close the days that are over, unless some of their events are being erased; one worker does. Blocking."""
-        if self.slot == 1 and not self.eraser.pending:
+        if self.slot == 1 and not self.eraser.pending and not self.deletions.renaming:
             self.rollup.close_due()
 
     def _stored(self, events: Sequence[Event]) -> None:
         """A segment is in ClickHouse: days that were closed without it count as open."""
         try:
-            self.rollup.note(events)
+            self.rollup.note(Renaming.current(events, self.sites))
         except (ClickHouseError, OSError) as error:
             # Its rows are found by their number when days are next closed.
             log.warning("a late segment is not noted yet", extra={"reason": plain_reason(error)})
@@ -242,7 +269,7 @@ class Collector:
             lane.stop(DRAIN_SECONDS)
             self._left_over.remove(lane)
         for slot in claim_left_over(self.settings.data_dir, self.workers):
-            inserter = ClickHouseInserter(self.clickhouse.client(), self.room)
+            inserter = Renaming(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites)
             lane = Lane(slot, self.settings, inserter, self.counters, inserted=self._stored, clock=self.clock)
             lane.start()
             self._left_over.append(lane)
@@ -265,6 +292,17 @@ class Collector:
                 except Exception:  # one failed chore must not end the upkeep
                     log.exception("upkeep failed and is tried again")
             await asyncio.sleep(SHARED_SECONDS)
+
+    async def _do_tasks(self) -> None:
+        """Go on with what is to be done to whole sites."""
+        while True:
+            try:
+                await anyio.to_thread.run_sync(self.deletions.keep_up)
+            except (ClickHouseError, OSError, sqlite3.Error) as error:
+                log.warning("a task failed and is tried again", extra={"reason": plain_reason(error)})
+            except Exception:  # one failed task must not end the work
+                log.exception("a task failed and is tried again")
+            await asyncio.sleep(TASKS_SECONDS)
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         held = self.spool.held()

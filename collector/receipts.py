@@ -1,8 +1,12 @@
-"""Consent receipts: a signed word of the collector that a browser agreed, on a date, to one site's counting.
+"""Consent receipts: a signed word of the collector that a page said its reader agrees, on a date, for one site.
 
-A receipt names the site, the kind of evidence and the date, and a random number so that it can be revoked. It holds
-nothing of the visitor. It is good for thirteen months. To revoke is to keep the hash of its number until it would
-have ended anyway: a receipt on that list is no consent, whatever it says.
+A site may require them. A beacon that brings evidence of consent and no receipt is then dropped, and its answer
+brings one; the page keeps it in memory, returns it with every beacon, and sends the first again. A receipt names the
+site, the kind of evidence and the date, and a random number so that it can be revoked. It holds nothing of the
+visitor, is stored with no event, and is good on its date and the next, UTC: a page that is open for longer is given
+another.
+
+To revoke is to keep the hash of its number for as long as the receipt would have been good. See `Revocations`.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections.abc import Iterable
 import msgspec
 from itsdangerous import BadSignature, URLSafeSerializer
 
-LIFETIME = datetime.timedelta(days=395)
+LIFETIME = datetime.timedelta(days=1)
 _NUMBER_BYTES = 12
 
 
@@ -42,10 +46,10 @@ class Receipts:
         self._serializer = URLSafeSerializer(
             secret, salt="tyst.receipt", signer_kwargs={"digest_method": hashlib.sha256}
         )
-        self._revoked = set(revoked)
+        self._revoked = frozenset(revoked)
 
     def issue(self, site: str, evidence: str, day: datetime.date) -> str:
-        """A receipt as text, safe in a URL and a cookie."""
+        """A receipt as text, safe in a URL and a header."""
         receipt = Receipt(site, evidence, day, secrets.token_urlsafe(_NUMBER_BYTES))
         text = self._serializer.dumps([receipt.site, receipt.evidence, receipt.day.isoformat(), receipt.number])
         return text.decode() if isinstance(text, bytes) else text
@@ -62,7 +66,15 @@ class Receipts:
         good = receipt.site == site and in_time and receipt.mark not in self._revoked
         return receipt if good else None
 
-    def revoke(self, receipt: Receipt) -> str:
-        """From now on it is no consent; returns the mark to keep."""
-        self._revoked.add(receipt.mark)
-        return receipt.mark
+    def find(self, texts: str, site: str, today: datetime.date) -> str:
+        """Of several receipts, separated by commas as the snippet returns them, the good one of `site`; or empty."""
+        parts = texts.split(",") if texts else ()
+        return next((text for text in map(str.strip, parts) if self.read(text, site, today) is not None), "")
+
+    def revoke(self, marks: Iterable[str]) -> None:
+        """From now on these are no consent."""
+        self._revoked = self._revoked.union(marks)
+
+    def forget_all_but(self, marks: Iterable[str]) -> None:
+        """Exactly these are no consent."""
+        self._revoked = frozenset(marks)

@@ -5,7 +5,6 @@ counts. So a build may stop anywhere, be run again, or be run by two processes: 
 Rows that arrive later make their day count as open, answered from events, until it is built again.
 """
 
-# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
 import datetime
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
-from collector.components import of_basis
+from collector.building import BUILD, BUILD_WITH_PROPERTIES
 from collector.event import Event
 from collector.sites import Sites
 
@@ -29,49 +28,29 @@ RECENT_DAYS = 4
 # Rows of a version that no longer counts stay this long, for queries that read the record just before.
 SUPERSEDED_SECONDS = 600
 
+# What a build of this release makes. Days of an earlier form are built again while they have all their events.
+WITHOUT_PROPERTIES, WITH_PROPERTIES = 1, 2
+# A day with more different properties has no sums by them: each costs a look at every event.
+MOST_PROPERTIES = 60
+
 _VERSIONS = 1_000_000
 
 _DAY = datetime.timedelta(days=1)
 _BEGINNING = datetime.date(1970, 1, 1)
 
-VISIT_DIMENSIONS = {
-    "visit:source": "source",
-    "visit:channel": "channel",
-    "visit:referrer": "referrer",
-    "visit:utm_source": "utm_source",
-    "visit:utm_medium": "utm_medium",
-    "visit:utm_campaign": "utm_campaign",
-    "visit:utm_content": "utm_content",
-    "visit:utm_term": "utm_term",
-    "visit:click_id": "click_id",
-    "visit:country": "country",
-    "visit:browser": "browser",
-    "visit:browser_version": "browser_version",
-    "visit:os": "os",
-    "visit:os_version": "os_version",
-    "visit:device": "device",
-    "visit:size": "size",
-    "visit:entry_page": "entry_page",
-    "visit:exit_page": "exit_page",
-    "visit:consent": "consent",
-}
-EVENT_DIMENSIONS = {"event:page": "page", "event:hostname": "hostname", "event:name": "name"}
-
-COLUMNS = (
-    "visitors", "seen", "pageviews", "events", "entries", "bounces", "seconds", "views",
-    "readings", "engaged", "scrolled",
-)  # fmt: skip
-"""Components that `daily` holds. Of whole days every visit lands on a page that is asked for: landings are entries."""
-
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A day of a site that is to be built: how many events it has, and the newest version there is of it."""
+    """A day of a site that is to be built: how many events it has, and the newest version there is of it.
+
+    `renewed` days are built only because an earlier release built less of them.
+    """
 
     site: str
     day: datetime.date
     rows: int
     version: int = 0
+    renewed: bool = False
 
 
 class Rollup:
@@ -98,7 +77,7 @@ class Rollup:
         return len(due)
 
     def due(self) -> list[Closing]:
-        """The days that are to be built now, oldest first."""
+        """The days that are to be built now, oldest first; then those that an earlier release built."""
         since = _BEGINNING
         if self._looked_at_all:
             since = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date() - RECENT_DAYS * _DAY
@@ -110,18 +89,31 @@ class Rollup:
                 rows = days.get(day, 0)
                 if record is None or record.open or rows > record.rows:
                     found.append(Closing(site, day, rows, record.version if record else 0))
-        return sorted(found, key=lambda closing: closing.day)
+                elif not record.form and rows == record.rows:
+                    found.append(Closing(site, day, rows, record.version, renewed=True))
+        return sorted(found, key=lambda closing: (closing.renewed, closing.day))
 
     def close(self, closing: Closing) -> None:
         """Build one day. May be called again; the newest build counts."""
         version = self._version(closing)
-        if closing.rows:
-            self._client.command(BUILD, parameters={"site": closing.site, "day": closing.day, "version": version})
-        self._record(closing.site, closing.day, version, closing.rows, open_=False)
+        form = self._build(closing, version) if closing.rows else WITH_PROPERTIES
+        self._record(closing.site, closing.day, _Record(version, closing.rows, open=False, form=form))
         self._closed.add((closing.site, closing.day))
         if closing.version:
             self._sweep_at = self._clock() + SUPERSEDED_SECONDS + 1
         log.debug("closed a day", extra={"site": closing.site, "day": str(closing.day), "rows": closing.rows})
+
+    def _build(self, closing: Closing, version: int) -> int:
+        """Insert the sums; returns their form."""
+        day = {"site": closing.site, "day": closing.day}
+        [[found]] = self._client.query(_PROPERTIES, parameters=day).result_rows
+        # Nobody can ask for one without a name.
+        names = sorted(name for name in found if name)
+        if not 0 < len(names) <= MOST_PROPERTIES:
+            self._client.command(BUILD, parameters=day | {"version": version})
+            return WITHOUT_PROPERTIES if names else WITH_PROPERTIES
+        self._client.command(BUILD_WITH_PROPERTIES, parameters=day | {"version": version, "properties": names})
+        return WITH_PROPERTIES
 
     def _version(self, closing: Closing) -> int:
         """Newer than any of that day, and none that another day has: its last digits are the date."""
@@ -139,6 +131,17 @@ class Rollup:
                 self.close(closing)
                 yield closing
 
+    def renew(self, site: str, days: Iterable[datetime.date]) -> None:
+        """Build these days anew from the events that are left of them, also when these are fewer than before."""
+        for day in sorted(days):
+            record = self._recorded(day).get(site, {}).get(day)
+            if record is not None:
+                self.close(Closing(site, day, self._counted(day).get(site, {}).get(day, 0), record.version))
+
+    def forget(self, site: str) -> None:
+        """The site has no closed day any more."""
+        self._closed = {pair for pair in self._closed if pair[0] != site}
+
     def note(self, events: Iterable[Event]) -> None:
         """Events were stored: where some are of a closed day, take it back until it is built again."""
         for site, day in {(event.site, event.day) for event in events} & self._closed:
@@ -148,7 +151,7 @@ class Rollup:
         """The events of a closed day have changed: it counts as open until it is built again."""
         record = self._recorded(day).get(site, {}).get(day)
         if record is not None and not record.open:
-            self._record(site, day, record.version + 1, record.rows, open_=True)
+            self._record(site, day, _Record(record.version + 1, record.rows, open=True, form=record.form))
         self._closed.discard((site, day))
 
     def _over(self, site: str, days: dict[datetime.date, int]) -> Iterator[datetime.date]:
@@ -172,17 +175,17 @@ class Rollup:
     def _recorded(self, since: datetime.date) -> dict[str, dict[datetime.date, _Record]]:
         rows = self._client.query(_RECORDS, parameters={"since": since}).result_rows
         found: dict[str, dict[datetime.date, _Record]] = {}
-        for site, day, version, count, open_ in rows:
-            found.setdefault(site, {})[day] = _Record(version, count, bool(open_))
+        for site, day, version, count, open_, form in rows:
+            found.setdefault(site, {})[day] = _Record(version, count, bool(open_), form)
             if not open_:
                 self._closed.add((site, day))
         return found
 
-    def _record(self, site: str, day: datetime.date, version: int, rows: int, *, open_: bool) -> None:
+    def _record(self, site: str, day: datetime.date, record: _Record) -> None:
         self._client.insert(
             "closed",
-            [[site, day, version, rows, int(open_)]],
-            column_names=["site", "day", "version", "rows", "open"],
+            [[site, day, record.version, record.rows, int(record.open), record.form]],
+            column_names=["site", "day", "version", "rows", "open", "form"],
         )
 
     def _sweep(self) -> None:
@@ -199,70 +202,17 @@ class _Record:
     version: int
     rows: int
     open: bool
+    form: int
 
 
+_PROPERTIES = """
+SELECT groupUniqArrayArray(mapKeys(props)) FROM events
+WHERE site = {site:String} AND day = {day:Date} AND name != 'engagement'"""
 _COUNT = "SELECT site, day, count() FROM events WHERE day >= {since:Date} GROUP BY site, day"
-_RECORDS = "SELECT site, day, version, rows, open FROM closed FINAL WHERE day >= {since:Date}"
+_RECORDS = "SELECT site, day, version, rows, open, form FROM closed FINAL WHERE day >= {since:Date}"
 _SUPERSEDED = """
 SELECT built.site, built.day, closed.version
 FROM (SELECT site, day, min(version) AS oldest FROM daily WHERE dimension = '' GROUP BY site, day) AS built
 INNER JOIN (SELECT site, day, version FROM closed FINAL WHERE NOT open) AS closed USING (site, day)
 WHERE built.oldest < closed.version AND closed.version < {before:UInt64}"""
 _DELETE = "DELETE FROM daily WHERE site = {site:String} AND day = {day:Date} AND version < {version:UInt64}"
-
-
-def _selected(dimensions: dict[str, str], relation: str, where: str, taken: dict[str, str], *, total: bool) -> str:
-    """Rows of `daily` for the given dimensions: name, value, and the components `taken`, all others zero."""
-    names = list(dimensions)
-    sets = [f"(g{number})" for number in range(len(names))]
-    masks = [2 ** len(names) - 1 - 2 ** (len(names) - 1 - number) for number in range(len(names))]
-    columns = [f"{column} AS g{number}" for number, column in enumerate(dimensions.values())]
-    named = ", ".join(f"g{number}" for number in range(len(names)))
-    values = ", ".join(f"toString(g{number})" for number in range(len(names)))
-    # Of columns that are not grouped by the value is empty: joined, only the grouped one is left.
-    sums = ", ".join(f"toInt64({taken.get(name, '0')}) AS n_{name}" for name in COLUMNS)
-    return f"""
-    SELECT transform(grouping({named}), {masks}, {names}, '') AS dimension, concat({values}, '') AS value, {sums},
-        {", ".join(columns)}
-    FROM {relation}
-    WHERE site = {{site:String}} AND day = {{day:Date}} AND {where}
-    GROUP BY GROUPING SETS ({", ".join([*sets, "()"] if total else sets)})"""
-
-
-_EXITS = """(
-        SELECT * FROM events LEFT ANY JOIN (
-            SELECT day, visitor, visit, argMax(page, (ts, page)) AS exit_page FROM events
-            WHERE site = {site:String} AND day = {day:Date} AND name = 'pageview' AND visitor != 0
-            GROUP BY day, visitor, visit
-        ) AS exits USING (day, visitor, visit)
-        WHERE site = {site:String} AND day = {day:Date}
-    )"""
-_READINGS = """(
-        SELECT site, day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM events
-        WHERE site = {site:String} AND day = {day:Date} AND name = 'engagement' AND visitor != 0
-        GROUP BY site, day, page, visitor, visit
-    )"""
-
-
-def _build() -> str:
-    sums = ", ".join(f"sum(n_{name})" for name in COLUMNS)
-    entered = {name: sql for name, sql in of_basis("visit").items() if name != "landings"}
-    entered["bounces"] = "sum(bounces)"
-    visit = {name: sql for name, sql in of_basis("event").items() if name != "seen"} | entered
-    taken = ", ".join(f"n_{name}" for name in COLUMNS)
-    counted = "name != 'engagement'"
-    branches = [
-        _selected(VISIT_DIMENSIONS, _EXITS, counted, visit, total=True),
-        _selected(EVENT_DIMENSIONS, "events", counted, of_basis("event"), total=False),
-        _selected({"event:page": "page"}, _READINGS, "1", of_basis("reading"), total=False),
-    ]
-    return f"""
-INSERT INTO daily (site, dimension, day, value, {", ".join(COLUMNS)}, version)
-SELECT {{site:String}}, dimension, {{day:Date}}, value, {sums}, {{version:UInt64}}
-FROM ({" UNION ALL ".join(f"SELECT dimension, value, {taken} FROM ({branch})" for branch in branches)})
-GROUP BY dimension, value
-HAVING sum(n_events) > 0"""
-
-
-BUILD = _build()
-"""Builds one day of one site: parameters `site`, `day`, `version`."""

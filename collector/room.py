@@ -3,19 +3,25 @@
 ClickHouse (26.9) that meets a full disk can leave a part whose files are empty and call it good. A merge leaves it
 in the place of parts that were whole; those are kept on disk for some minutes more. So once there is room again
 the parts written meanwhile are checked, and a table with a broken one is loaded anew, which puts the whole parts in
-its place. An insert leaves it in the place of rows that nobody else has; so inserts wait while there is little room,
-and after one that ended with little room its part is checked, and dropped if it is broken. Dropping it also makes
-ClickHouse forget the segment's token: sent again, the segment is taken.
+its place. An insert leaves it in the place of rows that nobody else has, also one that it says it could not do, whose
+token it then remembers. So inserts wait while there is little room, and from a first doubt on every insert's part is
+checked, and dropped if it is broken. Dropping it also makes ClickHouse forget the segment's token: sent again, the
+segment is taken. Nobody drops a part while an insert is under way whose own part it may be: that insert would look
+for something broken, find nothing, and be believed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +40,8 @@ SELECT table, name FROM system.parts
 WHERE database = currentDatabase() AND active AND toUnixTimestamp(modification_time) >= {since:UInt32}"""
 _INSERTED = """
 SELECT name FROM system.parts
-WHERE database = currentDatabase() AND table = 'events' AND active AND level = 0 AND modification_time >= now() - 60"""
+WHERE database = currentDatabase() AND table = 'events' AND active AND level = 0
+      AND (modification_time >= now() - 60 OR toUnixTimestamp(modification_time) >= {since:UInt32})"""
 # The part's name cannot be bound; the engine makes such names of letters, digits, dashes and underscores.
 _CHECK = "CHECK TABLE {{table:Identifier}} PART '{part}'"
 _PART = re.compile(r"[\w-]+\Z")
@@ -61,19 +68,40 @@ class Room:
         free, little = self._free()
         return free >= little
 
-    def drop_broken_inserts(self) -> bool:
-        """Drop what the inserts of the last minute left broken; returns whether there was something."""
-        rows = self._client.query(_INSERTED).result_rows
-        broken = [part for (part,) in rows if not self._whole("events", part)]
-        for part in broken:
-            log.error("a full disk broke an insert, which is sent again", extra={"part": part})
-            self._client.command(f"ALTER TABLE events DROP PART '{part}'")
-        return bool(broken)
+    @property
+    def in_doubt(self) -> bool:
+        """Whether something may be broken."""
+        return self._marker.exists()
+
+    def doubt(self, error: Exception) -> None:
+        """An insert failed: it may have met a full disk, and left something broken all the same."""
+        full = "No space left" in str(error) or getattr(error, "code", None) == _NOT_ENOUGH_SPACE
+        with contextlib.suppress(ClickHouseError, OSError):
+            if full or not self.enough():
+                self.suspect()
+
+    @contextlib.contextmanager
+    def inserting(self) -> Iterator[None]:
+        """While the block runs, which inserts and checks what it inserted, nobody drops a part."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    def broken_inserts(self) -> list[str]:
+        """Parts that inserts have left broken: those of the last minute, and since the first doubt."""
+        since = self._suspected_since() if self.in_doubt else _NEVER
+        rows = self._client.query(_INSERTED, parameters={"since": since}).result_rows
+        return [part for (part,) in rows if not self._whole("events", part)]
+
+    def drop_broken_inserts(self) -> None:
+        """Drop what inserts have left broken; what they brought is sent again. Waits for inserts under way."""
+        with self._locked(fcntl.LOCK_EX):
+            self._drop_broken()
 
     def mend_before_start(self) -> None:
         """Where an earlier process left off with something broken, have every table readable. Blocking."""
         if self._marker.exists():
             self._each("SYSTEM STOP MERGES {table:Identifier}")
+            self.drop_broken_inserts()
             self._reload_broken(self._suspected_since())
 
     def look(self) -> None:
@@ -99,8 +127,14 @@ class Room:
         self.problem = f"ClickHouse has little room on its disk ({free >> 20} MiB)"
 
     def _mend(self) -> None:
-        if self._since is None or self._reload_broken(self._since):
-            # Loaded anew, they are checked once more at the next look.
+        try:
+            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                self._drop_broken()
+                if self._since is None or self._reload_broken(self._since):
+                    # Loaded anew, they are checked once more at the next look.
+                    return
+        except BlockingIOError:
+            # An insert is under way, and looks after itself.
             return
         self._each("SYSTEM START MERGES {table:Identifier}")
         self._marker.unlink(missing_ok=True)
@@ -116,6 +150,21 @@ class Room:
             self._client.command("DETACH TABLE {table:Identifier} SYNC", parameters={"table": table})
             self._client.command("ATTACH TABLE {table:Identifier}", parameters={"table": table})
         return bool(broken)
+
+    def _drop_broken(self) -> None:
+        for part in self.broken_inserts():
+            log.error("a full disk broke an insert, which is sent again", extra={"part": part})
+            self._client.command(f"ALTER TABLE events DROP PART '{part}'")
+
+    @contextlib.contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        """Raises `BlockingIOError` when `kind` says not to wait, and it would have to."""
+        opened = os.open(self._marker.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(opened, kind)
+            yield
+        finally:
+            os.close(opened)
 
     def _suspected_since(self) -> int:
         return int(self._marker.stat().st_mtime) - 60
@@ -137,4 +186,6 @@ class Room:
             self._client.command(statement, parameters={"table": table})
 
 
+_NEVER = 2**32 - 1
+_NOT_ENOUGH_SPACE = 243  # ClickHouse's ErrorCodes.cpp
 _NO_SUCH_PART = 232  # ClickHouse's ErrorCodes.cpp: NO_SUCH_DATA_PART

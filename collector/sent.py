@@ -21,6 +21,7 @@ MOST_PROPS = 30
 MOST_KEY = 300
 MOST_VALUE = 2_000
 MOST_ONCE = 64
+MOST_RECEIPT = 4_000
 MOST_DOMAINS = 20
 """One beacon becomes one event per listed domain, so the list has an end."""
 MOST_REVENUE = Decimal(10) ** 14
@@ -136,6 +137,11 @@ def once_of(given: Any) -> bytes | None:
     if len(given) > MOST_ONCE:
         raise BeaconError("q", f"should be at most {MOST_ONCE} character(s)")
     return given.encode()
+
+
+def receipt_of(given: Any) -> str:
+    """Receipts of consent as text; what is none, or longer than twenty sites' receipts are, counts as none."""
+    return given if isinstance(given, str) and len(given) <= MOST_RECEIPT else ""
 
 
 def zone_of(given: Any) -> str:

@@ -143,10 +143,23 @@ SETTINGS: tuple[Setting, ...] = (
         "Beacons a second from one address; more are answered 429. 0 is off.",
     ),
     Setting(
+        "TYST_API_RATE_LIMIT",
+        "600",
+        _whole(0, 1_000_000),
+        "Requests an hour with one API key, counted by each worker; more are answered 429. 0 is off.",
+    ),
+    Setting(
         "TYST_SPAM_LIST_URL",
         "https://raw.githubusercontent.com/matomo-org/referrer-spam-list/master/spammers.txt",
         str,
         "Where `tyst lists update` fetches hosts known for referrer spam. Nothing fetches it by itself.",
+    ),
+    Setting(
+        "TYST_VERIFY_NETWORKS",
+        "",
+        _networks,
+        "Networks, comma-separated, whose pages `tyst verify` and *Check my site* may fetch although they are not "
+        "public, on any port; none by default.",
     ),
     Setting("TYST_LOG_LEVEL", "info", _level, "One of debug, info, warning, error."),
 )
@@ -169,7 +182,9 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     excluded_addresses: tuple[SiteNetwork, ...]
     rate_limit: int
+    api_rate_limit: int
     spam_list_url: str
+    verify_networks: tuple[Network, ...]
     log_level: str
 
     @property

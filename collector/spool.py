@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from collector.erasure import Erasure, SpoolErasures
+from collector.erasure import Erasure, Purge, Rewritten, SpoolErasures
 from collector.event import Event
 from collector.exceptions import SpoolFull, SpoolUnavailable
 from collector.once import ONCE_SECONDS, OnceKeys, once_key
@@ -265,12 +265,20 @@ class Spool:
     def erase(self, erasures: Sequence[Erasure]) -> None:
         """Take events out of what is held. A segment that was read before still has them: see `under_way`."""
         for lost in self.erasures.rewrite(erasures):
-            with self._changed:
-                tally = self._tallies.get(lost.segment)
-                if tally is not None:
-                    tally.rows -= lost.rows
-                    tally.bytes -= lost.bytes
-                    self._bytes -= lost.bytes
+            self._note_lost(lost)
+
+    def purge(self, purge: Purge) -> None:
+        """The same for what an owner deletes."""
+        for lost in self.erasures.purge(purge):
+            self._note_lost(lost)
+
+    def _note_lost(self, lost: Rewritten) -> None:
+        with self._changed:
+            tally = self._tallies.get(lost.segment)
+            if tally is not None:
+                tally.rows -= lost.rows
+                tally.bytes -= lost.bytes
+                self._bytes -= lost.bytes
 
     def under_way(self) -> frozenset[int]:
         """Segments that were read for an insert whose end is not known yet."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import datetime
 import logging
-import secrets
 import time
 from collections.abc import Callable
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector.visitor import SALT_BYTES
+from collector.visitor import Salt, overwrite, random_salt
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +44,14 @@ class TableSalts:
     def __init__(self, client: Client, clock: Callable[[], int] = time.time_ns) -> None:
         self._client = client
         self._clock = clock
-        self._salts: dict[datetime.date, bytes] = {}
+        self._salts: dict[datetime.date, bytearray] = {}
         client.command(TABLE)
 
-    def salt(self, date: datetime.date) -> bytes:
+    def salt(self, date: datetime.date) -> Salt:
         """The salt of `date`. One that nobody has made ahead is random, and stored when the upkeep comes by."""
         found = self._salts.get(date)
         if found is None:
-            found = self._salts[date] = secrets.token_bytes(SALT_BYTES)
+            found = self._salts[date] = random_salt()
         return found
 
     def keep(self, first: datetime.date, last: datetime.date) -> list[datetime.date]:
@@ -66,7 +65,7 @@ class TableSalts:
         except (ClickHouseError, OSError) as error:
             log.warning("salts cannot be shared now", extra={"reason": type(error).__name__})
         for date in over:
-            self._salts.pop(date, None)
+            overwrite(self._salts.pop(date, None))
         return sorted(over)
 
     def _agree(self, wanted: list[datetime.date], first: datetime.date, last: datetime.date) -> set[datetime.date]:
@@ -79,7 +78,7 @@ class TableSalts:
             stored = self._stored()
         for date in wanted:
             if date in stored:
-                self._salts[date] = bytes.fromhex(stored[date])
+                self._salts[date][:] = bytes.fromhex(stored[date])
         over = {date for date in stored if not first <= date <= last}
         for date in over:
             self._client.command("ALTER TABLE salts DROP PARTITION {date:Date}", parameters={"date": date})

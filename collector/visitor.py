@@ -2,6 +2,8 @@
 
 A salt is random, never derived: what is derived can be derived again. It lives in a file of its own, outside the
 database and every backup. Once it is destroyed nobody can tell from an id which address or browser it stood for.
+
+In memory a salt is a `bytearray`, so that it can be overwritten; hashing takes it as it is and leaves no copy.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import contextlib
 import datetime
 import logging
 import os
-import secrets
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
@@ -19,8 +20,10 @@ log = logging.getLogger(__name__)
 
 SALT_BYTES = 32
 
+Salt = bytes | bytearray
 
-def visitor_id(salt: bytes, site: str, network: str, user_agent: str) -> int:
+
+def visitor_id(salt: Salt, site: str, network: str, user_agent: str) -> int:
     """64-bit id of a visitor of `site` under `salt`; never 0, which stands for nobody.
 
     `network` is the address with an IPv6 one cut to its /64. Different sites give unrelated ids.
@@ -29,11 +32,26 @@ def visitor_id(salt: bytes, site: str, network: str, user_agent: str) -> int:
     return int.from_bytes(blake2b(seen, digest_size=8, key=salt).digest(), "little") or 1
 
 
+def random_salt() -> bytearray:
+    """From the system's generator straight into its place: `os.urandom` would leave a second copy."""
+    salt = bytearray(SALT_BYTES)
+    with open("/dev/urandom", "rb", buffering=0) as source:  # noqa: PTH123 # a device
+        if source.readinto(salt) != SALT_BYTES:
+            raise OSError("the system gives no random bytes")
+    return salt
+
+
+def overwrite(salt: bytearray | None) -> None:
+    """Leave nothing of it in memory."""
+    if salt is not None:
+        salt[:] = bytes(len(salt))
+
+
 class Salts(Protocol):
     """One random salt per calendar date."""
 
-    def salt(self, date: datetime.date) -> bytes:
-        """The salt of that date; a new random one where there is none. Hot path: from memory."""
+    def salt(self, date: datetime.date) -> Salt:
+        """The salt of that date; a new random one where there is none. Hot path: from memory. Do not keep it."""
         ...
 
     def keep(self, first: datetime.date, last: datetime.date) -> list[datetime.date]:
@@ -46,9 +64,9 @@ class FileSalts:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._salts: dict[datetime.date, bytes] = {}
+        self._salts: dict[datetime.date, bytearray] = {}
 
-    def salt(self, date: datetime.date) -> bytes:
+    def salt(self, date: datetime.date) -> Salt:
         """The salt of `date`; one is made when it has none yet."""
         found = self._salts.get(date)
         if found is None:
@@ -75,19 +93,21 @@ class FileSalts:
                     dates.add(datetime.date.fromisoformat(path.name))
         return dates
 
-    def _read(self, date: datetime.date) -> bytes | None:
+    def _read(self, date: datetime.date) -> bytearray | None:
+        salt = bytearray(SALT_BYTES)
         try:
-            salt = self._path(date).read_bytes()
+            with self._path(date).open("rb", buffering=0) as file:
+                length = file.readinto(salt)
         except FileNotFoundError:
             return None
         except OSError as error:
             log.warning("the salt of %s cannot be read (%s); a new one is used", date, error.strerror)
             return None
-        return salt if len(salt) == SALT_BYTES else None
+        return salt if length == SALT_BYTES else None
 
-    def _make(self, date: datetime.date) -> bytes:
+    def _make(self, date: datetime.date) -> bytearray:
         """A new salt, on disk before it is used. If the disk does not take it, memory alone has it."""
-        salt = secrets.token_bytes(SALT_BYTES)
+        salt = random_salt()
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             made = os.open(self._path(date), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -102,7 +122,7 @@ class FileSalts:
         return salt
 
     def _destroy(self, date: datetime.date) -> None:
-        self._salts.pop(date, None)
+        overwrite(self._salts.pop(date, None))
         try:
             with self._path(date).open("r+b") as file:
                 file.write(bytes(SALT_BYTES))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dashboard.dimensions import Dimension
+from dashboard.goals import currency_of
 from dashboard.metrics import Metric, ratio
 from dashboard.planner import BIGGEST, UNORDERED_ROWS, Panel, Place, own_panel, panels_of, top_of, whole_panel
 from dashboard.protect import Components, Groups, Key, Protection, bounds, protect
@@ -33,6 +34,11 @@ class Answers:
             key = tuple(row[1 : 1 + len(panel.dimensions)])
             self._groups[panel.place][key] = dict(zip(asked.components, row[1 + asked.keys : -1], strict=True))
             self._totals[panel.place] = row[-1]
+
+    def put(self, panel: Panel, groups: Groups, total: int) -> None:
+        """Take in a panel's groups, in order, and how many there are in all."""
+        self._groups[panel.place] = groups
+        self._totals[panel.place] = total
 
     def panel(self, own: Panel) -> Panel:
         """The panel that is asked for a query's own groups: where small ones are folded, all of them."""
@@ -109,7 +115,9 @@ def _value(
     checked: Checked, answers: Answers, metric: Metric, key: Key, components: dict[str, int]
 ) -> int | float | None:
     bottom = _whole(checked, answers, metric, key) if metric.whole else components
-    return ratio(metric, components.get(top_of(checked, metric), 0), bottom.get(metric.bottom))
+    # Nothing at all is zero of everything; of a group that is told as another one, what that one lacks is unknown.
+    nothing = None if components else 0
+    return ratio(metric, components.get(top_of(checked, metric), nothing), bottom.get(metric.bottom))
 
 
 def _whole(checked: Checked, answers: Answers, metric: Metric, key: Key) -> dict[str, int]:
@@ -120,11 +128,14 @@ def _whole(checked: Checked, answers: Answers, metric: Metric, key: Key) -> dict
 
 
 def _money(checked: Checked, answers: Answers, key: Key) -> tuple[str, dict[str, int]]:
-    """The one currency of a group's revenue, with its components; nothing when there are none or several."""
+    """The currency of a group's revenue, with its components; nothing when its goals have none and it has several."""
     metric = next((metric for metric in checked.metrics if metric.whole == "currency"), None)
     if metric is None:
         return "", {}
     found = answers.by_currency(whole_panel(checked, metric)).get(key, {})
+    asked = currency_of(checked.dimensions, key, checked.query.filters)
+    if asked:
+        return asked, found.get(asked, {"revenue": 0, "sales": 0})
     return next(iter(found.items())) if len(found) == 1 else ("", {})
 
 

@@ -17,14 +17,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from collector.deletion import Deletions
 from collector.exceptions import RecordError
 from collector.sites import Site, Sites
+from collector.task import Kind, Task, new_task
 from dashboard.bearer import ApiError, bearer, json_answer, refused
 from dashboard.bearer import readers as readers  # offered to the other APIs from here
 from dashboard.bodies import NewKey, NewUser, UserChanges, read_as, read_fields, read_site
-from dashboard.keys import ApiKey, Keys
+from dashboard.changes import COMMAND_LINE, EVERYWHERE, Changes
+from dashboard.keys import ADMIN, ApiKey, Keys
 from dashboard.status import Status
 from dashboard.users import Passwords, User, Users
+from dashboard.wording import N_
 
 Handler = Callable[[Request, ApiKey], Awaitable[Response]]
 
@@ -39,12 +43,16 @@ class Api:
         passwords: Passwords,
         keys: Keys,
         status: Callable[[], Awaitable[Status]],
+        changes: Changes,
+        deletions: Deletions,
     ) -> None:
         self._sites = sites
         self._users = users
         self._passwords = passwords
         self._keys = keys
         self._status = status
+        self._changes = changes
+        self._deletions = deletions
 
     async def list_sites(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites`: the sites that the key may read."""
@@ -54,25 +62,43 @@ class Api:
         """`POST /api/v1/sites`: `domain`, and any setting of a site."""
         _must_do_everything(key)
         fields = await read_fields(request)
-        site = read_site({"created": int(time.time())}, fields)
-        return json_answer(_shown_site(await self._sites.add(site)), HTTPStatus.CREATED)
+        site = await self._sites.add(read_site({"created": int(time.time())}, fields))
+        await self._changes.note(_who(key), site.domain, N_("Site added"))
+        return json_answer(_shown_site(site), HTTPStatus.CREATED)
 
     async def get_site(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN`."""
         return json_answer(_shown_site(self._site(request, key.may_read)))
 
     async def change_site(self, request: Request, key: ApiKey) -> Response:
-        """`PUT /api/v1/sites/DOMAIN`: any setting of a site; what is left out stays."""
+        """`PUT /api/v1/sites/DOMAIN`: any setting of a site; what is left out stays. `domain` renames it: figures
+        move to the new name within seconds, and beacons of the old one count there too."""
         site = self._site(request, key.may_manage)
         fields = await read_fields(request)
-        if fields.get("domain", site.domain) != site.domain:
-            raise ApiError(HTTPStatus.BAD_REQUEST, "domain", "a site cannot be renamed; add the new one")
-        return json_answer(_shown_site(await self._sites.change(read_site(msgspec.structs.asdict(site), fields))))
+        changed = site
+        new = str(fields.pop("domain", site.domain)).strip().lower()
+        if fields:
+            changed = await self._sites.change(read_site(msgspec.structs.asdict(site), fields))
+            await self._changes.note_site(_who(key), site, changed)
+        if new != site.domain:
+            _must_do_everything(key)
+            await self._ask(key, changed, "rename", to=new)
+            await self._changes.note(_who(key), new, N_("Site renamed"), site.domain, new)
+            changed = self._sites.get(new) or changed
+        return json_answer(_shown_site(changed))
+
+    async def reset_site(self, request: Request, key: ApiKey) -> Response:
+        """`POST /api/v1/sites/DOMAIN/reset`: deletes its figures, sums too, and keeps its settings."""
+        site = self._site(request, key.may_manage)
+        task = await self._ask(key, site, "reset")
+        await self._changes.note(_who(key), site.domain, N_("All figures deleted"), f"{task.rows} events")
+        return json_answer({"deleted": True, "events": task.rows}, HTTPStatus.ACCEPTED)
 
     async def remove_site(self, request: Request, key: ApiKey) -> Response:
-        """`DELETE /api/v1/sites/DOMAIN`: its events stay until they are too old, and come back with the site."""
+        """`DELETE /api/v1/sites/DOMAIN`: the site, its settings and its figures, for good."""
         site = self._site(request, key.may_manage)
-        await self._sites.remove(site.domain)
+        task = await self._ask(key, site, "remove")
+        await self._changes.note(_who(key), site.domain, N_("Site deleted"), f"{task.rows} events")
         return json_answer({"deleted": True})
 
     async def list_users(self, _: Request, key: ApiKey) -> Response:
@@ -81,26 +107,35 @@ class Api:
         return json_answer({"users": [_shown_user(user) for user in self._users.all()]})
 
     async def create_user(self, request: Request, key: ApiKey) -> Response:
-        """`POST /api/v1/users`: `name`, `password`, `role`, `sites`."""
+        """`POST /api/v1/users`: `name`, `password`, `role`, `sites`, `roles` (by site, before `role`)."""
         _must_do_everything(key)
         new = read_as(await read_fields(request), NewUser)
         self._must_know(new.sites)
-        user = User(name=new.name, password=await self._hashed(new.password), role=new.role, sites=new.sites)
-        return json_answer(_shown_user(await self._users.add(user)), HTTPStatus.CREATED)
+        self._must_know(tuple(new.roles))
+        hashed = await self._hashed(new.password)
+        user = User(name=new.name, password=hashed, role=new.role, sites=new.sites, roles=new.roles)
+        user = await self._users.add(user)
+        await self._changes.note(_who(key), EVERYWHERE, N_("User added"), "", _described(user))
+        return json_answer(_shown_user(user), HTTPStatus.CREATED)
 
     async def change_user(self, request: Request, key: ApiKey) -> Response:
-        """`PUT /api/v1/users/NAME`: `password`, `role`, `sites`; what is left out stays."""
+        """`PUT /api/v1/users/NAME`: `password`, `role`, `sites`, `roles`; what is left out stays."""
         _must_do_everything(key)
         user = self._user(request)
         changes = read_as(await read_fields(request), UserChanges)
         given = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not None}
         if changes.sites is not None:
             self._must_know(changes.sites)
+        if changes.roles is not None:
+            self._must_know(tuple(changes.roles))
         if changes.role not in (None, "admin"):
             self._must_not_be_last_admin(user)
         if changes.password is not None:
             given["password"] = await self._hashed(changes.password)
-        return json_answer(_shown_user(await self._users.change(msgspec.structs.replace(user, **given))))
+        changed = await self._users.change(msgspec.structs.replace(user, **given))
+        what = N_("Password set") if changes.password is not None else N_("Role changed")
+        await self._changes.note(_who(key), EVERYWHERE, what, _described(user), _described(changed))
+        return json_answer(_shown_user(changed))
 
     async def remove_user(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/users/NAME`: ends their sign-ins too."""
@@ -108,6 +143,7 @@ class Api:
         user = self._user(request)
         self._must_not_be_last_admin(user)
         await self._users.remove(user.name)
+        await self._changes.note(_who(key), EVERYWHERE, N_("User removed"), _described(user))
         return json_answer({"deleted": True})
 
     async def list_keys(self, _: Request, key: ApiKey) -> Response:
@@ -121,15 +157,18 @@ class Api:
         new = read_as(await read_fields(request), NewKey)
         self._must_know(new.sites)
         made, shown = await self._keys.create(sites=new.sites, right=new.right, name=new.name)
+        await self._changes.note(_who(key), EVERYWHERE, N_("Key made"), "", _described_key(made))
         return json_answer({"key": shown, **_shown_key(made)}, HTTPStatus.CREATED)
 
     async def revoke_key(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/keys/ID`: refused from now on."""
         _must_do_everything(key)
         try:
-            await self._keys.revoke(request.path_params["id"])
+            gone = await self._keys.get(request.path_params["id"])
+            await self._keys.revoke(gone.id)
         except RecordError as error:
             raise ApiError(HTTPStatus.NOT_FOUND, error.field, error.reason) from None
+        await self._changes.note(_who(key), EVERYWHERE, N_("Key revoked"), _described_key(gone))
         return json_answer({"deleted": True})
 
     async def status(self, _: Request, key: ApiKey) -> Response:
@@ -173,9 +212,13 @@ class Api:
             if self._sites.get(domain) is None:
                 raise ApiError(HTTPStatus.BAD_REQUEST, "sites", f"{domain} is not registered")
 
+    async def _ask(self, key: ApiKey, site: Site, kind: Kind, **fields: object) -> Task:
+        """Have something done to the site as a whole."""
+        task = new_task(kind, site, _who(key), time.time(), **fields)
+        return await anyio.to_thread.run_sync(self._deletions.ask, task)
+
     def _must_not_be_last_admin(self, user: User) -> None:
-        others = [each for each in self._users.all() if each.role == "admin" and each.name != user.name]
-        if user.role == "admin" and not others:
+        if self._users.last_admin(user):
             raise ApiError(HTTPStatus.BAD_REQUEST, "name", f"{user.name} is the only administrator")
 
 
@@ -186,15 +229,18 @@ def routes(
     passwords: Passwords,
     keys: Keys,
     status: Callable[[], Awaitable[Status]],
+    changes: Changes,
+    deletions: Deletions,
 ) -> list[Route]:
     """The API's routes."""
-    api = Api(sites, users, passwords, keys, status)
+    api = Api(sites, users, passwords, keys, status, changes, deletions)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/api/v1/sites", api.list_sites),
         ("POST", "/api/v1/sites", api.create_site),
         ("GET", "/api/v1/sites/{domain}", api.get_site),
         ("PUT", "/api/v1/sites/{domain}", api.change_site),
         ("DELETE", "/api/v1/sites/{domain}", api.remove_site),
+        ("POST", "/api/v1/sites/{domain}/reset", api.reset_site),
         ("GET", "/api/v1/users", api.list_users),
         ("POST", "/api/v1/users", api.create_user),
         ("PUT", "/api/v1/users/{name}", api.change_user),
@@ -217,7 +263,21 @@ def _shown_site(site: Site) -> dict[str, Any]:
 
 
 def _shown_user(user: User) -> dict[str, Any]:
-    return {"name": user.name, "role": user.role, "sites": user.sites}
+    return {"name": user.name, "role": user.role, "sites": user.sites, "roles": user.roles}
+
+
+def _who(key: ApiKey) -> str:
+    """Who asks, in the list of changes."""
+    return COMMAND_LINE if key.id == ADMIN.id else f"key {key.id}{f' ({key.name})' if key.name else ''}"
+
+
+def _described(user: User) -> str:
+    sites = ", ".join(f"{site} ({user.role_on(site)})" for site in user.domains)
+    return f"{user.name}: {user.role}{f', {sites}' if sites and user.role != 'admin' else ''}"
+
+
+def _described_key(key: ApiKey) -> str:
+    return f"{key.id}{f' ({key.name})' if key.name else ''}: {key.right} {', '.join(key.sites) or 'every site'}"
 
 
 def _shown_key(key: ApiKey) -> dict[str, Any]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from collector.app import EVENT_PATH, PIXEL_PATH, EventEndpoint
@@ -22,36 +20,51 @@ from collector.clickhouse import ClickHouseInserter
 from collector.privacy import Privacy
 from collector.process import Collector
 from collector.records import Records
+from collector.secret import secret_of
 from collector.settings import Settings
-from dashboard import api, operations, privacy_api, privacy_views, stats_api, views
+from dashboard import api, operations, privacy_api, privacy_views, stats_api, verify_api, views
+from dashboard.annotations import Annotation, Annotations
+from dashboard.changes import Changes
 from dashboard.context import build_dashboard
 from dashboard.demo import DemoPlan, fill
 from dashboard.demo_site import demo_routes
 from dashboard.editions import Editions, History
+from dashboard.following import followers
+from dashboard.goals import goals_of
 from dashboard.health import status_of
+from dashboard.invitations import Invitation, Invitations
 from dashboard.keys import ApiKey, Keys, admin_key
 from dashboard.protect import protection_of
+from dashboard.quota import Quota, QuotaFields
+from dashboard.segments import Segment, Segments
+from dashboard.sessions import Session, Sessions
+from dashboard.shares import Share, Shares
+from dashboard.stopping import on_stop
 from dashboard.store import Store
 from dashboard.users import Passwords, User, Users, ensure_admin
+from dashboard.wording import SHIPPED, Catalogues, Wording
 
 log = logging.getLogger(__name__)
 
-KEY_FILE = "secret.key"
+LANGUAGES = "languages"
+"""The part of the data directory for catalogues of languages that Tyst does not come with."""
 
 
 class Tyst(Starlette):
     """The application. Beacons go straight to their endpoint: that path is the hot one."""
 
-    def __init__(self, collector: Collector, **options: Any) -> None:
+    def __init__(self, collector: Collector, catalogues: Catalogues | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.collector = collector
-        self._events = EventEndpoint(collector)
+        self.beacons = EventEndpoint(collector)
+        # Around everything: also what the application says when something broke is in the reader's language.
+        self._others = Wording(super().__call__, catalogues)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in (EVENT_PATH, PIXEL_PATH):
-            await self._events(scope, receive, send)
+            await self.beacons(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await self._others(scope, receive, send)
 
 
 def build(
@@ -64,7 +77,7 @@ def build(
     """The application for these settings; it starts and stops with the server's lifespan.
 
     Once started, `state.generated_password` is the password of `admin` if one was generated, else None. Raises
-    `DataDirectoryInUse` when another process has the data directory.
+    `DataDirectoryInUse` when another process has the data directory, and `CatalogueError` for one of its languages.
     """
     began = clock()
     collector = Collector(settings, clock=clock, workers=workers, inserted=lambda _: store.forget())
@@ -74,13 +87,34 @@ def build(
     editions = Editions(Records(collector.client, "notices", History), clock)
     collector.refreshes.append(lambda: editions.note(collector.sites.all()))
     passwords = Passwords()
-    keys = Keys(Records(collector.client, "api_keys", ApiKey), admin_key(settings.data_dir))
+    keys = Keys(
+        Records(collector.client, "api_keys", ApiKey),
+        admin_key(settings.data_dir),
+        quota=Quota(settings.api_rate_limit),
+    )
     store = Store(
         lambda limits: collector.clickhouse.client(readonly=True, settings=limits),
         protection=protection_of(collector.sites),
+        goals=goals_of(collector.sites),
         # However many look at the same dashboard, it is asked for about twice a second.
         fresh=min(settings.flush_seconds, 0.5),
     )
+    changes = Changes(collector.client, clock)
+    shares = Shares(Records(collector.client, "shares", Share), collector.sites, clock)
+    shares.refresh()
+    collector.refreshes.append(shares.refresh)
+    segments = Segments(Records(collector.client, "segments", Segment), clock)
+    segments.refresh()
+    collector.refreshes.append(segments.refresh)
+    annotations = Annotations(Records(collector.client, "annotations", Annotation))
+    annotations.refresh()
+    collector.refreshes.append(annotations.refresh)
+    secret = secret_of(settings)
+    sessions = Sessions(Records(collector.client, "sessions", Session), users, secret, clock)
+    sessions.refresh()
+    collector.refreshes.append(sessions.refresh)
+    invitations = Invitations(Records(collector.client, "invitations", Invitation), clock, settings.data_dir)
+    collector.deletions.followers += followers(users, invitations, editions, keys, shares, segments, annotations)
     dashboard = build_dashboard(
         settings,
         collector.sites,
@@ -89,8 +123,15 @@ def build(
         store,
         collector.counters,
         collector.tally,
-        _secret(settings),
+        secret,
         clock,
+        changes=changes,
+        sessions=sessions,
+        invitations=invitations,
+        deletions=collector.deletions,
+        shares=shares,
+        annotations=annotations,
+        segments=segments,
     )
 
     @contextlib.asynccontextmanager
@@ -102,15 +143,19 @@ def build(
         await collector.start()
         log.info("started", extra={"sites": len(collector.sites.all()), "embedded": settings.embedded})
         try:
-            yield
+            with on_stop(dashboard.hubs.close_soon):
+                yield
         finally:
+            await dashboard.hubs.close()
             store.close()
             await collector.stop()
             log.info("stopped", extra={"spool_rows": collector.spool.held().rows})
 
     return Tyst(
         collector,
+        Catalogues(SHIPPED, settings.data_dir / LANGUAGES),
         lifespan=lifespan,
+        middleware=[Middleware(QuotaFields)],
         routes=[
             *collector_routes(collector),
             *api.routes(
@@ -119,7 +164,10 @@ def build(
                 passwords=passwords,
                 keys=keys,
                 status=partial(status_of, collector, began),
+                changes=changes,
+                deletions=collector.deletions,
             ),
+            *verify_api.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),
             *privacy_api.routes(collector, keys, editions),
             *stats_api.routes(store=store, sites=collector.sites, authorise=api.readers(keys), clock=clock),
@@ -144,21 +192,3 @@ async def _prepare_demo(collector: Collector, plan: DemoPlan) -> None:
     site = known or await collector.sites.add(site)
     inserter = ClickHouseInserter(collector.client)
     await anyio.to_thread.run_sync(fill, plan, site, inserter, collector.settings.data_dir, collector.clock())
-
-
-def _secret(settings: Settings) -> str:
-    """What sign-in cookies are signed with: the operator's, or one that the data directory keeps."""
-    return settings.secret_key or kept_secret(settings.data_dir / KEY_FILE)
-
-
-def kept_secret(path: Path) -> str:
-    """A random secret in a file that only its owner can read; made when there is none."""
-    if not path.exists():
-        new = path.with_suffix(f".{os.getpid()}")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(f"{secrets.token_urlsafe(32)}\n")
-        # Several workers may come here at once: the one whose link is first wins, whole.
-        with contextlib.suppress(FileExistsError):
-            os.link(new, path)
-        new.unlink()
-    return path.read_text().strip()

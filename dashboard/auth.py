@@ -1,4 +1,4 @@
-"""Signing in: the signed cookie, how often it may be tried, and which posts are the user's own."""
+"""Signing in: how often it may be tried, and which posts are the user's own."""
 
 from __future__ import annotations
 
@@ -7,63 +7,9 @@ import math
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Final
 from urllib.parse import urlsplit
 
-from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.datastructures import Headers
-from starlette.requests import Request
-from starlette.responses import Response
-
-from dashboard.users import User, Users
-
-COOKIE: Final = "tyst_session"
-LIFETIME: Final = 14 * 24 * 3600
-"""Seconds that a sign-in lasts."""
-
-
-class Sessions:
-    """Writes and reads the sign-in cookie.
-
-    The cookie holds the name and a fingerprint of the password hash, signed with `secret`: a new password, or a
-    removed user, ends every sign-in at once and nothing has to be kept on the server.
-    """
-
-    def __init__(self, users: Users, secret: str) -> None:
-        self._users = users
-        self._serializer = URLSafeTimedSerializer(
-            secret, salt="tyst.session", signer_kwargs={"digest_method": hashlib.sha256}
-        )
-
-    def start(self, request: Request, response: Response, user: User) -> None:
-        """Sign the user in: set the cookie on `response`."""
-        response.set_cookie(
-            COOKIE,
-            self._serializer.dumps([user.name, _fingerprint(user)]),
-            max_age=LIFETIME,
-            httponly=True,
-            samesite="lax",
-            secure=request.url.scheme == "https",
-        )
-
-    def end(self, response: Response) -> None:
-        """Sign out: let the browser forget the cookie."""
-        response.delete_cookie(COOKIE, httponly=True, samesite="lax")
-
-    def user(self, request: Request) -> User | None:
-        """Who is signed in, or None: no cookie, a forged or old one, or the password has changed since."""
-        try:
-            name, fingerprint = self._serializer.loads(request.cookies.get(COOKIE, ""), max_age=LIFETIME)
-        except (BadData, ValueError, TypeError):
-            return None
-        user = self._users.get(name)
-        if user is None or not secrets.compare_digest(_fingerprint(user), str(fingerprint)):
-            return None
-        return user
-
-
-def _fingerprint(user: User) -> str:
-    return hashlib.blake2b(user.password.encode(), digest_size=12, person=b"tyst.session").hexdigest()
 
 
 class Attempts:

@@ -10,7 +10,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dashboard.keys import ApiKey, Keys
+from dashboard.keys import ADMIN, ApiKey, Keys
+from dashboard.quota import note
 
 
 class ApiError(Exception):
@@ -24,13 +25,20 @@ class ApiError(Exception):
 
 
 async def bearer(keys: Keys, request: Request) -> ApiKey:
-    """The key that a request shows. Raises `ApiError` without one that is good."""
+    """The key that a request shows. Raises `ApiError` without one that is good, and for one with no quota left."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not shown.strip():
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "expected `Authorization: Bearer KEY`")
     key = await keys.check(shown.strip())
     if key is None:
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked")
+    # The key of the data directory is the operator's own.
+    taken = None if key is ADMIN else keys.quota.take(key.id)
+    if taken is not None:
+        note(request.scope, taken)
+        if taken.wait:
+            reason = f"expected at most {taken.limit} requests an hour with this key; try again in {taken.wait} s"
+            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason)
     return key
 
 
@@ -54,6 +62,13 @@ def refused(error: ApiError) -> Response:
     response = json_answer({"error": str(error), "errors": {error.field: [error.reason]}}, error.status)
     if error.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def explained(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer to what is no question of the API at all, such as another method or address."""
+    response = refused(ApiError(status, "request", status.phrase.lower()))
+    response.headers.update(headers or {})
     return response
 
 

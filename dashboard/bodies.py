@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from collector.sites import Site
@@ -16,8 +17,8 @@ from dashboard.keys import Right
 from dashboard.users import Role
 
 MOST_BODY = 65_536  # bytes
-SITE_FIELDS = tuple(name for name in Site.__struct_fields__ if name != "created")
-LISTS = frozenset({"sites", "hostnames", "excluded_paths", "excluded_countries", "query_keys"})
+SITE_FIELDS = tuple(name for name in Site.__struct_fields__ if name not in ("created", "aliases", "salted_as"))
+LISTS = frozenset({"sites", "hostnames", "excluded_paths", "excluded_countries", "query_keys", "hidden_paths"})
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,6 +30,7 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     password: str
     role: Role = "viewer"
     sites: tuple[str, ...] = ()
+    roles: dict[str, Role] = {}
 
 
 class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +39,7 @@ class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     password: str | None = None
     role: Role | None = None
     sites: tuple[str, ...] | None = None
+    roles: dict[str, Role] | None = None
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +59,10 @@ async def read_fields(request: Request) -> dict[str, Any]:
         )
     kind = request.headers.get("content-type", "").partition(";")[0]
     if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        form = await request.form(max_files=0)
+        try:
+            form = await request.form(max_files=0)
+        except HTTPException:
+            raise ApiError(HTTPStatus.BAD_REQUEST, "body", "expected a form") from None
         return {name: form.getlist(name) if name in LISTS else form[name] for name in form}
     try:
         return msgspec.json.decode(await request.body(), type=dict[str, Any])
@@ -82,4 +88,6 @@ def read_as(fields: Mapping[str, Any], kind: type[T]) -> T:
         name = re.search(r"(?:required|unknown) field `(\w+)`", text)
         field = path[1] if path else name[1] if name else "body"
         reason = "is required" if "required field" in text else text.partition(" - at ")[0].replace("`", "")
+        if path and name:
+            reason = f"{name[1]} {reason}" if reason == "is required" else reason
         raise ApiError(HTTPStatus.BAD_REQUEST, field, reason[:1].lower() + reason[1:]) from None

@@ -1,4 +1,4 @@
-"""The shapes that are drawn on the server: sparklines as SVG path data."""
+"""The shapes that are drawn on the server: sparklines as SVG path data, and bars."""
 
 from __future__ import annotations
 
@@ -40,6 +40,27 @@ def _points(values: Sequence[float], width: int, height: int, pad: float) -> lis
         (round(start + index * step, 2), round(height - pad - (value / top * reach if top else 0.0), 2))
         for index, value in enumerate(values)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a row of them, in user units, growing upwards from the bottom."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def bars(values: Sequence[float], width: int = 600, height: int = 120, gap: float = 4) -> tuple[Bar, ...]:
+    """Draw `values` side by side; the highest has the whole height, and what is not zero can be seen."""
+    top = max((*values, 0.0)) or 1.0
+    step = width / max(len(values), 1)
+    heights = [max(2.0, round(value / top * height, 2)) if value > 0 else 0.0 for value in values]
+    return tuple(
+        Bar(round(index * step + gap / 2, 2), round(height - tall, 2), round(step - gap, 2), tall)
+        for index, tall in enumerate(heights)
+    )
 
 
 def share(part: float | None, whole: float | None) -> float:

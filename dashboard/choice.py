@@ -4,100 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal
 from urllib.parse import quote, urlencode
 
 from starlette.datastructures import QueryParams
 
-from dashboard.filters import Compare, Filter, Not, every
-
-Operator = Literal["is", "is_not", "contains", "contains_not"]
-OPERATORS: Final[Mapping[Operator, str]] = {
-    "is": "is",
-    "is_not": "is not",
-    "contains": "contains",
-    "contains_not": "does not contain",
-}
-
-PERIODS: Final = {
-    "day": "Today",
-    "yesterday": "Yesterday",
-    "7d": "7 days",
-    "30d": "30 days",
-    "month": "Month",
-    "year": "Year",
-    "custom": "Custom",
-}
-DEFAULT_PERIOD: Final = "30d"
-
-METRICS: Final = {
-    "visitors": "Visitors",
-    "visits": "Visits",
-    "pageviews": "Pageviews",
-    "bounce_rate": "Bounce rate",
-    "visit_duration": "Visit duration",
-}
-DEFAULT_METRIC: Final = "visitors"
-
-DIMENSIONS: Final = {
-    "event:page": "Page",
-    "visit:entry_page": "Entry page",
-    "visit:exit_page": "Exit page",
-    "visit:channel": "Channel",
-    "visit:source": "Source",
-    "visit:referrer": "Referrer",
-    "visit:utm_source": "UTM source",
-    "visit:utm_medium": "UTM medium",
-    "visit:utm_campaign": "Campaign",
-    "visit:country": "Country",
-    "visit:browser": "Browser",
-    "visit:os": "System",
-    "visit:device": "Device",
-    "visit:size": "Screen size",
-    "visit:consent": "Collected under",
-    "event:name": "Event",
-    "event:hostname": "Host",
-}
-
-MOST_CHIPS: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """One filter, `operator,dimension,value` in the address. Chips of one operator and dimension are alternatives."""
-
-    operator: Operator
-    dimension: str
-    value: str
-
-    def __str__(self) -> str:
-        return f"{self.operator},{self.dimension},{self.value}"
-
-
-def read_chip(text: str) -> Chip | None:
-    """The chip that `text` spells, or None when it spells none: an address may come from anywhere."""
-    operator, _, rest = text.partition(",")
-    dimension, comma, value = rest.partition(",")
-    for known in OPERATORS:
-        if operator == known and dimension in DIMENSIONS and comma:
-            return Chip(known, dimension, value[:2_000])
-    return None
-
-
-def chosen_filter(chips: Iterable[Chip]) -> Filter | None:
-    """What the chips ask for together: alternatives within one operator and dimension, all of these at once."""
-    groups: dict[tuple[Operator, str], list[str]] = {}
-    for chip in chips:
-        groups.setdefault((chip.operator, chip.dimension), []).append(chip.value)
-    return every(*(_compare(operator, dimension, values) for (operator, dimension), values in groups.items()))
-
-
-def _compare(operator: Operator, dimension: str, values: list[str]) -> Filter:
-    if operator in ("contains", "contains_not"):
-        compare = Compare("contains", dimension, tuple(values), case_sensitive=False)
-    else:
-        compare = Compare("is", dimension, tuple(values))
-    return Not(compare) if operator.endswith("_not") else compare
+from dashboard.chips import MOST_CHIPS, Chip, Operator, read_chip
+from dashboard.dimensions import LONGEST_KEY
+from dashboard.measures import DEFAULT_MEASURE, measures_of
+from dashboard.spans import COMPARISONS, DEFAULT_COMPARISON, DEFAULT_PERIOD, DEFAULT_SPAN, PERIODS, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +19,23 @@ class Choice:
     """What to show of which site. Only what differs from the defaults is written into addresses."""
 
     domain: str
-    period: str = DEFAULT_PERIOD
-    first: str = ""
-    """First date of a custom period, ISO 8601; likewise `last`."""
-    last: str = ""
-    metric: str = DEFAULT_METRIC
+    span: Span = DEFAULT_SPAN
+    """The dates, what they are compared with, and the steps of the chart."""
+    metric: str = DEFAULT_MEASURE
     chips: tuple[Chip, ...] = ()
     tabs: tuple[tuple[str, str], ...] = ()
     """Open tab by panel, where it is not the first."""
+    key: str = ""
+    """Key of the property whose values are shown; "" is the most frequent."""
+    base: str = ""
+    """Address that links begin with, such as a secret link's; "" is the site's own page."""
+    kept: tuple[tuple[str, str], ...] = ()
+    """What addresses say besides, such as that the view is embedded."""
+
+    @property
+    def home(self) -> str:
+        """The address of the view without any choice: what forms are sent to."""
+        return self.base or f"/{quote(self.domain)}"
 
     def tab(self, panel: str) -> str:
         """The open tab of that panel, or "" for its first."""
@@ -122,11 +45,30 @@ class Choice:
         """The address of this choice; `below` is a page under the site's own, such as `/details/pages`."""
         pairs = [*self._pairs(), *extra.items()]
         query = f"?{urlencode(pairs, quote_via=quote, safe='/:,')}" if pairs else ""
-        return f"/{quote(self.domain)}{below}{query}"
+        return f"{self.home}{below}{query}"
+
+    @property
+    def period(self) -> str:
+        """Name of the period."""
+        return self.span.period
 
     def to_period(self, period: str, first: str = "", last: str = "") -> Choice:
-        """The same with another period."""
-        return replace(self, period=period, first=first, last=last)
+        """The same with another period, by the steps that fit it."""
+        span = replace(self.span, period=period, first=first, last=last, date="", bucket="")
+        return self.to_span(span if span.compare != "custom" else _compared(span))
+
+    def to_span(self, span: Span) -> Choice:
+        """The same with other dates."""
+        return replace(self, span=span)
+
+    def to_bucket(self, bucket: str) -> Choice:
+        """The same with other steps in the chart."""
+        return self.to_span(replace(self.span, bucket=bucket))
+
+    def to_comparison(self, compare: str, *, weekday: bool | None = None) -> Choice:
+        """The same compared with something else."""
+        aligned = self.span.weekday if weekday is None else weekday
+        return self.to_span(replace(_compared(self.span, compare), weekday=aligned and compare in ("previous", "year")))
 
     def to_metric(self, metric: str) -> Choice:
         """The same with another metric in the chart."""
@@ -137,13 +79,26 @@ class Choice:
         others = tuple(pair for pair in self.tabs if pair[0] != panel)
         return replace(self, tabs=(*others, (panel, tab)) if tab else others)
 
-    def filtered(self, chip: Chip) -> Choice:
-        """The same, narrowed by one more filter."""
-        return self if chip in self.chips else replace(self, chips=(*self.chips, chip))
+    def to_key(self, key: str) -> Choice:
+        """The same with the values of another property."""
+        return replace(self, key=key)
+
+    def filtered(self, *chips: Chip) -> Choice:
+        """The same, narrowed by further filters."""
+        return replace(self, chips=tuple(dict.fromkeys((*self.chips, *chips)))[:MOST_CHIPS])
 
     def without(self, *chips: Chip) -> Choice:
         """The same without those filters."""
         return replace(self, chips=tuple(chip for chip in self.chips if chip not in chips))
+
+    def compared(self, chips: Iterable[Chip], operator: Operator) -> Choice:
+        """The same with those filters comparing in another way."""
+        changed = {chip: replace(chip, operator=operator) for chip in chips}
+        return replace(self, chips=tuple(dict.fromkeys(changed.get(chip, chip) for chip in self.chips)))
+
+    def only(self, chips: Iterable[Chip]) -> Choice:
+        """The same with these filters in place of those there are."""
+        return replace(self, chips=tuple(chips))
 
     def hidden(self, *but: str) -> list[tuple[str, str]]:
         """Names and values of the hidden fields that a form needs to keep the rest of the state."""
@@ -151,27 +106,53 @@ class Choice:
 
     def _pairs(self) -> list[tuple[str, str]]:
         plain = (
-            ("period", self.period, DEFAULT_PERIOD),
-            ("from", self.first, ""),
-            ("to", self.last, ""),
-            ("metric", self.metric, DEFAULT_METRIC),
+            ("period", self.span.period, DEFAULT_PERIOD),
+            ("date", self.span.date, ""),
+            ("from", self.span.first, ""),
+            ("to", self.span.last, ""),
+            ("bucket", self.span.bucket, ""),
+            ("compare", self.span.compare, DEFAULT_COMPARISON),
+            ("compare_from", self.span.compare_first, ""),
+            ("compare_to", self.span.compare_last, ""),
+            ("match", "weekday" if self.span.weekday else "", ""),
+            ("metric", self.metric, DEFAULT_MEASURE),
+            ("key", self.key, ""),
         )
         pairs = [(name, value) for name, value, default in plain if value != default]
-        return [*pairs, *self.tabs, *(("f", str(chip)) for chip in self.chips)]
+        return [*self.kept, *pairs, *self.tabs, *(("f", str(chip)) for chip in self.chips)]
 
 
 def read_choice(domain: str, params: QueryParams, tabs: Mapping[str, Iterable[str]]) -> Choice:
     """The choice that an address spells; what it misspells is the default. `tabs` names the tabs of each panel."""
-    period = params.get("period", DEFAULT_PERIOD)
-    custom = period == "custom"
-    metric = params.get("metric", DEFAULT_METRIC)
     chips = [read_chip(text) for text in params.getlist("f")[:MOST_CHIPS]]
+    known = tuple(dict.fromkeys(chip for chip in chips if chip))
+    metric = params.get("metric", DEFAULT_MEASURE)
     return Choice(
         domain,
-        period if period in PERIODS else DEFAULT_PERIOD,
-        params.get("from", "")[:10] if custom else "",
-        params.get("to", "")[:10] if custom else "",
-        metric if metric in METRICS else DEFAULT_METRIC,
-        tuple(dict.fromkeys(chip for chip in chips if chip)),
+        _read_span(params),
+        metric if metric in measures_of({chip.dimension for chip in known}) else DEFAULT_MEASURE,
+        known,
         tuple((panel, params[panel]) for panel, names in tabs.items() if params.get(panel) in list(names)[1:]),
+        params.get("key", "")[:LONGEST_KEY],
     )
+
+
+def _read_span(params: QueryParams) -> Span:
+    period, compare = params.get("period", DEFAULT_PERIOD), params.get("compare", DEFAULT_COMPARISON)
+    dates = {name: params.get(name, "")[:10] for name in ("from", "to", "date", "compare_from", "compare_to")}
+    custom, other = period == "custom", compare == "custom"
+    return Span(
+        period=period if period in PERIODS else DEFAULT_PERIOD,
+        first=dates["from"] if custom else "",
+        last=dates["to"] if custom else "",
+        date="" if custom or period in ("all", "yesterday", "last_month") else dates["date"],
+        bucket=params.get("bucket", "")[:10],
+        compare=compare if compare in COMPARISONS else DEFAULT_COMPARISON,
+        compare_first=dates["compare_from"] if other else "",
+        compare_last=dates["compare_to"] if other else "",
+        weekday=params.get("match") == "weekday" and compare in ("previous", "year", DEFAULT_COMPARISON),
+    )
+
+
+def _compared(span: Span, compare: str = DEFAULT_COMPARISON) -> Span:
+    return replace(span, compare=compare, compare_first="", compare_last="")

@@ -18,7 +18,7 @@ from rich.markup import escape
 from collector.exceptions import DataDirectoryInUse, SettingError, TystError
 from collector.settings import read_settings
 from dashboard.client import Refused
-from dashboard.commands import audit, backup, check, key, lists, notice, rollup, site, user
+from dashboard.commands import audit, backup, check, key, lists, notice, preview, rollup, site, user, verify
 from dashboard.commands.output import say
 from dashboard.listening import read_word
 
@@ -99,8 +99,10 @@ def demo(
 
 app.command()(check.check)
 app.command()(notice.notice)
+app.command()(preview.preview)
 app.command()(audit.audit)
 app.command()(rollup.rollup)
+app.command()(verify.verify)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(backup.retry)

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dashboard import formats
 from dashboard.context import Dashboard, visible_site
 from dashboard.period import Period, parse_period
+from dashboard.protect import OTHER
 from dashboard.query import Query, Row
 from dashboard.users import User
+from dashboard.wording import _
 
 WITHOUT = "none"
 """The kind of evidence that a bare count carries."""
@@ -36,7 +39,7 @@ class Coverage:
     def share(self) -> str:
         """The share with consent, as text; a dash where nothing was counted."""
         whole = self.consented + self.bare
-        return f"{100 * self.consented / whole:.0f}%" if whole and self.told else "–"
+        return formats.percent(round(100 * self.consented / whole)) if whole and self.told else formats.NOTHING
 
 
 async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -55,8 +58,13 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
         user=user,
         total=Coverage("", sum(each.consented for each in shown), sum(each.bare for each in shown)),
         days=shown,
-        pages=pages[:MOST_PAGES],
+        pages=[_named(each) for each in pages[:MOST_PAGES]],
     )
+
+
+def _named(each: Coverage) -> Coverage:
+    """The small groups, which stand together, in the reader's language."""
+    return replace(each, name=_("Small groups together")) if each.name == OTHER else each
 
 
 def _both(dimension: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -5,19 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from collector.address import client_address
 from collector.counters import Counters
+from collector.deletion import Deletions
 from collector.settings import Settings
 from collector.sites import Site, Sites
 from collector.tally import Tally
+from dashboard.annotations import Annotations
 from dashboard.assets import Assets
-from dashboard.auth import Attempts, Sessions, same_origin
+from dashboard.auth import Attempts, same_origin
+from dashboard.changes import Changes
+from dashboard.connected import while_connected
+from dashboard.doors import Doors
+from dashboard.fetching import Fetcher
+from dashboard.inspector import Inspector
+from dashboard.invitations import Invitations
 from dashboard.pages import Pages
+from dashboard.realtime import Hubs
+from dashboard.segments import Segments
+from dashboard.sessions import Sessions
+from dashboard.shares import Shares
 from dashboard.store import Store
 from dashboard.users import Passwords, User, Users
 
@@ -36,6 +49,15 @@ class Dashboard:
     sessions: Sessions
     attempts: Attempts
     pages: Pages
+    changes: Changes
+    invitations: Invitations
+    deletions: Deletions
+    shares: Shares
+    doors: Doors
+    inspector: Inspector
+    annotations: Annotations
+    hubs: Hubs
+    segments: Segments
     clock: Callable[[], float] = field(default=time.time)
 
 
@@ -49,8 +71,16 @@ def build_dashboard(
     tally: Tally,
     secret: str,
     clock: Callable[[], float] = time.time,
+    *,
+    changes: Changes,
+    sessions: Sessions,
+    invitations: Invitations,
+    deletions: Deletions,
+    shares: Shares,
+    annotations: Annotations,
+    segments: Segments,
 ) -> Dashboard:
-    """Put the dashboard together. `secret` signs the sign-in cookies."""
+    """Put the dashboard together. `secret` signs cookies."""
     return Dashboard(
         settings=settings,
         sites=sites,
@@ -59,9 +89,18 @@ def build_dashboard(
         store=store,
         counters=counters,
         tally=tally,
-        sessions=Sessions(users, secret),
+        sessions=sessions,
         attempts=Attempts(clock),
         pages=Pages(Assets()),
+        changes=changes,
+        invitations=invitations,
+        deletions=deletions,
+        shares=shares,
+        annotations=annotations,
+        hubs=Hubs(store.present),
+        segments=segments,
+        doors=Doors(secret, clock),
+        inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,
     )
 
@@ -79,9 +118,23 @@ def signed_in(dashboard: Dashboard, view: View) -> Endpoint:
             return _to_login(request)
         if request.method == "POST" and not same_origin(request.headers):
             raise HTTPException(403)
+        if request.method == "GET":
+            return await shown_to(dashboard, request, user, view)
         return await view(dashboard, request, user)
 
     return endpoint
+
+
+async def shown_to(dashboard: Dashboard, request: Request, user: User, view: View) -> Response:
+    """The page; when its reader goes away first, what was asked for it is ended and nobody hears the answer."""
+    try:
+        return await while_connected(request, _answer(view(dashboard, request, user)))
+    except ClientDisconnect:
+        return Response(status_code=499)
+
+
+async def _answer(page: Awaitable[Response]) -> Response:
+    return await page
 
 
 def _to_login(request: Request) -> Response:
@@ -95,10 +148,47 @@ def _to_login(request: Request) -> Response:
 
 def visible_site(dashboard: Dashboard, request: Request, user: User) -> Site:
     """The site that the address names. One that the user may not see is as absent as one that is not there."""
-    site = dashboard.sites.get(request.path_params["domain"].lower())
+    name = request.path_params["domain"]
+    site = dashboard.sites.get(name.lower())
+    former = dashboard.sites.measured(name.lower()) if site is None and request.method == "GET" else None
+    if former is not None and user.sees(former.domain):
+        # Bookmarks of a name that the site had before go on to work.
+        rest = request.url.path.partition("/")[2].partition("/")[2]
+        query = f"?{request.url.query}" if request.url.query else ""
+        there = f"/{quote(former.domain)}{f'/{quote(rest)}' if rest else ''}{query}"
+        raise HTTPException(307, headers={"location": there})
     if site is None or not user.sees(site.domain):
         raise HTTPException(404)
     return site
+
+
+def changeable_site(dashboard: Dashboard, request: Request, user: User) -> Site:
+    """The same, for what only its owners and administrators may do: others are refused."""
+    site = visible_site(dashboard, request, user)
+    if not user.may_change(site.domain):
+        raise HTTPException(403)
+    return site
+
+
+def address_of(dashboard: Dashboard, request: Request) -> str:
+    """Where a request comes from, for counting attempts; it stays in memory."""
+    peer = request.client.host if request.client else ""
+    return client_address(peer, request.headers.raw, dashboard.settings.trusted_proxies)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A form that was sent: by whom, and about which site, where it is about one."""
+
+    dashboard: Dashboard
+    request: Request
+    user: User
+    form: dict[str, str]
+    domain: str = ""
+
+    async def note(self, what: str, before: object = "", after: object = "") -> None:
+        """Note what it changed."""
+        await self.dashboard.changes.note(self.user.name, self.domain, what, before, after)
 
 
 MOST_FORM = 65_536  # bytes

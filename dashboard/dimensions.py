@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from collector.goals import Goal
 from dashboard.exceptions import QueryError
 
 Level = Literal["visit", "event", "time"]
@@ -22,7 +23,7 @@ class Dimension:
     """One row of the table.
 
     `column` is the column of `events`; `empty` the label of its empty value; `entered` the visit's own column that
-    visit metrics are grouped by in its place.
+    visit metrics are grouped by in its place; `goals` the site's own, once they are known.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Dimension:
     meaning: str
     empty: str = NOT_SET
     entered: str = ""
+    goals: tuple[Goal, ...] | None = None
 
     @property
     def key(self) -> str:
@@ -74,7 +76,7 @@ _EVENT = (
     ("event:page", "page", "Path of the page.", NOT_SET, "entry_page"),
     ("event:hostname", "hostname", "Host of the page, without `www.`.", NOT_SET, ""),
     ("event:name", "name", "`pageview` or the custom event's name.", NOT_SET, ""),
-    ("event:goal", "name", "Custom event's name, or `Visit /path` for a page.", NOT_SET, ""),
+    ("event:goal", "name", "Name of a goal of the site; without goals, of a custom event.", NOT_SET, ""),
 )
 _TIME = (
     ("time:minute", "minute", "Start of the minute, by the site's clock."),

@@ -8,6 +8,7 @@ from typing import Final
 
 from collector.counters import Reason
 from collector.tally import Dropped
+from dashboard.wording import N_, _
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +24,36 @@ class Drop:
     kinds: tuple[tuple[str, int], ...] = ()
     """Of bots: which kinds, and how many of each in 30 days, most frequent first."""
 
+    @property
+    def title(self) -> str:
+        """The reason, as it begins a line."""
+        return self.text[:1].upper() + self.text[1:]
+
 
 MEANINGS: Final[dict[Reason, tuple[str, str]]] = {
-    "consent": ("no consent", "The visitor had not agreed. If your banner says they had, tell the snippet about it."),
-    "gpc": ("Global Privacy Control", "The browser says no on the visitor's behalf."),
-    "dnt": ("Do Not Track", "The browser asks not to be measured."),
-    "bot": ("a bot", "Crawlers, monitors, headless browsers and libraries."),
-    "prefetch": ("prefetched", "The browser loaded the page ahead of time; nobody has seen it yet."),
-    "unknown_site": ("unknown site", "The tag names a site that is not registered."),
-    "excluded": ("excluded", "The page, host, country or address is one that you left out in the settings."),
-    "spam_referrer": ("referrer spam", "The referrer is known for faking visits."),
-    "rate": ("too many at once", "One address sent more than the rate limit allows."),
+    "consent": (
+        N_("no consent"),
+        N_("The visitor had not agreed. If your banner says they had, tell the snippet about it."),
+    ),
+    "gpc": (N_("Global Privacy Control"), N_("The browser says no on the visitor's behalf.")),
+    "dnt": (N_("Do Not Track"), N_("The browser asks not to be measured.")),
+    "bot": (N_("a bot"), N_("Crawlers, monitors, headless browsers and libraries.")),
+    "prefetch": (N_("prefetched"), N_("The browser loaded the page ahead of time; nobody has seen it yet.")),
+    "unknown_site": (N_("unknown site"), N_("The tag names a site that is not registered.")),
+    "excluded": (N_("excluded"), N_("The page, host, country or address is one that you left out in the settings.")),
+    "spam_referrer": (N_("referrer spam"), N_("The referrer is known for faking visits.")),
+    "rate": (N_("too many at once"), N_("One address sent more than the rate limit allows.")),
 }
 
 
 KINDS: Final[dict[str, str]] = {
-    "crawler": "crawlers",
-    "ai": "AI crawlers and assistants",
-    "monitor": "uptime and speed monitors",
-    "preview": "link previews",
-    "headless": "headless browsers",
-    "library": "programs and libraries",
-    "other": "others",
+    "crawler": N_("crawlers"),
+    "ai": N_("AI crawlers and assistants"),
+    "monitor": N_("uptime and speed monitors"),
+    "preview": N_("link previews"),
+    "headless": N_("headless browsers"),
+    "library": N_("programs and libraries"),
+    "other": N_("others"),
 }
 
 
@@ -56,10 +65,11 @@ def drops_of(dropped: Iterable[Dropped]) -> list[Drop]:
     drops = [
         Drop(
             reason,
-            *MEANINGS[reason],
+            _(MEANINGS[reason][0]),
+            _(MEANINGS[reason][1]),
             count=sum(each.today for each in found[reason]),
             month=sum(each.month for each in found[reason]),
-            kinds=tuple((KINDS[each.kind], each.month) for each in found[reason] if each.kind in KINDS),
+            kinds=tuple((_(KINDS[each.kind]), each.month) for each in found[reason] if each.kind in KINDS),
         )
         for reason in MEANINGS
         if reason in found

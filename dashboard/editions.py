@@ -35,6 +35,14 @@ class Editions:
         for site in sites:
             self._extended(site, known.get(site.domain))
 
+    def follow(self, old: str, new: str | None) -> None:
+        """A site has a new name, or is no more: its history goes with it. Blocking."""
+        history = self._records.get(old)
+        if history is not None and new:
+            self._records.put(new, history)
+        if history is not None:
+            self._records.delete(old)
+
     def _of(self, site: Site) -> tuple[Edition, ...]:
         return self._extended(site, self._records.get(site.domain))
 

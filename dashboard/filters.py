@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from collector.goals import Goal
 from dashboard.dimensions import find_dimension
 from dashboard.exceptions import QueryError
 
@@ -21,12 +22,16 @@ DEEPEST, MOST_LEAVES, MOST_VALUES, LONGEST_VALUE = 8, 50, 250, 2_000
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """A dimension compared with any of some values: equal to, containing, or matching a regular expression (RE2)."""
+    """A dimension compared with any of some values: equal to, containing, or matching a regular expression (RE2).
+
+    `goals` are the site's own that are meant, once they are known; only where the dimension is `event:goal`.
+    """
 
     operator: Operator
     dimension: str
     values: tuple[str, ...]
     case_sensitive: bool = True
+    goals: tuple[Goal, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,30 @@ def direct_leaves(tree: Filter | None) -> Iterator[Compare]:
                 yield from direct_leaves(part)
         case Not(part):
             yield from direct_leaves(part)
+
+
+def positive_leaves(tree: Filter | None, *, negated: bool = False) -> Iterator[Compare]:
+    """The comparisons of the event itself that speak for it: not those under a `not`, but those under two."""
+    match tree:
+        case Compare() if not negated:
+            yield tree
+        case All(parts) | Either(parts):
+            for part in parts:
+                yield from positive_leaves(part, negated=negated)
+        case Not(part):
+            yield from positive_leaves(part, negated=not negated)
+
+
+def top_leaves(tree: Filter | None) -> Iterator[tuple[Compare, bool]]:
+    """The comparisons that must hold, and (True) those that must not."""
+    match tree:
+        case Compare():
+            yield tree, False
+        case Not(Compare() as leaf):
+            yield leaf, True
+        case All(parts):
+            for part in parts:
+                yield from top_leaves(part)
 
 
 def without(tree: Filter | None, dimension: str) -> Filter | None:

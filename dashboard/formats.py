@@ -1,15 +1,23 @@
-"""How figures read: numbers, shares, durations, changes, and the names of countries."""
+"""How figures and dates read in the reader's language: numbers, shares, durations, changes, names of countries.
+
+What a unit is called, and how a date is put together, stands in the language's catalogue. Marks between digits and
+names of months, weekdays and countries are those of the Unicode CLDR.
+"""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
 from babel import Locale
+from babel.dates import format_date
+from babel.numbers import format_currency, get_decimal_symbol, get_group_symbol
 
-LOCALE: Final = "en"
+from dashboard.wording import N_, _, language, plural
+
 NOTHING: Final = "–"
 
 Value = int | float | None
@@ -17,19 +25,33 @@ Value = int | float | None
 
 def number(value: Value) -> str:
     """A count with thousands separated: 12,345."""
-    return NOTHING if value is None else f"{round(value):,}"
+    return NOTHING if value is None else decimal(round(value))
+
+
+def decimal(value: float, digits: int = 0) -> str:
+    """A number with so many decimals: 12,345.67."""
+    text, (group, point) = f"{value:,.{digits}f}", _marks(language())
+    if (group, point) == (",", "."):
+        return text
+    return group.join(part.replace(".", point) for part in text.split(","))
+
+
+@lru_cache(maxsize=64)
+def _marks(code: str) -> tuple[str, str]:
+    return get_group_symbol(code), get_decimal_symbol(code)
 
 
 def compact(value: Value) -> str:
     """A count in at most about four characters: 9,876, then 12.3k, 4.5M."""
     if value is None or abs(value) < 10_000:
         return number(value)
-    unit, size = next(((unit, size) for unit, size in _UNITS if abs(value) >= 0.9995 * size), _UNITS[-1])
+    unit, size = next(((unit, size) for unit, size in UNITS if abs(value) >= 0.9995 * size), UNITS[-1])
     scaled = value / size
-    return f"{scaled:.1f}{unit}" if abs(scaled) < 99.95 else f"{scaled:.0f}{unit}"
+    return _(unit).format(count=decimal(scaled, 1 if abs(scaled) < 99.95 else 0))
 
 
-_UNITS = (("B", 1e9), ("M", 1e6), ("k", 1e3))
+# Translators: a count in thousands, millions and thousand millions, as short as can be.
+UNITS: Final = ((N_("{count}B"), 1e9), (N_("{count}M"), 1e6), (N_("{count}k"), 1e3))
 
 
 def percent(value: Value) -> str:
@@ -37,8 +59,9 @@ def percent(value: Value) -> str:
     if value is None:
         return NOTHING
     if 0 < value < 0.05:
-        return "<0.1%"
-    return f"{value:.1f}%" if 0 < abs(value) < 9.95 and round(value, 1) != round(value) else f"{value:.0f}%"
+        return "<" + _("{count}%").format(count=decimal(0.1, 1))
+    digits = 1 if 0 < abs(value) < 9.95 and round(value, 1) != round(value) else 0
+    return _("{count}%").format(count=decimal(value, digits))
 
 
 def duration(seconds: Value) -> str:
@@ -48,18 +71,45 @@ def duration(seconds: Value) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+        return _("{hours}h {minutes}m").format(hours=decimal(hours), minutes=f"{minutes:02d}")
+    if minutes:
+        return _("{minutes}m {seconds}s").format(minutes=minutes, seconds=f"{rest:02d}")
+    return _("{seconds}s").format(seconds=rest)
 
 
-def metric_text(metric: str, value: Value, *, short: bool = False) -> str:
-    """A metric's value in its own unit."""
-    if metric.endswith("_rate") or metric == "percentage":
+def chart_units() -> dict[str, str]:
+    """How the chart's script says figures: the unit's text, with names in braces to be filled in."""
+    return {
+        "thousands": _("{count}k"),
+        "millions": _("{count}M"),
+        "percent": _("{count}%"),
+        "seconds": _("{seconds}s"),
+        "minutes": _("{minutes}m"),
+        "minutes_seconds": _("{minutes}m {seconds}s"),
+        "hours": _("{hours}h"),
+    }
+
+
+def money(value: Value, currency: str) -> str:
+    """An amount with its currency, by the customs of the reader's language: €1,234.50; from 10,000 on without cents."""
+    if value is None:
+        return NOTHING
+    if abs(value) < 10_000:
+        return format_currency(value, currency, locale=language())
+    pattern = Locale.parse(language()).currency_formats["standard"].pattern.replace(".00", "")
+    return format_currency(round(value), currency, pattern, locale=language(), currency_digits=False)
+
+
+def metric_text(metric: str, value: Value, *, short: bool = False, currency: str = "") -> str:
+    """A metric's value in its own unit; revenue in `currency`."""
+    if metric.endswith("_rate") or metric in ("percentage", "scroll_depth"):
         return percent(value)
-    if metric == "visit_duration":
+    if metric in ("visit_duration", "time_on_page"):
         return duration(value)
+    if currency and metric.endswith("_revenue"):
+        return money(value, currency)
     if metric == "views_per_visit":
-        return NOTHING if value is None else f"{value:.2f}"
+        return NOTHING if value is None else decimal(value, 2)
     return compact(value) if short else number(value)
 
 
@@ -85,46 +135,79 @@ def change(metric: str, now: Value, before: Value) -> Change | None:
     if not before and not points:
         return None
     moved = now - before if points else 100 * (now - before) / before
-    shown, unit = (
-        (f"{abs(moved):.0f}", (" pt" if round(abs(moved)) == 1 else " pts") if points else "%")
-        if abs(moved) < 1000
-        else ("999+", "%")
-    )
-    if shown == "0":
-        return Change("0%" if not points else "0 pts", "same", good=True, spoken="unchanged")
+    if round(abs(moved)) == 0:
+        return Change(_points("0", 0) if points else _("{count}%").format(count="0"), "same", True, _("unchanged"))
     up = moved > 0
-    word = "percentage points" if points else "percent"
+    shown = decimal(abs(moved)) if abs(moved) < 1000 else "999+"
     return Change(
-        f"{shown}{unit}",
+        _points(shown, round(abs(moved))) if points else _("{count}%").format(count=shown),
         "up" if up else "down",
         good=up != (metric == "bounce_rate"),
-        spoken=f"{'up' if up else 'down'} {shown} {word}",
+        spoken=(_spoken_points if points else _spoken_percent)(round(abs(moved)), up=up).format(count=shown),
     )
 
 
-@lru_cache(maxsize=512)
+def _points(shown: str, count: int) -> str:
+    return plural("{count} pt", "{count} pts", count).format(count=shown)
+
+
+def _spoken_points(count: int, *, up: bool) -> str:
+    if up:
+        return plural("up {count} percentage point", "up {count} percentage points", count)
+    return plural("down {count} percentage point", "down {count} percentage points", count)
+
+
+def _spoken_percent(count: int, *, up: bool) -> str:
+    if up:
+        return plural("up {count} percent", "up {count} percent", count)
+    return plural("down {count} percent", "down {count} percent", count)
+
+
 def country(code: str) -> str:
-    """The English name of a country by its ISO 3166-1 code; an unknown code stands for itself."""
-    name: str | None = Locale.parse(LOCALE).territories.get(code.upper())
-    return name or code
+    """The name of a country by its ISO 3166-1 code, in the reader's language; an unknown code stands for itself."""
+    return countries(language()).get(code.upper(), code)
+
+
+@lru_cache(maxsize=8)
+def countries(locale: str) -> Mapping[str, str]:
+    """Names of all countries in that language, by their codes."""
+    return {code: name for code, name in Locale.parse(locale).territories.items() if len(code) == 2}
 
 
 def date(day: datetime.date, *, year: bool = True) -> str:
     """A date: 3 Nov 2026."""
-    return f"{day.day} {day:%b}{f' {day.year}' if year else ''}"
+    # Translators: dates are patterns of the Unicode CLDR: d day, MMM and MMMM month, y year, EEE and EEEE weekday.
+    return _dated(day, _("d MMM y") if year else _("d MMM"), language())
 
 
 def dates(first: datetime.date, last: datetime.date) -> str:
     """A range of dates, saying the year once where it is one: 3 Oct – 1 Nov 2026."""
     if first == last:
-        return f"{first:%A}, {date(first)}"
+        return _dated(first, _("EEEE, d MMM y"), language())
     if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day}–{date(last)}"
+        # Translators: within one month, such as 3–20 Nov 2026; the first is a day's number, the last a whole date.
+        return _("{first}–{last}").format(first=first.day, last=date(last))
     return f"{date(first, year=first.year != last.year)} – {date(last)}"
+
+
+def month(day: datetime.date, *, long: bool = True) -> str:
+    """The month of a date: November 2026, or on an axis Nov."""
+    return _dated(day, _("MMMM y") if long else _("MMM"), language())
+
+
+def weekday(day: datetime.date) -> str:
+    """A date with its day of the week: Tue 3 Nov 2026."""
+    return _dated(day, _("EEE d MMM y"), language())
+
+
+@lru_cache(maxsize=4_096)
+def _dated(day: datetime.date, pattern: str, code: str) -> str:
+    return format_date(day, pattern, locale=code)
 
 
 def waiting(seconds: int) -> str:
     """A time to wait, rounded up: 45 seconds, 12 minutes."""
     if seconds <= 90:
-        return f"{seconds} second{'' if seconds == 1 else 's'}"
-    return f"{-(-seconds // 60)} minutes"
+        return plural("{count} second", "{count} seconds", seconds).format(count=seconds)
+    minutes = -(-seconds // 60)
+    return plural("{count} minute", "{count} minutes", minutes).format(count=decimal(minutes))

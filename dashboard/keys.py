@@ -20,6 +20,7 @@ import msgspec
 
 from collector.exceptions import RecordError
 from collector.records import Records
+from dashboard.quota import Quota
 
 Right = Literal["read", "manage"]
 RIGHTS: tuple[Right, ...] = ("read", "manage")
@@ -69,8 +70,10 @@ class Keys:
         records: Records[ApiKey],
         admin_key: str,
         today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
+        quota: Quota | None = None,
     ) -> None:
-        """`admin_key` is the key that the data directory holds; it has all rights."""
+        """`admin_key` is the key that the data directory holds; it has all rights. `quota` is that of each other."""
+        self.quota = quota or Quota(0)
         self._records = records
         self._admin = _hash(admin_key)
         self._today = today
@@ -100,6 +103,16 @@ class Keys:
         if key is None:
             raise RecordError("id", f"there is no key {id_}")
         return key
+
+    def follow(self, old: str, new: str | None) -> None:
+        """A site has a new name: keys for it are for the new one. Blocking.
+
+        A site that is no more stays in its keys: without it a key for this site alone would be for every site.
+        """
+        for id_, key in self._records.all().items():
+            if new and old in key.sites:
+                sites = tuple(sorted({new if site == old else site for site in key.sites}))
+                self._records.put(id_, msgspec.structs.replace(key, sites=sites))
 
     async def revoke(self, id_: str) -> None:
         """The key is refused from now on. Raises `RecordError` if there is none."""

@@ -1,9 +1,10 @@
-"""The Stats API described in OpenAPI 3.1, from the same tables that answer it."""
+"""The API described in OpenAPI 3.1, from the same tables that answer it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from dashboard import openapi_sites
 from dashboard.dimensions import DIMENSIONS
 from dashboard.filters import DEEPEST, LONGEST_VALUE, MOST_VALUES
 from dashboard.language import MODES
@@ -20,7 +21,7 @@ def document() -> dict[str, Any]:
     """The whole document."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Tyst Stats API", "version": "2", "description": "Statistics of your sites."},
+        "info": {"title": "Tyst API", "version": "2", "description": "Your sites and their statistics."},
         "security": [{"key": []}],
         "paths": {
             "/api/v2/query": {"post": _query()},
@@ -30,10 +31,17 @@ def document() -> dict[str, Any]:
             "/api/v1/stats/aggregate": {"get": _get("Metrics of a period", [*_PERIOD, _COMPARE], _RESULTS)},
             "/api/v1/stats/timeseries": {"get": _get("Metrics by time", [*_PERIOD, _INTERVAL], _RESULTS)},
             "/api/v1/stats/breakdown": {"get": _get("Metrics by a property", [*_PERIOD, *_PAGE], _RESULTS)},
+            **openapi_sites.paths(_FAILURES),
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Query": _query_schema(), "Filter": _filter_schema(), "Error": _ERROR, "Answer": _ANSWER},
+            "schemas": {
+                "Query": _query_schema(),
+                "Filter": _filter_schema(),
+                "Error": _ERROR,
+                "Answer": _ANSWER,
+                **openapi_sites.schemas(),
+            },
         },
     }
 
@@ -46,7 +54,7 @@ def _query() -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Query"}}},
         },
-        "responses": _responses({"$ref": "#/components/schemas/Answer"}) | {"413": _failure("The body is too large")},
+        "responses": _responses({"$ref": "#/components/schemas/Answer"}) | {"413": _FAILURES["413"]},
     }
 
 
@@ -56,11 +64,12 @@ def _get(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any])
 
 def _responses(schema: dict[str, Any]) -> dict[str, Any]:
     return {
-        "200": {"description": "The answer", "content": {"application/json": {"schema": schema}}},
-        "400": _failure("A field is wrong; the error names it"),
-        "401": _failure("No valid key"),
-        "404": _failure("No such site, or not for this key"),
-        "422": _failure("Asks for too much at once"),
+        "200": {
+            "description": "The answer",
+            "headers": _QUOTA,
+            "content": {"application/json": {"schema": schema}},
+        },
+        **{status: _FAILURES[status] for status in ("400", "401", "404", "422", "429")},
     }
 
 
@@ -124,6 +133,23 @@ def _parameter(name: str, schema: dict[str, Any], *, required: bool = False) -> 
     return {"name": name, "in": "query", "required": required, "schema": schema}
 
 
+_QUOTA = {
+    "RateLimit-Policy": {"description": "Quota of the key: `q` requests in `w` seconds", "schema": {"type": "string"}},
+    "RateLimit": {
+        "description": "What is left: `r` requests, all of it again in `t` seconds",
+        "schema": {"type": "string"},
+    },
+}
+_RETRY = {"Retry-After": {"description": "Seconds to wait", "required": True, "schema": {"type": "string"}}}
+_FAILURES = {
+    "400": _failure("A field is wrong; the error names it"),
+    "401": _failure("No valid key"),
+    "403": _failure("The key may not do this"),
+    "404": _failure("No such site, or not for this key"),
+    "413": _failure("The body is too large"),
+    "422": _failure("Asks for too much at once"),
+    "429": _failure("The key's quota is used up") | {"headers": _QUOTA | _RETRY},
+}
 _TEXT = {"type": "string"}
 _DATE = {"type": "string", "format": "date"}
 _MOMENT = {"type": "string", "format": "date-time"}
@@ -185,17 +211,18 @@ _ANSWER = {
     },
 }
 _RESULTS = {"type": "object", "required": ["results"], "properties": {"results": {"type": ["array", "object"]}}}
+_NAMES = "|".join(METRICS)
 _SITE = _parameter("site_id", _TEXT, required=True)
 _PERIOD = [
     _parameter("period", {"enum": list(NAMES)}),
     _parameter("date", _TEXT),
-    _parameter("metrics", _TEXT),
+    _parameter("metrics", {"type": "string", "pattern": rf"^\s*({_NAMES})\s*(,\s*({_NAMES})\s*)*$"}),
     _parameter("filters", _TEXT),
 ]
 _COMPARE = _parameter("compare", {"const": "previous_period"})
 _INTERVAL = _parameter("interval", {"enum": ["minute", "hour", "day", "date", "week", "month"]})
 _PAGE = [
-    _parameter("property", _TEXT, required=True),
+    _parameter("property", {"anyOf": [{"enum": [*DIMENSIONS]}, _PROPERTY]}, required=True),
     _parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000}),
     _parameter("page", {"type": "integer", "minimum": 1, "maximum": 10_000}),
 ]

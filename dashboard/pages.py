@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from http import HTTPStatus
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from dashboard import formats
+from dashboard import formats, wording
 from dashboard.assets import Assets
+from dashboard.guests import is_guest
 from dashboard.users import User
+from dashboard.wording import N_, _
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -32,7 +34,7 @@ HEADERS: Final = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()",
     # A page holds an account's figures, and the same address answers whole pages and fragments.
     "cache-control": "private, no-store",
-    "vary": "cookie, hx-request, hx-target",
+    "vary": "cookie, accept-language, hx-request, hx-target",
 }
 
 
@@ -49,8 +51,12 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        wording.install(self._environment)
+        self._environment.globals["ngettext"] = _numbered(self._environment.globals["ngettext"])
         self._environment.globals["static_url"] = assets.url
-        self._environment.filters.update(number=formats.number, compact=formats.compact)
+        self._environment.globals["chart_units"] = formats.chart_units
+        self._environment.tests["guest"] = is_guest
+        self._environment.filters.update(number=formats.number, compact=formats.compact, day=formats.date)
 
     def text(self, template: str, **values: Any) -> str:
         """The template with these values, as text."""
@@ -63,6 +69,16 @@ class Pages:
         return HTMLResponse(self.text(template, **values), status, headers={**HEADERS, **(headers or {})})
 
 
+def _numbered(ngettext: Any) -> Callable[..., Any]:
+    """The same, with `%(num)s` as the reader's language writes numbers."""
+
+    @pass_context
+    def counted(context: Context, one: str, many: str, count: int, /, **values: Any) -> Any:
+        return ngettext(context, one, many, count, **{"num": formats.number(count), **values})
+
+    return counted
+
+
 def fragment_asked(request: Request) -> str:
     """The id of the element that htmx will replace, or "" when a whole page is asked for."""
     if request.headers.get("hx-request") != "true" or "hx-history-restore-request" in request.headers:
@@ -71,19 +87,21 @@ def fragment_asked(request: Request) -> str:
 
 
 EXPLANATIONS: Final = {
-    403: ("This is not yours to open", "You are signed in, but your account has no right to this."),
-    404: ("Nothing here", "There is no such page, or your account does not see it."),
-    405: ("Not like that", "This address does not take that kind of request."),
-    413: ("Too much at once", "The form was larger than anything this page asks for."),
-    429: ("Too many attempts", "Take a pause, then try again."),
-    500: ("Something broke", "It is not your fault. What went wrong is in the server's log."),
-    503: ("One moment", "The database does not answer right now. Nothing is lost; try again shortly."),
+    400: (N_("This could not be read"), N_("Something in the address or the form is not as it should be.")),
+    403: (N_("This is not yours to open"), N_("You are signed in, but your account has no right to this.")),
+    404: (N_("Nothing here"), N_("There is no such page, or your account does not see it.")),
+    405: (N_("Not like that"), N_("This address does not take that kind of request.")),
+    413: (N_("Too much at once"), N_("The form was larger than anything this page asks for.")),
+    429: (N_("Too many attempts"), N_("Take a pause, then try again.")),
+    500: (N_("Something broke"), N_("It is not your fault. What went wrong is in the server's log.")),
+    503: (N_("One moment"), N_("The database does not answer right now. Nothing is lost; try again shortly.")),
 }
+UNEXPLAINED: Final = (N_("That did not work"), N_("The request could not be answered."))
 
 
 def error_page(
     pages: Pages, status: int, headers: Mapping[str, str] | None = None, user: User | None = None
 ) -> HTMLResponse:
     """A page that says what went wrong, in words, and where to go from there."""
-    title, text = EXPLANATIONS.get(status, (HTTPStatus(status).phrase, "The request could not be answered."))
-    return pages.html("error.html", status, headers, title=title, text=text, code=status, user=user)
+    title, text = EXPLANATIONS.get(status, UNEXPLAINED)
+    return pages.html("error.html", status, headers, title=_(title), text=_(text), code=status, user=user)

@@ -1,34 +1,16 @@
-"""The panels of a site page: which breakdowns there are, under which tabs, and how their rows are named."""
+"""The panels of a site page: which breakdowns there are, under which tabs, and what their columns are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
-from dashboard import formats
-from dashboard.dimensions import NOT_SET
-
-UNKNOWN: Final = "Unknown"
-NOTHING: Final = frozenset({"", NOT_SET})
-"""What a breakdown has in place of an empty value."""
-
-SIZES: Final[Mapping[str, str]] = {
-    "xs": "Under 576 px",
-    "sm": "576–767 px",
-    "md": "768–991 px",
-    "lg": "992–1439 px",
-    "xl": "1440 px and up",
-}
-CONSENT: Final[Mapping[str, str]] = {
-    "granted": "Told by the site",
-    "cookie": "Remembered choice",
-    "tcf": "IAB TCF",
-    "gcm": "Google Consent Mode",
-    "exempt": "Exempt measurement",
-    "none": "No consent: bare count",
-}
-DEVICES: Final[Mapping[str, str]] = {"desktop": "Desktop", "mobile": "Mobile", "tablet": "Tablet", "tv": "TV"}
+from dashboard.chips import Chip, key_of
+from dashboard.dimensions import NONE, PROPERTY
+from dashboard.labels import UNKNOWN, label
+from dashboard.wording import N_, _
+from dashboard.world import MAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +22,37 @@ class Tab:
     dimension: str
     nothing: str = UNKNOWN
     columns: tuple[str, ...] = ("visitors",)
+    """Metrics shown in the panel; rows are shares of the first."""
+    all_columns: tuple[str, ...] = ("visitors", "visits", "bounce_rate", "visit_duration")
+    """Metrics shown where there is room, with all rows."""
+    optional: tuple[str, ...] = ()
+    """Further metrics of the panel, shown where any row has them."""
+    share: str = ""
+    """The metric in the place of the share of the whole; "" is the share."""
     hidden: frozenset[str] = frozenset()
     """Values whose rows are left out: other panels show them."""
+    group: str = ""
+    """Title of the one tab that several share; they are chosen from within it."""
+    finer: str = ""
+    """The dimension that is shown instead once one value is filtered by."""
+    of: str = ""
+    """The value whose finer values these are."""
+    keys: tuple[str, ...] = ()
+    """Keys of properties to choose from."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to ask: no property was ever given."""
+        return self.dimension == PROPERTY
 
     def label(self, value: str) -> str:
         """How a value reads."""
-        if value in NOTHING:
-            return self.nothing
-        if self.dimension == "visit:country":
-            return formats.country(value)
-        if self.dimension == "visit:consent":
-            return CONSENT.get(value, f"Banner: {value}")
-        return {"visit:size": SIZES, "visit:device": DEVICES}.get(self.dimension, {}).get(value, value)
+        name = label(self.dimension, value, self.nothing or UNKNOWN)
+        return f"{self.of} {name}" if self.of else name
 
     def shows(self, value: str) -> bool:
         """Whether a row of this value belongs in the panel."""
-        return value not in self.hidden and bool(value not in NOTHING or self.nothing)
+        return value not in self.hidden and bool(self.nothing or label(self.dimension, value) != _(UNKNOWN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,62 +68,123 @@ class Panel:
         return next((tab for tab in self.tabs if tab.name == name), self.tabs[0])
 
 
+_READ = ("visitors", "pageviews", "bounce_rate", "time_on_page", "scroll_depth")
+_EVENTS = ("visitors", "events")
+_CAMPAIGNS = N_("Campaigns")
+
 PANELS: Final = (
     Panel(
         "sources",
-        "Sources",
+        N_("Sources"),
         (
-            Tab("sources", "Sources", "visit:source"),
-            Tab("channels", "Channels", "visit:channel"),
-            Tab("referrers", "Referrers", "visit:referrer"),
-            Tab("campaigns", "Campaigns", "visit:utm_campaign", ""),
+            Tab("sources", N_("Sources"), "visit:source"),
+            Tab("channels", N_("Channels"), "visit:channel"),
+            Tab("referrers", N_("Referrers"), "visit:referrer"),
+            Tab("campaigns", N_("Campaign"), "visit:utm_campaign", "", group=_CAMPAIGNS),
+            Tab("utm_source", N_("Source"), "visit:utm_source", "", group=_CAMPAIGNS),
+            Tab("utm_medium", N_("Medium"), "visit:utm_medium", "", group=_CAMPAIGNS),
+            Tab("utm_content", N_("Content"), "visit:utm_content", "", group=_CAMPAIGNS),
+            Tab("utm_term", N_("Term"), "visit:utm_term", "", group=_CAMPAIGNS),
         ),
     ),
     Panel(
         "pages",
-        "Pages",
+        N_("Pages"),
         (
-            Tab("top", "Top pages", "event:page", columns=("visitors", "pageviews")),
-            Tab("entry", "Entry", "visit:entry_page", "", columns=("visitors", "visits")),
-            Tab("exit", "Exit", "visit:exit_page", "", columns=("visitors", "visits")),
+            Tab("top", N_("Top pages"), "event:page", columns=("visitors", "pageviews"), all_columns=_READ),
+            Tab("entry", N_("Entry"), "visit:entry_page", "", columns=("visitors", "visits")),
+            Tab("exit", N_("Exit"), "visit:exit_page", "", columns=("visitors", "visits")),
+            Tab("hosts", N_("Hosts"), "event:hostname", columns=("visitors", "pageviews"), all_columns=_READ[:2]),
         ),
     ),
-    Panel("countries", "Countries", (Tab("countries", "Countries", "visit:country"),)),
+    Panel(
+        "countries",
+        N_("Countries"),
+        (Tab("countries", N_("Countries"), "visit:country"), Tab(MAP, N_("Map"), "visit:country")),
+    ),
     Panel(
         "technology",
-        "Technology",
+        N_("Devices"),
         (
-            Tab("browsers", "Browsers", "visit:browser"),
-            Tab("systems", "Systems", "visit:os"),
-            Tab("devices", "Devices", "visit:device"),
-            Tab("sizes", "Sizes", "visit:size"),
+            Tab("browsers", N_("Browsers"), "visit:browser", finer="visit:browser_version"),
+            Tab("systems", N_("Systems"), "visit:os", finer="visit:os_version"),
+            Tab("devices", N_("Kinds"), "visit:device"),
+            Tab("sizes", N_("Sizes"), "visit:size"),
         ),
     ),
     Panel(
         "events",
-        "Events",
+        N_("Goals and events"),
         (
             Tab(
+                "goals",
+                N_("Goals"),
+                "event:goal",
+                columns=_EVENTS,
+                all_columns=(*_EVENTS, "total_revenue", "average_revenue"),
+                optional=("total_revenue",),
+                share="conversion_rate",
+            ),
+            Tab(
                 "events",
-                "Events",
+                N_("Events"),
                 "event:name",
                 "",
-                columns=("visitors", "events"),
+                columns=_EVENTS,
+                all_columns=_EVENTS,
                 hidden=frozenset({"pageview", "engagement"}),
             ),
+            Tab("properties", N_("Properties"), PROPERTY, N_("Not given"), columns=_EVENTS, all_columns=_EVENTS),
         ),
     ),
     # What each page was counted under. Counts without consent have no visitors, so pageviews come first.
-    Panel("consent", "Consent", (Tab("consent", "Consent", "visit:consent", columns=("pageviews", "visitors")),)),
-)
+    Panel(
+        "consent",
+        N_("Consent"),
+        (Tab("consent", N_("Consent"), "visit:consent", columns=("pageviews", "visitors"),
+             all_columns=("pageviews", "visitors")),),
+    ),
+)  # fmt: skip
 
 TABS: Final = {panel.name: tuple(tab.name for tab in panel.tabs) for panel in PANELS}
 """Names of the tabs of each panel, as addresses spell them."""
+
+_EVENTFUL: Final = frozenset({"event:goal", "event:name"})
 
 
 def panel_named(name: str) -> Panel | None:
     """The panel of that name, or None."""
     return next((panel for panel in PANELS if panel.name == name), None)
+
+
+def tab_under(tab: Tab, chips: tuple[Chip, ...]) -> Tab:
+    """The tab as it is under these filters.
+
+    Of one browser or system it shows the versions; of goals, how many of each group reach them; of other events, the
+    events.
+    """
+    values = [chip.value for chip in chips if chip.operator == "is" and chip.dimension == tab.dimension]
+    if tab.finer and len(values) == 1:
+        tab = replace(tab, dimension=tab.finer, of=values[0])
+    names = {chip.dimension for chip in chips}
+    if tab.share or tab.dimension.startswith(PROPERTY) or tab.dimension in _EVENTFUL:
+        return tab
+    if "event:goal" in names:
+        return replace(tab, columns=("visitors",), all_columns=_EVENTS, share="group_conversion_rate")
+    if names & _EVENTFUL or any(map(key_of, names)):
+        return replace(tab, columns=_EVENTS, all_columns=_EVENTS)
+    return tab
+
+
+def property_tab(tab: Tab, chips: tuple[Chip, ...], keys: tuple[str, ...], key: str) -> Tab:
+    """The tab of a property's values: of `key`, else of the first of `keys`.
+
+    Most events have no property at all. Only where the filters choose events is it telling how many lack this one.
+    """
+    chosen = key or next(iter(keys), "")
+    telling = any(chip.dimension in _EVENTFUL for chip in chips)
+    hidden = frozenset[str]() if telling else frozenset({NONE})
+    return replace(tab, dimension=f"{PROPERTY}{chosen}", keys=keys, hidden=hidden)
 
 
 def tabs_by_dimension() -> Iterator[tuple[str, Tab]]:

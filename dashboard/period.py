@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from collector.day import Zone
 from dashboard.exceptions import QueryError
+from dashboard.wording import N_
 
 Bucket = Literal["minute", "hour", "day", "week", "month"]
 BUCKETS: tuple[Bucket, ...] = ("minute", "hour", "day", "week", "month")
@@ -173,7 +174,7 @@ def _named(name: str, day: datetime.date) -> tuple[datetime.date, datetime.date,
 
 def _custom(zone: str, start: datetime.date | None, end: datetime.date | None) -> Period:
     if start is None or end is None:
-        raise QueryError("date_range", "expected a first and a last date")
+        raise QueryError("date_range", N_("expected a first and a last date"))
     if start > end:
         raise QueryError("date_range", "expected the first date to be before the last")
     return _checked(Period("custom", zone, start, end, _fitting((end - start).days + 1)))
@@ -202,7 +203,7 @@ def _checked(period: Period) -> Period:
 
 
 _EARLIEST, _LATEST = datetime.date(1971, 1, 1), datetime.date(2148, 12, 31)
-_REACH = f"expected dates from {_EARLIEST} to {_LATEST}"
+_REACH = N_("expected dates from 1971-01-01 to 2148-12-31")
 
 
 def _zone(name: str) -> ZoneInfo:

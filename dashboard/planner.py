@@ -7,7 +7,7 @@ one statement. In it each branch gives components of some panels; the outer quer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dashboard.dimensions import CURRENCY, Dimension
@@ -18,7 +18,6 @@ from dashboard.query import Checked
 
 # Rows that are fetched where the database cannot put them in order: the biggest groups.
 UNORDERED_ROWS = 20_000
-BIGGEST = ("c_visitors desc NULLS LAST",)
 
 # What every panel has: whether a group is there at all, and how big it is.
 ALWAYS = frozenset({"events", "visitors"})
@@ -26,8 +25,38 @@ ALWAYS = frozenset({"events", "visitors"})
 # How many buckets a day can have at most, of each kind.
 _PER_DAY = {"minute": 1500, "hour": 26, "day": 1, "week": 1 / 7, "month": 1 / 28}
 
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of an order: the key of a number, or a component, or one component divided by another."""
+
+    way: str
+    top: str = ""
+    bottom: str = ""
+    key: int = -1
+
+    @property
+    def sql(self) -> str:
+        """As the database orders by it."""
+        if self.key >= 0:
+            return f"k{self.key} {self.way}"
+        value = f"c_{self.top} / nullIf(c_{self.bottom}, 0)" if self.bottom else f"c_{self.top}"
+        return f"{value} {self.way} NULLS LAST"
+
+    def value(self, key: tuple[str, ...], components: Mapping[str, int]) -> str | float | None:
+        """What a group is ordered by."""
+        if self.key >= 0:
+            return key[self.key]
+        top = components[self.top]
+        if not self.bottom:
+            return top
+        return top / components[self.bottom] if components[self.bottom] else None
+
+
+BIGGEST = (Term("desc", "visitors"),)
+
 Scan = tuple[str, Period, Filter | None]
-Place = tuple[str, Period, Filter | None, tuple[Dimension, ...], tuple[str, ...]]
+Place = tuple[str, Period, Filter | None, tuple[Dimension, ...], tuple[Term, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +68,7 @@ class Panel:
     filters: Filter | None
     dimensions: tuple[Dimension, ...]
     components: frozenset[str]
-    order: tuple[str, ...] = BIGGEST
+    order: tuple[Term, ...] = BIGGEST
     rows: int = UNORDERED_ROWS
     total_rows: bool = False
     least: int = 0
@@ -111,36 +140,41 @@ def whole_panel(checked: Checked, metric: Metric) -> Panel:
     return Panel(query.site, query.period, filters, dimensions, ALWAYS | wanted)
 
 
-def _order(checked: Checked) -> tuple[str, ...] | None:
+def _order(checked: Checked) -> tuple[Term, ...] | None:
     """Order as expressions over components and keys; None where a metric is known only afterwards."""
     names = [dimension.name for dimension in checked.dimensions]
     metrics = {metric.name: metric for metric in checked.metrics}
     terms = []
     for name, way in checked.order_by:
         if name in names:
-            terms.append(f"k{names.index(name)} {way}")
+            terms.append(Term(way, key=names.index(name)))
             continue
         metric = metrics[name]
         if metric.whole in ("group", "currency"):
             return None
-        top = f"c_{top_of(checked, metric)}"
         # Over a whole that all groups share, the order is that of the numerator.
-        value = top if metric.whole or not metric.bottom else f"{top} / nullIf(c_{metric.bottom}, 0)"
-        terms.append(f"{value} {way} NULLS LAST")
+        terms.append(Term(way, top_of(checked, metric), "" if metric.whole else metric.bottom))
     return tuple(terms)
 
 
-def batches(panels: Iterable[Panel]) -> list[list[Panel]]:
-    """Panels that may share a statement: over the same events, and in an order that suits all of them."""
+def batches(panels: Iterable[Panel], *, ordered: bool = True) -> list[list[Panel]]:
+    """Panels that may share a statement: over the same events, and, if the database is to put them in order, in one
+    that suits all of them."""
     found: list[list[Panel]] = []
     for panel in panels:
         for batch in found:
-            if batch[0].scan == panel.scan and _fits(batch, panel):
+            if batch[0].scan == panel.scan and _alike(batch, panel) and (not ordered or _fits(batch, panel)):
                 _join(batch, panel)
                 break
         else:
             found.append([panel])
     return found
+
+
+def _alike(batch: Sequence[Panel], panel: Panel) -> bool:
+    """Whether all mean the same by goals: a statement lists them in one way."""
+    dimensions = (each for every in (*batch, panel) for each in every.dimensions)
+    return len({each.goals for each in dimensions if each.name == "event:goal"}) <= 1
 
 
 def _fits(batch: Sequence[Panel], panel: Panel) -> bool:

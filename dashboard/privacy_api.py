@@ -16,8 +16,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from collector.clickhouse import plain_reason
+from collector.exceptions import RecordError
+from collector.hygiene import preview
 from collector.process import Collector
-from collector.sites import Site
+from collector.sent import MOST_URL
+from collector.sites import Site, checked
 from dashboard import notice
 from dashboard.audit import DISCLAIMER, conditions
 from dashboard.bearer import ApiError, bearer, json_answer, refused
@@ -51,6 +54,15 @@ class Written(msgspec.Struct, frozen=True):
     changes: list[str]
 
 
+class PreviewWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that asks what would be kept of an address; settings that are named stand in for the site's."""
+
+    url: str
+    referrer: str = ""
+    query_keys: tuple[str, ...] | None = None
+    hidden_paths: tuple[str, ...] | None = None
+
+
 class SearchWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body that asks for a search."""
 
@@ -73,6 +85,20 @@ class PrivacyApi:
         editions = await self._editions.of(site)
         written = write_notice(site, editions, wanted.language, wanted.format, base + address_of(site))
         return json_answer(msgspec.to_builtins(written))
+
+    async def preview(self, request: Request, key: ApiKey) -> Response:
+        """`POST /api/v1/sites/DOMAIN/preview`: what would be kept of an address. Nothing is stored."""
+        site = self._site(request, key)
+        wanted = await _body(request, PreviewWanted)
+        if wanted.query_keys is not None:
+            site = msgspec.structs.replace(site, query_keys=wanted.query_keys)
+        if wanted.hidden_paths is not None:
+            site = msgspec.structs.replace(site, hidden_paths=wanted.hidden_paths)
+        try:
+            found = preview(checked(site), wanted.url[:MOST_URL], wanted.referrer[:MOST_URL])
+        except RecordError as error:
+            raise ApiError(HTTPStatus.BAD_REQUEST, error.field, error.reason) from None
+        return json_answer(msgspec.to_builtins(found))
 
     async def assess(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/audit`: the conditions of the audience-measurement exemption for every site of the key."""
@@ -127,6 +153,7 @@ def routes(collector: Collector, keys: Keys, editions: Editions) -> list[Route]:
     part = PrivacyApi(collector, keys, editions)
     return [
         Route("/api/v1/sites/{domain}/notice", part.guarded(part.write_notice), methods=["POST"]),
+        Route("/api/v1/sites/{domain}/preview", part.guarded(part.preview), methods=["POST"]),
         Route("/api/v1/audit", part.guarded(part.assess), methods=["GET"]),
         Route("/api/v1/audit/search", part.guarded(part.search), methods=["POST"]),
     ]

@@ -46,7 +46,7 @@ CHOICE_SECONDS: Final = 34_000_000
 """About 13 months, as the snippet keeps it."""
 
 CHOICES: Final = ("granted", "denied", "excluded")
-NOTES: Final = frozenset({"erased", "erased_later", "not_erased", "too_often", "saved"})
+NOTES: Final = frozenset({"erased", "erased_later", "not_erased", "too_often", "saved", "withdrawn"})
 MOST_ROWS: Final = 200
 
 _FOREIGN = "a visitor's data is not for the pages of other origins"
@@ -126,11 +126,16 @@ class VisitorViews:
             return _back(site, language, await self._erase_for_page(request, site))
         if action not in CHOICES:
             raise HTTPException(400)
-        answer = _back(site, language, "saved")
+        answer = _back(site, language, "saved" if action == "granted" else await self._withdraw_for_page(request, site))
         answer.set_cookie(
             CONSENT_COOKIE, action, max_age=CHOICE_SECONDS, samesite="lax", secure=request.url.scheme == "https"
         )
         return answer
+
+    async def _withdraw_for_page(self, request: Request, site: Site) -> str:
+        """Who says no here withdraws: what was held goes as well."""
+        erased = await self._erase_for_page(request, site)
+        return "withdrawn" if erased == "erased" else erased
 
     async def _erase_for_page(self, request: Request, site: Site) -> str:
         browser = self._browser(request)
@@ -188,7 +193,7 @@ class VisitorViews:
         return site, browser
 
     def _site(self, domain: str) -> Site:
-        site = self._sites.get(domain.lower())
+        site = self._sites.measured(domain.lower())
         if site is None:
             raise HTTPException(404, "there is no such site here")
         return site

@@ -50,6 +50,9 @@ ENGLISH: Final = {
     "too_often": "That was a little fast. Please try again in a few seconds.",
     "not_now": "The database does not answer right now. Please try again in a moment.",
     "choice_title": "Your choice",
+    "choice_hint": "Saying no here also erases what is held about this browser.",
+    "banner_hint": "A no to a banner at {site} ends the counting at once and sends nothing, so it erases nothing: what "
+    "is held already can be erased here.",
     "choice_granted": "This browser has agreed to be counted.",
     "choice_denied": "This browser has said no.",
     "choice_excluded": "This browser has objected for good.",
@@ -60,6 +63,7 @@ ENGLISH: Final = {
     "deny": "Say no",
     "exclude": "Object for good",
     "saved": "Your choice is saved.",
+    "withdrawn": "Your choice is saved, and nothing is held about this browser any more.",
     "own": "The choice is one cookie at {host}, and {site} reads the same one: it holds on all of {site} from the next "
     "page on.",
     "foreign": "A choice belongs to the address that it was made at. This page is at {host}, so it cannot see or "
@@ -124,6 +128,9 @@ SWEDISH: Final = {
     "too_often": "Det gick lite fort. Försök igen om några sekunder.",
     "not_now": "Databasen svarar inte just nu. Försök igen om en stund.",
     "choice_title": "Ditt val",
+    "choice_hint": "Att säga nej här raderar också det som finns om den här webbläsaren.",
+    "banner_hint": "Ett nej i en kakruta på {site} avslutar räkningen genast och skickar inget, så det raderar inget: "
+    "det som redan finns kan raderas här.",
     "choice_granted": "Den här webbläsaren har sagt ja till att räknas.",
     "choice_denied": "Den här webbläsaren har sagt nej.",
     "choice_excluded": "Den här webbläsaren har invänt för gott.",
@@ -134,6 +141,7 @@ SWEDISH: Final = {
     "deny": "Säg nej",
     "exclude": "Invänd för gott",
     "saved": "Ditt val är sparat.",
+    "withdrawn": "Ditt val är sparat, och det finns inget kvar om den här webbläsaren.",
     "own": "Valet är en kaka på {host}, och {site} läser samma kaka: det gäller på hela {site} från nästa sida.",
     "foreign": "Ett val hör till adressen där det gjordes. Den här sidan finns på {host} och kan varken se eller ändra "
     "vad du valde på {site}: använd webbplatsens kakruta, eller invänd för gott med länken nedan. Det du väljer här "

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from collector.sites import Sites
 from dashboard.dimensions import CURRENCY, Dimension, find_dimension
-from dashboard.filters import All, Compare, Filter, Not
+from dashboard.filters import Compare, top_leaves
+from dashboard.goals import GOAL, exact_goals, place_of
 from dashboard.planner import Panel
 
 OTHER = "(other)"
@@ -39,8 +40,11 @@ class Protection:
 
         Two dimensions are one filtering the other; a stretch of time, or hours by a dimension, cut as finely.
         """
-        if self.least <= 1:
-            return False
+        goals = any(not goal.plain for each in panel.dimensions for goal in each.goals or ())
+        return self.least > 1 and (goals or self.cuts(panel))
+
+    def cuts(self, panel: Panel) -> bool:
+        """Whether all of the panel's counts are protected, whichever goals it lists."""
         values = [each for each in panel.dimensions if each.level != "time" and each != CURRENCY]
         hours = any(each.column in ("hour", "minute") for each in panel.dimensions)
         fine = len(values) > 1 or (hours and bool(values)) or panel.period.start is not None
@@ -52,7 +56,7 @@ def protection_of(sites: Sites) -> Callable[[str], Protection]:
 
     def chosen(domain: str) -> Protection:
         site = sites.get(domain)
-        return Protection() if site is None else Protection(site.min_visitors)
+        return Protection() if site is None else Protection(site.min_visitors, site.strict)
 
     return chosen
 
@@ -61,13 +65,14 @@ def protection_of(sites: Sites) -> Callable[[str], Protection]:
 class Bound:
     """A group that can be seen unfiltered and contains those of a panel.
 
-    `panel` has its counts; of the dimension at the end it is the row of the group's own value (`values` None), or the
-    sum of the rows of `values`, or all but that sum (`rest`).
+    `panel` has its counts; of the dimension at the end it is the row of the group's own value (`values` None; of the
+    event or page that its `goal` needs), or the sum of the rows of `values`, or all but that sum (`rest`).
     """
 
     panel: Panel
     values: tuple[str, ...] | None = None
     rest: Panel | None = None
+    goal: Dimension | None = None
 
 
 def bounds(panel: Panel, protection: Protection) -> list[Bound]:
@@ -78,16 +83,49 @@ def bounds(panel: Panel, protection: Protection) -> list[Bound]:
     total = _unfiltered(panel, times)
     values = [each for each in panel.dimensions if each.level != "time" and each != CURRENCY]
     # A group that is told at all has at least so many, and so has what contains it.
-    rows = (_unfiltered(panel, (*times, each)) for each in values if each.name != "event:goal")
+    rows = (_unfiltered(panel, (*times, each)) for each in values if each.name != GOAL)
     found = [Bound(replace(each, least=protection.least)) for each in rows]
-    for leaf, negated in _top_leaves(panel.filters):
+    goals = [each for each in values if each.name == GOAL]
+    found += [
+        Bound(replace(each, least=protection.least), goal=goal) for goal in goals for each in _of_goals(panel, times)
+    ]
+    for leaf, negated in top_leaves(panel.filters):
         dimension = find_dimension(leaf.dimension)
-        if leaf.operator == "is" and leaf.case_sensitive and leaf.dimension != "event:goal":
+        if leaf.dimension == GOAL:
+            found += [] if negated else _of_asked_goals(leaf, _of_goals(panel, times))
+        elif leaf.operator == "is" and leaf.case_sensitive:
             alternatives = _unfiltered(panel, (*times, dimension))
             found.append(Bound(alternatives, tuple(dimension.stored(leaf.values)), total if negated else None))
     return [*found, Bound(total)]
 
 
+def _of_goals(panel: Panel, times: tuple[Dimension, ...]) -> list[Panel]:
+    """Who had an event of a name, who had one on a page, and what they paid: as the sums of closed days have it."""
+    names = _unfiltered(panel, (*times, find_dimension("event:name")))
+    pages = _unfiltered(panel, (*times, find_dimension("event:page")))
+    found = [replace(each, components=each.components & _SUMMED) for each in (names, pages)]
+    if CURRENCY not in panel.dimensions:
+        return found
+    # What was paid by all who had the event, in that currency: by a goal's name alone its revenue would be unknown.
+    paid = _unfiltered(panel, (*times, find_dimension(GOAL), CURRENCY))
+    return [*found, replace(paid, components=panel.components & _PAID)]
+
+
+def _of_asked_goals(leaf: Compare, panels: list[Panel]) -> Iterable[Bound]:
+    """What contains the goals that a filter asks for: where all of them need an event's name, or all a page."""
+    if leaf.goals is None and (leaf.operator != "is" or not leaf.case_sensitive):
+        return
+    dimension = replace(find_dimension(GOAL), goals=leaf.goals)
+    names = leaf.values if leaf.goals is None else [goal.name for goal in leaf.goals]
+    places = [place_of(dimension, name) for name in names]
+    for panel in panels:
+        values = [page if panel.dimensions[-1].name == "event:page" else event for event, page in places]
+        if values and all(values):
+            yield Bound(panel, tuple(dict.fromkeys(values)))
+
+
+_SUMMED = frozenset({"visitors", "seen", "pageviews", "events"})
+_PAID = frozenset({"visitors", "events", "revenue", "sales"})
 WHOLE = -1
 
 
@@ -116,8 +154,13 @@ def protect(
     """The panel's groups as they may be shown. `counted` gives the exact groups of the bounds' panels."""
     least, shown = protection.least, Groups()
     containing = [(bound, counted(bound.panel)) for bound in bounds(panel, protection)]
+    exact = frozenset() if protection.cuts(panel) else exact_goals(panel.dimensions)
+    goal = next((place for place, each in enumerate(panel.dimensions) if each.name == GOAL), 0)
     folded: dict[Key, Components] = {}
     for key, components in groups.items():
+        if exact and key[goal] in exact:
+            shown[key] = dict(components)
+            continue
         size = _size(components)
         found = (_whole(bound, rows, key, panel.dimensions, counted) for bound, rows in containing)
         whole = min((each for each in found if each and _size(each) >= size), key=_size, default=None)
@@ -135,8 +178,9 @@ def protect(
 
 
 def _of_whole(whole: Components, components: Components) -> Components:
-    """The whole's counts by the group's names; of visits a group counts those with a selected event, its whole all."""
-    return {name: whole.get("entries" if name == "seen" else name, 0) for name in components}
+    """The whole's counts by the group's names, those that it has; of visits a whole site or source counts all."""
+    known = {"seen": whole.get("entries", 0)} | whole
+    return {name: known[name] for name in components if name in known}
 
 
 def _whole(
@@ -148,14 +192,19 @@ def _whole(
 ) -> Components | None:
     """The containing group of one group; None where there is none."""
     times = tuple(value for value, each in zip(key, dimensions, strict=True) if each.level == "time")
+    paid = tuple(key[dimensions.index(CURRENCY)] for each in bound.panel.dimensions if each == CURRENCY)
     if bound.values is not None:
         found: Components = {}
         for value in bound.values:
-            _add(found, rows.get((*times, value), {}))
+            _add(found, rows.get((*times, value, *paid), {}))
         if bound.rest is None:
             return found
         total = counted(bound.rest).get(times, {})
         return {name: total[name] - found.get(name, 0) for name in total}
+    if bound.goal is not None:
+        event, page = place_of(bound.goal, key[dimensions.index(bound.goal)])
+        value = page if bound.panel.dimensions[-1].name == "event:page" else event
+        return rows.get((*times, value, *paid)) if value else None
     if len(bound.panel.dimensions) == len(times):
         return rows.get(times)
     place = dimensions.index(bound.panel.dimensions[-1])
@@ -165,27 +214,9 @@ def _whole(
 def _unfiltered(panel: Panel, dimensions: tuple[Dimension, ...]) -> Panel:
     """The same counts of everyone."""
     # Readings and revenue of a containing group are not looked up: there is nothing to tell.
-    kept = (panel.components | {"visitors", "entries"}) - {
-        "seen",
-        "readings",
-        "engaged",
-        "scrolled",
-        "revenue",
-        "sales",
-    }
+    visits = {"entries", "seen"} if any(each.level == "event" for each in dimensions) else {"entries"}
+    kept = (panel.components - {"seen", "readings", "engaged", "scrolled", "revenue", "sales"}) | {"visitors"} | visits
     return replace(panel, filters=None, dimensions=dimensions, components=kept, total_rows=False)
-
-
-def _top_leaves(tree: Filter | None) -> Iterable[tuple[Compare, bool]]:
-    """The comparisons that must hold, or must not."""
-    match tree:
-        case Compare():
-            yield tree, False
-        case Not(Compare() as leaf):
-            yield leaf, True
-        case All(parts):
-            for part in parts:
-                yield from _top_leaves(part)
 
 
 def _folded(key: Key, dimensions: Sequence[Dimension]) -> Key:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from collector.goals import Goal
 from dashboard.dimensions import Dimension, find_dimension
 from dashboard.exceptions import QueryError
 from dashboard.filters import Filter, direct_leaves
+from dashboard.goals import Matching, listed, with_goals
 from dashboard.metrics import Metric, find_metric
 from dashboard.period import Period
 
@@ -73,8 +75,8 @@ class Checked:
         return any(dimension.level == "event" for dimension in (*self.dimensions, *_filtered(self.query.filters)))
 
 
-def check(query: Query) -> Checked:
-    """Look every name up. Raises `QueryError` naming the field."""
+def check(query: Query, goals: tuple[Goal, ...] = (), matching: Matching | None = None) -> Checked:
+    """Look every name up, goals among the site's own (`with_goals`). Raises `QueryError` naming the field."""
     metrics = tuple(find_metric(name) for name in query.metrics)
     if not 1 <= len(metrics) <= MOST_METRICS:
         raise QueryError("metrics", f"expected one to {MOST_METRICS} metrics")
@@ -87,7 +89,9 @@ def check(query: Query) -> Checked:
         _check_needs(metric, dimensions, filtered)
     if not 1 <= query.limit <= MOST_LIMIT or not 0 <= query.offset <= MOST_OFFSET:
         raise QueryError("pagination", f"expected a limit of 1 to {MOST_LIMIT} and an offset of 0 to {MOST_OFFSET}")
-    return Checked(query, metrics, dimensions, _order(query, names))
+    asked = replace(query, filters=with_goals(query.filters, goals, matching or {}))
+    shown = tuple(listed(dimension, asked.filters, goals) for dimension in dimensions)
+    return Checked(asked, metrics, shown, _order(query, names))
 
 
 def _filtered(tree: Filter | None) -> Iterable[Dimension]:

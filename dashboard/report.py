@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboard import formats
-from dashboard.breakdown import ROWS, TOTALS, Breakdown, ChipLink, breakdown, chip_links, query, rows_query, totals
-from dashboard.choice import METRICS, Choice
-from dashboard.comparison import COUNTS, Totals, measured, so_far
-from dashboard.formats import Change, Value
-from dashboard.panels import PANELS
+from dashboard.annotations import Annotation
+from dashboard.breakdown import ROWS, Breakdown, breakdown, open_tabs, rows_query
+from dashboard.choice import Choice
+from dashboard.filter_bar import ChipLink, chip_links
+from dashboard.overview import Chart, Figure, Overview, build_overview, overview_queries
+from dashboard.panels import PANELS, Tab
 from dashboard.period import Period
-from dashboard.query import Result
+from dashboard.period_menu import PeriodMenu, build_menu
+from dashboard.spans import Dates
 from dashboard.store import Store
-from dashboard.timeline import Moment, moments
-
-MOST_BUCKETS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One of the top figures; `href` draws it in the chart."""
-
-    metric: str
-    title: str
-    text: str
-    full: str
-    change: Change | None
-    href: str
-    current: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One bucket of the chart, and of the table in its place. `value` is None for what is still to come."""
-
-    label: str
-    long: str
-    value: Value
-    before: Value
-    text: str
-    before_text: str
-    running: bool
-    """Whether the bucket is not over yet."""
+from dashboard.world import COUNTRIES, MAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,94 +23,55 @@ class Report:
     """A site page's figures, chart and panels for one choice."""
 
     choice: Choice
+    menu: PeriodMenu
     period: Period
     now_visitors: int
-    figures: tuple[Figure, ...]
-    points: tuple[Point, ...]
+    overview: Overview
     breakdowns: tuple[Breakdown, ...]
     chips: tuple[ChipLink, ...]
-    live: bool
-    """Whether the period contains the present day, so that it is worth asking again."""
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures on top."""
+        return self.overview.figures
+
+    @property
+    def chart(self) -> Chart:
+        """The chart under them."""
+        return self.overview.chart
+
+    @property
+    def live(self) -> bool:
+        """Whether the present is in the period, so that it is worth asking again."""
+        return self.overview.live
 
     @property
     def empty(self) -> bool:
         """Whether nothing at all was counted."""
-        return all(figure.full in ("0", formats.NOTHING) for figure in self.figures)
+        return self.overview.empty
 
 
-async def build_report(store: Store, choice: Choice, period: Period, now: float) -> Report:
-    """Ask for everything at once and lay it out. `now` is a Unix second."""
-    before = period.previous()
-    timed = (f"time:{period.bucket}",)
-    tabs = [panel.tab(choice.tab(panel.name)) for panel in PANELS]
-    asked = [
-        query(choice, period, TOTALS),
-        query(choice, before, TOTALS),
-        query(choice, period, TOTALS, timed, MOST_BUCKETS),
-        query(choice, before, TOTALS, timed, MOST_BUCKETS),
-        *(rows_query(choice, period, tab, ROWS + 1) for tab in tabs),
-    ]
-    all_, all_before, series, series_before, *parts = await store.run(asked)
-    shown, earlier = moments(period, now), moments(before, now)
-    whole, whole_before = measured(totals(all_)), measured(totals(all_before))
-    compared = so_far(shown, earlier, series, series_before) if _running_day(shown, period) else (whole, whole_before)
+async def build_report(store: Store, choice: Choice, dates: Dates, notes: Sequence[Annotation], now: float) -> Report:
+    """Ask for everything at once and lay it out. `notes` are those of the period; `now` is a Unix second."""
+    period = dates.period
+    tabs = await open_tabs(store, choice, period)
+    asked = overview_queries(choice, dates)
+    results = await store.run([*asked, *(rows_query(choice, period, tab, _rows(tab) + 1) for tab in tabs)])
+    overview = build_overview(choice, dates, results[: len(asked)], notes, now)
     return Report(
         choice=choice,
+        menu=build_menu(choice, dates),
         period=period,
         now_visitors=await store.current_visitors(choice.domain),
-        figures=_figures(choice, whole, *compared),
-        points=_points(choice.metric, shown, earlier, series, series_before),
+        overview=overview,
         breakdowns=tuple(
-            breakdown(choice, panel, tab, part, whole) for panel, tab, part in zip(PANELS, tabs, parts, strict=True)
+            breakdown(choice, panel, tab, part, overview.whole, rows=_rows(tab))
+            for panel, tab, part in zip(PANELS, tabs, results[len(asked) :], strict=True)
         ),
         chips=chip_links(choice),
-        live=any(moment.running for moment in shown),
     )
 
 
-def _running_day(shown: Sequence[Moment], period: Period) -> bool:
-    return period.days == 1 and any(moment.running for moment in shown)
-
-
-def _figures(choice: Choice, whole: Totals, now: Totals, before: Totals) -> tuple[Figure, ...]:
-    return tuple(
-        Figure(
-            metric=metric,
-            title=METRICS[metric],
-            text=formats.metric_text(metric, whole[metric], short=True),
-            full=formats.metric_text(metric, whole[metric]),
-            change=formats.change(metric, now[metric], before[metric]),
-            href=choice.to_metric(metric).href(),
-            current=choice.metric == metric,
-        )
-        for metric in TOTALS
-    )
-
-
-def _points(
-    metric: str, shown: Sequence[Moment], earlier: Sequence[Moment], now: Result, before: Result
-) -> tuple[Point, ...]:
-    values, values_before = _by_time(now, metric), _by_time(before, metric)
-    # Rates and durations of nothing are unknown; counts of nothing are zero.
-    absent = 0 if metric in COUNTS else None
-    points = []
-    for index, moment in enumerate(shown):
-        value = None if moment.future else values.get(moment.key, absent)
-        past = values_before.get(earlier[index].key, absent) if index < len(earlier) else None
-        points.append(
-            Point(
-                label=moment.label,
-                long=moment.long,
-                value=value,
-                before=past,
-                text=formats.metric_text(metric, value),
-                before_text=formats.metric_text(metric, past),
-                running=moment.running,
-            )
-        )
-    return tuple(points)
-
-
-def _by_time(result: Result, metric: str) -> Mapping[str, Value]:
-    place = TOTALS.index(metric)
-    return {row.dimensions[0]: row.metrics[place] for row in result.rows}
+def _rows(tab: Tab) -> int:
+    """The rows to show: on a map, every country."""
+    return COUNTRIES if tab.name == MAP else ROWS

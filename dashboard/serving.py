@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -30,13 +30,13 @@ from collector.exceptions import SettingError, TystError
 from collector.process import prepared
 from collector.records import Records
 from collector.settings import Settings
+from collector.shortcut import ShortcutProtocol
 from collector.workers import Worker
 from dashboard.app import build
 from dashboard.demo import DemoPlan
 from dashboard.keys import admin_key
 from dashboard.listening import Server, bind, leave_word, take_back, url_of
 from dashboard.logs import log_config
-from dashboard.patience import PatientProtocol
 from dashboard.users import Passwords, User, Users, ensure_admin
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class Foreseen:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        # Beacons take the short way past this and the application, where it has one.
+        self.beacons = getattr(app, "beacons", None)
         self.error: BaseException | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,6 +149,7 @@ def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: Dem
         )
     logging.config.dictConfig(log_config(settings.log_level))
     _allow_connections()
+    _leave_no_core()
     bound = bind(settings.host, settings.port)
     signal.signal(signal.SIGTERM, _stopped)
     try:
@@ -168,6 +171,11 @@ def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: Dem
         ) from None
     finally:
         bound.close()
+
+
+def _leave_no_core() -> None:
+    """A process that crashes must not leave its memory on the disk: addresses pass through it, and salts are in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _serve_one(settings: Settings, greeting: Greeting, bound: socket.socket, demo: DemoPlan | None) -> None:
@@ -210,11 +218,24 @@ def _worker(settings: Settings, workers: int, demo: DemoPlan | None) -> ASGIApp:
     """One worker's application, built in its own process; the supervisor does not try again where it cannot be."""
     _end_with_parent()
     try:
-        app = build(settings, workers=workers, demo=demo)
+        with _ended_at_once():
+            app = build(settings, workers=workers, demo=demo)
         return Worker(app, app.collector)
     except (TystError, ClickHouseError, OSError) as error:
         log.error("a worker cannot start", extra={"reason": plain_reason(error)})
         sys.exit(STARTUP_FAILURE)
+
+
+@contextlib.contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """Signals end the process while the block runs: it may wait for ClickHouse for long, and has begun nothing that
+    would have to be brought to an end. The server's own handlers wait for its event loop, which has no turn yet."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end_with_parent() -> None:
@@ -243,7 +264,7 @@ def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
         log_config=log_config(settings.log_level),
         # An access log would be a list of addresses.
         access_log=False,
-        http=PatientProtocol,
+        http=ShortcutProtocol,
         server_header=False,
         # Forwarding headers are read by the collector, and only from trusted proxies.
         proxy_headers=False,

@@ -1,9 +1,10 @@
-"""Adding a site, the tag to paste, and a site's settings."""
+"""Adding a site, and a site's settings."""
 
 from __future__ import annotations
 
 import zoneinfo
-from typing import Final, cast
+from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -12,13 +13,10 @@ from starlette.responses import RedirectResponse, Response
 
 from collector.exceptions import RecordError
 from collector.sites import Policy, Site
-from dashboard.context import Dashboard, read_form, visible_site
-from dashboard.drops import drops_of
-from dashboard.pages import fragment_asked
+from dashboard.context import Dashboard, changeable_site, read_form
+from dashboard.site_forms import RETENTIONS, SECTIONS, becomes, problem_of, read_section, shown
 from dashboard.users import User
-
-BANNERS: Final = ("cookieconsent", "klaro", "tarteaucitron", "orejime", "tcf", "gcm")
-"""Consent banners that the snippet follows by itself."""
+from dashboard.wording import N_, _, explained, plural
 
 
 def zones() -> list[str]:
@@ -45,7 +43,8 @@ async def add_site(dashboard: Dashboard, request: Request, user: User) -> Respon
     try:
         site = await dashboard.sites.add(given)
     except RecordError as error:
-        return _new_page(dashboard, user, given, {error.field: error.reason})
+        return _new_page(dashboard, user, given, {error.field: explained(error)})
+    await dashboard.changes.note(user.name, site.domain, N_("Site added"))
     if not user.sees(site.domain):
         await dashboard.users.change(msgspec.structs.replace(user, sites=(*user.sites, site.domain)))
     return RedirectResponse(f"/{site.domain}/install", 303)
@@ -56,58 +55,37 @@ def _new_page(dashboard: Dashboard, user: User, form: Site, problems: dict[str, 
     return dashboard.pages.html("site_new.html", 422 if problems else 200, **values)
 
 
-async def install(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/SITE/install`: the tag to paste, and whether anything has arrived yet."""
-    site = visible_site(dashboard, request, user)
-    arrived = dashboard.counters.accepted(site.domain) > 0
-    if not arrived:
-        # Counters begin anew with the process; what stands in ClickHouse does not.
-        arrived = await dashboard.store.first_day(site.domain) is not None
-    template = "_receiving.html" if fragment_asked(request) == "receiving" else "install.html"
-    return dashboard.pages.html(
-        template,
-        site=site,
-        user=user,
-        tag=tag_of(site, str(request.base_url)),
-        banners=BANNERS,
-        arrived=arrived,
-        drops=drops_of(await dashboard.tally.of(site.domain)),
-    )
-
-
-def tag_of(site: Site, base: str) -> str:
-    """The line of HTML that the site's pages need; `base` is this server's address, with a slash at the end."""
-    policy = "" if site.consent == "required" else f' data-consent="{site.consent}"'
-    return f'<script defer data-domain="{site.domain}"{policy} src="{base}js/tyst.js"></script>'
-
-
 async def change_site(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/SITE/settings`: the form, and what it sends."""
-    site = visible_site(dashboard, request, user)
-    if not user.may_change(site.domain):
-        raise HTTPException(403)
+    """`/SITE/settings`: the forms, and what one of them sends."""
+    site = changeable_site(dashboard, request, user)
     if request.method == "GET":
-        return _settings_page(dashboard, user, site, saved="saved" in request.query_params)
+        saved = request.query_params.get("saved", "")
+        return _settings_page(dashboard, user, site, saved=saved if saved in SECTIONS else "")
     form = await read_form(request)
+    section = form.get("section", "")
+    if section not in SECTIONS:
+        raise HTTPException(400)
+    changed, problems = read_section(section, site, form)
+    if "try" in form and not problems:
+        return _tried_page(dashboard, user, site, changed, form)
+    if not problems:
+        try:
+            changed = await dashboard.sites.change(changed)
+        except RecordError as error:
+            problems = problem_of(error)
+    if problems:
+        return _settings_page(dashboard, user, site, form=form, problems=problems)
+    await dashboard.changes.note_site(user.name, site, changed)
+    return RedirectResponse(f"/{site.domain}/settings?saved={section}#{section}", 303)
+
+
+def _tried_page(dashboard: Dashboard, user: User, site: Site, changed: Site, form: dict[str, str]) -> Response:
+    """The page with what would become of the address that was typed; nothing is saved, and the address is not kept."""
     try:
-        changed = msgspec.structs.replace(
-            site,
-            timezone=form.get("timezone", "").strip(),
-            consent=cast("Policy", form.get("consent", "")),
-            min_visitors=_whole(form, "min_visitors"),
-            retention_days=_whole(form, "retention_days"),
-        )
-        await dashboard.sites.change(changed)
+        kept = becomes(changed, form.get("tried", "").strip())
     except RecordError as error:
-        return _settings_page(dashboard, user, site, form=form, problems={error.field: error.reason})
-    return RedirectResponse(f"/{site.domain}/settings?saved", 303)
-
-
-def _whole(form: dict[str, str], field: str) -> int:
-    text = form.get(field, "").strip()
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise RecordError(field, "expected a whole number")
-    return int(text)
+        return _settings_page(dashboard, user, site, form=form, problems=problem_of(error))
+    return _settings_page(dashboard, user, site, form=form, kept=kept, unsaved=changed != site)
 
 
 def _settings_page(
@@ -117,35 +95,33 @@ def _settings_page(
     *,
     form: dict[str, str] | None = None,
     problems: dict[str, str] | None = None,
-    saved: bool = False,
+    saved: str = "",
+    kept: Sequence[tuple[str, str]] = (),
+    unsaved: bool = False,
 ) -> Response:
-    shown = {
-        "timezone": site.timezone,
-        "consent": site.consent,
-        "min_visitors": str(site.min_visitors),
-        "retention_days": str(site.retention_days),
-        **(form or {}),
-    }
+    values = shown(site)
+    if form:
+        # Of the form that was sent, what was typed; a box that was not ticked sends nothing.
+        values |= {field: form.get(field, "") for field in SECTIONS[form["section"]]}
+    retentions = {days: _(name) for days, name in RETENTIONS.items()}
+    if site.retention_days not in retentions:
+        days = plural("{count} day", "{count} days", site.retention_days)
+        retentions[site.retention_days] = days.format(count=site.retention_days)
     return dashboard.pages.html(
         "settings.html",
         422 if problems else 200,
         user=user,
         site=site,
-        form=shown,
+        form=values,
         problems=problems or {},
+        wrong=form["section"] if form and problems else "",
+        tried=form.get("tried", "") if form else "",
+        becomes=kept,
+        unsaved=unsaved,
         saved=saved,
         zones=zones(),
+        retentions=dict(sorted(retentions.items())),
+        default_rate=dashboard.settings.rate_limit,
+        links=len(dashboard.shares.of(site.domain)),
+        people=len(dashboard.users.of(site.domain)),
     )
-
-
-async def delete_site(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/SITE/delete`: forget the site, when its name was typed."""
-    site = visible_site(dashboard, request, user)
-    if not user.may_change(site.domain):
-        raise HTTPException(403)
-    typed = (await read_form(request)).get("confirm", "").strip().lower()
-    if typed != site.domain:
-        problem = {"confirm": f"Type {site.domain} to delete it."}
-        return _settings_page(dashboard, user, site, problems=problem)
-    await dashboard.sites.remove(site.domain)
-    return RedirectResponse("/", 303)

@@ -4,47 +4,29 @@
 from __future__ import annotations
 
 import datetime
-import re
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from collector.patterns import expression
+from dashboard.bound import Bound as Bound  # part of `Rows`
 from dashboard.dimensions import Dimension, find_dimension
 from dashboard.filters import All, Compare, Done, Either, Filter, Not, leaves
+from dashboard.goals import any_reached, countable, names_reached
 from dashboard.period import Period
 
 VISIT_KEY = "day, visitor, visit"
 
 
-@dataclass(slots=True)
-class Bound:
-    """The parameters of one statement. Equal values share a name."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    _names: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def add(self, value: Any, kind: str) -> str:
-        """Bind a value; returns how the statement refers to it."""
-        seen = (kind, repr(value))
-        if seen not in self._names:
-            self._names[seen] = f"p{len(self._names)}"
-            self.values[self._names[seen]] = value
-        return f"{{{self._names[seen]}:{kind}}}"
-
-    def text(self, value: str) -> str:
-        """Bind one string."""
-        return self.add(value, "String")
-
-    def texts(self, values: list[str]) -> str:
-        """Bind a list of strings."""
-        return self.add(values, "Array(String)")
-
-
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """How a dimension is grouped by, and how its group is shown: `{}` stands for the grouped value."""
+    """How a dimension is grouped by, and how its group is shown: `{}` stands for the grouped value.
+
+    Where a set does not group by it, a `text` is empty.
+    """
 
     by: str
     shown: str = "toString({})"
+    text: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +50,15 @@ class Rows:
             terms.append(f"toUnixTimestamp(ts) < {bound.add(period.end, 'Int64')}")
         return " AND ".join(terms)
 
+    def of_whole_days(self) -> Rows:
+        """The events of all of the days that these lie on."""
+        return Rows(self.site, _whole_days(self.period), self.bound, self.ranges)
+
     def relation(self, *, exits: bool) -> str:
         """What to select from: the events, with their visit's exit page where a query speaks of it."""
         if not exits:
             return "events"
-        dates = Rows(self.site, _whole_days(self.period), self.bound, self.ranges).where()
+        dates = self.of_whole_days().where()
         return f"""(
             SELECT * FROM events LEFT ANY JOIN (
                 SELECT {VISIT_KEY}, argMax(page, (ts, page)) AS exit_page FROM events
@@ -98,12 +84,13 @@ class Rows:
             case Done(part):
                 return f"({VISIT_KEY}) IN ({self.visits_with(part)})"
 
-    def visits_with(self, tree: Filter | None, *columns: str) -> str:
-        """The visits that have an event for which the filter holds, with further columns of that event."""
+    def visits_with(self, tree: Filter | None, *columns: str, dimensions: Iterable[Dimension] = ()) -> str:
+        """The visits that have an event for which the filter holds, with `columns`: its values of `dimensions`."""
         selected = ", ".join((VISIT_KEY, *columns))
+        counted = countable(tree, dimensions, self.bound)
         return (
             f"SELECT DISTINCT {selected} FROM {self.relation(exits=speaks_of_exits(tree))} "
-            f"WHERE {self.where()} AND name != 'engagement' AND visitor != 0 AND {self.holds(tree)}"
+            f"WHERE {self.where()} AND {counted} AND visitor != 0 AND {self.holds(tree)}"
         )
 
     def grouped(self, dimension: Dimension, *, of_visit: bool = False) -> Grouped:
@@ -118,23 +105,28 @@ class Rows:
         """The dimension's value on one event."""
         if dimension.key:
             return f"props[{self.bound.text(dimension.key)}]"
+        if dimension.goals is not None:
+            return names_reached(dimension, self.bound)
         return GOAL if dimension.name == "event:goal" else dimension.column
 
     def _time(self, step: str, *, of_visit: bool) -> Grouped:
         if step == "day":
-            return Grouped("day")
+            return Grouped("day", text=False)
         if step == "week":
-            return Grouped(f"greatest(toMonday(day), {self.bound.add(self.period.first, 'Date')})")
+            return Grouped(f"greatest(toMonday(day), {self.bound.add(self.period.first, 'Date')})", text=False)
         if step == "month":
-            return Grouped("toStartOfMonth(day)")
+            return Grouped("toStartOfMonth(day)", text=False)
         seconds = 3600 if step == "hour" else 60
         begins = self.bound.add(self.period.bounds()[0], "UInt32")
         moment = f"toDateTime(greatest(visit, {begins}), 'UTC')" if of_visit else "ts"
         # By the wall clock, so that the hour that is shown twice in autumn is one group, as it is one label.
         local = f"toUnixTimestamp({moment}) + timezoneOffset(toTimeZone({moment}, {self.bound.text(self.period.zone)}))"
-        return Grouped(f"intDiv({local}, {seconds})", f"formatDateTime(toDateTime({{}} * {seconds}, 'UTC'), '%F %T')")
+        shown = f"formatDateTime(toDateTime({{}} * {seconds}, 'UTC'), '%F %T')"
+        return Grouped(f"intDiv({local}, {seconds})", shown, text=False)
 
     def _compare(self, leaf: Compare) -> str:
+        if leaf.goals is not None:
+            return any_reached(leaf.goals, self.bound)
         dimension = find_dimension(leaf.dimension, "filters")
         value = self.value(dimension)
         if leaf.operator == "is":
@@ -151,7 +143,7 @@ class Rows:
             terms = [f"{value} IN {exact}"]
         else:
             terms = [f"has(arrayMap(each -> lowerUTF8(each), {exact}), lowerUTF8({value}))"]
-        terms += [f"match({value}, {self.bound.text(_pattern(each))})" for each in patterns]
+        terms += [f"match({value}, {self.bound.text(expression(each))})" for each in patterns]
         return "(" + " OR ".join(terms) + ")"
 
     def _contains(self, value: str, leaf: Compare) -> str:
@@ -191,9 +183,3 @@ def _whole_days(period: Period) -> Period:
 
 def _is_page_pattern(goal: str) -> bool:
     return goal.startswith("Visit ") and "*" in goal
-
-
-def _pattern(goal: str) -> str:
-    """`*` stands for anything within a path's segment, `**` for anything at all."""
-    parts = re.split(r"(\*\*?)", goal)
-    return "^" + "".join({"*": "[^/]*", "**": ".*"}.get(part, re.escape(part)) for part in parts) + "$"

@@ -19,6 +19,7 @@ from collector.sites import Site, Sites
 from dashboard import legacy
 from dashboard.connected import while_connected
 from dashboard.exceptions import QueryError, QueryTooLarge
+from dashboard.goals import check_names
 from dashboard.language import read_query, write_result
 from dashboard.openapi import document
 from dashboard.period import Period
@@ -52,6 +53,7 @@ class StatsApi:
         site = await self._site(request, domain)
         first_day = await self._first_day(site, body.get("date_range") == "all")
         asked = read_query(body, site.timezone, self._now(), first_day)
+        check_names(asked.query.filters, site.goals)
         queries = [asked.query, *([asked.compared] if asked.compared else [])]
         result, *compared = await while_connected(request, self._store.run(queries))
         return write_result(asked, result, compared[0] if compared else None)
@@ -65,6 +67,7 @@ class StatsApi:
         """`GET /api/v1/stats/aggregate`."""
         site, period = await self._asked(request)
         query = legacy.read_aggregate(site.domain, request.query_params, period)
+        check_names(query.filters, site.goals)
         compare = request.query_params.get("compare")
         if compare not in (None, "previous_period"):
             raise QueryError("compare", "expected previous_period")
@@ -76,19 +79,20 @@ class StatsApi:
         """`GET /api/v1/stats/timeseries`."""
         site, period = await self._asked(request)
         query = legacy.read_timeseries(site.domain, request.query_params, period)
-        return legacy.write_timeseries(query, await self._one(request, query))
+        return legacy.write_timeseries(query, await self._one(request, site, query))
 
     async def breakdown(self, request: Request) -> Any:
         """`GET /api/v1/stats/breakdown`."""
         site, period = await self._asked(request)
         query = legacy.read_breakdown(site.domain, request.query_params, period)
-        return legacy.write_breakdown(await self._one(request, query))
+        return legacy.write_breakdown(await self._one(request, site, query))
 
     async def described(self, request: Request) -> Any:  # noqa: ARG002 - every handler is given the request
         """`GET /api/openapi.json`: open to all, it holds nothing of anyone."""
         return self._document
 
-    async def _one(self, request: Request, query: Query) -> Result:
+    async def _one(self, request: Request, site: Site, query: Query) -> Result:
+        check_names(query.filters, site.goals)
         return (await while_connected(request, self._store.run([query])))[0]
 
     async def _asked(self, request: Request) -> tuple[Site, Period]:

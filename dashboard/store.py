@@ -9,19 +9,28 @@ import queue
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from collector.goals import Goal
+from collector.rollup import WITH_PROPERTIES
 from dashboard.answers import Answers, answer
 from dashboard.exceptions import QueryError, QueryTooLarge
-from dashboard.planner import batches
+from dashboard.filters import Filter
+from dashboard.goals import patterns
+from dashboard.held import Groups, Held, Place, Summed, read, together
+from dashboard.period import Period
+from dashboard.planner import Panel, batches
+from dashboard.present import CURRENT_SECONDS, STATEMENT, Present, read_present
+from dashboard.properties import keys_statement
 from dashboard.protect import Protection
-from dashboard.query import Query, Result, check
+from dashboard.query import Checked, Query, Result, check
 from dashboard.recent import Recent, Rows
-from dashboard.statements import Statement, statement
-from dashboard.sums import Closed
+from dashboard.statements import Part, Statement, statement
+from dashboard.sums import Closed, has_sums
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +47,34 @@ _TOO_LARGE = {158, 159, 396, 241}
 # CANNOT_COMPILE_REGEXP, and Hyperscan's form of it.
 _BAD_PATTERN = {427}
 
-CURRENT_SECONDS = 300
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The closed days of a site, and the state of the table of sums."""
+
+    closed: Closed
+    sums: str
+
+    def of(self, panel: Panel) -> Closed:
+        """The closed days that the panel is answered from."""
+        return self.closed.within(panel.period).for_panel(panel)
+
+    def place(self, panel: Panel) -> Place:
+        """Where the panel's sums are kept."""
+        return Place(panel.site, panel.period.first, self.of(panel).days, panel.dimensions, self.sums)
+
+
+def _parts(closed: list[Panel], open_: list[Panel]) -> list[tuple[list[Panel], Part]]:
+    """What has to be asked, and of which days."""
+    asked: list[tuple[list[Panel], Part]] = [(closed, "closed"), (open_, "open")]
+    return [each for each in asked if each[0]]
 
 
 class Store:
     """Answers queries.
 
-    `connect` opens a read-only client with given settings; `protection` says what a site tells of small groups;
-    `readers` bound how many statements run at once; an answer is given again for `fresh` seconds.
+    `connect` opens a read-only client with given settings; `protection` says what a site tells of small groups, `goals`
+    which it has; `readers` bound how many statements run at once; an answer is given again for `fresh` seconds.
     """
 
     def __init__(
@@ -53,16 +82,21 @@ class Store:
         connect: Callable[[dict[str, Any]], Client],
         *,
         protection: Callable[[str], Protection] = lambda _: Protection(),
+        goals: Callable[[str], tuple[Goal, ...]] = lambda _: (),
         readers: int = 4,
         fresh: float = 0,
     ) -> None:
         self._protection = protection
+        self._goals = goals
         self._recent = Recent(fresh)
+        self._held = Held()
         self._stopper = connect({})
         self._stopping = ThreadPoolExecutor(1, thread_name_prefix="store-stopper")
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        self._light: queue.SimpleQueue[Client] = queue.SimpleQueue()
         for _ in range(readers):
             self._clients.put(connect(LIMITS))
+            self._light.put(connect(LIMITS | {"max_threads": 1}))
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="store")
 
     async def run(self, queries: Sequence[Query]) -> list[Result]:
@@ -70,21 +104,42 @@ class Store:
 
         Raises `QueryError` for one that cannot be answered as asked, `QueryTooLarge` past a limit.
         """
-        checked = [check(query) for query in queries]
+        checked = [await self._checked(query) for query in queries]
         answers = Answers(self._protection)
         panels = [panel for each in checked for panel in answers.asked(each)]
         sites = sorted({query.site for query in queries})
         closed = dict(zip(sites, await asyncio.gather(*map(self._closed, sites)), strict=True))
-        asked_for = (statement(batch, closed[batch[0].site]) for batch in batches(panels))
-        found = await asyncio.gather(*map(self._ask, asked_for))
-        for asked, rows in found:
-            answers.add(asked, rows)
+        summed: list[Panel] = []
+        others: list[Panel] = []
+        for panel in panels:
+            (summed if self._from_held(panel, closed[panel.site]) else others).append(panel)
+        split = (self._split(batch, closed[batch[0].site], answers) for batch in batches(summed, ordered=False))
+        together = (self._add(batch, closed[batch[0].site], answers) for batch in batches(others))
+        left = await asyncio.gather(*split, *together)
+        for batch in batches(panel for each in left for panel in each):
+            await self._add(batch, closed[batch[0].site], answers)
         return [answer(each, answers) for each in checked]
+
+    async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:
+        """Keys of the properties of the events that the filters choose, the most frequent first.
+
+        Of a filtered view, those that fewer visitors gave than may be told apart are left out.
+        """
+        asked = Query(site=site, metrics=("events",), period=period, filters=filters)
+        checked, protection = await self._checked(asked), self._protection(site)
+        protected = filters is not None or protection.strict
+        rows = await self._query(*keys_statement(checked, protection.least if protected else 1))
+        return [key for (key,) in rows]
 
     async def current_visitors(self, site: str) -> int:
         """Visitors with any event in the last five minutes, by the database's clock."""
         rows = await self._query(_CURRENT, {"site": site, "seconds": CURRENT_SECONDS})
         return int(rows[0][0])
+
+    async def present(self, site: str) -> Present:
+        """The last half hour of the site, in one statement, by the database's clock."""
+        rows = await self._query(STATEMENT, {"site": site, "seconds": CURRENT_SECONDS})
+        return read_present(site, rows, self._protection(site))
 
     async def first_day(self, site: str) -> datetime.date | None:
         """The first site-local date that has an event, or None."""
@@ -101,24 +156,79 @@ class Store:
         self._threads.shutdown()
         self._stopping.shutdown()
         self._stopper.close()
-        while not self._clients.empty():
-            self._clients.get().close()
+        for clients in (self._clients, self._light):
+            while not clients.empty():
+                clients.get().close()
 
-    async def _closed(self, site: str) -> Closed:
+    async def _checked(self, query: Query) -> Checked:
+        goals = self._goals(query.site)
+        names = [goal.name for goal in goals]
+        matching = {}
+        for leaf in patterns(query.filters) if goals else ():
+            expressions = [each if leaf.case_sensitive else f"(?i){each}" for each in leaf.values]
+            rows = await self._query(_MATCHING, {"names": names, "patterns": expressions})
+            matching[leaf] = frozenset(rows[0][0])
+        return check(query, goals, matching)
+
+    async def _closed(self, site: str) -> _State:
         """Read before the rest: what is closed while a question is being answered still counts as it did."""
         rows = await self._query(_CLOSED, {"site": site})
-        return Closed(tuple((day, version) for day, version in rows))
+        bare = frozenset(day for day, _, form, _ in rows if form != WITH_PROPERTIES)
+        return _State(Closed(tuple((day, version) for day, version, _, _ in rows), bare), rows[0][3] if rows else "")
+
+    def _from_held(self, panel: Panel, state: _State) -> bool:
+        """Whether the sums of the panel's closed days are kept, or could be."""
+        if not has_sums(panel) or not state.of(panel).days:
+            return False
+        found = self._held.get(state.place(panel), panel.components)
+        return found is None or found.groups is not None
+
+    async def _split(self, panels: Sequence[Panel], state: _State, answers: Answers) -> list[Panel]:
+        """Answer panels from the sums that are kept and the events of other days; returns those with too many groups
+        for that."""
+        places = {panel: state.place(panel) for panel in panels}
+        wanted: dict[Place, Panel] = {}
+        for panel, place in places.items():
+            # The same groups in another order are asked for once.
+            more = wanted[place].components if place in wanted else frozenset()
+            wanted[place] = replace(panel, components=panel.components | more)
+        held = {place: self._held.get(place, panel.components) for place, panel in wanted.items()}
+        missing = {place: self._held.missing(place, wanted[place]) for place in wanted if held[place] is None}
+        open_ = {place: panel for place, panel in wanted.items() if state.of(panel).open_ranges(panel.period)}
+        asked = [statement(each, state.closed, part) for each, part in _parts([*missing.values()], [*open_.values()])]
+        opened: dict[Place, Groups | None] = {place: {} for place in wanted}
+        for each, rows in await asyncio.gather(*map(self._ask, asked)):
+            if each.part == "open":
+                opened |= {place: groups for place, (_, groups) in zip(open_, read(each, rows), strict=True)}
+                continue
+            for place, (wide, groups) in zip(missing, read(each, rows), strict=True):
+                found = held[place] = Summed(wide.components, groups)
+                self._held.put(place, found)
+        left = []
+        for panel, place in places.items():
+            sums, groups = held[place], opened[place]
+            if sums is None or sums.groups is None or groups is None:
+                left.append(panel)
+            else:
+                answers.put(panel, *together(panel, sums, groups))
+        return left
+
+    async def _add(self, panels: Sequence[Panel], state: _State, answers: Answers) -> list[Panel]:
+        """Answer panels by one statement; none is left."""
+        answers.add(*await self._ask(statement(panels, state.closed)))
+        return []
 
     async def _ask(self, asked: Statement) -> tuple[Statement, Rows]:
-        return asked, await self._query(asked.sql, asked.parameters)
+        return asked, await self._query(asked.sql, asked.parameters, light=asked.light)
 
-    async def _query(self, sql: str, parameters: dict[str, Any]) -> Rows:
+    async def _query(self, sql: str, parameters: dict[str, Any], *, light: bool = True) -> Rows:
         found = self._recent.get(sql, parameters)
         if found is not None:
             return found
         # By this the engine's list of running statements shows which one is ours.
         name, asked = secrets.token_hex(8), self._recent.now()
-        running = self._threads.submit(self._blocking, f"WITH '{name}' AS asked_as {sql}", parameters)
+        clients = self._light if light else self._clients
+        running = self._threads.submit(self._blocking, f"WITH '{name}' AS asked_as {sql}", parameters, clients)
         try:
             rows = await asyncio.wrap_future(running)
         except asyncio.CancelledError:
@@ -128,14 +238,14 @@ class Store:
         self._recent.put(sql, parameters, asked, rows)
         return rows
 
-    def _blocking(self, sql: str, parameters: dict[str, Any]) -> Rows:
-        client = self._clients.get()
+    def _blocking(self, sql: str, parameters: dict[str, Any], clients: queue.SimpleQueue[Client]) -> Rows:
+        client = clients.get()
         try:
             rows: Rows = client.query(sql, parameters=parameters).result_rows
         except DatabaseError as error:
             raise _told_apart(error) from error
         finally:
-            self._clients.put(client)
+            clients.put(client)
         return rows
 
     def _stop(self, name: str) -> None:
@@ -151,7 +261,18 @@ SELECT uniqExact(visitor) FROM events
 WHERE site = {site:String} AND visitor != 0
 AND day >= toDate(now('UTC') - {seconds:UInt32}) - 1 AND ts > now('UTC') - {seconds:UInt32}"""
 
-_CLOSED = "SELECT day, version FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day"
+# The names of a table's parts are its state: a part never changes, and no name is given twice.
+_CLOSED = """
+SELECT day, version, form, (
+    SELECT hex(sipHash128(arraySort(groupArray(name)))) FROM system.parts
+    WHERE active AND database = currentDatabase() AND table = 'daily'
+) AS state
+FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day"""
+
+_MATCHING = """
+SELECT arrayFilter(
+    each -> arrayExists(pattern -> match(each, pattern), {patterns:Array(String)}), {names:Array(String)}
+)"""
 
 _STOP = """
 KILL QUERY WHERE user = currentUser() AND query LIKE concat('%', {name:String}, '%') AND query NOT LIKE 'KILL%' ASYNC"""

@@ -1,4 +1,4 @@
-"""The buckets of a chart as people read them, and which of them are running or still to come."""
+"""The buckets of a chart as people read them, and which of them are cut, running or still to come."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo
 
 from dashboard import formats
 from dashboard.period import Period
+from dashboard.wording import _
+
+_DAY = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,13 @@ class Moment:
     key: str
     label: str
     long: str
+    first: datetime.date
+    """The date that it begins on, and the `last` that it has."""
+    last: datetime.date
     running: bool
     future: bool
+    cut: bool
+    """Whether the period has only a part of this week or month."""
 
 
 def moments(period: Period, now: float) -> tuple[Moment, ...]:
@@ -26,20 +34,48 @@ def moments(period: Period, now: float) -> tuple[Moment, ...]:
     local = datetime.datetime.fromtimestamp(now, ZoneInfo(period.zone)).replace(tzinfo=None)
     keys = period.buckets()
     starts = [datetime.datetime.fromisoformat(key) for key in keys]
-    ends = [*starts[1:], datetime.datetime.combine(period.last + datetime.timedelta(days=1), datetime.time())]
-    return tuple(
-        Moment(key, *_labels(period, start), running=start <= local < end, future=local < start)
-        for key, start, end in zip(keys, starts, ends, strict=True)
+    ends = [*starts[1:], datetime.datetime.combine(period.last + _DAY, datetime.time())]
+    return tuple(_moment(period, key, start, end, local) for key, start, end in zip(keys, starts, ends, strict=True))
+
+
+def _moment(
+    period: Period, key: str, start: datetime.datetime, end: datetime.datetime, local: datetime.datetime
+) -> Moment:
+    first, last = _whole(period, start.date())
+    begins = max(start, datetime.datetime.combine(period.first, datetime.time()))
+    return Moment(
+        key,
+        *_labels(period, start),
+        first=begins.date(),
+        last=(end - datetime.timedelta(seconds=1)).date(),
+        running=begins <= local < end,
+        future=local < begins,
+        cut=first < period.first or last > period.last,
     )
 
 
+def _whole(period: Period, day: datetime.date) -> tuple[datetime.date, datetime.date]:
+    """First and last date of the whole week or month that the bucket is, or is a part of."""
+    match period.bucket:
+        case "week":
+            monday = day - day.weekday() * _DAY
+            return monday, monday + 6 * _DAY
+        case "month":
+            month = day.replace(day=1)
+            return month, (month + 31 * _DAY).replace(day=1) - _DAY
+    return day, day
+
+
 def _labels(period: Period, start: datetime.datetime) -> tuple[str, str]:
+    day = start.date()
     match period.bucket:
         case "hour" | "minute":
             time = f"{start:%H:%M}"
-            return time, time if period.days == 1 else f"{formats.date(start.date(), year=False)} {time}"
+            if period.days == 1:
+                return time, time
+            return f"{formats.date(day, year=False)} {time}", f"{formats.date(day, year=False)} {time}"
         case "month":
-            return f"{start:%b}", f"{start:%B %Y}"
+            return formats.month(day, long=False), formats.month(day)
         case "week":
-            return formats.date(start.date(), year=False), f"Week of {formats.date(start.date())}"
-    return formats.date(start.date(), year=False), f"{start:%a} {formats.date(start.date())}"
+            return formats.date(day, year=False), _("Week of {date}").format(date=formats.date(day))
+    return formats.date(day, year=False), formats.weekday(day)

@@ -16,6 +16,8 @@ from collector.records import Records
 
 Role = Literal["admin", "owner", "viewer"]
 ROLES: tuple[Role, ...] = ("admin", "owner", "viewer")
+SITE_ROLES: tuple[Role, ...] = ("owner", "viewer")
+"""What one can be to one site; an administrator is so everywhere."""
 
 ADMIN = "admin"
 LEAST_PASSWORD = 8
@@ -33,15 +35,49 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     password: str
     role: Role = "viewer"
     sites: tuple[str, ...] = ()
-    """Domains that an owner or viewer sees; an admin sees all."""
+    """Domains that an owner or viewer sees with the role of the account; an admin sees all."""
+    roles: dict[str, Role] = {}
+    """Domains where the user's role is another, or given by invitation; it comes before that of the account."""
+
+    def role_on(self, domain: str) -> Role | None:
+        """What the user is to that site; None is nobody."""
+        if self.role == "admin":
+            return "admin"
+        return self.roles.get(domain) or (self.role if domain in self.sites else None)
 
     def sees(self, domain: str) -> bool:
         """Whether the user may look at that site."""
-        return self.role == "admin" or domain in self.sites
+        return self.role_on(domain) is not None
 
     def may_change(self, domain: str) -> bool:
         """Whether the user may change that site's settings."""
-        return self.role == "admin" or (self.role == "owner" and domain in self.sites)
+        return self.role_on(domain) in ("admin", "owner")
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Every site that an owner or viewer sees, in order."""
+        return tuple(sorted({*self.sites, *self.roles}))
+
+    def with_role(self, domain: str, role: Role | None) -> User:
+        """The user with that role on one site; None takes the site away."""
+        roles = {site: given for site, given in self.roles.items() if site != domain}
+        sites = tuple(site for site in self.sites if site != domain)
+        return msgspec.structs.replace(self, sites=sites, roles={**roles, **({domain: role} if role else {})})
+
+    def with_roles_of_sites(self) -> User:
+        """The user with what they are to each site said site by site, so that the account's role may change."""
+        if self.role == "admin":
+            return self
+        return msgspec.structs.replace(
+            self, sites=(), roles={site: self.role_on(site) or "viewer" for site in self.domains}
+        )
+
+    def renamed(self, old: str, new: str) -> User:
+        """The user with the same role on a site that has another name now."""
+        role = self.roles.get(old)
+        sites = tuple(new if site == old else site for site in self.sites)
+        moved = {new if site == old else site: given for site, given in self.roles.items()}
+        return msgspec.structs.replace(self, sites=sites, roles=moved) if role or old in self.sites else self
 
     @property
     def may_add_sites(self) -> bool:
@@ -60,8 +96,17 @@ class Passwords:
     def hash(self, password: str) -> str:
         """The hash to keep. Raises `RecordError` for a password that is too short or too long."""
         if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
-            raise RecordError("password", f"expected {LEAST_PASSWORD} to {MOST_PASSWORD} characters")
+            raise RecordError(
+                "password", "expected {least} to {most} characters", least=LEAST_PASSWORD, most=MOST_PASSWORD
+            )
         return self._hasher.hash(password)
+
+    def matches(self, hashed: str, password: str) -> bool:
+        """Whether the password is the one of that hash."""
+        try:
+            return self._hasher.verify(hashed, password[:MOST_PASSWORD])
+        except VerificationError:
+            return False
 
     def right(self, user: User | None, password: str) -> bool:
         """Whether the password is the user's; for no user it takes as long, and is False."""
@@ -77,7 +122,9 @@ def checked(user: User) -> User:
     if not _NAME.match(user.name):
         raise RecordError("name", "expected 1 to 100 characters without spaces or slashes")
     if user.role not in ROLES:
-        raise RecordError("role", f"expected one of {', '.join(ROLES)}")
+        raise RecordError("role", "expected one of {choices}", choices=", ".join(ROLES))
+    if any(role not in SITE_ROLES for role in user.roles.values()):
+        raise RecordError("roles", "expected one of {choices} for each site", choices=", ".join(SITE_ROLES))
     return user
 
 
@@ -103,7 +150,7 @@ class Users:
     async def add(self, user: User) -> User:
         """Create a user. Raises `RecordError` when it is not valid or the name is taken."""
         if user.name in self._users:
-            raise RecordError("name", f"{user.name} exists already")
+            raise RecordError("name", "{name} exists already", name=user.name)
         return await self.change(user)
 
     async def change(self, user: User) -> User:
@@ -113,10 +160,28 @@ class Users:
         self._users[user.name] = user
         return user
 
+    def of(self, domain: str) -> list[User]:
+        """Everybody who sees that site, administrators first, then by name."""
+        return sorted((user for user in self.all() if user.sees(domain)), key=lambda user: user.role != "admin")
+
+    def last_admin(self, user: User) -> bool:
+        """Whether nobody else is an administrator."""
+        return user.role == "admin" and not any(
+            other.role == "admin" and other.name != user.name for other in self.all()
+        )
+
+    def follow(self, old: str, new: str | None) -> None:
+        """A site has a new name, or is no more (None): users see it under the new one, or no longer. Blocking."""
+        for user in self.all():
+            changed = user.renamed(old, new) if new else user.with_role(old, None)
+            if changed != user:
+                self._records.put(user.name, changed)
+        self.refresh()
+
     async def remove(self, name: str) -> None:
         """Remove a user, which ends all their sign-ins. Raises `RecordError` if the name is unknown."""
         if name not in self._users:
-            raise RecordError("name", f"there is no user {name}")
+            raise RecordError("name", "there is no user {name}", name=name)
         await anyio.to_thread.run_sync(self._records.delete, name)
         del self._users[name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import anyio.to_thread
@@ -15,17 +16,38 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from collector.address import client_address
 from collector.sites import Site
-from dashboard import consent_views, formats, setup_views, site_views
+from dashboard import (
+    account_views,
+    annotation_views,
+    changes_views,
+    chart_exports,
+    consent_views,
+    detail_views,
+    entry_views,
+    figures_views,
+    formats,
+    goal_views,
+    install_views,
+    people_views,
+    realtime_views,
+    segment_views,
+    setup_views,
+    share_views,
+    sharing_views,
+    site_views,
+)
 from dashboard.auth import safe_target, same_origin
+from dashboard.bearer import explained
 from dashboard.charts import Sparkline, sparkline
-from dashboard.context import Dashboard, Endpoint, View, read_form, signed_in
+from dashboard.context import Dashboard, Endpoint, View, address_of, read_form, signed_in
 from dashboard.formats import Change
+from dashboard.language_views import choose_language
 from dashboard.pages import error_page
 from dashboard.period import parse_period
 from dashboard.query import Query, Result
 from dashboard.users import User
+from dashboard.wording import _
 
 COMPRESSED = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)]
 
@@ -36,19 +58,46 @@ def routes(dashboard: Dashboard) -> list[Route]:
     def page(path: str, view: View, *methods: str) -> Route:
         return Route(path, signed_in(dashboard, view), methods=methods or ("GET",), middleware=COMPRESSED)
 
+    def figures(path: str, view: View) -> list[Route]:
+        """A view that readers without an account may have too: at public sites, and below secret links."""
+        return [
+            Route(f"/share/{{token}}{path}", share_views.shared(dashboard, view), middleware=COMPRESSED),
+            Route(f"/{{domain}}{path}", share_views.opened(dashboard, view), middleware=COMPRESSED),
+        ]
+
     return [
         Route("/static/{digest}/{name:path}", dashboard.pages.assets.serve),
         Route("/login", _login(dashboard), methods=["GET", "POST"], middleware=COMPRESSED),
         Route("/logout", _logout(dashboard), methods=["POST"]),
+        Route("/language", choose_language, methods=["POST"]),
         page("/", list_sites),
+        page("/account", account_views.account, "GET", "POST"),
+        page("/users", people_views.users, "GET", "POST"),
+        page("/changes", changes_views.all_changes),
+        *entry_views.routes(dashboard, COMPRESSED),
         page("/sites/new", setup_views.add_site, "GET", "POST"),
-        page("/{domain}", site_views.show_site),
-        page("/{domain}/details/{panel}", site_views.show_details),
+        Route("/share/{token}", share_views.unlock(dashboard), methods=["POST"]),
+        *figures("", site_views.show_site),
+        *figures("/details/{panel}.csv", detail_views.export_details),
+        *figures("/details/{panel}", detail_views.show_details),
+        *figures("/values", detail_views.suggest_values),
+        page("/{domain}/segments", segment_views.show_segments, "GET", "POST"),
+        page("/{domain}/goals", goal_views.show_goals, "GET", "POST"),
+        *figures("/chart.csv", chart_exports.export_chart),
+        *figures("/realtime", realtime_views.show_realtime),
+        *figures("/realtime/stream", realtime_views.stream),
+        page("/{domain}/notes", annotation_views.change_note, "POST"),
+        page("/{domain}/sharing", sharing_views.show_sharing, "GET", "POST"),
+        page("/{domain}/sharing/revoke", sharing_views.revoke_share, "POST"),
         page("/{domain}/consent", consent_views.show_consent),
         page("/{domain}/status", site_views.show_status),
-        page("/{domain}/install", setup_views.install),
+        page("/{domain}/install", install_views.install),
+        page("/{domain}/install/check", install_views.check, "POST"),
         page("/{domain}/settings", setup_views.change_site, "GET", "POST"),
-        page("/{domain}/delete", setup_views.delete_site, "POST"),
+        page("/{domain}/people", people_views.people, "GET", "POST"),
+        page("/{domain}/changes", changes_views.site_changes),
+        page("/{domain}/data", figures_views.figures, "GET", "POST"),
+        page("/{domain}/delete", figures_views.delete_site, "POST"),
     ]
 
 
@@ -58,6 +107,8 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
     async def explain(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         headers = error.headers if isinstance(error, HTTPException) else None
+        if request.url.path.startswith("/api/"):
+            return explained(HTTPStatus(status), headers)
         return error_page(dashboard.pages, status, headers, user=dashboard.sessions.user(request))
 
     return {HTTPException: explain, 500: explain}
@@ -79,20 +130,19 @@ async def _sign_in(dashboard: Dashboard, request: Request) -> Response:
         raise HTTPException(403)
     form = await read_form(request)
     name, target = form.get("name", "").strip()[:100], form.get("next", "/")
-    peer = request.client.host if request.client else ""
-    address = client_address(peer, request.headers.raw, dashboard.settings.trusted_proxies)
+    address = address_of(dashboard, request)
     wait = dashboard.attempts.wait(name, address)
     if wait:
-        problem = f"Too many attempts. Try again in {formats.waiting(wait)}."
+        problem = _("Too many attempts. Try again in {time}.").format(time=formats.waiting(wait))
         return _door(dashboard, target, name, problem, 429, {"retry-after": str(wait)})
     dashboard.attempts.count(name, address)
     user = dashboard.users.get(name)
     right = await anyio.to_thread.run_sync(dashboard.passwords.right, user, form.get("password", ""))
     if user is None or not right:
-        return _door(dashboard, target, name, "That user name and password do not belong together.", 401)
+        return _door(dashboard, target, name, _("That user name and password do not belong together."), 401)
     dashboard.attempts.forgive(name, address)
     response = RedirectResponse(safe_target(target), 303)
-    dashboard.sessions.start(request, response, user)
+    await dashboard.sessions.start(request, response, user)
     return response
 
 
@@ -113,7 +163,7 @@ def _logout(dashboard: Dashboard) -> Endpoint:
         if not same_origin(request.headers):
             raise HTTPException(403)
         response = RedirectResponse("/login", 303)
-        dashboard.sessions.end(response)
+        await dashboard.sessions.end(request, response)
         return response
 
     return logout

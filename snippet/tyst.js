@@ -11,15 +11,17 @@ if (!window.tyst?.v) {
   const hash = 'hash' in options
 
   // The visitor's choice, and how this page learned it.
-  let choice, evidence
+  let evidence, choice
   // The banner's word when last asked: true, false, or undefined while the visitor has not answered it.
-  let word, heard
+  let heard, word
+  // The collector's last word on it, which goes back with every beacon. A page forgets it.
+  let receipt
   // The current page: what it is, what it sends, and how much of it was counted (a lane, see below).
-  let page, url, details, counted, referrer = doc.referrer
+  let url, counted, details, page, referrer = doc.referrer
   // Its engagement: milliseconds looked at, percent scrolled to, percent reported.
   let engaged, depth, reported
 
-  const on = (type, listener) => addEventListener(type, listener, true)
+  const on = (type, listener) => addEventListener(type, listener, 1)
 
   // Lists are separated by commas, and a star stands for anything.
   const listed = (list, text = location.pathname) =>
@@ -33,29 +35,29 @@ if (!window.tyst?.v) {
 
   // How each banner is asked. A banner that is not there yet throws.
   const banners = {
-    tcf() {
-      __tcfapi('addEventListener', 2, (tc, ok) => {
-        if (ok && tc.eventStatus > 't')
-          heard = tc.gdprApplies === false | tc.purpose.consents[8] & tc.purpose.consents[9]
-      })
-      banners.tcf = () => heard
-    },
-    // Defaults are the site's word, updates the visitor's.
-    gcm() {
-      dataLayer.map(({ 1: command, 2: { analytics_storage: storage } = {} }) => {
-        if (command == 'update' && storage) heard = storage == 'granted'
-      })
-      return heard
-    },
-    wp: () => wp_has_consent('statistics') || /_statistics=deny/.exec(doc.cookie) && false,
-    klaro(manager = klaro.getManager()) {
-      if (manager.confirmed) return manager.savedConsents[purpose]
-    },
     orejime(manager = orejime.manager) {
       if (!manager.isDirty()) return manager.getConsent(purpose)
     },
     cookieconsent() {
       if (CookieConsent.validConsent()) return CookieConsent.acceptedCategory(purpose)
+    },
+    tcf() {
+      __tcfapi('addEventListener', 2, (tc, ok) => {
+        if (ok && tc.eventStatus > 't')
+          heard = tc.gdprApplies == 0 | tc.purpose.consents[8] & tc.purpose.consents[9]
+      })
+      banners.tcf = () => heard
+    },
+    wp: () => wp_has_consent('statistics') || /_statistics=deny/.exec(doc.cookie) && false,
+    klaro(manager = klaro.getManager()) {
+      if (manager.confirmed) return manager.savedConsents[purpose]
+    },
+    // Defaults are the site's word, updates the visitor's.
+    gcm() {
+      dataLayer.map(({ 1: command, 2: about }) => {
+        if (command == 'update' && about.analytics_storage) heard = about.analytics_storage == 'granted'
+      })
+      return heard
     },
     tarteaucitron: () => tarteaucitron.state[purpose]
   }
@@ -64,26 +66,29 @@ if (!window.tyst?.v) {
   // The banner is asked each time; what it says anew is the choice. The cookie is newer where another tab wrote it.
   const lane = () => {
     let said
-    choice = (/\btyst_consent=(\w+)/.exec(doc.cookie) || [, choice])[1]
+    choice = /\btyst_consent=(\w+)/.exec(doc.cookie)?.[1] || choice
     try { said = banners[options.cmp]() } catch {}
     if (said != word) {
       word = said
       tyst.consent(said ? 'granted' : 'denied', options.cmp)
     }
-    return navigator.globalPrivacyControl || navigator.doNotTrack == 1 || navigator.webdriver || choice == 'excluded' || listed(options.exclude) ? 0
+    return listed(options.exclude) || navigator.doNotTrack > 0 || navigator.webdriver || navigator.globalPrivacyControl || choice == 'excluded' ? 0
       : choice == 'granted' || options.consent == 'exempt' && !choice ? 2
       : options.consent == 'limited'
   }
 
-  // A lost or refused beacon is sent again a few times, as long as the page lives and consent does.
-  const post = async (body, level, tries) => {
+  // A lost or refused beacon is sent again a few times, as long as the page lives and consent does; and so is one
+  // whose answer has another receipt than it brought.
+  const post = async (beacon, level, tries) => {
     let pause
     try {
-      const { status, headers } = await fetch(options.api || new URL('../api/event', script.src), { method: 'POST', keepalive: true, body })
-      if (status < 429) return
+      const { headers, status } = await fetch(options.api || new URL('../api/event', script.src), {
+        body: JSON.stringify({ ...beacon, k: receipt }), keepalive: 1, method: 'POST'
+      })
+      if (status < 429 && receipt == (receipt = headers.get('x-tyst-receipt'))) return
       pause = headers.get('retry-after')
     } catch {}
-    if (tries < 5) setTimeout(() => lane() < level || post(body, level, tries + 1), (+pause || 2 ** tries) * 1e3)
+    if (tries < 5) setTimeout(() => lane() < level || post(beacon, level, tries + 1), (pause ?? 2 ** tries) * 1e3)
   }
 
   const bare = (address) => address.replace(/\?[^#]*/g, '')
@@ -91,20 +96,20 @@ if (!window.tyst?.v) {
   const send = (n, about, more) => {
     const level = lane()
     const beacon = tyst.transform({
-      n, u: about.url || url, r: referrer, d: options.domain, h: +hash, w: innerWidth, v: 1, q: '' + Math.random(),
+      v: 1, w: innerWidth, h: +hash, n, u: about.url || url, d: options.domain, q: '' + Math.random(), r: referrer,
+      c: choice && (level > 1 ? evidence || 'cookie' : 'denied'),
       ...level > 1 ? {
-        p: { ...attributes(script, 'data-props-'), ...about.props }, $: about.revenue, i: about.interactive,
-        z: Intl.DateTimeFormat().resolvedOptions().timeZone,
-        c: choice && (evidence || 'cookie'),
-        ...more
+        $: about.revenue, i: about.interactive, p: { ...attributes(script, 'data-props-'), ...about.props }, ...more,
+        z: Intl.DateTimeFormat().resolvedOptions().timeZone
       } : { u: bare(url), r: referrer.replace(/\b\/.*/, '') }
     })
-    if (beacon) post(JSON.stringify(beacon), level, 0)
+    if (beacon) post(beacon, level, 0)
   }
 
-  // A page is counted when it is first seen: not in a prerender, a background tab or before the choice.
+  // A page is counted when it is first seen: not in a prerender, a background tab or before the choice. What is allowed
+  // may change while it is open: then it is counted anew, with more or, so that the rest can be erased, with less.
   const count = () => {
-    if (lane() > counted && !doc.hidden) {
+    if (details && lane() && lane() != counted && !doc.hidden) {
       counted = lane()
       send('pageview', details)
     }
@@ -114,7 +119,7 @@ if (!window.tyst?.v) {
     depth = Math.max(depth, 100 * (scrollY + innerHeight) / doc.documentElement.scrollHeight + .5 | 0)
 
   const leave = () => {
-    if (lane() > 1 && (engaged >= 3e3 || depth > reported)) {
+    if (lane() > 1 && (engaged > 2e3 || depth > reported)) {
       send('engagement', { url }, { e: engaged, sd: scrolled() })
       engaged = 0
       reported = depth
@@ -122,20 +127,20 @@ if (!window.tyst?.v) {
     count()
   }
 
-  const here = () => hash ? location.href : location.href.split('#')[0]
+  const here = () => hash ? location.href : location.href.replace(/#.*/, '')
 
   const view = (about) => {
     leave()
     if (counted) referrer = ''
-    page = bare(here())
     url = about.url || here()
     details = about
-    counted = engaged = depth = reported = 0
+    page = bare(here())
+    counted = depth = reported = engaged = 0
     count()
   }
 
   // After navigation inside the page, or back to a page that the browser had kept.
-  const moved = ({ persisted }) => { if (persisted || bare(here()) != page) view({}) }
+  const moved = (event) => { if (event.persisted || bare(here()) != page) view({}) }
 
   const tyst = window.tyst = (name, about = {}) => {
     if (name == 'pageview') view(about)
@@ -151,19 +156,19 @@ if (!window.tyst?.v) {
       choice = said
       evidence = by || said
       // The sixth letter tells https from http.
-      doc.cookie = `tyst_consent=${said};path=/;max-age=34000000;samesite=lax` + (location.protocol[5] ? ';secure' : '')
+      doc.cookie = `tyst_consent=${said};samesite=lax;max-age=34000000;path=/` + (location.protocol[5] ? ';secure' : '')
     }
     count()
     return choice
   }
 
   // Links, forms and elements that their author tagged.
-  const act = ({ type, target, button }) => {
+  const act = ({ button, target, type }) => {
     setTimeout(count)
     if (button > 1) return
     const form = type == 'submit'
     const tagged = target.closest('[data-tyst-event],[class*=tyst-event]')
-    const link = target.closest('a[href]')
+    const link = target.closest('[href]')
     if (tagged && !tagged.action != form) {
       const { event = /tyst-event=(\S+)/.exec(tagged.className)[1], ...props } = attributes(tagged, 'data-tyst-')
       tyst(event, { props })
@@ -171,29 +176,28 @@ if (!window.tyst?.v) {
       if ('forms' in options) tyst('Form: Submission')
     } else if (link?.host) {
       const props = { url: link.origin + link.pathname }
-      if ('downloads' in options && listed(options.downloads || '*.(pdf|zip|docx|xlsx|csv|mp3|mp4)', link.pathname)) tyst('File Download', { props })
+      if ('downloads' in options && listed(options.downloads || '*.(zip|csv|docx|mp[34]|pdf|xlsx)', link.pathname)) tyst('File Download', { props })
       else if ('outbound' in options && link.host != location.host) tyst('Outbound Link: Click', { props })
     }
   }
 
   // Before the first page, what was said before this script had loaded.
-  tyst.consent(stub?.c)
-  if (location.hash == '#tyst-exclude') tyst.consent('excluded')
+  tyst.consent(location.hash == '#tyst-exclude' ? 'excluded' : stub?.c)
   setInterval(() => {
     count()
     engaged += lane() > 1 && !doc.hidden && doc.hasFocus() && 1e3
   }, 1e3)
-  on('visibilitychange', leave)
-  on('scroll', scrolled)
-  on('click', act)
   on('auxclick', act)
+  on('click', act)
   on('submit', act)
+  on('scroll', scrolled)
+  on('visibilitychange', leave)
   if (!('manual' in options)) {
-    on('popstate', moved)
     on('hashchange', moved)
+    on('popstate', moved)
     on('pageshow', moved)
     moved(0);
-    ['pushState', 'replaceState'].map((name) => {
+    ['replaceState', 'pushState'].map((name) => {
       const original = history[name].bind(history)
       history[name] = (...given) => {
         original(...given)

@@ -18,16 +18,26 @@ from starlette.applications import Starlette
 
 from collector.clickhouse import ClickHouse, ClickHouseInserter
 from collector.counters import Counters
+from collector.deletion import Deletions
 from collector.event import Event
 from collector.records import Records
+from collector.rollup import Rollup
 from collector.settings import read_settings
 from collector.sites import Site, Sites
 from collector.tally import Tally
+from dashboard.annotations import Annotation, Annotations
+from dashboard.changes import Changes
 from dashboard.context import Dashboard, build_dashboard
+from dashboard.goals import goals_of
+from dashboard.invitations import Invitation, Invitations
 from dashboard.protect import protection_of
+from dashboard.segments import Segment, Segments
+from dashboard.sessions import Session, Sessions
+from dashboard.shares import Share, Shares
 from dashboard.store import Store
 from dashboard.users import Passwords, Role, User, Users
 from dashboard.views import error_handlers, routes
+from dashboard.wording import Catalogues, Wording
 from tests.markup import Markup, read
 
 _seeds = itertools.count()
@@ -63,6 +73,8 @@ class Board:
     app: Starlette
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
     secure: bool = True
+    catalogues: Catalogues | None = None
+    """Languages that it speaks; None is those that Tyst comes with."""
 
     def add_user(self, name: str, role: Role = "viewer", *sites: str) -> User:
         """A user whose password is `PASSWORD`."""
@@ -81,7 +93,8 @@ class Board:
         """One request, without following redirects; what it sets as cookies is kept."""
 
         async def once() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, client=(peer, 4321), raise_app_exceptions=False)
+            app = Wording(self.app, self.catalogues)
+            transport = httpx.ASGITransport(app, client=(peer, 4321), raise_app_exceptions=False)
             base = BASE if self.secure else BASE.replace("https", "http")
             async with httpx.AsyncClient(transport=transport, base_url=base, cookies=self.cookies) as client:
                 answer = await client.request(method, path, **options)
@@ -122,19 +135,30 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
     store = Store(
         lambda settings: clickhouse.client(readonly=True, settings=settings),
         protection=protection_of(sites),
+        goals=goals_of(sites),
         readers=2,
     )
     counters = Counters()
+    users = Users(Records(database, "users", User))
+    deletions = Deletions(database, sites, Rollup(database, sites, clock), list, clock)
+    deletions.followers.append(users.follow)
     dashboard = build_dashboard(
         read_settings({"TYST_DATA_DIR": str(directory)}),
         sites,
-        Users(Records(database, "users", User)),
+        users,
         cheap_passwords(),
         store,
         counters,
         Tally(database, counters, sites, clock),
         "a secret for tests",
         clock,
+        changes=Changes(database, clock),
+        sessions=Sessions(Records(database, "sessions", Session), users, "a secret for tests", clock),
+        invitations=Invitations(Records(database, "invitations", Invitation), clock, directory),
+        deletions=deletions,
+        shares=Shares(Records(database, "shares", Share), sites, clock),
+        annotations=Annotations(Records(database, "annotations", Annotation)),
+        segments=Segments(Records(database, "segments", Segment), clock),
     )
     app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
     board = Board(dashboard, database, clock, app)

@@ -26,12 +26,14 @@ STORAGE = frozenset(
     {
         "test_clickhouse",
         "test_migrations",
+        "test_model",
         "test_rollup",
         "test_sites",
         "test_store",
         "test_writer",
         "test_backup",
         "test_table_salts",
+        "test_retention",
     }
 )
 

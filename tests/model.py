@@ -6,17 +6,21 @@ It knows nothing of SQL: groups are sets, sums are sums. docs/metrics.md says th
 from __future__ import annotations
 
 import datetime
+import itertools
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from collector.event import Event
+from collector.goals import Goal
 from dashboard.dimensions import DIMENSIONS, find_dimension
-from dashboard.filters import All, Compare, Done, Either, Filter, Not, direct_leaves
+from dashboard.filters import All, Compare, Done, Either, Filter, Not, direct_leaves, positive_leaves, without
 from dashboard.query import Query
 
 SITE = "example.com"
@@ -90,6 +94,8 @@ def _visit(chance: random.Random, day: datetime.date) -> Iterator[Event]:
             counted = ts
         if name in EVENTS:
             changes["props"] = chance.choice(({}, {"plan": "pro"}, {"plan": "free", "x": "1"}))
+            changes["currency"] = "SEK" if name == "Signup" else chance.choice(("", "EUR", "USD"))
+            changes["revenue"] = Decimal(chance.randrange(50_000) if changes["currency"] else 0) / 1000
         yield msgspec.structs.replace(made, **attributes, **changes)
 
 
@@ -114,8 +120,10 @@ def _event(ts: int, visitor: int, visit: int, name: str, page: str) -> Event:
 class Model:
     """Answers queries over a list of events."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    def __init__(self, events: Iterable[Event], goals: Iterable[Goal] = ()) -> None:
+        """`goals` are the site's own; without any, every custom event is one."""
         self._events = list(events)
+        self._goals = list(goals)
         self._exits: dict[VisitKey, str] = {}
         self._done: dict[Filter, set[VisitKey]] = {}
         last: dict[VisitKey, tuple[int, bytes]] = {}
@@ -130,22 +138,57 @@ class Model:
         """Every group of the query, with its metrics."""
         self._done.clear()
         everyone = [event for event in self._of(query) if event.name != "engagement"]
-        filtered = [event for event in everyone if self._holds(query, query.filters, event)]
-        goals = "event:goal" in query.dimensions and "event:goal" not in _filtered(query)
-        selected = [event for event in filtered if not (goals and event.name == "pageview")]
-        mine: dict[Group, list[Event]] = {} if query.dimensions else {(): []}
-        for event in selected:
-            mine.setdefault(self._group(query, event), []).append(event)
+        mine = self._groups_of(query)
         visits = self._visit_rows(query, mine, everyone)
         readings = self._readings(query) if "time_on_page" in query.metrics else {}
-        total = _visitors(filtered)
+        wholes = self._wholes(query)
         return {
             group: tuple(
-                self._metric(query, name, events, visits.get(group, []), readings.get(group, {}), total)
+                self._rate(query, wholes[name], group, events)
+                if name in wholes
+                else self._metric(query, name, events, visits.get(group, []), readings.get(group, {}))
                 for name in query.metrics
             )
             for group, events in mine.items()
         }
+
+    def _groups_of(self, query: Query) -> dict[Group, list[Event]]:
+        """The selected events of each group; an event may be in several."""
+        found: dict[Group, list[Event]] = {} if query.dimensions else {(): []}
+        shown = "event:goal" in query.dimensions
+        for event in self._of(query):
+            if self._counts(query.filters, event, shown=shown) and self._holds(query, query.filters, event):
+                for group in self._groups(query, event):
+                    found.setdefault(group, []).append(event)
+        return found
+
+    def _counts(self, tree: Filter | None, event: Event, *, shown: bool = False) -> bool:
+        """Whether a row is an event, or a scroll that is asked for: by a goal that is shown, or one in the filter."""
+        if event.name != "engagement":
+            return True
+        asked = [goal for leaf in positive_leaves(tree) for goal in self._goals if _compared_name(leaf, goal.name)]
+        listed = [goal for goal in self._goals if shown and _listed(tree, goal.name)]
+        return any(goal.kind == "scroll" and _reaches(goal, event) for goal in (*asked, *listed))
+
+    def _wholes(self, query: Query) -> dict[str, tuple[Query, dict[Group, list[Event]]]]:
+        """For each rate the query that it divides by, and that one's groups."""
+        without_goals = replace(query, filters=without(query.filters, "event:goal"))
+        others = tuple(name for name in query.dimensions if name != "event:goal")
+        wholes = {
+            "percentage": replace(query, dimensions=()),
+            "conversion_rate": replace(without_goals, dimensions=()),
+            "group_conversion_rate": replace(without_goals, dimensions=others),
+        }
+        return {name: (whole, self._groups_of(whole)) for name, whole in wholes.items() if name in query.metrics}
+
+    def _rate(
+        self, query: Query, whole: tuple[Query, dict[Group, list[Event]]], group: Group, mine: list[Event]
+    ) -> float | None:
+        """Visitors of a group in percent of those of the whole that it belongs to."""
+        asked, groups = whole
+        kept = tuple(v for name, v in zip(query.dimensions, group, strict=True) if name in asked.dimensions)
+        bottom = _visitors(groups.get(kept, []))
+        return round(100 * _visitors(mine) / bottom, 1) if bottom else None
 
     def _of(self, query: Query) -> Iterator[Event]:
         period = query.period
@@ -155,7 +198,7 @@ class Model:
                 yield event
 
     def _metric(
-        self, query: Query, name: str, mine: list[Event], rows: list[Event], readings: Readings, total: int
+        self, query: Query, name: str, mine: list[Event], rows: list[Event], readings: Readings
     ) -> int | float | None:
         """One metric from a group's events, the events of its visits, and what was read by them."""
         visits = sum(event.visits for event in rows)
@@ -167,7 +210,8 @@ class Model:
             case "pageviews":
                 return sum(event.name == "pageview" for event in mine)
             case "events":
-                return len(mine)
+                scrolls = {(*_visit_of(event), event.page) for event in mine if event.name == "engagement"}
+                return sum(event.name != "engagement" for event in mine) + len(scrolls)
             case "views_per_visit":
                 views = sum(event.name == "pageview" and event.visitor != 0 for event in rows)
                 return round(views / visits, 2) if visits else 0
@@ -177,8 +221,12 @@ class Model:
                 landed = [event for event in rows if self._landed(query.filters, event)]
                 landings = sum(event.visits for event in landed)
                 return round(max(0, 100 * sum(event.bounces for event in landed) / landings)) if landings else 0
-            case "percentage":
-                return round(100 * _visitors(mine) / total, 1) if total else None
+            case "total_revenue" | "average_revenue":
+                sales = [event for event in mine if event.currency]
+                if len({event.currency for event in sales}) != 1:
+                    return None
+                total = sum(int(event.revenue * 1000) for event in sales)
+                return round(0.001 * total / (len(sales) if name == "average_revenue" else 1), 3)
             case "time_on_page":
                 engaged = sum(event.engaged for each in readings.values() for event in each)
                 return round(0.001 * engaged / len(readings)) if readings else None
@@ -211,7 +259,8 @@ class Model:
         found: dict[Group, Readings] = {}
         for event in self._of(query):
             if event.name == "engagement" and event.visitor and self._holds(query, query.filters, event):
-                found.setdefault(self._group(query, event), {}).setdefault(_visit_of(event), []).append(event)
+                for group in self._groups(query, event):
+                    found.setdefault(group, {}).setdefault(_visit_of(event), []).append(event)
         return found
 
     def _visit_group(self, query: Query, event: Event, own: Group) -> Group:
@@ -245,6 +294,8 @@ class Model:
         match tree:
             case None:
                 return True
+            case Compare(dimension="event:goal") if self._goals:
+                return any(_compared_name(tree, goal.name) and _reaches(goal, event) for goal in self._goals)
             case Compare():
                 return _compared(tree, self._raw(tree.dimension, event))
             case All(parts):
@@ -261,12 +312,25 @@ class Model:
             self._done[tree] = {
                 _visit_of(event)
                 for event in self._of(query)
-                if event.visitor and event.name != "engagement" and self._holds(query, tree, event)
+                if event.visitor and self._counts(tree, event) and self._holds(query, tree, event)
             }
         return self._done[tree]
 
-    def _group(self, query: Query, event: Event) -> Group:
-        return tuple(self._value(query, name, event) for name in query.dimensions)
+    def _groups(self, query: Query, event: Event) -> Iterator[Group]:
+        """Every group of the query that the event is in."""
+        values = [
+            self._goals_of(query, event) if name == "event:goal" else [self._value(query, name, event)]
+            for name in query.dimensions
+        ]
+        return itertools.product(*values)
+
+    def _goals_of(self, query: Query, event: Event) -> list[str]:
+        """The goals that an event counts in. A site without its own has custom events, and pages that are asked for."""
+        if self._goals:
+            reached = [goal.name for goal in self._goals if _reaches(goal, event)]
+            return [name for name in reached if _listed(query.filters, name)]
+        asked = any(leaf.dimension == "event:goal" for leaf in positive_leaves(query.filters))
+        return [self._value(query, "event:goal", event)] if asked or event.name != "pageview" else []
 
     def _value(self, query: Query, name: str, event: Event) -> str:
         dimension = find_dimension(f"time:{query.period.bucket}" if name == "time" else name)
@@ -295,6 +359,49 @@ class Model:
             case "month":
                 return str(event.day.replace(day=1))
         return str(event.day)
+
+
+def _reaches(goal: Goal, event: Event) -> bool:
+    """Whether an event reaches a goal."""
+    names = {
+        "page": "pageview", "scroll": "engagement", "event": goal.match, "outbound": "Outbound Link: Click",
+        "download": "File Download", "form": "Form: Submission", "404": "404",
+    }  # fmt: skip
+    if event.name != names[goal.kind] or (goal.kind == "scroll" and event.scroll < goal.depth):
+        return False
+    place = event.page
+    if goal.kind in ("outbound", "download"):
+        link = event.props.get("url", "")
+        place = link if "://" in goal.match else link.partition("://")[2] or link
+    return goal.kind == "event" or not goal.match or _fits(goal.match, place)
+
+
+def _fits(pattern: str, text: str) -> bool:
+    """One character after the other: `*` takes any of a segment, `**` any at all."""
+    if not pattern:
+        return not text
+    if pattern.startswith("**"):
+        return any(_fits(pattern[2:], text[start:]) for start in range(len(text) + 1))
+    if pattern.startswith("*"):
+        most = len(text.partition("/")[0])
+        return any(_fits(pattern[1:], text[start:]) for start in range(most + 1))
+    return bool(text) and text[0] == pattern[0] and _fits(pattern[1:], text[1:])
+
+
+def _compared_name(leaf: Compare, name: str) -> bool:
+    return leaf.dimension == "event:goal" and _compared(leaf, name)
+
+
+def _listed(tree: Filter | None, name: str) -> bool:
+    """Whether what the filter says of goals, where it must hold, leaves this one."""
+    match tree:
+        case Compare(dimension="event:goal"):
+            return _compared(tree, name)
+        case Not(Compare(dimension="event:goal") as leaf):
+            return not _compared(leaf, name)
+        case All(parts):
+            return all(_listed(part, name) for part in parts)
+    return True
 
 
 def _compared(leaf: Compare, value: str) -> bool:

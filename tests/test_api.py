@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import re
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,16 @@ import pytest
 from argon2 import PasswordHasher
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
+from collector.deletion import Deletions
 from collector.records import Records
+from collector.rollup import Rollup
 from collector.sites import Site, Sites
 from dashboard.api import routes
+from dashboard.changes import Changes
 from dashboard.keys import ApiKey, Keys, admin_key
+from dashboard.quota import Quota, QuotaFields
 from dashboard.status import Check, Status
 from dashboard.users import Passwords, User, Users
 
@@ -28,17 +35,25 @@ TODAY = datetime.date(2026, 3, 1)
 class Room:
     """The API over a fresh database."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, quota: int = 0) -> None:
         self.records = Records(client, "api_keys", ApiKey)
-        self.keys = Keys(self.records, ADMIN, today=lambda: TODAY)
+        self.keys = Keys(self.records, ADMIN, today=lambda: TODAY, quota=Quota(quota))
         # The cheapest argon2: the tests are about who may, not about how slowly.
         self.passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.users = Users(Records(client, "users", User))
         self.sites = Sites(Records(client, "sites", Site))
+        self.deletions = Deletions(client, self.sites, Rollup(client, self.sites, time.time), list, time.time)
         app = Starlette(
             routes=routes(
-                sites=self.sites, users=self.users, passwords=self.passwords, keys=self.keys, status=self.status
-            )
+                sites=self.sites,
+                users=self.users,
+                passwords=self.passwords,
+                keys=self.keys,
+                status=self.status,
+                changes=Changes(client, time.time),
+                deletions=self.deletions,
+            ),
+            middleware=[Middleware(QuotaFields)],
         )
         self.transport = httpx.ASGITransport(app)
 
@@ -49,10 +64,12 @@ class Room:
     def ask(self, method: str, path: str, *, key: str = ADMIN, **options: Any) -> httpx.Response:
         return self.send(method, path, f"Bearer {key}", **options)
 
-    def send(self, method: str, path: str, authorization: str, **options: Any) -> httpx.Response:
+    def send(
+        self, method: str, path: str, authorization: str, *, extra: dict[str, str] | None = None, **options: Any
+    ) -> httpx.Response:
         async def once() -> httpx.Response:
             async with httpx.AsyncClient(transport=self.transport, base_url="http://tyst.test") as client:
-                headers = {"Authorization": authorization}
+                headers = {"Authorization": authorization} | (extra or {})
                 return await client.request(method, f"/api/v1/{path}", headers=headers, **options)
 
         return anyio.run(once)
@@ -94,6 +111,18 @@ def test_a_site_may_come_as_a_form(room: Room) -> None:
     assert (made["domain"], made["timezone"], made["min_visitors"]) == ("form.test", "Europe/Oslo", 5)
 
 
+def test_goals_and_the_strict_form_are_settings_of_a_site(room: Room) -> None:
+    """A goal without a name gets one; an empty list leaves every custom event a goal."""
+    goals = [{"kind": "page", "match": "/thanks"}, {"kind": "event", "match": "Buy", "name": "Sale", "currency": "sek"}]
+    room.ask("PUT", "sites/one.test", json={"goals": goals, "strict": True})
+    found = room.ask("GET", "sites/one.test").json()
+    assert found["goals"] == [{**goals[0], "name": "Visit /thanks"}, {**goals[1], "currency": "SEK"}]
+    assert found["strict"] is True
+    room.sites.refresh()
+    assert room.ask("PUT", "sites/one.test", json={"min_visitors": 5}).json()["goals"] == found["goals"]
+    assert room.ask("PUT", "sites/one.test", json={"goals": []}).json()["goals"] == []
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "field"),
     [
@@ -108,8 +137,15 @@ def test_a_site_may_come_as_a_form(room: Room) -> None:
         ("POST", "sites", {"domain": "x.test", "colour": "blue"}, 400, "colour"),
         ("POST", "sites", {"domain": "x.test", "created": 5}, 400, "created"),
         ("POST", "sites", ["one.test"], 400, "body"),
+        ("POST", "sites", {"domain": "x.test", "strict": "perhaps"}, 400, "strict"),
+        ("POST", "sites", {"domain": "x.test", "goals": "Signup"}, 400, "goals"),
+        ("POST", "sites", {"domain": "x.test", "goals": [{"match": "Signup"}]}, 400, "goals"),
+        ("POST", "sites", {"domain": "x.test", "goals": [{"kind": "wish"}]}, 400, "goals"),
         ("GET", "sites/none.test", None, 404, "domain"),
-        ("PUT", "sites/one.test", {"domain": "renamed.test"}, 400, "domain"),
+        ("PUT", "sites/one.test", {"domain": "two.test"}, 400, "domain"),
+        ("PUT", "sites/one.test", {"domain": "no spaces.test"}, 400, "domain"),
+        ("PUT", "sites/one.test", {"aliases": ["two.test"]}, 400, "aliases"),
+        ("POST", "sites/none.test/reset", {}, 404, "domain"),
         ("PUT", "sites/one.test", {"retention_days": -1}, 400, "retention_days"),
         ("DELETE", "sites/none.test", None, 404, "domain"),
         ("POST", "users", {"name": "ada"}, 400, "password"),
@@ -217,6 +253,40 @@ def test_the_day_of_last_use_is_noted(room: Room) -> None:
     assert room.ask("GET", "keys").json()["keys"][0]["last_used"] == "2026-03-01"
 
 
+def test_a_key_has_a_quota_and_answers_tell_it(database: Client) -> None:
+    """Standard fields on every answer, 429 with when to come back, and no other key is held up."""
+    room = Room(database, quota=3)
+    key, other = room.make_key(name="a"), room.make_key(name="b")
+    answers = [room.ask("GET", path, key=key) for path in ("sites", "sites/none.test", "sites", "sites", "keys")]
+    assert [answer.status_code for answer in answers] == [200, 404, 200, 429, 429]
+    assert [answer.headers["RateLimit-Policy"] for answer in answers] == ['"key";q=3;w=3600'] * 5
+    left = [re.fullmatch(r'"key";r=(\d);t=\d+', answer.headers["RateLimit"]) for answer in answers]
+    assert [each and each[1] for each in left] == ["2", "1", "0", "0", "0"]
+    assert 1 <= int(answers[3].headers["Retry-After"]) <= 1200
+    assert "Retry-After" not in answers[2].headers
+    assert list(answers[3].json()["errors"]) == ["authorization"]
+    assert room.ask("GET", "sites", key=other).headers["RateLimit"].startswith('"key";r=2')
+
+
+def test_strangers_and_the_operator_have_no_quota(database: Client) -> None:
+    """A wrong key is refused as often as it comes; the key of the data directory is never held up."""
+    room = Room(database, quota=1)
+    for _ in range(3):
+        assert room.ask("GET", "sites", key="tyst_00000000_wrong").status_code == 401
+        answer = room.ask("GET", "sites")
+        assert answer.status_code == 200
+        assert "RateLimit" not in answer.headers
+
+
+def test_pages_of_other_origins_cannot_read_the_api(room: Room) -> None:
+    """No answer allows it, and what a browser asks beforehand is refused."""
+    ask = {"Origin": "https://evil.test", "Access-Control-Request-Method": "GET"}
+    for method, status in (("GET", 200), ("OPTIONS", 405)):
+        answer = room.send(method, "sites", f"Bearer {ADMIN}", extra=ask)
+        assert answer.status_code == status
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
 def test_one_wrong_letter_is_a_wrong_key(room: Room) -> None:
     """The whole key counts, not its public part."""
     key = room.make_key(sites=["one.test"])
@@ -232,7 +302,7 @@ def test_a_user_is_added_changed_and_removed(room: Room) -> None:
     room.ask("POST", "users", json={"name": "boss", "password": "correct horse", "role": "admin"})
     body = {"name": "ada", "password": "difference engine", "sites": ["one.test"]}
     made = room.ask("POST", "users", json=body)
-    assert made.json() == {"name": "ada", "role": "viewer", "sites": ["one.test"]}
+    assert made.json() == {"name": "ada", "role": "viewer", "sites": ["one.test"], "roles": {}}
     ada = room.users.get("ada")
     assert ada is not None
     assert ada.password.startswith("$argon2id$")
@@ -274,3 +344,26 @@ def test_the_key_of_the_data_directory_is_its_owners(tmp_path: Path) -> None:
     assert len(made) > 40
     assert stat.S_IMODE((tmp_path / "new" / "admin.key").stat().st_mode) == 0o600
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["admin.key"]
+
+
+def test_a_site_is_renamed_reset_and_deleted_with_its_figures(room: Room) -> None:
+    """Each is done by the server in its own time; who asked, with which key, is in the list of changes."""
+    assert room.ask("PUT", "sites/one.test", json={"domain": "new.test"}).json()["domain"] == "new.test"
+    assert room.sites.get("one.test") is None
+    assert room.deletions.keep_up()
+    assert room.ask("POST", "sites/new.test/reset").json() == {"deleted": True, "events": 0}
+    assert room.deletions.keep_up()
+    key = room.make_key(right="manage", name="robot")
+    assert room.ask("DELETE", "sites/new.test", key=key).json() == {"deleted": True}
+    assert room.deletions.keep_up()
+    noted = anyio.run(Changes(room.records._client, time.time).of, "new.test")
+    assert [each.what for each in noted] == ["Site deleted", "All figures deleted", "Site renamed", "Site added"]
+    assert noted[0].who.endswith("(robot)")
+    assert noted[1].who == "command line"
+
+
+def test_a_key_for_one_site_does_not_rename_it(room: Room) -> None:
+    """It would take itself and others the way in."""
+    key = room.make_key(right="manage", sites=["one.test"])
+    assert room.ask("PUT", "sites/one.test", key=key, json={"domain": "new.test"}).status_code == 403
+    assert room.sites.get("one.test")

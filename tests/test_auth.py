@@ -14,7 +14,8 @@ from starlette.datastructures import Headers
 from collector.clickhouse import ClickHouse
 from collector.exceptions import RecordError
 from collector.records import Records
-from dashboard.auth import COOKIE, LIFETIME, Attempts, safe_target, same_origin
+from dashboard.auth import Attempts, safe_target, same_origin
+from dashboard.sessions import COOKIE, LIFETIME
 from dashboard.users import User, Users, ensure_admin
 from tests.board import PASSWORD, SITE, Board, Clock, cheap_passwords, opened_board
 from tests.markup import read

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.running import tyst
 from tests.served import PASSWORD, Served, served, until
 from tests.stored import read_tables
 from tests.traces import Form, find, forms_joined, forms_of_address, forms_of_text, written_below
@@ -147,6 +148,9 @@ def send_everything(visitors: Visitors) -> None:
                 f"/{SITE}",
                 "/%ff%00",
                 "/api/v1/x",
+                f"/privacy/{SITE}",
+                f"/api/me?d={SITE}",
+                f"/api/me?d={SITE}&format=csv&download",
             ):
                 visitors.ask(client, "GET", path)
             visitors.ask(client, "POST", "/healthz")
@@ -192,6 +196,8 @@ def read_the_dashboard(visitors: Visitors) -> None:
             "?period=odd",
         ):
             visitors.ask(client, "GET", f"/{SITE}{path}")
+        for export in ("/details/pages.csv?period=day", "/chart.csv?period=day"):
+            assert visitors.ask(client, "GET", f"/{SITE}{export}").status_code == 200
         visitors.ask(client, "GET", "/")
         visitors.ask(client, "POST", f"/{SITE}/settings", data={"timezone": "Nowhere/Land"})
         visitors.ask(client, "POST", f"/{SITE}/settings", data={}, headers={"Sec-Fetch-Site": "cross-site"})
@@ -219,6 +225,14 @@ def prepare(server: Served) -> None:
     server.add_site("limited.test", consent="limited")
 
 
+def back_up(server: Served, directory: Path) -> str:
+    """Have a backup written; its last name, which the names of its files have in them, wherever they are."""
+    ran = tyst("backup", str(directory), "--json", directory=directory.parent, TYST_DATA_DIR=str(server.data_dir))
+    assert ran.status == 0, ran.err
+    assert "events" in ran.json["tables"]
+    return Path(ran.json["backup"]).name
+
+
 def assert_silent(places: Iterable[tuple[str, bytes]], control: str) -> None:
     """No canary is in `places`; the same search does find `control`, so it looks where things are."""
     places = list(places)
@@ -231,8 +245,9 @@ SETTINGS = {"TYST_LOG_LEVEL": "debug", "TYST_TRUSTED_PROXIES": "127.0.0.1", "TYS
 
 
 def test_no_address_and_no_user_agent_is_left_behind(tmp_path: Path) -> None:
-    """After every kind of request nothing on disk, in a log, in ClickHouse or in an answer knows who sent it:
-    while the server runs, after it was killed, after it was started again, and after it has stopped."""
+    """After every kind of request nothing on disk, in a log, in ClickHouse, in a backup or in an answer, exports
+    among them, knows who sent it: while the server runs, after it was killed, after it was started again, and after
+    it has stopped."""
     with served(tmp_path, **SETTINGS, TYST_FLUSH_SECONDS="3600", TYST_SPOOL_MAX_BYTES="1000000") as server:
         prepare(server)
         visitors = Visitors(server)
@@ -249,6 +264,8 @@ def test_no_address_and_no_user_agent_is_left_behind(tmp_path: Path) -> None:
         send_everything(again)
         server.drain()
         read_the_dashboard(again)
+        backup = back_up(server, tmp_path / "backup")
+        assert_silent(((name, held) for name, held in written_below(tmp_path) if backup in name), PAGE)
         assert_silent(written_below(tmp_path), SITE)
         assert server.stop() == 0
         assert "debug" in server.log() or "info" in server.log()

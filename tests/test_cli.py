@@ -68,8 +68,29 @@ def test_a_site_from_first_to_last(server: Running) -> None:
     assert (site["consent"], site["timezone"], site["min_visitors"]) == ("limited", "Europe/Stockholm", 1)
     listed = server.tyst("site", "list").out
     assert re.search(r"shop\.test\s+limited\s+Europe/Stockholm\s+760 days\s+1", listed)
-    assert server.tyst("site", "remove", "shop.test").status == 0
+    assert server.tyst("site", "remove", "shop.test", "--yes").status == 0
     assert "shop.test" not in server.tyst("site", "list").out
+
+
+def test_goals_from_first_to_last(server: Running) -> None:
+    """As one types them: kind and what it matches, then the rest; what they replace, and how to have none."""
+    assert server.tyst("site", "add", "goals.test", "--goal", "event=Signup", "--strict").status == 0
+    spelt = ["page=/thanks; name=Thanked", "scroll=/blog/**;depth=75", "outbound", "event=Buy;currency=SEK"]
+    options = [word for text in spelt for word in ("--goal", text)]
+    found = server.tyst("site", "set", "goals.test", *options, "--json").json
+    assert found["goals"] == [
+        {"name": "Thanked", "kind": "page", "match": "/thanks"},
+        {"name": "Scroll 75% /blog/**", "kind": "scroll", "match": "/blog/**", "depth": 75},
+        {"name": "Outbound Link: Click", "kind": "outbound"},
+        {"name": "Buy", "kind": "event", "match": "Buy", "currency": "SEK"},
+    ]
+    assert found["strict"] is True
+    said = server.tyst("site", "set", "goals.test", "--goal", "", "--no-strict").out
+    assert "goals is now none" in said
+    assert "strict is now False" in said
+    wrong = server.tyst("site", "set", "goals.test", "--goal", "form;x=1")
+    assert wrong.status == 2
+    assert "expected name=" in wrong.err
 
 
 def test_a_user_from_first_to_last(server: Running) -> None:
@@ -77,7 +98,7 @@ def test_a_user_from_first_to_last(server: Running) -> None:
     added = server.tyst("user", "add", "ada", "--role", "owner", "--site", "demo.localhost")
     assert re.search(r"Password \(shown this once\): \S{12,}", added.out)
     given = server.tyst("user", "add", "grace", "--password-stdin", "--json", stdin="correct horse\n")
-    assert given.json == {"name": "grace", "role": "viewer", "sites": []}
+    assert given.json == {"name": "grace", "role": "viewer", "sites": [], "roles": {}}
     assert re.search(r"ada\s+owner\s+demo\.localhost", server.tyst("user", "list").out)
     changed = server.tyst("user", "passwd", "ada", "--json")
     assert len(changed.json["password"]) >= 12
@@ -252,7 +273,8 @@ def test_starting_and_stopping_again(tmp_path: Path) -> None:
 def test_the_version_and_help_need_no_server(tmp_path: Path) -> None:
     """`--version` is one line; every command explains itself."""
     assert re.fullmatch(r"tyst \d+\.\d+\.\d+\n", tyst("--version", directory=tmp_path).out)
-    commands = ["serve", "demo", "check", *(f"site {verb}" for verb in ("add", "list", "set", "remove"))]
+    site = ("add", "list", "set", "rename", "reset", "remove")
+    commands = ["serve", "demo", "check", *(f"site {verb}" for verb in site)]
     commands += [*(f"user {verb}" for verb in ("add", "list", "remove", "passwd"))]
     commands += [*(f"key {verb}" for verb in ("create", "list", "revoke"))]
     for command in commands:

@@ -55,6 +55,36 @@ def test_the_first_release_becomes_this_one(first_release: Client, clickhouse: C
     assert first_release.query("SELECT page FROM events").result_rows == [("/kept",)]
 
 
+SUMS = """
+INSERT INTO daily (site, dimension, day, value, visitors, seen, pageviews, events, entries, bounces, seconds, views,
+    readings, engaged, scrolled, version) VALUES
+    ('a', '', '2026-03-02', '', 5, 0, 9, 11, 6, 2, 300, 8, 0, 0, 0, 77),
+    ('a', 'visit:source', '2026-03-02', 'Bing', 3, 0, 2, 4, 2, 1, 7, 2, 0, 0, 0, 77),
+    ('a', 'event:page', '2026-04-02', '/', 5, 7, 6, 9, 0, 0, 0, 0, 4, 5000, 70, 78)"""
+KEPT = """
+SELECT dimension, visitors, seen, pageviews, events, entries, bounces, seconds, views, readings, engaged, scrolled,
+    version
+FROM daily ORDER BY dimension"""
+
+
+def test_sums_keep_their_figures(first_release: Client) -> None:
+    """Also when the step was cut short and is taken again. Of an event's dimension visits are those with it."""
+    migrate(first_release, STEPS[:1])
+    # As the release before had it.
+    first_release.command(STEPS[1].statements[0])
+    first_release.command(SUMS)
+    moved = [
+        ("", 5, 6, 9, 11, 6, 2, 300, 8, 0, 0, 0, 77),
+        ("event:page", 5, 7, 6, 9, 7, 0, 0, 6, 4, 5000, 70, 78),
+        ("visit:source", 3, 2, 2, 4, 2, 1, 7, 2, 0, 0, 0, 77),
+    ]
+    for statement in STEPS[1].statements:
+        first_release.command(statement)
+    assert first_release.query(KEPT).result_rows == moved
+    assert 3 in migrate(first_release)
+    assert first_release.query(KEPT).result_rows == moved
+
+
 def test_steps_are_taken_once_in_order_and_remembered(first_release: Client) -> None:
     """Those after the version that is found, and at the next start none."""
     assert migrate(first_release, [FILL, ADD]) == [2, 3]

@@ -15,7 +15,7 @@ from collector.records import Records
 from collector.rollup import Rollup
 from collector.sites import Site, Sites
 from dashboard.dimensions import DIMENSIONS
-from dashboard.filters import All, Compare, Done, Either, Filter, Not
+from dashboard.filters import All, Compare, Done, Either, Filter, Not, is_
 from dashboard.period import Period, parse_moments, parse_period
 from dashboard.query import Query
 from dashboard.store import Store
@@ -65,11 +65,14 @@ def random_filter(chance: random.Random, depth: int = 0) -> Filter:
 def questions(period: Period, filters: Filter | None) -> Iterator[Query]:
     """All metrics, of everyone and by each dimension, and by two of them."""
     yield Query(SITE, COUNTS, period, (), filters)
-    for name in [*DIMENSIONS, "event:props:plan", "time"]:
-        metrics = (*COUNTS, "percentage", *(("time_on_page", "scroll_depth") if name == "event:page" else ()))
+    for name in [*DIMENSIONS, "event:props:plan", "event:props:x", "event:props:never", "time"]:
+        further = {"event:page": ("time_on_page", "scroll_depth"), "event:goal": ("total_revenue", "average_revenue")}
+        metrics = (*COUNTS, "percentage", *further.get(name, ()))
         if name != "time:minute":
             yield Query(SITE, metrics, period, (name,), filters, limit=10_000)
     yield Query(SITE, COUNTS, period, ("time:day", "event:page"), filters, limit=10_000)
+    yield Query(SITE, COUNTS, period, ("time:week", "event:props:plan"), filters, limit=10_000)
+    yield Query(SITE, ("events", "total_revenue"), period, ("time:day", "event:goal"), filters, limit=10_000)
     yield Query(SITE, COUNTS, period, ("visit:country", "visit:source"), filters, limit=10_000)
     yield Query(SITE, COUNTS, period, ("event:goal", "time:hour"), filters, limit=10_000)
 
@@ -91,7 +94,7 @@ def whole(first: int = 0, last: int = DAYS) -> Period:
     return parse_period("custom", ZONE, NOW, day(first), day(last))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_open_days_closed_days_and_both_agree_with_the_model(database: Client, store: Store, seed: int) -> None:
     """Before any day is closed, when some are, and when all are; unfiltered, where sums take the events' place."""
     events = random_events(seed, DAYS, 9)
@@ -108,15 +111,17 @@ def test_open_days_closed_days_and_both_agree_with_the_model(database: Client, s
         compare(store, model, asked)
 
 
-@pytest.mark.parametrize("seed", range(3, 7))
+@pytest.mark.parametrize("seed", [3, 4])
 def test_filters_agree_with_the_model(database: Client, store: Store, seed: int) -> None:
     """Random trees of comparisons over visits, events and other events of the visit."""
     chance = random.Random(seed)  # noqa: S311 - a made-up town
     events = random_events(seed, 4, 9)
     ClickHouseInserter(database).insert(events, "town")
     model = Model(events)
-    for _ in range(4):
+    for _ in range(3):
         compare(store, model, [*questions(whole(0, 4), random_filter(chance))])
+    read = ("visitors", "time_on_page", "scroll_depth")
+    compare(store, model, [Query(SITE, read, whole(0, 4), ("time:hour",), is_("event:page", "/a"), limit=10_000)])
 
 
 def test_stretches_of_time_agree_with_the_model(database: Client, store: Store) -> None:

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from dashboard import patience
-from dashboard.patience import PatientProtocol
+from collector import patience
+from collector.patience import PatientProtocol
 
 pytestmark = pytest.mark.anyio
 

@@ -117,6 +117,35 @@ async def test_a_stranger_s_page_presses_no_button(town: Visiting, action: str, 
     assert await town.me() == [PAGE]
 
 
+@pytest.mark.parametrize(
+    ("choice", "done", "left"),
+    [
+        ("granted", "saved", [PAGE, "/theirs"]),
+        ("denied", "withdrawn", ["/theirs"]),
+        ("excluded", "withdrawn", ["/theirs"]),
+    ],
+)
+async def test_saying_no_on_the_page_erases(town: Visiting, choice: str, done: str, left: list[str]) -> None:
+    """Withdrawing and objecting take with them what was held; agreeing does not, and what others sent stays."""
+    await town.see()
+    await town.see("/theirs", address=OTHER)
+    answer = await pressed(town, choice)
+    assert answer.headers["location"] == f"/privacy/site.test?done={done}&lang=sv"
+    assert SV[done] in await opened(town, f"?done={done}&lang=sv")
+    assert await town.stored() == left
+
+
+@pytest.mark.parametrize(("policy", "said"), [("required", True), ("limited", False), ("exempt", True)])
+async def test_the_page_says_where_a_no_erases_nothing_by_itself(town: Visiting, policy: str, said: bool) -> None:
+    """Under `limited` the snippet tells of a withdrawal; under the others it sends nothing, and the page says so."""
+    site = town.collector.sites.get("site.test")
+    assert site is not None
+    await town.collector.sites.change(msgspec.structs.replace(site, consent=policy))
+    text = await opened(town)
+    assert EN["choice_hint"] in text
+    assert (EN["banner_hint"].format(site="site.test") in text) == said
+
+
 @pytest.mark.parametrize("choice", ["granted", "denied", "excluded"])
 async def test_the_switch_sets_the_cookie_of_this_address(town: Visiting, choice: str) -> None:
     """The cookie that the snippet and the collector read, for thirteen months; the page then says so."""

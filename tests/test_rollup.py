@@ -6,15 +6,17 @@ import asyncio
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from collector.building import BUILD
 from collector.clickhouse import ClickHouseInserter
 from collector.event import Event
 from collector.records import Records
-from collector.rollup import BUILD, Closing, Rollup
+from collector.rollup import MOST_PROPERTIES, Closing, Rollup
 from collector.sites import Site, Sites
 from dashboard.query import Query
 from dashboard.store import Store
@@ -273,3 +275,61 @@ def test_a_closed_day_has_a_version_of_its_own_even_when_the_clock_stands(town: 
     town.rollup.close(Closing(SITE, MONDAY, len(STORY), version))
     [(newer,)] = town.rows("SELECT version FROM closed FINAL")
     assert newer > version
+
+
+def sold(visitor: int, at: int, amount: str, **columns: Any) -> Event:
+    """An order, with revenue."""
+    return event(visitor, "/", at, name="Order", revenue=Decimal(amount), currency="SEK", **columns)
+
+
+def test_properties_and_revenue_come_from_sums(town: Town, store: Store) -> None:
+    """Of a closed day nothing is read from events: also not for a property that nobody gave on it."""
+    seed(
+        town.database,
+        [*STORY, sold(1, 5, "99.5", props={"plan": "pro"}), sold(2, 6, "0.5", props={"si'ze\\": "xl", "": "y"})],
+    )
+    day = dates(MONDAY, MONDAY)
+    asked = [
+        Query(SITE, ("visitors", "visits", "pageviews", "events"), day, (f"event:props:{name}",))
+        for name in ("plan", "si'ze\\", "colour")
+    ]
+    asked += [Query(SITE, ("visitors", "total_revenue", "average_revenue"), day, ("event:goal",))]
+    before = asyncio.run(store.run(asked))
+    assert table(before[0]) == {("(none)",): (3, 3, 5, 6), ("pro",): (1, 1, 0, 2)}
+    assert table(before[3])["Order",] == (2, 100.0, 50.0)
+    town.clock.at(MONDAY + DAY, 12)
+    town.rollup.close_due()
+    town.database.command("TRUNCATE TABLE events")
+    assert asyncio.run(store.run(asked)) == before
+
+
+def test_a_day_with_too_many_properties_is_answered_from_its_events(town: Town, store: Store) -> None:
+    """Its other sums are built; the day is not built again and again for it."""
+    many = [event(number, "/", props={f"key {number}": "x"}) for number in range(1, MOST_PROPERTIES + 2)]
+    seed(town.database, many)
+    town.clock.at(MONDAY + DAY, 12)
+    assert town.rollup.close_due() == 1
+    assert town.due() == []
+    assert town.rows("SELECT count() FROM daily WHERE dimension LIKE 'event:props:key%'") == [(0,)]
+    found = table(ask(store, "visitors", dimensions=("event:props:key 7",)))
+    assert found == {("x",): (1,), ("(none)",): (MOST_PROPERTIES,)}
+
+
+def test_days_of_an_earlier_release_are_built_anew_after_all_others(town: Town, store: Store) -> None:
+    """Until then properties are answered from their events; what has lost events stays as it was built."""
+    tuesday, wednesday = MONDAY + DAY, MONDAY + 2 * DAY
+    seed(town.database, [*STORY, event(1, "/", day=tuesday), event(2, "/", day=tuesday), event(1, "/", day=wednesday)])
+    town.clock.at(MONDAY + 2 * DAY, 12)
+    town.rollup.close_due()
+    town.database.command("INSERT INTO closed SELECT site, day, version + 1, rows, open, 0 FROM closed FINAL")
+    town.database.command("ALTER TABLE daily UPDATE version = version + 1 WHERE 1 SETTINGS mutations_sync = 2")
+    town.database.command("ALTER TABLE daily DELETE WHERE dimension LIKE 'event:props:%' SETTINGS mutations_sync = 2")
+    by_plan = {"dimensions": ("event:props:plan",), "period": dates(MONDAY, tuesday)}
+    before = table(ask(store, "visitors", "pageviews", **by_plan))
+    assert before == {("(none)",): (5, 7), ("pro",): (1, 0)}
+    town.database.command("DELETE FROM events WHERE day = {day:Date} AND visitor = 2", parameters={"day": tuesday})
+    town.clock.at(MONDAY + 3 * DAY, 12)
+    assert town.due() == [wednesday, MONDAY]
+    town.rollup.close_due()
+    assert town.due() == []
+    assert ask(store, "visitors", period=dates(tuesday, tuesday)).rows[0].metrics == (2,)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.clickhouse import ClickHouse, ClickHouseInserter
 from collector.exceptions import InsertRetryable
@@ -79,6 +80,35 @@ def test_a_broken_insert_is_dropped_and_sent_again(database: Client, parts: Path
     for token in ("a", "b", "c"):
         inserter.insert([an_event(page=f"/{token}")], token)
     assert pages(database) == ["/a", "/b", "/c"]
+
+
+def test_a_broken_insert_whose_token_is_remembered_is_found(database: Client, parts: Path, tmp_path: Path) -> None:
+    """The full disk was there for a moment, and the insert said that it failed: sent again, it is a repetition to
+    ClickHouse, and nothing would be stored."""
+    room = Disk(database, tmp_path)
+    room.free = iter([1_000] * 4)
+    room.doubt(ClickHouseError("Code: 75. Cannot write to file: No space left on device"))
+    empty_the_files(parts / "202603_2_2_0")
+    database.command("SYSTEM DROP MARK CACHE")
+    inserter = ClickHouseInserter(database, room)
+    with pytest.raises(InsertRetryable, match="disk was full"):
+        inserter.insert([an_event(page="/b")], "b")
+    inserter.insert([an_event(page="/b")], "b")
+    assert pages(database) == ["/a", "/b"]
+
+
+def test_nothing_is_dropped_while_an_insert_is_under_way(database: Client, parts: Path, tmp_path: Path) -> None:
+    """It is for the insert to find that its part is broken: it would look for it, find none, and be believed."""
+    room = Disk(database, tmp_path)
+    room.free = iter([0, 1_000, 1_000])
+    room.look()
+    empty_the_files(parts / "202603_2_2_0")
+    database.command("SYSTEM DROP MARK CACHE")
+    with room.inserting():
+        room.look()
+        assert room.broken_inserts()
+    room.look()
+    assert not room.broken_inserts()
 
 
 def test_inserts_wait_while_there_is_little_room(database: Client, parts: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.clickhouse import ClickHouse
+from tests.faults.rounds import DRAIN_SECONDS
 from tests.faults.server import Serve, until
 from tests.standin import StandInProcess, standin
 
@@ -167,3 +168,19 @@ def test_no_log_and_no_file_has_the_password(server: Serve) -> None:
     files = [path for path in Path(server.directory / "data").rglob("*") if path.is_file()]
     assert len(files) > 3
     assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
+
+
+def test_a_worker_that_waits_for_clickhouse_can_be_stopped(tmp_path: Path) -> None:
+    """SIGTERM ends it at once: it has begun nothing yet."""
+    with standin(tmp_path / "clickhouse") as clickhouse:
+        serve = Serve(tmp_path / "serve", clickhouse.database("stats"), workers=2)
+        serve.start()
+        try:
+            until("all workers answer", lambda: serve.metrics().get("tyst_workers_answering") == 2)
+            clickhouse.fail("refuse")
+            serve.kill_a_worker(0)
+            until("the new worker waits", lambda: "is waited for" in serve.log())
+            assert serve.terminate() < DRAIN_SECONDS
+        finally:
+            if serve.process is not None and serve.process.poll() is None:
+                serve.kill()

@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.clickhouse import ClickHouse
+from collector.records import Records
+from collector.sites import Site, Sites
 from dashboard.filters import All, Compare, Filter, Not, is_
 from dashboard.period import parse_moments
-from dashboard.protect import OTHER, Protection, told
+from dashboard.protect import OTHER, Protection, protection_of, told
 from dashboard.query import Query, Result
 from dashboard.store import Store
 from tests.test_store import MONDAY, NOON, SITE, dates, event, seed
@@ -184,6 +186,23 @@ def test_a_site_chooses(clickhouse: ClickHouse, database: Client, protection: Pr
     everyone = ask(opened, "visitors").rows[0].metrics
     assert everyone == ((24,) if protection.strict else (25,))
     opened.close()
+
+
+def test_the_strict_form_hides_small_groups_in_unfiltered_views(clickhouse: ClickHouse, database: Client) -> None:
+    """A setting of the site: by one dimension, by date and in total, none, one or two people look the same."""
+    sites = Sites(Records(database, "sites", Site))
+    asyncio.run(sites.add(Site(domain=SITE, strict=True)))
+    opened = Store(lambda limits: clickhouse.client(readonly=True, settings=limits), protection=protection_of(sites))
+    seen = []
+    for size in range(LEAST):
+        database.command("TRUNCATE TABLE events")
+        seed(database, [event(n, "/", country="NO" if n <= size else "SE") for n in range(1, 26)])
+        dimensions = ((), ("visit:country",), ("event:page",), ("time:day",), ("time:day", "visit:country"))
+        seen.append([ask(opened, *COUNTS, dimensions=each).rows for each in dimensions])
+    opened.close()
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][0][0].metrics == (24, 24, 24, 24)
+    assert [row.dimensions for row in seen[0][1]] == [("SE",)]
 
 
 def test_rates_are_made_of_what_is_told(database: Client, guarded: Store) -> None:

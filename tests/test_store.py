@@ -316,7 +316,7 @@ def test_the_store_cannot_write_and_has_limits(clickhouse: ClickHouse, database:
     with pytest.raises(QueryTooLarge):
         asyncio.run(slow._query("SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1", {}))
     with pytest.raises(Exception, match="readonly"):
-        slow._blocking("DROP TABLE events", {})
+        slow._blocking("DROP TABLE events", {}, slow._clients)
     slow.close()
 
 

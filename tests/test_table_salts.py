@@ -29,7 +29,7 @@ def test_every_collector_has_the_same_salt(salts: TableSalts, database: Client) 
     """Also one that comes later, and one that used a salt of its own before it could ask."""
     salts.keep(FIRST, LAST)
     later = TableSalts(database)
-    own = later.salt(FIRST)
+    own = bytes(later.salt(FIRST))
     later.keep(FIRST, LAST)
     assert later.salt(FIRST) == salts.salt(FIRST) != own
     assert later.salt(LAST) == salts.salt(LAST) != salts.salt(FIRST)
@@ -48,7 +48,7 @@ def test_the_salt_that_was_made_first_wins(salts: TableSalts, database: Client) 
 def test_a_salt_is_destroyed_when_its_date_is_over(salts: TableSalts, database: Client) -> None:
     """Its partition is dropped, and no part of it stays."""
     salts.keep(FIRST, LAST)
-    gone = salts.salt(FIRST)
+    gone = bytes(salts.salt(FIRST))
     assert salts.keep(LAST, LAST) == [FIRST]
     assert dates(database) == [LAST]
     assert salts.salt(FIRST) != gone
@@ -59,11 +59,11 @@ def test_a_salt_is_destroyed_when_its_date_is_over(salts: TableSalts, database: 
 def test_without_the_database_the_collector_goes_on_with_what_it_has(salts: TableSalts, database: Client) -> None:
     """And shares it afterwards."""
     salts.keep(FIRST, FIRST)
-    known = salts.salt(FIRST)
+    known = bytes(salts.salt(FIRST))
     database.command("RENAME TABLE salts TO away")
     assert salts.keep(FIRST, LAST) == []
     assert salts.salt(FIRST) == known
-    made = salts.salt(LAST)
+    made = bytes(salts.salt(LAST))
     database.command("RENAME TABLE away TO salts")
     salts.keep(FIRST, LAST)
     assert (salts.salt(FIRST), salts.salt(LAST)) == (known, made)

@@ -54,7 +54,7 @@ def test_a_salt_survives_a_restart_and_only_its_owner_can_read_it(tmp_path: Path
 def test_salts_are_random_per_date(tmp_path: Path) -> None:
     """Nothing derives one from another."""
     salts = FileSalts(tmp_path)
-    assert len({salts.salt(day) for day in days(1, 5)} | {FileSalts(tmp_path / "x").salt(DAY)}) == 6
+    assert len({bytes(salts.salt(day)) for day in days(1, 5)} | {bytes(FileSalts(tmp_path / "x").salt(DAY))}) == 6
 
 
 def test_salts_are_made_ahead_and_destroyed_when_their_day_is_over(tmp_path: Path) -> None:

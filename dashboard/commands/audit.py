@@ -156,7 +156,7 @@ class _Canary:
         for headers in self._headers():
             with self._browser(headers) as browser:
                 body = {"n": "pageview", "u": f"https://{self._domain}/", "d": self._domain, "c": "granted"}
-                answer = browser.post("/api/event", content=json_.dumps(body))
+                answer = _known(browser, json_.dumps(body))
                 dropped = answer.headers.get("x-tyst-dropped", "")
                 if answer.status_code != 202 or dropped:
                     raise NotAudited(f"the canary's beacon was not kept: {answer.status_code} {dropped}")
@@ -182,6 +182,16 @@ class _Canary:
         transport = httpx.HTTPTransport(local_address=self._from or None)
         given = {**headers, "User-Agent": self._user_agent}
         return httpx.Client(base_url=self._url, transport=transport, headers=given, timeout=30, trust_env=False)
+
+
+def _known(browser: httpx.Client, body: str) -> httpx.Response:
+    """The answer to a beacon; where there are several workers, the one that is reached may not know the site yet."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        answer = browser.post("/api/event", content=body)
+        if answer.headers.get("x-tyst-dropped") != "unknown_site" or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.2)
 
 
 @contextlib.contextmanager

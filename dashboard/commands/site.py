@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import zoneinfo
 from typing import Annotated, Any, Literal
 
@@ -40,6 +41,14 @@ Consent = Annotated[
         metavar="POLICY",
         help="required (as it is for a new site): nothing without consent. limited: without it only an "
         "identifier-free count. exempt: collect unless refused, under the audience-measurement exemption.",
+        show_default=False,
+    ),
+]
+Receipts = Annotated[
+    bool | None,
+    typer.Option(
+        "--receipts/--no-receipts",
+        help="Take evidence of consent only with a receipt that the server issued to the page. Not for a new site.",
         show_default=False,
     ),
 ]
@@ -92,6 +101,15 @@ Hostnames = Annotated[
 ]
 
 
+HiddenPaths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hide",
+        metavar="PATTERN",
+        help="What the stars of this path pattern stand for is not kept, as in /patients/*/notes. Again for more.",
+        show_default=False,
+    ),
+]
 Controller = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Who answers for the statistics, for the privacy notice.", show_default=False),
@@ -108,24 +126,65 @@ Hosting = Annotated[
 ]
 
 
+Goals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--goal",
+        metavar="KIND=MATCH",
+        help="A goal: event=NAME, page=PATH, outbound, download, form, 404 (each may have =PATTERN), or scroll=PATH. "
+        "More after semicolons: name=, depth= (percent, of scroll), currency=. Give it again for more; these replace "
+        "the ones there were. --goal '' leaves every custom event a goal.",
+        show_default=False,
+    ),
+]
+Strict = Annotated[
+    bool | None,
+    typer.Option(
+        "--strict/--no-strict",
+        help="Protect small counts in every breakdown, not only in filtered ones.",
+        show_default=False,
+    ),
+]
+
+
+def read_goal(text: str) -> dict[str, str]:
+    """The fields of a goal from how the command line spells it. Raises `typer.BadParameter`."""
+    fields: dict[str, str] = {}
+    first, *more = (part.strip() for part in text.split(";"))
+    kind, _, match = first.partition("=")
+    fields |= {"kind": kind.strip()} | ({"match": match.strip()} if match else {})
+    for part in more:
+        name, equals, value = part.partition("=")
+        if name.strip() not in ("name", "depth", "currency") or not equals:
+            raise typer.BadParameter(f"{part!r} of the goal {first!r}: expected name=, depth= or currency=")
+        fields[name.strip()] = value.strip()
+    return fields
+
+
 @app.command()
 def add(
     domain: Domain,
     consent: Consent = None,
+    receipts: Receipts = None,
     timezone: Timezone = None,
     min_visitors: MinVisitors = None,
     retention_days: RetentionDays = None,
     rate_limit: RateLimit = None,
     hostnames: Hostnames = None,
+    hidden_paths: HiddenPaths = None,
     controller: Controller = None,
     contact: Contact = None,
     hosting: Hosting = None,
+    goals: Goals = None,
+    strict: Strict = None,
     json: Json = False,
 ) -> None:
     """Measure a new site. Prints the tag to paste into its pages."""
     with connect() as client:
-        settings = _given(consent, timezone, min_visitors, retention_days, rate_limit, hostnames)
-        settings |= _named(controller, contact, hosting)
+        settings = _given(
+            consent, receipts, timezone, min_visitors, retention_days, rate_limit, hostnames, hidden_paths
+        )
+        settings |= _named(controller, contact, hosting) | _told(goals, strict)
         site = client.post("sites", body={"domain": domain, **settings})
         if json:
             print_json(site)
@@ -164,19 +223,23 @@ def list_(json: Json = False) -> None:
 def set_(
     domain: Domain,
     consent: Consent = None,
+    receipts: Receipts = None,
     timezone: Timezone = None,
     min_visitors: MinVisitors = None,
     retention_days: RetentionDays = None,
     rate_limit: RateLimit = None,
     hostnames: Hostnames = None,
+    hidden_paths: HiddenPaths = None,
     controller: Controller = None,
     contact: Contact = None,
     hosting: Hosting = None,
+    goals: Goals = None,
+    strict: Strict = None,
     json: Json = False,
 ) -> None:
     """Change a site's settings; what is left out stays."""
-    settings = _given(consent, timezone, min_visitors, retention_days, rate_limit, hostnames)
-    settings |= _named(controller, contact, hosting)
+    settings = _given(consent, receipts, timezone, min_visitors, retention_days, rate_limit, hostnames, hidden_paths)
+    settings |= _named(controller, contact, hosting) | _told(goals, strict)
     if not settings:
         raise typer.BadParameter("name at least one setting to change, such as --consent limited")
     with connect() as client:
@@ -190,18 +253,64 @@ def set_(
     say(f"{domain}: " + ", ".join(f"{name} is now {_shown(site[name])}" for name in settings))
 
 
+Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask for the name to be typed.")]
+
+
 @app.command()
-def remove(domain: Domain, json: Json = False) -> None:
-    """Stop measuring a site. Its events stay until they are too old, and come back if it is added again."""
+def rename(
+    domain: Domain,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Give a site another name. Its figures move, and beacons of the old name go on to count."""
     with connect() as client:
         try:
-            answer = client.delete("sites", domain)
+            site = client.put("sites", domain, body={"domain": new})
         except Refused as error:
             raise near_misses(client, domain, error) from None
     if json:
+        print_json(site)
+        return
+    say(f"{domain} is {site['domain']} now. Its figures are there within seconds; tags of the old name still count.")
+
+
+@app.command()
+def reset(domain: Domain, yes: Yes = False, json: Json = False) -> None:
+    """Delete all figures of a site, and keep its settings."""
+    with connect() as client:
+        _must_be_meant(client, domain, yes)
+        answer = client.post("sites", domain, "reset", body={})
+    if json:
         print_json(answer)
         return
-    say(f"{domain} is no longer measured. What was collected stays until it is too old: add it again to see it.")
+    say(f"{domain} begins anew: {answer['events']} events and all sums are being deleted.")
+
+
+@app.command()
+def remove(domain: Domain, yes: Yes = False, json: Json = False) -> None:
+    """Delete a site: its settings and all its figures, for good."""
+    with connect() as client:
+        _must_be_meant(client, domain, yes)
+        answer = client.delete("sites", domain)
+    if json:
+        print_json(answer)
+        return
+    say(f"{domain} is no longer measured, and its figures are being deleted.")
+
+
+def _must_be_meant(client: Client, domain: str, yes: bool) -> None:
+    """Raises `Refused` for a site that is not there, and a usage error where its name is not typed."""
+    try:
+        client.get("sites", domain)
+    except Refused as error:
+        raise near_misses(client, domain, error) from None
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("this deletes figures for good: say --yes")
+    typed: str = typer.prompt(f"This deletes its figures for good. Type {domain} to go on", err=True)
+    if typed.strip() != domain:
+        raise typer.BadParameter("that is not its name; nothing was deleted")
 
 
 def near_misses(client: Client, domain: str, error: Refused) -> Refused:
@@ -221,19 +330,23 @@ def near_misses(client: Client, domain: str, error: Refused) -> Refused:
 
 def _given(
     consent: str | None,
+    receipts: bool | None,
     timezone: str | None,
     min_visitors: int | None,
     retention_days: int | None,
     rate_limit: int | None,
     hostnames: list[str] | None,
+    hidden_paths: list[str] | None,
 ) -> dict[str, Any]:
     fields = {
         "consent": consent,
+        "receipts": receipts,
         "timezone": timezone,
         "min_visitors": min_visitors,
         "retention_days": retention_days,
         "rate_limit": rate_limit,
         "hostnames": hostnames or None,
+        "hidden_paths": hidden_paths or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -244,5 +357,13 @@ def _named(controller: str | None, contact: str | None, hosting: str | None) -> 
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _told(goals: list[str] | None, strict: bool | None) -> dict[str, Any]:
+    """What the statistics tell, and how closely."""
+    fields: dict[str, Any] = {} if strict is None else {"strict": strict}
+    return fields | ({"goals": [read_goal(text) for text in goals if text]} if goals else {})
+
+
 def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(each["name"] if isinstance(each, dict) else str(each) for each in value) or "none"
+    return str(value)

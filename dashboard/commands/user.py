@@ -35,13 +35,23 @@ def add(
             show_default=False,
         ),
     ] = None,
+    roles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role-on",
+            metavar="DOMAIN=ROLE",
+            help="What they are to one site, owner or viewer, whatever the account is. Give it again for more.",
+            show_default=False,
+        ),
+    ] = None,
     password_stdin: PasswordStdin = False,
     json: Json = False,
 ) -> None:
     """Let somebody sign in. Without a terminal to ask on, a password is generated and printed once."""
     with connect() as client:
         password, generated = _password(password_stdin)
-        body = {"name": name, "role": role, "sites": sites or [], "password": password}
+        by_site = {site: given for site, _, given in (pair.partition("=") for pair in roles or [])}
+        body = {"name": name, "role": role, "sites": sites or [], "roles": by_site, "password": password}
         user = client.post("users", body=body)
     _tell(user, f"{name} can sign in as {role}.", password if generated else None, json=json)
 
@@ -117,4 +127,7 @@ def _who_there_is(client: Client, error: Refused) -> Refused:
 
 
 def _sites_of(user: dict[str, Any]) -> str:
-    return "all" if user["role"] == "admin" else ", ".join(user["sites"]) or "none"
+    if user["role"] == "admin":
+        return "all"
+    own = [site for site in user["sites"] if site not in user["roles"]]
+    return ", ".join([*own, *(f"{site} ({role})" for site, role in user["roles"].items())]) or "none"

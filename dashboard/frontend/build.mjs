@@ -6,6 +6,7 @@ import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { minify } from 'terser'
+import { worldMap } from './world.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const packages = join(here, 'node_modules')
@@ -53,7 +54,7 @@ async function copy(files, folder) {
 }
 
 async function writeLicences(file) {
-  const names = [...new Set(Object.values(shipped).map((source) => source.split('/')[0]))]
+  const names = [...new Set(Object.values(shipped).map((source) => source.split('/')[0])), 'world-atlas']
   const texts = names.map(async (name) => {
     const { version, license } = JSON.parse(await readFile(join(packages, name, 'package.json'), 'utf8'))
     const text = await readFile(join(packages, name, 'LICENSE'), 'utf8')
@@ -66,14 +67,15 @@ async function writeLicences(file) {
 async function buildSnippet() {
   const root = join(here, '../../snippet')
   const source = await readFile(join(root, 'tyst.js'), 'utf8')
-  const { code } = await minify(source, { ecma: 2020, compress: { passes: 2, unsafe_arrows: true } })
+  const { code } = await minify(source.replaceAll(/\bconst\b/g, 'let'), { ecma: 2020, compress: { passes: 2, unsafe_arrows: true } })
   await mkdir(join(root, 'dist'), { recursive: true })
-  await writeFile(join(root, 'dist/tyst.js'), code.replaceAll(/\bconst\b/g, 'let'))
+  await writeFile(join(root, 'dist/tyst.js'), code)
 }
 
 async function buildShipped() {
   await emptied(vendor)
   await copy(shipped, vendor)
+  await writeFile(join(vendor, 'world.json'), await worldMap(packages))
   await writeLicences(join(vendor, 'LICENSES.txt'))
   await buildSnippet()
 }

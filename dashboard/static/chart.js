@@ -5,8 +5,12 @@
   const PERCENT = [1, 2, 5, 10, 20, 25, 50]
 
   const units = {
-    bounce_rate: { increments: PERCENT, text: (value) => `${value}%` },
+    bounce_rate: { increments: PERCENT, text: percent },
+    conversion_rate: { increments: [0.1, 0.2, 0.5, ...PERCENT], text: percent },
+    scroll_depth: { increments: PERCENT, text: percent },
     visit_duration: { increments: SECONDS, text: clock },
+    time_on_page: { increments: SECONDS, text: clock },
+    views_per_visit: { increments: [0.1, 0.2, 0.5, ...COUNTS], text: number },
   }
   const plain = { increments: COUNTS, text: compact }
 
@@ -14,35 +18,53 @@
   let open = false
   let scrolled = 0
   let drawn
+  let saying = {}
+
+  function number(value) {
+    return value.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 })
+  }
+
+  // A unit as the reader's language has it, such as "{count} %".
+  function say(unit, values) {
+    return saying[unit].replace(/\{(\w+)\}/g, (_, name) => values[name])
+  }
+
+  function percent(value) {
+    return say('percent', { count: number(value) })
+  }
 
   function compact(value) {
-    return value < 10000 ? value.toLocaleString('en') : value < 1e6 ? `${+(value / 1e3).toFixed(1)}k` : `${+(value / 1e6).toFixed(1)}M`
+    if (value < 1e4) return number(value)
+    return value < 1e6 ? say('thousands', { count: number(value / 1e3) }) : say('millions', { count: number(value / 1e6) })
   }
 
   function clock(seconds) {
-    if (seconds < 60) return `${seconds}s`
+    if (seconds < 60) return say('seconds', { seconds })
     const minutes = Math.floor(seconds / 60)
-    return minutes < 60 ? `${minutes}m${seconds % 60 ? ` ${seconds % 60}s` : ''}` : `${+(minutes / 60).toFixed(1)}h`
+    if (minutes >= 60) return say('hours', { hours: number(minutes / 60) })
+    return seconds % 60 ? say('minutes_seconds', { minutes, seconds: seconds % 60 }) : say('minutes', { minutes })
   }
 
   function read(table) {
     const rows = [...table.tBodies[0].rows]
-    const numbers = (name) => rows.map((row) => (row.dataset[name] === '' ? null : +row.dataset[name]))
+    const numbers = (name) => rows.map((row) => (row.dataset[name] ? +row.dataset[name] : null))
     return {
       rows,
       labels: rows.map((row) => row.dataset.label),
       values: numbers('value'),
       before: numbers('before'),
-      running: rows.findIndex((row) => 'running' in row.dataset),
+      partial: rows.map((row) => 'partial' in row.dataset),
+      noted: rows.flatMap((row, index) => ('noted' in row.dataset ? [index] : [])),
     }
   }
 
-  // The running bucket is not over: the line to it is broken.
-  function columns({ labels, values, before, running }) {
-    const whole = values.map((value, index) => (index === running && index > 0 ? null : value))
-    const partial = values.map((value, index) => (running > 0 && (index === running || index === running - 1) ? value : null))
+  // What is not over, and weeks and months that the dates cut, are less than they would be: lines to them are broken.
+  function columns({ labels, values, before, partial }) {
+    const single = labels.length === 1
+    const whole = values.map((value, index) => (partial[index] && !single ? null : value))
+    const broken = values.map((value, index) => (!single && (partial[index] || partial[index - 1] || partial[index + 1]) ? value : null))
     const earlier = before.some((value) => value) ? before : before.map(() => null)
-    return [labels.map((_, index) => index), earlier, whole, partial]
+    return [labels.map((_, index) => index), earlier, whole, broken]
   }
 
   function options(box, series, metric) {
@@ -69,22 +91,51 @@
         { stroke: colour('accent'), width: 2.25, fill: colour('wash'), points: point },
         { stroke: colour('accent'), width: 2.25, dash: [3, 5], cap: 'round', fill: colour('wash'), points: { show: false } },
       ],
+      hooks: { draw: [(plot) => markNotes(plot, series.noted, colour('ink-soft'), colour('surface'))] },
+    }
+  }
+
+  // Where there is a note, a thin line down to a dot on the floor.
+  function markNotes(plot, noted, ink, paper) {
+    const { ctx, bbox } = plot
+    const size = devicePixelRatio
+    for (const index of noted) {
+      const x = plot.valToPos(index, 'x', true)
+      const floor = bbox.top + bbox.height
+      ctx.save()
+      ctx.strokeStyle = ctx.fillStyle = ink
+      ctx.lineWidth = size
+      ctx.setLineDash([2 * size, 3 * size])
+      ctx.beginPath()
+      ctx.moveTo(x, bbox.top)
+      ctx.lineTo(x, floor)
+      ctx.stroke()
+      ctx.setLineDash([])
+      ctx.beginPath()
+      ctx.arc(x, floor, 4.5 * size, 0, 7)
+      ctx.fill()
+      ctx.strokeStyle = paper
+      ctx.lineWidth = 1.5 * size
+      ctx.stroke()
+      ctx.restore()
     }
   }
 
   function reading(row) {
-    const [time, value, before] = [...row.cells].map((cell) => cell.textContent.trim())
-    return { time, value, before }
+    const text = (cell) => (cell ? cell.textContent.replace(/\s+/g, ' ').trim() : '')
+    const past = text(row.querySelector('.past'))
+    return { time: text(row.cells[0]), value: text(row.cells[1]), before: past && `${row.dataset.against || ''}: ${past}`, note: text(row.querySelector('.noted')) }
   }
 
   function showTip(plot, tip, index, series, title) {
     const row = series.rows[index]
     tip.hidden = !row
     if (!row) return
-    const { time, value, before } = reading(row)
+    const { time, value, before, note } = reading(row)
     tip.querySelector('span').textContent = time
     tip.querySelector('strong').textContent = `${value} ${title.toLowerCase()}`
-    tip.querySelector('small').textContent = `${before} the period before`
+    tip.querySelector('small').textContent = before
+    tip.querySelector('em').textContent = note
     const box = plot.root.parentElement
     const at = plot.valToPos(index, 'x') + plot.over.offsetLeft
     const left = at + 14 + tip.offsetWidth > box.clientWidth ? at - 14 - tip.offsetWidth : at + 14
@@ -95,16 +146,45 @@
     const tip = document.createElement('div')
     tip.className = 'tip'
     tip.setAttribute('aria-hidden', 'true')
-    tip.append(document.createElement('span'), document.createElement('strong'), document.createElement('small'))
+    tip.append(...['span', 'strong', 'small', 'em'].map((name) => document.createElement(name)))
     tip.hidden = true
     box.append(tip)
     return tip
   }
 
-  function followKeys(box, plot, series, title, status) {
+  // A finger that moves sideways reads the values; one that moves up or down scrolls the page.
+  function followTouch(plot) {
+    plot.over.addEventListener('touchmove', ({ touches: [touch] }) => {
+      const box = plot.over.getBoundingClientRect()
+      plot.setCursor({ left: touch.clientX - box.left, top: touch.clientY - box.top })
+    }, { passive: true })
+  }
+
+  // Outside of the plot, with the words that the picture needs to stand alone.
+  function savePicture({ chart, plot }) {
+    const style = getComputedStyle(document.documentElement)
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim()
+    const source = plot.ctx.canvas
+    const size = source.width / plot.width
+    const canvas = Object.assign(document.createElement('canvas'), { width: source.width + 32 * size, height: source.height + 64 * size })
+    const ctx = canvas.getContext('2d')
+    ctx.fillStyle = colour('surface')
+    ctx.fillRect(0, 0, canvas.width, canvas.height)
+    ctx.fillStyle = colour('ink')
+    ctx.font = `600 ${15 * size}px ${getComputedStyle(document.body).fontFamily}`
+    ctx.fillText(chart.dataset.name, 20 * size, 32 * size, canvas.width - 40 * size)
+    ctx.drawImage(source, 8 * size, 50 * size)
+    canvas.toBlob((blob) => {
+      const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: `${chart.dataset.name}.png` })
+      link.click()
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000)
+    })
+  }
+
+  function followKeys(box, plot, series, title, status, spoken) {
     box.tabIndex = 0
     box.setAttribute('role', 'group')
-    box.setAttribute('aria-label', `${title} over time. Left and right arrow keys read the values.`)
+    box.setAttribute('aria-label', `${title}. ${spoken}`)
     box.addEventListener('keydown', (event) => {
       const last = series.rows.length - 1
       const now = plot.cursor.idx ?? last + 1
@@ -113,8 +193,8 @@
       event.preventDefault()
       const index = Math.min(last, Math.max(0, next > last && plot.cursor.idx == null ? 0 : next))
       plot.setCursor({ left: plot.valToPos(index, 'x'), top: 10 })
-      const { time, value, before } = reading(series.rows[index])
-      status.textContent = `${time}: ${value}; the period before: ${before}`
+      const { time, value, before, note } = reading(series.rows[index])
+      status.textContent = [`${time}: ${value}`, before, note].filter(Boolean).join('; ')
     })
     box.addEventListener('blur', () => plot.setCursor({ left: -10, top: -10 }))
   }
@@ -125,16 +205,21 @@
     drawn = undefined
     if (!chart || !window.uPlot) return
     const box = chart.querySelector('[data-plot]')
-    const details = chart.querySelector('details')
+    const details = chart.querySelector('.chart-table')
     const fresh = box.hidden
     box.hidden = false
+    saying = JSON.parse(chart.dataset.units)
     const series = read(chart.querySelector('table'))
     const { metric, title } = chart.dataset
     const plot = new uPlot(options(box, series, metric), columns(series), box)
     const tip = makeTip(box)
     plot.hooks.setCursor = [() => showTip(plot, tip, plot.cursor.idx ?? -1, series, title)]
     if (fresh) {
-      followKeys(box, plot, series, title, chart.querySelector('[data-reading]'))
+      followKeys(box, plot, series, title, chart.querySelector('[data-reading]'), chart.dataset.spoken)
+      followTouch(plot)
+      const picture = chart.querySelector('[data-picture]')
+      picture.hidden = false
+      picture.firstElementChild.onclick = () => savePicture(drawn)
       keepTable(details)
       new ResizeObserver(() => drawn && drawn.box === box && fit()).observe(box)
     }

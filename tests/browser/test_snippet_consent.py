@@ -31,7 +31,7 @@ def cookie(visit: Visit, value: str) -> None:
         ("required", "nonsense", []),
         ("limited", "", [("pageview", BARE, None)]),
         ("limited", "granted", [("pageview", PAGE, "cookie")]),
-        ("limited", "denied", [("pageview", BARE, None)]),
+        ("limited", "denied", [("pageview", BARE, "denied")]),
         ("limited", "excluded", []),
         ("exempt", "", [("pageview", PAGE, None)]),
         ("exempt", "granted", [("pageview", PAGE, "cookie")]),
@@ -105,11 +105,11 @@ def test_limited_journey(visit: Visit) -> None:
     visit.do("tyst.consent('granted'); tyst('Signup')")
     assert visit.events() == [("pageview", "/a?q=1", "granted"), ("Signup", "/a?q=1", "granted")]
     visit.do("tyst.consent('denied'); tyst('Signup')")
-    assert visit.events() == []
+    assert visit.events() == [("pageview", "/a", "denied")]
     visit.do("history.pushState({}, '', '/b?q=2')")
-    assert visit.events() == [("pageview", "/b", None)]
+    assert visit.events() == [("pageview", "/b", "denied")]
     visit.page.reload()
-    assert visit.events() == [("pageview", "/b", None)]
+    assert visit.events() == [("pageview", "/b", "denied")]
 
 
 def test_exempt_journey(visit: Visit) -> None:

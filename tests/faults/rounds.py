@@ -211,8 +211,8 @@ def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage
     spool, clickhouse = directory / "data" / "spool", directory / "clickhouse"
     with _small_disk(spool, SPOOL_DISK * (3 if mode == "workers" else 1)), _small_disk(clickhouse, CLICKHOUSE_DISK):
         standin = start_standin(clickhouse) if served else None
-        # A hanging insert is given up after two seconds, so that a run sees many.
-        dsn = standin.database("tyst", send_receive_timeout=2, connect_timeout=2) if standin else None
+        # A hanging insert is given up after five seconds, so that a run sees many.
+        dsn = standin.database("tyst", send_receive_timeout=5, connect_timeout=5) if standin else None
         serve = Serve(directory, dsn, workers=2 if mode == "workers" else 1, clock=clock)
         staged = Stage(directory, serve, standin, tally, random.Random(seed), clickhouse, mark=mode[0])  # noqa: S311
         try:

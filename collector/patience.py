@@ -33,7 +33,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._calm()
+        self.calm()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -51,15 +51,15 @@ class PatientProtocol(HttpToolsProtocol):
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._head_size = False, 0
-        if self._patience is not None:
-            self._calm()
+        self.calm()
         super().on_headers_complete()
 
-    def _wait(self) -> None:
-        self._patience = self.loop.call_later(self.head_seconds, self.transport.close)
-
-    def _calm(self) -> None:
+    def calm(self) -> None:
+        """The header fields are whole."""
+        self._in_head, self._head_size = False, 0
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _wait(self) -> None:
+        self._patience = self.loop.call_later(self.head_seconds, self.transport.close)

@@ -1,0 +1,67 @@
+"""Server time of every panel, tab, filter and details view of the dashboard, on generated visits.
+
+`python -m bench.pages` starts the demonstration, asks for each view a few times without any answer from
+memory, and prints the median and the size, the slowest first.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+
+import httpx
+
+from bench.screenshots import DEMO, PASSWORD, running
+from dashboard.panels import PANELS
+
+TIMES = 5
+BOUND = 100.0  # ms
+# Answers are given again for half a second at most.
+FORGOTTEN = 0.6
+
+FILTERS = (
+    "is,visit:source,Google", "is_not,visit:country,SE", "is,visit:browser,Chrome", "is,event:page,/demo/shop",
+    "contains,event:page,shop", "is,visit:exit_page,/demo", "is,event:goal,Purchase", "is,event:props:product,teapot",
+)  # fmt: skip
+
+
+def views() -> list[str]:
+    """Every view, as its address says it."""
+    tabs = [f"?{panel.name}={tab.name}" for panel in PANELS for tab in panel.tabs[1:]]
+    filters = [f"?f={chip}" for chip in FILTERS]
+    details = [f"/details/{panel.name}?{panel.name}={tab.name}" for panel in PANELS for tab in panel.tabs]
+    narrowed = [f"/details/{panel.name}?f={FILTERS[0]}" for panel in PANELS]
+    more = ["", "?period=day", "?period=12mo", "/details/pages?q=shop&by=scroll_depth", "/details/pages.csv",
+            "/values?fd=event:page&fv=shop", "/goals", "/segments"]  # fmt: skip
+    return [*more, *tabs, *filters, *details, *narrowed]
+
+
+def main() -> None:
+    """Measure and print; the status is 1 when the median of any view is over the bound."""
+    with running() as server, httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+        form = {"name": "admin", "password": PASSWORD}
+        client.post("/login", data=form, headers={"sec-fetch-site": "same-origin"})
+        measured = sorted((_measure(client, view) for view in views()), reverse=True)
+    for median, size, view in measured:
+        print(f"{median:6.0f} ms {size:8,d} bytes  {view or '/'}")
+    slow = sum(median > BOUND for median, _, _ in measured)
+    print(f"{len(measured)} views, {slow} over {BOUND:.0f} ms; load {os.getloadavg()[0]:.1f}")
+    sys.exit(bool(slow))
+
+
+def _measure(client: httpx.Client, view: str) -> tuple[float, int, str]:
+    times, size = [], 0
+    for _ in range(TIMES):
+        time.sleep(FORGOTTEN)
+        began = time.perf_counter()
+        answer = client.get(DEMO + view)
+        times.append(1000 * (time.perf_counter() - began))
+        assert answer.status_code == 200, f"{view}: {answer.status_code}"
+        size = len(answer.content)
+    return statistics.median(times), size, view
+
+
+if __name__ == "__main__":
+    main()

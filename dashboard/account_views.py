@@ -1,0 +1,94 @@
+"""One's own account: the password, the language, the browsers that are signed in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio.to_thread
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from collector.exceptions import RecordError
+from dashboard import formats
+from dashboard.context import Dashboard, Post, address_of, read_form
+from dashboard.language_views import remember_language
+from dashboard.people_views import day_of
+from dashboard.sessions import Session
+from dashboard.users import User
+from dashboard.wording import N_, _, explained
+
+
+async def account(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`/account`: what it holds, and changes of it."""
+    if request.method == "GET":
+        return _page(dashboard, request, user)
+    form = await read_form(request)
+    act = _ACTS.get(form.get("act", ""))
+    if act is None:
+        raise HTTPException(400)
+    try:
+        return await act(Post(dashboard, request, user, form))
+    except RecordError as error:
+        return _page(dashboard, request, user, problems={error.field: explained(error)})
+
+
+def _page(dashboard: Dashboard, request: Request, user: User, *, problems: dict[str, str] | None = None) -> Response:
+    own = dashboard.sessions.id(request)
+    return dashboard.pages.html(
+        "account.html",
+        422 if problems else 200,
+        user=user,
+        problems=problems or {},
+        done=request.query_params.get("done", ""),
+        sessions=[
+            (id_, browser_label(session), day_of(session.started), formats.date(session.last_used), id_ == own)
+            for id_, session in dashboard.sessions.of(user)
+        ],
+    )
+
+
+def browser_label(session: Session) -> str:
+    """Such as "Firefox on Linux", in the reader's language."""
+    if session.browser and session.system:
+        return _("{browser} on {system}").format(browser=session.browser, system=session.system)
+    return session.browser or session.system or _("Unknown browser")
+
+
+async def _password(post: Post) -> Response:
+    address = address_of(post.dashboard, post.request)
+    wait = post.dashboard.attempts.wait(post.user.name, address)
+    if wait:
+        raise RecordError("old", _("Too many attempts. Try again in {time}.").format(time=formats.waiting(wait)))
+    post.dashboard.attempts.count(post.user.name, address)
+    if not await anyio.to_thread.run_sync(post.dashboard.passwords.right, post.user, post.form.get("old", "")):
+        raise RecordError("old", _("This is not your present password."))
+    post.dashboard.attempts.forgive(post.user.name, address)
+    hashed = await anyio.to_thread.run_sync(post.dashboard.passwords.hash, post.form.get("password", ""))
+    changed = await post.dashboard.users.change(msgspec.structs.replace(post.user, password=hashed))
+    await post.note(N_("Own password changed"))
+    await post.dashboard.sessions.end_all(post.user)
+    response = RedirectResponse("/account?done=password", 303)
+    # Every other browser is signed out by it; this one goes on.
+    await post.dashboard.sessions.start(post.request, response, changed)
+    return response
+
+
+async def _language(post: Post) -> Response:
+    response = RedirectResponse("/account?done=language", 303)
+    remember_language(post.request, response, post.form.get("language", ""))
+    return response
+
+
+async def _end(post: Post) -> Response:
+    await post.dashboard.sessions.end_one(post.user, post.form.get("id", ""))
+    return RedirectResponse("/account#browsers", 303)
+
+
+async def _end_others(post: Post) -> Response:
+    await post.dashboard.sessions.end_all(post.user, but=post.dashboard.sessions.id(post.request))
+    return RedirectResponse("/account#browsers", 303)
+
+
+_ACTS: Final = {"password": _password, "language": _language, "end": _end, "end_others": _end_others}

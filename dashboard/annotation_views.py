@@ -1,0 +1,44 @@
+"""Writing, changing and deleting notes on dates, from the page that shows them."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from collector.exceptions import RecordError
+from dashboard.chosen import chosen
+from dashboard.context import Dashboard, read_form, visible_site
+from dashboard.users import User
+from dashboard.wording import N_, explained
+
+ADDED = N_("added a note")
+CHANGED = N_("changed a note")
+REMOVED = N_("deleted a note")
+
+
+async def change_note(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`POST /SITE/notes`: one note, new or with its `id`; `act=delete` takes it away. Leads back to the view."""
+    site = visible_site(dashboard, request, user)
+    if not user.may_change(site.domain):
+        raise HTTPException(403)
+    choice, _ = await chosen(dashboard, site, request, user)
+    form = await read_form(request)
+    notes, known = dashboard.annotations, None
+    if form.get("id"):
+        known = notes.get(site.domain, form["id"])
+        if known is None:
+            raise HTTPException(404)
+    before = f"{known.day} {known.text}" if known else ""
+    if known and form.get("act") == "delete":
+        await notes.remove(known)
+        await dashboard.changes.note(user.name, site.domain, REMOVED, before)
+        return RedirectResponse(choice.href(), 303)
+    try:
+        note = await notes.put(site.domain, form.get("date", ""), form.get("text", ""), known.id if known else "")
+    except RecordError as error:
+        # The form asks for a date and for so many characters at most: a browser does not send others.
+        raise HTTPException(422, explained(error)) from None
+    after = f"{note.day} {note.text}"
+    await dashboard.changes.note(user.name, site.domain, CHANGED if known else ADDED, before, after)
+    return RedirectResponse(choice.href(), 303)

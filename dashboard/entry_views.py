@@ -1,0 +1,150 @@
+"""What a link that lets somebody in once leads to: joining by invitation, and choosing a new password."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import quote
+
+import anyio.to_thread
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from collector.exceptions import RecordError
+from dashboard.auth import same_origin
+from dashboard.context import Dashboard, Endpoint, address_of, read_form
+from dashboard.invitations import Invitation
+from dashboard.people_views import ACCOUNT_MEANINGS, ROLE_MEANINGS, ROLE_NAMES
+from dashboard.users import User, checked
+from dashboard.wording import N_, _, explained
+
+Act = Callable[[Dashboard, Request, str, Invitation], Awaitable[Response]]
+
+
+def routes(dashboard: Dashboard, middleware: Sequence[Middleware]) -> list[Route]:
+    """The addresses of both kinds of link."""
+    kinds = (("/invitation/{secret}", invitation(dashboard)), ("/password/{secret}", password(dashboard)))
+    return [Route(path, view, methods=["GET", "POST"], middleware=middleware) for path, view in kinds]
+
+
+def invitation(dashboard: Dashboard) -> Endpoint:
+    """`/invitation/SECRET`: to see a site, with a new account or the one that is signed in."""
+    return _entry(dashboard, _invited, lambda found: not found.user)
+
+
+def password(dashboard: Dashboard) -> Endpoint:
+    """`/password/SECRET`: a new password for the account that the link was made for."""
+    return _entry(dashboard, _forgotten, lambda found: bool(found.user))
+
+
+def _entry(dashboard: Dashboard, act: Act, fits: Callable[[Invitation], bool]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        if request.method == "POST" and not same_origin(request.headers):
+            raise HTTPException(403)
+        address = address_of(dashboard, request)
+        # Under a name that no user can have: guessing links keeps nobody from signing in.
+        counted = f"a link/{address}"
+        wait = dashboard.attempts.wait(counted, address)
+        if wait:
+            raise HTTPException(429, headers={"retry-after": str(wait)})
+        secret = request.path_params["secret"]
+        found = await dashboard.invitations.look(secret)
+        if found is None or not fits(found) or not _stands(dashboard, found):
+            dashboard.attempts.count(counted, address)
+            return dashboard.pages.html("entry_over.html", 410, user=dashboard.sessions.user(request))
+        return await act(dashboard, request, secret, found)
+
+    return endpoint
+
+
+def _stands(dashboard: Dashboard, found: Invitation) -> bool:
+    """Whether its site is there, and who made the link might still make it."""
+    maker = dashboard.users.get(found.by)
+    if found.site:
+        return dashboard.sites.get(found.site) is not None and maker is not None and maker.may_change(found.site)
+    return maker is not None and maker.role == "admin"
+
+
+async def _invited(dashboard: Dashboard, request: Request, secret: str, found: Invitation) -> Response:
+    user = dashboard.sessions.user(request)
+    if request.method == "GET":
+        return _invited_page(dashboard, secret, found, user)
+    form = await read_form(request)
+    name = user.name if user else form.get("name", "").strip()
+    try:
+        if user is None:
+            hashed = await anyio.to_thread.run_sync(dashboard.passwords.hash, form.get("password", ""))
+            user = _new_user(dashboard, name, hashed)
+        if await dashboard.invitations.use(secret) is None:
+            return dashboard.pages.html("entry_over.html", 410, user=None)
+        user = await dashboard.users.change(_joined(user, found))
+    except RecordError as error:
+        return _invited_page(dashboard, secret, found, None, name, {error.field: explained(error)})
+    await dashboard.changes.note(user.name, found.site, N_("Invitation accepted"), "", f"{user.name}: {found.role}")
+    response = RedirectResponse(f"/{quote(found.site)}", 303)
+    if dashboard.sessions.user(request) is None:
+        await dashboard.sessions.start(request, response, user)
+    return response
+
+
+def _new_user(dashboard: Dashboard, name: str, hashed: str) -> User:
+    if dashboard.users.get(name):
+        raise RecordError("name", _("This name is taken; choose another."))
+    return checked(User(name=name, password=hashed))
+
+
+def _joined(user: User, found: Invitation) -> User:
+    """The user with what the invitation gives. It never takes anything away."""
+    if not found.site:
+        rank = ("viewer", "owner", "admin")
+        return msgspec.structs.replace(user.with_roles_of_sites(), role=max(user.role, found.role, key=rank.index))
+    if user.may_change(found.site):
+        return user
+    return user.with_role(found.site, found.role)
+
+
+def _invited_page(
+    dashboard: Dashboard,
+    secret: str,
+    found: Invitation,
+    user: User | None,
+    name: str = "",
+    problems: dict[str, str] | None = None,
+) -> Response:
+    return dashboard.pages.html(
+        "invitation.html",
+        422 if problems else 200,
+        secret=secret,
+        invitation=found,
+        role=_(ROLE_NAMES[found.role]),
+        meaning=_((ROLE_MEANINGS if found.site else ACCOUNT_MEANINGS)[found.role]),
+        user=user,
+        sees=user is not None and bool(found.site) and user.role_on(found.site) in (found.role, "owner", "admin"),
+        name=name,
+        problems=problems or {},
+    )
+
+
+async def _forgotten(dashboard: Dashboard, request: Request, secret: str, found: Invitation) -> Response:
+    user = dashboard.users.get(found.user)
+    if user is None:
+        return dashboard.pages.html("entry_over.html", 410, user=None)
+    if request.method == "GET":
+        return dashboard.pages.html("password.html", secret=secret, name=user.name, user=None, problems={})
+    form = await read_form(request)
+    try:
+        hashed = await anyio.to_thread.run_sync(dashboard.passwords.hash, form.get("password", ""))
+    except RecordError as error:
+        problems = {error.field: explained(error)}
+        return dashboard.pages.html("password.html", 422, secret=secret, name=user.name, user=None, problems=problems)
+    if await dashboard.invitations.use(secret) is None:
+        return dashboard.pages.html("entry_over.html", 410, user=None)
+    user = await dashboard.users.change(msgspec.structs.replace(user, password=hashed))
+    await dashboard.sessions.end_all(user)
+    await dashboard.changes.note(user.name, "", N_("Password changed by a link"))
+    response = RedirectResponse("/", 303)
+    await dashboard.sessions.start(request, response, user)
+    return response

@@ -1,0 +1,219 @@
+"""The top of a site page: its figures, and the chart of one of them over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dashboard import formats
+from dashboard.annotations import Annotation
+from dashboard.breakdown import query, totals
+from dashboard.choice import Choice
+from dashboard.comparison import Totals, measured, so_far
+from dashboard.formats import Change, Value
+from dashboard.measures import COUNTS, MEASURES, by_time, measures_of
+from dashboard.query import Query, Result
+from dashboard.spans import BUCKET_HEADS, BUCKET_TITLES, COMPARISONS, Dates
+from dashboard.timeline import Moment, moments
+from dashboard.wording import _
+
+MOST_BUCKETS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the top figures; `href` draws it in the chart."""
+
+    metric: str
+    title: str
+    text: str
+    full: str
+    change: Change | None
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One bucket of the chart, and of the table in its place. `value` is None for what is still to come."""
+
+    label: str
+    long: str
+    value: Value
+    before: Value
+    text: str
+    before_text: str
+    before_long: str
+    """What it is compared with."""
+    running: bool
+    """Whether the bucket is not over yet."""
+    cut: bool
+    """Whether the period has only a part of it."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A width that the chart's buckets can have, and the address that draws them so."""
+
+    name: str
+    title: str
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One metric over time. `before_title` names what it is compared with, "" when that is nothing."""
+
+    metric: str
+    title: str
+    heading: str
+    before_title: str
+    before_dates: str
+    points: tuple[Point, ...]
+    steps: tuple[Step, ...]
+    notes: tuple[Annotation, ...]
+
+    @property
+    def noted(self) -> bool:
+        """Whether any bucket has a note."""
+        return any(point.notes for point in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Figures and chart. `whole` has the totals that shares are of."""
+
+    figures: tuple[Figure, ...]
+    chart: Chart
+    whole: Totals
+    live: bool
+    """Whether the present is in the period, so that it is worth asking again."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all was counted."""
+        return all(figure.full in ("0", formats.NOTHING) for figure in self.figures)
+
+
+def names_of(choice: Choice) -> tuple[str, ...]:
+    """The metrics of the view."""
+    return measures_of({chip.dimension for chip in choice.chips})
+
+
+def overview_queries(choice: Choice, dates: Dates, *, every: bool = False) -> list[Query]:
+    """What `build_overview` needs answered, in order: totals and buckets; then the same of the comparison. With
+    `every`, the buckets have every metric."""
+    names = names_of(choice)
+    # The chart draws one metric. Only a day that is not over is compared hour by hour, and needs all of them.
+    timed = tuple(map(by_time, names if every or dates.period.days == 1 else (choice.metric,)))
+    return [
+        each
+        for period in (dates.period, dates.before)
+        if period is not None
+        for each in (
+            query(choice, period, names),
+            query(choice, period, timed, (f"time:{period.bucket}",), MOST_BUCKETS),
+        )
+    ]
+
+
+def build_overview(
+    choice: Choice, dates: Dates, results: Sequence[Result], notes: Sequence[Annotation], now: float
+) -> Overview:
+    """Lay out the answers to `overview_queries`. `now` is a Unix second."""
+    names = names_of(choice)
+    nothing = Result(names, ())
+    all_, series = results[:2]
+    all_before, series_before = results[2:] if dates.before else (nothing, nothing)
+    shown = moments(dates.period, now)
+    earlier = moments(dates.before, now) if dates.before else ()
+    whole, whole_before = measured(names, totals(all_)), measured(names, totals(all_before))
+    running_day = dates.period.days == 1 and any(moment.running for moment in shown)
+    compared = so_far(names, shown, earlier, series, series_before) if running_day else (whole, whole_before)
+    if dates.before is None:
+        compared = whole, dict.fromkeys(names)
+    return Overview(
+        figures=tuple(_figure(choice, metric, whole[metric], *(each[metric] for each in compared)) for metric in names),
+        chart=_chart(choice, dates, _points(choice.metric, (shown, series), (earlier, series_before), notes), notes),
+        whole=whole,
+        live=any(moment.running for moment in shown),
+    )
+
+
+def _figure(choice: Choice, metric: str, whole: Value, now: Value, before: Value) -> Figure:
+    return Figure(
+        metric=metric,
+        title=_(MEASURES[metric]),
+        text=formats.metric_text(metric, whole, short=True),
+        full=formats.metric_text(metric, whole),
+        change=formats.change(metric, now, before),
+        href=choice.to_metric(metric).href(),
+        current=choice.metric == metric,
+    )
+
+
+def _chart(choice: Choice, dates: Dates, points: tuple[Point, ...], notes: Sequence[Annotation]) -> Chart:
+    period, before = dates.period, dates.before
+    return Chart(
+        metric=choice.metric,
+        title=_(MEASURES[choice.metric]),
+        heading=_(BUCKET_HEADS[period.bucket]),
+        before_title=_(COMPARISONS[choice.span.compare]) if before else "",
+        before_dates=formats.dates(before.first, before.last) if before else "",
+        points=points,
+        steps=tuple(
+            Step(step, _(BUCKET_TITLES[step]), choice.to_bucket(step).href(), step == period.bucket)
+            for step in dates.buckets
+        ),
+        notes=tuple(notes),
+    )
+
+
+Series = tuple[Sequence[Moment], Result]
+
+
+def _points(metric: str, now: Series, before: Series, notes: Sequence[Annotation]) -> tuple[Point, ...]:
+    (shown, series), (earlier, series_before) = now, before
+    values, values_before = _by_time(series, metric), _by_time(series_before, metric)
+    noted = _noted(shown, notes)
+    # Rates and durations of nothing are unknown; counts of nothing are zero.
+    absent = 0 if metric in COUNTS else None
+    points = []
+    for index, moment in enumerate(shown):
+        value = None if moment.future else values.get(moment.key, absent)
+        past = earlier[index] if index < len(earlier) else None
+        before_value = None if past is None or past.future else values_before.get(past.key, absent)
+        points.append(
+            Point(
+                label=moment.label,
+                long=moment.long,
+                value=value,
+                before=before_value,
+                text=formats.metric_text(metric, value),
+                before_text=formats.metric_text(metric, before_value),
+                before_long=past.long if past else "",
+                running=moment.running,
+                cut=moment.cut,
+                notes=tuple(noted.get(index, ())),
+            )
+        )
+    return tuple(points)
+
+
+def _noted(shown: Sequence[Moment], notes: Sequence[Annotation]) -> Mapping[int, list[str]]:
+    """Texts of the notes by the place of the bucket that has their date."""
+    found: dict[int, list[str]] = {}
+    for note in notes:
+        place = next((index for index, moment in enumerate(shown) if moment.first <= note.day <= moment.last), None)
+        if place is not None:
+            found.setdefault(place, []).append(note.text)
+    return found
+
+
+def _by_time(result: Result, metric: str) -> Mapping[str, Value]:
+    if not result.rows:
+        return {}
+    place = result.metrics.index(by_time(metric))
+    return {row.dimensions[0]: row.metrics[place] for row in result.rows}

@@ -1,0 +1,161 @@
+"""The present of sites, for all who look: each site is asked about once a second, however many listen.
+
+A hub begins with its first listener and ends with its last. Listeners hold the newest frame only, so that one who
+reads slowly gets fewer of them and costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from dashboard.present import Present
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS: Final = 1.0
+HEARTBEAT_SECONDS: Final = 15.0
+MOST_LISTENERS: Final = 2_000
+
+
+class Frame:
+    """The present at one moment, and its texts: each is made once, by the first listener who needs it.
+
+    `present` is None while the database does not answer.
+    """
+
+    __slots__ = ("_texts", "number", "present")
+
+    def __init__(self, number: int, present: Present | None) -> None:
+        self.number = number
+        self.present = present
+        self._texts: dict[tuple[str, ...], bytes] = {}
+
+    def text(self, key: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
+        """The text of that kind, such as a language."""
+        found = self._texts.get(key)
+        if found is None:
+            found = self._texts[key] = make()
+        return found
+
+
+class Hub:
+    """The present of one site. `read` asks the database."""
+
+    def __init__(self, site: str, read: Callable[[str], Awaitable[Present]], every: float) -> None:
+        self._site = site
+        self._read = read
+        self._every = every
+        self._changed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self.frame: Frame | None = None
+        self.listeners = 0
+        self.closed = False
+
+    def enter(self) -> None:
+        """One more listener."""
+        self.listeners += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_reading())
+
+    async def leave(self) -> None:
+        """One listener less; the last ends the asking."""
+        self.listeners -= 1
+        if self.listeners == 0 and self._task is not None:
+            await self._end()
+
+    async def close(self) -> None:
+        """Let every listener go."""
+        self.closed = True
+        await self._end()
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def newer(self, than: int) -> Frame | None:
+        """The next frame after that number, at once when there is one; None when the hub has closed."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.closed or (self.frame is not None and self.frame.number > than))
+        return None if self.closed else self.frame
+
+    async def _end(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_reading(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await self._show(await self._present())
+            await asyncio.sleep(max(0.0, began + self._every - loop.time()))
+
+    async def _present(self) -> Present | None:
+        try:
+            return await self._read(self._site)
+        except Exception as error:  # noqa: BLE001 # whatever it is, listeners are told and it is asked again
+            if self.frame is None or self.frame.present is not None:
+                log.warning("the present cannot be read", extra={"reason": type(error).__name__})
+            return None
+
+    async def _show(self, present: Present | None) -> None:
+        if self.frame is not None and self.frame.present == present:
+            return
+        async with self._changed:
+            self.frame = Frame(self.frame.number + 1 if self.frame else 1, present)
+            self._changed.notify_all()
+
+
+class TooManyListeners(Exception):
+    """This process has no room for one more."""
+
+
+class Hubs:
+    """The hubs of all sites that somebody looks at, in one process. `read` gives the present of a site."""
+
+    def __init__(self, read: Callable[[str], Awaitable[Present]], *, every: float = EVERY_SECONDS) -> None:
+        self._read = read
+        self._every = every
+        self._hubs: dict[str, Hub] = {}
+        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def listeners(self) -> int:
+        """How many listen at present."""
+        return sum(hub.listeners for hub in self._hubs.values())
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more listener."""
+        return self._closed or self.listeners >= MOST_LISTENERS
+
+    @contextlib.asynccontextmanager
+    async def listening(self, site: str) -> AsyncIterator[Hub]:
+        """The site's hub, for as long as somebody listens. Raises `TooManyListeners`."""
+        if self.full:
+            raise TooManyListeners
+        hub = self._hubs.get(site)
+        if hub is None:
+            hub = self._hubs[site] = Hub(site, self._read, self._every)
+        hub.enter()
+        try:
+            yield hub
+        finally:
+            if hub.listeners == 1 and self._hubs.get(site) is hub:
+                del self._hubs[site]
+            await hub.leave()
+
+    async def close(self) -> None:
+        """Let every listener go, and take no new ones: the server stops."""
+        self._closed = True
+        for hub in [*self._hubs.values()]:
+            await hub.close()
+
+    def close_soon(self) -> None:
+        """The same, from the running loop without waiting for it."""
+        self._closing = asyncio.get_running_loop().create_task(self.close())

@@ -1,0 +1,180 @@
+"""Filters, panels, details, segments and goals in a real browser, on figures and on a site that has none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import NewPerson
+from tests.browser.people import Owner
+from tests.served import DEADLINE, Served, served
+
+DEMO = "/demo.localhost"
+EMPTY = "/empty.example"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """A busy machine may take its time over a view; what has not come by then has gone wrong."""
+    expect.set_options(timeout=DEADLINE * 1000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with two weeks of generated visits, and one site that nobody has visited."""
+    with served(tmp_path_factory.mktemp("filters"), "demo", "--events", "8000", "--days", "14") as server:
+        server.add_site("empty.example", timezone="Europe/Stockholm")
+        yield server
+
+
+def signed_in(person: BrowserContext, demo: Served, path: str) -> Page:
+    """A tab of the admin's at that page."""
+    owner = Owner(person, demo.url)
+    owner.sign_in(path)
+    return owner.page
+
+
+def add_filter(page: Page, by: str, how: str, value: str) -> None:
+    """Fill in the form for one more filter."""
+    page.locator("#add-filter > summary").click()
+    form = page.get_by_role("form", name="Add a filter")
+    form.get_by_label("Filter by").select_option(label=by)
+    form.get_by_label("Comparison").select_option(label=how)
+    form.get_by_label("Value", exact=True).fill(value)
+    form.get_by_role("button", name="Add filter").click()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_filters_are_added_changed_and_taken_away(new_person: NewPerson, demo: Served, scripts: bool) -> None:
+    """By the form, by a chip's own menu, and by its cross, with scripts and without: the address says all of it."""
+    page = signed_in(new_person(java_script_enabled=scripts), demo, f"{DEMO}?period=7d")
+    add_filter(page, "Country", "is", "sweden")
+    expect(page.locator(".chip")).to_contain_text("Country is Sweden")
+    expect(page).to_have_url(f"{demo.url}{DEMO}?period=7d&f=is,visit:country,SE")
+    page.locator("#chip-1 > summary").click()
+    page.get_by_label("Another value").fill("Norway")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".chip")).to_contain_text("Country is Sweden or Norway")
+    page.locator("#chip-1 > summary").click()
+    page.get_by_role("link", name="is not", exact=True).click()
+    expect(page.locator(".chip")).to_contain_text("Country is not Sweden or Norway")
+    expect(page).to_have_url(re.compile("f=is_not,visit:country,SE&f=is_not,visit:country,NO"))
+    add_filter(page, "Page", "contains", "SHOP")
+    expect(page.locator(".chip")).to_have_count(2)
+    page.locator("#chip-1 > summary").click()
+    page.get_by_role("link", name="Remove Sweden").click()
+    expect(page.locator(".chip").first).to_contain_text("Country is not Norway")
+    page.get_by_role("link", name="Remove the filter Country is not Norway").click()
+    expect(page.locator(".chip")).to_have_count(1)
+    expect(page.locator(".chip")).to_contain_text("Page contains SHOP")
+    page.go_back()
+    expect(page.locator(".chip")).to_have_count(2)
+    page.get_by_role("link", name="Clear all").click()
+    expect(page.locator(".chip")).to_have_count(0)
+
+
+def test_values_are_suggested_while_typing(person: BrowserContext, demo: Served) -> None:
+    """The list under the field follows the dimension and what is typed; the address does not change by it."""
+    page = signed_in(person, demo, f"{DEMO}?period=7d")
+    page.locator("#add-filter > summary").click()
+    page.get_by_label("Filter by").select_option(label="Source")
+    page.locator("#fv").press_sequentially("goo")
+    expect(page.locator("#fv-values option")).to_have_count(1)
+    expect(page.locator("#fv-values option")).to_have_attribute("value", "Google")
+    expect(page).to_have_url(f"{demo.url}{DEMO}?period=7d")
+    expect(page.get_by_label("Key of the property")).to_be_hidden()
+    page.get_by_label("Filter by").select_option(label="Property")
+    expect(page.get_by_label("Key of the property")).to_be_visible()
+
+
+def test_a_segment_is_saved_applied_and_deleted(person: BrowserContext, demo: Served) -> None:
+    """Filters get a name, are there again by one click from anywhere, and go when they are deleted."""
+    page = signed_in(person, demo, f"{DEMO}?period=7d&f=is,visit:device,mobile&f=is,visit:country,SE")
+    page.locator("#saved > summary").click()
+    page.get_by_label("Save these filters as").fill("Swedes on the go")
+    page.get_by_role("button", name="Save segment").click()
+    expect(page.locator("#saved > summary")).to_have_text("Segment: Swedes on the go")
+    page.goto(f"{demo.url}{DEMO}?period=day")
+    page.locator("#saved > summary").click()
+    page.get_by_role("link", name="Swedes on the go").click()
+    expect(page.locator(".chip")).to_have_count(2)
+    expect(page).to_have_url(f"{demo.url}{DEMO}?period=day&f=is,visit:device,mobile&f=is,visit:country,SE")
+    page.locator("#saved > summary").click()
+    page.get_by_role("link", name="Rename or delete segments").click()
+    page.get_by_text("Rename or delete Swedes").click()
+    page.get_by_role("button", name="Delete Swedes on the go").click()
+    expect(page.get_by_text("No segment is saved yet.")).to_be_visible()
+
+
+def test_details_are_searched_sorted_and_kept(person: BrowserContext, demo: Served) -> None:
+    """Typing searches at once and keeps the cursor, heads sort, back goes back, a row filters, a file has it all."""
+    page = signed_in(person, demo, f"{DEMO}?period=7d")
+    page.get_by_role("link", name="Details – Pages").click()
+    rows = page.locator(".rows tbody tr")
+    expect(rows.first).to_contain_text("/demo")
+    page.locator("#q").press_sequentially("journal/")
+    expect(page.locator("#tally")).to_contain_text(re.compile(r"1–\d of \d"))
+    expect(page.locator("#q")).to_be_focused()
+    expect(page).to_have_url(re.compile("q=journal"))
+    page.locator("#by-event-page").click()
+    expect(page.locator("th[aria-sort=ascending]")).to_have_text("Page")
+    labels = rows.locator("th").all_inner_texts()
+    assert labels == sorted(labels)
+    assert all("journal/" in label for label in labels)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert [line.partition(",")[0] for line in lines[1:]] == labels
+    page.go_back()
+    expect(page.locator("th[aria-sort=descending]")).to_have_text("Visitors")
+    rows.first.locator("a").click()
+    expect(page.locator(".chip")).to_contain_text("Page is /demo/journal/")
+
+
+def test_a_goal_is_defined_and_filters_every_panel(person: BrowserContext, demo: Served) -> None:
+    """From an event that was seen, and from a page; the panel counts both, and by one all others show its rate."""
+    page = signed_in(person, demo, f"{DEMO}/goals")
+    page.get_by_role("button", name="Add Purchase").click()
+    page.get_by_role("radio", name="Page A page was viewed").check()
+    page.get_by_label("Path").locator("visible=true").fill("demo/journal/**")
+    page.get_by_role("button", name="Add goal").click()
+    expect(page.locator("#match-page-problem")).to_contain_text("begins with /")
+    page.locator("#match-page").fill("/demo/journal/**")
+    page.get_by_label("Name", exact=True).fill("Read the journal")
+    page.get_by_role("button", name="Add goal").click()
+    expect(page.locator(".record h3")).to_have_text(["Purchase", "Read the journal"])
+    page.goto(f"{demo.url}{DEMO}?period=7d")
+    goals = page.get_by_role("region", name="Goals and events")
+    expect(goals.locator("tbody tr")).to_have_count(2)
+    goals.get_by_role("link", name="Read the journal").click()
+    expect(page.locator(".chip")).to_contain_text("Goal is Read the journal")
+    for name in ("Sources", "Pages", "Countries", "Devices"):
+        expect(page.get_by_role("region", name=name).locator("th.share")).to_have_text("CR")
+    goals.get_by_role("link", name="Read the journal").click()
+    expect(page.locator(".chip")).to_have_count(0)
+    goals.get_by_role("link", name="Purchase").click()
+    expect(page.locator(".chip")).to_contain_text("Goal is Purchase")
+    goals.get_by_role("link", name="Properties").click()
+    expect(goals.get_by_role("link", name="product")).to_have_attribute("aria-current", "true")
+    expect(goals.locator("tbody tr").first).to_contain_text("mug-blue")
+
+
+def test_an_empty_site_explains_itself(person: BrowserContext, demo: Served) -> None:
+    """No goals, no segments, no rows: each page says what to do, and filters on nothing are no error."""
+    page = signed_in(person, demo, f"{EMPTY}/goals")
+    expect(page.get_by_text("every custom event that your site sends is one")).to_be_visible()
+    page.goto(f"{demo.url}{EMPTY}")
+    add_filter(page, "Source", "is", "Google")
+    expect(page.locator(".chip")).to_contain_text("Source is Google")
+    page.get_by_role("region", name="Goals and events").get_by_role("link", name="Define a goal").click()
+    expect(page).to_have_url(f"{demo.url}{EMPTY}/goals")
+    for panel in ("sources", "pages", "countries", "technology", "events", "consent"):
+        page.goto(f"{demo.url}{EMPTY}/details/{panel}")
+        expect(page.locator("#found")).to_be_visible()
+    page.goto(f"{demo.url}{EMPTY}/segments")
+    expect(page.get_by_text("No segment is saved yet.")).to_be_visible()

@@ -1,0 +1,240 @@
+"""Sharing and installing as people do it: a link for a stranger, a frame in a page, a tag on a new site."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import NewPerson
+from tests.browser.people import Owner
+from tests.browser.recorder import DEADLINE
+from tests.served import Served, served
+from tests.website import Website, website
+
+AXE = Path(__file__).parents[2] / "dashboard/frontend/node_modules/axe-core/axe.min.js"
+DEMO = "/demo.localhost"
+WORD = "open the quiet door"
+PATIENCE = DEADLINE * 1000
+"""Milliseconds for what another process does."""
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with generated visits and an empty site, that may look at websites on this machine."""
+    directory = tmp_path_factory.mktemp("sharing")
+    with served(directory, "demo", "--events", "3000", "--days", "9", TYST_VERIFY_NETWORKS="127.0.0.0/8") as server:
+        server.add_site("empty.example")
+        yield server
+
+
+@pytest.fixture
+def site() -> Iterator[Website]:
+    """Somebody's website."""
+    with website() as running:
+        yield running
+
+
+def signed_in(person: BrowserContext, demo: Served, path: str) -> Page:
+    """A tab of the admin's at that page."""
+    owner = Owner(person, demo.url)
+    owner.sign_in(path)
+    return owner.page
+
+
+def make(page: Page, name: str, **fields: str) -> str:
+    """Make a link by the form; its address as it is shown."""
+    page.get_by_label("Name", exact=True).fill(name)
+    for label, text in fields.items():
+        page.get_by_label(label.replace("_", " ")).fill(text)
+    page.get_by_role("button", name="Make the link").click()
+    expect(page.get_by_role("heading", name=f"The link “{name}” is ready")).to_be_visible()
+    return page.locator("#link").inner_text()
+
+
+def violations(page: Page) -> dict[str, list[str]]:
+    """What axe-core finds."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document).then((report) => report.violations)")
+    return {f"{page.url} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in found}
+
+
+def test_a_stranger_reads_what_was_shared(new_person: NewPerson, demo: Served) -> None:
+    """The link is copied once; behind it everything filters, in place and below the link, until it is revoked."""
+    page = signed_in(new_person(), demo, f"{DEMO}/sharing")
+    link = make(page, "For the board")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").first.click()
+    assert page.evaluate("navigator.clipboard.readText()") == link
+    stranger = new_person().new_page()
+    stranger.goto(f"{link}?period=7d")
+    row = stranger.locator(".rows tbody th a").first
+    label = row.inner_text()
+    row.click()
+    expect(stranger.locator(".chip").first).to_contain_text(label)
+    expect(stranger).to_have_url(re.compile(re.escape(link) + r"\?.*f=is,"))
+    stranger.reload()
+    expect(stranger.locator(".chip").first).to_contain_text(label)
+    stranger.goto(f"{link}/details/pages")
+    stranger.locator(".rows tbody th a").first.click()
+    expect(stranger).to_have_url(re.compile(re.escape(link)))
+    stranger.goto(demo.url + DEMO)
+    expect(stranger.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto(f"{demo.url}{DEMO}/sharing")
+    expect(page.locator(".shares")).to_contain_text("Last used today")
+    page.get_by_role("button", name="Revoke the link For the board").click()
+    expect(page.get_by_text("No links so far.")).to_be_visible()
+    stranger.goto(link)
+    expect(stranger.get_by_role("heading", name="Nothing here")).to_be_visible()
+
+
+def test_a_password_is_asked_for_once(new_person: NewPerson, demo: Served) -> None:
+    """And leads to the very view that was asked for."""
+    page = signed_in(new_person(), demo, "/empty.example/sharing")
+    link = make(page, "With a password", Password=WORD)
+    stranger = new_person().new_page()
+    stranger.goto(f"{link}?period=7d")
+    stranger.get_by_label("Password").fill("something else")
+    stranger.get_by_role("button", name="Open").click()
+    expect(stranger.get_by_role("alert")).to_contain_text("not the password")
+    stranger.get_by_label("Password").fill(WORD)
+    stranger.get_by_role("button", name="Open").click()
+    expect(stranger).to_have_url(f"{link}?period=7d")
+    expect(stranger.get_by_role("heading", name="empty.example")).to_be_visible()
+    stranger.goto(link)
+    expect(stranger.get_by_label("Password")).to_have_count(0)
+
+
+def test_a_frame_shows_the_figures_where_it_may(new_person: NewPerson, demo: Served, site: Website) -> None:
+    """In the pages of the named origin, in the wanted colours, without a cookie; in those of another it stays empty."""
+    page = signed_in(new_person(), demo, f"{DEMO}/sharing")
+    link = make(page, "In our intranet", Pages_that_may_embed_it=site.url)
+    frame = page.locator("#frame-dark").inner_text()
+    site.page("/", f"<!doctype html><title>Intranet</title><h1>Ours</h1>{frame}")
+    reader = new_person()
+    inside = reader.new_page()
+    inside.goto(f"{site.url}/")
+    embedded = inside.frame_locator("iframe")
+    expect(embedded.locator("#figure-visitors")).to_be_visible(timeout=PATIENCE)
+    expect(embedded.locator("header")).to_have_count(0)
+    assert embedded.locator("html").evaluate("(root) => getComputedStyle(root).colorScheme") == "dark"
+    embedded.locator("#figure-visits").click()
+    expect(embedded.locator("#figure-visits[aria-current]")).to_be_visible(timeout=PATIENCE)
+    assert "embed=true" in embedded.locator("html").evaluate("() => location.href")
+    assert reader.cookies() == []
+    inside.goto(f"{site.url.replace('127.0.0.1', 'localhost')}/")
+    expect(inside.get_by_role("heading", name="Ours")).to_be_visible()
+    expect(inside.frame_locator("iframe").locator("#figure-visitors")).to_have_count(0)
+    papers = {}
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme, theme in itertools.product(schemes, ("auto", "light", "dark")):
+        inside.emulate_media(color_scheme=scheme)
+        inside.goto(f"{link}?embed=true&theme={theme}", wait_until="domcontentloaded")
+        papers[scheme, theme] = inside.evaluate("getComputedStyle(document.body).backgroundColor")
+    light, dark = papers["light", "auto"], papers["dark", "auto"]
+    assert light != dark
+    assert (papers["light", "light"], papers["dark", "light"]) == (light, light)
+    assert (papers["light", "dark"], papers["dark", "dark"]) == (dark, dark)
+
+
+def test_a_public_dashboard_needs_no_account(new_person: NewPerson, demo: Served) -> None:
+    """Visited or still empty, anybody reads it, and nothing else."""
+    for domain in ("demo.localhost", "empty.example"):
+        demo.api("PUT", f"/api/v1/sites/{domain}", {"public": True})
+    stranger = new_person().new_page()
+    stranger.goto(demo.url + DEMO)
+    expect(stranger.locator("#figure-visitors")).to_be_visible()
+    stranger.goto(f"{demo.url}/empty.example")
+    expect(stranger.get_by_text("Quiet so far")).to_be_visible()
+    expect(stranger.get_by_role("link", name="Check the tag")).to_have_count(0)
+    stranger.get_by_role("link", name="Sign in").click()
+    expect(stranger.get_by_role("heading", name="Sign in")).to_be_visible()
+    for domain in ("demo.localhost", "empty.example"):
+        demo.api("PUT", f"/api/v1/sites/{domain}", {"public": False})
+
+
+@pytest.mark.parametrize("variant", ["HTML", "Google Tag Manager"])
+def test_a_newcomer_sees_the_first_event(new_person: NewPerson, demo: Served, site: Website, variant: str) -> None:
+    """From the form to the tag, to what the check says of a page, to the first beacon: not kept, then kept."""
+    name = f"new{len(variant)}.example"
+    page = signed_in(new_person(), demo, "/sites/new")
+    page.get_by_label("Domain").fill(name)
+    page.get_by_role("button", name="Add the site").click()
+    expect(page.locator("#receiving")).to_contain_text(f"Listening for {name}")
+    page.get_by_role("link", name=variant, exact=True).click()
+    site.page("/", "<!doctype html><title>New</title><h1>New</h1>")
+    page.get_by_label("Page", exact=True).fill(f"{site.url}/")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator(".found .failed")).to_contain_text("The page has no tag.", timeout=PATIENCE)
+    code = page.locator("#tag").inner_text()
+    site.page("/", f"<!doctype html><head><title>New</title>{code}</head><h1>New</h1>")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator(".found .failed")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator(".found")).to_contain_text(f"It counts for {name}.")
+    visitor = new_person().new_page()
+    beacon = {"n": "pageview", "u": f"https://{name}/", "d": name}
+    demo.send(str(beacon).replace("'", '"'))
+    expect(page.locator("#receiving")).to_contain_text("no consent (1)", timeout=PATIENCE)
+    expect(page.locator("#receiving")).to_contain_text("Accept the banner in that tab")
+    visitor.goto(f"{site.url}/")
+    visitor.evaluate("tyst.consent('granted')")
+    expect(page.locator("#receiving")).to_contain_text("Receiving data", timeout=PATIENCE)
+    expect(page.locator("#receiving")).to_contain_text("was kept")
+
+
+def test_sharing_and_installing_work_without_javascript(new_person: NewPerson, demo: Served, site: Website) -> None:
+    """Links and forms are enough."""
+    page = signed_in(new_person(java_script_enabled=False), demo, "/empty.example/install")
+    page.get_by_role("link", name="WordPress").click()
+    page.get_by_role("link", name="Klaro").click()
+    expect(page.locator("#tag")).to_contain_text('data-cmp="klaro"')
+    page.get_by_label("Page", exact=True).fill(f"{site.url}/missing")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator(".found")).to_contain_text("answers with status 404")
+    page.goto(f"{demo.url}/empty.example/sharing")
+    link = make(page, "Plain")
+    stranger = new_person(java_script_enabled=False).new_page()
+    stranger.goto(link)
+    expect(stranger.get_by_text("Quiet so far")).to_be_visible()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
+def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website, scheme: Any, width: int) -> None:
+    """On no page of sharing and installing, whatever it shows; and none is wider than a small phone."""
+    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
+    page = signed_in(new_person(**options), demo, f"{DEMO}/sharing")
+    found = dict[str, list[str]]()
+    wide = list[str]()
+
+    def look(each: Page) -> None:
+        found.update(violations(each))
+        if each.evaluate("document.documentElement.scrollWidth") > width:
+            wide.append(each.url)
+
+    link = make(page, f"Embedded {scheme}", Pages_that_may_embed_it=site.url)
+    look(page)
+    locked = make(page, f"Locked {scheme}", Password=WORD, Last_day="2099-12-31")
+    page.goto(f"{demo.url}{DEMO}/sharing")
+    look(page)
+    page.get_by_label("Name", exact=True).fill("Short")
+    page.get_by_label("Password").fill("short")
+    page.get_by_role("button", name="Make the link").click()
+    look(page)
+    for query in ("", "?variant=wordpress&banner=klaro", "?variant=nextjs&banner=marked", "?variant=gtm&banner=gcm"):
+        page.goto(f"{demo.url}/empty.example/install{query}")
+        look(page)
+    site.page("/", '<script type="text/plain" src="/js/tyst.js"></script><script src=/klaro.js></script>')
+    page.get_by_label("Page", exact=True).fill(f"{site.url}/")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator(".found")).to_contain_text("inert form", timeout=PATIENCE)
+    look(page)
+    stranger = new_person(**options).new_page()
+    for address in (link, f"{link}?embed=true&theme=dark", f"{link}?embed=true&theme=light", locked):
+        stranger.goto(address)
+        look(stranger)
+    assert (found, wide) == ({}, [])

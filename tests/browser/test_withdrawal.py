@@ -1,0 +1,165 @@
+"""Withdrawal in the middle of a visit, and receipts of consent: a real browser, a real server, what it stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import USER_AGENT, NewPerson
+from tests.browser.people import Visitor
+from tests.browser.recorder import Recorder
+from tests.served import Served, served, until
+
+
+@pytest.fixture(scope="module")
+def tyst(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A running server."""
+    with served(tmp_path_factory.mktemp("withdrawal"), TYST_FLUSH_SECONDS="0.05") as server:
+        yield server
+
+
+@pytest.fixture
+def shop(recorder: Recorder, tyst: Served) -> Callable[..., str]:
+    """Registers a site and makes every page of the website load the snippet for it; returns the site's name."""
+
+    def make(domain: str, policy: str, **settings: Any) -> str:
+        tyst.add_site(domain, consent=policy, **settings)
+        recorder.page(f'data-domain="{domain}" data-consent="{policy}"', src=f"{tyst.url}/js/tyst.js")
+        recorder.html = recorder.html.replace(f'data-domain="{recorder.domain}"', "")
+        return domain
+
+    return make
+
+
+def held(tyst: Served, domain: str) -> list[str]:
+    """The pages that are held about the browser, as it would be told."""
+    answer = tyst.http.get(f"/api/me?d={domain}", headers={"user-agent": USER_AGENT})
+    return [event["page"] for event in answer.json()["events"] if event["name"] == "pageview"]
+
+
+def counted(tyst: Served, domain: str) -> dict[str, list[int]]:
+    """Pageviews and visitors by page."""
+    tyst.drain()
+    query = {
+        "site_id": domain,
+        "metrics": ["pageviews", "visitors"],
+        "date_range": "day",
+        "dimensions": ["event:page"],
+    }
+    return {row["dimensions"][0]: row["metrics"] for row in tyst.api("POST", "/api/v2/query", query)["results"]}
+
+
+def test_a_no_in_the_middle_of_a_visit_moves_to_the_limited_lane_and_erases(
+    new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str]
+) -> None:
+    """The page that is open becomes a bare count at once, what was linkable is gone, and later pages are bare counts;
+    another person's visit stays."""
+    domain = shop("limited.test", "limited")
+    other = {"user-agent": USER_AGENT.replace("143", "142")}
+    beacon = f'{{"n":"pageview","u":"https://{domain}/theirs","d":"{domain}","c":"granted"}}'
+    assert tyst.send(beacon, other).status_code == 202
+    somebody = Visitor(new_person(), tyst.url)
+    somebody.page.goto(f"{recorder.url}/a")
+    assert somebody.take() == [("pageview", "/a", None)]
+    somebody.page.evaluate("tyst.consent('granted')")
+    somebody.page.evaluate("history.pushState({}, '', '/b')")
+    assert somebody.take() == [("pageview", "/a", "granted"), ("pageview", "/b", "granted")]
+    assert held(tyst, domain) == ["/a", "/b"]
+    somebody.page.evaluate("tyst.consent('denied')")
+    assert somebody.take() == [("pageview", "/b", "denied")]
+    assert somebody.beacons == []
+    until("an erasure", lambda: held(tyst, domain) == [])
+    somebody.page.evaluate("history.pushState({}, '', '/c')")
+    somebody.page.evaluate("tyst('Signup')")
+    assert somebody.take() == [("pageview", "/c", "denied")]
+    assert counted(tyst, domain) == {"/a": [1, 0], "/b": [1, 0], "/c": [1, 0], "/theirs": [1, 1]}
+
+
+def test_with_receipts_a_page_is_counted_once_after_one_question(
+    new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str]
+) -> None:
+    """The first beacon with consent brings a receipt and goes again with it at once; later ones carry it. Nothing of
+    it is stored in the browser, a new page asks anew, and a word of withdrawal sends nothing under `required`."""
+    domain = shop("receipts.test", "required", receipts=True)
+    somebody = Visitor(new_person(), tyst.url)
+    page = somebody.page
+    page.goto(f"{recorder.url}/a")
+    somebody.settle()
+    assert somebody.beacons == []
+    page.evaluate("tyst.consent('granted')")
+    somebody.settle()
+    somebody.settle()
+    first, again = somebody.beacons
+    assert (first.get("k"), first["q"]) == (None, again["q"])
+    assert again["k"]
+    assert somebody.answers == [(202, "consent"), (202, None)]
+    page.evaluate("tyst('Signup'); history.pushState({}, '', '/b')")
+    somebody.settle()
+    assert [(beacon["n"], beacon["k"]) for beacon in somebody.beacons[2:]] == [
+        ("Signup", again["k"]),
+        ("pageview", again["k"]),
+    ]
+    assert [stored["name"] for stored in somebody.context.cookies()] == ["tyst_consent"]
+    assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+    page.goto(f"{recorder.url}/c")
+    somebody.settle()
+    somebody.settle()
+    assert [beacon.get("k") in (None, again["k"]) for beacon in somebody.beacons[4:]] == [True, False]
+    sent = len(somebody.beacons)
+    page.evaluate("tyst.consent('denied'); tyst('Signup'); history.pushState({}, '', '/d')")
+    somebody.settle()
+    assert len(somebody.beacons) == sent
+    assert counted(tyst, domain) == {"/a": [1, 1], "/b": [1, 1], "/c": [1, 1]}
+
+
+def test_a_no_takes_the_receipt_back(
+    new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str]
+) -> None:
+    """Under `limited` the word of withdrawal carries the receipt, which is worthless from then on; the bare counts
+    after it carry none."""
+    domain = shop("back.test", "limited", receipts=True)
+    somebody = Visitor(new_person(), tyst.url)
+    page = somebody.page
+    page.goto(f"{recorder.url}/a")
+    # The answer to the bare count would take a receipt that came before it for none, and have another asked for.
+    somebody.settle()
+    page.evaluate("tyst.consent('granted')")
+    somebody.settle()
+    somebody.settle()
+    receipt = somebody.beacons[-1]["k"]
+    page.evaluate("tyst.consent('denied')")
+    somebody.settle()
+    somebody.settle()
+    denials = [beacon for beacon in somebody.beacons if beacon.get("c") == "denied"]
+    assert denials[0]["k"] == receipt
+    page.evaluate("history.pushState({}, '', '/b')")
+    somebody.settle()
+    assert somebody.beacons[-1].get("k") is None
+    beacon = f'{{"n":"pageview","u":"https://{domain}/again","d":"{domain}","c":"granted","k":"{receipt}"}}'
+    assert tyst.send(beacon).headers["x-tyst-dropped"] == "consent"
+    assert counted(tyst, domain) == {"/a": [2, 0], "/b": [1, 0]}
+
+
+def test_a_beacon_of_a_receipt_that_ended_is_asked_again(
+    new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str]
+) -> None:
+    """A page that was open for days, or whose receipt another page took back, gets another and loses nothing."""
+    domain = shop("long.test", "required", receipts=True)
+    somebody = Visitor(new_person(), tyst.url)
+    page = somebody.page
+    page.goto(f"{recorder.url}/a")
+    page.evaluate("tyst.consent('granted')")
+    somebody.settle()
+    somebody.settle()
+    receipt = somebody.beacons[-1]["k"]
+    other = {"user-agent": USER_AGENT.replace("143", "141")}
+    denial = f'{{"n":"pageview","u":"https://{domain}/","d":"{domain}","c":"denied","k":"{receipt}"}}'
+    assert tyst.send(denial, other).headers["x-tyst-dropped"] == "consent"
+    page.evaluate("history.pushState({}, '', '/b')")
+    somebody.settle()
+    somebody.settle()
+    assert somebody.answers[-2:] == [(202, "consent"), (202, None)]
+    assert somebody.beacons[-1]["k"] not in (None, receipt)
+    assert counted(tyst, domain) == {"/a": [1, 1], "/b": [1, 1]}

@@ -1,0 +1,57 @@
+"""A collector in a process of its own whose clock is moved: `python -m tests.held_salts DIRECTORY`.
+
+It counts one visitor of 9 March 2041, and says the id that was stored. For each line that it is then sent it moves
+its clock by a day, does its upkeep, and says the dates of the salts that it still has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import anyio.to_thread
+
+from collector.app import EventEndpoint
+from collector.beacon import parse_beacon
+from collector.consent import Signals
+from collector.pipeline import Arrival
+from collector.process import Collector
+from collector.settings import read_settings
+from collector.sites import Site
+
+NOON = 2_246_443_200
+ADDRESS, USER_AGENT, SITE = "203.0.113.7", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Firefox/145.0", "site.test"
+
+
+def say(what: object) -> None:
+    """One line of JSON to whoever started this."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+async def run(directory: Path) -> None:
+    """The whole of it."""
+    now = [float(NOON)]
+    settings = read_settings({"TYST_DATA_DIR": str(directory), "TYST_FLUSH_SECONDS": "0.05"})
+    collector = Collector(settings, clock=lambda: now[0])
+    await collector.sites.change(Site(domain=SITE))
+    await collector.start()
+    beacon = parse_beacon(b'{"n":"pageview","u":"https://site.test/a","d":"site.test","c":"granted"}')
+    arrival = Arrival(beacon=beacon, at=NOON, address=ADDRESS, user_agent=USER_AGENT, signals=Signals(False, False, ""))
+    assert await EventEndpoint(collector).collect(arrival) == []
+    collector.spool.seal()
+    while collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
+        await asyncio.sleep(0.01)
+    rows = (await anyio.to_thread.run_sync(collector.client.query, "SELECT visitor FROM events")).result_rows
+    say({"visitor": rows[0][0]})
+    while await anyio.to_thread.run_sync(sys.stdin.readline):
+        now[0] += 86_400
+        await anyio.to_thread.run_sync(collector.keep_salts)
+        say(sorted(path.name for path in (directory / "salts").iterdir()))
+    await collector.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(Path(sys.argv[1])))

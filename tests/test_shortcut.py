@@ -1,0 +1,238 @@
+"""The short way of a beacon, over real sockets: which requests take it, and that nobody can tell from the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httptools
+import pytest
+import uvicorn
+from starlette.types import Message, Receive, Scope, Send
+
+from collector.app import EventEndpoint, routes
+from collector.clickhouse import ClickHouse
+from collector.process import Collector
+from collector.shortcut import MOST_BODY, ShortcutProtocol
+from collector.sites import Site
+from dashboard.app import Tyst
+from tests.test_app import settings_for
+from tests.test_pipeline import CHROME
+
+pytestmark = pytest.mark.anyio
+
+PAGEVIEW = {"n": "pageview", "u": "https://site.test/a", "d": "site.test", "c": "granted"}
+BEACONS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "accepted": (PAGEVIEW, {}),
+    "dropped for want of consent": ({**PAGEVIEW, "c": ""}, {}),
+    "dropped by a signal": (PAGEVIEW, {"Sec-GPC": "1"}),
+    "of no known site": ({**PAGEVIEW, "d": "other.test"}, {}),
+    "of two sites": ({**PAGEVIEW, "d": "site.test,other.test"}, {}),
+    "without a name": ({**PAGEVIEW, "n": ""}, {}),
+    "no object": ({}, {}),
+}
+
+
+class Noted(EventEndpoint):
+    """The endpoint, noting which way each beacon came."""
+
+    ways: list[str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.ways.append("ordinary")
+        await super().__call__(scope, receive, send)
+
+    async def take_posted(self, scope: Scope, body: bytes, send: Send) -> None:
+        self.ways.append("taken")
+        await super().take_posted(scope, body, send)
+
+
+class Answers:
+    """What came on a connection, as (status, headers, body)."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, dict[str, str], bytes]] = []
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
+        self._body = b""
+
+    def feed(self, data: bytes) -> None:
+        """More of what came."""
+        self._parser.feed_data(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode().lower()] = value.decode()
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        self._headers.pop("date")
+        self.found.append((self._parser.get_status_code(), self._headers, self._body))
+        self._headers, self._body = {}, b""
+
+
+@contextlib.asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[tuple[int, uvicorn.Server]]:
+    """The application at a port of its own."""
+    bound = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=ShortcutProtocol, lifespan="off", proxy_headers=False, log_level="critical")
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve([bound]))
+    try:
+        yield bound.getsockname()[1], server
+    finally:
+        server.should_exit = True
+        await running
+
+
+@pytest.fixture
+async def served(tmp_path: Path, clickhouse: ClickHouse) -> AsyncIterator[tuple[int, Noted]]:
+    """A collector with one site, at a port, and its endpoint."""
+    collector = Collector(settings_for(tmp_path), clickhouse=clickhouse)
+    await collector.sites.change(Site(domain="site.test"))
+    await collector.start()
+    app = Tyst(collector, routes=routes(collector))
+    app.beacons = noted = Noted(collector)
+    noted.ways = []
+    async with listening(app) as (port, _):
+        yield port, noted
+    await collector.stop()
+
+
+def request(body: bytes, headers: Mapping[str, str] = {}, *, chunked: bool = False) -> bytes:  # only read
+    """A beacon as it goes over the wire."""
+    lines = [f"{name}: {value}" for name, value in {"Host": "a", "User-Agent": CHROME, **headers}.items()]
+    if chunked:
+        head, sent = "Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    else:
+        head, sent = f"Content-Length: {len(body)}", body
+    return "\r\n".join(["POST /api/event HTTP/1.1", *lines, head, "", ""]).encode() + sent
+
+
+async def ask(port: int, *pieces: bytes, answers: int = 1) -> list[tuple[int, dict[str, str], bytes]]:
+    """Send the pieces, one when the other is on its way; the answers."""
+    came = Answers()
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            writer.write(piece)
+            # Long enough for the server to read what there is: it runs on this very loop.
+            for _ in range(20):
+                await asyncio.sleep(0)
+        while len(came.found) < answers:
+            came.feed(await reader.read(65_536))
+        writer.close()
+    return came.found
+
+
+@pytest.mark.parametrize("kind", BEACONS)
+async def test_both_ways_answer_alike(kind: str, served: tuple[int, Noted]) -> None:
+    """Status, header fields and body."""
+    port, endpoint = served
+    beacon, headers = BEACONS[kind]
+    body = json.dumps(beacon).encode()
+    short = await ask(port, request(body, headers))
+    assert endpoint.ways == ["taken"]
+    ordinary = await ask(port, request(body, headers, chunked=True))
+    assert endpoint.ways == ["taken", "ordinary", "taken"]
+    assert short == ordinary
+
+
+async def test_a_beacon_in_pieces_goes_the_ordinary_way(served: tuple[int, Noted]) -> None:
+    """Whether the cut is in its head or in its body; and the next one on the connection is short again."""
+    port, endpoint = served
+    whole = request(json.dumps(PAGEVIEW).encode())
+    for cut in (30, whole.index(b"\r\n\r\n") + 4, len(whole) - 5):
+        endpoint.ways.clear()
+        found = await ask(port, whole[:cut], whole[cut:] + whole, answers=2)
+        assert [(status, body) for status, _, body in found] == [(202, b"ok")] * 2
+        assert endpoint.ways.count("taken") == 2
+    assert "ordinary" in endpoint.ways
+
+
+async def test_a_body_that_is_too_large_is_refused(served: tuple[int, Noted]) -> None:
+    """By the ordinary way, which says so."""
+    port, endpoint = served
+    ((status, _, _),) = await ask(port, request(b"x" * (MOST_BODY + 1)))
+    assert status == 413
+    assert endpoint.ways == ["ordinary"]
+
+
+async def test_requests_sent_at_once_are_answered_in_order(served: tuple[int, Noted]) -> None:
+    """Beacons and others, without waiting for answers (RFC 9112, section 9.3.2)."""
+    port, _ = served
+    beacon = request(json.dumps(PAGEVIEW).encode())
+    refused = request(b"{}")
+    health = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+    found = await ask(port, beacon + health + refused + beacon + health + health + beacon, answers=7)
+    assert [body[:3] for _, _, body in found] == [b"ok", b"ok\n", b'{"e', b"ok", b"ok\n", b"ok\n", b"ok"]
+
+
+class Slow:
+    """An application whose endpoint answers when it is told to, or breaks."""
+
+    def __init__(self, *, breaks: bool = False) -> None:
+        self.beacons = self
+        self.asked = asyncio.Event()
+        self.told = asyncio.Event()
+        self._breaks = breaks
+
+    async def take_posted(self, _: Scope, __: bytes, send: Send) -> None:
+        self.asked.set()
+        if self._breaks:
+            raise RuntimeError("broken")
+        await self.told.wait()
+        start: Message = {"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"2")]}
+        await send(start)
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def __call__(self, _: Scope, __: Receive, ___: Send) -> None:
+        raise AssertionError("the ordinary way")
+
+
+async def test_an_endpoint_that_breaks_answers_500() -> None:
+    """And the connection goes on."""
+    async with listening(Slow(breaks=True)) as (port, _):
+        found = await ask(port, request(b"{}") + request(b"{}"), answers=2)
+    assert [status for status, _, _ in found] == [500, 500]
+
+
+async def test_a_server_that_stops_answers_what_is_under_way() -> None:
+    """It waits for the beacon, answers it, and closes the connection."""
+    app = Slow()
+    async with listening(app) as (port, server), asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(b"{}"))
+        await app.asked.wait()
+        server.should_exit = True
+        await _until(lambda: not server.servers or not server.servers[0].is_serving())
+        app.told.set()
+        came = await reader.read()
+        writer.close()
+    assert came.startswith(b"HTTP/1.1 202")
+    assert b"connection: close" in came.lower()
+
+
+async def test_a_reader_that_went_away_is_no_error() -> None:
+    """What it sent is dealt with, and the next is served."""
+    app = Slow()
+    async with listening(app) as (port, _), asyncio.timeout(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(b"{}"))
+        await app.asked.wait()
+        writer.transport.abort()
+        app.told.set()
+        found = await ask(port, request(b"{}"))
+    assert [status for status, _, _ in found] == [202]
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110 # the server sets no event
+        await asyncio.sleep(0.01)
