@@ -188,7 +188,7 @@ class Collector:
         elif held.oldest_seconds > self.settings.flush_seconds + LATE_SECONDS:
             problems.append(f"The oldest event has waited {held.oldest_seconds:.0f} s for ClickHouse.")
         if self.room.problem and not self.writer.problem:
-            problems.append(f"{self.room.problem}. Make some: merges rest, and inserts when it is less.")
+            problems.append(self.room.problem)
         if self.spool.full:
             problems.append("The spool is full and beacons are refused; raise TYST_SPOOL_MAX_BYTES or mend ClickHouse.")
         if held.problem:

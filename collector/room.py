@@ -38,6 +38,7 @@ _TABLES = "SELECT name FROM system.tables WHERE database = currentDatabase() AND
 _WRITTEN = """
 SELECT table, name FROM system.parts
 WHERE database = currentDatabase() AND active AND toUnixTimestamp(modification_time) >= {since:UInt32}"""
+_MERGING = "SELECT count() FROM system.merges WHERE database = currentDatabase()"
 _INSERTED = """
 SELECT name FROM system.parts
 WHERE database = currentDatabase() AND table = 'events' AND active AND level = 0
@@ -55,8 +56,14 @@ class Room:
         self._client = client
         self._marker = marker
         self._since: int | None = None
-        self.problem: str | None = None
-        """What is wrong, as the beginning of a sentence; None when nothing is."""
+        self._problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong and what to do, in sentences; None when nothing is."""
+        if self._problem is None and self.in_doubt:
+            return "ClickHouse had no room on its disk for a moment. What that may have broken is looked for."
+        return self._problem
 
     def suspect(self) -> None:
         """There is little room, if only for a moment."""
@@ -124,9 +131,13 @@ class Room:
         log.warning("ClickHouse has little room on its disk; merges rest", extra={"bytes": free})
         self._each("SYSTEM STOP MERGES {table:Identifier}")
         self._since = self._suspected_since()
-        self.problem = f"ClickHouse has little room on its disk ({free >> 20} MiB)"
+        room = f"ClickHouse has little room on its disk ({free >> 20} MiB)"
+        self._problem = f"{room}. Make some: merges rest, and inserts when it is less."
 
     def _mend(self) -> None:
+        if self._client.query(_MERGING).result_rows[0][0]:
+            # Told to stop, one that has nearly ended goes on, and may yet put what it wrote without room in its place.
+            return
         try:
             with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 self._drop_broken()
@@ -138,7 +149,7 @@ class Room:
             return
         self._each("SYSTEM START MERGES {table:Identifier}")
         self._marker.unlink(missing_ok=True)
-        self._since = self.problem = None
+        self._since = self._problem = None
         log.info("ClickHouse has room on its disk again")
 
     def _reload_broken(self, since: int) -> bool:
