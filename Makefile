@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 # Where no node is installed, the one that pip brought into the virtual environment serves.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 FRONTEND := dashboard/frontend
-WORKERS ?= 2
+# More than there are processors: many tests wait for a server or a browser.
+WORKERS ?= 3
 
 .PHONY: run test lint types unit browser build bench screenshots catalogues lock audit clean
 
