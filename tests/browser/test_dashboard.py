@@ -101,9 +101,9 @@ def test_the_page_is_walked_by_keyboard(person: BrowserContext, demo: Served) ->
     summary = page.locator("#period summary")
     summary.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_label("From")).to_be_visible()
+    expect(page.locator("#from")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_label("From")).to_be_hidden()
+    expect(page.locator("#from")).to_be_hidden()
     expect(summary).to_be_focused()
 
 
