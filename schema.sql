@@ -6,7 +6,8 @@
 -- fsync: an acknowledged insert survives a power cut, and so does what merges make of it. The deduplication window
 -- lets a batch be sent again after a crash between insert and answer, and still be stored once.
 -- Expired rows are deleted by the upkeep, once their day is closed; the TTL deletes what it would leave, two days
--- later. What was deleted or erased is off the disk two to three minutes after it left the table.
+-- later. What was deleted or erased is off the disk within ten minutes after it left the table: what merges and
+-- deletions replace is kept for seven, because a full disk can break a merge.
 CREATE TABLE IF NOT EXISTS events
 (
     site            LowCardinality(String),
@@ -56,7 +57,7 @@ SETTINGS non_replicated_deduplication_window = 10000,
          index_granularity = 8192,
          merge_with_ttl_timeout = 3600,
          min_rows_to_fsync_after_merge = 1,
-         old_parts_lifetime = 60,
+         old_parts_lifetime = 420,
          cleanup_delay_period = 30,
          max_cleanup_delay_period = 60;
 

@@ -1,4 +1,4 @@
-"""ClickHouse, embedded or served: open clients, apply the schema, insert events, tell errors apart.
+"""ClickHouse, embedded or served: open clients, apply the schema, say in words what an error is.
 
 One code path serves both. `chdb:///directory` embeds the engine in this process (one directory per process, one
 process per directory); `http(s)://user:password@host:port/database` is a server.
@@ -7,21 +7,16 @@ process per directory); `http(s)://user:password@host:port/database` is a server
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
-import msgspec
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
-from collector.event import COLUMNS, Event
-from collector.exceptions import InsertRefused, InsertRetryable
 from collector.migrations import migrate
-from collector.room import Room
 from collector.shipped import shipped
 
 DATABASE = "tyst"
@@ -129,77 +124,6 @@ def apply_schema(client: Client) -> None:
     """Run every statement of `schema.sql`; each may be run again."""
     for statement in split_statements(shipped("schema.sql").read_text()):
         client.command(statement)
-
-
-class ClickHouseInserter:
-    """Inserts events as one block, once per token: the same token again changes nothing. `room` looks after the
-    database's disk."""
-
-    def __init__(self, client: Client, room: Room | None = None) -> None:
-        self._client = client
-        self._room = room
-        self._context: Any = None
-
-    def insert(self, events: Sequence[Event], token: str) -> None:
-        """Insert `events` durably. Raises `InsertRetryable` or `InsertRefused`."""
-        try:
-            if self._room is not None and not self._room.enough():
-                self._room.suspect()
-                raise InsertRetryable("there is little room on its disk")
-            if self._context is None:
-                self._context = self._client.create_insert_context("events", COLUMNS)
-                # A token stands for one block: of an insert that is cut into several, a server may take the second
-                # for a repetition of the first.
-                self._context.req_block_size = _MOST_ROWS
-            self._context.data = [msgspec.structs.astuple(event) for event in events]
-            self._context.settings = {"insert_deduplication_token": token}
-            self._insert()
-        except (ClickHouseError, OSError) as error:
-            if self._room is not None:
-                self._room.doubt(error)
-            # Over HTTP a row that the driver cannot encode cuts the request short; the driver notes why.
-            broken = getattr(self._context, "insert_exception", None)
-            self._context = None
-            if broken is not None:
-                raise InsertRefused(f"cannot be encoded: {type(broken).__name__}") from None
-            if isinstance(error, ClickHouseError):
-                raise _told_apart(error) from None
-            raise InsertRetryable(type(error).__name__) from None
-        except (TypeError, ValueError, OverflowError, AttributeError, KeyError) as error:
-            # The driver could not encode a row: it will not be able to next time either.
-            self._context = None
-            raise InsertRefused(f"cannot be encoded: {type(error).__name__}") from None
-
-    def _insert(self) -> None:
-        """Insert, and see that what a full disk left of it is not taken for good."""
-        if self._room is None:
-            self._client.insert(context=self._context)
-            return
-        with self._room.inserting():
-            self._client.insert(context=self._context)
-            broken = (self._room.in_doubt or not self._room.enough()) and self._room.broken_inserts()
-        if broken:
-            self._room.suspect()
-            self._room.drop_broken_inserts()
-            raise InsertRetryable("its disk was full")
-
-
-# As many rows as ClickHouse takes as one block (its setting max_insert_block_size).
-_MOST_ROWS = 1_048_449
-
-# Codes of ClickHouse's ErrorCodes.cpp that speak of the rows themselves. Whatever else goes wrong, from a full
-# disk to a missing table, can be mended from outside, after which the same rows are taken.
-_PERMANENT_CODES = frozenset({6, 26, 27, 38, 41, 43, 49, 53, 69, 70, 72, 117, 131, 190, 321, 349, 407, 469, 675})
-
-
-def _told_apart(error: ClickHouseError) -> InsertRetryable | InsertRefused:
-    reason = plain_reason(error)
-    found = re.search(r"\bcode:? (\d+)", reason, flags=re.IGNORECASE)
-    if isinstance(error, DatabaseError) and found and int(found[1]) in _PERMANENT_CODES:
-        return InsertRefused(reason)
-    if not found and type(error).__name__ in {"DataError", "ProgrammingError"}:
-        return InsertRefused(reason)
-    return InsertRetryable(reason)
 
 
 def plain_reason(error: BaseException) -> str:

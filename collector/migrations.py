@@ -127,6 +127,11 @@ STEPS: tuple[Step, ...] = (
         (*_SUMS_BY_DIFFERENCE, "ALTER TABLE closed ADD COLUMN IF NOT EXISTS form UInt8"),
     ),
     Step(4, "pages and referrers are read as numbers", (_PAGES_BY_NUMBER,)),
+    Step(
+        5,
+        "what merges replaced is kept for seven minutes",
+        ("ALTER TABLE events MODIFY SETTING old_parts_lifetime = 420",),
+    ),
 )
 
 _TABLE = """

@@ -22,12 +22,13 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
-from collector.clickhouse import ClickHouse, ClickHouseInserter, plain_reason
+from collector.clickhouse import ClickHouse, plain_reason
 from collector.counters import Counters
 from collector.deletion import Deletions
 from collector.erasure import Eraser
 from collector.event import COLUMNS, Event
 from collector.exceptions import DatabaseUnreachable
+from collector.inserter import ClickHouseInserter
 from collector.lane import Lane
 from collector.lists import SPAM_FILE, HostList
 from collector.location import Countries

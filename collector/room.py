@@ -1,24 +1,21 @@
 """Room on ClickHouse's disks: merges rest while there is little, and what a full disk broke is mended.
 
-ClickHouse (26.9) that meets a full disk can leave a part whose files are empty and call it good. A merge leaves it
-in the place of parts that were whole; those are kept on disk for some minutes more. So once there is room again
-the parts written meanwhile are checked, and a table with a broken one is loaded anew, which puts the whole parts in
-its place. An insert leaves it in the place of rows that nobody else has, also one that it says it could not do, whose
-token it then remembers. So inserts wait while there is little room, and from a first doubt on every insert's part is
-checked, and dropped if it is broken. Dropping it also makes ClickHouse forget the segment's token: sent again, the
-segment is taken. Nobody drops a part while an insert is under way whose own part it may be: that insert would look
-for something broken, find nothing, and be believed.
+ClickHouse (26.9) that meets a full disk can leave a part whose files are empty and call it good; so does a merge, in
+the place of parts that were whole, and so does an insert, also one that it says it could not do. A table that is loaded
+anew puts such a part aside, and takes what a merge was made of in its place, as long as that is kept: some minutes
+(`old_parts_lifetime`). So from the first doubt on merges rest, the parts written meanwhile are checked, and a table
+with a broken one is loaded anew at once, for a disk may stay full for long. What an insert brought, nobody else has,
+and ClickHouse remembers its token: the inserter has to look for its rows, now and whenever later it sends a segment
+whose first sending came to an unknown end. That inserts have been broken is therefore remembered for good.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
@@ -30,22 +27,39 @@ LITTLE_BYTES = 256 << 20
 LEAST_BYTES = 32 << 20
 LITTLE_SHARE = 20
 
+# Parts of so many seconds before a doubt are looked at too: it may come late, or ClickHouse's clock be behind.
+_BEFORE = 600
+
 _FREE = """
 SELECT min(unreserved_space),
        min(least({little:UInt64}, greatest({least:UInt64}, intDiv(total_space, {share:UInt64}))))
 FROM system.disks"""
 _TABLES = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
 _WRITTEN = """
-SELECT table, name FROM system.parts
+SELECT table, name, toUnixTimestamp(modification_time) FROM system.parts
 WHERE database = currentDatabase() AND active AND toUnixTimestamp(modification_time) >= {since:UInt32}"""
 _MERGING = "SELECT count() FROM system.merges WHERE database = currentDatabase()"
 _INSERTED = """
-SELECT name FROM system.parts
+SELECT table, name, toUnixTimestamp(modification_time) FROM system.parts
 WHERE database = currentDatabase() AND table = 'events' AND active AND level = 0
-      AND (modification_time >= now() - 60 OR toUnixTimestamp(modification_time) >= {since:UInt32})"""
+      AND (modification_time >= now() - {before:UInt32} OR toUnixTimestamp(modification_time) >= {since:UInt32})"""
+_PUT_ASIDE = """
+SELECT table, name, level FROM system.detached_parts
+WHERE database = currentDatabase() AND reason = 'broken-on-start'
+      AND toUnixTimestamp(modification_time) >= {since:UInt32}"""
+_DETACHED = "SELECT table FROM system.detached_tables WHERE database = currentDatabase() AND NOT is_permanently"
 # The part's name cannot be bound; the engine makes such names of letters, digits, dashes and underscores.
+_STOP_MERGES = "SYSTEM STOP MERGES {table:Identifier}"
 _CHECK = "CHECK TABLE {{table:Identifier}} PART '{part}'"
 _PART = re.compile(r"[\w-]+\Z")
+
+
+class Part(NamedTuple):
+    """A part of a table, and when it was written, in Unix time: a name may come again."""
+
+    table: str
+    name: str
+    written: int
 
 
 class Room:
@@ -55,8 +69,9 @@ class Room:
     def __init__(self, client: Client, marker: Path) -> None:
         self._client = client
         self._marker = marker
-        self._since: int | None = None
+        self._broke = marker.with_suffix(".broke")
         self._problem: str | None = None
+        self._seen_whole: set[Part] = set()
 
     @property
     def problem(self) -> str | None:
@@ -87,39 +102,37 @@ class Room:
             if full or not self.enough():
                 self.suspect()
 
-    @contextlib.contextmanager
-    def inserting(self) -> Iterator[None]:
-        """While the block runs, which inserts and checks what it inserted, nobody drops a part."""
-        with self._locked(fcntl.LOCK_SH):
-            yield
+    @property
+    def breaks_inserts(self) -> bool:
+        """Whether a full disk has ever broken an insert here. Raises `ClickHouseError`."""
+        return self._broke.exists() or self._note_broken_inserts()
 
-    def broken_inserts(self) -> list[str]:
-        """Parts that inserts have left broken: those of the last minute, and since the first doubt."""
+    def broken_insert(self) -> bool:
+        """Whether there is a part that an insert has left broken, in the last minutes or since the first doubt."""
         since = self._suspected_since() if self.in_doubt else _NEVER
-        rows = self._client.query(_INSERTED, parameters={"since": since}).result_rows
-        return [part for (part,) in rows if not self._whole("events", part)]
+        rows = self._client.query(_INSERTED, parameters={"since": since, "before": _BEFORE}).result_rows
+        return any(not self._whole(part) for part in map(Part._make, rows))
 
-    def drop_broken_inserts(self) -> None:
-        """Drop what inserts have left broken; what they brought is sent again. Waits for inserts under way."""
-        with self._locked(fcntl.LOCK_EX):
-            self._drop_broken()
+    def reload(self) -> None:
+        """Load the events anew, without what inserts have left broken. Raises `ClickHouseError`."""
+        self._load_anew("events")
 
     def mend_before_start(self) -> None:
         """Where an earlier process left off with something broken, have every table readable. Blocking."""
-        if self._marker.exists():
-            self._each("SYSTEM STOP MERGES {table:Identifier}")
-            self.drop_broken_inserts()
-            self._reload_broken(self._suspected_since())
+        self._load_detached()
+        if self.in_doubt:
+            self._each(_STOP_MERGES)
+            self._reload_broken()
 
     def look(self) -> None:
-        """Let merges rest, or mend and go on. Blocking; what goes wrong is tried again at the next look."""
+        """Let merges rest, mend, and let them go on. Blocking; what goes wrong is tried again at the next look."""
         free, little = self._free()
         if free < little:
             self.suspect()
-        if self._since is None and self._marker.exists():
+        if self.in_doubt:
             self._rest(free)
-        if self._since is not None and free > 2 * little:
-            self._mend()
+            if self._mended() and free > 2 * little:
+                self._go_on()
 
     def _free(self) -> tuple[int, int]:
         """Bytes free, and how few are little."""
@@ -128,75 +141,96 @@ class Room:
         return free, little
 
     def _rest(self, free: int) -> None:
-        log.warning("ClickHouse has little room on its disk; merges rest", extra={"bytes": free})
-        self._each("SYSTEM STOP MERGES {table:Identifier}")
-        self._since = self._suspected_since()
+        # Every time, for a table that is loaded anew, and a server that is started anew, let them run.
+        self._each(_STOP_MERGES)
+        if self._problem is None:
+            log.warning("ClickHouse has little room on its disk; merges rest", extra={"bytes": free})
         room = f"ClickHouse has little room on its disk ({free >> 20} MiB)"
         self._problem = f"{room}. Make some: merges rest, and inserts when it is less."
 
-    def _mend(self) -> None:
+    def _mended(self) -> bool:
+        """Whether nothing is broken; what is, is mended, and looked at once more next time."""
+        self._load_detached()
         if self._client.query(_MERGING).result_rows[0][0]:
             # Told to stop, one that has nearly ended goes on, and may yet put what it wrote without room in its place.
-            return
-        try:
-            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                self._drop_broken()
-                if self._since is None or self._reload_broken(self._since):
-                    # Loaded anew, they are checked once more at the next look.
-                    return
-        except BlockingIOError:
-            # An insert is under way, and looks after itself.
-            return
+            return False
+        return not self._reload_broken()
+
+    def _go_on(self) -> None:
         self._each("SYSTEM START MERGES {table:Identifier}")
+        self._note_broken_inserts()
+        self._drop_put_aside()
         self._marker.unlink(missing_ok=True)
-        self._since = self._problem = None
+        self._problem = None
+        self._seen_whole.clear()
         log.info("ClickHouse has room on its disk again")
 
-    def _reload_broken(self, since: int) -> bool:
+    def _reload_broken(self) -> bool:
         """Load the tables anew that have a broken part; returns whether there was one."""
-        rows = self._client.query(_WRITTEN, parameters={"since": since}).result_rows
-        broken = {table for table, part in rows if not self._whole(table, part)}
+        rows = self._client.query(_WRITTEN, parameters={"since": self._suspected_since()}).result_rows
+        broken = {part.table for part in map(Part._make, rows) if not self._whole(part)}
         for table in sorted(broken):
-            log.error("a full disk broke a part, and the parts that it was made of are loaded", extra={"table": table})
-            self._client.command("DETACH TABLE {table:Identifier} SYNC", parameters={"table": table})
-            self._client.command("ATTACH TABLE {table:Identifier}", parameters={"table": table})
+            self._load_anew(table)
         return bool(broken)
 
-    def _drop_broken(self) -> None:
-        for part in self.broken_inserts():
-            log.error("a full disk broke an insert, which is sent again", extra={"part": part})
-            self._client.command(f"ALTER TABLE events DROP PART '{part}'")
+    def _load_anew(self, table: str) -> None:
+        log.error("a full disk broke a part, which is put aside", extra={"table": table})
+        self._client.command("DETACH TABLE {table:Identifier} SYNC", parameters={"table": table})
+        self._attach(table)
+        self._note_broken_inserts()
 
-    @contextlib.contextmanager
-    def _locked(self, kind: int) -> Iterator[None]:
-        """Raises `BlockingIOError` when `kind` says not to wait, and it would have to."""
-        opened = os.open(self._marker.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(opened, kind)
-            yield
-        finally:
-            os.close(opened)
+    def _load_detached(self) -> None:
+        """A process may end, or its connection, between the two statements that load a table anew."""
+        for (table,) in self._client.query(_DETACHED).result_rows:
+            self._attach(table)
+
+    def _attach(self, table: str) -> None:
+        self._client.command("ATTACH TABLE {table:Identifier}", parameters={"table": table})
+
+    def _note_broken_inserts(self) -> bool:
+        """Whether a table that was loaded anew, here or as its server was started, has put an insert's part aside."""
+        aside = self._client.query(_PUT_ASIDE, parameters={"since": 0}).result_rows
+        found = ("events", 0) in {(table, level) for table, _, level in aside}
+        if found:
+            self._broke.touch()
+        return found
+
+    def _drop_put_aside(self) -> None:
+        """What is put aside would be there when it has been erased, or has expired, everywhere else."""
+        for table, part, _ in self._client.query(_PUT_ASIDE, parameters={"since": self._suspected_since()}).result_rows:
+            if _PART.match(part):
+                drop = f"ALTER TABLE {{table:Identifier}} DROP DETACHED PART '{part}'"
+                self._client.command(drop, parameters={"table": table}, settings={"allow_drop_detached": 1})
 
     def _suspected_since(self) -> int:
-        return int(self._marker.stat().st_mtime) - 60
+        return int(self._marker.stat().st_mtime) - _BEFORE
 
-    def _whole(self, table: str, part: str) -> bool:
-        if not _PART.match(part):
+    def _whole(self, part: Part) -> bool:
+        """Raises `ClickHouseError` when it cannot be told."""
+        if part in self._seen_whole:
+            return True
+        if not _PART.match(part.name):
             raise ValueError("the engine named a part in a way that is not known here")
+        check = _CHECK.format(part=part.name)
+        settings = {"check_query_single_value_result": 1}
         try:
-            passed = self._client.command(
-                _CHECK.format(part=part), parameters={"table": table}, settings={"check_query_single_value_result": 1}
-            )
+            whole = self._client.command(check, parameters={"table": part.table}, settings=settings) == 1
         except DatabaseError as error:
+            if error.code != _NO_SUCH_PART and error.code not in _BROKEN:
+                raise
             # A part that was merged away in the meantime is no longer ours to check.
             return error.code == _NO_SUCH_PART
-        return passed == 1
+        if whole and self.in_doubt:
+            self._seen_whole.add(part)
+        return whole
 
     def _each(self, statement: str) -> None:
         for (table,) in self._client.query(_TABLES).result_rows:
             self._client.command(statement, parameters={"table": table})
 
 
-_NEVER = 2**32 - 1
+_NEVER = 2**32 - 1  # A second that no part is written after.
 _NOT_ENOUGH_SPACE = 243  # ClickHouse's ErrorCodes.cpp
 _NO_SUCH_PART = 232  # ClickHouse's ErrorCodes.cpp: NO_SUCH_DATA_PART
+# And those that say that a file of a part is not what it should be.
+_BROKEN = frozenset({3, 32, 33, 40, 107, 226, 227, 228, 229, 246})

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from collector.app import EVENT_PATH, PIXEL_PATH, EventEndpoint
 from collector.app import routes as collector_routes
-from collector.clickhouse import ClickHouseInserter
+from collector.inserter import ClickHouseInserter
 from collector.privacy import Privacy
 from collector.process import Collector
 from collector.records import Records

@@ -37,7 +37,7 @@ ENGLISH: Final = {
     "as_json": "Download as JSON",
     "as_csv": "Download as CSV",
     "erase": "Erase it now",
-    "erase_hint": "It goes from the database and from what waits for it at once, and from the disk within three "
+    "erase_hint": "It goes from the database and from what waits for it at once, and from the disk within ten "
     "minutes.",
     "until": "You can do this until {time}. Then the day's key is destroyed, and nobody can tell any more what was "
     "yours.",
@@ -117,7 +117,7 @@ SWEDISH: Final = {
     "as_json": "Ladda ner som JSON",
     "as_csv": "Ladda ner som CSV",
     "erase": "Radera nu",
-    "erase_hint": "Det försvinner genast ur databasen och det som väntar på den, och från disken inom tre minuter.",
+    "erase_hint": "Det försvinner genast ur databasen och det som väntar på den, och från disken inom tio minuter.",
     "until": "Du kan göra det till {time}. Då förstörs dagens nyckel, och ingen kan längre veta vad som var ditt.",
     "shared": "Någon i ditt nätverk med exakt samma webbläsare ser likadan ut för oss. Då ser och raderar du det som "
     "finns om er båda.",

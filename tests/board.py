@@ -16,10 +16,11 @@ from argon2 import PasswordHasher
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 
-from collector.clickhouse import ClickHouse, ClickHouseInserter
+from collector.clickhouse import ClickHouse
 from collector.counters import Counters
 from collector.deletion import Deletions
 from collector.event import Event
+from collector.inserter import ClickHouseInserter
 from collector.records import Records
 from collector.rollup import Rollup
 from collector.settings import read_settings

@@ -17,7 +17,8 @@ import pytest
 from starlette.types import Message, Scope
 
 from collector.app import MAX_BODY, EventEndpoint, routes
-from collector.clickhouse import ClickHouse, ClickHouseInserter
+from collector.clickhouse import ClickHouse
+from collector.inserter import ClickHouseInserter
 from collector.process import Collector
 from collector.settings import Settings, read_settings
 from collector.sites import Site

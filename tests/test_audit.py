@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouseInserter
+from collector.inserter import ClickHouseInserter
 from collector.sites import Site
 from dashboard.audit import DISCLAIMER, Condition, conditions, cookie_days
 from dashboard.canary import CHUNK, forms_of_address, forms_of_text, search_files, search_tables

@@ -11,8 +11,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.backup import back_up, restore
-from collector.clickhouse import ClickHouse, ClickHouseInserter, apply_schema
+from collector.clickhouse import ClickHouse, apply_schema
 from collector.exceptions import BackupError
+from collector.inserter import ClickHouseInserter
 from collector.table_salts import TableSalts
 from tests.faults.server import Serve, until
 from tests.test_clickhouse import an_event

@@ -9,9 +9,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from collector.clickhouse import ClickHouse, ClickHouseInserter, apply_schema, plain_reason, split_statements
+from collector.clickhouse import ClickHouse, apply_schema, plain_reason, split_statements
 from collector.event import COLUMNS, Event
 from collector.exceptions import InsertRefused, InsertRetryable
+from collector.inserter import ClickHouseInserter
 
 
 def an_event(**fields: object) -> Event:

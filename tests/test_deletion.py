@@ -13,10 +13,10 @@ import anyio
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouseInserter
 from collector.deletion import WORKERS_SECONDS, Deletions
 from collector.event import Event
 from collector.exceptions import RecordError
+from collector.inserter import ClickHouseInserter
 from collector.moving import Moving
 from collector.purging import Purging, like
 from collector.records import Records

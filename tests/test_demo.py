@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouseInserter
 from collector.day import Zone
 from collector.device import Devices
 from collector.event import Event
 from collector.exceptions import InsertRetryable, RecordError
+from collector.inserter import ClickHouseInserter
 from collector.page import clean_path, read_page
 from collector.source import read_origin
 from collector.visit import IDLE_SECONDS

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouse, ClickHouseInserter
+from collector.clickhouse import ClickHouse
 from collector.event import Event
 from collector.exceptions import RecordError
 from collector.goals import MOST_GOALS, Goal
+from collector.inserter import ClickHouseInserter
 from collector.records import Records
 from collector.rollup import Rollup
 from collector.sites import Site, Sites, checked

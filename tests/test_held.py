@@ -7,7 +7,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouseInserter
+from collector.inserter import ClickHouseInserter
 from collector.moving import Moving
 from collector.sites import Site
 from collector.task import new_task

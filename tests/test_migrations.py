@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouse, ClickHouseInserter, split_statements
+from collector.clickhouse import ClickHouse, split_statements
 from collector.exceptions import SchemaTooNew
+from collector.inserter import ClickHouseInserter
 from collector.migrations import STEPS, Step, migrate
 from tests.test_clickhouse import an_event
 

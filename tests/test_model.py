@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouseInserter
+from collector.inserter import ClickHouseInserter
 from collector.records import Records
 from collector.rollup import Rollup
 from collector.sites import Site, Sites

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouseInserter
 from collector.event import Event
+from collector.inserter import ClickHouseInserter
 from collector.records import Records
 from collector.retention import PASS_SECONDS, Retention
 from collector.rollup import Rollup
@@ -133,7 +133,7 @@ def test_the_table_s_own_ttl_deletes_what_nobody_has_deleted(shop: Shop) -> None
 
 
 def test_the_table_is_looked_at_four_times_an_hour(shop: Shop) -> None:
-    """So that what is stated holds: off the table a quarter of an hour after its day is closed, off the disk three
+    """So that what is stated holds: off the table a quarter of an hour after its day is closed, off the disk ten
     minutes later."""
     assert PASS_SECONDS == 900
     shop.have(Site(domain="site.test", retention_days=1))

@@ -13,8 +13,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.building import BUILD
-from collector.clickhouse import ClickHouseInserter
 from collector.event import Event
+from collector.inserter import ClickHouseInserter
 from collector.records import Records
 from collector.rollup import MOST_PROPERTIES, Closing, Rollup
 from collector.sites import Site, Sites

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector.clickhouse import ClickHouse, ClickHouseInserter
+from collector.clickhouse import ClickHouse
 from collector.exceptions import InsertRetryable
+from collector.inserter import ClickHouseInserter
 from collector.room import Room
 from tests.test_clickhouse import an_event
 
@@ -40,81 +41,115 @@ def pages(client: Client) -> list[str]:
 class Disk(Room):
     """A disk that is as full as the test says."""
 
-    def __init__(self, client: Client, directory: Path) -> None:
+    def __init__(self, client: Client, directory: Path, free: int = 1_000) -> None:
         super().__init__(client, directory / "full")
-        self.free: Iterator[int] = iter(())
+        self.free = free
+
+    def look_at(self, free: int) -> None:
+        """Look when so much is free."""
+        self.free = free
+        self.look()
 
     def _free(self) -> tuple[int, int]:
-        return next(self.free), 100
+        return self.free, 100
+
+
+def break_insert(client: Client, parts: Path) -> None:
+    """Leave of the insert of `/b` what a full disk leaves of one."""
+    empty_the_files(parts / "202603_2_2_0")
+    client.command("SYSTEM DROP MARK CACHE")
+
+
+def break_merge(client: Client, parts: Path) -> None:
+    """Merge both inserts, and leave of it what a full disk leaves."""
+    client.command("OPTIMIZE TABLE events FINAL")
+    empty_the_files(next(part for part in parts.iterdir() if part.name.endswith("_1_2_1")))
+    client.command("SYSTEM DROP MARK CACHE")
 
 
 def test_a_broken_merge_is_replaced_by_what_it_was_made_of(database: Client, parts: Path, tmp_path: Path) -> None:
-    """While there is little room merges rest; with room again the table is loaded anew, whole."""
-    database.command("OPTIMIZE TABLE events FINAL")
-    merged = next(part for part in parts.iterdir() if part.name.endswith("_1_2_1"))
+    """The disk may stay full for longer than that is kept. With room, merges go on, and nothing is left of it."""
+    break_merge(database, parts)
     room = Disk(database, tmp_path)
-    room.free = iter([0, 1_000, 1_000])
-    room.look()
-    assert room.problem
-    empty_the_files(merged)
-    # The process may have been killed meanwhile.
-    room = Disk(database, tmp_path)
-    room.free = iter([1_000, 1_000])
-    room.mend_before_start()
+    room.look_at(0)
     assert pages(database) == ["/a", "/b"]
-    room.look()
+    for free in (0, 150):
+        room.look_at(free)
+        assert room.problem
+    assert [part.name for part in (parts / "detached").iterdir()] == ["broken-on-start_202603_1_2_1"]
+    room.look_at(1_000)
+    assert room.problem is None
+    assert not list((parts / "detached").iterdir())
+
+
+def test_a_broken_merge_is_replaced_after_a_restart(database: Client, parts: Path, tmp_path: Path) -> None:
+    """The process was killed after the first doubt."""
+    Disk(database, tmp_path).suspect()
+    break_merge(database, parts)
+    room = Disk(database, tmp_path)
+    room.mend_before_start()
     assert pages(database) == ["/a", "/b"]
     room.look()
     assert room.problem is None
 
 
-def test_a_broken_insert_is_dropped_and_sent_again(database: Client, parts: Path, tmp_path: Path) -> None:
-    """Its token is forgotten with it, and no other insert's."""
+def test_a_table_that_was_about_to_be_loaded_anew_is_loaded(database: Client, parts: Path, tmp_path: Path) -> None:
+    """The process, or its connection, ended between the two statements."""
     room = Disk(database, tmp_path)
-    room.free = iter([1_000, 0])
-    empty_the_files(parts / "202603_2_2_0")
-    database.command("SYSTEM DROP MARK CACHE")
-    with pytest.raises(InsertRetryable):
-        ClickHouseInserter(database, room).insert([an_event(page="/c")], "c")
-    inserter = ClickHouseInserter(database)
-    for token in ("a", "b", "c"):
-        inserter.insert([an_event(page=f"/{token}")], token)
-    assert pages(database) == ["/a", "/b", "/c"]
+    for mend in (lambda: room.look_at(0), room.mend_before_start):
+        database.command("DETACH TABLE events SYNC")
+        mend()
+        assert pages(database) == ["/a", "/b"]
+    assert parts.is_dir()
 
 
-def test_a_broken_insert_whose_token_is_remembered_is_found(database: Client, parts: Path, tmp_path: Path) -> None:
-    """The full disk was there for a moment, and the insert said that it failed: sent again, it is a repetition to
-    ClickHouse, and nothing would be stored."""
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("seen", ["little room", "its error", "nothing"])
+def test_a_broken_insert_is_sent_again(
+    database: Client, parts: Path, tmp_path: Path, seen: str, *, restarted: bool
+) -> None:
+    """The full disk was seen as little room or as an insert's error, or by nobody, as its process ended; ClickHouse may
+    have been restarted too. It remembers the token, and is not believed; no other insert is stored twice."""
     room = Disk(database, tmp_path)
-    room.free = iter([1_000] * 4)
-    room.doubt(ClickHouseError("Code: 75. Cannot write to file: No space left on device"))
-    empty_the_files(parts / "202603_2_2_0")
-    database.command("SYSTEM DROP MARK CACHE")
+    if seen == "little room":
+        room.look_at(0)
+    elif seen == "its error":
+        room.doubt(ClickHouseError("Code: 75. Cannot write to file: No space left on device"))
+    break_insert(database, parts)
+    if restarted:
+        database.command("DETACH TABLE events SYNC")
+        database.command("ATTACH TABLE events")
+    room = Disk(database, tmp_path)
     inserter = ClickHouseInserter(database, room)
-    with pytest.raises(InsertRetryable, match="disk was full"):
-        inserter.insert([an_event(page="/b")], "b")
-    inserter.insert([an_event(page="/b")], "b")
+    inserter.insert([an_event(page="/a")], "a") if restarted else None
+    for _ in range(2):
+        with contextlib.suppress(InsertRetryable):
+            inserter.insert([an_event(page="/b")], "b")
+    room.look()
+    room.look()
+    assert room.problem is None
+    for token in ("a", "b"):
+        ClickHouseInserter(database, room).insert([an_event(page=f"/{token}")], token)
     assert pages(database) == ["/a", "/b"]
 
 
-def test_nothing_is_dropped_while_an_insert_is_under_way(database: Client, parts: Path, tmp_path: Path) -> None:
-    """It is for the insert to find that its part is broken: it would look for it, find none, and be believed."""
-    room = Disk(database, tmp_path)
-    room.free = iter([0, 1_000, 1_000])
-    room.look()
-    empty_the_files(parts / "202603_2_2_0")
-    database.command("SYSTEM DROP MARK CACHE")
-    with room.inserting():
-        room.look()
-        assert room.broken_inserts()
-    room.look()
-    assert not room.broken_inserts()
+def test_a_segment_may_be_broken_more_than_once(database: Client, parts: Path, tmp_path: Path) -> None:
+    """Each time its token's next form is taken."""
+    for number in (2, 3, 4):
+        room = Disk(database, tmp_path)
+        inserter = ClickHouseInserter(database, room)
+        empty_the_files(parts / f"202603_{number}_{number}_0")
+        database.command("SYSTEM DROP MARK CACHE")
+        room.suspect()
+        with pytest.raises(InsertRetryable, match="disk was full"):
+            inserter.insert([an_event(page="/b")], "b")
+        inserter.insert([an_event(page="/b")], "b")
+        assert pages(database) == ["/a", "/b"]
 
 
 def test_inserts_wait_while_there_is_little_room(database: Client, parts: Path, tmp_path: Path) -> None:
     """Nothing is written."""
-    room = Disk(database, tmp_path)
-    room.free = iter([0])
+    room = Disk(database, tmp_path, free=0)
     with pytest.raises(InsertRetryable, match="little room"):
         ClickHouseInserter(database, room).insert([an_event(page="/c")], "c")
     assert pages(database) == ["/a", "/b"]

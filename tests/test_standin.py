@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouse, ClickHouseInserter
+from collector.clickhouse import ClickHouse
 from collector.exceptions import DatabaseUnreachable, InsertRefused, InsertRetryable
+from collector.inserter import ClickHouseInserter
 from collector.process import prepared
 from tests.standin import StandInProcess, standin, start_standin
 from tests.test_clickhouse import an_event

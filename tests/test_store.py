@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouse, ClickHouseInserter
+from collector.clickhouse import ClickHouse
 from collector.event import Event
+from collector.inserter import ClickHouseInserter
 from dashboard.exceptions import QueryError, QueryTooLarge
 from dashboard.filters import Compare, Done, Filter, Not, is_
 from dashboard.period import Period, parse_moments, parse_period

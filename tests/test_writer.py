@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouseInserter
 from collector.counters import Counters
 from collector.event import Event
 from collector.exceptions import InsertError, InsertRefused, InsertRetryable
+from collector.inserter import ClickHouseInserter
 from collector.spool import Spool
 from collector.writer import Writer
 from tests.test_clickhouse import an_event
