@@ -8,6 +8,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 FRONTEND := dashboard/frontend
 # More than there are processors: many tests wait for a server or a browser.
 WORKERS ?= 3
+# A module's tests go to one process, so that what they share is started once; the longest modules come first.
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: run test lint types unit browser build bench screenshots catalogues lock audit clean
 
@@ -24,11 +26,11 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.dev $(VENV)/.frontend-test $(VENV)/.load
-	$(BIN)/pytest -n $(WORKERS) --ignore tests/browser $(ARGS)
+	$(PYTEST) --ignore tests/browser $(ARGS)
 
 # In processes of their own: the browser's driver keeps an event loop running in each.
 browser: $(VENV)/.dev $(VENV)/.browser $(VENV)/.frontend-test
-	$(BIN)/pytest -n $(WORKERS) tests/browser $(ARGS)
+	$(PYTEST) tests/browser $(ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.load
 	$(BIN)/python -m bench $(ARGS)

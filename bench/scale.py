@@ -1,9 +1,12 @@
-"""What questions cost at one, ten and a hundred million events: `python -m bench scale [MILLIONS …] [--minutes N]`.
+"""What questions cost at one, ten and a hundred million events: `python -m bench scale [MILLIONS …]`.
 
 Every figure of a size is measured in one run, in this order: unfiltered questions of the events, closing the days, the
 same questions of their sums, filtered questions. Times are medians of wall clock; the processor's time of all threads
 stands beside, as other work on the machine does not change it as much. At one million the same panels are asked of
 Runlight too. What the time no longer allows is left out and said so: all of it stops after `--minutes` (12).
+
+The sums must answer as the events did, or the bench fails. `--keep DIR` leaves the events there, and the next run with
+that directory measures the same ones again: a hundred million take 2 GB, and some minutes to make.
 """
 
 from __future__ import annotations
@@ -12,22 +15,20 @@ import argparse
 import asyncio
 import datetime
 import resource
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import beside as runlight
+from bench.measuring import Report, Took
 from bench.town import DAYS, SITE, Town
 from collector.clickhouse import ClickHouse
 from collector.records import Records
 from collector.rollup import Rollup
 from collector.sites import Site, Sites
-from dashboard.exceptions import QueryTooLarge
 from dashboard.filters import All, Filter, is_
 from dashboard.period import Period, parse_period
 from dashboard.query import Query
@@ -47,8 +48,12 @@ PAGE = is_("event:page", "/p0")
 FILTERS: dict[str, Filter] = {"one": ONE, "two": TWO, "three": THREE, "a page": PAGE}
 DAY = datetime.timedelta(days=1)
 
-# What raw scans of a hundred million events need, and no site owner may use.
-BENCH_LIMITS: dict[str, Any] = {"max_execution_time": 120, "max_memory_usage": 9_000_000_000}
+# What raw scans of a hundred million events need, and no site owner may use. What memory does not hold goes to disk.
+BENCH_LIMITS: dict[str, Any] = {
+    "max_execution_time": 300,
+    "max_memory_usage": 8_000_000_000,
+    "max_bytes_before_external_group_by": 3_000_000_000,
+}
 
 
 def dashboard(dates: Period, filters: Filter | None = None, panels: Sequence[str] = PANELS) -> list[Query]:
@@ -61,99 +66,89 @@ def dashboard(dates: Period, filters: Filter | None = None, panels: Sequence[str
     ]
 
 
-@dataclass(frozen=True)
-class Took:
-    """Median of wall clock and of the processor's time, in milliseconds."""
-
-    wall: float
-    processor: float
-
-    def __str__(self) -> str:
-        return f"{self.wall:9,.0f} {self.processor:9,.0f}"
-
-
-def measure(work: Callable[[], object], times: int) -> Took:
-    """Do the work so many times, and once before to warm up; 0 is once and cold."""
-    if times:
-        work()
-    walls, processors = [], []
-    for _ in range(max(times, 1)):
-        began, used = time.perf_counter(), time.process_time()
-        work()
-        walls.append(1000 * (time.perf_counter() - began))
-        processors.append(1000 * (time.process_time() - used))
-    return Took(statistics.median(walls), statistics.median(processors))
-
-
-@dataclass
-class Report:
-    """One size's figures, printed as they come; `ends` is when, by the monotonic clock, no more is begun."""
-
-    millions: float
-    ends: float
-    figures: dict[str, Took | float] = field(default_factory=dict)
-
-    def line(self, title: str, figure: Took | float, unit: str = "") -> None:
-        """Print and keep a figure."""
-        self.figures[title] = figure
-        print(f"{title:52} {figure if isinstance(figure, Took) else f'{figure:9,.2f}'} {unit}".rstrip(), flush=True)
-
-    def asked(self, title: str, store: Store, queries: Sequence[Query], times: int) -> None:
-        """Measure questions that are asked together."""
-        if time.monotonic() > self.ends:
-            print(f"{title:52} left out: no time is left")
-            return
-        try:
-            self.line(title, measure(lambda: asyncio.run(store.run(queries)), times))
-        except QueryTooLarge:
-            print(f"{title:52} past the limits of time and memory")
-
-
 def report(
-    millions: float, directory: Path, ends: float = float("inf"), *, beside: bool = False, days: int = DAYS
+    millions: float,
+    directory: Path,
+    ends: float = float("inf"),
+    *,
+    beside: bool = False,
+    days: int = DAYS,
+    keep: bool = False,
 ) -> Report:
-    """Make a town and measure it; `beside` Runlight, if it can be had."""
-    now, found = time.time(), Report(millions, ends)
-    where = ClickHouse(dsn=f"chdb://{directory / 'clickhouse'}", database=f"scale_{str(millions).replace('.', '_')}")
-    town = Town(millions, where, where.prepare(), now, days)
-    began = time.perf_counter()
-    town.fill()
-    print(f"\n== {millions} million events ({town.rows('events'):,}), made in {time.perf_counter() - began:.0f} s")
+    """Make a town, or take the one that was kept, and measure it; `beside` Runlight, if it can be had."""
+    town = town_of(millions, directory, days, keep=keep)
+    found = Report(millions, ends)
     print(f"{'milliseconds':52} {'wall':>9} {'processor':>9}")
-    store = Store(lambda limits: where.client(readonly=True, settings=limits | BENCH_LIMITS))
-    thirty, year = _periods(now, "30d"), _periods(now, "12mo")
-    few, many = (3, 7) if millions <= 1 else (1, 5) if millions <= 10 else (0, 5)
-    found.asked("30 days, all panels, by scanning events", store, dashboard(thirty), few)
-    found.asked("12 months, all panels, by scanning events", store, dashboard(year), min(few, 1))
-    _close(found, town, now)
-    yesterday = datetime.datetime.fromtimestamp(now, datetime.UTC).date() - DAY
-    closed = _periods(now, "custom", yesterday - 29 * DAY, yesterday)
-    found.asked("30 closed days, all panels, from daily", store, dashboard(closed), many)
-    found.asked("30 closed days, a site's page, from daily", store, dashboard(closed, None, PAGE_OF), many)
-    found.asked("30 days with today, all panels, from daily", store, dashboard(thirty), many)
-    found.asked("30 days with today, a site's page, from daily", store, dashboard(thirty, None, PAGE_OF), many)
-    found.asked("12 months, all panels, from daily", store, dashboard(year), many)
+    store = Store(lambda limits: town.database.client(readonly=True, settings=limits | BENCH_LIMITS))
+    _unfiltered(found, town, store)
+    thirty, few = _periods(town.now, "30d"), _times(millions)[0]
     for title, filters in FILTERS.items():
         found.asked(f"30 days, all panels, filtered by {title}", store, dashboard(thirty, filters), few)
     if beside:
         _beside(found, town, store, directory)
     found.line("memory peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")
     store.close()
-    town.client.command("DROP DATABASE {d:Identifier} SYNC", parameters={"d": where.database})
+    if not keep:
+        town.client.command("DROP DATABASE {d:Identifier} SYNC", parameters={"d": town.database.database})
     town.client.close()
     return found
+
+
+def town_of(millions: float, directory: Path, days: int, *, keep: bool) -> Town:
+    """A town without sums: the one in `directory`, or a new one. A file says when a town that is kept was made."""
+    name = f"scale_{millions:g}".replace(".", "_")
+    where, made = ClickHouse(dsn=f"chdb://{directory / 'clickhouse'}", database=name), directory / f"{name}.made"
+    kept = keep and made.is_file()
+    town = Town(millions, where, where.prepare(), float(made.read_text()) if kept else time.time(), days)
+    began = time.perf_counter()
+    for table in ("daily", "closed") if kept else ("events",):
+        town.client.command("TRUNCATE TABLE {t:Identifier}", parameters={"t": table})
+    if not kept:
+        town.fill()
+    if keep:
+        made.write_text(str(town.now))
+    how = "kept" if kept else f"made in {time.perf_counter() - began:.0f} s"
+    print(f"\n== {millions:g} million events ({town.rows('events'):,}), {how}", flush=True)
+    return town
+
+
+def _times(millions: float) -> tuple[int, int]:
+    """How often questions of events are asked, and those of sums."""
+    return (3, 7) if millions <= 1 else (1, 5) if millions <= 10 else (0, 5)
+
+
+def _unfiltered(found: Report, town: Town, store: Store) -> None:
+    """The same questions of events, then of sums; closing the days lies between."""
+    few, many = _times(town.millions)
+    thirty, year = _periods(town.now, "30d"), _periods(town.now, "12mo")
+    yesterday = datetime.datetime.fromtimestamp(town.now, datetime.UTC).date() - DAY
+    closed = _periods(town.now, "custom", yesterday - 29 * DAY, yesterday)
+    one = _periods(town.now, "custom", yesterday, yesterday)
+    compared = [Query(SITE, TOTALS, year), *dashboard(one)]
+    found.asked("30 days, all panels, by scanning events", store, dashboard(thirty), few)
+    if town.millions <= 10:
+        found.asked("12 months, all panels, by scanning events", store, dashboard(year), min(few, 1))
+    scanned = found.asked("12 months' totals, a day's panels, by scanning", store, compared, 0)
+    _close(found, town)
+    summed = found.asked("12 months' totals, a day's panels, from daily", store, compared, 0)
+    found.same("answers of events and of sums", scanned, summed)
+    found.asked("30 closed days, all panels, from daily", store, dashboard(closed), many)
+    found.asked("30 closed days, a site's page, from daily", store, dashboard(closed, None, PAGE_OF), many)
+    found.asked("30 days with today, all panels, from daily", store, dashboard(thirty), many)
+    found.asked("30 days with today, a site's page, from daily", store, dashboard(thirty, None, PAGE_OF), many)
+    found.asked("12 months, all panels, from daily", store, dashboard(year), many)
 
 
 def _periods(now: float, name: str, first: datetime.date | None = None, last: datetime.date | None = None) -> Period:
     return parse_period(name, "UTC", datetime.datetime.fromtimestamp(now, datetime.UTC), first, last)
 
 
-def _close(found: Report, town: Town, now: float) -> None:
+def _close(found: Report, town: Town) -> None:
     """Close every day that is over."""
     sites = Sites(Records(town.client, "sites", Site))
     asyncio.run(sites.change(Site(domain=SITE)))
     began, used = time.perf_counter(), time.process_time()
-    Rollup(town.client, sites, lambda: now).close_due()
+    Rollup(town.client, sites, lambda: town.now).close_due()
     seconds, processor = time.perf_counter() - began, time.process_time() - used
     found.line(
         "closing, per million events",
@@ -192,12 +187,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("millions", nargs="*", type=float, default=[1, 10], help="sizes, such as 1 10 100")
     parser.add_argument("--minutes", type=float, default=12, help="begin nothing more after so long")
     parser.add_argument("--alone", action="store_true", help="without Runlight")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the events in DIR, or use those that are there")
     given = parser.parse_args(arguments)
     ends = time.monotonic() + 60 * given.minutes
-    with tempfile.TemporaryDirectory() as directory:
+    right = True
+    with tempfile.TemporaryDirectory() as passing:
+        directory = given.keep.resolve() if given.keep else Path(passing)
         for millions in given.millions:
-            report(millions, Path(directory), ends, beside=millions == 1 and not given.alone)
-    return 0
+            beside = millions == 1 and not given.alone
+            right &= report(millions, directory, ends, beside=beside, keep=given.keep is not None).right
+    return 0 if right else 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ The README's own go to docs/screenshots.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import subprocess
 import sys
@@ -38,7 +39,7 @@ ARGUMENTS = [
 # A headless browser names itself in its user agent, and is then a bot to the demonstration's banner.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
 PASSWORD = "for pictures only"  # noqa: S105 # a server that lives for a minute
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 DEMO = "/demo.localhost"
 NEW = "/shop.example"
@@ -85,10 +86,12 @@ def main() -> None:
     with running() as server, sync_playwright() as playwright:
         _add_site(server)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        with opened(browser, "light", 1280, 900) as person:
+            outside = OUTSIDE | _links(_signed_in(person, server.url), server.url)
         for scheme in SCHEMES:
             for width, height in WIDTHS.items():
                 with opened(browser, scheme, width, height) as person:
-                    _take_all(person, server.url, directory, f"{scheme}-{width}")
+                    _take_all(person, server.url, outside, directory, f"{scheme}-{width}")
             with opened(browser, scheme, 1280, 1060, scale=1.5) as person:
                 page = _signed_in(person, server.url)
                 _show(page, f"{server.url}{DEMO}")
@@ -127,8 +130,35 @@ def _until(probe: Callable[[], Server | None]) -> Server:
 
 def _add_site(server: Server) -> None:
     site = {"domain": NEW.strip("/"), "timezone": "Europe/Stockholm"}
+    user = {"name": "vera", "password": PASSWORD, "role": "viewer", "sites": [DEMO.strip("/")]}
     key = {"Authorization": f"Bearer {server.key}"}
-    httpx.post(f"{server.url}/api/v1/sites", json=site, headers=key, trust_env=False).raise_for_status()
+    for what, given in (("sites", site), ("users", user)):
+        httpx.post(f"{server.url}/api/v1/{what}", json=given, headers=key, trust_env=False).raise_for_status()
+
+
+def _links(page: Page, url: str) -> dict[str, str]:
+    """Write a note, and make the links by which guests and newcomers come in: what they open, by name."""
+    page.goto(f"{url}{DEMO}")
+    page.locator("#add-note summary").click()
+    page.locator("#new-note-date").fill(str(datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=9)))
+    page.locator("#new-note-text").fill("The winter fair opened")
+    page.locator("#add-note button").click()
+    page.locator(".notes li").wait_for()
+    links = {}
+    for name, whom, password in (("shared", "The board", ""), ("share-door", "Our accountant", PASSWORD)):
+        page.goto(f"{url}{DEMO}/sharing")
+        page.locator("#name").fill(whom)
+        page.locator("#password").fill(password)
+        page.get_by_role("button", name="Make the link").click()
+        links[name] = page.locator("#link").inner_text().removeprefix(url)
+    page.goto(f"{url}{DEMO}/people")
+    page.get_by_label("For whom").fill("Ida")
+    page.get_by_role("button", name="Make a link").click()
+    links["invitation"] = page.locator("#made-link").inner_text().removeprefix(url)
+    page.goto(f"{url}/users")
+    page.get_by_role("button", name="New password for vera").click()
+    links["new-password"] = page.locator("#made-link").inner_text().removeprefix(url)
+    return links
 
 
 @contextlib.contextmanager
@@ -146,9 +176,9 @@ def opened(browser: Browser, scheme: str, width: int, height: int, scale: float 
     context.close()
 
 
-def _take_all(person: BrowserContext, url: str, directory: Path, suffix: str) -> None:
+def _take_all(person: BrowserContext, url: str, outside: dict[str, str], directory: Path, suffix: str) -> None:
     page = person.new_page()
-    for name, path in OUTSIDE.items():
+    for name, path in outside.items():
         _show(page, url + path)
         page.screenshot(path=directory / f"{name}-{suffix}.png", full_page=True)
     page = _signed_in(person, url)

@@ -60,7 +60,7 @@ def _with_zipf(sql: str) -> str:
 
 @dataclass
 class Town:
-    """One made-up site with so many million events."""
+    """One made-up site with so many million events, up to `now`."""
 
     millions: float
     database: ClickHouse

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import logging
+from collections.abc import Sequence
 from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl
@@ -23,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from collector.address import client_address, network_of
 from collector.beacon import Beacon, parse_beacon
 from collector.clickhouse import plain_reason
-from collector.consent import DENIED, Signals, judge
+from collector.consent import NOES, Signals, judge
 from collector.device import LONGEST, NO_HINTS, Hints
 from collector.event import Event
 from collector.exceptions import BeaconError, SpoolFull, SpoolUnavailable
@@ -31,29 +33,27 @@ from collector.pipeline import Arrival, Drop, run
 from collector.privacy import Browser, Privacy
 from collector.process import Collector
 from collector.rate import RateLimit
+from collector.reply import CORS, TEXT, Answer, Header, Reply, error_reply, send_reply
 from collector.shipped import shipped
+from collector.sites import Site
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 16 * 1024
 BODY_SECONDS = 10
 RETRY_SECONDS = 5
+WITHDRAWALS = 5
+"""A second, of one address; each asks the database, and may rewrite a part of a table."""
+
 CONSENT_COOKIE = "tyst_consent"
 
-Header = tuple[bytes, bytes]
-
-# Any page may send beacons, and may read why one was dropped. `*` never goes with credentials.
-_CORS: list[Header] = [
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"X-Tyst-Dropped, X-Tyst-Receipt, Retry-After"),
-]
 _PREFLIGHT: list[Header] = [
-    *_CORS,
+    *CORS,
     (b"access-control-allow-methods", b"POST"),
     (b"access-control-allow-headers", b"Content-Type"),
     (b"access-control-max-age", b"86400"),
 ]
-_OK = b"ok"
-_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
-_OK_HEADERS: list[Header] = [_TEXT, (b"content-length", b"2"), *_CORS]
+_TAKEN: Reply = (202, b"ok", [TEXT, (b"content-length", b"2"), *CORS])
 
 _HINT_HEADERS = {
     b"sec-ch-ua": "brands",
@@ -73,7 +73,7 @@ _PIXEL_HEADERS: list[Header] = [
     (b"content-length", str(len(PIXEL)).encode()),
     (b"cache-control", b"no-store"),
     (b"cross-origin-resource-policy", b"cross-origin"),
-    *_CORS,
+    *CORS,
 ]
 
 
@@ -89,6 +89,8 @@ class EventEndpoint:
         self._trusted = collector.settings.trusted_proxies
         self._privacy = Privacy(collector)
         self._rate = RateLimit(collector.settings.rate_limit)
+        self._withdrawals = RateLimit(WITHDRAWALS)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == PIXEL_PATH:
@@ -96,60 +98,138 @@ class EventEndpoint:
         elif scope["method"] == "POST":
             await self._posted(scope, receive, send)
         elif scope["method"] == "OPTIONS":
-            await _answer(send, 204, b"", _PREFLIGHT)
+            await send_reply(send, (204, b"", _PREFLIGHT))
         else:
-            await _answer(send, 405, b"POST beacons here\n", [_TEXT, (b"allow", b"POST, OPTIONS"), *_CORS])
+            await send_reply(send, (405, b"POST beacons here\n", [TEXT, (b"allow", b"POST, OPTIONS"), *CORS]))
 
     async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
         if isinstance(body, bytes):
-            await self.take_posted(scope, body, send)
+            await self._reply(scope, body, _TAKEN, send)
         elif body:
             self._collector.counters.fault("too_large" if body == 413 else "too_slow")
-            await _answer_errors(send, body, "request", f"must be at most {MAX_BODY} bytes and arrive in time")
+            await send_reply(send, error_reply(body, "request", f"must be at most {MAX_BODY} bytes and arrive in time"))
 
-    async def take_posted(self, scope: Scope, body: bytes, send: Send) -> None:
-        """Answer a beacon that is whole. Of the scope, `headers` and `client` are read."""
-        await self._take(scope, send, body, (202, _OK, _OK_HEADERS))
+    def take_posted(self, scope: Scope, body: bytes, answer: Answer) -> None:
+        """Take a beacon that is whole; `answer` is called once, on this event loop, when it is stored or dropped.
+
+        Of the scope, `headers` and `client` are read.
+        """
+        self._take(scope, body, _TAKEN, answer)
+
+    async def _reply(self, scope: Scope, body: bytes, good: Reply, send: Send) -> None:
+        replied: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._take(scope, body, good, lambda reply: None if replied.done() else replied.set_result(reply))
+        await send_reply(send, await replied)
 
     async def _pixel(self, scope: Scope, send: Send) -> None:
         if scope["method"] != "GET":
-            await _answer(send, 405, b"GET the pixel here\n", [_TEXT, (b"allow", b"GET")])
+            await send_reply(send, (405, b"GET the pixel here\n", [TEXT, (b"allow", b"GET")]))
             return
         given = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=50))
         referer = next((value for name, value in scope["headers"] if name == b"referer"), b"")
         beacon = {"n": given.get("n", "pageview"), "u": given.get("u", referer.decode("latin-1"))}
         beacon |= {key: given[key] for key in ("d", "r") if key in given}
-        await self._take(scope, send, msgspec.json.encode(beacon), (200, PIXEL, _PIXEL_HEADERS))
+        await self._reply(scope, msgspec.json.encode(beacon), (200, PIXEL, _PIXEL_HEADERS), send)
 
-    async def _take(self, scope: Scope, send: Send, body: bytes, done: tuple[int, bytes, list[Header]]) -> None:
-        """Parse, judge and store one beacon; `done` is the answer once that is so."""
+    def _take(self, scope: Scope, body: bytes, good: Reply, answer: Answer) -> None:
+        """Parse, judge and store one beacon; `good` is the answer when that went well.
+
+        No coroutine and no task: nothing of an ordinary beacon waits for anything but the disk.
+        """
         try:
             beacon = parse_beacon(body)
         except BeaconError as error:
             self._collector.counters.fault("invalid")
-            await _answer_errors(send, 400, error.field, error.reason)
+            answer(error_reply(400, error.field, error.reason))
             return
         arrival = self.arrival(scope, beacon)
-        wait = self._wait(arrival)
+        wait = self._wait(arrival) or self._wait_to_withdraw(arrival)
         if wait:
-            await _answer_errors(send, 429, "request", "comes too often from one address", wait, dropped="rate")
+            answer(error_reply(429, "request", "comes too often from one address", wait, dropped="rate"))
             return
         try:
-            dropped = await self.collect(arrival)
+            self._collect(arrival, good, answer)
         except (SpoolFull, SpoolUnavailable) as error:
-            self._collector.counters.fault("spool_full" if isinstance(error, SpoolFull) else "spool_unavailable")
-            await _answer_errors(send, 503, "request", "cannot be stored now; send it again later", RETRY_SECONDS)
+            answer(self._refusal(error))
+
+    def _collect(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
+        """Raises `SpoolFull` or `SpoolUnavailable`; then nothing of the beacon is kept."""
+        spool, once = self._collector.spool, arrival.beacon.once
+        if spool.full:
+            raise spool.too_full()
+        # A retry whose first try is on its way to the disk shares its fate.
+        if once is not None and spool.seen(
+            once, lambda error: answer(self._reply_to(arrival, good, []) if error is None else self._refusal(error))
+        ):
             return
-        status, answer, headers = done
+        if _says_no(arrival):
+            task = asyncio.get_running_loop().create_task(self._collect_no(arrival, good, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self._store(arrival, good, answer)
+
+    async def _collect_no(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
+        try:
+            await self._withdraw(arrival)
+            self._store(arrival, good, answer)
+        except (SpoolFull, SpoolUnavailable) as error:
+            answer(self._refusal(error))
+        except Exception:
+            log.exception("a withdrawal could not be answered")
+            answer(error_reply(500, "request", "cannot be answered; see the log"))
+
+    def _store(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
+        """Run the pipeline for each of the beacon's sites and have the events on disk."""
+        collector, events, dropped = self._collector, list[Event](), list[str]()
+        for domain in arrival.beacon.domains:
+            outcome = run(arrival, domain, collector.rooms)
+            if isinstance(outcome, Drop):
+                dropped.append(outcome.reason)
+                collector.counters.drop(
+                    "" if outcome.reason == "unknown_site" else domain, outcome.reason, outcome.kind
+                )
+            else:
+                events.append(outcome)
+
+        def stored(error: SpoolUnavailable | None) -> None:
+            if error is not None:
+                self._forget(events)
+                answer(self._refusal(error))
+                return
+            for event in events:
+                collector.counters.accept(event.site)
+            answer(self._reply_to(arrival, good, dropped))
+
+        if not events:
+            stored(None)
+            return
+        try:
+            collector.spool.hand_over(events, arrival.beacon.once, stored)
+        except (SpoolFull, SpoolUnavailable):
+            self._forget(events)
+            raise
+
+    def _forget(self, events: Sequence[Event]) -> None:
+        """Visits do not go on from events that are not kept."""
+        for event in events:
+            self._collector.rooms.visits.forget(event.visitor)
+
+    def _refusal(self, error: SpoolFull | SpoolUnavailable) -> Reply:
+        self._collector.counters.fault("spool_full" if isinstance(error, SpoolFull) else "spool_unavailable")
+        return error_reply(503, "request", "cannot be stored now; send it again later", RETRY_SECONDS)
+
+    def _reply_to(self, arrival: Arrival, good: Reply, dropped: list[str]) -> Reply:
+        status, body, headers = good
         if dropped:
             headers = [*headers, (b"x-tyst-dropped", ", ".join(dict.fromkeys(dropped)).encode())]
         receipts = self._receipts(arrival)
         if receipts:
             headers = [*headers, (b"x-tyst-receipt", receipts.encode())]
-            if receipts != beacon.receipt:
+            if receipts != arrival.beacon.receipt:
                 headers.append((b"retry-after", b"0"))
-        await _answer(send, status, answer, headers)
+        return status, body, headers
 
     def arrival(self, scope: Scope, beacon: Beacon) -> Arrival:
         """What the request says beside its body, in one pass over its headers."""
@@ -183,45 +263,6 @@ class EventEndpoint:
             prefetch=prefetch,
         )
 
-    async def collect(self, arrival: Arrival) -> list[str]:
-        """Run the pipeline for each of the beacon's sites and have the events on disk; the reasons of drops.
-
-        Raises `SpoolFull` or `SpoolUnavailable`; then nothing of the beacon is kept.
-        """
-        collector, beacon = self._collector, arrival.beacon
-        if collector.spool.full:
-            raise collector.spool.too_full()
-        if beacon.once is not None:
-            stored = collector.spool.seen(beacon.once)
-            if stored:
-                # A retry whose first try is on its way to the disk shares its fate.
-                if stored is not True:
-                    await asyncio.shield(stored)
-                return []
-        if DENIED in (beacon.consent, arrival.signals.cookie):
-            await self._withdraw(arrival)
-        events: list[Event] = []
-        dropped: list[str] = []
-        for domain in beacon.domains:
-            outcome = run(arrival, domain, collector.rooms)
-            if isinstance(outcome, Drop):
-                dropped.append(outcome.reason)
-                collector.counters.drop(
-                    "" if outcome.reason == "unknown_site" else domain, outcome.reason, outcome.kind
-                )
-            else:
-                events.append(outcome)
-        if events:
-            try:
-                await collector.spool.append(events, beacon.once)
-            except (SpoolFull, SpoolUnavailable):
-                for event in events:
-                    collector.rooms.visits.forget(event.visitor)
-                raise
-            for event in events:
-                collector.counters.accept(event.site)
-        return dropped
-
     def _receipts(self, arrival: Arrival) -> str:
         """The receipts that the page is to send along from now on: the good ones it has, else new ones; or empty."""
         found = []
@@ -236,18 +277,22 @@ class EventEndpoint:
         return ",".join(found)
 
     async def _withdraw(self, arrival: Arrival) -> None:
-        """Who says no in the middle of a visit has said yes before: erase what that left, promised before the answer,
-        and take back the receipts.
+        """Who says no may have said yes before: erase what that left, promised before the answer, and take back the
+        receipts.
 
         Raises `SpoolUnavailable` when the disk does not take the promise, or ClickHouse not what is taken back.
         """
         if arrival.beacon.receipt:
             await self._revoke(arrival.beacon)
         browser = Browser(arrival.address, arrival.user_agent)
-        for domain in arrival.beacon.domains:
-            site = self._collector.sites.measured(domain)
-            if site is not None and self._privacy.visits(site, browser):
-                await self._privacy.erase(site, browser)
+        for site in self._held_by(arrival):
+            await self._privacy.withdraw(site, browser)
+
+    def _held_by(self, arrival: Arrival) -> list[Site]:
+        """The beacon's sites that may hold something about a browser that says no."""
+        browser = Browser(arrival.address, arrival.user_agent)
+        sites = [self._collector.sites.measured(domain) for domain in arrival.beacon.domains]
+        return [site for site in sites if site is not None and self._privacy.may_hold(site, browser)]
 
     async def _revoke(self, beacon: Beacon) -> None:
         """Whoever has these receipts has no consent any more, here and in every other process."""
@@ -264,6 +309,12 @@ class EventEndpoint:
                     except (ClickHouseError, OSError) as error:
                         raise SpoolUnavailable(plain_reason(error)) from None
 
+    def _wait_to_withdraw(self, arrival: Arrival) -> int:
+        """Seconds that who says no has to wait, where the database would be asked too often from one address; or 0."""
+        if not _says_no(arrival) or not self._held_by(arrival):
+            return 0
+        return self._withdrawals.wait(network_of(arrival.address), None)
+
     def _wait(self, arrival: Arrival) -> int:
         """Seconds that the sender has to wait, for whichever of the beacon's sites it has sent too much; or 0."""
         network = network_of(arrival.address)
@@ -274,6 +325,10 @@ class EventEndpoint:
                 self._collector.counters.drop(site.domain if site is not None else "", "rate")
                 return wait
         return 0
+
+
+def _says_no(arrival: Arrival) -> bool:
+    return arrival.beacon.consent in NOES or arrival.signals.cookie in NOES
 
 
 async def _read_body(receive: Receive) -> bytes | int:
@@ -299,26 +354,6 @@ async def _read_body(receive: Receive) -> bytes | int:
     except TimeoutError:
         return 408
     return b"".join(parts)
-
-
-async def _answer(send: Send, status: int, body: bytes, headers: list[Header]) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _answer_errors(
-    send: Send, status: int, field: str, reason: str, retry: int | None = None, *, dropped: str = ""
-) -> None:
-    body = msgspec.json.encode({"errors": {field: [reason]}})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_CORS]
-    if retry is not None:
-        headers.append((b"retry-after", str(retry).encode()))
-    if dropped:
-        headers.append((b"x-tyst-dropped", dropped.encode()))
-    if status in (408, 413):
-        # The rest of such a body is not read.
-        headers.append((b"connection", b"close"))
-    await _answer(send, status, body, headers)
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,7 @@
-"""The statement that builds the sums of one day of one site, for every dimension, from its events.
+"""The statement that builds the sums of days of one site, for every dimension, from their events.
+
+Most of what a day of few events costs is planning, so that several days are built by one statement. Of what many
+events cost half is telling visitors apart: totals and exit pages are therefore counted from visits, not from events.
 
 Sums of a property have the dimension `event:props:NAME`. Of days on which no event had the property there are none:
 then all events are without it, which the row of `EVERY_EVENT` holds. Revenue is summed by the event's name and
@@ -41,6 +44,9 @@ COLUMNS = (
 )  # fmt: skip
 """Components that `daily` holds. Of whole days every visit lands on a page that is asked for: landings are entries."""
 
+_READ = of_basis("reading")
+_READ_SUMS = ", ".join(f"toInt64({sql}) AS n_{name}" for name, sql in _READ.items())
+
 # Counts as the table keeps them: by how much each exceeds the one below.
 _KEPT = {
     "visitors": "n_visitors",
@@ -50,44 +56,71 @@ _KEPT = {
     "unseen": "if(startsWith(dimension, 'event:'), 0, n_pageviews - n_views)",
     **{name: f"n_{name}" for name in ("bounces", "seconds", "readings", "engaged", "scrolled", "revenue", "sales")},
 }
-_DAY = "site = {site:String} AND day = {day:Date}"
-_COUNTED = f"{_DAY} AND name != 'engagement'"
+_DAYS = "site = {site:String} AND day IN {days:Array(Date)}"
+_COUNTED = f"{_DAYS} AND name != 'engagement'"
 
-_EXITS = f"""(
-        SELECT * FROM events LEFT ANY JOIN (
-            SELECT day, visitor, visit, argMax(page, (ts, page)) AS exit_page FROM events
-            WHERE {_DAY} AND name = 'pageview' AND visitor != 0
-            GROUP BY day, visitor, visit
-        ) AS exits USING (day, visitor, visit)
-        WHERE {_DAY}
+# Of the pageviews of one second the last page is the greatest: as its bytes are put behind those of the time.
+_VISITS = f"""(
+        SELECT day, visitor, visit, count() AS of_events, countIf(name = 'pageview') AS of_pageviews,
+            sum(visits) AS of_visits, sum(bounces) AS of_bounces, sum(seconds) AS of_seconds,
+            substring(maxIf(concat(reverse(reinterpretAsFixedString(toUInt32(ts))), page),
+                name = 'pageview' AND visitor != 0), 5) AS exit_page
+        FROM events WHERE {_COUNTED}
+        GROUP BY day, visitor, visit
     )"""
+_OF_VISITS = {
+    "entries": "sum(of_visits)",
+    "bounces": "sum(of_bounces)",
+    "seconds": "sum(of_seconds)",
+    "views": "sumIf(of_pageviews, visitor != 0)",
+}
 _READINGS = f"""(
-        SELECT site, day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM events
-        WHERE {_DAY} AND name = 'engagement' AND visitor != 0
-        GROUP BY site, day, page, visitor, visit
+        SELECT 'event:page' AS dimension, day, toString(page) AS value, {_READ_SUMS}
+        FROM (
+            SELECT day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM events
+            WHERE {_DAYS} AND name = 'engagement' AND visitor != 0
+            GROUP BY day, page, visitor, visit
+        )
+        GROUP BY day, page
+    )"""
+# The names of a day's properties, of days that have not too many; nobody can ask for one without a name.
+_NAMED = f"""(
+        SELECT day, arrayFilter(name -> name != '', groupUniqArrayArray(mapKeys(props))) AS named FROM events
+        WHERE {_COUNTED} GROUP BY day HAVING length(named) <= {{most:UInt32}}
     )"""
 
 
-def _sets(dimensions: dict[str, str], relation: str, where: str, taken: dict[str, str], whole: str | None) -> str:
-    """Rows by each of the dimensions; `whole` is what the row of all together is called, if there is to be one."""
+def _sets(dimensions: dict[str, str], taken: dict[str, str]) -> str:
+    """Rows by each of the dimensions."""
     names = list(dimensions)
-    sets = [f"(g{number})" for number in range(len(names))]
+    groups = [f"g{number}" for number in range(len(names))]
     masks = [2 ** len(names) - 1 - 2 ** (len(names) - 1 - number) for number in range(len(names))]
-    columns = [f"{column} AS g{number}" for number, column in enumerate(dimensions.values())]
-    named = ", ".join(f"g{number}" for number in range(len(names)))
-    values = ", ".join(f"toString(g{number})" for number in range(len(names)))
+    columns = [f"{column} AS {group}" for group, column in zip(groups, dimensions.values(), strict=True)]
     # Of columns that are not grouped by the value is empty: joined, only the grouped one is left.
+    values = ", ".join(f"toString({group})" for group in groups)
     return f"""
-    SELECT transform(grouping({named}), {masks}, {names}, '{whole or ""}') AS dimension, concat({values}, '') AS value,
+    SELECT day, transform(grouping({", ".join(groups)}), {masks}, {names}, '') AS dimension, concat({values}) AS value,
         '' AS currency, {_sums(taken)}, {", ".join(columns)}
-    FROM {relation}
-    WHERE {where}
-    GROUP BY GROUPING SETS ({", ".join(sets if whole is None else [*sets, "()"])})"""
+    FROM events
+    WHERE {_COUNTED}
+    GROUP BY GROUPING SETS ({", ".join(f"(day, {group})" for group in groups)})"""
+
+
+def _whole_and_exits(visitors: str) -> str:
+    """Rows by exit page; and the row of everything, once as the whole site and once as `EVERY_EVENT`."""
+    taken = {"visitors": visitors, "seen": f"if(dimension = '{EVERY_EVENT}', countIf(visitor != 0), 0)"}
+    taken |= {name: f"if(dimension = '{EVERY_EVENT}', 0, {sql})" for name, sql in _OF_VISITS.items()}
+    taken |= {name: f"sum(of_{name})" for name in ("pageviews", "events")}
+    return f"""
+    SELECT day, arrayJoin(if(grouping(exit_page) = 0, ['visit:exit_page'], ['', '{EVERY_EVENT}'])) AS dimension,
+        exit_page AS value, '' AS currency, {_sums(taken)}
+    FROM {_VISITS}
+    GROUP BY GROUPING SETS ((day, exit_page), (day))"""
 
 
 def _sums(taken: dict[str, str]) -> str:
     """The components `taken`, all others zero."""
-    return ", ".join(f"toInt64({taken.get(name, '0')}) AS n_{name}" for name in COLUMNS)
+    return ", ".join(f"toInt64({taken.get(name, '0')}) AS n_{name}" for name in COLUMNS if name not in _READ)
 
 
 def _branches(*, properties: bool) -> list[str]:
@@ -95,37 +128,36 @@ def _branches(*, properties: bool) -> list[str]:
     entered = {name: sql for name, sql in of_basis("visit").items() if name != "landings"} | {"bounces": "sum(bounces)"}
     visit = {name: sql for name, sql in event.items() if name != "seen"} | entered
     found = [
-        _sets(VISIT_DIMENSIONS, _EXITS, _COUNTED, visit, ""),
-        _sets(EVENT_DIMENSIONS, "events", _COUNTED, event, EVERY_EVENT),
-        _sets({"event:page": "page"}, _READINGS, "1", of_basis("reading"), None),
+        _sets({name: column for name, column in VISIT_DIMENSIONS.items() if column != "exit_page"}, visit),
+        _sets(EVENT_DIMENSIONS, event),
+        _whole_and_exits(event["visitors"]),
         f"""
-    SELECT '{REVENUE}' AS dimension, toString(name) AS value, toString(currency) AS currency, {_sums(of_basis("event"))}
-    FROM events WHERE {_COUNTED} AND currency != '' GROUP BY name, currency""",
+    SELECT day, '{REVENUE}' AS dimension, toString(name) AS value, toString(currency) AS currency,
+        {_sums(of_basis("event"))}
+    FROM events WHERE {_COUNTED} AND currency != '' GROUP BY day, name, currency""",
     ]
     if properties:
         found.append(f"""
-    SELECT concat('event:props:', property) AS dimension, props[property] AS value, '' AS currency, {_sums(event)}
-    FROM events ARRAY JOIN {{properties:Array(String)}} AS property
-    WHERE {_COUNTED} GROUP BY property, value""")
+    SELECT day, concat('event:props:', property) AS dimension, props[property] AS value, '' AS currency, {_sums(event)}
+    FROM events INNER JOIN {_NAMED} AS of_day USING (day) ARRAY JOIN named AS property
+    WHERE {_COUNTED} GROUP BY day, property, value""")
     return found
 
 
 def _build(*, properties: bool) -> str:
-    taken = ", ".join(["dimension", "value", "currency", *(f"n_{name}" for name in COLUMNS)])
-    sums = ", ".join(f"sum(n_{name}) AS n_{name}" for name in COLUMNS)
+    taken = ", ".join(
+        ["day", "dimension", "value", "currency", *(f"n_{name}" for name in COLUMNS if name not in _READ)]
+    )
     parts = " UNION ALL ".join(f"SELECT {taken} FROM ({branch})" for branch in _branches(properties=properties))
     return f"""
 INSERT INTO daily (site, dimension, day, value, currency, {", ".join(_KEPT)}, version)
-SELECT {{site:String}}, dimension, {{day:Date}}, value, currency, {", ".join(_KEPT.values())}, {{version:UInt64}}
-FROM (
-    SELECT dimension, value, currency, {sums} FROM ({parts})
-    GROUP BY dimension, value, currency
-    HAVING n_events > 0
-)"""
+SELECT {{site:String}}, dimension, day, value, currency, {", ".join(_KEPT.values())},
+    {{versions:UInt64}} + toUInt16(day)
+FROM ({parts}) AS counted LEFT ANY JOIN {_READINGS} AS readings USING (dimension, day, value)"""
 
 
 BUILD = _build(properties=False)
-"""Builds one day of one site: parameters `site`, `day`, `version`."""
+"""Builds `days` of one `site`, under versions that are `versions` and the day's number since 1970."""
 
 BUILD_WITH_PROPERTIES = _build(properties=True)
-"""The same with sums of the properties that the parameter `properties` names."""
+"""The same with sums of the properties of days that have `most` of them or fewer."""

@@ -11,9 +11,10 @@ from typing import Literal
 
 # Ids of different days are unrelated; mixing in the date makes that hold by definition, not by chance.
 _VISITOR = "bitXor(visitor, intHash64(toUInt64(day)))"
-_VISIT = "bitXor(visitor, intHash64(bitOr(bitShiftLeft(toUInt64(day), 32), toUInt64(visit))))"
+VISIT = "bitXor(visitor, intHash64(bitOr(bitShiftLeft(toUInt64(day), 32), toUInt64(visit))))"
 
 Basis = Literal["event", "visit", "reading"]
+Kind = Literal["sum", "different", "highest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +22,56 @@ class Component:
     """One row of the table of components.
 
     `basis` says over which rows it is taken: the events that the filter selects, all events of the visits that these
-    belong to, or the engagement that was measured on the selected pages.
+    belong to, or the engagement that was measured on the selected pages; `sql` takes the last by visits, added up.
+    `row` is what one row gives to it, and `kind` what becomes of that: a sum, a count of different values where there
+    is a visitor, or the sum of each visit's highest.
     """
 
     name: str
     basis: Basis
     sql: str
+    row: str
     meaning: str
+    kind: Kind = "sum"
 
+
+_VIEWED = "name = 'pageview' AND visitor != 0"
 
 _ALL = (
-    Component("visitors", "event", f"uniqExactIf({_VISITOR}, visitor != 0)", "Distinct visitors, per local day."),
     Component(
-        "seen", "event", f"uniqExactIf({_VISIT}, visitor != 0)", "Distinct visits with a selected event, per day."
+        "visitors", "event", f"uniqExactIf({_VISITOR}, visitor != 0)", _VISITOR,
+        "Distinct visitors, per local day.", kind="different",
     ),
-    Component("pageviews", "event", "countIf(name = 'pageview')", "Events named `pageview`."),
-    Component("events", "event", "count()", "Pageviews and custom events; engagement is none."),
-    Component("revenue", "event", "sum(toInt64(revenue * 1000))", "Thousandths of the currency's unit."),
-    Component("sales", "event", "countIf(currency != '')", "Events with revenue."),
-    Component("entries", "visit", "sum(visits)", "Visits that began."),
     Component(
-        "landings", "visit", "sumIf(visits, entered)", "Of these, those that entered on a page that the filter selects."
+        "seen", "event", f"uniqExactIf({VISIT}, visitor != 0)", VISIT,
+        "Distinct visits with a selected event, per day.", kind="different",
     ),
-    Component("bounces", "visit", "sumIf(bounces, entered)", "Of the landings, those left at once."),
-    Component("seconds", "visit", "sum(seconds)", "Duration of the visits."),
-    Component("views", "visit", "countIf(name = 'pageview' AND visitor != 0)", "Pageviews that belong to a visit."),
-    Component("readings", "reading", "count()", "Distinct visits that read a page, per page and day."),
-    Component("engaged", "reading", "sum(engaged)", "Milliseconds that pages were visible and focused."),
-    Component("scrolled", "reading", "sum(scroll)", "Deepest scroll of each reading, in percent."),
-)
+    Component("pageviews", "event", "countIf(name = 'pageview')", "name = 'pageview'", "Events named `pageview`."),
+    Component("events", "event", "count()", "1", "Pageviews and custom events; engagement is none."),
+    Component(
+        "revenue", "event", "sum(toInt64(revenue * 1000))", "toInt64(revenue * 1000)",
+        "Thousandths of the currency's unit.",
+    ),
+    Component("sales", "event", "countIf(currency != '')", "currency != ''", "Events with revenue."),
+    Component("entries", "visit", "sum(visits)", "visits", "Visits that began."),
+    Component(
+        "landings", "visit", "sumIf(visits, entered)", "if(entered, visits, 0)",
+        "Of these, those that entered on a page that the filter selects.",
+    ),
+    Component(
+        "bounces", "visit", "sumIf(bounces, entered)", "if(entered, bounces, 0)",
+        "Of the landings, those left at once.",
+    ),
+    Component("seconds", "visit", "sum(seconds)", "seconds", "Duration of the visits."),
+    Component("views", "visit", f"countIf({_VIEWED})", _VIEWED, "Pageviews that belong to a visit."),
+    Component(
+        "readings", "reading", "count()", VISIT, "Distinct visits that read a page, per page and day.", kind="different"
+    ),
+    Component("engaged", "reading", "sum(engaged)", "engaged", "Milliseconds that pages were visible and focused."),
+    Component(
+        "scrolled", "reading", "sum(scroll)", "scroll", "Deepest scroll of each reading, in percent.", kind="highest"
+    ),
+)  # fmt: skip
 COMPONENTS: dict[str, Component] = {component.name: component for component in _ALL}
 
 

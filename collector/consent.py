@@ -23,6 +23,8 @@ EXCLUDED = "excluded"
 DENIED = "denied"
 """What a claim or a cookie says when consent was refused or withdrawn."""
 
+NOES = frozenset({EXCLUDED, DENIED})
+
 
 class Signals(msgspec.Struct, frozen=True):
     """What the browser itself says, outside the beacon's body."""
@@ -65,7 +67,7 @@ def judge(policy: Policy, claimed: str, signals: Signals) -> Verdict:
         return GPC
     if signals.dnt:
         return DNT
-    if signals.cookie == EXCLUDED:
+    if EXCLUDED in (claimed, signals.cookie):
         return WITHOUT_CONSENT
     if claimed == DENIED or signals.cookie == DENIED:
         return LIMITED if policy == "limited" else WITHOUT_CONSENT

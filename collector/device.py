@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import msgspec
-from ua_parser import load_builtins
+from ua_parser import load_lazy_builtins
 from ua_parser.core import Matcher
 from ua_parser_rs import OSExtractor, UserAgentExtractor
 
@@ -62,10 +62,7 @@ class Devices:
     """Reads user agents; remembers the last `capacity` of them, in memory only."""
 
     def __init__(self, capacity: int = 10_000) -> None:
-        browsers, systems, _ = load_builtins()  # models of phones are nothing that Tyst wants to know
-        self._browsers = UserAgentExtractor((*BROWSER_PATTERNS, *_closed(browsers)))
-        self._systems = OSExtractor((*SYSTEM_PATTERNS, *_closed(systems), *SYSTEM_REMAINDERS))
-        self._forms = Forms()
+        self._browsers, self._systems, self._forms = _tables()
         self._known = lru_cache(maxsize=capacity)(self._parse)
         self._hinted = lru_cache(maxsize=capacity)(self._refined)
 
@@ -93,6 +90,17 @@ class Devices:
             os_version=_major(system.major) if system else "",
             kind=self._forms.read(user_agent),
         )
+
+
+@cache
+def _tables() -> tuple[UserAgentExtractor, OSExtractor, Forms]:
+    """What user agents are read by. Making it takes a tenth of a second, and it never changes: one serves a process."""
+    browsers, systems, _ = load_lazy_builtins()  # models of phones are nothing that Tyst wants to know
+    return (
+        UserAgentExtractor((*BROWSER_PATTERNS, *_closed(browsers))),
+        OSExtractor((*SYSTEM_PATTERNS, *_closed(systems), *SYSTEM_REMAINDERS)),
+        Forms(),
+    )
 
 
 def _closed(matchers: Iterable[Matcher[Any]]) -> Iterator[Pattern]:

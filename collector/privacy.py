@@ -1,17 +1,18 @@
 """What a visitor may ask: what is held about this browser, to take it along, to have it erased.
 
 Nobody has an account: who asks is told by what a beacon would be told by, the address and the user agent of the
-request itself, under the salts that are still there. So the answer is about this browser alone, and only until the
-salt of the day is destroyed; after that nobody can tell whose an event was.
+request itself, under the salts that are still there. So the answer is about this browser alone, and until the salt of
+the day is destroyed, not a minute less; after that nobody can tell whose an event was.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
 import sqlite3
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -23,7 +24,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.address import network_of
 from collector.erasure import Erasure
 from collector.event import COLUMNS, Event
-from collector.exceptions import SpoolUnavailable
+from collector.exceptions import SpoolFull, SpoolUnavailable
 from collector.process import Collector
 from collector.sites import Site
 from collector.visit import IDLE_SECONDS
@@ -31,6 +32,9 @@ from collector.visitor import visitor_id
 
 MOST_EVENTS = 10_000
 """Events shown at once; more in a day are no person's."""
+
+MOST_DENIALS = 50_000
+"""Visitors who said no remembered at once, each for half an hour."""
 
 ERASE_SECONDS = 8.0
 _ROUND_SECONDS = 0.05
@@ -40,6 +44,8 @@ _STORED = f"""
 SELECT {_COLUMNS} FROM events
 WHERE site = {{site:String}} AND day = {{day:Date}} AND visitor = {{visitor:UInt64}}
 ORDER BY ts LIMIT {{most:UInt32}}"""  # noqa: S608 # names of our own columns
+# Who asks is not to be found in a server's list of queries either.
+_NOT_LOGGED = {"log_queries": 0}
 
 
 class Browser(msgspec.Struct, frozen=True):
@@ -77,19 +83,21 @@ class Privacy:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
+        self._denials: OrderedDict[int, int] = OrderedDict()
 
     async def held(self, site: Site, browser: Browser) -> HeldEvents:
         """What is held about this browser. Raises `ClickHouseError` when the database does not answer."""
         ids = self._ids(site, browser)
         events = await anyio.to_thread.run_sync(self._read, site.domain, ids)
-        zone, now = self._collector.sites.zone(site), self._collector.clock()
-        until = zone.bounds(zone.date(now))[1] + IDLE_SECONDS
-        return HeldEvents(site.domain, until, ids, tuple(events))
+        return HeldEvents(site.domain, self._collector.linkable_until(ids[-1][0]), ids, tuple(events))
 
     async def erase(self, site: Site, browser: Browser, *, seconds: float = ERASE_SECONDS) -> Erased:
         """Erase what is held about this browser: promised on disk when this returns, complete if that was possible
         within `seconds`. Raises `SpoolUnavailable` when the disk does not take the promise."""
         ids = self._ids(site, browser)
+        # Nobody waits for an empty group, but it comes after all that was taken in before: that can be found then.
+        with contextlib.suppress(SpoolFull, SpoolUnavailable):
+            await self._collector.spool.append((), None)
         found = await anyio.to_thread.run_sync(self._count, site.domain, ids)
         for _, visitor in ids:
             self._collector.rooms.visits.forget(visitor)
@@ -103,12 +111,22 @@ class Privacy:
             raise SpoolUnavailable(str(error)) from None
         return Erased(max(found, 0), await self._kept(seconds))
 
-    def visits(self, site: Site, browser: Browser) -> bool:
-        """Whether a visit of this browser goes on, that was counted with consent."""
-        now = int(self._collector.clock())
-        return any(
-            self._collector.rooms.visits.current(visitor, now) is not None for _, visitor in self._ids(site, browser)
-        )
+    async def withdraw(self, site: Site, browser: Browser) -> None:
+        """Erase what is held about a browser that says no. Raises as `erase`."""
+        await self.erase(site, browser)
+        _, visitor = self._ids(site, browser)[-1]
+        self._denials[visitor] = int(self._collector.clock())
+        self._denials.move_to_end(visitor)
+        if len(self._denials) > MOST_DENIALS:
+            self._denials.popitem(last=False)
+
+    def may_hold(self, site: Site, browser: Browser) -> bool:
+        """Whether something may be held about a browser that says no: not when it said so within half an hour, and
+        has not been counted with consent since, which would be a visit that goes on."""
+        now, visits = int(self._collector.clock()), self._collector.rooms.visits
+        ids = self._ids(site, browser)
+        said = self._denials.get(ids[-1][1])
+        return said is None or now - said >= IDLE_SECONDS or any(visits.current(id_, now) is not None for _, id_ in ids)
 
     async def _kept(self, seconds: float) -> bool:
         """Whether everything promised was done within `seconds`; what was not is tried again by the upkeep."""
@@ -123,22 +141,26 @@ class Privacy:
         return False
 
     def _ids(self, site: Site, browser: Browser) -> tuple[tuple[datetime.date, int], ...]:
-        """Today's, and just after midnight yesterday's too: its visit may have crossed."""
-        zone, now = self._collector.sites.zone(site), self._collector.clock()
-        network = network_of(browser.address)
+        """Today's, the last, and those of earlier days whose salt is still there: a visit may have crossed midnight,
+        and where sites have several time zones it is kept until the day is over for all of them."""
+        today = self._collector.sites.zone(site).date(self._collector.clock())
+        first, network = self._collector.first_linkable(), network_of(browser.address)
+        dates = [first + datetime.timedelta(days=number) for number in range((today - first).days + 1)]
         return tuple(
             (date, visitor_id(self._collector.salts.salt(date), site.hash_name, network, browser.user_agent))
-            for date in sorted({zone.date(now - IDLE_SECONDS), zone.date(now)})
+            for date in dates
         )
 
     def _read(self, domain: str, ids: Sequence[tuple[datetime.date, int]]) -> list[Event]:
         # The spool first: what moves on meanwhile is then seen twice and counted once, and never missed.
         wanted = {visitor for _, visitor in ids}
-        waiting = [event for event in self._collector.spool.events_of(wanted) if event.site == domain]
+        waiting = [_as_stored(event) for event in self._collector.spool.events_of(wanted) if event.site == domain]
         stored = []
         for day, visitor in ids:
             rows = self._collector.client.query(
-                _STORED, parameters={"site": domain, "day": day, "visitor": visitor, "most": MOST_EVENTS}
+                _STORED,
+                parameters={"site": domain, "day": day, "visitor": visitor, "most": MOST_EVENTS},
+                settings=_NOT_LOGGED,
             ).result_rows
             stored += [Event(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
         return _merged(stored, waiting)
@@ -153,10 +175,11 @@ class Privacy:
 
 def _merged(stored: Sequence[Event], waiting: Sequence[Event]) -> list[Event]:
     """Both in order of time; an event that is in both is one."""
-    ahead = Counter(map(_key, stored))
+    encode = msgspec.msgpack.Encoder().encode
+    ahead = Counter(map(encode, stored))
     events = list(stored)
     for event in waiting:
-        key = _key(event)
+        key = encode(event)
         if ahead[key]:
             ahead[key] -= 1
         else:
@@ -164,8 +187,9 @@ def _merged(stored: Sequence[Event], waiting: Sequence[Event]) -> list[Event]:
     return sorted(events, key=lambda event: event.ts)
 
 
-def _key(event: Event) -> bytes:
-    return msgspec.msgpack.encode(msgspec.structs.replace(event, revenue=event.revenue.quantize(Decimal("0.001"))))
+def _as_stored(event: Event) -> Event:
+    """As ClickHouse will give it back, so that it reads the same wherever it lies."""
+    return msgspec.structs.replace(event, revenue=event.revenue.quantize(Decimal("0.001")))
 
 
 def as_json(held: HeldEvents) -> bytes:

@@ -24,6 +24,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError,
 
 from collector.clickhouse import ClickHouse, plain_reason
 from collector.counters import Counters
+from collector.day import Zone
 from collector.deletion import Deletions
 from collector.erasure import Eraser
 from collector.event import COLUMNS, Event
@@ -213,14 +214,24 @@ class Collector:
         A date's salt is kept for 30 minutes after the date is over, so that a visit can cross midnight.
         """
         now = self.clock()
-        zones = [self.sites.zone(site) for site in self.sites.all()] or [self.sites.zone(Site(domain=""))]
-        first = min(zone.date(now - IDLE_SECONDS) for zone in zones)
-        last = max(zone.date(now) for zone in zones) + datetime.timedelta(days=1)
+        first = self.first_linkable()
+        last = max(zone.date(now) for zone in self._zones()) + datetime.timedelta(days=1)
         # One worker after the other: the second finds what the first has made.
         with turn(self.settings.data_dir / "salts.lock"):
             over = self.salts.keep(first, last)
         for date in over:
             log.info("a day's salt was destroyed", extra={"date": date.isoformat()})
+
+    def first_linkable(self) -> datetime.date:
+        """The first date whose salt is kept: some site was in it half an hour ago."""
+        return min(zone.date(self.clock() - IDLE_SECONDS) for zone in self._zones())
+
+    def linkable_until(self, date: datetime.date) -> int:
+        """Unix second at which that date's salt is destroyed: it is over then for every site, and half an hour."""
+        return max(zone.bounds(date)[1] for zone in self._zones()) + IDLE_SECONDS
+
+    def _zones(self) -> list[Zone]:
+        return [self.sites.zone(site) for site in self.sites.all()] or [self.sites.zone(Site(domain=""))]
 
     def _recall_visits(self) -> None:
         """Visits that go on are rebuilt from ClickHouse and from what the spool still holds."""

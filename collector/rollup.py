@@ -1,21 +1,24 @@
 """Close the day: once a site-local day is over, its sums are built from its events, once and for all dimensions.
 
-A build is one INSERT of all rows of a day under a version of its own; a record in `closed` then says that this version
-counts. So a build may stop anywhere, be run again, or be run by two processes: what counts is always one whole build.
-Rows that arrive later make their day count as open, answered from events, until it is built again.
+A build is one INSERT of all rows of a day, or of several, each under a version of its own; a record in `closed` then
+says that this version counts. So a build may stop anywhere, be run again, or be run by two processes: what counts is
+always one whole build. Rows that arrive later make their day count as open, answered from events, until it is built
+again.
 """
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.client import Client
 
 from collector.building import BUILD, BUILD_WITH_PROPERTIES
+from collector.closed import ClosedDay, ClosedDays
 from collector.event import Event
 from collector.sites import Sites
 
@@ -33,6 +36,12 @@ WITHOUT_PROPERTIES, WITH_PROPERTIES = 1, 2
 # A day with more different properties has no sums by them: each costs a look at every event.
 MOST_PROPERTIES = 60
 
+# Half a kilobyte of memory for each event that is built at a time; of fewer most of the work is planning.
+MOST_EVENTS = 250_000
+# Each may be of another month, and one INSERT may be into at most 100 partitions.
+MOST_DAYS = 90
+
+# A version is a moment with the day's number, since 1970, in its last digits.
 _VERSIONS = 1_000_000
 
 _DAY = datetime.timedelta(days=1)
@@ -54,12 +63,17 @@ class Closing:
 
 
 class Rollup:
-    """Closes days. Blocking; `clock` gives Unix seconds. `client` writes."""
+    """Closes days, as many at a time as have `most_events` together. Blocking; `clock` gives Unix seconds. `client`
+    writes."""
 
-    def __init__(self, client: Client, sites: Sites, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, client: Client, sites: Sites, clock: Callable[[], float], *, most_events: int = MOST_EVENTS
+    ) -> None:
         self._client = client
+        self._records = ClosedDays(client)
         self._sites = sites
         self._clock = clock
+        self._most_events = most_events
         self._looked_at_all = False
         self._sweep_at = math.inf
         self._closed: set[tuple[str, datetime.date]] = set()
@@ -67,8 +81,8 @@ class Rollup:
     def close_due(self) -> int:
         """Build every day that is over and has not been built, or got more rows since. Returns how many."""
         due = self.due()
-        for closing in due:
-            self.close(closing)
+        for batch in self._batches(due):
+            self.close(batch)
         if due:
             log.info("closed days", extra={"days": len(due), "rows": sum(closing.rows for closing in due)})
         if not self._looked_at_all or self._clock() >= self._sweep_at:
@@ -77,7 +91,7 @@ class Rollup:
         return len(due)
 
     def due(self) -> list[Closing]:
-        """The days that are to be built now, oldest first; then those that an earlier release built."""
+        """The days that are to be built now, of each site oldest first; then those that an earlier release built."""
         since = _BEGINNING
         if self._looked_at_all:
             since = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date() - RECENT_DAYS * _DAY
@@ -91,52 +105,72 @@ class Rollup:
                     found.append(Closing(site, day, rows, record.version if record else 0))
                 elif not record.form and rows == record.rows:
                     found.append(Closing(site, day, rows, record.version, renewed=True))
-        return sorted(found, key=lambda closing: (closing.renewed, closing.day))
+        return sorted(found, key=lambda closing: (closing.renewed, closing.site, closing.day))
 
-    def close(self, closing: Closing) -> None:
-        """Build one day. May be called again; the newest build counts."""
-        version = self._version(closing)
-        form = self._build(closing, version) if closing.rows else WITH_PROPERTIES
-        self._record(closing.site, closing.day, _Record(version, closing.rows, open=False, form=form))
-        self._closed.add((closing.site, closing.day))
-        if closing.version:
+    def close(self, batch: Sequence[Closing]) -> None:
+        """Build days of one site together. May be called again; the newest build counts."""
+        site, days = batch[0].site, [closing.day for closing in batch if closing.rows]
+        after = max(closing.version for closing in batch)
+        versions = _VERSIONS * max(after // _VERSIONS + 1, int(self._clock() * 1_000_000_000) // _VERSIONS)
+        without = self._build(site, days, versions) if days else frozenset()
+        built = {}
+        for closing in batch:
+            form = WITHOUT_PROPERTIES if closing.day in without else WITH_PROPERTIES
+            version = versions + (closing.day - _BEGINNING).days
+            built[closing.day] = ClosedDay(version, closing.rows, open=False, form=form)
+        self._records.put(site, built)
+        self._closed.update((site, closing.day) for closing in batch)
+        if after:
             self._sweep_at = self._clock() + SUPERSEDED_SECONDS + 1
-        log.debug("closed a day", extra={"site": closing.site, "day": str(closing.day), "rows": closing.rows})
+        log.debug("closed days", extra={"site": site, "days": len(batch), "rows": sum(each.rows for each in batch)})
 
-    def _build(self, closing: Closing, version: int) -> int:
-        """Insert the sums; returns their form."""
-        day = {"site": closing.site, "day": closing.day}
-        [[found]] = self._client.query(_PROPERTIES, parameters=day).result_rows
-        # Nobody can ask for one without a name.
-        names = sorted(name for name in found if name)
-        if not 0 < len(names) <= MOST_PROPERTIES:
-            self._client.command(BUILD, parameters=day | {"version": version})
-            return WITHOUT_PROPERTIES if names else WITH_PROPERTIES
-        self._client.command(BUILD_WITH_PROPERTIES, parameters=day | {"version": version, "properties": names})
-        return WITH_PROPERTIES
+    def _batches(self, closings: Iterable[Closing]) -> Iterator[list[Closing]]:
+        """Days of one site that are built together, in their order."""
+        for _, days in itertools.groupby(closings, key=lambda closing: (closing.site, closing.renewed)):
+            batch: list[Closing] = []
+            for closing in days:
+                rows = closing.rows + sum(each.rows for each in batch)
+                if batch and (rows > self._most_events or len(batch) == MOST_DAYS):
+                    yield batch
+                    batch = []
+                batch.append(closing)
+            yield batch
 
-    def _version(self, closing: Closing) -> int:
-        """Newer than any of that day, and none that another day has: its last digits are the date."""
-        place = _VERSIONS * max(closing.version // _VERSIONS + 1, int(self._clock() * 1_000_000_000) // _VERSIONS)
-        return place + closing.day.toordinal() % _VERSIONS
+    def _build(self, site: str, days: Sequence[datetime.date], versions: int) -> frozenset[datetime.date]:
+        """Insert the sums; returns the days that have too many properties for sums by them."""
+        given: dict[str, object] = {"site": site, "days": days}
+        counts = self._client.query(_PROPERTIES, parameters=given).result_rows
+        many = frozenset(day for day, count in counts if count > MOST_PROPERTIES)
+        given["versions"] = versions
+        if any(0 < count <= MOST_PROPERTIES for _, count in counts):
+            self._client.command(BUILD_WITH_PROPERTIES, parameters=given | {"most": MOST_PROPERTIES})
+        else:
+            self._client.command(BUILD, parameters=given)
+        return many
 
     def rebuild(self, site: str, first: datetime.date, last: datetime.date) -> Iterator[Closing]:
         """Build the closed days from `first` to `last` anew; yields each when it is done."""
         days = self._counted(first).get(site, {})
         records = self._recorded(first).get(site, {})
-        for day in self._over(site, days):
+        found = [
+            Closing(site, day, days.get(day, 0), records[day].version if day in records else 0)
+            for day in self._over(site, days)
             # A day whose events are past their retention keeps the sums that were built while it had them.
-            if first <= day <= last and (day not in records or days.get(day, 0) >= records[day].rows):
-                closing = Closing(site, day, days.get(day, 0), records[day].version if day in records else 0)
-                self.close(closing)
-                yield closing
+            if first <= day <= last and (day not in records or days.get(day, 0) >= records[day].rows)
+        ]
+        for batch in self._batches(found):
+            self.close(batch)
+            yield from batch
 
     def renew(self, site: str, days: Iterable[datetime.date]) -> None:
         """Build these days anew from the events that are left of them, also when these are fewer than before."""
-        for day in sorted(days):
-            record = self._recorded(day).get(site, {}).get(day)
-            if record is not None:
-                self.close(Closing(site, day, self._counted(day).get(site, {}).get(day, 0), record.version))
+        wanted = sorted(days)
+        if not wanted:
+            return
+        counted, recorded = self._counted(wanted[0]).get(site, {}), self._recorded(wanted[0]).get(site, {})
+        known = (day for day in wanted if day in recorded)
+        for batch in self._batches(Closing(site, day, counted.get(day, 0), recorded[day].version) for day in known):
+            self.close(batch)
 
     def forget(self, site: str) -> None:
         """The site has no closed day any more."""
@@ -149,9 +183,9 @@ class Rollup:
 
     def late(self, site: str, day: datetime.date) -> None:
         """The events of a closed day have changed: it counts as open until it is built again."""
-        record = self._recorded(day).get(site, {}).get(day)
+        record = self._records.get(site, day)
         if record is not None and not record.open:
-            self._record(site, day, _Record(record.version + 1, record.rows, open=True, form=record.form))
+            self._records.put(site, {day: replace(record, version=record.version + 1, open=True)})
         self._closed.discard((site, day))
 
     def _over(self, site: str, days: dict[datetime.date, int]) -> Iterator[datetime.date]:
@@ -172,21 +206,10 @@ class Rollup:
             found.setdefault(site, {})[day] = count
         return found
 
-    def _recorded(self, since: datetime.date) -> dict[str, dict[datetime.date, _Record]]:
-        rows = self._client.query(_RECORDS, parameters={"since": since}).result_rows
-        found: dict[str, dict[datetime.date, _Record]] = {}
-        for site, day, version, count, open_, form in rows:
-            found.setdefault(site, {})[day] = _Record(version, count, bool(open_), form)
-            if not open_:
-                self._closed.add((site, day))
+    def _recorded(self, since: datetime.date) -> dict[str, dict[datetime.date, ClosedDay]]:
+        found = self._records.since(since)
+        self._closed.update((site, day) for site, days in found.items() for day, each in days.items() if not each.open)
         return found
-
-    def _record(self, site: str, day: datetime.date, record: _Record) -> None:
-        self._client.insert(
-            "closed",
-            [[site, day, record.version, record.rows, int(record.open), record.form]],
-            column_names=["site", "day", "version", "rows", "open", "form"],
-        )
 
     def _sweep(self) -> None:
         """Delete builds that no longer count, once no query can still be reading them."""
@@ -197,19 +220,12 @@ class Rollup:
             self._client.command(_DELETE, parameters={"site": site, "day": day, "version": version})
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    version: int
-    rows: int
-    open: bool
-    form: int
-
-
+# Nobody can ask for a property without a name.
 _PROPERTIES = """
-SELECT groupUniqArrayArray(mapKeys(props)) FROM events
-WHERE site = {site:String} AND day = {day:Date} AND name != 'engagement'"""
+SELECT day, uniqExactArray(arrayFilter(key -> key != '', mapKeys(props))) FROM events
+WHERE site = {site:String} AND day IN {days:Array(Date)} AND name != 'engagement'
+GROUP BY day"""
 _COUNT = "SELECT site, day, count() FROM events WHERE day >= {since:Date} GROUP BY site, day"
-_RECORDS = "SELECT site, day, version, rows, open, form FROM closed FINAL WHERE day >= {since:Date}"
 _SUPERSEDED = """
 SELECT built.site, built.day, closed.version
 FROM (SELECT site, day, min(version) AS oldest FROM daily WHERE dimension = '' GROUP BY site, day) AS built

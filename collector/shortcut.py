@@ -9,33 +9,31 @@ endpoint: which way a beacon went cannot be told from its answer.
 from __future__ import annotations
 
 import http
+from functools import partial
 from typing import Any, Protocol
 
-from starlette.types import Message, Scope, Send
+from starlette.types import Scope
 
 from collector.patience import PatientProtocol
+from collector.reply import Answer, Reply
 
 PATH = b"/api/event"
 MOST_BODY = 16 * 1024
 
-Header = tuple[bytes, bytes]
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
-_FAILED: list[Message] = [
-    {
-        "type": "http.response.start",
-        "status": 500,
-        "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")],
-    },
-    {"type": "http.response.body", "body": b"Internal Server Error"},
-]
+_FAILED: Reply = (
+    500,
+    b"Internal Server Error",
+    [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")],
+)
 
 
 class Beacons(Protocol):
     """The endpoint, as the short way needs it."""
 
-    async def take_posted(self, scope: Scope, body: bytes, send: Send) -> None:
-        """Answer a beacon that is whole. Of the scope, `headers` and `client` are there."""
+    def take_posted(self, scope: Scope, body: bytes, answer: Answer) -> None:
+        """Take a beacon that is whole, and answer it once. Of the scope, `headers` and `client` are there."""
 
 
 class _Cycle:
@@ -95,9 +93,13 @@ class ShortcutProtocol(PatientProtocol):
         cycle = _Cycle()
         # Requests that follow on this connection wait for it, in the server's own queue.
         self.cycle = cycle  # type: ignore[assignment]
-        task = self.loop.create_task(self._answer(self._beacons, cycle, self.headers, body))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        scope = {"type": "http", "headers": self.headers, "client": self.client}
+        try:
+            self._beacons.take_posted(scope, body, partial(self._answer, cycle))
+        except Exception:
+            # As in the ordinary way: what broke is in the log, and nobody else is disturbed.
+            self.logger.exception("a beacon could not be answered")
+            self._answer(cycle, _FAILED)
 
     def _is_short(self) -> bool:
         """Whether the request, whose header fields are whole, may be a beacon that comes in one piece."""
@@ -111,29 +113,17 @@ class ShortcutProtocol(PatientProtocol):
             name == b"content-length" and value.isdigit() and int(value) <= MOST_BODY for name, value in self.headers
         )
 
-    async def _answer(self, beacons: Beacons, cycle: _Cycle, headers: list[Header], body: bytes) -> None:
-        said: list[Message] = []
-
-        async def send(message: Message) -> None:
-            said.append(message)
-
-        try:
-            await beacons.take_posted({"type": "http", "headers": headers, "client": self.client}, body, send)
-        except Exception:
-            # As in the ordinary way: what broke is in the log, and nobody else is disturbed.
-            self.logger.exception("a beacon could not be answered")
-            said = _FAILED
+    def _answer(self, cycle: _Cycle, reply: Reply) -> None:
         cycle.response_complete = True
-        if not self.transport.is_closing():
-            self._write(cycle, *said)
-            self.on_response_complete()
-
-    def _write(self, cycle: _Cycle, start: Message, content: Message) -> None:
-        parts = [_STATUS_LINES[start["status"]]]
-        for name, value in (*self.server_state.default_headers, *start["headers"]):
+        if self.transport.is_closing():
+            return
+        status, body, headers = reply
+        parts = [_STATUS_LINES[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
             parts += (name, b": ", value, b"\r\n")
         if not cycle.keep_alive:
             parts.append(b"connection: close\r\n")
-        self.transport.write(b"".join((*parts, b"\r\n", content["body"])))
+        self.transport.write(b"".join((*parts, b"\r\n", body)))
         if not cycle.keep_alive:
             self.transport.close()
+        self.on_response_complete()

@@ -1,9 +1,9 @@
 """The spool: where an event is durable before its beacon is acknowledged.
 
-Requests hand encoded events over in memory; one committer thread writes what came meanwhile as one group, and one
-fsync serves many beacons. Groups belong to numbered segments. A segment is sealed when it is large, or when it is
-old and ClickHouse waits for work, and never changes after; it is one insert, named by a token, and deleted after
-success. After a crash a new segment starts, so a token never changes its meaning.
+Requests hand encoded events over in memory, those of one turn of the event loop together; one committer thread writes
+what came meanwhile as one group, and one fsync serves many beacons. Groups belong to numbered segments. A segment is
+sealed when it is large, or when it is old and ClickHouse waits for work, and never changes after; it is one insert,
+named by a token, and deleted after success. After a crash a new segment starts, so a token never changes its meaning.
 
 Deletions ride along with the next group, so that they cost no fsync of their own.
 """
@@ -67,12 +67,16 @@ class Held:
     problem: str | None = None
 
 
+Stored = Callable[[SpoolUnavailable | None], None]
+"""Called on the event loop that handed a beacon over: its events are on disk, or the disk did not take them."""
+
+
 class _Waiting:
     """One beacon's encoded events, waiting for their group to be on disk."""
 
     __slots__ = ("done", "encoded", "once", "rows")
 
-    def __init__(self, rows: int, encoded: bytes, once: int, done: asyncio.Future[bool]) -> None:
+    def __init__(self, rows: int, encoded: bytes, once: int, done: Stored) -> None:
         self.rows = rows
         self.encoded = encoded
         self.once = once
@@ -102,7 +106,7 @@ class Spool:
     """Opened on a file; `start` begins the committer, `close` ends it.
 
     `max_bytes` bounds the encoded events held; `segment_rows` and `segment_seconds` seal a segment. `clock` gives
-    Unix time. `append` is called on one event loop; `take`, `read`, `done` and `refuse` by one writer thread.
+    Unix time. Beacons are handed over on one event loop; `take`, `read`, `done` and `refuse` by one writer thread.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class Spool:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decoder = msgspec.msgpack.Decoder(list[Event])
         self._changed = threading.Condition()
+        self._handed: list[_Waiting] = []
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._finished: list[int] = []
@@ -128,7 +133,8 @@ class Spool:
         self._seal_now = False
         self._problem: str | None = None
         self._thread: threading.Thread | None = None
-        self._pending: dict[int, asyncio.Future[bool]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pending: dict[int, list[Stored]] = {}
         self._file = SpoolFile(path)
         self.path = path
         self.erasures = SpoolErasures(path)
@@ -150,28 +156,50 @@ class Spool:
         self._thread = threading.Thread(target=self._commit_groups, name="tyst-spool", daemon=True)
         self._thread.start()
 
-    async def append(self, events: Sequence[Event], once: bytes | None) -> bool:
-        """Have `events` on disk before this returns; False when the beacon `once` is stored already.
+    def hand_over(self, events: Sequence[Event], once: bytes | None, done: Stored) -> None:
+        """Have `events` written, and `done` called when that is so. On an event loop.
 
-        Raises `SpoolFull` when the bound is reached, `SpoolUnavailable` when the disk does not take them.
+        Raises `SpoolFull` when the bound is reached, `SpoolUnavailable` when the disk does not take anything.
         """
         if self.full:
             raise self.too_full()
+        if self._problem is not None:
+            raise SpoolUnavailable(self._problem)
+        if self._waiting_bytes > WAITING_BYTES:
+            raise SpoolUnavailable("the disk does not keep up")
         key = once_key(once) if once is not None else 0
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if key:
-            self._pending[key] = done
-        try:
-            self._enqueue(_Waiting(len(events), b"".join(map(self._encode, events)), key, done))
-            return await done
-        finally:
-            if key:
-                self._pending.pop(key, None)
+            self._pending.setdefault(key, [])
+        if not self._handed:
+            asyncio.get_running_loop().call_soon(self._enqueue, asyncio.get_running_loop())
+        self._handed.append(_Waiting(len(events), b"".join(map(self._encode, events)), key, done))
 
-    def seen(self, once: bytes) -> asyncio.Future[bool] | bool:
-        """Whether the beacon `once` is stored already; a future where it is on its way to the disk."""
+    async def append(self, events: Sequence[Event], once: bytes | None) -> None:
+        """Have `events` on disk before this returns. Raises as `hand_over` does."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(error: SpoolUnavailable | None) -> None:
+            if stored.done():
+                return
+            if error is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(error)
+
+        self.hand_over(events, once, done)
+        await stored
+
+    def seen(self, once: bytes, done: Stored) -> bool:
+        """Whether the beacon `once` was handed over before; `done` is called when it is stored, or at once."""
         key = once_key(once)
-        return self._pending.get(key) or key in self._seen
+        followers = self._pending.get(key)
+        if followers is not None:
+            followers.append(done)
+            return True
+        if key in self._seen:
+            done(None)
+            return True
+        return False
 
     @property
     def full(self) -> bool:
@@ -302,18 +330,35 @@ class Spool:
 
     # --- the committer's side
 
-    def _enqueue(self, waiting: _Waiting) -> None:
+    def _release(self, group: list[_Waiting], error: SpoolUnavailable | None) -> None:
+        """Tell every beacon of the group, with one call into the event loop."""
+        # The loop may be gone when the process is stopping.
+        with contextlib.suppress(RuntimeError):
+            if group and self._loop is not None:
+                self._loop.call_soon_threadsafe(self._tell, group, error)
+
+    def _tell(self, group: list[_Waiting], error: SpoolUnavailable | None) -> None:
+        for waiting in group:
+            for done in (waiting.done, *self._pending.pop(waiting.once, ())):
+                try:
+                    done(error)
+                except Exception:  # one that cannot be answered must not keep the others from their answers
+                    log.exception("a beacon that is stored could not be answered")
+
+    def _enqueue(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the committer what one turn of the event loop has brought."""
+        handed, self._handed = self._handed, []
         with self._changed:
-            if self._closing:
-                raise SpoolUnavailable("shutting down")
-            if self._problem is not None:
-                raise SpoolUnavailable(self._problem)
-            if self._waiting_bytes > WAITING_BYTES:
-                raise SpoolUnavailable("the disk does not keep up")
-            self._waiting.append(waiting)
-            self._waiting_bytes += len(waiting.encoded)
-            if len(self._waiting) == 1:
-                self._changed.notify_all()
+            self._loop = loop
+            problem = "shutting down" if self._closing else self._problem
+            if problem is None:
+                first = not self._waiting
+                self._waiting += handed
+                self._waiting_bytes += sum(len(waiting.encoded) for waiting in handed)
+                if first:
+                    self._changed.notify_all()
+        if problem is not None:
+            self._tell(handed, SpoolUnavailable(problem))
 
     def _commit_groups(self) -> None:
         if not self._file.hold_reserve():
@@ -375,7 +420,7 @@ class Spool:
                 self._open = number
             self._forget(finished)
         self._seen.add(keys, now)
-        _release(group, None)
+        self._release(group, None)
 
     def _forget(self, finished: list[int]) -> None:
         for over in finished:
@@ -384,7 +429,7 @@ class Spool:
     def _not_committed(self, group: list[_Waiting], finished: list[int], error: sqlite3.Error) -> None:
         """The disk did not take the group: who waits is told so; what is finished is deleted with the next one."""
         log.error("the spool cannot be written", extra={"reason": str(error), "beacons": len(group)})
-        _release(group, SpoolUnavailable(str(error)))
+        self._release(group, SpoolUnavailable(str(error)))
         with self._changed:
             self._finished = finished + self._finished
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS:
@@ -401,7 +446,7 @@ class Spool:
         with self._changed:
             self._problem = reason
             group, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        _release(group, SpoolUnavailable(reason))
+        self._release(group, SpoolUnavailable(reason))
         while not self._mended():
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, _UNWELL_SECONDS)
@@ -456,22 +501,3 @@ class Spool:
     def _groups(self, number: int) -> Iterator[list[Event]]:
         for encoded in self._file.groups(number):
             yield self._decoder.decode(encoded)
-
-
-def _release(group: list[_Waiting], error: SpoolUnavailable | None) -> None:
-    """Wake every request of the group, with one call into its event loop."""
-    if not group:
-        return
-
-    def wake() -> None:
-        for waiting in group:
-            if waiting.done.done():
-                continue
-            if error is None:
-                waiting.done.set_result(True)
-            else:
-                waiting.done.set_exception(error)
-
-    # The loop may be gone when the process is stopping.
-    with contextlib.suppress(RuntimeError):
-        group[0].done.get_loop().call_soon_threadsafe(wake)

@@ -7,14 +7,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.exceptions import RecordError
+from dashboard.annotations import Annotation
 from dashboard.chosen import chosen
 from dashboard.context import Dashboard, read_form, visible_site
 from dashboard.users import User
 from dashboard.wording import N_, explained
 
-ADDED = N_("added a note")
-CHANGED = N_("changed a note")
-REMOVED = N_("deleted a note")
+ADDED = N_("Note added")
+CHANGED = N_("Note changed")
+REMOVED = N_("Note deleted")
 
 
 async def change_note(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -29,16 +30,25 @@ async def change_note(dashboard: Dashboard, request: Request, user: User) -> Res
         known = notes.get(site.domain, form["id"])
         if known is None:
             raise HTTPException(404)
-    before = f"{known.day} {known.text}" if known else ""
+    before = _said(known) if known else ""
     if known and form.get("act") == "delete":
         await notes.remove(known)
         await dashboard.changes.note(user.name, site.domain, REMOVED, before)
         return RedirectResponse(choice.href(), 303)
     try:
-        note = await notes.put(site.domain, form.get("date", ""), form.get("text", ""), known.id if known else "")
+        note = await notes.put(
+            site.domain,
+            form.get("date", ""),
+            form.get("text", ""),
+            known.id if known else "",
+            shared="shared" in form,
+        )
     except RecordError as error:
         # The form asks for a date and for so many characters at most: a browser does not send others.
         raise HTTPException(422, explained(error)) from None
-    after = f"{note.day} {note.text}"
-    await dashboard.changes.note(user.name, site.domain, CHANGED if known else ADDED, before, after)
+    await dashboard.changes.note(user.name, site.domain, CHANGED if known else ADDED, before, _said(note))
     return RedirectResponse(choice.href(), 303)
+
+
+def _said(note: Annotation) -> str:
+    return f"{note.day} {note.text}" + (" [shared]" if note.shared else "")

@@ -20,13 +20,15 @@ _EARLIEST, _LATEST = datetime.date(1971, 1, 1), datetime.date(2148, 12, 31)
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One note. It is about the site as a whole: everybody who sees the site's figures sees it."""
+    """One note about the site as a whole: for everybody who has an account that sees the site."""
 
     id: str
     site: str
     day: datetime.date
     """Site-local date."""
     text: str
+    shared: bool = False
+    """Whether guests read it too: behind secret links, and where the figures are public."""
 
 
 class Annotations:
@@ -45,20 +47,20 @@ class Annotations:
         found = (note for note in self._notes.values() if note.site == site)
         return sorted(found, key=lambda note: (note.day, note.text))
 
-    def within(self, site: str, first: datetime.date, last: datetime.date) -> list[Annotation]:
-        """The site's notes on these dates, both included."""
-        return [note for note in self.of(site) if first <= note.day <= last]
+    def within(self, site: str, first: datetime.date, last: datetime.date, *, guest: bool = False) -> list[Annotation]:
+        """The site's notes on these dates, both included; those that a guest may read."""
+        return [note for note in self.of(site) if first <= note.day <= last and (note.shared or not guest)]
 
     def get(self, site: str, id_: str) -> Annotation | None:
         """The site's note of that id, or None."""
         note = self._notes.get(id_)
         return note if note is not None and note.site == site else None
 
-    async def put(self, site: str, day: str, text: str, id_: str = "") -> Annotation:
+    async def put(self, site: str, day: str, text: str, id_: str = "", *, shared: bool = False) -> Annotation:
         """Write a note, new without an id. Raises `RecordError` naming what must be mended."""
         if not id_ and len(self.of(site)) >= MOST_NOTES:
             raise RecordError("text", _("there are too many notes already"))
-        note = Annotation(id=id_ or secrets.token_hex(8), site=site, day=_day(day), text=_text(text))
+        note = Annotation(id=id_ or secrets.token_hex(8), site=site, day=_day(day), text=_text(text), shared=shared)
         await anyio.to_thread.run_sync(self._records.put, note.id, note)
         self._notes = {**self._notes, note.id: note}
         return note
@@ -71,7 +73,7 @@ class Annotations:
     async def move(self, site: str, to: str) -> None:
         """The site has another name from now on."""
         for note in self.of(site):
-            await self.put(to, str(note.day), note.text, note.id)
+            await self.put(to, str(note.day), note.text, note.id, shared=note.shared)
 
     async def forget(self, site: str) -> None:
         """Take all notes of a site away."""

@@ -32,7 +32,9 @@ class Answers:
         for row in rows:
             panel = asked.panels[row[0]]
             key = tuple(row[1 : 1 + len(panel.dimensions)])
-            self._groups[panel.place][key] = dict(zip(asked.components, row[1 + asked.keys : -1], strict=True))
+            counts = zip(asked.components, row[1 + asked.keys : -1], strict=True)
+            # What other panels of the statement wanted besides is not this one's: its groups may not be told apart.
+            self._groups[panel.place][key] = {name: count for name, count in counts if name in panel.components}
             self._totals[panel.place] = row[-1]
 
     def put(self, panel: Panel, groups: Groups, total: int) -> None:

@@ -69,7 +69,9 @@ def conditions(site: Site, longest_kept: int = 0) -> list[Condition]:
         Condition(
             "visitors are informed",
             "fail" if lacking else "pass",
-            f"missing in the notice: {', '.join(lacking)}" if lacking else f"/privacy/{site.domain}, tyst notice",
+            f"missing in the notice: {', '.join(lacking)}"
+            if lacking
+            else f"the notice at /privacy/{site.domain} has no blanks; that your pages lead to it is for you to see",
         ),
         Condition("easy opt-out", "pass", f"/privacy/{site.domain}, GPC, DNT; tests/test_privacy_page.py"),
         Condition(

@@ -7,7 +7,7 @@ import math
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers
 
@@ -85,11 +85,19 @@ def same_origin(headers: Headers) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    return origin is None or parts_of(origin).netloc == headers.get("host")
 
 
 def safe_target(target: str) -> str:
     """A path on this server to go to after signing in; anything that could lead elsewhere becomes `/`."""
-    parts = urlsplit(target)
+    parts = parts_of(target)
     plain = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if plain and not parts.scheme and not parts.netloc and "\\" not in target else "/"
+
+
+def parts_of(address: str) -> SplitResult:
+    """The parts of an address that anybody may have written; of one that cannot be read, empty ones."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", "", "", "")

@@ -12,9 +12,12 @@ from urllib.parse import quote
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-HASHES = ("md5", "sha1", "sha256", "sha512", "blake2b", "blake2s")
+HASHES = ("md5", "sha1", "sha224", "sha256", "sha512", "sha3_256", "blake2b", "blake2s")
 CHUNK = 16 << 20
 """Bytes of a file that are looked through at once."""
+
+NOT_LOGGED = {"log_queries": 0}
+"""A server's list of its queries is searched too: it must not have what is looked for from the search itself."""
 
 NEEDLES = 200
 """How many ClickHouse looks for at once; it takes at most 255."""
@@ -28,8 +31,11 @@ class Form(msgspec.Struct, frozen=True):
     needle: bytes
 
 
+UNREADABLE = "unreadable"
+
+
 class Place(msgspec.Struct, frozen=True):
-    """Something that was looked through: its name, and how large it was in bytes or rows."""
+    """Something that was looked through: its name, and how large it was in bytes or rows; or could not be read."""
 
     name: str
     size: int
@@ -71,6 +77,11 @@ def forms_of_address(address: str) -> Iterator[Form]:
     yield from _hashes(address, parsed.packed)
 
 
+def forms_joined(owner: str, *parts: str) -> Iterator[Form]:
+    """Hashes over several texts together."""
+    yield from _hashes(owner, "".join(parts).encode())
+
+
 def _hashes(owner: str, raw: bytes) -> Iterator[Form]:
     for name in HASHES:
         digest = hashlib.new(name, raw, usedforsecurity=False).digest()[:8]
@@ -82,7 +93,8 @@ def _hashes(owner: str, raw: bytes) -> Iterator[Form]:
 
 
 def search_files(directories: Iterable[Path], forms: Sequence[Form]) -> Searched:
-    """Every file below the directories, or the files themselves. Those that go meanwhile are gone."""
+    """Every file below the directories, or the files themselves. Those that go meanwhile are gone; those that cannot
+    be read are named as such."""
     places, found = [], []
     for directory in directories:
         paths = [directory] if directory.is_file() else sorted(directory.rglob("*"))
@@ -91,7 +103,10 @@ def search_files(directories: Iterable[Path], forms: Sequence[Form]) -> Searched
                 if not path.is_file():
                     continue
                 size, hits = _search_file(path, forms)
+            except FileNotFoundError:
+                continue
             except OSError:
+                places.append(Place(str(path), 0, UNREADABLE))
                 continue
             places.append(Place(str(path), size, "bytes"))
             found += [f"{form.owner} ({form.how}) in {path}" for form in hits]
@@ -133,7 +148,7 @@ def search_tables(client: Client, forms: Sequence[Form]) -> Searched:
         for at in range(0, len(forms), NEEDLES):
             part = forms[at : at + NEEDLES]
             needles = [form.needle.hex() for form in part]
-            rows, _, hits = client.query(sql, parameters={"needles": needles}).result_rows[0]
+            rows, _, hits = client.query(sql, parameters={"needles": needles}, settings=NOT_LOGGED).result_rows[0]
             found += [f"{form.owner} ({form.how}) in {name}" for form, hit in zip(part, hits, strict=False) if hit]
         places.append(Place(name, rows, "rows"))
     return Searched(tuple(places), tuple(sorted(set(found))))

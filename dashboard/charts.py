@@ -13,22 +13,28 @@ class Sparkline:
     width: int
     height: int
     line: str
-    """Path data of the line."""
+    """Path data of the line, without its last step."""
+    running: str
+    """Path data of the last step, which leads to what is not over yet."""
     area: str
     """Path data of the surface under it."""
-    last: tuple[float, float]
-    """Where the line ends."""
 
 
 def sparkline(values: Sequence[float], width: int = 120, height: int = 32, pad: float = 2.5) -> Sparkline:
-    """Draw `values`, oldest first, from zero at the bottom; all zero, or none, is a flat line."""
+    """Draw `values`, oldest first, from zero at the bottom; all zero, or none, is a flat line.
+
+    The last of them is of a day that is not over.
+    """
     points = _points(values or (0.0,), width, height, pad)
     if len(points) == 1:
         points = [(pad, points[0][1]), *points]
-    line = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
     floor = f"{height:g}"
-    area = f"{line}L{points[-1][0]:g} {floor}L{points[0][0]:g} {floor}Z"
-    return Sparkline(width, height, line, area, points[-1])
+    area = f"{_path(points)}L{points[-1][0]:g} {floor}L{points[0][0]:g} {floor}Z"
+    return Sparkline(width, height, _path(points[:-1]), _path(points[-2:]), area)
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
 
 
 def _points(values: Sequence[float], width: int, height: int, pad: float) -> list[tuple[float, float]]:

@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dashboard import formats
+from dashboard.chips import Chip
+from dashboard.choice import Choice
 from dashboard.context import Dashboard, visible_site
 from dashboard.period import Period, parse_period
 from dashboard.protect import OTHER
@@ -36,6 +38,11 @@ class Coverage:
     """False where the consenting visitors are too few for the site's smallest group; then only the sum is told."""
 
     @property
+    def day(self) -> datetime.date:
+        """Its name, where that is a date."""
+        return datetime.date.fromisoformat(self.name)
+
+    @property
     def share(self) -> str:
         """The share with consent, as text; a dash where nothing was counted."""
         whole = self.consented + self.bare
@@ -52,6 +59,9 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
     days = {each.name[:10]: each for each in coverage(all_days, split_days)}
     shown = [days.get(day, Coverage(day, 0, 0)) for day in reversed(period.buckets("day"))]
     pages = sorted(coverage(all_pages, split_pages), key=lambda each: (-each.consented - each.bare, each.name))
+    if not any(day.bare or not day.told for day in shown):
+        # Without a bare count on any day there is none on any page: nothing is told by saying so.
+        pages = [replace(each, told=True) for each in pages]
     return dashboard.pages.html(
         "consent.html",
         site=site,
@@ -59,7 +69,13 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
         total=Coverage("", sum(each.consented for each in shown), sum(each.bare for each in shown)),
         days=shown,
         pages=[_named(each) for each in pages[:MOST_PAGES]],
+        links={each.name: _figures_of(site.domain, each.name) for each in pages[:MOST_PAGES] if each.name != OTHER},
     )
+
+
+def _figures_of(domain: str, page: str) -> str:
+    """The address of the figures of one page, over the same thirty days."""
+    return Choice(domain).filtered(Chip("is", "event:page", page)).href()
 
 
 def _named(each: Coverage) -> Coverage:

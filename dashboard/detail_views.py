@@ -10,8 +10,8 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from collector.sites import Site
 from dashboard import formats
-from dashboard.breakdown import column_title, query
-from dashboard.chips import dimension_title, key_of, known
+from dashboard.breakdown import query
+from dashboard.chips import key_of, known
 from dashboard.choice import Choice
 from dashboard.chosen import chosen
 from dashboard.context import Dashboard, visible_site
@@ -24,7 +24,7 @@ from dashboard.panels import Panel, Tab, panel_named
 from dashboard.protect import OTHER
 from dashboard.query import Result
 from dashboard.users import User
-from dashboard.wording import _
+from dashboard.wording import _, in_english
 
 MOST_VALUES = 20
 """Values that are suggested at once."""
@@ -52,7 +52,10 @@ async def show_details(dashboard: Dashboard, request: Request, user: User) -> Re
 
 
 async def export_details(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/SITE/details/PANEL.csv`: the same rows, all of them, as CSV."""
+    """`/SITE/details/PANEL.csv`: the same rows, all of them, as CSV.
+
+    A file is for programs too: its names are those of the Stats API, and its labels English, whoever reads it.
+    """
     site, panel = _place(dashboard, request, user)
     choice, dates = await chosen(dashboard, site, request, user)
     blocks = all_rows(dashboard.store, choice, dates.period, panel, read_wanted(request.query_params))
@@ -103,14 +106,12 @@ def _place(dashboard: Dashboard, request: Request, user: User) -> tuple[Site, Pa
 
 
 def _heads(tab: Tab) -> list[Cell]:
-    dimension = key_of(tab.dimension) or (_("Property") if tab.empty else dimension_title(tab.dimension))
     columns = exported_columns(tab)
-    money = [_("Currency")] if any(name.endswith("_revenue") for name in columns) else []
-    # Where a word may be divided is of no use in a file.
-    titles = [column_title(tab, name).replace("\N{SOFT HYPHEN}", "") for name in columns]
-    return [dimension, *titles, *money]
+    money = ["currency"] if any(name.endswith("_revenue") for name in columns) else []
+    return [key_of(tab.dimension) or ("property" if tab.empty else tab.dimension), *columns, *money]
 
 
+@in_english()
 def _cells(tab: Tab, block: Result) -> list[list[Cell]]:
     columns = exported_columns(tab)
     places = [block.metrics.index(name) for name in columns] if block.rows else []

@@ -42,12 +42,17 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches pages. `networks` may be reached although they are not public; `resolver` is the system's."""
+    """Fetches pages. `networks` may be reached although they are not public; `resolver` is the system's.
 
-    def __init__(self, networks: Iterable[Network] = (), resolver: Resolve = resolve) -> None:
+    `context` says whose certificates are believed: those that browsers believe, unless told otherwise.
+    """
+
+    def __init__(
+        self, networks: Iterable[Network] = (), resolver: Resolve = resolve, context: ssl.SSLContext | None = None
+    ) -> None:
         self._networks = tuple(networks)
         self._resolver = resolver
-        self._context: ssl.SSLContext | None = None
+        self._context = context
 
     async def fetch(self, url: str) -> Fetched:
         """The page at `url`, or where that leads. Raises `FetchError`; takes as long as the page's server does."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from dashboard.dimensions import Dimension
 from dashboard.planner import Panel, Term
-from dashboard.statements import MOST_GROUPS, Statement
+from dashboard.statements import MOST_GROUPS, Form
 
 MOST_HELD = 60_000
 """Groups of all panels together; one takes about half a kilobyte."""
@@ -95,7 +95,7 @@ def in_order(groups: Mapping[Key, Mapping[str, int]], order: Sequence[Term]) -> 
     return keys
 
 
-def read(asked: Statement, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[Panel, Groups | None]]:
+def read(asked: Form, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[Panel, Groups | None]]:
     """Each panel's groups, with its own components, from the rows of a part; None where they are too many."""
     found: list[Groups] = [{} for _ in asked.panels]
     own = [

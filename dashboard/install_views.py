@@ -24,7 +24,7 @@ async def install(dashboard: Dashboard, request: Request, user: User) -> Respons
     site = visible_site(dashboard, request, user)
     if fragment_asked(request) == "receiving":
         arrivals = await _arrivals(dashboard, site)
-        # Asked for every few seconds: what is on the screen already is not read out again.
+        # Asked for every two seconds: what is on the screen already is not read out again.
         if request.headers.get("x-seen") == arrivals.version:
             return Response(status_code=204, headers=HEADERS)
         return dashboard.pages.html("_receiving.html", site=site, user=user, arrivals=arrivals)

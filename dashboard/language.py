@@ -25,13 +25,15 @@ _ABSOLUTE = frozenset({"bounce_rate", "conversion_rate", "group_conversion_rate"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query with what its answer should include. `comparison` is the period to compare with, or None."""
+    """A query with what its answer should include. `comparison` is the period to compare with, or None; it was asked
+    for as `comparisons`."""
 
     query: Query
     time_labels: bool = False
     imports: bool = False
     filters: Sequence[Any] = ()
     comparison: Period | None = None
+    comparisons: Any = None
 
     @property
     def compared(self) -> Query | None:
@@ -64,7 +66,8 @@ def read_query(body: Mapping[str, Any], zone: str, now: datetime.datetime, first
     if labels and not any(name.startswith("time") for name in query.dimensions):
         raise QueryError("include.time_labels", "needs a time dimension")
     comparison = _comparison(include.get("comparisons"), period, zone, now)
-    return Asked(query, labels, _flag(include, "imports"), body.get("filters") or [], comparison)
+    imports, filters = _flag(include, "imports"), body.get("filters") or []
+    return Asked(query, labels, imports, filters, comparison, include.get("comparisons"))
 
 
 def read_dates(given: Any, zone: str, now: datetime.datetime, first_day: datetime.date | None) -> Period:
@@ -165,6 +168,8 @@ def _echo(asked: Asked) -> dict[str, Any]:
         "time_labels": asked.time_labels,
         "total_rows": query.total_rows,
     }
+    if asked.comparison is not None:
+        include["comparisons"] = asked.comparisons
     return {
         "site_id": query.site,
         "metrics": list(query.metrics),

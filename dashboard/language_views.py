@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from dashboard.auth import safe_target, same_origin
+from dashboard.auth import parts_of, safe_target, same_origin
 from dashboard.context import read_form
 from dashboard.wording import COOKIE, languages
 
@@ -37,7 +36,7 @@ def remember_language(request: Request, response: Response, code: str) -> None:
 
 def _came_from(request: Request) -> str:
     """Path and query of the page of this server that the request was sent from, else the first page."""
-    page = urlsplit(request.headers.get("referer", ""))
+    page = parts_of(request.headers.get("referer", ""))
     if page.netloc != request.headers.get("host", ""):
         return "/"
     return safe_target(f"{page.path}?{page.query}" if page.query else page.path)

@@ -1,12 +1,14 @@
 """What the server writes to its log: one line a message, and never an address or a user agent.
 
-There is no access log: it would be a list of visitors.
+There is no access log: it would be a list of visitors. Of an error that nobody foresaw the log has its kind and
+where it happened, and not what it says: that may be what a visitor sent, as in "'192.0.2.1x' is no address".
 """
 
 from __future__ import annotations
 
 import logging
 import time
+import traceback
 from typing import Any
 
 # Attributes that every record has; what else it carries was given with the message.
@@ -20,10 +22,18 @@ class LineFormatter(logging.Formatter):
         """The record as one line; a traceback, where there is one, with its line breaks escaped."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         extras = "".join(f" {name}={_plain(value)}" for name, value in record.__dict__.items() if name not in _ORDINARY)
-        line = f"{stamp} {record.levelname.lower()} {record.name}: {record.getMessage()}{extras}"
-        if record.exc_info:
-            line += f" traceback={_plain(self.formatException(record.exc_info))}"
+        message = record.getMessage().strip().replace("\n", "\\n")
+        line = f"{stamp} {record.levelname.lower()} {record.name}: {message}{extras}"
+        if record.exc_info and record.exc_info[1] is not None:
+            line += f" traceback={_plain(_told(record.exc_info[1]))}"
         return line
+
+
+def _told(error: BaseException) -> str:
+    """Kinds and places of an error and of those that led to it, the last one last."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    led_here = f"{_told(before)}\n" if before is not None else ""
+    return "".join((led_here, *traceback.format_tb(error.__traceback__), type(error).__name__))
 
 
 def _plain(value: object) -> str:

@@ -21,8 +21,8 @@ from dashboard.notice_words import WORDS, Words
 Language = Literal["sv", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("sv", "en")
 
-EDITION = 1
-"""Of the texts themselves; raised whenever they come to say something else."""
+EDITION = 2
+"""Of the texts themselves; raised whenever they come to say something else. The first is stored as nothing."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,7 +36,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     contact: str = ""
     hosting: str = ""
     query_keys: tuple[str, ...] = ()
-    edition: int = EDITION
+    edition: int = 1
 
     @property
     def digest(self) -> str:
@@ -71,6 +71,7 @@ def facts_of(site: Site) -> Facts:
         contact=site.contact,
         hosting=site.hosting,
         query_keys=site.query_keys,
+        edition=EDITION,
     )
 
 
@@ -94,7 +95,9 @@ def sections(facts: Facts, language: Language, page: str) -> list[Section]:
         Section(words.recipients_title, (
             words.recipients, words.hosting.format(hosting=facts.hosting or words.missing_hosting),
         )),
-        Section(words.rights_title, (words.rights_intro.format(page=page),), words.rights),
+        Section(words.rights_title, (
+            words.rights_intro.format(page=page), words.withdrawal[facts.consent].format(site=facts.domain),
+        ), words.rights),
         Section(words.complaint_title, (words.complaint,)),
     ]  # fmt: skip
 

@@ -43,6 +43,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     hosting: str
     rights_title: str
     rights_intro: str
+    withdrawal: Mapping[Policy, str]
     rights: Texts
     complaint_title: str
     complaint: str
@@ -132,8 +133,9 @@ ENGLISH: Final = Words(
     kept_today="Single events are deleted when the day they are from is over.",
     kept=(
         (
-            "The random key of a day is destroyed half an hour after the day is over. From then on nobody, the operator "
-            "included, can tell which events were yours, or that two days had the same visitor."
+            "The random key of a day is destroyed half an hour after the day is over, here and on every other site that "
+            "the same server counts for. From then on nobody, the operator included, can tell which events were yours, "
+            "or that two days had the same visitor."
         ),
         "Sums per day (so many visits to a page) remain. They are about nobody.",
     ),
@@ -150,8 +152,16 @@ ENGLISH: Final = Words(
     recipients="Nobody outside. The statistics program, Tyst, is run by the operator and sends nothing to anybody.",
     hosting="Server: {hosting}.",
     rights_title="Your rights",
-    rights_intro="At {page} you can do the following yourself, without an account, until the day is over. Later it "
-    "can no longer be told what was yours, so that nobody can do it for you either (article 11).",
+    rights_intro="At {page} you can do the following yourself, without an account, until the day's key is destroyed; "
+    "the page says when. Later it can no longer be told what was yours, so that nobody can do it for you either "
+    "(article 11).",
+    withdrawal={
+        "required": "A no to a banner on {site} ends the collection at once and sends nothing, so it erases nothing. A "
+        "no on that page erases what is held, too.",
+        "limited": "A no to a banner on {site}, or on that page, ends the collection at once and erases what is held.",
+        "exempt": "A no to a banner on {site} ends the collection at once and sends nothing, so it erases nothing. A "
+        "no on that page erases what is held, too.",
+    },
     rights=(
         "access: see what is held about the browser you are using",
         "portability: take it along as JSON or CSV",
@@ -260,8 +270,9 @@ SWEDISH: Final = Words(
     kept_today="Enskilda händelser raderas när dagen de kommer från är slut.",
     kept=(
         (
-            "Dagens slumpmässiga nyckel förstörs en halvtimme efter att dagen är slut. Därefter kan ingen, inte heller "
-            "den ansvarige, veta vilka händelser som var dina eller att två dagar hade samma besökare."
+            "Dagens slumpmässiga nyckel förstörs en halvtimme efter att dagen är slut, här och på alla andra "
+            "webbplatser som samma server räknar för. Därefter kan ingen, inte heller den ansvarige, veta vilka "
+            "händelser som var dina eller att två dagar hade samma besökare."
         ),
         "Summor per dag (så många besök på en sida) finns kvar. De handlar inte om någon.",
     ),
@@ -278,8 +289,16 @@ SWEDISH: Final = Words(
     recipients="Ingen utomstående. Statistikprogrammet Tyst drivs av den ansvarige och skickar inget till någon.",
     hosting="Server: {hosting}.",
     rights_title="Dina rättigheter",
-    rights_intro="På {page} kan du själv göra följande, utan konto, tills dagen är slut. Sedan går det inte längre att "
-    "veta vad som var ditt, så då kan ingen annan heller göra det åt dig (artikel 11).",
+    rights_intro="På {page} kan du själv göra följande, utan konto, tills dagens nyckel förstörs; sidan säger när. "
+    "Sedan går det inte längre att veta vad som var ditt, så då kan ingen annan heller göra det åt dig (artikel 11).",
+    withdrawal={
+        "required": "Ett nej i en kakruta på {site} avslutar insamlingen genast och skickar inget, så det raderar "
+        "inget. Ett nej på den sidan raderar också det som finns.",
+        "limited": "Ett nej i en kakruta på {site}, eller på den sidan, avslutar insamlingen genast och raderar det som "
+        "finns.",
+        "exempt": "Ett nej i en kakruta på {site} avslutar insamlingen genast och skickar inget, så det raderar "
+        "inget. Ett nej på den sidan raderar också det som finns.",
+    },
     rights=(
         "tillgång: se vad som finns om webbläsaren du använder",
         "dataportabilitet: ta det med dig som JSON eller CSV",

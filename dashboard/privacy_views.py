@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
@@ -33,7 +33,7 @@ from dashboard.auth import same_origin
 from dashboard.context import read_form
 from dashboard.editions import Editions
 from dashboard.formats import duration
-from dashboard.notice import LANGUAGES, Language
+from dashboard.notice import LANGUAGES, Edition, Language, facts_of
 from dashboard.notice_words import WORDS
 from dashboard.pages import HEADERS, Pages
 from dashboard.privacy_words import PAGE_WORDS
@@ -151,8 +151,7 @@ class VisitorViews:
         language = language_of(request)
         words = PAGE_WORDS[language]
         zone = ZoneInfo(site.timezone)
-        editions = await self._editions.of(site)
-        facts = editions[-1].facts
+        editions, facts = await self._editions_of(site), facts_of(site)
         days = [_day(edition.since, zone) for edition in editions]
         done = request.query_params.get("done", "")
         host = request.url.hostname or ""
@@ -178,10 +177,17 @@ class VisitorViews:
             host=host,
             query=urlencode({"d": site.domain}),
             sections=notice.sections(facts, language, here),
-            version=notice.version_line(editions, language, days[-1]),
+            version=notice.version_line(editions, language, days[-1]) if editions else "",
             log_title=WORDS[language].changes_title,
-            log=notice.change_log(editions, language, days),
+            log=notice.change_log(editions, language, days) if editions else [],
         )
+
+    async def _editions_of(self, site: Site) -> Sequence[Edition]:
+        """The versions of the site's notice; none while the database does not answer: the rules can be said still."""
+        try:
+            return await self._editions.of(site)
+        except (ClickHouseError, OSError):
+            return ()
 
     def _asked(self, request: Request, limit: RateLimit) -> tuple[Site, Browser]:
         """The site and the browser of a request. Raises 404 and 429."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dashboard.bound import Bound
 from dashboard.goals import countable
 from dashboard.query import Checked
-from dashboard.sql import Rows, speaks_of_exits
+from dashboard.sql import Rows
 
 MOST_KEYS = 100
 
@@ -19,7 +19,7 @@ def keys_statement(checked: Checked, least: int) -> tuple[str, dict[str, object]
     sql = f"""
 SELECT key FROM (
     SELECT key, uniqExactIf((day, visitor), visitor != 0) AS visitors, count() AS events
-    FROM {rows.relation(exits=speaks_of_exits(tree))} ARRAY JOIN mapKeys(props) AS key
+    FROM events ARRAY JOIN mapKeys(props) AS key
     WHERE {rows.where()} AND {countable(tree, (), bound)} AND {rows.holds(tree)}
     GROUP BY key)
 WHERE if(visitors = 0, events, visitors) >= {bound.add(least, "UInt32")}

@@ -90,13 +90,21 @@ def bounds(panel: Panel, protection: Protection) -> list[Bound]:
         Bound(replace(each, least=protection.least), goal=goal) for goal in goals for each in _of_goals(panel, times)
     ]
     for leaf, negated in top_leaves(panel.filters):
-        dimension = find_dimension(leaf.dimension)
         if leaf.dimension == GOAL:
             found += [] if negated else _of_asked_goals(leaf, _of_goals(panel, times))
         elif leaf.operator == "is" and leaf.case_sensitive:
-            alternatives = _unfiltered(panel, (*times, dimension))
-            found.append(Bound(alternatives, tuple(dimension.stored(leaf.values)), total if negated else None))
+            found.append(_of_values(panel, times, leaf, total if negated else None))
     return [*found, Bound(total)]
+
+
+def _of_values(panel: Panel, times: tuple[Dimension, ...], leaf: Compare, rest: Panel | None) -> Bound:
+    """The group of a dimension's values, or all but that."""
+    dimension = find_dimension(leaf.dimension)
+    values, alternatives = dimension.stored(leaf.values), _unfiltered(panel, (*times, dimension))
+    if dimension.key and len(values) == 1 and rest is None:
+        # One value of a property is the same filtered by as among all values, which takes far longer.
+        return Bound(replace(alternatives, dimensions=times, filters=leaf))
+    return Bound(alternatives, tuple(values), rest)
 
 
 def _of_goals(panel: Panel, times: tuple[Dimension, ...]) -> list[Panel]:
@@ -163,7 +171,9 @@ def protect(
             continue
         size = _size(components)
         found = (_whole(bound, rows, key, panel.dimensions, counted) for bound, rows in containing)
-        whole = min((each for each in found if each and _size(each) >= size), key=_size, default=None)
+        known = [each for each in found if each and _size(each) >= size]
+        # Of two as big the one that can be told more of: revenue is known of those who paid in its currency.
+        whole = min(known, key=lambda each: (_size(each), len(components.keys() - each)), default=None)
         level = told(size, None if whole is None else _size(whole), least)
         if level == 0:
             _add(folded.setdefault(_folded(key, panel.dimensions), {}), components)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from collector.sites import Site
 from dashboard import formats
 from dashboard.charts import Bar, bars, share
-from dashboard.chips import Chip
+from dashboard.chips import Chip, dimension_title
 from dashboard.choice import Choice, read_choice
 from dashboard.context import Dashboard, visible_site
 from dashboard.dimensions import find_dimension
@@ -51,6 +51,7 @@ class LivePanel:
 
     name: str
     title: str
+    heading: str
     lines: tuple[Line, ...]
 
 
@@ -140,7 +141,7 @@ def build_live(present: Present, choice: Choice) -> Live:
         present=present,
         minutes=tuple(Minute(last - place, counts[place], bar) for place, bar in enumerate(bars(counts))),
         panels=tuple(
-            LivePanel(name, _(TITLES[name]), tuple(_lines(today, dimension, groups)))
+            LivePanel(name, _(TITLES[name]), dimension_title(dimension), tuple(_lines(today, dimension, groups)))
             for (name, dimension), groups in parts
         ),
     )

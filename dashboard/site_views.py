@@ -31,7 +31,7 @@ async def show_site(dashboard: Dashboard, request: Request, user: User) -> Respo
     if added is not None:
         return added
     period = dates.period
-    notes = dashboard.annotations.within(site.domain, period.first, period.last)
+    notes = dashboard.annotations.within(site.domain, period.first, period.last, guest=is_guest(user))
     report = await build_report(dashboard.store, choice, dates, notes, dashboard.clock())
     bar = filter_bar(choice, dashboard.segments.of(site.domain, None if is_guest(user) else user), user)
     values = {"site": site, "user": user, "report": report, "choice": choice, "bar": bar}

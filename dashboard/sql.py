@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from collector.patterns import expression
 from dashboard.bound import Bound as Bound  # part of `Rows`
 from dashboard.dimensions import Dimension, find_dimension
-from dashboard.filters import All, Compare, Done, Either, Filter, Not, leaves
+from dashboard.filters import All, Compare, Done, Either, Filter, Not
 from dashboard.goals import any_reached, countable, names_reached
 from dashboard.period import Period
 
 VISIT_KEY = "day, visitor, visit"
+AT_PAGE = "concat(reverse(reinterpretAsFixedString(toUInt32(ts))), page)"
+"""Four bytes of the time, then the page: the greatest of these is found sooner than the page of the greatest pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +57,20 @@ class Rows:
         return Rows(self.site, _whole_days(self.period), self.bound, self.ranges)
 
     def relation(self, *, exits: bool) -> str:
-        """What to select from: the events, with their visit's exit page where a query speaks of it."""
+        """What to select from: the events, with their visit's exit page where they are grouped by it."""
         if not exits:
             return "events"
-        dates = self.of_whole_days().where()
         return f"""(
-            SELECT * FROM events LEFT ANY JOIN (
-                SELECT {VISIT_KEY}, argMax(page, (ts, page)) AS exit_page FROM events
-                WHERE {dates} AND name = 'pageview' AND visitor != 0
-                GROUP BY {VISIT_KEY}
-            ) AS exits USING ({VISIT_KEY})
+            SELECT * FROM events LEFT ANY JOIN ({self._exits()}) AS exits USING ({VISIT_KEY})
             WHERE {self.where()}
         ) AS events"""
+
+    def _exits(self) -> str:
+        """The exit pages of visits that viewed any page on their day."""
+        return f"""
+                SELECT {VISIT_KEY}, substring(max({AT_PAGE}), 5) AS exit_page FROM events
+                WHERE {self.of_whole_days().where()} AND name = 'pageview' AND visitor != 0
+                GROUP BY {VISIT_KEY}"""
 
     def holds(self, tree: Filter | None) -> str:
         """The filter, as an expression over one event."""
@@ -89,7 +93,7 @@ class Rows:
         selected = ", ".join((VISIT_KEY, *columns))
         counted = countable(tree, dimensions, self.bound)
         return (
-            f"SELECT DISTINCT {selected} FROM {self.relation(exits=speaks_of_exits(tree))} "
+            f"SELECT DISTINCT {selected} FROM events "
             f"WHERE {self.where()} AND {counted} AND visitor != 0 AND {self.holds(tree)}"
         )
 
@@ -128,7 +132,21 @@ class Rows:
         if leaf.goals is not None:
             return any_reached(leaf.goals, self.bound)
         dimension = find_dimension(leaf.dimension, "filters")
-        value = self.value(dimension)
+        if dimension.name == EXIT_PAGE:
+            return self._left_from(dimension, leaf)
+        return self._of_value(self.value(dimension), dimension, leaf)
+
+    def _left_from(self, dimension: Dimension, leaf: Compare) -> str:
+        """Whether the page that the visit was left from compares. Visits that viewed none have an empty one."""
+        holds = self._of_value("exit_page", dimension, leaf)
+        found = f"({VISIT_KEY}) IN (SELECT {VISIT_KEY} FROM ({self._exits()}) WHERE {holds})"
+        if leaf.operator == "is" and "" not in dimension.stored(leaf.values):
+            return found
+        none = f"({VISIT_KEY}) NOT IN (SELECT {VISIT_KEY} FROM ({self._exits()}))"
+        empty = self._of_value("''", dimension, leaf)
+        return f"({found} OR {empty} AND {none})"
+
+    def _of_value(self, value: str, dimension: Dimension, leaf: Compare) -> str:
         if leaf.operator == "is":
             return self._is(value, dimension, leaf)
         if leaf.operator == "contains":
@@ -157,10 +175,7 @@ class Rows:
 GOAL = "if(name = 'pageview', concat('Visit ', page), toString(name))"
 
 
-def speaks_of_exits(tree: Filter | None, *dimensions: Dimension) -> bool:
-    """Whether the filter or a dimension needs the visits' exit pages."""
-    names = {leaf.dimension for leaf in leaves(tree)} | {dimension.name for dimension in dimensions}
-    return "visit:exit_page" in names
+EXIT_PAGE = "visit:exit_page"
 
 
 def entered(tree: Filter | None) -> Filter | None:

@@ -19,6 +19,7 @@ from collector.goals import Goal
 from collector.rollup import WITH_PROPERTIES
 from dashboard.answers import Answers, answer
 from dashboard.exceptions import QueryError, QueryTooLarge
+from dashboard.few import MOST_FEW, Few, Many, Reading, TooMany, few
 from dashboard.filters import Filter
 from dashboard.goals import patterns
 from dashboard.held import Groups, Held, Place, Summed, read, together
@@ -29,7 +30,7 @@ from dashboard.properties import keys_statement
 from dashboard.protect import Protection
 from dashboard.query import Checked, Query, Result, check
 from dashboard.recent import Recent, Rows
-from dashboard.statements import Part, Statement, statement
+from dashboard.statements import Form, Part, Statement, statement
 from dashboard.sums import Closed, has_sums
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ LIMITS: dict[str, Any] = {
     "max_result_rows": 500_000,
     "result_overflow_mode": "throw",
     "max_memory_usage": 4_000_000_000,
+    "output_format_arrow_low_cardinality_as_dictionary": 1,
 }
 
 # ClickHouse's ErrorCodes.cpp: TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED.
@@ -64,6 +66,14 @@ class _State:
         return Place(panel.site, panel.period.first, self.of(panel).days, panel.dimensions, self.sums)
 
 
+Ask = Callable[[Client, str, dict[str, Any]], Rows]
+
+
+def _rows(client: Client, sql: str, parameters: dict[str, Any]) -> Rows:
+    rows: Rows = client.query(sql, parameters=parameters).result_rows
+    return rows
+
+
 def _parts(closed: list[Panel], open_: list[Panel]) -> list[tuple[list[Panel], Part]]:
     """What has to be asked, and of which days."""
     asked: list[tuple[list[Panel], Part]] = [(closed, "closed"), (open_, "open")]
@@ -74,7 +84,8 @@ class Store:
     """Answers queries.
 
     `connect` opens a read-only client with given settings; `protection` says what a site tells of small groups, `goals`
-    which it has; `readers` bound how many statements run at once; an answer is given again for `fresh` seconds.
+    which it has; `readers` bound how many statements run at once; an answer is given again for `fresh` seconds; up to
+    `most_few` events are counted in this process.
     """
 
     def __init__(
@@ -85,11 +96,14 @@ class Store:
         goals: Callable[[str], tuple[Goal, ...]] = lambda _: (),
         readers: int = 4,
         fresh: float = 0,
+        most_few: int = MOST_FEW,
     ) -> None:
         self._protection = protection
         self._goals = goals
         self._recent = Recent(fresh)
         self._held = Held()
+        self._many = Many()
+        self._most_few = most_few
         self._stopper = connect({})
         self._stopping = ThreadPoolExecutor(1, thread_name_prefix="store-stopper")
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
@@ -114,8 +128,8 @@ class Store:
         for panel in panels:
             (summed if self._from_held(panel, closed[panel.site]) else others).append(panel)
         split = (self._split(batch, closed[batch[0].site], answers) for batch in batches(summed, ordered=False))
-        together = (self._add(batch, closed[batch[0].site], answers) for batch in batches(others))
-        left = await asyncio.gather(*split, *together)
+        few = (self._add_few(batch, closed[batch[0].site], answers) for batch in batches(others, ordered=False))
+        left = await asyncio.gather(*split, *few)
         for batch in batches(panel for each in left for panel in each):
             await self._add(batch, closed[batch[0].site], answers)
         return [answer(each, answers) for each in checked]
@@ -195,10 +209,11 @@ class Store:
         held = {place: self._held.get(place, panel.components) for place, panel in wanted.items()}
         missing = {place: self._held.missing(place, wanted[place]) for place in wanted if held[place] is None}
         open_ = {place: panel for place, panel in wanted.items() if state.of(panel).open_ranges(panel.period)}
-        asked = [statement(each, state.closed, part) for each, part in _parts([*missing.values()], [*open_.values()])]
+        asked = _parts([*missing.values()], [*open_.values()])
         opened: dict[Place, Groups | None] = {place: {} for place in wanted}
-        for each, rows in await asyncio.gather(*map(self._ask, asked)):
-            if each.part == "open":
+        answered = await asyncio.gather(*(self._part(each, state, part) for each, part in asked))
+        for (_, part), (each, rows) in zip(asked, answered, strict=True):
+            if part == "open":
                 opened |= {place: groups for place, (_, groups) in zip(open_, read(each, rows), strict=True)}
                 continue
             for place, (wide, groups) in zip(missing, read(each, rows), strict=True):
@@ -213,35 +228,78 @@ class Store:
                 answers.put(panel, *together(panel, sums, groups))
         return left
 
-    async def _add(self, panels: Sequence[Panel], state: _State, answers: Answers) -> list[Panel]:
-        """Answer panels by one statement; none is left."""
-        answers.add(*await self._ask(statement(panels, state.closed)))
+    async def _add_few(self, panels: Sequence[Panel], state: _State, answers: Answers) -> list[Panel]:
+        """Answer panels whose events are few; returns them where they are not."""
+        counted = await self._counted(panels, state, "all")
+        found = [*read(*counted)] if counted else []
+        if not found or any(groups is None for _, groups in found):
+            return [*panels]
+        for panel, groups in found:
+            answers.put(panel, *together(panel, Summed(panel.components, {}), groups or {}))
         return []
+
+    async def _add(self, panels: Sequence[Panel], state: _State, answers: Answers) -> None:
+        """Answer panels by one statement."""
+        answers.add(*await self._ask(statement(panels, state.closed)))
+
+    async def _part(self, panels: Sequence[Panel], state: _State, part: Part) -> tuple[Form, Rows]:
+        """The rows of the panels' closed days, or of the others."""
+        counted = await self._counted(panels, state, part) if part == "open" else None
+        return counted or await self._ask(statement(panels, state.closed, part))
+
+    async def _counted(self, panels: Sequence[Panel], state: _State, part: Part) -> tuple[Form, Rows] | None:
+        """The panels' rows, counted here; None where there are too many events for that."""
+        asked = few(panels, state.closed, part, self._most_few) if self._most_few else None
+        if asked is None or any(map(self._many.known, asked.readings)):
+            return None
+        # The first alone: where it finds too much there is no need of the others.
+        first, *others = asked.readings
+        try:
+            counted = [await self._count(asked, first)]
+            counted += await asyncio.gather(*(self._count(asked, each) for each in others))
+        except TooMany:
+            return None
+        return asked, asked.together(counted)
+
+    async def _count(self, asked: Few, reading: Reading) -> Rows:
+        def counted(client: Client, sql: str, parameters: dict[str, Any]) -> Rows:
+            return asked.count(reading, client.query_arrow(sql, parameters=parameters))
+
+        try:
+            # The same rows may be counted by other groups.
+            return await self._query(reading.sql, reading.parameters, light=False, ask=counted, by=repr(asked.panels))
+        except TooMany:
+            self._many.note(reading)
+            raise
 
     async def _ask(self, asked: Statement) -> tuple[Statement, Rows]:
         return asked, await self._query(asked.sql, asked.parameters, light=asked.light)
 
-    async def _query(self, sql: str, parameters: dict[str, Any], *, light: bool = True) -> Rows:
-        found = self._recent.get(sql, parameters)
+    async def _query(
+        self, sql: str, parameters: dict[str, Any], *, light: bool = True, ask: Ask = _rows, by: str = ""
+    ) -> Rows:
+        found = self._recent.get(sql + by, parameters)
         if found is not None:
             return found
         # By this the engine's list of running statements shows which one is ours.
         name, asked = secrets.token_hex(8), self._recent.now()
         clients = self._light if light else self._clients
-        running = self._threads.submit(self._blocking, f"WITH '{name}' AS asked_as {sql}", parameters, clients)
+        running = self._threads.submit(self._blocking, f"WITH '{name}' AS asked_as {sql}", parameters, clients, ask)
         try:
             rows = await asyncio.wrap_future(running)
         except asyncio.CancelledError:
             if not running.cancel():
                 self._stopping.submit(self._stop, name)
             raise
-        self._recent.put(sql, parameters, asked, rows)
+        self._recent.put(sql + by, parameters, asked, rows)
         return rows
 
-    def _blocking(self, sql: str, parameters: dict[str, Any], clients: queue.SimpleQueue[Client]) -> Rows:
+    def _blocking(
+        self, sql: str, parameters: dict[str, Any], clients: queue.SimpleQueue[Client], ask: Ask = _rows
+    ) -> Rows:
         client = clients.get()
         try:
-            rows: Rows = client.query(sql, parameters=parameters).result_rows
+            rows = ask(client, sql, parameters)
         except DatabaseError as error:
             raise _told_apart(error) from error
         finally:

@@ -10,7 +10,8 @@ Nothing has to be built.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -96,6 +97,16 @@ def languages() -> Mapping[str, str]:
 def speak(code: str) -> None:
     """Answer in this language from here on, within the running request."""
     _current.set((code if code in languages() else ENGLISH, _spoken()[1]))
+
+
+@contextmanager
+def in_english() -> Iterator[None]:
+    """Speak English for as long, as files do that programs read."""
+    token = _current.set((ENGLISH, _spoken()[1]))
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def _texts() -> NullTranslations:

@@ -78,6 +78,8 @@ class Engine:
         config = directory / "standin.xml"
         config.write_text(
             "<clickhouse><logger><level>none</level></logger>"
+            # As servers have it unless somebody turns it off.
+            "<query_log><database>system</database><table>query_log</table></query_log>"
             f"<backups><allowed_path>{backups}</allowed_path></backups></clickhouse>"
         )
         self._address = f"{directory / 'engine'}?config-file={config}"

@@ -1,5 +1,5 @@
 """Fixtures that many tests share. An engine takes a second to open and one path per process: each test process
-opens one, and each test gets a database of its own in it.
+opens one, and each test gets a database of its own in it, as empty as a new one.
 
 What uses a database runs in both modes: embedded, and served over HTTP by a stand-in, or, where
 `TYST_TEST_CLICKHOUSE_DSN` names one, by a real server.
@@ -7,24 +7,21 @@ What uses a database runs in both modes: embedded, and served over HTTP by a sta
 
 from __future__ import annotations
 
-import itertools
 import os
-import secrets
 from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.clickhouse import ClickHouse
+from tests.databases import Databases, drop, unprepared
 from tests.standin import standin
-
-_numbers = itertools.count(1)
-
 
 # What is stored and read must not depend on where ClickHouse runs. Tests of pages and commands need no second round.
 STORAGE = frozenset(
     {
         "test_clickhouse",
+        "test_databases",
         "test_migrations",
         "test_model",
         "test_rollup",
@@ -37,11 +34,37 @@ STORAGE = frozenset(
     }
 )
 
+# What takes longest is begun first, so that no process is left alone with it in the end.
+LONGEST = (
+    "tests/test_privacy_served.py",
+    "tests/test_bench.py",
+    "tests/faults/test_faults.py",
+    "tests/test_canary.py",
+    "tests/test_cli.py",
+    "tests/test_model.py",
+    "tests/test_injections.py",
+    "tests/test_server_mode.py",
+    "tests/test_clients.py",
+    "tests/test_backup.py",
+    "tests/test_demo.py",
+    "tests/browser/test_snippet_consent.py",
+    "tests/browser/test_snippet_pages.py",
+    "tests/browser/test_snippet_banners.py",
+    "tests/browser/test_trackers.py",
+    "tests/browser/test_walk.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules in the order in which they are begun; within each as they were."""
+    begun = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: begun.get(item.nodeid.partition("::")[0], len(begun)))
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the storage tests on both kinds of database, and all others on the embedded one."""
-    if "engine" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in STORAGE:
-        metafunc.parametrize("engine", ["embedded", "served"], indirect=True, scope="session")
+    if "databases" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in STORAGE:
+        metafunc.parametrize("databases", ["embedded", "served"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -51,32 +74,61 @@ def embedded_engine(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def engine(
-    request: pytest.FixtureRequest, embedded_engine: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """DSN of the embedded engine, or of a server."""
+def embedded_databases(embedded_engine: str) -> Iterator[Databases]:
+    """The databases of the embedded engine."""
+    yield from _databases(embedded_engine)
+
+
+@pytest.fixture(scope="session")
+def served_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """The databases of a server."""
     server = os.environ.get("TYST_TEST_CLICKHOUSE_DSN")
-    if getattr(request, "param", "embedded") == "embedded":
-        yield embedded_engine
-    elif server:
-        yield server
+    if server:
+        yield from _databases(server)
     else:
         with standin(tmp_path_factory.mktemp("served")) as running:
-            yield running.dsn
+            yield from _databases(running.dsn)
+
+
+def _databases(dsn: str) -> Iterator[Databases]:
+    databases = Databases(dsn)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture
-def clickhouse(engine: str) -> ClickHouse:
-    """Where a fresh, empty database is, with the schema not yet applied."""
-    return ClickHouse(dsn=engine, database=f"test_{next(_numbers)}_{secrets.token_hex(4)}")
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """The databases of the kind that the test is for. Either engine, once started, is there to the end."""
+    found: Databases = request.getfixturevalue(f"{getattr(request, 'param', 'embedded')}_databases")
+    return found
+
+
+@pytest.fixture
+def engine(databases: Databases) -> str:
+    """DSN of the embedded engine, or of a server."""
+    return databases.dsn
+
+
+@pytest.fixture
+def clickhouse(databases: Databases) -> Iterator[ClickHouse]:
+    """Where an empty database is, with the schema applied."""
+    with databases.lent() as lent:
+        yield lent
+
+
+@pytest.fixture
+def nothing_yet(engine: str) -> Iterator[ClickHouse]:
+    """Where no database is yet."""
+    place = unprepared(engine)
+    yield place
+    drop(place)
 
 
 @pytest.fixture
 def database(clickhouse: ClickHouse) -> Iterator[Client]:
-    """A writing client to a fresh database with the schema applied."""
-    client = clickhouse.prepare()
+    """A writing client to an empty database with the schema applied."""
+    client = clickhouse.client()
     yield client
-    client.command("DROP DATABASE {name:Identifier} SYNC", parameters={"name": clickhouse.database})
     client.close()
 
 

@@ -14,10 +14,8 @@ from pathlib import Path
 import anyio.to_thread
 
 from collector.app import EventEndpoint
-from collector.beacon import parse_beacon
-from collector.consent import Signals
-from collector.pipeline import Arrival
 from collector.process import Collector
+from collector.reply import Reply
 from collector.settings import read_settings
 from collector.sites import Site
 
@@ -38,9 +36,13 @@ async def run(directory: Path) -> None:
     collector = Collector(settings, clock=lambda: now[0])
     await collector.sites.change(Site(domain=SITE))
     await collector.start()
-    beacon = parse_beacon(b'{"n":"pageview","u":"https://site.test/a","d":"site.test","c":"granted"}')
-    arrival = Arrival(beacon=beacon, at=NOON, address=ADDRESS, user_agent=USER_AGENT, signals=Signals(False, False, ""))
-    assert await EventEndpoint(collector).collect(arrival) == []
+    taken: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    scope = {"headers": [(b"user-agent", USER_AGENT.encode())], "client": (ADDRESS, 4321)}
+    beacon = b'{"n":"pageview","u":"https://site.test/a","d":"site.test","c":"granted"}'
+    EventEndpoint(collector).take_posted(scope, beacon, taken.set_result)
+    status, _, headers = await taken
+    assert status == 202
+    assert b"x-tyst-dropped" not in dict(headers)
     collector.spool.seal()
     while collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
         await asyncio.sleep(0.01)

@@ -36,7 +36,7 @@ class NotInTime(AssertionError):
     """Something did not happen before its deadline."""
 
 
-def until(wanted: str, probe: Callable[[], T | None], seconds: float = DEADLINE) -> T:
+def until(wanted: str, probe: Callable[[], T | None], seconds: float = DEADLINE, pause: float = 0.01) -> T:
     """The first answer of `probe` that is true; `wanted` names it in the error. Raises `NotInTime`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -45,7 +45,7 @@ def until(wanted: str, probe: Callable[[], T | None], seconds: float = DEADLINE)
             return found
         if time.monotonic() > deadline:
             raise NotInTime(f"not within {seconds:g} s: {wanted}")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 @dataclass(frozen=True, slots=True)

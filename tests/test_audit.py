@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -12,8 +17,16 @@ from clickhouse_connect.driver.client import Client
 from collector.inserter import ClickHouseInserter
 from collector.sites import Site
 from dashboard.audit import DISCLAIMER, Condition, conditions, cookie_days
-from dashboard.canary import CHUNK, forms_of_address, forms_of_text, search_files, search_tables
-from tests.running import tyst
+from dashboard.canary import (
+    CHUNK,
+    UNREADABLE,
+    forms_joined,
+    forms_of_address,
+    forms_of_text,
+    search_files,
+    search_tables,
+)
+from tests.running import PATIENCE, tyst
 from tests.served import served
 from tests.stored import read_events
 from tests.test_clickhouse import an_event
@@ -30,6 +43,7 @@ def state_of(found: list[Condition], name: str) -> str:
 def test_a_leak_in_a_file_is_found_in_every_form(tmp_path: Path) -> None:
     """In the middle of other bytes, also where two parts of a large file meet; what is not there is not found."""
     forms = [*forms_of_address("198.51.100.77"), *forms_of_address("2001:db8::77"), *forms_of_text("ua", "Kanarie77")]
+    forms += forms_joined("both", "198.51.100.77", "Kanarie77")
     (tmp_path / "deep").mkdir()
     for number, form in enumerate(forms):
         (tmp_path / "deep" / f"{number}").write_bytes(b"before" + form.needle.upper() + b"after")
@@ -40,6 +54,14 @@ def test_a_leak_in_a_file_is_found_in_every_form(tmp_path: Path) -> None:
     assert any(line.endswith("/large") for line in searched.found)
     assert len(searched.places) == len(forms) + 1
     assert search_files([tmp_path], list(forms_of_text("ua", "Another"))).found == ()
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A search that could not look somewhere says so, instead of having found nothing there."""
+    (tmp_path / "plain").write_bytes(b"")
+    (tmp_path / "broken").symlink_to("/proc/self/mem")
+    places = {Path(place.name).name: place.unit for place in search_files([tmp_path], []).places}
+    assert places == {"plain": "bytes", "broken": UNREADABLE}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +93,8 @@ def test_a_leak_in_a_table_is_found(database: Client, leak: dict[str, object]) -
 
 
 def test_the_audit_of_a_live_installation_finds_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    """It says what it looked at; its site is gone and its events are erased. A leak makes it fail."""
+    """It says what it looked at; its site is gone and its events are erased. A leak makes it fail: a proxy in front
+    that keeps an access log is found by it."""
     with served(tmp_path, TYST_FLUSH_SECONDS="0.05", TYST_TRUSTED_PROXIES="127.0.0.0/8") as server:
         server.add_site("site.test")
         environ = {"TYST_DATA_DIR": str(server.data_dir)}
@@ -80,13 +103,49 @@ def test_the_audit_of_a_live_installation_finds_nothing_and_leaves_nothing(tmp_p
         for part in ("Nothing was found.", "tyst.events", "spool", "Not looked at"):
             assert part in ran.out
         assert [site["domain"] for site in server.api("GET", "/api/v1/sites")["sites"]] == ["site.test"]
-        (server.data_dir / "careless.log").write_text("a browser came: Mozilla/5.0 (X11; Linux x86_64; Kanarie")
-        told = tyst("audit", "--json", "--path", str(server.logs), directory=tmp_path, **environ)
-        assert told.status == 0
-        assert told.json["found"] == []
+        mistyped = tyst("audit", "--path", "/nowhere.log", directory=tmp_path, **environ)
+        assert (mistyped.status, "'/nowhere.log' does not exist" in mistyped.err) == (2, True)
+        access_log = tmp_path / "access.log"
+        with careless_proxy(server.url, access_log) as url:
+            paths = ("--path", str(server.logs), "--path", str(access_log))
+            environ |= {"TYST_URL": url, "TYST_API_KEY": server.key}
+            told = tyst("audit", "--json", *paths, directory=tmp_path, **environ)
+        assert told.status == 1
+        assert {line.rpartition(" in ")[2] for line in told.json["found"]} == {str(access_log)}
         assert any(place["name"].endswith("stderr") for place in told.json["places"])
         server.stop()
     assert read_events(server.data_dir) == []
+
+
+@contextlib.contextmanager
+def careless_proxy(behind: str, access_log: Path) -> Iterator[str]:
+    """A proxy that passes everything on, and writes down who asked; its address."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def pass_on(self) -> None:
+            with access_log.open("a") as log:
+                log.write(f"{self.client_address[0]} {self.headers['User-Agent']}\n")
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = list(self.headers.items())
+            answer = httpx.request(self.command, behind + self.path, content=body, headers=headers, timeout=PATIENCE)
+            self.send_response(answer.status_code)
+            for name, value in answer.headers.items():
+                if name not in ("content-length", "content-encoding", "transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_POST = do_DELETE = pass_on  # noqa: N815 # names that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on standard error."""
+
+    access_log.touch()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever).start()
+        yield f"http://127.0.0.1:{proxy.server_address[1]}"
+        proxy.shutdown()
 
 
 def test_each_condition_is_shown_by_a_setting_or_a_test_that_exists() -> None:

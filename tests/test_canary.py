@@ -172,11 +172,35 @@ def break_everything(visitors: Visitors) -> None:
             b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + told + b"X: " + b"y" * 100_000 + b"\r\n\r\n",
             b"POST /api/event HTTP/1.1\r\nHost: x\r\n" + told + b"Content-Length: nine\r\n\r\n{}",
             b"POST /api/event HTTP/1.1\r\nHost: x\r\n" + told + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+            # Addresses where some would raise an error that has them in its words.
+            *(
+                b"%b HTTP/1.1\r\nHost: x\r\n%b: http://[%b]/\r\nContent-Length: 0\r\n%b\r\n"
+                % (line, name, FORWARDED[0].encode(), told)
+                for line, name in ((b"POST /login", b"Origin"), (b"POST /language", b"Referer"))
+            ),
+            b"GET /login?next=//[%b] HTTP/1.1\r\nHost: [%b\r\n%b\r\n"
+            % (FORWARDED[0].encode(), FORWARDED[1].encode(), told),
         ):
             visitors.raw(peer, request)
         visitors.raw(
             peer, b"POST /api/event HTTP/1.1\r\nHost: x\r\n" + told + b"Content-Length: 900\r\n\r\n{", answered=False
         )
+
+
+def ask_without_a_database(visitors: Visitors) -> None:
+    """What needs ClickHouse while it does not answer: errors, and what the log says of them."""
+    asked: tuple[tuple[str, str, dict[str, object]], ...] = (
+        ("GET", f"/privacy/{SITE}", {}),
+        ("GET", f"/api/me?d={SITE}", {}),
+        ("DELETE", f"/api/me?d={SITE}", {}),
+        ("POST", "/api/event", {"content": beacon(c="denied").encode()}),
+        ("GET", "/invitation/nobody", {}),
+        ("POST", "/login", {"data": {"name": "admin", "password": PASSWORD}}),
+    )
+    for method, path, given in asked:
+        # An answer that failed half-way ends its connection.
+        with visitors.client(PEERS[0], {}) as client:
+            assert visitors.ask(client, method, path, **given).status_code in (202, 429, 500, 503)
 
 
 def read_the_dashboard(visitors: Visitors) -> None:

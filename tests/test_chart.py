@@ -230,6 +230,25 @@ def test_viewers_read_notes_and_change_none(board: Board) -> None:
     assert board.post(f"/{SITE}/notes", form).status_code == 403
 
 
+def test_guests_read_the_notes_that_are_meant_for_them(board: Board) -> None:
+    """A note is its site's own until its owner ticks the box, and again when the box is cleared."""
+    board.seed([pageview(1)])
+    site = board.dashboard.sites.get(SITE)
+    assert site is not None
+    _share, token = anyio.run(lambda: board.dashboard.shares.create(site, name="For the board"))
+    view = f"/share/{token}?period=7d"
+    for text, shared in (("Boss on leave", {}), ("Sale began", {"shared": "on"})):
+        board.post(f"/{SITE}/notes", {"date": "2026-05-18", "text": text, **shared})
+    assert "Boss on leave" in board.page(f"/{SITE}?period=7d").text
+    shown = board.get(view).text
+    assert "Sale began" in shown
+    assert "Boss on leave" not in shown
+    assert "read it too" not in shown
+    sale = next(note for note in board.dashboard.annotations.of(SITE) if note.shared)
+    board.post(f"/{SITE}/notes", {"id": sale.id, "date": "2026-05-18", "text": "Sale began"})
+    assert "Sale began" not in board.get(view).text
+
+
 @pytest.mark.parametrize(
     ("day", "text", "field"),
     [

@@ -28,6 +28,8 @@ TABLE = {
     ("denied", ""): (REFUSED, COUNT, REFUSED),
     ("denied", "granted"): (REFUSED, COUNT, REFUSED),
     ("denied", "denied"): (REFUSED, COUNT, REFUSED),
+    ("granted", "excluded"): (REFUSED, REFUSED, REFUSED),
+    ("excluded", "granted"): (REFUSED, REFUSED, REFUSED),
 }
 ROWS = [
     pytest.param(policy, claimed, cookie, verdict, id=f"{policy}-claims:{claimed or '-'}-cookie:{cookie or '-'}")

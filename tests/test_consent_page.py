@@ -41,7 +41,9 @@ def test_the_page_shows_days_and_pages_of_a_running_site(tmp_path: Path) -> None
         assert server.http.get("/site.test/consent").status_code == 303
         server.http.post("/login", data={"name": "admin", "password": PASSWORD})
         page = server.http.get("/site.test/consent").text
-    rows = re.findall(r'<th scope="row">([^<]+)</th><td>(\d+)</td><td>(\d+)</td><td>([^<]+)</td>', page)
+    rows = re.findall(r'<th scope="row"><[^>]+>([^<]+)</\w+></th><td>(\d+)</td><td>(\d+)</td><td>([^<]+)</td>', page)
     assert len(rows) == 31
     assert rows[0][1:] == ("6", "4", "60%")
     assert rows[-1] == ("/a", "6", "4", "60%")
+    assert "counted once in each column" in page
+    assert re.search(r"Single events are kept</dt><dd>760 days<", page)

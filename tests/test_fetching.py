@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import ssl
+import subprocess
 import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import anyio
 import pytest
@@ -212,3 +215,38 @@ def test_nobody_there_is_said(site: Website) -> None:
     assert obstacle(f"https://127.0.0.1:{gone}/", Fetcher(LOOPBACK)) in ("connection", "certificate")
     assert obstacle("http://127.0.0.1:1/", Fetcher(LOOPBACK)) == "connection"
     assert obstacle("http://nowhere.example/", Fetcher(resolver=Names())) == "name"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for shop.example that nobody but itself vouches for, with its key in the same file."""
+    file = tmp_path_factory.mktemp("tls") / "shop.pem"
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(file))
+    name = ("-subj", "/CN=shop.example", "-addext", "subjectAltName=DNS:shop.example", "-days", "1")
+    made = subprocess.run(["openssl", "req", "-x509", *key, *name], check=True, capture_output=True)
+    file.write_bytes(file.read_bytes() + made.stdout)
+    return file
+
+
+def test_over_tls_the_name_is_asked_for_and_verified(certificate: Path) -> None:
+    """The connection goes to the address that was looked at; the handshake names the host, and its certificate must
+    be for that name and from somebody who is believed. Else nothing is asked for, after a redirect neither."""
+    named: list[str | None] = []
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate)
+    serving.sni_callback = lambda _socket, name, _context: named.append(name)
+    believing = ssl.create_default_context(cafile=str(certificate))
+    names = Names(shop_example=[["127.0.0.1"]], other_example=[["127.0.0.1"]])
+    with website(serving) as site:
+        url, other = (f"https://{host}:{site.port}/" for host in ("shop.example", "other.example"))
+        site.page("/", "here")
+        site.redirect("/away", other)
+        assert fetch(url, Fetcher(LOOPBACK, names, believing)).text == "here"
+        assert obstacle(other, Fetcher(LOOPBACK, names, believing)) == "certificate"
+        assert obstacle(f"{url}away", Fetcher(LOOPBACK, names, believing)) == "certificate"
+        assert obstacle(f"https://127.0.0.1:{site.port}/", Fetcher(LOOPBACK, names, believing)) == "certificate"
+        assert obstacle(url, Fetcher(LOOPBACK, names)) == "certificate"
+        assert [(path, headers["host"]) for path, headers in site.asked] == [
+            (path, f"shop.example:{site.port}") for path in ("/", "/away")
+        ]
+    assert named == ["shop.example", "other.example", "shop.example", "other.example", None, "shop.example"]

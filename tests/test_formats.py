@@ -93,17 +93,17 @@ def test_waits_are_rounded_up(seconds: int, text: str) -> None:
 
 
 def test_a_sparkline_spans_its_box() -> None:
-    """From left to right, the largest value at the top and zero at the bottom."""
+    """From left to right, the largest value at the top and zero at the bottom; the last step stands by itself."""
     drawn = sparkline([0, 5, 10], 100, 20, pad=0)
-    assert drawn.line == "M0 20L50 10L100 0"
+    assert (drawn.line, drawn.running) == ("M0 20L50 10", "M50 10L100 0")
     assert drawn.area == "M0 20L50 10L100 0L100 20L0 20Z"
-    assert drawn.last == (100, 0)
 
 
 @pytest.mark.parametrize("values", [[], [0], [0, 0, 0]])
 def test_a_sparkline_of_nothing_is_flat(values: list[float]) -> None:
     """No data is a line along the bottom, not an error."""
-    points = sparkline(values, 100, 20, pad=0).line.removeprefix("M").split("L")
+    drawn = sparkline(values, 100, 20, pad=0)
+    points = [point for path in (drawn.line, drawn.running) for point in path.removeprefix("M").split("L")]
     assert {point.split()[1] for point in points} == {"20"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import logging.config
 import re
@@ -53,10 +54,16 @@ def test_debugging_tyst_does_not_make_the_web_server_talk() -> None:
 
 
 def test_a_traceback_stays_in_its_line() -> None:
-    """So that a line is a message also for those who count lines."""
+    """So that a line is a message also for those who count lines. It says which errors there were, the one that led
+    to it too, and where; not what they say, which may be what a visitor sent."""
     try:
-        int("two\nlines")
-    except ValueError:
-        text = line("unexpected", exc_info=sys.exc_info())
-    assert "ValueError" in text
+        try:
+            ipaddress.ip_address("203.0.113.7x\n")
+        except ValueError as error:
+            raise LookupError("203.0.113.7x") from error
+    except LookupError:
+        text = line("unexpected\n", exc_info=sys.exc_info())
+    assert text.index("ValueError") < text.index("LookupError")
+    assert "test_logs.py" in text
+    assert "203.0.113.7" not in text.replace('"203.0.113.7x', "")
     assert "\n" not in text

@@ -21,14 +21,13 @@ FILL = Step(3, "its content", ("ALTER TABLE events UPDATE mood = 'calm' WHERE mo
 
 
 @pytest.fixture
-def first_release(clickhouse: ClickHouse) -> Iterator[Client]:
+def first_release(nothing_yet: ClickHouse) -> Iterator[Client]:
     """A database as the first release left it, with one event."""
-    client = clickhouse.create()
+    client = nothing_yet.create()
     for statement in split_statements((FIXTURES / "schema-1.sql").read_text()):
         client.command(statement)
     ClickHouseInserter(client).insert([an_event(page="/kept")], "token")
     yield client
-    client.command("DROP DATABASE {name:Identifier} SYNC", parameters={"name": clickhouse.database})
     client.close()
 
 
@@ -43,10 +42,10 @@ def versions(client: Client) -> list[int]:
     return [row[0] for row in client.query("SELECT version FROM schema_versions ORDER BY version").result_rows]
 
 
-def test_the_first_release_becomes_this_one(first_release: Client, clickhouse: ClickHouse) -> None:
+def test_the_first_release_becomes_this_one(first_release: Client, nothing_yet: ClickHouse) -> None:
     """Table by table as a fresh database has them; and its events are there."""
-    clickhouse.prepare().close()
-    fresh = ClickHouse(dsn=clickhouse.dsn, database=f"{clickhouse.database}_fresh")
+    nothing_yet.prepare().close()
+    fresh = ClickHouse(dsn=nothing_yet.dsn, database=f"{nothing_yet.database}_fresh")
     client = fresh.prepare()
     try:
         assert tables(first_release) == tables(client)
@@ -102,15 +101,12 @@ def test_a_step_that_was_cut_short_is_taken_again(first_release: Client) -> None
     assert migrate(first_release, [ADD]) == [2]
 
 
-def test_a_fresh_database_needs_no_step(clickhouse: ClickHouse) -> None:
+def test_a_fresh_database_needs_no_step(nothing_yet: ClickHouse) -> None:
     """The schema made it as it is now."""
-    client = clickhouse.create()
-    try:
-        assert migrate(client, [ADD, FILL]) == []
-        assert versions(client) == [3]
-    finally:
-        client.command("DROP DATABASE {name:Identifier} SYNC", parameters={"name": clickhouse.database})
-        client.close()
+    client = nothing_yet.create()
+    assert migrate(client, [ADD, FILL]) == []
+    assert versions(client) == [3]
+    client.close()
 
 
 def test_a_database_of_a_later_release_is_left_alone(first_release: Client) -> None:

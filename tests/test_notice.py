@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html.parser
 import re
 from pathlib import Path
@@ -14,7 +15,7 @@ from collector.exceptions import RecordError
 from collector.records import Records
 from collector.sites import POLICIES, Site, checked
 from dashboard.editions import Editions, History
-from dashboard.notice import LANGUAGES, Edition, Language, changed, facts_of, sections
+from dashboard.notice import EDITION, LANGUAGES, Edition, Language, changed, facts_of, sections
 from dashboard.notice_words import ENGLISH, WORDS
 from dashboard.privacy_api import write_notice
 from dashboard.privacy_words import PAGE_WORDS
@@ -149,6 +150,22 @@ async def test_a_changed_setting_makes_a_new_version_that_says_what_changed(data
         "Version 2, 2026-03-02: Days that single events are kept: 760 → 1",
         "Version 1, 2026-03-01: first version",
     ]
+
+
+@pytest.mark.anyio
+async def test_a_revised_text_makes_a_new_version(database: Client) -> None:
+    """Also of a notice that was stored under the first text, which is kept as none."""
+    records, clock = Records(database, "notices", History), Clock()
+    records.put("site.test", History((Edition(1, 0, msgspec.structs.replace(FIRST.facts, edition=1)),)))
+    editions = await Editions(records, clock).of(SITE)
+    assert [(edition.number, edition.facts.edition) for edition in editions] == [(1, 1), (2, EDITION)]
+    assert write_notice(SITE, editions, "en", "md", PAGE).changes[0].endswith(ENGLISH.reworded)
+
+
+def test_who_changes_the_text_says_so() -> None:
+    """Words that differ are another edition: then raise `EDITION`, and put its words' digest here."""
+    said = msgspec.json.encode([msgspec.structs.asdict(words) for words in (WORDS["en"], WORDS["sv"])])
+    assert (EDITION, hashlib.sha256(said).hexdigest()[:16]) == (2, "28f9341178c48399")
 
 
 @pytest.mark.parametrize("field", ["controller", "contact", "hosting"])

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import secrets
+import sqlite3
 import zoneinfo
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import httpx
 import msgspec
@@ -150,8 +152,8 @@ async def test_the_answer_holds_every_column_and_says_until_when(town: Visiting)
     (event,) = answer["events"]
     assert set(event) == set(Event.__struct_fields__)
     assert event["browser"] == "Chrome"
-    zone = zoneinfo.ZoneInfo("Europe/Stockholm")
-    until = datetime.datetime.fromisoformat(answer["linkable_until"]).astimezone(zone)
+    # The day is over last in UTC, for the other site, and the salt of a date is one for all sites.
+    until = datetime.datetime.fromisoformat(answer["linkable_until"]).astimezone(datetime.UTC)
     assert (until.hour, until.minute) == (0, 30)
 
 
@@ -421,7 +423,8 @@ async def test_an_unknown_site_is_not_there(town: Visiting) -> None:
 async def test_a_visit_across_midnight_is_shown_until_the_salt_is_destroyed(
     tmp_path: Path, clickhouse: ClickHouse
 ) -> None:
-    """Half an hour long both days are held; after that yesterday is nobody's, and cannot be asked for."""
+    """As long as the salt is there both days are held, which is until the day is over for the last site, and half an
+    hour; after that yesterday is nobody's, and cannot be asked for."""
     zone = zoneinfo.ZoneInfo("Europe/Stockholm")
     clock = Clock(datetime.datetime(2026, 3, 1, 23, 50, tzinfo=zone).timestamp())
     async with visiting(tmp_path, clickhouse, clock) as town:
@@ -429,9 +432,13 @@ async def test_a_visit_across_midnight_is_shown_until_the_salt_is_destroyed(
         clock.now += 20 * 60
         await town.see("/after")
         assert await town.me() == ["/before", "/after"]
-        clock.now += 25 * 60
-        town.collector.keep_salts()
-        assert await town.me() == ["/after"]
+        clock.now += 75 * 60
+        salts = tmp_path / "salts"
+        for minutes, days, held in ((0, 3, ["/before", "/after"]), (10, 2, ["/after"])):
+            clock.now += minutes * 60
+            town.collector.keep_salts()
+            assert len(list(salts.iterdir())) == days
+            assert await town.me() == held
         assert (await town.erase()).json()["events"] == 1
         assert await town.stored() == ["/before"]
 
@@ -451,12 +458,17 @@ def test_erasing_takes_no_more_than_it_says() -> None:
     assert not erasure.takes(an_event(visitor=7, day=datetime.date(2026, 3, 2)))
 
 
+def a_no(page: str = "/no") -> dict[str, str]:
+    return {"n": "pageview", "u": f"https://site.test{page}", "d": "site.test", "c": "denied"}
+
+
 @pytest.mark.parametrize(("policy", "left"), [("required", []), ("limited", [("/no", 0)]), ("exempt", [])])
-@pytest.mark.parametrize("how", ["the beacon", "the cookie"])
+@pytest.mark.parametrize("how", ["the beacon", "the cookie", "for good"])
 async def test_a_no_in_the_middle_of_a_visit_erases_the_visit(
     town: Visiting, policy: str, left: list[tuple[str, int]], how: str
 ) -> None:
-    """What was linkable goes; under `limited` the page is counted, by nobody; another visitor's visit stays."""
+    """What was linkable goes; under `limited` the page is counted, by nobody, but for those who object for good;
+    another visitor's visit stays."""
     site = town.collector.sites.get("site.test")
     assert site is not None
     await town.collector.sites.change(msgspec.structs.replace(site, consent=policy))
@@ -464,10 +476,11 @@ async def test_a_no_in_the_middle_of_a_visit_erases_the_visit(
     await town.stored()
     await town.see("/yes-too")
     await town.see("/theirs", address=OTHER)
-    beacon = {"n": "pageview", "u": "https://site.test/no", "d": "site.test", "c": "denied"}
-    cookie = {}
-    if how == "the cookie":
-        beacon["c"], cookie = "granted", {"cookie": "tyst_consent=denied"}
+    beacon, cookie = a_no(), {}
+    if how != "the beacon":
+        word = "denied" if how == "the cookie" else "excluded"
+        beacon["c"], cookie = "granted", {"cookie": f"tyst_consent={word}"}
+    left = [] if how == "for good" else left
     async with town.client(**cookie) as client:
         assert (await client.post("/api/event", json=beacon)).status_code == 202
     await town.stored()
@@ -479,8 +492,73 @@ async def test_a_no_in_the_middle_of_a_visit_erases_the_visit(
 async def test_a_no_without_a_visit_computes_and_erases_nothing(town: Visiting) -> None:
     """Somebody with the same browser in another network is not touched, and no promise is made."""
     await town.see("/theirs", address=OTHER)
-    beacon = {"n": "pageview", "u": "https://site.test/no", "d": "site.test", "c": "denied"}
     async with town.client() as client:
-        await client.post("/api/event", json=beacon)
+        await client.post("/api/event", json=a_no())
     assert town.collector.spool.erasures.promised() == {}
     assert await town.stored() == ["/theirs"]
+
+
+async def test_a_no_hours_after_the_last_page_erases_too(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """The visit is over and the day is not: what was counted in the morning goes, and what comes after a new yes when
+    that is taken back."""
+    clock = Clock(datetime.datetime(2026, 3, 1, 8, tzinfo=datetime.UTC).timestamp())
+    async with visiting(tmp_path, clickhouse, clock) as town, town.client() as client:
+        for page in ("/morning", "/noon", "/afternoon"):
+            await town.see(page)
+            assert await town.stored() == [page]
+            clock.now += 3 * 3600
+            assert (await client.post("/api/event", json=a_no())).status_code == 202
+            assert await town.stored() == []
+
+
+async def test_who_says_no_again_and_again_asks_the_database_once(town: Visiting) -> None:
+    """Page after page without consent costs no look into the tables; and who says it as many browsers of one address
+    has to wait, as for everything that is dear."""
+    site = town.collector.sites.get("site.test")
+    assert site is not None
+    privacy, me = Privacy(town.collector), Browser(ME, CHROME)
+    assert privacy.may_hold(site, me)
+    await privacy.withdraw(site, me)
+    assert not privacy.may_hold(site, me)
+    await town.see()
+    assert privacy.may_hold(site, me)
+    async with town.client() as client:
+        many = [
+            await client.post("/api/event", json=a_no(), headers={"user-agent": f"{CHROME} {number}"})
+            for number in range(40)
+        ]
+    refused = [answer for answer in many if answer.status_code == 429]
+    assert refused
+    assert {(answer.headers["retry-after"], answer.headers["x-tyst-dropped"]) for answer in refused} == {("1", "rate")}
+
+
+async def test_a_beacon_that_is_on_its_way_to_the_disk_is_erased_too(slow: Visiting) -> None:
+    """Sent a moment before, not yet acknowledged: the erasure waits for it."""
+    await slow.see("/first")
+    (event,) = slow.collector.spool.events_of({(await told(slow))[0]})
+    await slow.erase()
+    with contextlib.closing(sqlite3.connect(slow.collector.spool.path, isolation_level=None)) as disk:
+        disk.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as group:
+            group.start_soon(slow.collector.spool.append, [event], None)
+            await anyio.lowlevel.checkpoint()
+            done = anyio.Event()
+
+            async def erase() -> None:
+                site = slow.collector.sites.get("site.test")
+                assert site is not None
+                await Privacy(slow.collector).erase(site, Browser(ME, CHROME))
+                done.set()
+
+            group.start_soon(erase)
+            with anyio.move_on_after(0.3):
+                await done.wait()
+            disk.execute("ROLLBACK")
+    assert await slow.stored() == []
+
+
+async def told(town: Visiting) -> list[int]:
+    """The browser's ids, as it is told."""
+    async with town.client() as client:
+        answer = await client.get("/api/me?d=site.test")
+    return [int(each["visitor"]) for each in answer.json()["visitors"]][::-1]

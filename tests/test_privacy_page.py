@@ -13,7 +13,8 @@ import pytest
 
 from collector.clickhouse import ClickHouse
 from collector.consent import Signals, judge
-from collector.sites import POLICIES
+from collector.sites import POLICIES, Policy
+from dashboard.notice_words import WORDS
 from dashboard.privacy_words import PAGE_WORDS
 from tests.test_privacy import FIREFOX, ME, OTHER, PAGE, Visiting, visiting
 
@@ -35,6 +36,13 @@ async def opened(town: Visiting, query: str = "", **who: str) -> str:
         answer = await client.get(f"/privacy/site.test{query}")
     assert answer.status_code == 200
     return html.unescape(re.sub(r"<[^>]+>", "", answer.text))
+
+
+async def ruled(town: Visiting, policy: str, **settings: object) -> None:
+    """The site has another policy."""
+    site = town.collector.sites.get("site.test")
+    assert site is not None
+    await town.collector.sites.change(msgspec.structs.replace(site, consent=policy, **settings))
 
 
 async def pressed(town: Visiting, action: str, **who: str) -> httpx.Response:
@@ -80,11 +88,7 @@ async def test_the_page_speaks_the_visitor_s_language(town: Visiting, query: str
 @pytest.mark.parametrize("policy", POLICIES)
 async def test_the_page_says_what_the_settings_are(town: Visiting, policy: str) -> None:
     """Policy, retention and time zone, from the site as it is now; with the notice and its version."""
-    site = town.collector.sites.get("site.test")
-    assert site is not None
-    await town.collector.sites.change(
-        msgspec.structs.replace(site, consent=policy, retention_days=1, contact="hej@site.test")
-    )
+    await ruled(town, policy, retention_days=1, contact="hej@site.test")
     text = await opened(town)
     for part in (EN[f"policy_{policy}"], EN["kept_today"], "Europe/Stockholm", "hej@site.test", "imy.se", "Version 1"):
         assert part in text, part
@@ -118,15 +122,17 @@ async def test_a_stranger_s_page_presses_no_button(town: Visiting, action: str, 
 
 
 @pytest.mark.parametrize(
-    ("choice", "done", "left"),
+    ("policy", "choice", "done", "left"),
     [
-        ("granted", "saved", [PAGE, "/theirs"]),
-        ("denied", "withdrawn", ["/theirs"]),
-        ("excluded", "withdrawn", ["/theirs"]),
+        ("required", "granted", "saved", [PAGE, "/theirs"]),
+        *((policy, choice, "withdrawn", ["/theirs"]) for policy in POLICIES for choice in ("denied", "excluded")),
     ],
 )
-async def test_saying_no_on_the_page_erases(town: Visiting, choice: str, done: str, left: list[str]) -> None:
+async def test_saying_no_on_the_page_erases(
+    town: Visiting, policy: str, choice: str, done: str, left: list[str]
+) -> None:
     """Withdrawing and objecting take with them what was held; agreeing does not, and what others sent stays."""
+    await ruled(town, policy)
     await town.see()
     await town.see("/theirs", address=OTHER)
     answer = await pressed(town, choice)
@@ -135,15 +141,16 @@ async def test_saying_no_on_the_page_erases(town: Visiting, choice: str, done: s
     assert await town.stored() == left
 
 
-@pytest.mark.parametrize(("policy", "said"), [("required", True), ("limited", False), ("exempt", True)])
-async def test_the_page_says_where_a_no_erases_nothing_by_itself(town: Visiting, policy: str, said: bool) -> None:
-    """Under `limited` the snippet tells of a withdrawal; under the others it sends nothing, and the page says so."""
-    site = town.collector.sites.get("site.test")
-    assert site is not None
-    await town.collector.sites.change(msgspec.structs.replace(site, consent=policy))
+@pytest.mark.parametrize(("policy", "erases"), [("required", False), ("limited", True), ("exempt", False)])
+async def test_the_page_says_where_a_no_erases_nothing_by_itself(town: Visiting, policy: Policy, erases: bool) -> None:
+    """Under `limited` the snippet tells of a withdrawal; under the others it sends nothing. Page and notice say so."""
+    await ruled(town, policy)
     text = await opened(town)
     assert EN["choice_hint"] in text
-    assert (EN["banner_hint"].format(site="site.test") in text) == said
+    for hint, said in (("banner_hint", not erases), ("banner_hint_limited", erases)):
+        assert (EN[hint].format(site="site.test") in text) == said
+    assert ("erases nothing" in WORDS["en"].withdrawal[policy]) != erases
+    assert WORDS["en"].withdrawal[policy].format(site="site.test") in text
 
 
 @pytest.mark.parametrize("choice", ["granted", "denied", "excluded"])
@@ -200,15 +207,17 @@ async def test_nothing_on_the_page_can_be_script(town: Visiting) -> None:
 
 
 async def test_the_page_speaks_while_the_database_does_not(town: Visiting) -> None:
-    """503 with the rules and the switch; what is held is not guessed at."""
-    town.collector.client.command("RENAME TABLE events TO away")
+    """503 with the rules and the switch; what is held, and which version of the rules this is, is not guessed at."""
+    town.collector.client.command("RENAME TABLE events TO away, notices TO rules")
     async with town.client() as client:
         answer = await client.get("/privacy/site.test?lang=en")
-    town.collector.client.command("RENAME TABLE away TO events")
+    town.collector.client.command("RENAME TABLE away TO events, rules TO notices")
     assert answer.status_code == 503
     text = html.unescape(answer.text)
     assert EN["not_now"] in text
     assert EN["choice_title"] in text
+    assert WORDS["en"].legal_title in text
+    assert "Version" not in text
     assert EN["held_none"] not in text
 
 

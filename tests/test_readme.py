@@ -149,14 +149,29 @@ def test_every_command_is_listed_with_its_options() -> None:
 
 
 def test_every_proof_exists() -> None:
-    """The tests that the promises name are there."""
-    proofs = [span for row in rows("Promises, and the tests that prove them") for span in spans(row[1])]
-    assert len(proofs) > 8
-    for proof in proofs:
+    """Each promise names tests, and those that promises, documents and the security page name are there."""
+    promises = [spans(row[1]) for row in rows("Promises, and the tests that prove them")]
+    assert len(promises) > 8
+    assert all(promises)
+    pages = [page.read_text() for page in (*(ROOT / "docs").glob("*.md"), ROOT / "SECURITY.md")]
+    named = [span for text in pages for span in spans(text) if span.startswith("tests/")]
+    assert len(named) > 40
+    for proof in {*named, *(span for proofs in promises for span in proofs)}:
         path, _, function = proof.partition("::")
         names = {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, TEST)}
         assert not function or function in names, proof
         assert any(name.startswith("test_") for name in names), proof
+
+
+def test_each_attack_of_the_threat_model_has_an_answer_and_says_what_shows_it() -> None:
+    """No cell of its tables of attacks is empty, and a line that no test shows says so in words."""
+    model = (ROOT / "docs" / "threat-model.md").read_text().split("## Who might attack")[1].split("## What is left")[0]
+    attacks = [line.strip("| ").split(" | ") for line in model.splitlines() if line.startswith("| ")]
+    attacks = [cells for cells in attacks if cells[0] not in ("can they", "---")]
+    assert len(attacks) > 20
+    for cells in attacks:
+        assert len(cells) == 3, cells
+        assert all(cells), cells
 
 
 TEST = (ast.FunctionDef, ast.AsyncFunctionDef)

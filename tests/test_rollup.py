@@ -148,8 +148,7 @@ def test_two_processes_may_close_the_same_day(town: Town, store: Store) -> None:
     due = other.due()
     town.rollup.close_due()
     town.clock.now += 1
-    for closing in due:
-        other.close(closing)
+    other.close(due)
     assert ask(store, "visitors", "pageviews").rows[0].metrics == (3, 5)
     assert town.due() == []
 
@@ -158,7 +157,7 @@ def test_a_build_that_was_cut_off_counts_for_nothing(town: Town, store: Store) -
     """Its rows have a version that no record names; the day is built again, and the remains are swept away."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
-    town.database.command(BUILD, parameters={"site": SITE, "day": MONDAY, "version": 7})
+    town.database.command(BUILD, parameters={"site": SITE, "days": [MONDAY], "versions": 7})
     assert ask(store, "visitors").rows[0].metrics == (3,)
     assert town.rollup.close_due() == 1
     assert ask(store, "visitors").rows[0].metrics == (3,)
@@ -272,7 +271,7 @@ def test_a_closed_day_has_a_version_of_its_own_even_when_the_clock_stands(town: 
     town.clock.at(MONDAY + DAY, 12)
     town.rollup.close_due()
     [(version,)] = town.rows("SELECT version FROM closed")
-    town.rollup.close(Closing(SITE, MONDAY, len(STORY), version))
+    town.rollup.close([Closing(SITE, MONDAY, len(STORY), version)])
     [(newer,)] = town.rows("SELECT version FROM closed FINAL")
     assert newer > version
 
@@ -301,6 +300,34 @@ def test_properties_and_revenue_come_from_sums(town: Town, store: Store) -> None
     town.rollup.close_due()
     town.database.command("TRUNCATE TABLE events")
     assert asyncio.run(store.run(asked)) == before
+
+
+def test_days_built_together_have_the_sums_that_they_have_one_by_one(town: Town) -> None:
+    """Each of its own events alone, also where one has a property, revenue or engagement and another has none."""
+    tuesday, friday = MONDAY + DAY, MONDAY + 4 * DAY
+    seed(
+        town.database,
+        [
+            *STORY,
+            event(1, "/", 86_400, day=tuesday, props={"plan": "free", "colour": "red"}),
+            sold(2, 86_402, "7", day=tuesday),
+            event(1, "/", 86_410, day=tuesday, name="engagement", engaged=900, scroll=40),
+            event(1, "/late", 86_410, day=tuesday, name="engagement", engaged=5, scroll=4),
+            *(event(number, "/", 345_600, day=friday, props={f"key {number}": "x"}) for number in range(1, 90)),
+        ],
+    )
+    town.clock.at(friday + DAY, 12)
+    found = []
+    for most_events in (1, 100, 1_000_000):
+        town.database.command("TRUNCATE TABLE daily")
+        town.database.command("TRUNCATE TABLE closed")
+        assert Rollup(town.database, town.sites, town.clock, most_events=most_events).close_due() == 5
+        [(builds,)] = town.rows("SELECT uniqExact(version) FROM daily")
+        assert builds == 3
+        found.append(town.rows("SELECT * EXCEPT version FROM daily ORDER BY ALL"))
+        assert {form for _, form in town.rows("SELECT day, form FROM closed")} == {1, 2}
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) > 90
 
 
 def test_a_day_with_too_many_properties_is_answered_from_its_events(town: Town, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,8 @@ def test_a_broken_merge_is_replaced_after_a_restart(database: Client, parts: Pat
 def test_a_table_that_was_about_to_be_loaded_anew_is_loaded(database: Client, parts: Path, tmp_path: Path) -> None:
     """The process, or its connection, ended between the two statements."""
     room = Disk(database, tmp_path)
-    for mend in (lambda: room.look_at(0), room.mend_before_start):
+    mends: list[Callable[[], None]] = [lambda: room.look_at(0), room.mend_before_start]
+    for mend in mends:
         database.command("DETACH TABLE events SYNC")
         mend()
         assert pages(database) == ["/a", "/b"]

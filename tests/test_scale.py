@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.scale import Took, report
+import pytest
+
+from bench.measuring import Took
+from bench.scale import report, town_of
 
 
 def test_the_bench_measures_a_small_town(embedded_engine: str) -> None:
     """Every figure of the table; sums are far cheaper to read than events are to scan."""
     # One path per process: the engine of the tests is the town's.
     directory = Path(urlsplit(embedded_engine).path).parent
-    found = report(0.05, directory, days=8).figures
+    measured = report(0.05, directory, days=8)
+    assert measured.right
+    found = measured.figures
     assert {title for title in found if "filtered by" in title} == {
         f"30 days, all panels, filtered by {title}" for title in ("one", "two", "three", "a page")
     }
@@ -27,3 +32,17 @@ def test_the_bench_measures_a_small_town(embedded_engine: str) -> None:
     assert isinstance(summed, Took)
     assert scanned.processor > 0
     assert summed.processor > 0
+
+
+def test_a_town_that_is_kept_is_taken_again_without_its_sums(
+    embedded_engine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same events, up to the same moment."""
+    directory = Path(urlsplit(embedded_engine).path).parent
+    made = town_of(0.01, directory, 3, keep=True)
+    made.client.command("INSERT INTO closed (site, day, version) VALUES ('scale.example', '2026-03-02', 1)")
+    kept = town_of(0.01, directory, 3, keep=True)
+    assert "kept" in capsys.readouterr().out
+    assert (kept.now, kept.rows("events"), kept.rows("closed")) == (made.now, made.rows("events"), 0)
+    assert kept.rows("events") > 9_000
+    kept.client.command("DROP DATABASE {d:Identifier} SYNC", parameters={"d": kept.database.database})

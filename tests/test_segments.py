@@ -20,9 +20,6 @@ from dashboard.users import User
 from tests.board import NOON, SITE, Board, opened_board, pageview
 from tests.markup import read
 
-# What a page shows does not depend on where ClickHouse runs; queries are tested in both modes elsewhere.
-pytestmark = pytest.mark.parametrize("engine", ["embedded"], indirect=True)
-
 SWEDEN = "is,visit:country,SE"
 VIEW = f"/{SITE}?period=day&f={SWEDEN}"
 

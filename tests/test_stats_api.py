@@ -128,6 +128,21 @@ def test_comparisons_stand_beside_their_rows(ask: Ask, database: Client) -> None
     assert year[0]["comparison"]["metrics"] == [0]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"mode": "previous_period", "match_day_of_week": True},
+        {"mode": "custom", "date_range": ["2026-02-01", "2026-02-02"]},
+        None,
+    ],
+)
+def test_the_comparison_is_part_of_the_query_that_is_answered(ask: Ask, asked: dict[str, Any] | None) -> None:
+    """As it was asked for; where none was, nothing says there is one."""
+    include = query(ask, include={"comparisons": asked} if asked else {})["query"]["include"]
+    assert include.pop("comparisons", None) == asked
+    assert include == {"imports": False, "time_labels": False, "total_rows": False}
+
+
 def test_revenue_has_a_currency_or_is_unknown(ask: Ask, database: Client) -> None:
     """Sums of one currency are given; of several, nothing can be said."""
     seed(database, [

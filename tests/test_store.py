@@ -21,6 +21,7 @@ from dashboard.protect import Protection
 from dashboard.query import Query, Result
 from dashboard.recent import Recent
 from dashboard.store import Store
+from tests.model import Model
 
 SITE = "example.com"
 MONDAY = datetime.date(2026, 3, 2)
@@ -237,6 +238,27 @@ def test_queries_asked_together_are_answered_as_if_alone(database: Client, store
         Query(SITE, ALL, day, ("visit:country",), is_("event:page", "/pricing")),
     ]
     assert asyncio.run(store.run(asked)) == [asyncio.run(store.run([each]))[0] for each in asked]
+
+
+@pytest.mark.parametrize("most_few", [0, 2, 5, 1_000])
+def test_where_events_are_counted_changes_no_answer(clickhouse: ClickHouse, database: Client, most_few: int) -> None:
+    """In this process or in the database, or begun here and found to be too many; and again once that is known."""
+    seed(database, STORY)
+    day = dates(MONDAY, MONDAY)
+    asked = [
+        Query(SITE, ALL, day, dimensions, filters)
+        for dimensions in ((), ("visit:source",), ("event:page",), ("visit:exit_page",), ("time:hour",))
+        for filters in (None, is_("visit:country", "SE"), is_("event:page", "/pricing"), is_("visit:exit_page", "/"))
+    ]
+    opened = Store(
+        lambda limits: clickhouse.client(readonly=True, settings=limits),
+        protection=lambda _: Protection(least=1),
+        most_few=most_few,
+    )
+    found = [[table(result) for result in asyncio.run(opened.run(asked))] for _ in range(2)]
+    opened.close()
+    model = Model(STORY)
+    assert found == [[model.rows(query) for query in asked]] * 2
 
 
 def test_a_stretch_of_time_is_exact_to_the_second(database: Client, store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,8 +38,8 @@ class Website:
 
 
 @contextlib.contextmanager
-def website() -> Iterator[Website]:
-    """A website on a free port of 127.0.0.1."""
+def website(context: ssl.SSLContext | None = None) -> Iterator[Website]:
+    """A website on a free port of 127.0.0.1, encrypted where there is a `context`."""
     site = Website()
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,6 +61,8 @@ def website() -> Iterator[Website]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     site.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -18,11 +18,12 @@ import typer
 from rich.console import Console
 
 from collector.exceptions import TystError
-from dashboard.canary import Form, Searched, forms_of_address, forms_of_text, search_files
+from dashboard.canary import UNREADABLE, Form, Searched, forms_joined, forms_of_address, forms_of_text, search_files
 from dashboard.client import Client, connect
 from dashboard.commands.output import Json, print_json, print_table, say
 
 PATIENCE = 60.0  # seconds for a beacon to reach ClickHouse
+SEARCH_SECONDS = 3600.0  # every byte of every file is looked at, some hundred megabytes a minute
 LISTED = 12
 
 NOT_LOOKED_AT = """\
@@ -40,7 +41,10 @@ def audit(
     paths: Annotated[
         list[Path] | None,
         typer.Option(
-            "--path", metavar="PATH", help="Also look into this file or directory, such as a log. Again for more."
+            "--path",
+            metavar="PATH",
+            exists=True,
+            help="Also look into this file or directory, such as a log. Again for more.",
         ),
     ] = None,
     json: Json = False,
@@ -49,7 +53,7 @@ def audit(
 
     Status 1 when something is found, or, with --cnil, when a condition fails.
     """
-    with connect() as client:
+    with connect(timeout=SEARCH_SECONDS) as client:
         if cnil:
             _assess(client, json=json)
         else:
@@ -108,6 +112,9 @@ def _report(searched: Searched, also: Searched, forms: int, canary: _Canary) -> 
     say(f"Tables: {len(tables)}, {sum(place.size for place in tables):,} rows, every column, uncompressed")
     for place in tables:
         say(f"  {place.size:>14,}  {place.name}")
+    for place in places:
+        if place.unit == UNREADABLE:
+            say(f"Could not be read, so not searched: {place.name}")
     say(f"\n{NOT_LOOKED_AT}\n")
     found = [*searched.found, *also.found]
     if not found:
@@ -148,6 +155,7 @@ class _Canary:
         """Every form of it that is looked for."""
         for address in self.addresses:
             yield from forms_of_address(address)
+            yield from forms_joined(f"{address} with user agent", address, self._user_agent)
         for text in (self._user_agent, self._word):
             yield from forms_of_text("user agent", text)
 

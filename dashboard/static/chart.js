@@ -73,7 +73,10 @@
     const unit = units[metric] || plain
     const font = `12px ${getComputedStyle(document.body).fontFamily}`
     const axis = { stroke: colour('ink-faint'), font, ticks: { show: false } }
-    const point = { show: series.labels.length === 1, size: 7, fill: colour('accent') }
+    // A value with nothing beside it, such as that of the day's first hour, is no line: it is a dot.
+    const alone = series.values.flatMap((value, index, { [index - 1]: left, [index + 1]: right }) =>
+      value != null && left == null && right == null ? [index] : [])
+    const point = { show: alone.length > 0, filter: () => alone, size: 7, fill: colour('accent') }
     return {
       width: box.clientWidth,
       height: box.clientHeight,
@@ -89,7 +92,7 @@
         {},
         { stroke: colour('before'), width: 1.5, dash: [2, 4], cap: 'round', points: { show: false } },
         { stroke: colour('accent'), width: 2.25, fill: colour('wash'), points: point },
-        { stroke: colour('accent'), width: 2.25, dash: [3, 5], cap: 'round', fill: colour('wash'), points: { show: false } },
+        { stroke: colour('accent'), width: 2.25, dash: [3, 5], cap: 'round', fill: colour('wash'), points: point },
       ],
       hooks: { draw: [(plot) => markNotes(plot, series.noted, colour('ink-soft'), colour('surface'))] },
     }

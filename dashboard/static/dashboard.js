@@ -25,6 +25,11 @@
     })
   }
 
+  // What asks again by itself rests while nobody sees it, and asks at once when somebody does.
+  document.addEventListener('htmx:beforeRequest', (event) => {
+    if (document.hidden && event.target.matches('[hx-trigger^="every"]')) event.preventDefault()
+  })
+
   // A menu closes by Escape and by a click beside it.
   document.addEventListener('keydown', (event) => {
     const menu = event.key === 'Escape' && document.querySelector('details.menu[open]')

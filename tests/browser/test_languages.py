@@ -19,6 +19,7 @@ PAGES = (
     f"{DEMO}?events=properties&countries=map", f"{DEMO}/details/pages", f"{DEMO}/realtime", f"{DEMO}/consent",
     f"{DEMO}/goals", f"{DEMO}/status", f"{DEMO}/install", f"{DEMO}/sharing", f"{DEMO}/settings", f"{DEMO}/people",
     f"{DEMO}/data", f"{DEMO}/changes", f"{DEMO}/segments", "/sites/new", "/account", "/users", "/nothing.example",
+    "/privacy/demo.localhost",
 )  # fmt: skip
 
 POLISH = """msgid ""

@@ -271,6 +271,29 @@ def test_anything_but_granted_refuses(visit: Visit, said: str) -> None:
     assert visit.events() == []
 
 
+def test_the_tag_itself_may_be_inert(visit: Visit) -> None:
+    """Until the visitor agrees the script is not even fetched; then the banner runs it, and it follows the banner."""
+    visit.recorder.page(
+        'type="text/plain" data-category="analytics" data-cmp="cookieconsent"',
+        head="""<script defer src=/vendor/cookieconsent.js></script>
+        <script>addEventListener('load', () => CookieConsent.run({
+          categories: { necessary: { enabled: true, readOnly: true }, analytics: {} },
+          language: { default: 'en', translations: { en: { consentModal: {}, preferencesModal: { sections: [] } } } }
+        }))</script>""",
+    )
+    visit.go("/a")
+    assert visit.events() == []
+    assert visit.do("typeof tyst") == "undefined"
+    visit.do("CookieConsent.acceptCategory('all')")
+    visit.page.wait_for_function("window.tyst?.v")
+    assert visit.events() == [("pageview", "/a", "cookieconsent")]
+    visit.do("CookieConsent.acceptCategory([])")
+    visit.do("tyst('Signup'); history.pushState({}, '', '/b')")
+    assert visit.events() == []
+    visit.go("/c")
+    assert visit.events() == []
+
+
 def test_inert_tag_that_a_banner_runs(visit: Visit) -> None:
     """A banner that runs marked tags needs no adapter: one tag grants, another refuses."""
     visit.recorder.page(

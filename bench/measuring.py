@@ -1,0 +1,74 @@
+"""What questions cost, measured and printed as a table."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from dashboard.exceptions import QueryTooLarge
+from dashboard.query import Query, Result
+from dashboard.store import Store
+
+
+@dataclass(frozen=True)
+class Took:
+    """Median of wall clock and of the processor's time, in milliseconds."""
+
+    wall: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:9,.0f} {self.processor:9,.0f}"
+
+
+def measure(work: Callable[[], object], times: int) -> Took:
+    """Do the work so many times, and once before to warm up; 0 is once and cold."""
+    if times:
+        work()
+    walls, processors = [], []
+    for _ in range(max(times, 1)):
+        began, used = time.perf_counter(), time.process_time()
+        work()
+        walls.append(1000 * (time.perf_counter() - began))
+        processors.append(1000 * (time.process_time() - used))
+    return Took(statistics.median(walls), statistics.median(processors))
+
+
+@dataclass
+class Report:
+    """One size's figures, printed as they come; `ends` is when, by the monotonic clock, no more is begun."""
+
+    millions: float
+    ends: float
+    figures: dict[str, Took | float] = field(default_factory=dict)
+    right: bool = True
+
+    def line(self, title: str, figure: Took | float, unit: str = "") -> None:
+        """Print and keep a figure."""
+        self.figures[title] = figure
+        print(f"{title:52} {figure if isinstance(figure, Took) else f'{figure:9,.2f}'} {unit}".rstrip(), flush=True)
+
+    def asked(self, title: str, store: Store, queries: Sequence[Query], times: int) -> list[Result]:
+        """Measure questions that are asked together; returns their answers, none when they were left out."""
+        if time.monotonic() > self.ends:
+            print(f"{title:52} left out: no time is left")
+            return []
+        found: list[Result] = []
+
+        def ask() -> None:
+            found[:] = asyncio.run(store.run(queries))
+
+        try:
+            self.line(title, measure(ask, times))
+        except QueryTooLarge:
+            print(f"{title:52} past the limits of time and memory")
+        return found
+
+    def same(self, title: str, scanned: list[Result], summed: list[Result]) -> None:
+        """Say whether sums answer what events answered; nothing where one was left out."""
+        if scanned and summed:
+            self.right = self.right and scanned == summed
+            print(f"{title:52} {'the same from both' if scanned == summed else 'NOT THE SAME'}")

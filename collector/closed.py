@@ -1,0 +1,47 @@
+"""Which days of which sites are closed: a record of each in the table `closed`, of which the newest version counts."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from clickhouse_connect.driver.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDay:
+    """The build of a day that counts: its version, how many events it saw, and what it made. One that is `open` is
+    taken back: its day is answered from events."""
+
+    version: int
+    rows: int
+    open: bool
+    form: int
+
+
+class ClosedDays:
+    """The records, by site and day."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def since(self, day: datetime.date) -> dict[str, dict[datetime.date, ClosedDay]]:
+        """Records of that day and later ones."""
+        found: dict[str, dict[datetime.date, ClosedDay]] = {}
+        for site, date, version, rows, open_, form in self._client.query(_SINCE, parameters={"since": day}).result_rows:
+            found.setdefault(site, {})[date] = ClosedDay(version, rows, bool(open_), form)
+        return found
+
+    def get(self, site: str, day: datetime.date) -> ClosedDay | None:
+        """The record of one day."""
+        return self.since(day).get(site, {}).get(day)
+
+    def put(self, site: str, days: Mapping[datetime.date, ClosedDay]) -> None:
+        """Newer versions of records, all at once."""
+        rows = [[site, date, day.version, day.rows, int(day.open), day.form] for date, day in days.items()]
+        self._client.insert("closed", rows, column_names=_COLUMNS)
+
+
+_COLUMNS = ["site", "day", "version", "rows", "open", "form"]
+_SINCE = "SELECT site, day, version, rows, open, form FROM closed FINAL WHERE day >= {since:Date}"
