@@ -10,8 +10,6 @@ import gzip
 import hashlib
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl
 
 import anyio.to_thread
@@ -22,11 +20,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from collector.address import client_address, network_of
+from collector.address import network_of
 from collector.beacon import Beacon, parse_beacon
 from collector.clickhouse import plain_reason
-from collector.consent import NOES, Signals, judge
-from collector.device import LONGEST, NO_HINTS, Hints
+from collector.consent import NOES, judge
 from collector.event import Event
 from collector.exceptions import BeaconError, SpoolFull, SpoolUnavailable
 from collector.pipeline import Arrival, Drop, run
@@ -34,6 +31,7 @@ from collector.privacy import Browser, Privacy
 from collector.process import Collector
 from collector.rate import RateLimit
 from collector.reply import CORS, TEXT, Answer, Header, Reply, error_reply, send_reply
+from collector.request import read_arrival
 from collector.shipped import shipped
 from collector.sites import Site
 
@@ -45,8 +43,6 @@ RETRY_SECONDS = 5
 WITHDRAWALS = 5
 """A second, of one address; each asks the database, and may rewrite a part of a table."""
 
-CONSENT_COOKIE = "tyst_consent"
-
 _PREFLIGHT: list[Header] = [
     *CORS,
     (b"access-control-allow-methods", b"POST"),
@@ -54,15 +50,6 @@ _PREFLIGHT: list[Header] = [
     (b"access-control-max-age", b"86400"),
 ]
 _TAKEN: Reply = (202, b"ok", [TEXT, (b"content-length", b"2"), *CORS])
-
-_HINT_HEADERS = {
-    b"sec-ch-ua": "brands",
-    b"sec-ch-ua-platform": "platform",
-    b"sec-ch-ua-platform-version": "platform_version",
-    b"sec-ch-ua-mobile": "mobile",
-}
-_PREFETCH_HEADERS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
-_READ_HEADERS = frozenset({b"user-agent", b"cookie", b"sec-gpc", b"dnt", *_HINT_HEADERS, *_PREFETCH_HEADERS})
 
 EVENT_PATH = "/api/event"
 PIXEL_PATH = "/api/event.gif"
@@ -143,7 +130,7 @@ class EventEndpoint:
             self._collector.counters.fault("invalid")
             answer(error_reply(400, error.field, error.reason))
             return
-        arrival = self.arrival(scope, beacon)
+        arrival = read_arrival(scope, beacon, int(self._collector.clock()), self._trusted)
         wait = self._wait(arrival) or self._wait_to_withdraw(arrival)
         if wait:
             answer(error_reply(429, "request", "comes too often from one address", wait, dropped="rate"))
@@ -230,38 +217,6 @@ class EventEndpoint:
             if receipts != arrival.beacon.receipt:
                 headers.append((b"retry-after", b"0"))
         return status, body, headers
-
-    def arrival(self, scope: Scope, beacon: Beacon) -> Arrival:
-        """What the request says beside its body, in one pass over its headers."""
-        user_agent = cookie = ""
-        gpc = dnt = prefetch = False
-        hinted: list[Header] = []
-        for header in scope["headers"]:
-            name, value = header
-            if name not in _READ_HEADERS:
-                continue
-            if name in _HINT_HEADERS:
-                hinted.append(header)
-            elif name == b"user-agent":
-                user_agent = value.decode("latin-1")
-            elif name == b"cookie":
-                cookie = cookie or _consent_cookie(value)
-            elif name == b"sec-gpc":
-                gpc = value == b"1"
-            elif name == b"dnt":
-                dnt = value == b"1"
-            else:
-                prefetch = prefetch or b"prefetch" in value or b"prerender" in value or b"preview" in value
-        peer = scope["client"][0] if scope.get("client") else ""
-        return Arrival(
-            beacon=beacon,
-            at=int(self._collector.clock()),
-            address=client_address(peer, scope["headers"], self._trusted),
-            user_agent=user_agent,
-            signals=Signals(gpc=gpc, dnt=dnt, cookie=cookie),
-            hints=_read_hints(tuple(hinted)) if hinted else NO_HINTS,
-            prefetch=prefetch,
-        )
 
     def _receipts(self, arrival: Arrival) -> str:
         """The receipts that the page is to send along from now on: the good ones it has, else new ones; or empty."""
@@ -354,23 +309,6 @@ async def _read_body(receive: Receive) -> bytes | int:
     except TimeoutError:
         return 408
     return b"".join(parts)
-
-
-@lru_cache(maxsize=1024)
-def _read_hints(headers: tuple[Header, ...]) -> Hints:
-    """What client hints say. In memory only, as user agents are; whole browsers send the same ones."""
-    return Hints(**{_HINT_HEADERS[name]: value.decode("latin-1") for name, value in headers if len(value) <= LONGEST})
-
-
-def _consent_cookie(value: bytes) -> str:
-    """The visitor's stored choice, when the browser sends it along; most cookies are none of our business."""
-    if CONSENT_COOKIE.encode() not in value:
-        return ""
-    try:
-        morsel = SimpleCookie(value.decode("latin-1")).get(CONSENT_COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel is not None else ""
 
 
 class SnippetEndpoint:

@@ -23,10 +23,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from collector.address import client_address, network_of
-from collector.app import CONSENT_COOKIE
 from collector.exceptions import SpoolUnavailable
 from collector.privacy import Browser, Erased, HeldEvents, Privacy, as_csv, as_json
 from collector.rate import RateLimit
+from collector.request import CONSENT_COOKIE
 from collector.sites import Site, Sites
 from dashboard import notice
 from dashboard.auth import same_origin

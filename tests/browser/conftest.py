@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests.browser.recorder import DEADLINE, Recorder, Sent, recording
 
@@ -38,6 +38,12 @@ NewPerson = Callable[..., BrowserContext]
 def launch(playwright: Playwright, *arguments: str, **options: Any) -> Browser:
     """A Chromium of one's own, for what the shared one cannot do."""
     return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGUMENTS, *arguments], **options)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> None:
+    """A busy machine may take its time over a view; what has not come by then has gone wrong."""
+    expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +109,8 @@ class Visit:
         self.page: Page = context.new_page()
         now = time.time()
         self.page.clock.install(time=now)
-        self.page.clock.pause_at(now + 1)
+        # A busy machine may take its time from the one to the other, and time cannot be paused in the past.
+        self.page.clock.pause_at(now + 10)
 
     def go(self, path: str = "/") -> None:
         """Load a page."""

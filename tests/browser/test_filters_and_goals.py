@@ -10,18 +10,10 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
-from tests.served import DEADLINE, Served, served
+from tests.served import Served, served
 
 DEMO = "/demo.localhost"
 EMPTY = "/empty.example"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def patience() -> Iterator[None]:
-    """A busy machine may take its time over a view; what has not come by then has gone wrong."""
-    expect.set_options(timeout=DEADLINE * 1000)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 @pytest.fixture(scope="module")

@@ -18,21 +18,13 @@ from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
 from tests.browser.test_filters_and_goals import add_filter
 from tests.browser.test_sharing_and_installing import make, violations
-from tests.served import DEADLINE, Served, served
+from tests.served import Served, served
 from tests.website import website
 
 FULL, FRESH = "demo.localhost", "fresh"
 SITES = pytest.mark.parametrize("kind", [FULL, FRESH], ids=["figures", "fresh"])
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def patience() -> Iterator[None]:
-    """A busy machine may take its time over a view; what has not come by then has gone wrong."""
-    expect.set_options(timeout=DEADLINE * 1000)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 @pytest.fixture(scope="module")
