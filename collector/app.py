@@ -49,6 +49,7 @@ _PREFLIGHT: list[Header] = [
     (b"access-control-allow-headers", b"Content-Type"),
     (b"access-control-max-age", b"86400"),
 ]
+_FAILED = error_reply(500, "request", "cannot be answered; see the log")
 _TAKEN: Reply = (202, b"ok", [TEXT, (b"content-length", b"2"), *CORS])
 
 EVENT_PATH = "/api/event"
@@ -78,6 +79,7 @@ class EventEndpoint:
         self._rate = RateLimit(collector.settings.rate_limit)
         self._withdrawals = RateLimit(WITHDRAWALS)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._came: list[tuple[Scope, bytes, Answer, Reply]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == PIXEL_PATH:
@@ -97,16 +99,29 @@ class EventEndpoint:
             self._collector.counters.fault("too_large" if body == 413 else "too_slow")
             await send_reply(send, error_reply(body, "request", f"must be at most {MAX_BODY} bytes and arrive in time"))
 
-    def take_posted(self, scope: Scope, body: bytes, answer: Answer) -> None:
-        """Take a beacon that is whole; `answer` is called once, on this event loop, when it is stored or dropped.
+    def take_posted(self, scope: Scope, body: bytes, answer: Answer, good: Reply = _TAKEN) -> None:
+        """Take a beacon that is whole; `answer` is called once, on this event loop, when it is stored or dropped: with
+        `good`, where that went well. Of the scope, `headers` and `client` are read.
 
-        Of the scope, `headers` and `client` are read.
+        Those of one turn of the loop are dealt with in one go: between the calls of a turn other threads have theirs,
+        and each change of threads costs as much as a beacon.
         """
-        self._take(scope, body, _TAKEN, answer)
+        if not self._came:
+            asyncio.get_running_loop().call_soon(self._take_all)
+        self._came.append((scope, body, answer, good))
+
+    def _take_all(self) -> None:
+        came, self._came = self._came, []
+        for scope, body, answer, good in came:
+            try:
+                self._take(scope, body, answer, good)
+            except Exception:
+                log.exception("a beacon could not be answered")
+                answer(_FAILED)
 
     async def _reply(self, scope: Scope, body: bytes, good: Reply, send: Send) -> None:
         replied: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._take(scope, body, good, lambda reply: None if replied.done() else replied.set_result(reply))
+        self.take_posted(scope, body, lambda reply: None if replied.done() else replied.set_result(reply), good)
         await send_reply(send, await replied)
 
     async def _pixel(self, scope: Scope, send: Send) -> None:
@@ -119,7 +134,7 @@ class EventEndpoint:
         beacon |= {key: given[key] for key in ("d", "r") if key in given}
         await self._reply(scope, msgspec.json.encode(beacon), (200, PIXEL, _PIXEL_HEADERS), send)
 
-    def _take(self, scope: Scope, body: bytes, good: Reply, answer: Answer) -> None:
+    def _take(self, scope: Scope, body: bytes, answer: Answer, good: Reply) -> None:
         """Parse, judge and store one beacon; `good` is the answer when that went well.
 
         No coroutine and no task: nothing of an ordinary beacon waits for anything but the disk.
@@ -165,7 +180,7 @@ class EventEndpoint:
             answer(self._refusal(error))
         except Exception:
             log.exception("a withdrawal could not be answered")
-            answer(error_reply(500, "request", "cannot be answered; see the log"))
+            answer(_FAILED)
 
     def _store(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
         """Run the pipeline for each of the beacon's sites and have the events on disk."""

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from collector.app import EventEndpoint, routes
 from collector.clickhouse import ClickHouse
 from collector.process import Collector
-from collector.reply import Answer
+from collector.reply import Answer, Reply
 from collector.shortcut import MOST_BODY, ShortcutProtocol
 from collector.sites import Site
 from dashboard.app import Tyst
@@ -48,9 +48,9 @@ class Noted(EventEndpoint):
         self.ways.append("ordinary")
         await super().__call__(scope, receive, send)
 
-    def take_posted(self, scope: Scope, body: bytes, answer: Answer) -> None:
-        self.ways.append("short")
-        super().take_posted(scope, body, answer)
+    def take_posted(self, scope: Scope, body: bytes, answer: Answer, *good: Reply) -> None:
+        self.ways.append("taken")
+        super().take_posted(scope, body, answer, *good)
 
 
 class Answers:
@@ -140,9 +140,9 @@ async def test_both_ways_answer_alike(kind: str, served: tuple[int, Noted]) -> N
     beacon, headers = BEACONS[kind]
     body = json.dumps(beacon).encode()
     short = await ask(port, request(body, headers))
-    assert endpoint.ways == ["short"]
+    assert endpoint.ways == ["taken"]
     ordinary = await ask(port, request(body, headers, chunked=True))
-    assert endpoint.ways == ["short", "ordinary"]
+    assert endpoint.ways == ["taken", "ordinary", "taken"]
     assert short == ordinary
 
 
@@ -154,7 +154,7 @@ async def test_a_beacon_in_pieces_goes_the_ordinary_way(served: tuple[int, Noted
         endpoint.ways.clear()
         found = await ask(port, whole[:cut], whole[cut:] + whole, answers=2)
         assert [(status, body) for status, _, body in found] == [(202, b"ok")] * 2
-        assert endpoint.ways == ["short" if cut == 30 else "ordinary", "ordinary"]
+        assert endpoint.ways == [*([] if cut == 30 else ["ordinary"]), "taken", "ordinary", "taken"]
 
 
 async def test_a_body_that_is_too_large_is_refused(served: tuple[int, Noted]) -> None:
