@@ -132,13 +132,19 @@ def _stretch(match: re.Match[str]) -> str:
     drawn = [place for place in places if is_token(parts[place])]
     mixed = [place for place in places if _is_mixed(parts[place])]
     if not drawn and len(mixed) < 3 and (len(match[0]) < 16 or sum(len(parts[place]) for place in mixed) < 10):
-        return match[0]
+        return ":token" if len(match[0]) >= 20 and _are_odd(parts[::2]) else match[0]
     first, last = min(drawn + mixed), max(drawn + mixed)
     while first >= 2 and not _PLAIN.fullmatch(parts[first - 2]):
         first -= 2
     while last + 2 < len(parts) and not _PLAIN.fullmatch(parts[last + 2]):
         last += 2
     return "".join((*parts[:first], ":token", *parts[last + 1 :]))
+
+
+def _are_odd(runs: list[str]) -> bool:
+    """Whether runs that are each too short to tell are together no words: a token that happens to have joints."""
+    odd = [run for run in runs if not _PLAIN.fullmatch(run) and (len(run) > 4 or not (run.isupper() or run.isdigit()))]
+    return sum(map(len, odd)) >= 12 and not reads_like_words(piece for run in odd for piece in _PIECE.findall(run))
 
 
 def _number(match: re.Match[str]) -> str:
