@@ -1,4 +1,4 @@
-"""The collector's endpoints: beacons in, the snippet out, and how the process is doing.
+"""Where beacons come in.
 
 `POST /api/event` is the hot path and speaks ASGI directly: one pass over the headers, no request object.
 """
@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import logging
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
@@ -15,9 +13,6 @@ from urllib.parse import parse_qsl
 import anyio.to_thread
 import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from collector.address import network_of
@@ -32,7 +27,6 @@ from collector.process import Collector
 from collector.rate import RateLimit
 from collector.reply import CORS, TEXT, Answer, Header, Reply, error_reply, send_reply
 from collector.request import read_arrival
-from collector.shipped import shipped
 from collector.sites import Site
 
 log = logging.getLogger(__name__)
@@ -324,50 +318,3 @@ async def _read_body(receive: Receive) -> bytes | int:
     except TimeoutError:
         return 408
     return b"".join(parts)
-
-
-class SnippetEndpoint:
-    """`GET /js/tyst.js`: the snippet, with an ETag and compressed where the browser takes it."""
-
-    def __init__(self) -> None:
-        self._plain = shipped("tyst.js").read_bytes()
-        self._gzip = gzip.compress(self._plain, compresslevel=9, mtime=0)
-        self._etag = f'"{hashlib.blake2b(self._plain, digest_size=8).hexdigest()}"'
-
-    async def __call__(self, request: Request) -> Response:
-        headers = {
-            "ETag": self._etag,
-            "Cache-Control": "public, max-age=3600, stale-while-revalidate=86400",
-            "Vary": "Accept-Encoding",
-            "Access-Control-Allow-Origin": "*",
-            "Cross-Origin-Resource-Policy": "cross-origin",
-            "X-Content-Type-Options": "nosniff",
-        }
-        if self._etag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            headers["Content-Encoding"] = "gzip"
-            return Response(self._gzip, headers=headers, media_type="text/javascript")
-        return Response(self._plain, headers=headers, media_type="text/javascript")
-
-
-def routes(collector: Collector) -> list[Route]:
-    """The collector's endpoints other than the hot path."""
-
-    async def healthz(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def readyz(_: Request) -> Response:
-        state = collector.readiness()
-        status = 200 if state.ready else 503
-        return JSONResponse(msgspec.to_builtins(state), status_code=status, headers={"Cache-Control": "no-store"})
-
-    async def metrics(_: Request) -> Response:
-        return Response(collector.counters.text(), media_type="text/plain; version=0.0.4")
-
-    return [
-        Route("/js/tyst.js", SnippetEndpoint().__call__, methods=["GET"]),
-        Route("/healthz", healthz, methods=["GET"]),
-        Route("/readyz", readyz, methods=["GET"]),
-        Route("/metrics", metrics, methods=["GET"]),
-    ]

@@ -15,11 +15,11 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from collector.app import EVENT_PATH, PIXEL_PATH, EventEndpoint
-from collector.app import routes as collector_routes
 from collector.inserter import ClickHouseInserter
 from collector.privacy import Privacy
 from collector.process import Collector
 from collector.records import Records
+from collector.routes import routes as collector_routes
 from collector.secret import secret_of
 from collector.settings import Settings
 from dashboard import api, operations, privacy_api, privacy_views, stats_api, verify_api, views

@@ -16,10 +16,11 @@ import httpx
 import pytest
 from starlette.types import Message, Scope
 
-from collector.app import MAX_BODY, EventEndpoint, routes
+from collector.app import MAX_BODY, EventEndpoint
 from collector.clickhouse import ClickHouse
 from collector.inserter import ClickHouseInserter
 from collector.process import Collector
+from collector.routes import routes
 from collector.settings import Settings, read_settings
 from collector.sites import Site
 from dashboard.app import Tyst

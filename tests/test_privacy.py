@@ -25,7 +25,6 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.app import routes as collector_routes
 from collector.clickhouse import ClickHouse
 from collector.counters import Counters
 from collector.erasure import Eraser, Erasure
@@ -35,6 +34,7 @@ from collector.inserter import ClickHouseInserter
 from collector.privacy import Browser, Privacy
 from collector.process import Collector
 from collector.records import Records
+from collector.routes import routes as collector_routes
 from collector.sites import Site
 from collector.writer import Writer
 from dashboard.app import Tyst

@@ -15,10 +15,11 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from collector.app import EventEndpoint, routes
+from collector.app import EventEndpoint
 from collector.clickhouse import ClickHouse
 from collector.process import Collector
 from collector.reply import Answer, Reply
+from collector.routes import routes
 from collector.shortcut import MOST_BODY, ShortcutProtocol
 from collector.sites import Site
 from dashboard.app import Tyst

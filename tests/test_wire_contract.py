@@ -17,11 +17,11 @@ import httpx
 import msgspec
 import pytest
 
-from collector.app import routes
 from collector.clickhouse import ClickHouse
 from collector.event import COLUMNS
 from collector.lists import SPAM_FILE
 from collector.process import Collector
+from collector.routes import routes
 from collector.settings import read_settings
 from collector.sites import Site
 from dashboard.app import Tyst
