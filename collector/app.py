@@ -10,36 +10,30 @@ import logging
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
-import anyio.to_thread
 import msgspec
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.types import Receive, Scope, Send
 
 from collector.address import network_of
-from collector.beacon import Beacon, parse_beacon
-from collector.clickhouse import plain_reason
-from collector.consent import NOES, judge
+from collector.beacon import Beacon, parse_beacon, parse_withdrawal
+from collector.consent import judge
 from collector.event import Event
 from collector.exceptions import BeaconError, SpoolFull, SpoolUnavailable
 from collector.pipeline import Arrival, Drop, run
-from collector.privacy import Browser, Privacy
 from collector.process import Collector
 from collector.rate import RateLimit
 from collector.reply import CORS, TEXT, Answer, Header, Reply, error_reply, send_reply
 from collector.request import read_arrival
-from collector.sites import Site
+from collector.withdrawals import Withdrawals, says_no
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 16 * 1024
 BODY_SECONDS = 10
 RETRY_SECONDS = 5
-WITHDRAWALS = 5
-"""A second, of one address; each asks the database, and may rewrite a part of a table."""
 
 _PREFLIGHT: list[Header] = [
     *CORS,
-    (b"access-control-allow-methods", b"POST"),
+    (b"access-control-allow-methods", b"POST, DELETE"),
     (b"access-control-allow-headers", b"Content-Type"),
     (b"access-control-max-age", b"86400"),
 ]
@@ -62,6 +56,7 @@ _PIXEL_HEADERS: list[Header] = [
 class EventEndpoint:
     """`POST /api/event`: 202 once every event of the beacon is on disk, or dropped for a reason it names.
 
+    `DELETE` takes back what the browser has sent to the sites it names: 202 once its erasure is promised on disk.
     `GET /api/event.gif` is the same for pages without JavaScript: a pixel whose query holds the beacon's keys and
     whose only evidence of consent is the cookie.
     """
@@ -69,29 +64,49 @@ class EventEndpoint:
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
         self._trusted = collector.settings.trusted_proxies
-        self._privacy = Privacy(collector)
         self._rate = RateLimit(collector.settings.rate_limit)
-        self._withdrawals = RateLimit(WITHDRAWALS)
+        self._withdrawals = Withdrawals(collector)
         self._tasks: set[asyncio.Task[None]] = set()
         self._came: list[tuple[Scope, bytes, Answer, Reply]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == PIXEL_PATH:
             await self._pixel(scope, send)
-        elif scope["method"] == "POST":
-            await self._posted(scope, receive, send)
+        elif scope["method"] in ("POST", "DELETE"):
+            await self._whole(scope, receive, send)
         elif scope["method"] == "OPTIONS":
             await send_reply(send, (204, b"", _PREFLIGHT))
         else:
-            await send_reply(send, (405, b"POST beacons here\n", [TEXT, (b"allow", b"POST, OPTIONS"), *CORS]))
+            await send_reply(send, (405, b"POST beacons here\n", [TEXT, (b"allow", b"POST, DELETE, OPTIONS"), *CORS]))
 
-    async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _whole(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
-        if isinstance(body, bytes):
+        if not isinstance(body, bytes):
+            if body:
+                self._collector.counters.fault("too_large" if body == 413 else "too_slow")
+                words = f"must be at most {MAX_BODY} bytes and arrive in time"
+                await send_reply(send, error_reply(body, "request", words))
+        elif scope["method"] == "POST":
             await self._reply(scope, body, _TAKEN, send)
-        elif body:
-            self._collector.counters.fault("too_large" if body == 413 else "too_slow")
-            await send_reply(send, error_reply(body, "request", f"must be at most {MAX_BODY} bytes and arrive in time"))
+        else:
+            await send_reply(send, await self._take_back(scope, body))
+
+    async def _take_back(self, scope: Scope, body: bytes) -> Reply:
+        """Erase what this browser has sent, when its reader says no: promised on disk before the answer."""
+        try:
+            beacon = parse_withdrawal(body)
+        except BeaconError as error:
+            self._collector.counters.fault("invalid")
+            return error_reply(400, error.field, error.reason)
+        arrival = self._arrival(scope, beacon)
+        wait = self._wait(arrival) or self._withdrawals.wait(arrival)
+        if wait:
+            return _too_often(wait)
+        try:
+            await self._withdrawals.carry_out(arrival)
+        except SpoolUnavailable as error:
+            return self._refusal(error)
+        return _TAKEN
 
     def take_posted(self, scope: Scope, body: bytes, answer: Answer, good: Reply = _TAKEN) -> None:
         """Take a beacon that is whole; `answer` is called once, on this event loop, when it is stored or dropped: with
@@ -139,15 +154,18 @@ class EventEndpoint:
             self._collector.counters.fault("invalid")
             answer(error_reply(400, error.field, error.reason))
             return
-        arrival = read_arrival(scope, beacon, int(self._collector.clock()), self._trusted)
-        wait = self._wait(arrival) or self._wait_to_withdraw(arrival)
+        arrival = self._arrival(scope, beacon)
+        wait = self._wait(arrival) or (self._withdrawals.wait(arrival) if says_no(arrival) else 0)
         if wait:
-            answer(error_reply(429, "request", "comes too often from one address", wait, dropped="rate"))
+            answer(_too_often(wait))
             return
         try:
             self._collect(arrival, good, answer)
         except (SpoolFull, SpoolUnavailable) as error:
             answer(self._refusal(error))
+
+    def _arrival(self, scope: Scope, beacon: Beacon) -> Arrival:
+        return read_arrival(scope, beacon, int(self._collector.clock()), self._trusted)
 
     def _collect(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
         """Raises `SpoolFull` or `SpoolUnavailable`; then nothing of the beacon is kept."""
@@ -159,7 +177,7 @@ class EventEndpoint:
             once, lambda error: answer(self._reply_to(arrival, good, []) if error is None else self._refusal(error))
         ):
             return
-        if _says_no(arrival):
+        if says_no(arrival):
             task = asyncio.get_running_loop().create_task(self._collect_no(arrival, good, answer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -168,7 +186,7 @@ class EventEndpoint:
 
     async def _collect_no(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
         try:
-            await self._withdraw(arrival)
+            await self._withdrawals.carry_out(arrival)
             self._store(arrival, good, answer)
         except (SpoolFull, SpoolUnavailable) as error:
             answer(self._refusal(error))
@@ -240,45 +258,6 @@ class EventEndpoint:
                     found.append(known or receipts.issue(site.domain, verdict.evidence, today))
         return ",".join(found)
 
-    async def _withdraw(self, arrival: Arrival) -> None:
-        """Who says no may have said yes before: erase what that left, promised before the answer, and take back the
-        receipts.
-
-        Raises `SpoolUnavailable` when the disk does not take the promise, or ClickHouse not what is taken back.
-        """
-        if arrival.beacon.receipt:
-            await self._revoke(arrival.beacon)
-        browser = Browser(arrival.address, arrival.user_agent)
-        for site in self._held_by(arrival):
-            await self._privacy.withdraw(site, browser)
-
-    def _held_by(self, arrival: Arrival) -> list[Site]:
-        """The beacon's sites that may hold something about a browser that says no."""
-        browser = Browser(arrival.address, arrival.user_agent)
-        sites = [self._collector.sites.measured(domain) for domain in arrival.beacon.domains]
-        return [site for site in sites if site is not None and self._privacy.may_hold(site, browser)]
-
-    async def _revoke(self, beacon: Beacon) -> None:
-        """Whoever has these receipts has no consent any more, here and in every other process."""
-        revocations = self._collector.revocations
-        for domain in beacon.domains:
-            site = self._collector.sites.measured(domain)
-            if site is None:
-                continue
-            for text in beacon.receipt.split(","):
-                receipt = self._collector.receipts.read(text, site.domain, revocations.today())
-                if receipt is not None:
-                    try:
-                        await anyio.to_thread.run_sync(revocations.add, receipt)
-                    except (ClickHouseError, OSError) as error:
-                        raise SpoolUnavailable(plain_reason(error)) from None
-
-    def _wait_to_withdraw(self, arrival: Arrival) -> int:
-        """Seconds that who says no has to wait, where the database would be asked too often from one address; or 0."""
-        if not _says_no(arrival) or not self._held_by(arrival):
-            return 0
-        return self._withdrawals.wait(network_of(arrival.address), None)
-
     def _wait(self, arrival: Arrival) -> int:
         """Seconds that the sender has to wait, for whichever of the beacon's sites it has sent too much; or 0."""
         network = network_of(arrival.address)
@@ -291,8 +270,8 @@ class EventEndpoint:
         return 0
 
 
-def _says_no(arrival: Arrival) -> bool:
-    return arrival.beacon.consent in NOES or arrival.signals.cookie in NOES
+def _too_often(wait: int) -> Reply:
+    return error_reply(429, "request", "comes too often from one address", wait, dropped="rate")
 
 
 async def _read_body(receive: Receive) -> bytes | int:

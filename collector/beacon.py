@@ -144,6 +144,16 @@ def parse_beacon(body: bytes) -> Beacon:
     )
 
 
+def parse_withdrawal(body: bytes) -> Beacon:
+    """Read what takes beacons back: the sites (`d`) and the receipts (`k`), as a beacon that says no and has no name.
+
+    Raises `BeaconError`, and nothing else.
+    """
+    document = _document(body)
+    domains = domains_of(document.get("d"), "")
+    return Beacon(name="", url="", domains=domains, consent="denied", receipt=receipt_of(document.get("k")))
+
+
 def _document(body: bytes) -> dict[str, Any]:
     """The body as a JSON object."""
     try:

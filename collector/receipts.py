@@ -55,7 +55,7 @@ class Receipts:
         return text.decode() if isinstance(text, bytes) else text
 
     def read(self, text: str, site: str, today: datetime.date) -> Receipt | None:
-        """The receipt, or None: not ours, of another site, too old, from the future, or revoked."""
+        """The receipt, revoked or not, or None: not ours, of another site, too old, or from the future."""
         try:
             receipt = msgspec.convert(
                 dict(zip(Receipt.__struct_fields__, self._serializer.loads(text), strict=True)), Receipt
@@ -63,13 +63,20 @@ class Receipts:
         except (BadSignature, msgspec.ValidationError, TypeError, ValueError):
             return None
         in_time = receipt.day <= today + datetime.timedelta(days=1) and today - receipt.day <= LIFETIME
-        good = receipt.site == site and in_time and receipt.mark not in self._revoked
-        return receipt if good else None
+        return receipt if receipt.site == site and in_time else None
 
     def find(self, texts: str, site: str, today: datetime.date) -> str:
         """Of several receipts, separated by commas as the snippet returns them, the good one of `site`; or empty."""
         parts = texts.split(",") if texts else ()
-        return next((text for text in map(str.strip, parts) if self.read(text, site, today) is not None), "")
+        for text in map(str.strip, parts):
+            receipt = self.read(text, site, today)
+            if receipt is not None and not self.is_revoked(receipt):
+                return text
+        return ""
+
+    def is_revoked(self, receipt: Receipt) -> bool:
+        """Whether it is no consent any more."""
+        return receipt.mark in self._revoked
 
     def revoke(self, marks: Iterable[str]) -> None:
         """From now on these are no consent."""

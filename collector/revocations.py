@@ -26,19 +26,32 @@ class Revocations:
         self._clock = clock
         # What this process revoked: a look at the table that began before must not bring it back.
         self._own: dict[str, datetime.date] = {}
+        self._unkept: dict[str, datetime.date] = {}
 
     def today(self) -> datetime.date:
         """The date in UTC, by which receipts go."""
         return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
 
     def add(self, receipt: Receipt) -> None:
-        """Revoke for good: here at once, on disk when this returns, and elsewhere at the next `refresh`."""
-        self._own[receipt.mark] = receipt.day
-        self._receipts.revoke([receipt.mark])
-        self._client.insert("revoked", [[receipt.mark, receipt.day]], column_names=["mark", "day"])
+        """Revoke for good: here at once, on disk when this returns, and elsewhere at the next `refresh`.
+
+        What ClickHouse does not take is tried again by `refresh`, and by whoever asks again.
+        """
+        if not self._receipts.is_revoked(receipt):
+            self._unkept[receipt.mark] = self._own[receipt.mark] = receipt.day
+            self._receipts.revoke([receipt.mark])
+        self._keep()
+
+    def _keep(self) -> None:
+        unkept = self._unkept.copy()
+        if unkept:
+            self._client.insert("revoked", [[mark, day] for mark, day in unkept.items()], column_names=["mark", "day"])
+            for mark in unkept:
+                self._unkept.pop(mark, None)
 
     def refresh(self) -> None:
         """Learn what other processes, or an earlier one, revoked; forget what has ended anyway."""
+        self._keep()
         since = self.today() - KEPT
         rows = self._client.query(_MARKS, parameters={"since": since}).result_rows
         self._own = {mark: day for mark, day in self._own.copy().items() if day >= since}

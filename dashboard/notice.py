@@ -21,7 +21,7 @@ from dashboard.notice_words import WORDS, Words
 Language = Literal["sv", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("sv", "en")
 
-EDITION = 2
+EDITION = 3
 """Of the texts themselves; raised whenever they come to say something else. The first is stored as nothing."""
 
 
@@ -96,7 +96,7 @@ def sections(facts: Facts, language: Language, page: str) -> list[Section]:
             words.recipients, words.hosting.format(hosting=facts.hosting or words.missing_hosting),
         )),
         Section(words.rights_title, (
-            words.rights_intro.format(page=page), words.withdrawal[facts.consent].format(site=facts.domain),
+            words.rights_intro.format(page=page), words.withdrawal.format(site=facts.domain),
         ), words.rights),
         Section(words.complaint_title, (words.complaint,)),
     ]  # fmt: skip

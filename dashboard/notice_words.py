@@ -43,7 +43,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     hosting: str
     rights_title: str
     rights_intro: str
-    withdrawal: Mapping[Policy, str]
+    withdrawal: str
     rights: Texts
     complaint_title: str
     complaint: str
@@ -155,13 +155,8 @@ ENGLISH: Final = Words(
     rights_intro="At {page} you can do the following yourself, without an account, until the day's key is destroyed; "
     "the page says when. Later it can no longer be told what was yours, so that nobody can do it for you either "
     "(article 11).",
-    withdrawal={
-        "required": "A no to a banner on {site} ends the collection at once and sends nothing, so it erases nothing. A "
-        "no on that page erases what is held, too.",
-        "limited": "A no to a banner on {site}, or on that page, ends the collection at once and erases what is held.",
-        "exempt": "A no to a banner on {site} ends the collection at once and sends nothing, so it erases nothing. A "
-        "no on that page erases what is held, too.",
-    },
+    withdrawal="A no to a banner on {site}, or on that page, ends the collection at once and erases what is held: your "
+    "browser says so to the server once, and nothing else after it.",
     rights=(
         "access: see what is held about the browser you are using",
         "portability: take it along as JSON or CSV",
@@ -291,14 +286,8 @@ SWEDISH: Final = Words(
     rights_title="Dina rättigheter",
     rights_intro="På {page} kan du själv göra följande, utan konto, tills dagens nyckel förstörs; sidan säger när. "
     "Sedan går det inte längre att veta vad som var ditt, så då kan ingen annan heller göra det åt dig (artikel 11).",
-    withdrawal={
-        "required": "Ett nej i en kakruta på {site} avslutar insamlingen genast och skickar inget, så det raderar "
-        "inget. Ett nej på den sidan raderar också det som finns.",
-        "limited": "Ett nej i en kakruta på {site}, eller på den sidan, avslutar insamlingen genast och raderar det som "
-        "finns.",
-        "exempt": "Ett nej i en kakruta på {site} avslutar insamlingen genast och skickar inget, så det raderar "
-        "inget. Ett nej på den sidan raderar också det som finns.",
-    },
+    withdrawal="Ett nej i en kakruta på {site}, eller på den sidan, avslutar insamlingen genast och raderar det som "
+    "finns: din webbläsare säger det till servern en gång, och inget mer efter det.",
     rights=(
         "tillgång: se vad som finns om webbläsaren du använder",
         "dataportabilitet: ta det med dig som JSON eller CSV",

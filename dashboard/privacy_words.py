@@ -51,9 +51,7 @@ ENGLISH: Final = {
     "not_now": "The database does not answer right now. Please try again in a moment.",
     "choice_title": "Your choice",
     "choice_hint": "Saying no here also erases what is held about this browser.",
-    "banner_hint": "A no to a banner at {site} ends the counting at once and sends nothing, so it erases nothing: what "
-    "is held already can be erased here.",
-    "banner_hint_limited": "A no to a banner at {site} ends the counting at once and erases what is held, too.",
+    "banner_hint": "A no to a banner at {site} ends the counting at once and erases what is held, too.",
     "choice_granted": "This browser has agreed to be counted.",
     "choice_denied": "This browser has said no.",
     "choice_excluded": "This browser has objected for good.",
@@ -130,9 +128,7 @@ SWEDISH: Final = {
     "not_now": "Databasen svarar inte just nu. Försök igen om en stund.",
     "choice_title": "Ditt val",
     "choice_hint": "Att säga nej här raderar också det som finns om den här webbläsaren.",
-    "banner_hint": "Ett nej i en kakruta på {site} avslutar räkningen genast och skickar inget, så det raderar inget: "
-    "det som redan finns kan raderas här.",
-    "banner_hint_limited": "Ett nej i en kakruta på {site} avslutar också räkningen genast och raderar det som finns.",
+    "banner_hint": "Ett nej i en kakruta på {site} avslutar också räkningen genast och raderar det som finns.",
     "choice_granted": "Den här webbläsaren har sagt ja till att räknas.",
     "choice_denied": "Den här webbläsaren har sagt nej.",
     "choice_excluded": "Den här webbläsaren har invänt för gott.",

@@ -4,14 +4,13 @@
 // Loaded twice: the first one counts.
 if (!window.tyst?.v) {
   const doc = document
-  const stub = window.tyst
+  const stub = window.tyst || 0
   const script = doc.currentScript || doc.querySelector('[data-domain]')
   const options = script.dataset
   const purpose = options.purpose || 'analytics'
-  const hash = 'hash' in options
 
   // The visitor's choice, and how this page learned it.
-  let evidence, choice
+  let evidence = 'cookie', choice
   // The banner's word when last asked: true, false, or undefined while the visitor has not answered it.
   let heard, word
   // The collector's last word on it, which goes back with every beacon. A page forgets it.
@@ -27,35 +26,28 @@ if (!window.tyst?.v) {
   const listed = (list, text = location.pathname) =>
     RegExp(`^(${list?.replace(/, */g, '|').replace(/\*/g, '.*')})$`).test(text)
 
-  const attributes = (element, prefix) => {
-    const found = {}
+  const attributes = (element, prefix, found = {}) => {
     for (let { name, value } of element.attributes) if (name = name.split(prefix)[1]) found[name] = value
     return found
   }
 
   // How each banner is asked. A banner that is not there yet throws.
   const banners = {
-    orejime(manager = orejime.manager) {
-      if (!manager.isDirty()) return manager.getConsent(purpose)
-    },
-    cookieconsent() {
-      if (CookieConsent.validConsent()) return CookieConsent.acceptedCategory(purpose)
-    },
+    orejime: (manager = orejime.manager) => manager.isDirty() ? heard : manager.getConsent(purpose),
+    cookieconsent: (manager = CookieConsent) => manager.validConsent() ? manager.acceptedCategory(purpose) : heard,
     tcf() {
-      __tcfapi('addEventListener', 2, (tc, ok) => {
-        if (ok && tc.eventStatus > 't')
+      __tcfapi('addEventListener', 2, (tc) => {
+        if (tc?.eventStatus > 't')
           heard = tc.gdprApplies == 0 | tc.purpose.consents[8] & tc.purpose.consents[9]
       })
       banners.tcf = () => heard
     },
     wp: () => wp_has_consent('statistics') || /_statistics=deny/.exec(doc.cookie) && false,
-    klaro(manager = klaro.getManager()) {
-      if (manager.confirmed) return manager.savedConsents[purpose]
-    },
+    klaro: (manager = klaro.getManager()) => manager.confirmed ? manager.savedConsents[purpose] : heard,
     // Defaults are the site's word, updates the visitor's.
     gcm() {
       dataLayer.map(({ 1: command, 2: about }) => {
-        if (command == 'update' && about.analytics_storage) heard = about.analytics_storage == 'granted'
+        if (command == 'update') heard = about.analytics_storage ? about.analytics_storage == 'granted' : heard
       })
       return heard
     },
@@ -77,18 +69,21 @@ if (!window.tyst?.v) {
       : options.consent == 'limited'
   }
 
-  // A lost or refused beacon is sent again a few times, as long as the page lives and consent does; and so is one
-  // whose answer has another receipt than it brought.
-  const post = async (beacon, level, tries) => {
+  // What is lost or refused is sent again a few times, as long as the page lives and the choice stands; and so is a
+  // beacon that the collector asks for again, with the receipt of its answer. One without a name takes all of them back.
+  const post = async (level, beacon, tries) => {
     let pause
     try {
       const { headers, status } = await fetch(options.api || new URL('../api/event', script.src), {
-        body: JSON.stringify({ ...beacon, k: receipt }), keepalive: 1, method: 'POST'
+        body: JSON.stringify({ k: receipt, ...beacon }), keepalive: 1, method: beacon.n ? 'POST' : 'DELETE'
       })
-      if (status < 429 && receipt == (receipt = headers.get('x-tyst-receipt'))) return
       pause = headers.get('retry-after')
+      if (status < 429) {
+        receipt = headers.get('x-tyst-receipt')
+        if (!pause) return
+      }
     } catch {}
-    if (tries < 5) setTimeout(() => lane() < level || post(beacon, level, tries + 1), (pause ?? 2 ** tries) * 1e3)
+    if (tries < 5) setTimeout(() => lane() == level && post(level, beacon, tries + 1), (pause || 2 ** tries) * 1e3)
   }
 
   const bare = (address) => address.replace(/\?[^#]*/g, '')
@@ -96,20 +91,21 @@ if (!window.tyst?.v) {
   const send = (n, about, more) => {
     const level = lane()
     const beacon = tyst.transform({
-      v: 1, w: innerWidth, h: +hash, n, u: about.url || url, d: options.domain, q: '' + Math.random(), r: referrer,
-      c: choice && (level > 1 ? evidence || 'cookie' : 'denied'),
+      v: 1, w: innerWidth, h: +('hash' in options), n, u: about.url || url, d: options.domain, q: '' + Math.random(),
+      r: referrer,
       ...level > 1 ? {
-        $: about.revenue, i: about.interactive, p: { ...attributes(script, 'data-props-'), ...about.props }, ...more,
+        $: about.revenue, c: choice && evidence, i: about.interactive,
+        p: { ...attributes(script, 'data-props-'), ...about.props }, ...more,
         z: Intl.DateTimeFormat().resolvedOptions().timeZone
       } : { u: bare(url), r: referrer.replace(/\b\/.*/, '') }
     })
-    if (beacon) post(beacon, level, 0)
+    if (beacon) post(level, beacon, 0)
   }
 
   // A page is counted when it is first seen: not in a prerender, a background tab or before the choice. What is allowed
-  // may change while it is open: then it is counted anew, with more or, so that the rest can be erased, with less.
+  // may change while it is open: then it is counted anew, with more or with less.
   const count = () => {
-    if (details && lane() && lane() != counted && !doc.hidden) {
+    if (lane() && counted != lane() && details && !doc.hidden) {
       counted = lane()
       send('pageview', details)
     }
@@ -119,15 +115,15 @@ if (!window.tyst?.v) {
     depth = Math.max(depth, 100 * (scrollY + innerHeight) / doc.documentElement.scrollHeight + .5 | 0)
 
   const leave = () => {
-    if (lane() > 1 && (engaged > 2e3 || depth > reported)) {
-      send('engagement', { url }, { e: engaged, sd: scrolled() })
-      engaged = 0
+    if (lane() > 1 && (engaged > 2e3 | depth > reported)) {
+      send('engagement', {}, { e: engaged, sd: scrolled() })
       reported = depth
+      engaged = 0
     }
     count()
   }
 
-  const here = () => hash ? location.href : location.href.replace(/#.*/, '')
+  const here = () => 'hash' in options ? location.href : location.href.replace(/#.*/, '')
 
   const view = (about) => {
     leave()
@@ -140,23 +136,23 @@ if (!window.tyst?.v) {
   }
 
   // After navigation inside the page, or back to a page that the browser had kept.
-  const moved = (event) => { if (event.persisted || bare(here()) != page) view({}) }
+  const moved = (event) => { if (bare(here()) != page | event.persisted) view({}) }
 
   const tyst = window.tyst = (name, about = {}) => {
-    if (name == 'pageview') view(about)
-    else if (lane() > 1) send(name, about)
+    name == 'pageview' ? view(about) : lane() > 1 && send(name, about)
   }
 
   tyst.v = 1
-  tyst.transform = stub?.transform || ((beacon) => beacon)
-  tyst.consent = (said, by) => {
-    lane()
+  tyst.transform = stub.transform || ((beacon) => beacon)
+  tyst.consent = (said, by, before = lane()) => {
     // Nothing but deleting the cookie ends an exclusion.
     if (said != null && choice != 'excluded') {
       choice = said
       evidence = by || said
-      // The sixth letter tells https from http.
-      doc.cookie = `tyst_consent=${said};samesite=lax;max-age=34000000;path=/` + (location.protocol[5] ? ';secure' : '')
+      // The sixth letter tells https from http, where browsers pass over a word that they do not know.
+      doc.cookie = `tyst_consent=${said};samesite=lax;max-age=34000000;path=/;${location.protocol[5] && 'secure'}`
+      // Less than before: what was sent with consent is to be erased, and its receipt to be worth nothing.
+      if (lane() < before) post(lane(), { k: receipt, d: options.domain }, receipt = counted = null)
     }
     count()
     return choice
@@ -182,7 +178,7 @@ if (!window.tyst?.v) {
   }
 
   // Before the first page, what was said before this script had loaded.
-  tyst.consent(location.hash == '#tyst-exclude' ? 'excluded' : stub?.c)
+  tyst.consent(location.hash == '#tyst-exclude' ? 'excluded' : stub.c)
   setInterval(() => {
     count()
     engaged += lane() > 1 && !doc.hidden && doc.hasFocus() && 1e3
@@ -193,10 +189,9 @@ if (!window.tyst?.v) {
   on('scroll', scrolled)
   on('visibilitychange', leave)
   if (!('manual' in options)) {
-    on('hashchange', moved)
+    moved(0)
     on('popstate', moved)
-    on('pageshow', moved)
-    moved(0);
+    on('pageshow', moved);
     ['replaceState', 'pushState'].map((name) => {
       const original = history[name].bind(history)
       history[name] = (...given) => {
@@ -205,5 +200,5 @@ if (!window.tyst?.v) {
       }
     })
   }
-  stub?.q?.map((queued) => tyst(...queued))
+  stub.q?.map((queued) => tyst(...queued))
 }

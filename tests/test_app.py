@@ -156,7 +156,7 @@ async def test_a_browser_may_ask_first(running: Running) -> None:
     """The preflight of a page that sends JSON."""
     answer = await running[1].request("OPTIONS", "/api/event", headers={"origin": "https://site.test"})
     assert answer.status_code == 204
-    assert answer.headers["access-control-allow-methods"] == "POST"
+    assert answer.headers["access-control-allow-methods"] == "POST, DELETE"
     assert "access-control-allow-credentials" not in answer.headers
 
 
@@ -177,7 +177,7 @@ async def test_a_pixel_counts_with_a_cookie_as_its_only_evidence(running: Runnin
 async def test_other_methods_are_told_what_to_do(running: Running) -> None:
     """405 with the ones that are allowed."""
     answer = await running[1].get("/api/event")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST, DELETE, OPTIONS")
 
 
 async def test_a_full_spool_asks_to_come_back(tmp_path: Path, clickhouse: ClickHouse) -> None:

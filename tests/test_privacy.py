@@ -25,6 +25,7 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from collector.app import MAX_BODY
 from collector.clickhouse import ClickHouse
 from collector.counters import Counters
 from collector.erasure import Eraser, Erasure
@@ -463,12 +464,12 @@ def a_no(page: str = "/no") -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("policy", "left"), [("required", []), ("limited", [("/no", 0)]), ("exempt", [])])
-@pytest.mark.parametrize("how", ["the beacon", "the cookie", "for good"])
+@pytest.mark.parametrize("how", ["the withdrawal", "the beacon", "the cookie", "for good"])
 async def test_a_no_in_the_middle_of_a_visit_erases_the_visit(
     town: Visiting, policy: str, left: list[tuple[str, int]], how: str
 ) -> None:
-    """What was linkable goes; under `limited` the page is counted, by nobody, but for those who object for good;
-    another visitor's visit stays."""
+    """What was linkable goes; under `limited` the page of a beacon is counted, by nobody, but for those who object for
+    good; another visitor's visit stays."""
     site = town.collector.sites.get("site.test")
     assert site is not None
     await town.collector.sites.change(msgspec.structs.replace(site, consent=policy))
@@ -477,16 +478,43 @@ async def test_a_no_in_the_middle_of_a_visit_erases_the_visit(
     await town.see("/yes-too")
     await town.see("/theirs", address=OTHER)
     beacon, cookie = a_no(), {}
-    if how != "the beacon":
+    if how == "the withdrawal":
+        left = []
+    elif how != "the beacon":
         word = "denied" if how == "the cookie" else "excluded"
         beacon["c"], cookie = "granted", {"cookie": f"tyst_consent={word}"}
     left = [] if how == "for good" else left
     async with town.client(**cookie) as client:
-        assert (await client.post("/api/event", json=beacon)).status_code == 202
+        if how == "the withdrawal":
+            answer = await client.request("DELETE", "/api/event", json={"d": "www.site.test,nowhere.test"})
+            assert answer.headers["access-control-allow-origin"] == "*"
+        else:
+            answer = await client.post("/api/event", json=beacon)
+        assert (answer.status_code, answer.text) == (202, "ok")
     await town.stored()
     rows = town.collector.client.query("SELECT page, visitor FROM events WHERE page != '/theirs' ORDER BY page")
     assert [tuple(row) for row in rows.result_rows] == left
     assert await town.me(address=OTHER) == ["/theirs"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b"", 400, "request"),
+        (b"[]", 400, "request"),
+        (b"{}", 400, "domain"),
+        (b'{"d": 7}', 400, "domain"),
+        (b'{"d": " , "}', 400, "domain"),
+        (b'{"d": "site.test", "k": "%s"}' % (b"x" * MAX_BODY), 413, "request"),
+    ],
+)
+async def test_a_withdrawal_that_cannot_be_read_says_why(town: Visiting, body: bytes, status: int, field: str) -> None:
+    """As a beacon's error does, and nothing is erased."""
+    await town.see()
+    async with town.client() as client:
+        answer = await client.request("DELETE", "/api/event", content=body)
+    assert (answer.status_code, list(answer.json()["errors"])) == (status, [field])
+    assert await town.me() == [PAGE]
 
 
 async def test_a_no_without_a_visit_computes_and_erases_nothing(town: Visiting) -> None:
@@ -522,14 +550,16 @@ async def test_who_says_no_again_and_again_asks_the_database_once(town: Visiting
     assert not privacy.may_hold(site, me)
     await town.see()
     assert privacy.may_hold(site, me)
-    async with town.client() as client:
-        many = [
-            await client.post("/api/event", json=a_no(), headers={"user-agent": f"{CHROME} {number}"})
-            for number in range(40)
-        ]
-    refused = [answer for answer in many if answer.status_code == 429]
-    assert refused
-    assert {(answer.headers["retry-after"], answer.headers["x-tyst-dropped"]) for answer in refused} == {("1", "rate")}
+    for method, body in (("POST", a_no()), ("DELETE", {"d": "site.test"})):
+        async with town.client(address=f"198.51.100.{len(method)}") as client:
+            many = [
+                await client.request(method, "/api/event", json=body, headers={"user-agent": f"{CHROME} {number}"})
+                for number in range(40)
+            ]
+        refused = [answer for answer in many if answer.status_code == 429]
+        assert refused
+        told = {(answer.headers["retry-after"], answer.headers["x-tyst-dropped"]) for answer in refused}
+        assert told == {("1", "rate")}
 
 
 async def test_a_beacon_that_is_on_its_way_to_the_disk_is_erased_too(slow: Visiting) -> None:

@@ -141,16 +141,14 @@ async def test_saying_no_on_the_page_erases(
     assert await town.stored() == left
 
 
-@pytest.mark.parametrize(("policy", "erases"), [("required", False), ("limited", True), ("exempt", False)])
-async def test_the_page_says_where_a_no_erases_nothing_by_itself(town: Visiting, policy: Policy, erases: bool) -> None:
-    """Under `limited` the snippet tells of a withdrawal; under the others it sends nothing. Page and notice say so."""
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_the_page_says_what_a_no_does(town: Visiting, policy: Policy) -> None:
+    """Here and to a banner it erases, under every policy; page and notice say so."""
     await ruled(town, policy)
     text = await opened(town)
     assert EN["choice_hint"] in text
-    for hint, said in (("banner_hint", not erases), ("banner_hint_limited", erases)):
-        assert (EN[hint].format(site="site.test") in text) == said
-    assert ("erases nothing" in WORDS["en"].withdrawal[policy]) != erases
-    assert WORDS["en"].withdrawal[policy].format(site="site.test") in text
+    assert EN["banner_hint"].format(site="site.test") in text
+    assert WORDS["en"].withdrawal.format(site="site.test") in text
 
 
 @pytest.mark.parametrize("choice", ["granted", "denied", "excluded"])

@@ -107,7 +107,7 @@ def served(directory: Path) -> set[tuple[str, str]]:
     """Method and path of each address that the whole application answers."""
     command = [sys.executable, "-c", LIST_ROUTES]
     listed = subprocess.run(command, cwd=directory, check=True, stdout=subprocess.PIPE).stdout
-    pairs = {("POST", EVENT_PATH), ("GET", PIXEL_PATH)}
+    pairs = {("POST", EVENT_PATH), ("DELETE", EVENT_PATH), ("GET", PIXEL_PATH)}
     for path, methods in json.loads(listed):
         plain = re.sub(r"\{(\w+)[^}]*\}", lambda name: name[1].upper(), path)
         pairs |= {(method, plain) for method in methods}

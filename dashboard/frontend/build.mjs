@@ -67,7 +67,7 @@ async function writeLicences(file) {
 async function buildSnippet() {
   const root = join(here, '../../snippet')
   const source = await readFile(join(root, 'tyst.js'), 'utf8')
-  const { code } = await minify(source.replaceAll(/\bconst\b/g, 'let'), { ecma: 2020, compress: { passes: 2, unsafe_arrows: true } })
+  const { code } = await minify(source.replaceAll(/\bconst\b/g, 'let'), { ecma: 2020, compress: { passes: 2, unsafe_arrows: true, unsafe_comps: true } })
   await mkdir(join(root, 'dist'), { recursive: true })
   await writeFile(join(root, 'dist/tyst.js'), code)
 }

@@ -30,6 +30,8 @@ USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Ge
 GPC = "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', { get: () => true })"
 DNT = "Object.defineProperty(Navigator.prototype, 'doNotTrack', { get: () => '1' })"
 
+WITHDRAWAL = ("DELETE", "", None)
+
 _numbers = itertools.count(1)
 
 NewPerson = Callable[..., BrowserContext]
@@ -147,8 +149,11 @@ class Visit:
         return self.recorder.take()
 
     def events(self) -> list[tuple[str, str, str | None]]:
-        """What was sent, as name, page and evidence."""
-        return [(sent.beacon["n"], sent.path, sent.beacon.get("c")) for sent in self.sent()]
+        """What was sent, as name, page and evidence; a withdrawal as `WITHDRAWAL`."""
+        return [
+            (sent.beacon["n"], sent.path, sent.beacon.get("c")) if sent.method == "POST" else WITHDRAWAL
+            for sent in self.sent()
+        ]
 
 
 NewVisit = Callable[..., Visit]

@@ -24,7 +24,11 @@ class Visitor:
     page: Page = field(init=False)
     paths: list[str] = field(default_factory=list)
     beacons: list[dict[str, Any]] = field(default_factory=list)
+    withdrawals: list[dict[str, Any]] = field(default_factory=list)
+    """What took back what was sent, by content."""
     answers: list[tuple[int, str | None]] = field(default_factory=list)
+    withdrawn: int = 0
+    """How many of them were answered."""
     answered: float = 0.0
     """When the last beacon was answered, by the monotonic clock."""
 
@@ -59,24 +63,29 @@ class Visitor:
         self.page.evaluate("(fence) => fetch(fence).then((answer) => answer.text())", self.fence)
 
     def _answered(self) -> bool:
-        if len(self.answers) < len(self.beacons):
+        if len(self.answers) < len(self.beacons) or self.withdrawn < len(self.withdrawals):
             self._round_trip()
-        return len(self.answers) == len(self.beacons)
+        return len(self.answers) == len(self.beacons) and self.withdrawn == len(self.withdrawals)
 
     def _note_request(self, request: Request) -> None:
         if request.url.startswith(self.tyst):
             self.paths.append(urlsplit(request.url).path)
-        if _is_beacon(request):
-            self.beacons.append(msgspec.json.decode(request.post_data or "{}", type=dict[str, Any]))
+        noted = self._of(request)
+        if noted is not None:
+            noted.append(msgspec.json.decode(request.post_data or "{}", type=dict[str, Any]))
 
     def _note_response(self, response: Response) -> None:
-        if _is_beacon(response.request):
+        noted = self._of(response.request)
+        if noted is self.beacons:
             self.answered = time.monotonic()
             self.answers.append((response.status, response.headers.get("x-tyst-dropped")))
+        elif noted is self.withdrawals:
+            self.withdrawn += response.status == 202
 
-
-def _is_beacon(request: Request) -> bool:
-    return urlsplit(request.url).path == "/api/event"
+    def _of(self, request: Request) -> list[dict[str, Any]] | None:
+        """Where a request belongs: among the beacons, the withdrawals, or nowhere."""
+        lists = {"POST": self.beacons, "DELETE": self.withdrawals}
+        return lists.get(request.method) if urlsplit(request.url).path == "/api/event" else None
 
 
 @dataclass

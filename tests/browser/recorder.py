@@ -29,10 +29,11 @@ DEADLINE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request to the collector: the beacon and the request's headers."""
+    """One request to the collector: the beacon and the request's headers; or, with no beacon's keys, a withdrawal."""
 
     beacon: dict[str, Any]
     headers: dict[str, str]
+    method: str = "POST"
 
     @property
     def path(self) -> str:
@@ -55,7 +56,7 @@ class Recorder:
         self._changed = threading.Condition()
         served = [
             Route("/js/tyst.js", self._snippet),
-            Route("/api/event", self._collect, methods=["POST"]),
+            Route("/api/event", self._collect, methods=["POST", "DELETE", "OPTIONS"]),
         ]
         self.app = Starlette(
             routes=[
@@ -100,14 +101,16 @@ class Recorder:
                 raise AssertionError(f"nobody asked for {path}")
 
     async def _collect(self, request: Request) -> Response:
+        cors = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={**cors, "Access-Control-Allow-Methods": "DELETE"})
         beacon = msgspec.json.decode(await request.body())
         if beacon["d"] != self.domain:
             return PlainTextResponse("of another test")
         with self._changed:
-            self._sent.append(Sent(beacon, dict(request.headers)))
+            self._sent.append(Sent(beacon, dict(request.headers), request.method))
             self._changed.notify_all()
             status, headers = self.answers.pop(0) if self.answers else (202, {})
-        cors = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
         return PlainTextResponse("ok", status, cors | headers)
 
     async def _snippet(self, _: Request) -> Response:

@@ -45,7 +45,9 @@ def events(beacons: list[Sent]) -> list[tuple[str, str, str | None]]:
 
 
 def test_nothing_is_sent_before_consent_nor_after_its_end(tab: Tab, recorder: Recorder) -> None:
-    """The page and what is done on it count from the visitor's yes to the visitor's no."""
+    """The page and what is done on it count from the visitor's yes to the visitor's no, which alone is told, and also
+    to a collector of another site."""
+    recorder.page(src=recorder.elsewhere + "/js/tyst.js")
     tab.go(recorder.url + "/a")
     tab.do("tyst('early')")
     assert sent(tab, recorder) == []
@@ -57,6 +59,9 @@ def test_nothing_is_sent_before_consent_nor_after_its_end(tab: Tab, recorder: Re
     tab.do("tyst.consent('denied')")
     tab.do("tyst('late')")
     tab.do("history.pushState({}, '', '/b')")
+    (withdrawal,) = recorder.wait(1)
+    assert (withdrawal.method, withdrawal.beacon) == ("DELETE", {"d": recorder.domain, "k": None})
+    assert "cookie" not in withdrawal.headers
     assert sent(tab, recorder) == []
     assert "tyst_consent=denied" in tab.do("document.cookie")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import NewVisit, Visit
+from tests.browser.conftest import WITHDRAWAL, NewVisit, Visit
 from tests.browser.recorder import Recorder
 
 POLICIES = ("required", "limited", "exempt")
@@ -31,7 +31,7 @@ def cookie(visit: Visit, value: str) -> None:
         ("required", "nonsense", []),
         ("limited", "", [("pageview", BARE, None)]),
         ("limited", "granted", [("pageview", PAGE, "cookie")]),
-        ("limited", "denied", [("pageview", BARE, "denied")]),
+        ("limited", "denied", [("pageview", BARE, None)]),
         ("limited", "excluded", []),
         ("exempt", "", [("pageview", PAGE, None)]),
         ("exempt", "granted", [("pageview", PAGE, "cookie")]),
@@ -74,7 +74,8 @@ def test_a_driven_browser_is_not_measured(visit: Visit, policy: str) -> None:
 
 
 def test_consent_journey(visit: Visit) -> None:
-    """Undecided: nothing. Accepted: the current page once, then each page once. Withdrawn: nothing. Reloads too."""
+    """Undecided: nothing. Accepted: the current page once, then each page once. Withdrawn: that word alone, once, and
+    nothing after it. Reloads too."""
     visit.go("/a")
     assert visit.events() == []
     visit.page.reload()
@@ -89,7 +90,8 @@ def test_consent_journey(visit: Visit) -> None:
     visit.go("/b")
     assert visit.events() == [("pageview", "/b", "cookie")]
     visit.do("tyst.consent('denied'); tyst('Signup'); history.pushState({}, '', '/c')")
-    assert visit.events() == []
+    assert visit.events() == [WITHDRAWAL]
+    visit.do("tyst.consent('denied')")
     visit.page.reload()
     visit.go("/d")
     assert visit.do("tyst.consent()") == "denied"
@@ -105,11 +107,11 @@ def test_limited_journey(visit: Visit) -> None:
     visit.do("tyst.consent('granted'); tyst('Signup')")
     assert visit.events() == [("pageview", "/a?q=1", "granted"), ("Signup", "/a?q=1", "granted")]
     visit.do("tyst.consent('denied'); tyst('Signup')")
-    assert visit.events() == [("pageview", "/a", "denied")]
+    assert visit.events() == [WITHDRAWAL, ("pageview", "/a", None)]
     visit.do("history.pushState({}, '', '/b?q=2')")
-    assert visit.events() == [("pageview", "/b", "denied")]
+    assert visit.events() == [("pageview", "/b", None)]
     visit.page.reload()
-    assert visit.events() == [("pageview", "/b", "denied")]
+    assert visit.events() == [("pageview", "/b", None)]
 
 
 def test_exempt_journey(visit: Visit) -> None:
@@ -119,7 +121,7 @@ def test_exempt_journey(visit: Visit) -> None:
     visit.do("tyst('Signup')")
     assert visit.events() == [("pageview", "/a", None), ("Signup", "/a", None)]
     visit.do("tyst.consent('denied'); tyst('Signup'); history.pushState({}, '', '/b')")
-    assert visit.events() == []
+    assert visit.events() == [WITHDRAWAL]
     visit.page.reload()
     assert visit.events() == []
     visit.do("tyst.consent('granted')")
@@ -214,7 +216,7 @@ def test_stub_after_the_script_changes_nothing(visit: Visit) -> None:
 
 
 def test_withdrawing_in_another_tab(visit: Visit) -> None:
-    """A choice made in one tab holds in every other tab at once."""
+    """A choice made in one tab holds in every other tab at once, and is told to the collector once."""
     visit.go("/a")
     other = Visit(visit.context, visit.recorder)
     other.go("/b")
@@ -222,7 +224,24 @@ def test_withdrawing_in_another_tab(visit: Visit) -> None:
     assert sorted(other.events() + visit.events()) == [("pageview", "/a", "cookie"), ("pageview", "/b", "granted")]
     other.do("tyst.consent('denied')")
     visit.do("tyst('Signup'); history.pushState({}, '', '/c')")
-    assert visit.events() == []
+    assert visit.events() + other.events() == [WITHDRAWAL]
+
+
+def test_a_withdrawal_is_repeated_until_it_is_taken(visit: Visit) -> None:
+    """It says the site and nothing else; the collector's refusal is waited out, a new yes ends it."""
+    visit.go("/a?secret=1")
+    visit.do("tyst.consent('granted')")
+    assert visit.events() == [("pageview", "/a?secret=1", "granted")]
+    visit.recorder.answers = [(503, {"Retry-After": "2"}), (503, {"Retry-After": "2"})]
+    visit.do("tyst.consent('denied')")
+    (first,) = visit.recorder.wait(1)
+    assert (first.method, first.beacon) == ("DELETE", {"d": visit.recorder.domain, "k": None})
+    again, seconds = visit.pass_time_until_sent()
+    assert (again.method, again.beacon) == (first.method, first.beacon)
+    assert 2 <= seconds <= 4
+    visit.do("tyst.consent('granted')")
+    visit.pass_time(60_000)
+    assert visit.events() == [("pageview", "/a?secret=1", "granted")]
 
 
 def test_withdrawing_stops_retries(visit: Visit) -> None:
@@ -233,13 +252,14 @@ def test_withdrawing_stops_retries(visit: Visit) -> None:
     visit.recorder.wait(1)
     visit.do("tyst.consent('denied')")
     visit.pass_time(60_000)
-    assert visit.events() == []
+    assert visit.events() == [WITHDRAWAL]
 
 
 def test_own_visits_can_be_excluded(visit: Visit) -> None:
-    """A visit to #tyst-exclude leaves this browser out for good, whatever a banner says later."""
+    """A visit to #tyst-exclude leaves this browser out for good, whatever a banner says later; what it sent goes."""
     visit.recorder.page('data-consent="exempt"')
     visit.go("/#tyst-exclude")
+    assert visit.events() == [WITHDRAWAL]
     visit.do("tyst.consent('granted')")
     visit.go("/next")
     visit.do("tyst.consent('granted'); tyst('Signup')")
@@ -256,7 +276,7 @@ def test_works_without_cookies(visit: Visit) -> None:
     visit.do("tyst.consent('granted'); tyst('Signup')")
     assert visit.events() == [("pageview", "/a", "granted"), ("Signup", "/a", "granted")]
     visit.do("tyst.consent('denied'); tyst('Signup')")
-    assert visit.events() == []
+    assert visit.events() == [WITHDRAWAL]
     visit.go("/b")
     assert visit.events() == []
 
@@ -268,7 +288,7 @@ def test_anything_but_granted_refuses(visit: Visit, said: str) -> None:
     visit.go()
     visit.recorder.wait(1)
     visit.do(f"tyst.consent({said}); tyst('Signup'); history.pushState({{}}, '', '/next')")
-    assert visit.events() == []
+    assert visit.events() == [WITHDRAWAL]
 
 
 def test_the_tag_itself_may_be_inert(visit: Visit) -> None:
@@ -289,7 +309,7 @@ def test_the_tag_itself_may_be_inert(visit: Visit) -> None:
     assert visit.events() == [("pageview", "/a", "cookieconsent")]
     visit.do("CookieConsent.acceptCategory([])")
     visit.do("tyst('Signup'); history.pushState({}, '', '/b')")
-    assert visit.events() == []
+    assert visit.events() == [WITHDRAWAL]
     visit.go("/c")
     assert visit.events() == []
 
@@ -311,4 +331,4 @@ def test_inert_tag_that_a_banner_runs(visit: Visit) -> None:
     assert visit.events() == [("pageview", "/a", "granted")]
     visit.do("CookieConsent.acceptCategory([])")
     visit.do("tyst('Signup'); history.pushState({}, '', '/b')")
-    assert visit.events() == []
+    assert visit.events() == [WITHDRAWAL]

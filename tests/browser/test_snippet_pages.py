@@ -198,6 +198,7 @@ def test_back_forward_cache(playwright: Playwright, recorder: Recorder) -> None:
         page.evaluate("history.forward()")
         assert [one.path for one in recorder.wait(1)] == ["/second"]
         page.evaluate("tyst.consent('denied')")
+        assert [one.method for one in recorder.wait(1)] == ["DELETE"]
         page.evaluate("history.back()")
         page.wait_for_function("location.pathname == '/first' && window.kept")
         assert page.evaluate("fetch('/fence').then((answer) => answer.text())") == "passed"
@@ -209,7 +210,7 @@ def test_back_forward_cache(playwright: Playwright, recorder: Recorder) -> None:
 
 def engagement(visit: Visit) -> list[tuple[str, int, int]]:
     """Path, milliseconds and percent of each engagement beacon so far."""
-    sent = [one for one in visit.sent() if one.beacon["n"] == "engagement"]
+    sent = [one for one in visit.sent() if one.beacon.get("n") == "engagement"]
     return [(one.path, one.beacon["e"], one.beacon["sd"]) for one in sent]
 
 

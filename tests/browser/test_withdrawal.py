@@ -68,20 +68,49 @@ def test_a_no_in_the_middle_of_a_visit_moves_to_the_limited_lane_and_erases(
     assert somebody.take() == [("pageview", "/a", "granted"), ("pageview", "/b", "granted")]
     assert held(tyst, domain) == ["/a", "/b"]
     somebody.page.evaluate("tyst.consent('denied')")
-    assert somebody.take() == [("pageview", "/b", "denied")]
-    assert somebody.beacons == []
+    assert somebody.take() == [("pageview", "/b", None)]
+    assert somebody.withdrawals == [{"d": domain, "k": None}]
     until("an erasure", lambda: held(tyst, domain) == [])
     somebody.page.evaluate("history.pushState({}, '', '/c')")
     somebody.page.evaluate("tyst('Signup')")
-    assert somebody.take() == [("pageview", "/c", "denied")]
+    assert somebody.take() == [("pageview", "/c", None)]
     assert counted(tyst, domain) == {"/a": [1, 0], "/b": [1, 0], "/c": [1, 0], "/theirs": [1, 1]}
+
+
+@pytest.mark.parametrize("policy", ["required", "exempt"])
+def test_a_no_erases_where_nothing_is_counted_after_it(
+    new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str], policy: str
+) -> None:
+    """One request says so, to a collector on a host of its own; what was linkable is gone, nothing more is sent, and
+    another person's visit stays. A yes after it begins anew."""
+    domain = shop(f"{policy}.test", policy)
+    other = {"user-agent": USER_AGENT.replace("143", "142")}
+    beacon = f'{{"n":"pageview","u":"https://{domain}/theirs","d":"{domain}","c":"granted"}}'
+    assert tyst.send(beacon, other).status_code == 202
+    somebody = Visitor(new_person(), tyst.url)
+    somebody.page.goto(f"{recorder.url}/a")
+    somebody.page.evaluate("tyst.consent('granted'); history.pushState({}, '', '/b')")
+    assert [sent[:2] for sent in somebody.take()] == [("pageview", "/a"), ("pageview", "/b")]
+    assert held(tyst, domain) == ["/a", "/b"]
+    somebody.page.evaluate("tyst.consent('denied')")
+    assert somebody.take() == []
+    assert somebody.withdrawals == [{"d": domain, "k": None}]
+    until("an erasure", lambda: held(tyst, domain) == [])
+    somebody.page.evaluate("tyst('Signup'); history.pushState({}, '', '/c')")
+    somebody.page.goto(f"{recorder.url}/d")
+    assert somebody.take() == []
+    assert len(somebody.withdrawals) == 1
+    assert counted(tyst, domain) == {"/theirs": [1, 1]}
+    somebody.page.evaluate("tyst.consent('granted')")
+    assert somebody.take() == [("pageview", "/d", "granted")]
+    assert counted(tyst, domain) == {"/d": [1, 1], "/theirs": [1, 1]}
 
 
 def test_with_receipts_a_page_is_counted_once_after_one_question(
     new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str]
 ) -> None:
     """The first beacon with consent brings a receipt and goes again with it at once; later ones carry it. Nothing of
-    it is stored in the browser, a new page asks anew, and a word of withdrawal sends nothing under `required`."""
+    it is stored in the browser, a new page asks anew, and a withdrawal returns it and takes back what was counted."""
     domain = shop("receipts.test", "required", receipts=True)
     somebody = Visitor(new_person(), tyst.url)
     page = somebody.page
@@ -111,15 +140,17 @@ def test_with_receipts_a_page_is_counted_once_after_one_question(
     page.evaluate("tyst.consent('denied'); tyst('Signup'); history.pushState({}, '', '/d')")
     somebody.settle()
     assert len(somebody.beacons) == sent
-    assert counted(tyst, domain) == {"/a": [1, 1], "/b": [1, 1], "/c": [1, 1]}
+    assert somebody.withdrawals == [{"d": domain, "k": somebody.beacons[-1]["k"]}]
+    until("an erasure", lambda: held(tyst, domain) == [])
+    assert counted(tyst, domain) == {}
 
 
+@pytest.mark.parametrize("policy", ["required", "limited"])
 def test_a_no_takes_the_receipt_back(
-    new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str]
+    new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str], policy: str
 ) -> None:
-    """Under `limited` the word of withdrawal carries the receipt, which is worthless from then on; the bare counts
-    after it carry none."""
-    domain = shop("back.test", "limited", receipts=True)
+    """The withdrawal carries the receipt, which is worthless from then on; bare counts carry none."""
+    domain = shop(f"back-{policy}.test", policy, receipts=True)
     somebody = Visitor(new_person(), tyst.url)
     page = somebody.page
     page.goto(f"{recorder.url}/a")
@@ -132,14 +163,14 @@ def test_a_no_takes_the_receipt_back(
     page.evaluate("tyst.consent('denied')")
     somebody.settle()
     somebody.settle()
-    denials = [beacon for beacon in somebody.beacons if beacon.get("c") == "denied"]
-    assert denials[0]["k"] == receipt
+    assert somebody.withdrawals == [{"d": domain, "k": receipt}]
     page.evaluate("history.pushState({}, '', '/b')")
     somebody.settle()
-    assert somebody.beacons[-1].get("k") is None
+    bare = [beacon for beacon in somebody.beacons if "c" not in beacon]
+    assert [beacon.get("k") for beacon in bare] == ([None] * 3 if policy == "limited" else [])
     beacon = f'{{"n":"pageview","u":"https://{domain}/again","d":"{domain}","c":"granted","k":"{receipt}"}}'
     assert tyst.send(beacon).headers["x-tyst-dropped"] == "consent"
-    assert counted(tyst, domain) == {"/a": [2, 0], "/b": [1, 0]}
+    assert counted(tyst, domain) == ({"/a": [2, 0], "/b": [1, 0]} if policy == "limited" else {})
 
 
 def test_a_beacon_of_a_receipt_that_ended_is_asked_again(
