@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from collector.address import network_of
+from collector.address import Proxies, network_of
 from collector.beacon import Beacon, parse_beacon, parse_withdrawal
 from collector.consent import judge
 from collector.event import Event
@@ -63,7 +63,7 @@ class EventEndpoint:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
-        self._trusted = collector.settings.trusted_proxies
+        self._trusted = Proxies(collector.settings.trusted_proxies)
         self._rate = RateLimit(collector.settings.rate_limit)
         self._withdrawals = Withdrawals(collector)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -235,10 +235,12 @@ class EventEndpoint:
         return error_reply(503, "request", "cannot be stored now; send it again later", RETRY_SECONDS)
 
     def _reply_to(self, arrival: Arrival, good: Reply, dropped: list[str]) -> Reply:
+        receipts = self._receipts(arrival)
+        if not (dropped or receipts):
+            return good
         status, body, headers = good
         if dropped:
             headers = [*headers, (b"x-tyst-dropped", ", ".join(dict.fromkeys(dropped)).encode())]
-        receipts = self._receipts(arrival)
         if receipts:
             headers = [*headers, (b"x-tyst-receipt", receipts.encode())]
             if receipts != arrival.beacon.receipt:

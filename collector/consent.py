@@ -37,6 +37,9 @@ class Signals(msgspec.Struct, frozen=True):
     """Value of the cookie `tyst_consent`; empty without one."""
 
 
+NO_SIGNALS = Signals(gpc=False, dnt=False, cookie="")
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """The lane a beacon takes, the kind of evidence stored with it, and why it is dropped when it is."""
 

@@ -6,6 +6,7 @@ Families and major versions only: anything finer would tell one visitor from ano
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from typing import Any, Literal
@@ -149,9 +150,8 @@ def _system_version(platform: str, version: int) -> str:
 
 def size_class(width: int) -> Size:
     """Return the class of a viewport's width in CSS pixels: the edges are Bootstrap's, empty is unknown."""
-    if width <= 0:
-        return ""
-    return next((name for edge, name in SIZES if width < edge), "xl")
+    return SIZES[bisect_right(EDGES, width)] if width > 0 else ""
 
 
-SIZES: tuple[tuple[int, Size], ...] = ((576, "xs"), (768, "sm"), (992, "md"), (1440, "lg"))
+EDGES = (576, 768, 992, 1440)
+SIZES: tuple[Size, ...] = ("xs", "sm", "md", "lg", "xl")

@@ -37,9 +37,40 @@ def hide(path: str, patterns: Sequence[str]) -> str:
     return path
 
 
-def read_site_page(url: str, site: Site, *, hash_mode: bool) -> Page:
-    """What is kept of a page's address on this site: cleaned, with what its owner keeps and hides."""
-    page = read_page(url, hash_mode=hash_mode, allowed=frozenset(site.query_keys))
+class Pages:
+    """Reads the addresses of pages. The last `capacity` that are kept to the letter are remembered: reading one takes
+    as long as all else that is done with a beacon's text, and they hold nothing that the tables do not have, too."""
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        self._capacity = capacity
+        self._known: dict[str, Page] = {}
+
+    @property
+    def remembered(self) -> int:
+        """How many addresses are in memory now."""
+        return len(self._known)
+
+    def read(self, url: str, site: Site, *, hash_mode: bool) -> Page:
+        """What is kept of a page's address on this site: cleaned, with what its owner keeps and hides."""
+        page = self._known.get(url)
+        if page is None:
+            page = read_page(url, hash_mode=hash_mode, allowed=frozenset(site.query_keys))
+            if _kept_to_the_letter(url, page):
+                if len(self._known) >= self._capacity:
+                    self._known.clear()
+                self._known[url] = page
+        return _hidden(page, site)
+
+
+def _kept_to_the_letter(url: str, page: Page) -> bool:
+    """Whether an address, which has neither query nor fragment, reads the same for every site."""
+    if not url.startswith("https://") or "?" in url or "#" in url:
+        return False
+    return url.removeprefix("https://").removeprefix("www.") == page.hostname + page.path
+
+
+def _hidden(page: Page, site: Site) -> Page:
+    """The page without what its site's owner hides."""
     if not site.hidden_paths:
         return page
     ends = [at for at in (page.path.find(mark) for mark in "?#") if at >= 0]
@@ -50,7 +81,7 @@ def read_site_page(url: str, site: Site, *, hash_mode: bool) -> Page:
 
 def preview(site: Site, url: str, referrer: str = "") -> Preview:
     """What would be stored of a page that is opened under this address."""
-    page = read_site_page(url, site, hash_mode=False)
+    page = Pages().read(url, site, hash_mode=False)
     host, path = read_referrer(referrer)
     tags = {name: value for name, value in msgspec.structs.asdict(page.tags).items() if value}
     return Preview(page.hostname, page.path, tags, host + path if host != page.hostname else "")

@@ -48,11 +48,15 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self.begun()
 
     def on_headers_complete(self) -> None:
         self.calm()
         super().on_headers_complete()
+
+    def begun(self) -> None:
+        """The header fields of a request begin."""
+        self._in_head = True
 
     def calm(self) -> None:
         """The header fields are whole."""

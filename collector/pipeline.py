@@ -10,6 +10,7 @@ import datetime
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 
@@ -20,7 +21,7 @@ from collector.consent import Signals, judge
 from collector.counters import Reason
 from collector.device import NO_HINTS, Device, Devices, Hints, size_class
 from collector.event import Event
-from collector.hygiene import read_site_page
+from collector.hygiene import Pages
 from collector.lists import HostList
 from collector.location import Countries
 from collector.page import Page, clean_value, read_referrer
@@ -101,6 +102,7 @@ class Rooms:
     shield: Shield = field(default_factory=Shield)
     devices: Devices = field(default_factory=Devices)
     bots: Bots = field(default_factory=Bots)
+    pages: Pages = field(default_factory=Pages)
     receipts: Receipts = field(default_factory=lambda: Receipts(secrets.token_urlsafe(32)))
 
 
@@ -154,7 +156,7 @@ def put_day(draft: Draft, rooms: Rooms) -> Drop | None:
 def put_page(draft: Draft, rooms: Rooms) -> Drop | None:
     """Host, cleaned path and allow-listed query values."""
     beacon = draft.arrival.beacon
-    draft.page = read_site_page(beacon.url, _site(draft), hash_mode=beacon.hash_mode)
+    draft.page = rooms.pages.read(beacon.url, _site(draft), hash_mode=beacon.hash_mode)
     return None
 
 
@@ -305,7 +307,7 @@ def _event(draft: Draft) -> Event:
         props={clean_value(key): clean_value(value) for key, value in beacon.props.items()} if beacon.props else {},
         revenue=beacon.revenue,
         currency=beacon.currency,
-        expires=_expires(draft),
+        expires=_days_after(draft.day, _site(draft).retention_days),
     )
 
 
@@ -326,7 +328,7 @@ def _limited_event(draft: Draft) -> Event:
         referrer=host if host != page.hostname else "",
         device=_device(draft).kind,
         size=size_class(draft.arrival.beacon.width),
-        expires=_expires(draft),
+        expires=_days_after(draft.day, _site(draft).retention_days),
     )
 
 
@@ -354,8 +356,9 @@ def _visitor(draft: Draft, rooms: Rooms, day: datetime.date) -> int:
     return visitor_id(salt, _site(draft).hash_name, network, arrival.user_agent)
 
 
-def _expires(draft: Draft) -> datetime.date:
-    return draft.day + datetime.timedelta(days=_site(draft).retention_days)
+@lru_cache(maxsize=256)
+def _days_after(day: datetime.date, days: int) -> datetime.date:
+    return day + datetime.timedelta(days=days)
 
 
 def _host_matches(hostname: str, allowed: str) -> bool:

@@ -7,13 +7,12 @@ from http.cookies import CookieError, SimpleCookie
 
 from starlette.types import Scope
 
-from collector.address import client_address
+from collector.address import FORWARDING_HEADERS, Proxies, client_address
 from collector.beacon import Beacon
-from collector.consent import Signals
+from collector.consent import NO_SIGNALS, Signals
 from collector.device import LONGEST, NO_HINTS, Hints
 from collector.pipeline import Arrival
 from collector.reply import Header
-from collector.settings import Network
 
 CONSENT_COOKIE = "tyst_consent"
 
@@ -24,15 +23,18 @@ _HINT_HEADERS = {
     b"sec-ch-ua-mobile": "mobile",
 }
 _PREFETCH_HEADERS = frozenset({b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"})
-_READ_HEADERS = frozenset({b"user-agent", b"cookie", b"sec-gpc", b"dnt", *_HINT_HEADERS, *_PREFETCH_HEADERS})
+_READ_HEADERS = frozenset(
+    {b"user-agent", b"cookie", b"sec-gpc", b"dnt", *_HINT_HEADERS, *_PREFETCH_HEADERS, *FORWARDING_HEADERS}
+)
 
 
-def read_arrival(scope: Scope, beacon: Beacon, at: int, trusted: tuple[Network, ...]) -> Arrival:
+def read_arrival(scope: Scope, beacon: Beacon, at: int, trusted: Proxies) -> Arrival:
     """The whole of it, in one pass over the headers. Of the scope, `headers` and `client` are read; `at` is the
     server's clock in Unix seconds, `trusted` the proxies that are believed."""
     user_agent = cookie = ""
     gpc = dnt = prefetch = False
     hinted: list[Header] = []
+    forwarding: list[Header] = []
     for header in scope["headers"]:
         name, value = header
         if name not in _READ_HEADERS:
@@ -47,15 +49,17 @@ def read_arrival(scope: Scope, beacon: Beacon, at: int, trusted: tuple[Network, 
             gpc = value == b"1"
         elif name == b"dnt":
             dnt = value == b"1"
+        elif name in FORWARDING_HEADERS:
+            forwarding.append(header)
         else:
             prefetch = prefetch or b"prefetch" in value or b"prerender" in value or b"preview" in value
     peer = scope["client"][0] if scope.get("client") else ""
     return Arrival(
         beacon=beacon,
         at=at,
-        address=client_address(peer, scope["headers"], trusted),
+        address=client_address(peer, forwarding, trusted),
         user_agent=user_agent,
-        signals=Signals(gpc=gpc, dnt=dnt, cookie=cookie),
+        signals=Signals(gpc=gpc, dnt=dnt, cookie=cookie) if gpc or dnt or cookie else NO_SIGNALS,
         hints=_read_hints(tuple(hinted)) if hinted else NO_HINTS,
         prefetch=prefetch,
     )

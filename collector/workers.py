@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collector.address import client_address, network_of
+from collector.address import Proxies, client_address, network_of
 from collector.process import Collector, Readiness
 from collector.relay import Answered, Asked, NotPassedOn, Relay, call
 from collector.summed import labelled, summed
@@ -28,7 +28,7 @@ class Worker:
 
     def __init__(self, app: ASGIApp, collector: Collector) -> None:
         self._app = app
-        self._trusted = collector.settings.trusted_proxies
+        self._trusted = Proxies(collector.settings.trusted_proxies)
         self._slot = collector.slot
         self._slots = collector.workers
         self._relay = Relay(app, collector.settings.data_dir, collector.slot, collector.workers)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
-from collector.address import client_address
+from collector.address import Proxies, client_address
 from collector.counters import Counters
 from collector.deletion import Deletions
 from collector.settings import Settings
@@ -173,7 +173,7 @@ def changeable_site(dashboard: Dashboard, request: Request, user: User) -> Site:
 def address_of(dashboard: Dashboard, request: Request) -> str:
     """Where a request comes from, for counting attempts; it stays in memory."""
     peer = request.client.host if request.client else ""
-    return client_address(peer, request.headers.raw, dashboard.settings.trusted_proxies)
+    return client_address(peer, request.headers.raw, Proxies(dashboard.settings.trusted_proxies))
 
 
 @dataclass(frozen=True, slots=True)

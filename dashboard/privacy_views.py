@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from collector.address import client_address, network_of
+from collector.address import Proxies, client_address, network_of
 from collector.exceptions import SpoolUnavailable
 from collector.privacy import Browser, Erased, HeldEvents, Privacy, as_csv, as_json
 from collector.rate import RateLimit
@@ -62,7 +62,7 @@ class VisitorViews:
         self._sites = sites
         self._editions = editions
         self._pages = pages
-        self._trusted = trusted
+        self._trusted = Proxies(trusted)
         self._reads = RateLimit(READS)
         self._erasures = RateLimit(ERASURES)
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.address import client_address, network_of
-from collector.settings import Network, read_settings
+from collector import address as address_module
+from collector.address import Proxies, client_address, network_of
+from collector.settings import read_settings
 
 PROXY = "10.0.0.2"
 VISITOR = "216.160.83.56"
 
 
-def networks(text: str) -> tuple[Network, ...]:
-    return read_settings({"TYST_TRUSTED_PROXIES": text}).trusted_proxies
+def networks(text: str) -> Proxies:
+    return Proxies(read_settings({"TYST_TRUSTED_PROXIES": text}).trusted_proxies)
 
 
 TRUSTED = networks("10.0.0.0/8, 2001:db8:ffff::/48")
@@ -78,8 +79,8 @@ def test_a_trusted_proxy_is_believed(sent: list[tuple[str, str]], expected: str)
 
 
 @pytest.mark.parametrize("sent", [sent for sent, _ in FROM_A_PROXY.values()], ids=FROM_A_PROXY)
-@pytest.mark.parametrize("trusted", [(), TRUSTED], ids=["none-trusted", "others-trusted"])
-def test_from_anyone_else_headers_change_nothing(sent: list[tuple[str, str]], trusted: tuple[Network, ...]) -> None:
+@pytest.mark.parametrize("trusted", [Proxies(), TRUSTED], ids=["none-trusted", "others-trusted"])
+def test_from_anyone_else_headers_change_nothing(sent: list[tuple[str, str]], trusted: Proxies) -> None:
     """Forwarding headers from a peer that is no trusted proxy are as if they were not there."""
     assert client_address("198.51.100.7", headers(*sent), trusted) == "198.51.100.7"
 
@@ -88,7 +89,7 @@ def test_no_proxy_is_trusted_by_default() -> None:
     """Without configuration nobody's forwarding headers count, not even those of the same machine."""
     trusted = read_settings({}).trusted_proxies
     assert trusted == ()
-    assert client_address("127.0.0.1", headers((XFF, VISITOR)), trusted) == "127.0.0.1"
+    assert client_address("127.0.0.1", headers((XFF, VISITOR)), Proxies(trusted)) == "127.0.0.1"
 
 
 def test_a_proxy_may_be_named_by_its_mapped_address() -> None:
@@ -149,5 +150,9 @@ def test_addresses_of_one_household_share_a_network(address: ipaddress.IPv6Addre
 def test_networks_of_many_addresses_are_held_in_bounds() -> None:
     """However many visitors come, only a bounded number of their addresses is held in memory."""
     for number in range(3000):
-        network_of(str(ipaddress.IPv4Address(number + 2**24)))
-    assert network_of.cache_info().currsize <= 1024
+        address = f"2001:db8::{number:x}"
+        network_of(address)
+        client_address(PROXY, headers((XFF, address)), TRUSTED)
+    held = [entry for entry in vars(address_module).values() if hasattr(entry, "cache_info")]
+    assert held
+    assert all(0 < entry.cache_info().currsize <= 1024 for entry in held)

@@ -18,7 +18,7 @@ from collector.beacon import parse_beacon
 from collector.consent import Signals
 from collector.event import Event
 from collector.exceptions import RecordError
-from collector.hygiene import hide, preview, read_site_page
+from collector.hygiene import Pages, hide, preview
 from collector.pipeline import Arrival, Rooms, run
 from collector.sites import Site, checked
 from tests.running import tyst
@@ -80,8 +80,33 @@ def test_only_stars_are_replaced(pattern: str, path: str) -> None:
 def test_query_and_fragment_are_beside_the_pattern() -> None:
     """What an owner keeps of the query stands behind what is left of the path."""
     site = msgspec.structs.replace(SITE, hidden_paths=("/team/*",))
-    assert read_site_page("https://site.test/team/anna?page=2#x", site, hash_mode=False).path == "/team/:hidden?page=2"
-    assert read_site_page("https://site.test/team/anna#/x", site, hash_mode=True).path == "/team/:hidden#/x"
+    pages = Pages()
+    assert pages.read("https://site.test/team/anna?page=2#x", site, hash_mode=False).path == "/team/:hidden?page=2"
+    assert pages.read("https://site.test/team/anna#/x", site, hash_mode=True).path == "/team/:hidden#/x"
+
+
+def test_only_addresses_that_are_kept_to_the_letter_are_remembered() -> None:
+    """What is cut or replaced is in no memory either; each site hides and keeps its own; memory is bounded."""
+    pages, hiding = Pages(capacity=3), checked(Site(domain="b.test", hidden_paths=("/team/*",)))
+    for url in (
+        "https://site.test/reset/9f86d081884c7d659a2feaa0c55ad015",
+        "https://site.test/a?page=2",
+        "https://site.test/a?utm_source=x",
+        "https://site.test/a#/b",
+        "https://anna:secret@site.test/a",
+        "https://site.test/anna%40example.com",
+        "https://site.test:8080/a",
+        "http://site.test/a",
+    ):
+        pages.read(url, SITE, hash_mode=True)
+        assert pages.remembered == 0, url
+    for _ in range(2):
+        assert pages.read("https://www.site.test/team/anna", SITE, hash_mode=False).path == "/team/anna"
+        assert pages.read("https://www.site.test/team/anna", hiding, hash_mode=False).path == "/team/:hidden"
+        assert pages.remembered == 1
+    for number in range(10):
+        pages.read(f"https://site.test/{number}", SITE, hash_mode=False)
+        assert 1 <= pages.remembered <= 3
 
 
 def test_a_preview_is_what_is_stored(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import httptools
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from collector.app import EventEndpoint
 from collector.clickhouse import ClickHouse
@@ -239,6 +240,86 @@ async def test_a_reader_that_went_away_is_no_error() -> None:
         app.tell()
         found = await ask(port, request(b"{}"))
     assert [status for status, _, _ in found] == [202]
+
+
+class Ticking:
+    """An event loop's clock, which goes on when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._timers: list[tuple[float, Callable[[], object]]] = []
+
+    def time(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def call_later(self, seconds: float, timer: Callable[[], object]) -> Ticking:
+        """Its handle is the clock: no timer of these tests is cancelled."""
+        self._timers.append((self.now + seconds, timer))
+        return self
+
+    def cancel(self) -> None:
+        """Of the first timer, which waits for a request's head."""
+        self._timers.pop(0)
+
+    def go_on(self, seconds: float) -> None:
+        """Let time pass, and call what is due."""
+        end = self.now + seconds
+        while due := sorted((timer for timer in self._timers if timer[0] <= end), key=lambda timer: timer[0]):
+            self._timers.remove(due[0])
+            self.now = due[0][0]
+            due[0][1]()
+        self.now = end
+
+
+class Wire(asyncio.Transport):
+    """The far end of a connection."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        self.answers = 0
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.answers += bytes(data).startswith(b"HTTP/1.1 202")
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def resume_reading(self) -> None:
+        """Nothing was paused."""
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
+    """As long after its last answer as the server's setting says; not while a beacon is under way, however long."""
+    clock, wire = Ticking(), Wire()
+    app = Slow()
+    config = uvicorn.Config(app, lifespan="off", proxy_headers=False, timeout_keep_alive=5)
+    config.load()
+    protocol = ShortcutProtocol(config, ServerState(), {}, clock)
+    protocol.connection_made(wire)
+    protocol.data_received(request(b"{}"))
+    clock.go_on(60)
+    assert not wire.closed
+    app.tell()
+    for answered in range(1, 4):
+        assert (wire.answers, wire.closed) == (answered, False)
+        clock.go_on(4)
+        protocol.data_received(request(b"{}"))
+    clock.go_on(4.9)
+    assert not wire.closed
+    protocol.data_received(request(b"{}")[:20])
+    clock.go_on(4)
+    assert not wire.closed
+    protocol.data_received(request(b"{}")[20:])
+    assert wire.answers == 5
+    clock.go_on(4.9)
+    assert not wire.closed
+    clock.go_on(0.2)
+    assert wire.closed
 
 
 async def _until(true: Callable[[], bool]) -> None:
