@@ -141,11 +141,8 @@ def _walk(chain: Iterator[str], trusted: Proxies) -> Hop | None:
 
 def _listed(values: list[str]) -> Iterator[str]:
     """Entries of a comma-separated header, from the right; blank ones are left out."""
-    for value in reversed(values):
-        for entry in reversed(value.split(",")):
-            entry = entry.strip()
-            if entry:
-                yield entry
+    entries = ",".join(values).rsplit(",", _MOST_HOPS) if len(values) > 1 or "," in values[0] else values
+    return filter(None, map(str.strip, reversed(entries)))
 
 
 def _standard(values: list[str]) -> Iterator[str]:
