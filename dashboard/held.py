@@ -117,17 +117,18 @@ def together(panel: Panel, closed: Summed, opened: Groups) -> tuple[Groups, int]
     sums, order = closed.groups or {}, () if panel.few else panel.order
     touched = {key: _added(sums.get(key, {}), more) for key, more in opened.items()}
     chosen = {key: components for key, components in touched.items() if _counts(panel, components)}
-    total, further = len(chosen), 0
+    # Told once: there may be thousands of groups.
+    total, further, most, every = len(chosen), 0, panel.most, panel.total_rows
     for key in closed.ranked(order):
         if key in touched or not _counts(panel, sums[key]):
             continue
-        if further == panel.most and not panel.total_rows:
+        if further == most and not every:
             break
         total += 1
-        if further < panel.most:
+        if further < most:
             further += 1
             chosen[key] = sums[key]
-    keys = in_order(chosen, order)[: panel.most]
+    keys = in_order(chosen, order)[:most]
     # What other panels wanted besides depends on what was asked before.
     return {key: {name: chosen[key][name] for name in panel.components} for key in keys}, total
 

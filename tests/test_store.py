@@ -337,9 +337,9 @@ def test_the_store_cannot_write_and_has_limits(clickhouse: ClickHouse, database:
     """A query past its time is refused as too large, and its client takes no write."""
     slow = Store(lambda settings: clickhouse.client(readonly=True, settings=settings | {"max_execution_time": 0.2}))
     with pytest.raises(QueryTooLarge):
-        asyncio.run(slow._query("SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1", {}))
+        asyncio.run(slow._asker.rows("SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1", {}))
     with pytest.raises(Exception, match="readonly"):
-        slow._blocking("DROP TABLE events", {}, slow._clients)
+        slow._asker.wait("DROP TABLE events", {})
     slow.close()
 
 
@@ -358,7 +358,7 @@ def test_a_question_that_nobody_waits_for_is_ended(database: Client, store: Stor
     """When its reader goes away the engine stops at once, long before its time limit."""
 
     async def leave() -> None:
-        asking = asyncio.create_task(store._query(SLOW, {}))
+        asking = asyncio.create_task(store._asker.rows(SLOW, {}))
         await until(lambda: running(database) == 1)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
