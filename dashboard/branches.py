@@ -16,6 +16,7 @@ from dashboard.filters import Filter, direct_leaves
 from dashboard.goals import COUNTED, countable, listable, scrolls
 from dashboard.planner import Panel
 from dashboard.sql import AT_PAGE, EXIT_PAGE, VISIT_KEY, Grouped, Rows, entered
+from dashboard.terms import Term
 
 _OF_VISITORS = ("name != 'engagement'", "visitor != 0")
 
@@ -35,18 +36,22 @@ class Branch:
     Of a relation of events `among` says of which site and days, `where` what must hold of these. `entered` tells the
     rows of visits that began on a page which the filter selects. With `chosen` they are those of visits that have a row
     for which these hold; `by_visit` counts the rows of a visit in one group as one. Panels that are `visitless` have
-    what is counted of visits from another branch, or do not ask for it.
+    what is counted of visits from another branch, or do not ask for it. Where this process finds the pages that visits
+    were left from, `exits` says that the branch is grouped by them. `read` is what holds of the rows that are looked
+    at for it, where these are more than its own.
     """
 
     groupings: tuple[Grouping, ...]
     taken: tuple[Component, ...]
     relation: str
-    among: str
-    where: tuple[str, ...]
+    among: tuple[str, ...]
+    where: tuple[Term, ...]
     entered: str = "1"
-    chosen: tuple[str, ...] = ()
+    chosen: tuple[Term, ...] = ()
     by_visit: bool = False
     visitless: frozenset[int] = frozenset()
+    exits: bool = False
+    read: tuple[str, ...] = ()
 
     def taken_by(self, panel: int, components: Collection[str]) -> dict[str, Component]:
         """What the panel takes of these components, by their names."""
@@ -60,11 +65,12 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The branches of panels over the same events."""
+    """The branches of panels over the same events. With `whole` they are counted here, from all rows of their days."""
 
     panels: Sequence[Panel]
     rows: Rows
     components: tuple[str, ...]
+    whole: bool = False
 
     def branches(self, indexes: Sequence[int]) -> list[Branch]:
         """What answers these panels: selected events, the visits that contain one, engagement on their pages."""
@@ -104,11 +110,11 @@ class Scan:
         groupings = self._groupings(sharing)
         flat = [index for index in sharing if self._flat(self.panels[index])]
         taken = (*self._of("event"), *(self._of("visit") if flat else ()))
-        if exits and self._exits_alone(sharing):
+        if exits and not self.whole and self._exits_alone(sharing):
             return self._exits(groupings, taken)
         shown = [each for each in self.panels[sharing[0]].dimensions if goals and each.name == "event:goal"]
-        where = [countable(self._filter, shown, self.rows.bound)]
-        where += [self.rows.holds(self._filter)] if self._filter is not None else []
+        where: list[Term] = [countable(self._filter, shown, self.rows.bound)]
+        where += [self._holds()] if self._filter is not None else []
         where += [listable(each, self._filter, self.rows.bound) for each in shown]
         if scrolls(self._filter, shown):
             taken = tuple(replace(each, sql=COUNTED, row="") if each.name == "events" else each for each in taken)
@@ -116,11 +122,13 @@ class Scan:
         return Branch(
             groupings,
             taken,
-            self.rows.relation(exits=exits),
-            self.rows.where(),
+            self._relation(exits=exits),
+            self.rows.terms(),
             tuple(where),
             self._entered(taken),
             visitless=others if flat else frozenset(),
+            exits=exits and self.whole,
+            read=self._read(where, exits=exits),
         )
 
     def _exits_alone(self, sharing: list[int]) -> bool:
@@ -163,14 +171,24 @@ class Scan:
             replace(each, sql=f"sum({summed[each.name]})", row=summed[each.name]) if each.name in summed else each
             for each in taken
         )
-        return Branch(groupings, tuple(of_visits), visits, "1", ())
+        return Branch(groupings, tuple(of_visits), visits, ("1",), ())
 
     def _visits(self, groupings: tuple[Grouping, ...], *, exits: bool) -> Branch:
         """Components of all events of the visits that contain a selected one."""
-        taken, relation, chosen = tuple(self._of("visit")), self.rows.relation(exits=exits), tuple[str, ...]()
+        taken, relation, chosen = tuple(self._of("visit")), self._relation(exits=exits), tuple[Term, ...]()
         if self._filter is not None:
-            chosen = countable(self._filter, (), self.rows.bound), "visitor != 0", self.rows.holds(self._filter)
-        return Branch(groupings, taken, relation, self.rows.where(), _OF_VISITORS, self._entered(taken), chosen)
+            chosen = countable(self._filter, (), self.rows.bound), "visitor != 0", self._holds()
+        return Branch(
+            groupings,
+            taken,
+            relation,
+            self.rows.terms(),
+            _OF_VISITORS,
+            self._entered(taken),
+            chosen,
+            exits=exits and self.whole,
+            read=self._read(chosen, exits=exits, chosen=bool(chosen)),
+        )
 
     def _visits_by_events(self, index: int) -> Branch:
         """The same by what the selected events themselves are: a visit is in the groups of each of them."""
@@ -186,19 +204,37 @@ class Scan:
         relation = f"(SELECT * FROM {source} INNER JOIN ({matched}) AS matched USING ({VISIT_KEY}))"
         taken = tuple(self._of("visit"))
         return Branch(
-            (Grouping(index, groups),), taken, relation, self.rows.where(), _OF_VISITORS, self._entered(taken)
+            (Grouping(index, groups),), taken, relation, self.rows.terms(), _OF_VISITORS, self._entered(taken)
         )
 
     def _readings(self, index: int) -> Branch:
         """Components of the engagement that was measured on the selected pages."""
+        exits = _by_exits(self.panels[index])
+        where = "name = 'engagement'", "visitor != 0", self._holds()
         return Branch(
             self._groupings([index]),
             tuple(self._of("reading")),
-            self.rows.relation(exits=_by_exits(self.panels[index])),
-            self.rows.where(),
-            ("name = 'engagement'", "visitor != 0", self.rows.holds(self._filter)),
+            self._relation(exits=exits),
+            self.rows.terms(),
+            where,
             by_visit=True,
+            exits=exits and self.whole,
+            read=self._read(where, exits=exits),
         )
+
+    def _relation(self, *, exits: bool) -> str:
+        """What to select from: where all rows of visits are read, their exit pages are found here."""
+        return self.rows.relation(exits=exits and not self.whole)
+
+    def _read(self, where: Iterable[Term], *, exits: bool, chosen: bool = False) -> tuple[str, ...]:
+        """Where whole visits are looked at: that rows are of their days."""
+        if self.whole and (exits or chosen or any(not isinstance(each, str) for each in where)):
+            return self.rows.of_whole_days().terms()
+        return ()
+
+    def _holds(self) -> Term:
+        """The filter."""
+        return self.rows.term(self._filter) if self.whole else self.rows.holds(self._filter)
 
     def _groupings(self, sharing: Iterable[int], *, of_visit: bool = False) -> tuple[Grouping, ...]:
         return tuple(

@@ -1,4 +1,4 @@
-"""The columns that a branch is counted from, and the statement that reads them.
+"""The columns that branches are counted from, and the statement that reads them.
 
 Branches of one relation are read together: each row is then of one of them or of several, which further columns tell.
 """
@@ -7,61 +7,82 @@ Branches of one relation are read together: each row is then of one of them or o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from collector.components import VISIT
 from dashboard.branches import Branch
-from dashboard.sql import Grouped
+from dashboard.sql import EXIT_COLUMN, Grouped
 from dashboard.statements import of_chosen_visitors
+from dashboard.terms import Term, by_exits, expressions, told
+from dashboard.worked import columns_of
+
+# What tells the page that a visit was left from: its last view, of two at a time the greater page.
+_FOR_EXITS = {"at": "toUInt32(ts)", "page": "page"}
 
 
-def reading_sql(branches: Sequence[Branch], most: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is read: SQL by the column's name, which of these columns an expression is, and which expressions hold for
+    every row."""
+
+    columns: dict[str, str]
+    read: dict[str, str]
+    shared: frozenset[str]
+
+
+def layout_of(branches: Sequence[Branch]) -> Layout:
+    """The columns that the branches need. What holds for all rows that are read needs none."""
+    shared = _shared(branches)
+    wanted = [VISIT, "visitor != 0", "1"]
+    for branch in branches:
+        wanted += [each for term in terms_of(branch) for each in expressions(term) if each not in shared]
+        wanted += [branch.entered, *(each.row for each in branch.taken)]
+        wanted += [
+            value_of(group) for each in branch.groupings for group in each.groups if not found_here(branch, group)
+        ]
+    for_exits = any(branch.exits or any(map(by_exits, terms_of(branch))) for branch in branches)
+    columns, read = columns_of([*wanted, *(["name = 'pageview'"] if for_exits else [])])
+    return Layout(columns | (_FOR_EXITS if for_exits else {}), read, shared)
+
+
+def reading_sql(branches: Sequence[Branch], layout: Layout, most: int) -> str:
     """SELECT the rows of any of these branches, which are of one relation; of more than `most`, one more."""
-    entered = next((each.entered for each in branches if each.entered != "1"), "1")
-    terms, shared = terms_of(branches), shared_by(branches)
-    columns = [f"({term}) AS {name}" for term, name in terms.items()]
-    columns += [f"{text} AS {name}" for text, name in texts_of(branches).items()]
-    columns += [f"({row}) AS {name}" for row, name in numbers_of(branches).items()]
+    shared = layout.shared
     # Rows of a branch that asks for all that another one does, and more, are that one's as well.
-    asked = [where_of(each) - shared for each in branches]
-    widest = [each for place, each in enumerate(asked) if not any(other < each for other in asked)]
-    either = dict.fromkeys(" AND ".join(sorted(terms[term] for term in each)) for each in widest)
-    where = [branches[0].among, *sorted(shared), *([f"({' OR '.join(either)})"] if all(either) else [])]
+    asked = [frozenset(_where(each)) - shared for each in branches]
+    widest = [each for each in asked if not any(other < each for other in asked)]
+    either = dict.fromkeys(" AND ".join(sorted(each)) for each in widest)
+    where = [*sorted(shared), *([f"({' OR '.join(either)})"] if all(either) else [])]
+    columns = ", ".join(f"{sql} AS {name}" for name, sql in layout.columns.items())
     return f"""
-SELECT {entered} AS entered, visitor != 0 AS known, {", ".join(columns)}
+SELECT {columns}
 FROM {branches[0].relation} WHERE {" AND ".join(where)}
 LIMIT {most + 1:d}"""
 
 
-def where_of(branch: Branch) -> frozenset[str]:
-    """What must hold for a branch's rows. Whose visit is chosen is told here, of all rows of visitors who have one."""
-    return frozenset((*branch.where, *([of_chosen_visitors(branch)] if branch.chosen else [])))
+def terms_of(branch: Branch) -> tuple[Term, ...]:
+    """All that must hold of a branch's rows, or of those by which its visits are chosen."""
+    return (*branch.among, *branch.where, *branch.chosen)
 
 
-def shared_by(branches: Sequence[Branch]) -> frozenset[str]:
-    """What must hold for all of them."""
-    return frozenset.intersection(*map(where_of, branches))
+def found_here(branch: Branch, group: Grouped) -> bool:
+    """Whether it is the page that visits were left from, and found in this process."""
+    return branch.exits and group.by == EXIT_COLUMN
 
 
-def terms_of(branches: Sequence[Branch]) -> dict[str, str]:
-    """Columns by what must hold for some rows and not for others."""
-    shared = shared_by(branches)
-    found = (term for branch in branches for term in (*sorted(where_of(branch)), *branch.chosen) if term not in shared)
-    return {each: f"t{number}" for number, each in enumerate(dict.fromkeys(found))}
+def value_of(group: Grouped) -> str:
+    """What is read of a group: a text, or the number of a date, hour or minute."""
+    return group.by if group.text else f"toInt32({group.by})"
 
 
-def texts_of(branches: Sequence[Branch]) -> dict[str, str]:
-    """Columns by what is grouped by, as it is shown."""
-    groups = (group for branch in branches for each in branch.groupings for group in each.groups)
-    return {each: f"g{number}" for number, each in enumerate(dict.fromkeys(map(shown, groups)))}
+def _where(branch: Branch) -> tuple[str, ...]:
+    """What must hold of the rows that are read for it. Whose visit is chosen is told here, of all rows of visitors who
+    have one."""
+    if branch.read:
+        return branch.read
+    return (*branch.among, *told(branch.where), *([of_chosen_visitors(branch)] if branch.chosen else []))
 
 
-def numbers_of(branches: Sequence[Branch]) -> dict[str, str]:
-    """Columns by what is counted of a row."""
-    rows = [each.row for branch in branches for each in branch.taken]
-    rows += [VISIT for branch in branches if branch.chosen or branch.by_visit]
-    return {each: f"c{number}" for number, each in enumerate(dict.fromkeys(rows))}
-
-
-def shown(group: Grouped) -> str:
-    """A group's value on one row, as it is shown."""
-    return group.shown.format(group.by)
+def _shared(branches: Sequence[Branch]) -> frozenset[str]:
+    """What holds for all rows that are read."""
+    return frozenset.intersection(*(frozenset(_where(each)) for each in branches))

@@ -13,6 +13,7 @@ from dashboard.dimensions import Dimension, find_dimension
 from dashboard.filters import All, Compare, Done, Either, Filter, Not
 from dashboard.goals import any_reached, countable, names_reached
 from dashboard.period import Period
+from dashboard.terms import AllOf, AnyOf, AtExit, OfVisit, Opposite, Term
 
 VISIT_KEY = "day, visitor, visit"
 AT_PAGE = "concat(reverse(reinterpretAsFixedString(toUInt32(ts))), page)"
@@ -23,12 +24,13 @@ AT_PAGE = "concat(reverse(reinterpretAsFixedString(toUInt32(ts))), page)"
 class Grouped:
     """How a dimension is grouped by, and how its group is shown: `{}` stands for the grouped value.
 
-    Where a set does not group by it, a `text` is empty.
+    Where a set does not group by it, a `text` is empty; what is no text is a number of days or of `seconds`.
     """
 
     by: str
     shown: str = "toString({})"
     text: bool = True
+    seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class Rows:
 
     def where(self) -> str:
         """Site, dates and moments."""
+        return " AND ".join(self.terms())
+
+    def terms(self) -> tuple[str, ...]:
+        """The same, each by itself."""
         bound, period = self.bound, self.period
         ranges = self.ranges or ((period.first, period.last),)
         days = " OR ".join(f"day BETWEEN {bound.add(a, 'Date')} AND {bound.add(b, 'Date')}" for a, b in ranges)
@@ -50,7 +56,7 @@ class Rows:
             terms.append(f"toUnixTimestamp(ts) >= {bound.add(period.start, 'Int64')}")
         if period.end is not None:
             terms.append(f"toUnixTimestamp(ts) < {bound.add(period.end, 'Int64')}")
-        return " AND ".join(terms)
+        return tuple(terms)
 
     def of_whole_days(self) -> Rows:
         """The events of all of the days that these lie on."""
@@ -87,6 +93,24 @@ class Rows:
                 return f"NOT {self.holds(part)}"
             case Done(part):
                 return f"({VISIT_KEY}) IN ({self.visits_with(part)})"
+
+    def term(self, tree: Filter | None) -> Term:
+        """The filter, where this process has all rows of the visits: what it says of a row as an expression, and what
+        it says of visits as what that means for their rows."""
+        match tree:
+            case All(parts):
+                return _joined(AllOf, " AND ", tuple(map(self.term, parts)))
+            case Either(parts):
+                return _joined(AnyOf, " OR ", tuple(map(self.term, parts)))
+            case Not(part):
+                term = self.term(part)
+                return f"NOT {term}" if isinstance(term, str) else Opposite(term)
+            case Done(part):
+                return OfVisit((*self.terms(), countable(part, (), self.bound), "visitor != 0", self.term(part)))
+            case Compare(dimension=name, goals=None) if name == EXIT_PAGE:
+                dimension = find_dimension(name, "filters")
+                return AtExit(self._of_value("page", dimension, tree), self._of_value("''", dimension, tree))
+        return self.holds(tree)
 
     def visits_with(self, tree: Filter | None, *columns: str, dimensions: Iterable[Dimension] = ()) -> str:
         """The visits that have an event for which the filter holds, with `columns`: its values of `dimensions`."""
@@ -126,7 +150,7 @@ class Rows:
         # By the wall clock, so that the hour that is shown twice in autumn is one group, as it is one label.
         local = f"toUnixTimestamp({moment}) + timezoneOffset(toTimeZone({moment}, {self.bound.text(self.period.zone)}))"
         shown = f"formatDateTime(toDateTime({{}} * {seconds}, 'UTC'), '%F %T')"
-        return Grouped(f"intDiv({local}, {seconds})", shown, text=False)
+        return Grouped(f"intDiv({local}, {seconds})", shown, text=False, seconds=seconds)
 
     def _compare(self, leaf: Compare) -> str:
         if leaf.goals is not None:
@@ -175,7 +199,7 @@ class Rows:
 GOAL = "if(name = 'pageview', concat('Visit ', page), toString(name))"
 
 
-EXIT_PAGE = "visit:exit_page"
+EXIT_PAGE, EXIT_COLUMN = "visit:exit_page", "exit_page"
 
 
 def entered(tree: Filter | None) -> Filter | None:
@@ -190,6 +214,12 @@ def entered(tree: Filter | None) -> Filter | None:
             kept = tuple(part for part in map(entered, parts) if part is not None)
             return All(kept) if kept else None
     return None
+
+
+def _joined(kind: type[AllOf] | type[AnyOf], word: str, parts: tuple[Term, ...]) -> Term:
+    """As one expression, where all of them are expressions."""
+    texts = [part for part in parts if isinstance(part, str)]
+    return f"({word.join(texts)})" if len(texts) == len(parts) else kind(parts)
 
 
 def _whole_days(period: Period) -> Period:

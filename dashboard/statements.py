@@ -16,6 +16,7 @@ from dashboard.branches import Branch, Grouping, Scan
 from dashboard.planner import Panel
 from dashboard.sql import VISIT_KEY, Bound, Rows
 from dashboard.sums import NOTHING_CLOSED, Closed, Sums, has_sums
+from dashboard.terms import told
 
 Part = Literal["all", "closed", "open"]
 MOST_GROUPS = 10_000
@@ -132,7 +133,7 @@ def _select(branch: Branch, components: Sequence[str], keys: int) -> str:
     return f"""
     SELECT {", ".join(shown)} FROM (
         WITH {branch.entered} AS entered SELECT {", ".join(columns)}
-        FROM {branch.relation} WHERE {" AND ".join((branch.among, *branch.where, *_in_visits(branch)))}
+        FROM {branch.relation} WHERE {" AND ".join((*branch.among, *told(branch.where), *_in_visits(branch)))}
         GROUP BY GROUPING SETS ({sets}))"""
 
 
@@ -140,13 +141,13 @@ def _in_visits(branch: Branch) -> tuple[str, ...]:
     """That a row's visit has one that is chosen. The visitors alone first: they are one number to look up."""
     if not branch.chosen:
         return ()
-    where = " AND ".join((branch.among, *branch.chosen))
+    where = " AND ".join((*branch.among, *told(branch.chosen)))
     return of_chosen_visitors(branch), f"({VISIT_KEY}) IN (SELECT DISTINCT {VISIT_KEY} FROM events WHERE {where})"
 
 
 def of_chosen_visitors(branch: Branch) -> str:
     """That a row's visitor has one that is chosen."""
-    return f"visitor IN (SELECT visitor FROM events WHERE {' AND '.join((branch.among, *branch.chosen))})"
+    return f"visitor IN (SELECT visitor FROM events WHERE {' AND '.join((*branch.among, *told(branch.chosen)))})"
 
 
 def _added_up(branch: Branch) -> Branch:
@@ -154,13 +155,13 @@ def _added_up(branch: Branch) -> Branch:
     by = {group.by: f"r{number}" for number, group in enumerate(branch.groupings[0].groups)}
     columns = ", ".join([*(f"{group} AS {name}" for group, name in by.items()), VISIT_KEY])
     relation = f"""(SELECT {columns}, sum(engaged) AS engaged, max(scroll) AS scroll
-            FROM {branch.relation} WHERE {" AND ".join((branch.among, *branch.where))}
+            FROM {branch.relation} WHERE {" AND ".join((*branch.among, *told(branch.where)))}
             GROUP BY {", ".join([*by.values(), VISIT_KEY])})"""
     groupings = tuple(
         replace(each, groups=tuple(replace(group, by=by[group.by]) for group in each.groups))
         for each in branch.groupings
     )
-    return replace(branch, groupings=groupings, relation=relation, among="1", where=())
+    return replace(branch, groupings=groupings, relation=relation, among=("1",), where=())
 
 
 def _counted(component: Component, branch: Branch) -> str:

@@ -1,0 +1,85 @@
+"""What this process works out of a row's own columns: for the database each expression is one more to plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.components import COMPONENTS, VISIT
+
+Numbers = npt.NDArray[Any]
+
+# An odd number with its bits spread out: multiplying by it mixes them, and takes no two numbers to the same.
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Source(Protocol):
+    """The columns that were read."""
+
+    def plain(self, name: str) -> Numbers:
+        """A column of numbers."""
+
+    def named(self, name: str) -> Numbers:
+        """Which rows are events of that name."""
+
+    def flags(self, expression: str) -> Numbers:
+        """Of which rows it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How an expression is worked out: the columns that it needs, as they are read, by their names; and what it is of
+    these and, where it speaks of entries, of what must hold of these."""
+
+    columns: dict[str, str]
+    of: Callable[[Source, str], Numbers]
+
+
+# A column is not named as what it is made of: the name would stand for it wherever that is meant.
+_DAY, _VISITOR, _VISIT = {"date": "toUInt16(day)"}, {"visitor": "visitor"}, {"visit": "visit"}
+_NAME, _VISITS, _BOUNCES = {"name": "name"}, {"visits": "visits"}, {"bounces": "bounces"}
+
+
+def _moment(source: Source) -> Numbers:
+    day = source.plain("date").astype(np.uint64)
+    return (day << np.uint64(32) | source.plain("visit").astype(np.uint64)) * _SPREAD
+
+
+WORKED: dict[str, Worked] = {
+    "1": Worked(_VISITOR, lambda source, _: np.ones(len(source.plain("visitor")), np.bool_)),
+    "visitor != 0": Worked(_VISITOR, lambda source, _: source.plain("visitor") != 0),
+    # Ids of different days are unrelated; mixing in the date makes that hold by definition, not by chance.
+    COMPONENTS["visitors"].row: Worked(
+        _DAY | _VISITOR, lambda source, _: source.plain("visitor") ^ (source.plain("date").astype(np.uint64) * _SPREAD)
+    ),
+    VISIT: Worked(_DAY | _VISITOR | _VISIT, lambda source, _: source.plain("visitor") ^ _moment(source)),
+    "name = 'pageview'": Worked(_NAME, lambda source, _: source.named("pageview")),
+    "name != 'pageview'": Worked(_NAME, lambda source, _: ~source.named("pageview")),
+    "name = 'engagement'": Worked(_NAME, lambda source, _: source.named("engagement")),
+    "name != 'engagement'": Worked(_NAME, lambda source, _: ~source.named("engagement")),
+    COMPONENTS["views"].row: Worked(
+        _NAME | _VISITOR, lambda source, _: source.named("pageview") & (source.plain("visitor") != 0)
+    ),
+    COMPONENTS["landings"].row: Worked(_VISITS, lambda source, entered: source.plain("visits") * source.flags(entered)),
+    COMPONENTS["bounces"].row: Worked(
+        _BOUNCES, lambda source, entered: source.plain("bounces") * source.flags(entered)
+    ),
+}
+"""By the text that is the database's for the same."""
+
+
+def columns_of(expressions: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What is read for these expressions: SQL by the name of its column; and the columns of those that are read."""
+    found: dict[str, str] = {}
+    read: dict[str, str] = {}
+    for expression in dict.fromkeys(expressions):
+        worked = WORKED.get(expression)
+        if worked:
+            found |= worked.columns
+        else:
+            read[expression] = f"x{len(read)}"
+    return found | {name: expression for expression, name in read.items()}, read
