@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from collector.components import COMPONENTS, Basis, Component
 from dashboard.dimensions import Dimension, find_dimension
-from dashboard.filters import Filter, direct_leaves
+from dashboard.filters import Filter, direct_leaves, leaves
 from dashboard.goals import COUNTED, countable, listable, scrolls
 from dashboard.planner import Panel
 from dashboard.sql import AT_PAGE, EXIT_PAGE, VISIT_KEY, Grouped, Rows, entered
@@ -219,18 +219,23 @@ class Scan:
             where,
             by_visit=True,
             exits=exits and self.whole,
-            read=self._read(where, exits=exits),
+            read=self._read(where, exits=exits, readings=True),
         )
 
     def _relation(self, *, exits: bool) -> str:
         """What to select from: where all rows of visits are read, their exit pages are found here."""
         return self.rows.relation(exits=exits and not self.whole)
 
-    def _read(self, where: Iterable[Term], *, exits: bool, chosen: bool = False) -> tuple[str, ...]:
-        """Where whole visits are looked at: that rows are of their days."""
-        if self.whole and (exits or chosen or any(not isinstance(each, str) for each in where)):
-            return self.rows.of_whole_days().terms()
-        return ()
+    def _read(
+        self, where: Iterable[Term], *, exits: bool, chosen: bool = False, readings: bool = False
+    ) -> tuple[str, ...]:
+        """Where whole visits are looked at: that rows are of their days, and are events if nothing else is wanted."""
+        if not self.whole or not (exits or chosen or any(not isinstance(each, str) for each in where)):
+            return ()
+        goals = [goal for leaf in leaves(self._filter) for goal in leaf.goals or ()]
+        goals += [goal for panel in self.panels for each in panel.dimensions for goal in each.goals or ()]
+        besides = readings or any(goal.kind == "scroll" for goal in goals)
+        return (*self.rows.of_whole_days().terms(), *(() if besides else ("name != 'engagement'",)))
 
     def _holds(self) -> Term:
         """The filter."""

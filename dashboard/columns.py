@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from collector.components import VISIT
 from dashboard.branches import Branch
-from dashboard.sql import EXIT_COLUMN, Grouped
+from dashboard.sql import EXIT_COLUMN, GOAL, Grouped
 from dashboard.statements import of_chosen_visitors
 from dashboard.terms import Term, by_exits, expressions, told
 from dashboard.worked import columns_of
 
 # What tells the page that a visit was left from: its last view, of two at a time the greater page.
-_FOR_EXITS = {"at": "toUInt32(ts)", "page": "page"}
+_FOR_EXITS = {"at": "toUInt32(ts)", "name": "name", "page": "page"}
+_FOR_GOALS = {"name": "name", "page": "page"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,16 @@ class Layout:
 def layout_of(branches: Sequence[Branch]) -> Layout:
     """The columns that the branches need. What holds for all rows that are read needs none."""
     shared = _shared(branches)
-    wanted = [VISIT, "visitor != 0", "1"]
+    wanted, more = [VISIT, "visitor != 0", "1"], dict[str, str]()
     for branch in branches:
         wanted += [each for term in terms_of(branch) for each in expressions(term) if each not in shared]
         wanted += [branch.entered, *(each.row for each in branch.taken)]
-        wanted += [
-            value_of(group) for each in branch.groupings for group in each.groups if not found_here(branch, group)
-        ]
-    for_exits = any(branch.exits or any(map(by_exits, terms_of(branch))) for branch in branches)
-    columns, read = columns_of([*wanted, *(["name = 'pageview'"] if for_exits else [])])
-    return Layout(columns | (_FOR_EXITS if for_exits else {}), read, shared)
+        groups = [group for each in branch.groupings for group in each.groups]
+        wanted += [value_of(group) for group in groups if not found_here(branch, group) and group.by != GOAL]
+        more |= _FOR_GOALS if any(group.by == GOAL for group in groups) else {}
+        more |= _FOR_EXITS if branch.exits or any(map(by_exits, terms_of(branch))) else {}
+    columns, read = columns_of(wanted)
+    return Layout(columns | more, read, shared)
 
 
 def reading_sql(branches: Sequence[Branch], layout: Layout, most: int) -> str:

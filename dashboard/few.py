@@ -91,13 +91,13 @@ class Few:
         that were read: an Arrow table. Raises `TooMany`."""
         if table.num_rows > self.most:
             raise TooMany
-        columns = Columns(table, reading.layout)
+        columns, found = Columns(table, reading.layout).rows([branch for _, branch in reading.branches])
         return [
             (place, each.panel, *key, *("",) * (form.keys - len(key)), *counts)
-            for place, branch in reading.branches
+            for (place, branch), rows in zip(reading.branches, found, strict=True)
             for form in (self.forms[place],)
             if form is not None
-            for counting in (Counting(columns, branch, columns.rows(branch)),)
+            for counting in (Counting(columns, branch, rows),)
             for each in branch.groupings
             for key, counts in _groups(form, counting, each)
         ]

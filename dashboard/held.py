@@ -128,7 +128,10 @@ def together(panel: Panel, closed: Summed, opened: Groups) -> tuple[Groups, int]
         if further < most:
             further += 1
             chosen[key] = sums[key]
-    keys = in_order(chosen, order)[:most]
+    # Of sums alone the order is known.
+    keys = (in_order(chosen, order) if touched else [*chosen])[:most]
+    if closed.components <= panel.components:
+        return {key: chosen[key] for key in keys}, total
     # What other panels wanted besides depends on what was asked before.
     return {key: {name: chosen[key][name] for name in panel.components} for key in keys}, total
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from collector.components import VISIT
 from dashboard.branches import Branch
 from dashboard.columns import Layout, found_here, value_of
-from dashboard.sql import Grouped
+from dashboard.sql import GOAL, Grouped
 from dashboard.terms import AllOf, AnyOf, AtExit, OfVisit, Opposite, Term
 from dashboard.worked import WORKED
 
@@ -22,25 +22,37 @@ Flags = npt.NDArray[np.bool_]
 
 
 class Columns:
-    """What was read, an Arrow table."""
+    """What was read, an Arrow table; of `kept` places only, when given."""
 
-    def __init__(self, table: Any, layout: Layout) -> None:
+    def __init__(self, table: Any, layout: Layout, kept: Numbers | None = None) -> None:
         self._table = table
         self._layout = layout
+        self._kept = kept
+        self._size = table.num_rows if kept is None else len(kept)
         self._plain: dict[str, Numbers] = {}
         self._coded: dict[str, tuple[Numbers, list[Any]]] = {}
+        self._different: dict[str, tuple[Numbers, int]] = {}
         self._worked: dict[tuple[str, str], Numbers] = {}
 
-    def rows(self, branch: Branch) -> Numbers:
-        """The places of the branch's rows."""
-        mine = self._all((*branch.among, *branch.where))
-        if branch.chosen:
-            mine = mine & self._holds(OfVisit((*branch.among, *branch.chosen)))
-        return np.flatnonzero(mine)
+    def rows(self, branches: Sequence[Branch]) -> tuple[Columns, list[Numbers]]:
+        """The columns of the rows of any of the branches, and the places of each one's rows among these."""
+        mine = [self._mine(branch) for branch in branches]
+        either = np.flatnonzero(np.logical_or.reduce(mine))
+        found = Columns(self._table, self._layout, either)
+        if VISIT in self._different:
+            found._different[VISIT] = _numbered_again(self._different[VISIT], either)
+        if any(branch.exits for branch in branches):
+            codes, pages = self.exits
+            found.exits = codes[either], pages
+        return found, [np.flatnonzero(each[either]) for each in mine]
 
-    def known(self) -> Numbers:
+    def _mine(self, branch: Branch) -> Flags:
+        mine = self._all((*branch.among, *branch.where))
+        return mine & self._holds(OfVisit((*branch.among, *branch.chosen))) if branch.chosen else mine
+
+    def known(self) -> Flags:
         """Where there is a visitor."""
-        return self.numbers("visitor != 0")
+        return self.flags("visitor != 0")
 
     def numbers(self, expression: str, entered: str = "1") -> Numbers:
         """What each row gives."""
@@ -53,25 +65,29 @@ class Columns:
 
     def different(self, expression: str) -> tuple[Numbers, int]:
         """The number of each row's value among the different values, and how many these are."""
-        if expression not in self._coded:
-            coded = _arrow(self.numbers(expression)).dictionary_encode()
-            self._coded[expression] = coded.indices.to_numpy(), [None] * len(coded.dictionary)
-        codes, values = self._coded[expression]
-        return codes, len(values)
+        if expression not in self._different:
+            self._different[expression] = _numbered(self.numbers(expression))
+        return self._different[expression]
 
     def texts(self, branch: Branch, group: Grouped) -> tuple[Numbers, list[str]]:
         """The same of what is grouped by, with the values."""
         if found_here(branch, group):
-            return self._exits
-        codes, values = self._codes(self._layout.read[value_of(group)])
-        return codes, values if group.text else [_moment(value, group.seconds) for value in values]
+            return self.exits
+        if group.by == GOAL:
+            return self._goals
+        if group.text:
+            return self._codes(self._layout.read[value_of(group)])
+        numbers = self.numbers(value_of(group)).astype(np.int64)
+        first, last = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, -1)
+        return numbers - first, [_moment(value, group.seconds) for value in range(first, last + 1)]
 
     def plain(self, name: str) -> Numbers:
         """A column of numbers."""
         if name not in self._plain:
             column = self._table.column(name)
             column = column.cast(column.type.value_type) if _is_coded(column) else column
-            self._plain[name] = column.to_numpy()
+            numbers = column.to_numpy()
+            self._plain[name] = numbers if self._kept is None else numbers[self._kept]
         return self._plain[name]
 
     def named(self, name: str) -> Numbers:
@@ -82,19 +98,34 @@ class Columns:
     def flags(self, expression: str) -> Flags:
         """Of which rows it holds."""
         if expression in self._layout.shared:
-            return np.ones(self._table.num_rows, np.bool_)
+            return np.ones(self._size, np.bool_)
         return np.asarray(self.numbers(expression), np.bool_)
 
     def _codes(self, name: str) -> tuple[Numbers, list[Any]]:
+        """The number of each row's text, and the texts."""
         if name not in self._coded:
             column = self._table.column(name)
-            coded = column.unify_dictionaries() if _is_coded(column) else column.dictionary_encode()
-            whole = coded.combine_chunks()
-            self._coded[name] = whole.indices.to_numpy(), whole.dictionary.to_pylist()
+            coded = _is_coded(column)
+            if not coded and self._kept is not None:
+                column = column.take(self._kept)
+            whole = (column.unify_dictionaries() if coded else column.dictionary_encode()).combine_chunks()
+            codes = whole.indices.to_numpy()
+            codes = codes[self._kept] if coded and self._kept is not None else codes
+            self._coded[name] = codes, whole.dictionary.to_pylist()
         return self._coded[name]
 
+    @cached_property
+    def _goals(self) -> tuple[Numbers, list[str]]:
+        """Custom events, and views of each page."""
+        own, names = self._codes("name")
+        at, pages = self._codes("page")
+        # A view is told by its page alone, all else by its name alone.
+        viewed = names.index("pageview") if "pageview" in names else -1
+        codes = np.where(own == viewed, len(names) + at, own)
+        return codes, [*names, *(f"Visit {page}" for page in pages)]
+
     def _all(self, terms: Iterable[Term]) -> Flags:
-        found = np.ones(self._table.num_rows, np.bool_)
+        found = np.ones(self._size, np.bool_)
         for term in terms:
             if term not in self._layout.shared:
                 found &= self._holds(term)
@@ -125,10 +156,10 @@ class Columns:
         found = np.zeros(len(pages) + 1, np.bool_)
         found[own] = page
         found[-1] = none.any()
-        return np.asarray(found[self._exits[0]])
+        return np.asarray(found[self.exits[0]])
 
     @cached_property
-    def _exits(self) -> tuple[Numbers, list[str]]:
+    def exits(self) -> tuple[Numbers, list[str]]:
         """The page that each row's visit was left from: the greatest text of its last second. The last of the values
         is for visits that viewed no page."""
         own, pages = self._codes("page")
@@ -144,11 +175,24 @@ class Columns:
         return places[(last % size)[visits]], [*pages, ""]
 
 
-def _arrow(numbers: Numbers) -> Any:
+def _numbered(numbers: Numbers) -> tuple[Numbers, int]:
+    """The number of each value among the different values, and how many these are."""
+    # Rows of a visit mostly lie side by side: of each run of a value only the first is looked up.
+    first = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)])
     # With the rest of the driver's ways to Arrow, it is loaded where it is needed.
     import pyarrow  # type: ignore[import-untyped] # it has no types
 
-    return pyarrow.array(numbers)
+    coded = pyarrow.array(numbers[first]).dictionary_encode()
+    return np.repeat(coded.indices.to_numpy(), np.diff(first, append=len(numbers))), len(coded.dictionary)
+
+
+def _numbered_again(different: tuple[Numbers, int], kept: Numbers) -> tuple[Numbers, int]:
+    """The same of some rows only: what none of these has takes no number."""
+    codes, many = different
+    mine = codes[kept]
+    found = np.zeros(many, np.int64)
+    found[mine] = 1
+    return (np.cumsum(found) - 1)[mine], int(found.sum())
 
 
 def _is_coded(column: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,13 +57,14 @@ async def build_report(store: Store, choice: Choice, dates: Dates, notes: Sequen
     period = dates.period
     tabs = await open_tabs(store, choice, period)
     asked = overview_queries(choice, dates)
-    results = await store.run([*asked, *(rows_query(choice, period, tab, _rows(tab) + 1) for tab in tabs)])
+    rows = (rows_query(choice, period, tab, _rows(tab) + 1) for tab in tabs)
+    results, now_visitors = await asyncio.gather(store.run([*asked, *rows]), store.current_visitors(choice.domain))
     overview = build_overview(choice, dates, results[: len(asked)], notes, now)
     return Report(
         choice=choice,
         menu=build_menu(choice, dates),
         period=period,
-        now_visitors=await store.current_visitors(choice.domain),
+        now_visitors=now_visitors,
         overview=overview,
         breakdowns=tuple(
             breakdown(choice, panel, tab, part, overview.whole, rows=_rows(tab))

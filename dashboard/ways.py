@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -14,6 +14,7 @@ from dashboard.answers import Answers
 from dashboard.asking import Asker
 from dashboard.few import Asked, Few, Many, Reading, TooMany, few
 from dashboard.held import Groups, Held, Place, Summed, read, together
+from dashboard.period import Period
 from dashboard.planner import Panel, batches
 from dashboard.recent import Rows
 from dashboard.statements import Form, Statement, statement
@@ -26,10 +27,13 @@ class State:
 
     closed: Closed
     sums: str
+    _within: dict[Period, Closed] = field(default_factory=dict)
 
     def of(self, panel: Panel) -> Closed:
         """The closed days that the panel is answered from."""
-        return self.closed.within(panel.period).for_panel(panel)
+        if panel.period not in self._within:
+            self._within[panel.period] = self.closed.within(panel.period)
+        return self._within[panel.period].for_panel(panel)
 
     def place(self, panel: Panel) -> Place:
         """Where the panel's sums are kept."""

@@ -64,6 +64,7 @@ WORKED: dict[str, Worked] = {
     COMPONENTS["views"].row: Worked(
         _NAME | _VISITOR, lambda source, _: source.named("pageview") & (source.plain("visitor") != 0)
     ),
+    "toInt32(day)": Worked(_DAY, lambda source, _: source.plain("date")),
     COMPONENTS["landings"].row: Worked(_VISITS, lambda source, entered: source.plain("visits") * source.flags(entered)),
     COMPONENTS["bounces"].row: Worked(
         _BOUNCES, lambda source, entered: source.plain("bounces") * source.flags(entered)
