@@ -55,12 +55,12 @@ UNITS: Final = ((N_("{count}B"), 1e9), (N_("{count}M"), 1e6), (N_("{count}k"), 1
 
 
 def percent(value: Value) -> str:
-    """A share in percent: 0.4%, 7.2%, 61%; the decimal is shown where it says something."""
+    """A share in percent: 0.4%, 7.0%, 61%. Below ten it has a decimal, unless it is a whole number by nature."""
     if value is None:
         return NOTHING
     if 0 < value < 0.05:
         return "<" + _("{count}%").format(count=decimal(0.1, 1))
-    digits = 1 if 0 < abs(value) < 9.95 and round(value, 1) != round(value) else 0
+    digits = 1 if isinstance(value, float) and 0 < abs(value) < 9.95 else 0
     return _("{count}%").format(count=decimal(value, digits))
 
 

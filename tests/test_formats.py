@@ -17,7 +17,7 @@ PERCENT = {
     0: "0%",
     0.04: "<0.1%",
     0.4: "0.4%",
-    7.0: "7%",
+    7.0: "7.0%",
     7.25: "7.2%",
     9.96: "10%",
     61.4: "61%",
@@ -33,8 +33,9 @@ def test_numbers_are_short_where_they_are_large() -> None:
 
 
 def test_shares_show_a_decimal_where_it_tells_something() -> None:
-    """Small shares keep a decimal, whole and large ones do not."""
+    """All small shares have a decimal, large ones have none; nor has what is counted in whole percents."""
     assert {value: formats.percent(value) for value in PERCENT} == PERCENT
+    assert formats.percent(7) == "7%"
 
 
 def test_durations_read_as_people_say_them() -> None:
