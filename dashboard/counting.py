@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class Counting:
     columns: Columns
     branch: Branch
     rows: Numbers
+    _giving: dict[str, tuple[Numbers, Numbers]] = field(default_factory=dict)
+    """By what is counted: which rows give anything to it, and what. Every panel asks for the same."""
 
     def groups(self, grouping: Grouping) -> tuple[list[Key], Numbers]:
         """A panel's groups, and the place among these that each row has."""
@@ -40,27 +42,44 @@ class Counting:
         """The component of each of so many groups, by the places of the rows."""
         if component.kind == "different":
             return self._different(component.row, places, groups)
-        numbers = self.columns.numbers(component.row, self.branch.entered)[self.rows]
+        rows, numbers = self._numbers(component.row)
         if component.kind == "highest":
-            places, numbers = self._highest(places, groups, numbers)
+            places, numbers = self._highest(places[rows], groups, rows, numbers)
+            rows = np.arange(len(numbers))
         if numbers.dtype == np.bool_:
-            counted: list[int] = np.bincount(places[numbers], minlength=groups).tolist()
+            counted: list[int] = np.bincount(places[rows], minlength=groups).tolist()
             return counted
         total = np.zeros(groups, np.int64)
-        np.add.at(total, places, numbers.astype(np.int64))
+        np.add.at(total, places[rows], numbers)
         return total.tolist()
+
+    def _numbers(self, row: str) -> tuple[Numbers, Numbers]:
+        if row not in self._giving:
+            numbers = self.columns.numbers(row, self.branch.entered)[self.rows]
+            rows = np.flatnonzero(numbers)
+            numbers = numbers[rows]
+            self._giving[row] = rows, numbers if numbers.dtype == np.bool_ else numbers.astype(np.int64)
+        return self._giving[row]
 
     def _different(self, row: str, places: Numbers, groups: int) -> list[int]:
         codes, many = self.columns.different(row)
-        known = self.columns.known()[self.rows]
-        pairs = _different((places * many + codes[self.rows])[known], groups * many)
-        counted: list[int] = np.bincount(pairs // max(many, 1), minlength=groups).tolist()
-        return counted
+        if row not in self._giving:
+            known = np.flatnonzero(self.columns.known()[self.rows])
+            self._giving[row] = known, codes[self.rows[known]].astype(np.int64)
+        rows, own = self._giving[row]
+        pairs = places[rows] * many + own
+        if groups * many > _MOST_MARKS:
+            counted: list[int] = np.bincount(np.unique(pairs) // max(many, 1), minlength=groups).tolist()
+            return counted
+        seen = np.zeros(groups * many, np.bool_)
+        seen[pairs] = True
+        several: list[int] = np.count_nonzero(seen.reshape(groups, many), axis=1).tolist()
+        return several
 
-    def _highest(self, places: Numbers, groups: int, numbers: Numbers) -> tuple[Numbers, Numbers]:
+    def _highest(self, places: Numbers, groups: int, rows: Numbers, numbers: Numbers) -> tuple[Numbers, Numbers]:
         """The highest number of each visit in each group, with the group's place."""
         codes, many = self.columns.different(VISIT)
-        found, own = _numbered(places * many + codes[self.rows], groups * many)
+        found, own = _numbered(places * many + codes[self.rows[rows]], groups * many)
         highest = np.zeros(len(found), np.int64)
         np.maximum.at(highest, own, numbers)
         return found // max(many, 1), highest

@@ -82,5 +82,6 @@ def columns_of(expressions: Iterable[str]) -> tuple[dict[str, str], dict[str, st
         if worked:
             found |= worked.columns
         else:
-            read[expression] = f"x{len(read)}"
+            # A column of the table's may be needed for something that is worked out as well: it is read once.
+            read[expression] = expression if expression.isidentifier() else f"x{len(read)}"
     return found | {name: expression for expression, name in read.items()}, read
