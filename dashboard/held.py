@@ -41,13 +41,14 @@ class Summed:
 
     components: frozenset[str]
     groups: Groups | None
-    _ranked: dict[tuple[Term, ...], list[Key]] = field(default_factory=dict)
+    _ranked: dict[tuple[tuple[Term, ...], int], list[Key]] = field(default_factory=dict)
 
-    def ranked(self, order: tuple[Term, ...]) -> Sequence[Key]:
-        """The keys in that order."""
-        if order not in self._ranked:
-            self._ranked[order] = in_order(self.groups or {}, order)
-        return self._ranked[order]
+    def ranked(self, order: tuple[Term, ...], least: int) -> Sequence[Key]:
+        """The keys in that order, of groups that are there and have so many visitors."""
+        if (order, least) not in self._ranked:
+            groups = {key: counts for key, counts in (self.groups or {}).items() if _counts(least, counts)}
+            self._ranked[order, least] = in_order(groups, order)
+        return self._ranked[order, least]
 
 
 class Held:
@@ -114,20 +115,14 @@ def together(panel: Panel, closed: Summed, opened: Groups) -> tuple[Groups, int]
 
     A group without events on open days is where it was among the sums, so that few need be looked at.
     """
-    sums, order = closed.groups or {}, () if panel.few else panel.order
+    sums, order, most = closed.groups or {}, () if panel.few else panel.order, panel.most
     touched = {key: _added(sums.get(key, {}), more) for key, more in opened.items()}
-    chosen = {key: components for key, components in touched.items() if _counts(panel, components)}
-    # Told once: there may be thousands of groups.
-    total, further, most, every = len(chosen), 0, panel.most, panel.total_rows
-    for key in closed.ranked(order):
-        if key in touched or not _counts(panel, sums[key]):
-            continue
-        if further == most and not every:
-            break
-        total += 1
-        if further < most:
-            further += 1
-            chosen[key] = sums[key]
+    chosen = {key: components for key, components in touched.items() if _counts(panel.least, components)}
+    others = closed.ranked(order, panel.least)
+    if touched:
+        others = [key for key in others if key not in touched]
+    total = len(chosen) + len(others)
+    chosen |= {key: sums[key] for key in others[:most]}
     # Of sums alone the order is known.
     keys = (in_order(chosen, order) if touched else [*chosen])[:most]
     if closed.components <= panel.components:
@@ -140,6 +135,6 @@ def _added(sums: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     return {name: count + sums.get(name, 0) for name, count in more.items()}
 
 
-def _counts(panel: Panel, components: Mapping[str, int]) -> bool:
-    """Whether the group is there at all, and big enough for the panel."""
-    return components["events"] > 0 and (components["visitors"] or components["events"]) >= panel.least
+def _counts(least: int, components: Mapping[str, int]) -> bool:
+    """Whether the group is there at all, and has so many visitors, or events without any."""
+    return components["events"] > 0 and (components["visitors"] or components["events"]) >= least
