@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import anyio.to_thread
+from clickhouse_connect.driver.exceptions import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -16,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from collector.clickhouse import plain_reason
 from collector.sites import Site
 from dashboard import (
     account_views,
@@ -48,6 +51,8 @@ from dashboard.period import parse_period
 from dashboard.query import Query, Result
 from dashboard.users import User
 from dashboard.wording import _
+
+log = logging.getLogger(__name__)
 
 COMPRESSED = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)]
 
@@ -105,13 +110,16 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
     """What the application answers in place of a page: for `Starlette(exception_handlers=...)`."""
 
     async def explain(request: Request, error: Exception) -> Response:
+        if isinstance(error, OperationalError):
+            log.warning("ClickHouse does not answer a page", extra={"reason": plain_reason(error)})
+            error = HTTPException(503, headers={"retry-after": "5"})
         status = error.status_code if isinstance(error, HTTPException) else 500
         headers = error.headers if isinstance(error, HTTPException) else None
         if request.url.path.startswith("/api/"):
             return explained(HTTPStatus(status), headers)
         return error_page(dashboard.pages, status, headers, user=dashboard.sessions.user(request))
 
-    return {HTTPException: explain, 500: explain}
+    return {HTTPException: explain, OperationalError: explain, 500: explain}
 
 
 def _login(dashboard: Dashboard) -> Endpoint:

@@ -20,6 +20,7 @@ from tests.standin import StandInProcess, standin
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 PASSWORD = "s3cret-of-the-server"
+ADMIN_PASSWORD = "a quiet password"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,12 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stan
 @pytest.fixture(scope="module")
 def server(clickhouse_server: StandInProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Two workers, ready, with one site."""
-    serve = Serve(tmp_path_factory.mktemp("serve"), clickhouse_server.database("stats"), workers=2)
+    serve = Serve(
+        tmp_path_factory.mktemp("serve"),
+        clickhouse_server.database("stats"),
+        workers=2,
+        environ={"TYST_ADMIN_PASSWORD": ADMIN_PASSWORD},
+    )
     serve.start()
     try:
         until("all workers answer", lambda: serve.metrics().get("tyst_workers_answering") == 2)
@@ -144,6 +150,25 @@ def test_readiness_speaks_for_all_workers(server: Serve, clickhouse_server: Stan
     until("/readyz tells of it", lambda: "does not take events" in server.problems())
     assert server.problems().startswith("Worker ")
     clickhouse_server.fail("well")
+    until("all is well again", server.well)
+
+
+def test_signing_in_while_clickhouse_is_away_asks_for_patience(
+    server: Serve, clickhouse_server: StandInProcess
+) -> None:
+    """A page that says so in words, and when to come back; then it works."""
+    form = {"name": "admin", "password": ADMIN_PASSWORD}
+
+    def sign_in() -> httpx.Response:
+        url = f"http://127.0.0.1:{server.port}/login"
+        return httpx.post(url, data=form, headers={"sec-fetch-site": "same-origin"}, timeout=60)
+
+    clickhouse_server.fail("refuse")
+    answer = sign_in()
+    clickhouse_server.fail("well")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "The database does not answer right now" in answer.text
+    until("signing in works again", lambda: sign_in().status_code == 303)
     until("all is well again", server.well)
 
 

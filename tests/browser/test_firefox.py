@@ -82,6 +82,19 @@ def test_pages_of_one_document_are_counted(tab: Tab, recorder: Recorder) -> None
     assert ("pageview", "/a?secret=1", None) in events(recorder.wait(1))
 
 
+def test_pages_told_apart_by_their_fragment_are_counted(tab: Tab, recorder: Recorder) -> None:
+    """With `data-hash`: by a link, by script, and back."""
+    recorder.page('data-consent="exempt" data-hash', body="<a href='#/b'>b</a>")
+    tab.go(recorder.url + "/#/a")
+    assert events(recorder.wait(1)) == [("pageview", "/#/a", None)]
+    tab.do("document.querySelector('a').click()")
+    assert events(recorder.wait(1)) == [("pageview", "/#/b", None)]
+    tab.do("location.hash = '#/c'")
+    assert events(recorder.wait(1)) == [("pageview", "/#/c", None)]
+    tab.do("history.back()")
+    assert events(recorder.wait(1)) == [("pageview", "/#/b", None)]
+
+
 def test_what_is_sent_is_what_the_contract_says(tab: Tab, recorder: Recorder) -> None:
     """Width, time zone, site and a random text for retries; no credentials, and a type that needs no preflight."""
     recorder.page('data-consent="exempt"')
