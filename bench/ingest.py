@@ -140,15 +140,15 @@ def user_agents(count: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def bare(directory: Path) -> Iterator[int]:
-    """The endpoint that reads the body and answers 202, on its own."""
+def bare(directory: Path) -> Iterator[tuple[int, int]]:
+    """The endpoint that reads the body and answers 202, on its own: its port and its process."""
     port = free_port()
     script = directory / "bare.py"
     script.write_text(BARE)
     process = subprocess.Popen([sys.executable, str(script), str(port)])
     try:
         until("the bare endpoint answers", lambda: _answers(port, "/"))
-        yield port
+        yield port, process.pid
     finally:
         process.kill()
         process.wait()
@@ -235,15 +235,17 @@ def rates(directory: Path, rounds: int, seconds: float, *, beside: bool = True) 
     taken: dict[str, list[Load]] = {}
     kinds = {"consented": ["consented"], "mixed": ["consented", "dropped"], "dropped": ["dropped"]}
     peers = runlight(directory) if beside else contextlib.nullcontext()
-    with bare(directory) as bare_port, tyst(directory / "tyst") as serve, peers as peer:
+    with bare(directory) as (bare_port, bare_pid), tyst(directory / "tyst") as serve, peers as peer:
         pid = serve.process.pid if serve.process else 0
         idle = memory(pid)
         cold = warm(load, serve.port)
         if peer is not None:
             load.run(peer, ["runlight"], 3, path="/e")
-        used = before = commits = after = 0.0
+        used = before = commits = after = bare_used = 0.0
         for _ in range(rounds):
+            before = processor(bare_pid)
             taken.setdefault("bare", []).append(load.run(bare_port, ["consented"], seconds))
+            bare_used += processor(bare_pid) - before
             for name, bodies in kinds.items():
                 if name == "consented":
                     before, commits = processor(pid), serve.metrics().get("tyst_spool_commits", 0)
@@ -260,6 +262,7 @@ def rates(directory: Path, rounds: int, seconds: float, *, beside: bool = True) 
         visible = seen(serve)
         kept = peer_rows(directory)
     stored = sum(each.requests - each.refused for each in taken["consented"])
+    heard = sum(each.requests for each in taken["bare"])
     rows = [
         ("bare Starlette endpoint", f"{rate['bare']:,.0f}/s"),
         *((f"durable, {name}", f"{rate[name]:,.0f}/s, {rate[name] / rate['bare']:.2f} of bare") for name in kinds),
@@ -268,7 +271,10 @@ def rates(directory: Path, rounds: int, seconds: float, *, beside: bool = True) 
             f"p50 {slow.p50:.1f} ms, p99 {slow.p99:.1f} ms, p99.9 {slow.p999:.1f} ms",
         ),
         ("the first 15,000 beacons, from 5,000 user agents never seen", f"{cold:,.0f}/s"),
-        ("CPU for 1,000 beacons", f"{used / stored * 1_000:.3f} s"),
+        (
+            "CPU for 1,000 beacons, and of the bare endpoint",
+            f"{used / stored * 1e3:.3f} s, {bare_used / heard * 1e3:.3f} s",
+        ),
         ("fsyncs for 1,000 beacons", f"{after / stored * 1_000:.0f}"),
         ("memory idle, and after this load", f"{idle} MB, {full} MB"),
         ("from acknowledgement to visible", f"{visible:.2f} s"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -97,8 +98,7 @@ def search_files(directories: Iterable[Path], forms: Sequence[Form]) -> Searched
     be read are named as such."""
     places, found = [], []
     for directory in directories:
-        paths = [directory] if directory.is_file() else sorted(directory.rglob("*"))
-        for path in paths:
+        for path in files_below(directory, lambda refused: places.append(Place(refused, 0, UNREADABLE))):
             try:
                 if not path.is_file():
                     continue
@@ -111,6 +111,22 @@ def search_files(directories: Iterable[Path], forms: Sequence[Form]) -> Searched
             places.append(Place(str(path), size, "bytes"))
             found += [f"{form.owner} ({form.how}) in {path}" for form in hits]
     return Searched(tuple(places), tuple(sorted(found)))
+
+
+def files_below(place: Path, refuse: Callable[[str], object]) -> Iterator[Path]:
+    """The file itself, or every file below the directory, in order. A directory that goes meanwhile is gone, as one
+    that the database merges away; one that cannot be listed is told to `refuse`."""
+
+    def missed(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            refuse(str(error.filename))
+
+    if place.is_file():
+        yield place
+        return
+    for folder, inner, names in os.walk(place, onerror=missed):
+        inner.sort()
+        yield from (Path(folder, name) for name in sorted(names))
 
 
 def _search_file(path: Path, forms: Sequence[Form]) -> tuple[int, list[Form]]:

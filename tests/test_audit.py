@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from dashboard.audit import DISCLAIMER, Condition, conditions, cookie_days
 from dashboard.canary import (
     CHUNK,
     UNREADABLE,
+    files_below,
     forms_joined,
     forms_of_address,
     forms_of_text,
@@ -54,6 +56,21 @@ def test_a_leak_in_a_file_is_found_in_every_form(tmp_path: Path) -> None:
     assert any(line.endswith("/large") for line in searched.found)
     assert len(searched.places) == len(forms) + 1
     assert search_files([tmp_path], list(forms_of_text("ua", "Another"))).found == ()
+
+
+def test_a_directory_that_goes_while_files_are_listed_is_gone(tmp_path: Path) -> None:
+    """As the database merges its own away; what follows is still looked at. A file may be named itself."""
+    for name in ("a/1", "b/deep/2", "c/3"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(name)
+    refused: list[str] = []
+    files = files_below(tmp_path, refused.append)
+    assert next(files) == tmp_path / "a/1"
+    shutil.rmtree(tmp_path / "b")
+    assert [*files] == [tmp_path / "c/3"]
+    assert [*files_below(tmp_path / "c/3", refused.append)] == [tmp_path / "c/3"]
+    assert [*files_below(tmp_path / "gone", refused.append)] == []
+    assert refused == []
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

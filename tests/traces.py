@@ -18,6 +18,8 @@ from itertools import permutations
 from pathlib import Path
 from urllib.parse import quote
 
+from dashboard.canary import files_below
+
 HASHES = ("md5", "sha1", "sha224", "sha256", "sha512", "sha3_256", "blake2b", "blake2s")
 
 # From so many needles of one length on, looking each part of the content up is faster than looking for each needle.
@@ -154,7 +156,11 @@ def written_below(directory: Path) -> Iterator[tuple[str, bytes]]:
 
     Those that go while it is read are gone.
     """
-    for path in sorted(directory.rglob("*")):
+
+    def unreadable(place: str) -> None:
+        raise AssertionError(f"{place} cannot be listed")
+
+    for path in files_below(directory, refuse=unreadable):
         try:
             if path.is_file():
                 yield str(path.relative_to(directory)), _EMPTY.sub(bytes(64), path.read_bytes())
