@@ -18,6 +18,7 @@ from collector.beacon import Beacon, parse_beacon, parse_withdrawal
 from collector.consent import judge
 from collector.event import Event
 from collector.exceptions import BeaconError, SpoolFull, SpoolUnavailable
+from collector.once import once_key
 from collector.pipeline import Arrival, Drop, run
 from collector.process import Collector
 from collector.rate import RateLimit
@@ -170,31 +171,32 @@ class EventEndpoint:
     def _collect(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
         """Raises `SpoolFull` or `SpoolUnavailable`; then nothing of the beacon is kept."""
         spool, once = self._collector.spool, arrival.beacon.once
+        key = once_key(once) if once is not None else 0
         if spool.full:
             raise spool.too_full()
         # A retry whose first try is on its way to the disk shares its fate.
-        if once is not None and spool.seen(
-            once, lambda error: answer(self._reply_to(arrival, good, []) if error is None else self._refusal(error))
+        if key and spool.seen(
+            key, lambda error: answer(self._reply_to(arrival, good, []) if error is None else self._refusal(error))
         ):
             return
         if says_no(arrival):
-            task = asyncio.get_running_loop().create_task(self._collect_no(arrival, good, answer))
+            task = asyncio.get_running_loop().create_task(self._collect_no(arrival, key, good, answer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self._store(arrival, good, answer)
+            self._store(arrival, key, good, answer)
 
-    async def _collect_no(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
+    async def _collect_no(self, arrival: Arrival, key: int, good: Reply, answer: Answer) -> None:
         try:
             await self._withdrawals.carry_out(arrival)
-            self._store(arrival, good, answer)
+            self._store(arrival, key, good, answer)
         except (SpoolFull, SpoolUnavailable) as error:
             answer(self._refusal(error))
         except Exception:
             log.exception("a withdrawal could not be answered")
             answer(_FAILED)
 
-    def _store(self, arrival: Arrival, good: Reply, answer: Answer) -> None:
+    def _store(self, arrival: Arrival, key: int, good: Reply, answer: Answer) -> None:
         """Run the pipeline for each of the beacon's sites and have the events on disk."""
         collector, events, dropped = self._collector, list[Event](), list[str]()
         for domain in arrival.beacon.domains:
@@ -220,7 +222,7 @@ class EventEndpoint:
             stored(None)
             return
         try:
-            collector.spool.hand_over(events, arrival.beacon.once, stored)
+            collector.spool.hand_over(events, key, stored)
         except (SpoolFull, SpoolUnavailable):
             self._forget(events)
             raise

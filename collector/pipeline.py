@@ -24,7 +24,7 @@ from collector.event import Event
 from collector.hygiene import Pages
 from collector.lists import HostList
 from collector.location import Countries
-from collector.page import Page, clean_value, read_referrer
+from collector.page import NO_TAGS, Page, clean_value, read_referrer
 from collector.patterns import fits
 from collector.receipts import Receipts
 from collector.shield import Shield
@@ -333,8 +333,10 @@ def _limited_event(draft: Draft) -> Event:
 
 
 def _attribution(draft: Draft) -> Attribution:
-    page = _page(draft)
-    origin, tags = read_origin(draft.arrival.beacon.referrer, page), page.tags
+    page, referrer = _page(draft), draft.arrival.beacon.referrer
+    if not referrer and page.tags is NO_TAGS:
+        return _direct(draft.country)
+    origin, tags = read_origin(referrer, page), page.tags
     return Attribution(
         referrer=origin.referrer,
         source=origin.source,
@@ -347,6 +349,13 @@ def _attribution(draft: Draft) -> Attribution:
         click_id=tags.click_id,
         country=draft.country,
     )
+
+
+@lru_cache(maxsize=512)
+def _direct(country: str) -> Attribution:
+    """Of a visit that nothing says anything of, as many are: those of a country share one."""
+    origin = read_origin("", Page("", "/", NO_TAGS))
+    return Attribution(channel=origin.channel, country=country)
 
 
 def _visitor(draft: Draft, rooms: Rooms, day: datetime.date) -> int:

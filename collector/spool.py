@@ -156,8 +156,9 @@ class Spool:
         self._thread = threading.Thread(target=self._commit_groups, name="tyst-spool", daemon=True)
         self._thread.start()
 
-    def hand_over(self, events: Sequence[Event], once: bytes | None, done: Stored) -> None:
-        """Have `events` written, and `done` called when that is so. On an event loop.
+    def hand_over(self, events: Sequence[Event], key: int, done: Stored) -> None:
+        """Have `events` written, and `done` called when that is so. On an event loop. `key` is the beacon's `once_key`,
+        or 0.
 
         Raises `SpoolFull` when the bound is reached, `SpoolUnavailable` when the disk does not take anything.
         """
@@ -167,7 +168,6 @@ class Spool:
             raise SpoolUnavailable(self._problem)
         if self._waiting_bytes > WAITING_BYTES:
             raise SpoolUnavailable("the disk does not keep up")
-        key = once_key(once) if once is not None else 0
         if key:
             self._pending.setdefault(key, [])
         if not self._handed:
@@ -186,12 +186,12 @@ class Spool:
             else:
                 stored.set_exception(error)
 
-        self.hand_over(events, once, done)
+        self.hand_over(events, once_key(once) if once is not None else 0, done)
         await stored
 
-    def seen(self, once: bytes, done: Stored) -> bool:
-        """Whether the beacon `once` was handed over before; `done` is called when it is stored, or at once."""
-        key = once_key(once)
+    def seen(self, key: int, done: Stored) -> bool:
+        """Whether the beacon of this `once_key` was handed over before; `done` is called when it is stored, or at
+        once."""
         followers = self._pending.get(key)
         if followers is not None:
             followers.append(done)

@@ -11,6 +11,7 @@ import pytest
 
 from collector.event import Event
 from collector.exceptions import SpoolFull, SpoolUnavailable
+from collector.once import once_key
 from collector.spool import ONCE_SECONDS, Segment, Spool
 from tests.test_clickhouse import an_event
 
@@ -75,7 +76,7 @@ def files(path: Path) -> list[Path]:
 
 def known(spool: Spool, once: bytes) -> bool:
     """Whether the spool has had this beacon before."""
-    return spool.seen(once, lambda _: None)
+    return spool.seen(once_key(once), lambda _: None)
 
 
 def on_disk(path: Path) -> list[str]:
@@ -196,7 +197,7 @@ async def test_a_beacon_on_its_way_to_the_disk_is_seen_as_such(spool: Spool) -> 
     first = asyncio.ensure_future(spool.append([an_event()], b"q"))
     await asyncio.sleep(0)
     retried: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    assert spool.seen(b"q", retried.set_result)
+    assert spool.seen(once_key(b"q"), retried.set_result)
     assert not retried.done()
     assert await retried is None
     await first
