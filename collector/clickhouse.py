@@ -15,9 +15,11 @@ from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import StreamFailureError
 
 from collector.migrations import migrate
 from collector.shipped import shipped
+from collector.unspoilt import unspoilt
 
 DATABASE = "tyst"
 
@@ -79,8 +81,10 @@ class ClickHouse:
 
     def _open(self, database: str | None, settings: dict[str, Any]) -> Client:
         if self.embedded:
-            return clickhouse_connect.get_client(
-                dsn=self.dsn, database=database, settings=settings, chdb_options=self._engine_options()
+            return unspoilt(
+                lambda: clickhouse_connect.get_client(
+                    dsn=self.dsn, database=database, settings=settings, chdb_options=self._engine_options()
+                )
             )
         # Without an own session several threads may use one client at a time.
         return clickhouse_connect.get_client(
@@ -128,6 +132,8 @@ def apply_schema(client: Client) -> None:
 
 def plain_reason(error: BaseException) -> str:
     """The first line of an error, at most 300 characters, without any `user:password@` and without the query of
-    an address."""
+    an address. Of an answer that broke off the driver shows the bytes that it could not read: these are left out."""
     lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, StreamFailureError) and not lines[0].startswith(("Code: ", "Stream ")):
+        return "the answer broke off"
     return re.sub(r"(?<=/)\?[^\s)]*", "", re.sub(r"//[^/\s]*@", "//", lines[0]))[:300]

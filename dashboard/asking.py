@@ -85,7 +85,7 @@ class Asker:
             return found
         # By this the engine's list of running statements shows which one is ours.
         name, asked = secrets.token_hex(8), self._recent.now()
-        running = self._threads.submit(self.wait, f"WITH '{name}' AS asked_as {sql}", parameters, kind, ask)
+        running = self._threads.submit(self._wait, name, sql, parameters, kind, ask)
         try:
             rows = await asyncio.wrap_future(running)
         except asyncio.CancelledError:
@@ -95,16 +95,14 @@ class Asker:
         self._recent.put(sql + by, parameters, asked, rows)
         return rows
 
-    def wait(self, sql: str, parameters: dict[str, Any], kind: Kind = "light", ask: Ask = rows_of) -> Rows:
-        """The same at once. Blocking."""
+    def _wait(self, name: str, sql: str, parameters: dict[str, Any], kind: Kind, ask: Ask) -> Rows:
         client = self._clients[kind].get()
         try:
-            rows = ask(client, sql, parameters)
+            return ask(client, f"WITH '{name}' AS asked_as {sql}", parameters)
         except DatabaseError as error:
             raise _told_apart(error) from error
         finally:
             self._clients[kind].put(client)
-        return rows
 
     def forget(self) -> None:
         """Events were stored: ask again. Other processes hear of them after `fresh` seconds."""
@@ -120,7 +118,8 @@ class Asker:
                 clients.get().close()
 
     def _stop(self, name: str) -> None:
-        """End a statement that nobody waits for any more; a reader may end its own."""
+        """End a statement that nobody waits for any more; a reader may end its own. The embedded engine may answer it
+        all the same, by some of its rows: nobody may be given them."""
         try:
             self._stopper.query(_STOP, parameters={"name": name})
         except DatabaseError:

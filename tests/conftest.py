@@ -30,6 +30,7 @@ STORAGE = frozenset(
         "test_writer",
         "test_backup",
         "test_table_salts",
+        "test_unspoilt",
         "test_retention",
     }
 )

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 from collector.clickhouse import ClickHouse, apply_schema, plain_reason, split_statements
 from collector.event import COLUMNS, Event
@@ -111,6 +111,20 @@ def test_a_reason_never_shows_credentials() -> None:
     assert (
         plain_reason(OSError("no route to http://tyst:s3cret@db:8123/tyst\nmore")) == "no route to http://db:8123/tyst"
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("unrecognized data found in stream: `2f70726976617465`", "the answer broke off"),
+        ("\x06/private\n", "the answer broke off"),
+        ("Stream ended unexpectedly (connection closed by server)",) * 2,
+        ("Code: 159. DB::Exception: Timeout exceeded",) * 2,
+    ],
+)
+def test_a_reason_shows_nothing_of_an_answer(message: str, reason: str) -> None:
+    """The driver puts what it could not read into its error."""
+    assert plain_reason(StreamFailureError(message)) == reason
 
 
 def test_the_engine_keeps_no_logs_of_its_own(embedded_engine: str) -> None:

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from collector.clickhouse import ClickHouse
 from collector.event import Event
 from collector.inserter import ClickHouseInserter
+from dashboard.asking import SETTINGS, Kind, rows_of
 from dashboard.exceptions import QueryError, QueryTooLarge
 from dashboard.filters import Compare, Done, Filter, Not, is_
 from dashboard.period import Period, parse_moments, parse_period
@@ -339,7 +340,7 @@ def test_the_store_cannot_write_and_has_limits(clickhouse: ClickHouse, database:
     with pytest.raises(QueryTooLarge):
         asyncio.run(slow._asker.rows("SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1", {}))
     with pytest.raises(Exception, match="readonly"):
-        slow._asker.wait("DROP TABLE events", {})
+        slow._asker._clients["light"].get().command("DROP TABLE events")
     slow.close()
 
 
@@ -366,6 +367,38 @@ def test_a_question_that_nobody_waits_for_is_ended(database: Client, store: Stor
         await until(lambda: running(database) == 0)
 
     asyncio.run(leave())
+
+
+LONG = "SELECT number, text FROM long WHERE number < {many:UInt64} ORDER BY number"
+
+
+@pytest.mark.parametrize("kind", list(SETTINGS))
+def test_what_a_stopped_question_leaves_is_in_no_other_answer(
+    clickhouse: ClickHouse, database: Client, kind: Kind
+) -> None:
+    """At whichever moment it is stopped: the next on the same connection gets its own rows, and all of them."""
+    database.command("CREATE TABLE long (number UInt64, text String) ENGINE = MergeTree ORDER BY number")
+    database.command("INSERT INTO long SELECT number, toString(number) FROM numbers(300000)")
+    store = Store(lambda settings: clickhouse.client(readonly=True, settings=settings), readers=1)
+    ask = arrow_rows if kind == "reading" else rows_of
+
+    async def leave_and_ask() -> None:
+        for turn in range(40):
+            asking = asyncio.create_task(store._asker.rows(LONG, {"many": 250_000 + turn}, kind, ask=ask))
+            await asyncio.sleep(turn / 500)
+            asking.cancel()
+            await asyncio.wait([asking])
+            rows = await store._asker.rows(LONG, {"many": turn + 1}, kind, ask=ask)
+            assert rows == [(number, str(number)) for number in range(turn + 1)]
+
+    asyncio.run(leave_and_ask())
+    store.close()
+
+
+def arrow_rows(client: Client, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """A statement's rows, by way of Arrow."""
+    table = client.query_arrow(sql, parameters=parameters)
+    return [tuple(row.values()) for row in table.to_pylist()]
 
 
 async def until(holds: Callable[[], bool], seconds: float = 15) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, expect, sync_playwright
 
 from tests.browser.recorder import DEADLINE, Recorder, Sent, recording
+from tests.served import Served
 
 ARGUMENTS = [
     "--headless=new",
@@ -32,6 +33,10 @@ DNT = "Object.defineProperty(Navigator.prototype, 'doNotTrack', { get: () => '1'
 
 WITHDRAWAL = ("DELETE", "", None)
 
+MOST_SHOWN = 2_000
+PEOPLE = pytest.StashKey[list[BrowserContext]]()
+"""Profiles that a test has opened."""
+
 _numbers = itertools.count(1)
 
 NewPerson = Callable[..., BrowserContext]
@@ -40,6 +45,20 @@ NewPerson = Callable[..., BrowserContext]
 def launch(playwright: Playwright, *arguments: str, **options: Any) -> Browser:
     """A Chromium of one's own, for what the shared one cannot do."""
     return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGUMENTS, *arguments], **options)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """To what failed belongs what its tabs showed, and what its servers had to say."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for page in [page for person in item.stash.get(PEOPLE, []) for page in person.pages]:
+            with contextlib.suppress(Error):
+                shown = page.locator("body").inner_text(timeout=1_000)
+                report.sections.append((f"shown at {page.url}", shown[:MOST_SHOWN]))
+        for server in [value for value in item.funcargs.values() if isinstance(value, Served)]:
+            report.sections.append((f"log of {server.url}", server.log()[-MOST_SHOWN:]))
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,8 +82,9 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def new_person(browser: Browser) -> Iterator[NewPerson]:
+def new_person(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPerson]:
     """Makes fresh profiles of people at a desktop; with `gpc` or `dnt` they refuse to be measured."""
+    people = request.node.stash.setdefault(PEOPLE, [])
     with contextlib.ExitStack() as opened:
 
         def make(*, gpc: bool = False, dnt: bool = False, **options: Any) -> BrowserContext:
@@ -74,6 +94,7 @@ def new_person(browser: Browser) -> Iterator[NewPerson]:
                 extra_http_headers=headers or None,
             )
             opened.callback(context.close)
+            people.append(context)
             context.set_default_timeout(DEADLINE * 1000)
             for wanted, script in ((gpc, GPC), (dnt, DNT)):
                 if wanted:
