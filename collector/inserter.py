@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
@@ -20,9 +18,12 @@ from collector.clickhouse import plain_reason
 from collector.event import COLUMNS, Event
 from collector.exceptions import InsertRefused, InsertRetryable
 from collector.room import Room
+from collector.rows import FORMAT, Rows
 
-# As many rows as ClickHouse takes as one block (its setting max_insert_block_size).
-_MOST_ROWS = 1_048_449
+# A token stands for one block: of an insert that is cut into several, a server may take the second for a repetition
+# of the first. A segment has fewer rows and bytes than a block may have (ClickHouse's min_insert_block_size_*), if it
+# is not read by several threads.
+_ONE_BLOCK = {"input_format_parallel_parsing": 0}
 
 # How often one segment may be broken by a full disk before the operator is asked.
 _FORMS = 100
@@ -44,7 +45,6 @@ class ClickHouseInserter:
     def __init__(self, client: Client, room: Room | None = None) -> None:
         self._client = client
         self._room = room
-        self._context: Any = None
         # What the process before was doing when it ended is not known either.
         self._unsure = True
 
@@ -56,17 +56,11 @@ class ClickHouseInserter:
             self._unsure = True
             if self._room is not None:
                 self._room.doubt(error)
-            # Over HTTP a row that the driver cannot encode cuts the request short; the driver notes why.
-            broken = getattr(self._context, "insert_exception", None)
-            self._context = None
-            if broken is not None:
-                raise InsertRefused(f"cannot be encoded: {type(broken).__name__}") from None
             if isinstance(error, ClickHouseError):
                 raise _told_apart(error) from None
             raise InsertRetryable(type(error).__name__) from None
-        except (TypeError, ValueError, OverflowError, AttributeError, KeyError) as error:
-            # The driver could not encode a row: it will not be able to next time either.
-            self._context = None
+        except (TypeError, ValueError) as error:
+            # A row that cannot be encoded will not be next time either.
             raise InsertRefused(f"cannot be encoded: {type(error).__name__}") from None
 
     def _insert(self, events: Sequence[Event], token: str) -> None:
@@ -84,14 +78,8 @@ class ClickHouseInserter:
         raise InsertRetryable("its disk was full too often; restart ClickHouse")
 
     def _send(self, events: Sequence[Event], token: str) -> None:
-        if self._context is None:
-            self._context = self._client.create_insert_context("events", COLUMNS)
-            # A token stands for one block: of an insert that is cut into several, a server may take the second
-            # for a repetition of the first.
-            self._context.req_block_size = _MOST_ROWS
-        self._context.data = [msgspec.structs.astuple(event) for event in events]
-        self._context.settings = {"insert_deduplication_token": token}
-        self._client.insert(context=self._context)
+        settings = _ONE_BLOCK | {"insert_deduplication_token": token}
+        self._client.raw_insert("events", COLUMNS, Rows.of(events).body, settings=settings, fmt=FORMAT)
 
     def _taken(self, events: Sequence[Event], room: Room) -> bool:
         """Whether an insert that ClickHouse calls good is so. Raises `InsertRetryable` when it was broken."""

@@ -26,6 +26,7 @@ from collector.erasure import Erasure
 from collector.event import COLUMNS, Event
 from collector.exceptions import SpoolFull, SpoolUnavailable
 from collector.process import Collector
+from collector.rows import encode
 from collector.sites import Site
 from collector.visit import IDLE_SECONDS
 from collector.visitor import visitor_id
@@ -175,7 +176,6 @@ class Privacy:
 
 def _merged(stored: Sequence[Event], waiting: Sequence[Event]) -> list[Event]:
     """Both in order of time; an event that is in both is one."""
-    encode = msgspec.msgpack.Encoder().encode
     ahead = Counter(map(encode, stored))
     events = list(stored)
     for event in waiting:

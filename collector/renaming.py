@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collector.event import Event
+from collector.rows import Rows
 from collector.sites import Sites
 from collector.writer import Inserter
 
@@ -25,7 +26,7 @@ class Renaming:
     @staticmethod
     def current(events: Sequence[Event], sites: Sites) -> Sequence[Event]:
         """The events under the names that their sites have now."""
-        names = {name: sites.measured(name) for name in {event.site for event in events}}
+        names = {name: sites.measured(name) for name in {site for site, _ in Rows.of(events).dates}}
         former = {name: site.domain for name, site in names.items() if site is not None and site.domain != name}
         if not former:
             return events

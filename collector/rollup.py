@@ -20,6 +20,7 @@ from clickhouse_connect.driver.client import Client
 from collector.building import BUILD, BUILD_WITH_PROPERTIES
 from collector.closed import ClosedDay, ClosedDays
 from collector.event import Event
+from collector.rows import Rows
 from collector.sites import Sites
 
 log = logging.getLogger(__name__)
@@ -176,9 +177,9 @@ class Rollup:
         """The site has no closed day any more."""
         self._closed = {pair for pair in self._closed if pair[0] != site}
 
-    def note(self, events: Iterable[Event]) -> None:
+    def note(self, events: Sequence[Event]) -> None:
         """Events were stored: where some are of a closed day, take it back until it is built again."""
-        for site, day in {(event.site, event.day) for event in events} & self._closed:
+        for site, day in Rows.of(events).dates & self._closed:
             self.late(site, day)
 
     def late(self, site: str, day: datetime.date) -> None:

@@ -20,12 +20,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from collector.erasure import Erasure, Purge, Rewritten, SpoolErasures
 from collector.event import Event
 from collector.exceptions import SpoolFull, SpoolUnavailable
 from collector.once import ONCE_SECONDS, OnceKeys, once_key
+from collector.rows import Rows, encode, events_of, group
 from collector.spoolfile import SpoolFile
 
 __all__ = ["ONCE_SECONDS", "Held", "Segment", "Spool"]
@@ -122,8 +121,6 @@ class Spool:
         self._segment_rows = segment_rows
         self._segment_seconds = segment_seconds
         self._clock = clock
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decoder = msgspec.msgpack.Decoder(list[Event])
         self._changed = threading.Condition()
         self._handed: list[_Waiting] = []
         self._waiting: list[_Waiting] = []
@@ -172,7 +169,7 @@ class Spool:
             self._pending.setdefault(key, [])
         if not self._handed:
             asyncio.get_running_loop().call_soon(self._enqueue, asyncio.get_running_loop())
-        self._handed.append(_Waiting(len(events), b"".join(map(self._encode, events)), key, done))
+        self._handed.append(_Waiting(len(events), group(map(encode, events)), key, done))
 
     async def append(self, events: Sequence[Event], once: bytes | None) -> None:
         """Have `events` on disk before this returns. Raises as `hand_over` does."""
@@ -220,11 +217,12 @@ class Spool:
             tally = self._tallies[number]
             return Segment(number, f"{self._file.id}-{number}", tally.rows, tally.began)
 
-    def read(self, segment: Segment) -> list[Event]:
+    def read(self, segment: Segment) -> Rows:
         """The events of a segment, in the order in which they came; none when all were erased."""
         with self._changed:
             self._tallies[segment.number].read = True
-        return [event for group in self._groups(segment.number) for event in group]
+        found = list(self._file.groups(segment.number))
+        return Rows([held for _, held in found], sum(rows for rows, _ in found))
 
     def done(self, segment: Segment) -> None:
         """ClickHouse has the segment: let it go."""
@@ -281,8 +279,8 @@ class Spool:
             later = self._tallies.get(following) if following is not None else None
             if later is not None and later.began < since:
                 continue
-            for group in self._groups(number):
-                yield from group
+            for _, held in self._file.groups(number):
+                yield from events_of(held)
 
     def events_of(self, visitors: Collection[int]) -> list[Event]:
         """The events of these visitors that are not yet in ClickHouse."""
@@ -398,17 +396,16 @@ class Spool:
         began = self._tallies[self._open].began
         return max(0.0, min(self._segment_seconds, began + self._segment_seconds - self._clock()))
 
-    def _commit(self, group: list[_Waiting], finished: list[int]) -> None:
+    def _commit(self, waited: list[_Waiting], finished: list[int]) -> None:
         """Write one group and delete finished segments in one transaction, then release who waits."""
-        rows = sum(waiting.rows for waiting in group)
-        # A MessagePack array of 32 bits' length, of events that are encoded already.
-        encoded = b"".join((b"\xdd", rows.to_bytes(4, "big"), *(waiting.encoded for waiting in group)))
-        keys = [waiting.once for waiting in group if waiting.once]
+        rows = sum(waiting.rows for waiting in waited)
+        encoded = group(waiting.encoded for waiting in waited)
+        keys = [waiting.once for waiting in waited if waiting.once]
         now = self._clock()
         try:
             number = self._file.commit(self._open, rows, encoded, keys, finished, now)
         except sqlite3.Error as error:
-            self._not_committed(group, finished, error)
+            self._not_committed(waited, finished, error)
             return
         self.commits += 1
         with self._changed:
@@ -420,7 +417,7 @@ class Spool:
                 self._open = number
             self._forget(finished)
         self._seen.add(keys, now)
-        self._release(group, None)
+        self._release(waited, None)
 
     def _forget(self, finished: list[int]) -> None:
         for over in finished:
@@ -497,7 +494,3 @@ class Spool:
             if number > after and number != self._open and tally.waits:
                 return number
         return None
-
-    def _groups(self, number: int) -> Iterator[list[Event]]:
-        for encoded in self._file.groups(number):
-            yield self._decoder.decode(encoded)

@@ -83,14 +83,14 @@ class SpoolFile:
         self._seen_until.append((int(now), last))
         return [blob for (blob,) in self._reader.execute("SELECT once FROM seen")]
 
-    def groups(self, segment: int) -> Iterator[bytes]:
-        """The groups of a segment, in the order in which they were written."""
+    def groups(self, segment: int) -> Iterator[tuple[int, bytes]]:
+        """The groups of a segment, in the order in which they were written: how many rows, and these."""
         # One at a time: a segment may be large, and an open cursor would keep the log from starting anew.
         numbers = self._reader.execute("SELECT number FROM groups WHERE segment = ? ORDER BY number", (segment,))
         for (number,) in numbers.fetchall():
-            row = self._reader.execute("SELECT events FROM groups WHERE number = ?", (number,)).fetchone()
+            row = self._reader.execute("SELECT rows, events FROM groups WHERE number = ?", (number,)).fetchone()
             if row is not None:
-                yield row[0]
+                yield row[0], row[1]
 
     def commit(
         self, segment: int | None, rows: int, events: bytes, keys: Sequence[int], finished: Sequence[int], now: float

@@ -47,7 +47,7 @@ TRANSPORT = frozenset(
     | {"client_protocol_version", "send_progress_in_http_headers", "http_headers_progress_interval_ms"}
     | {"enable_http_compression", "cancel_http_readonly_queries_on_client_close", "quota_key", "user", "password"}
 )
-INSERT = re.compile(rb"\s*INSERT\s+INTO\s+(.+?)\s+FORMAT\s+Native\s*\n", re.IGNORECASE | re.DOTALL)
+INSERT = re.compile(rb"\s*INSERT\s+INTO\s+(.+?)\s+FORMAT\s+(\w+)\s*\n", re.IGNORECASE | re.DOTALL)
 
 
 class Fault:
@@ -107,7 +107,9 @@ class Engine:
             with tempfile.NamedTemporaryFile(suffix=".native") as file:
                 file.write(query[insert.end() :])
                 file.flush()
-                connection.query(f"INSERT INTO {insert[1].decode()} FROM INFILE '{file.name}' FORMAT Native")
+                connection.query(
+                    f"INSERT INTO {insert[1].decode()} FROM INFILE '{file.name}' FORMAT {insert[2].decode()}"
+                )
             return b""
 
 

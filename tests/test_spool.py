@@ -103,7 +103,7 @@ async def test_every_column_survives_the_spool(spool: Spool) -> None:
     """What is read is what was appended."""
     event = an_event(page="/å", props={"k": "v"}, bounces=-1)
     await spool.append([event], None)
-    assert spool.read(sealed(spool)) == [event]
+    assert list(spool.read(sealed(spool))) == [event]
 
 
 async def test_a_segment_is_sealed_by_rows(tmp_path: Path, clock: Clock) -> None:
