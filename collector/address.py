@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -35,9 +35,22 @@ class Proxies:
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
         self._masks = [(each.version, int(each.netmask), int(each.network_address)) for each in networks]
+        self._last = ("", "")
 
     def __bool__(self) -> bool:
         return bool(self._masks)
+
+    def spelt(self, peer: str) -> str:
+        """The one spelling of a peer's address, where that is in one of the networks; else empty."""
+        known, text = self._last
+        if known == peer:
+            return text
+        hop = _read_hop(peer)
+        if hop is None or not self.trust(hop):
+            return ""
+        # Most of the time there is one proxy, and all come through it.
+        self._last = (peer, hop.text)
+        return hop.text
 
     def trust(self, hop: Hop) -> bool:
         """Whether the address is in one of the networks."""
@@ -56,7 +69,7 @@ class Hop(NamedTuple):
     text: str
 
 
-def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], trusted: Proxies) -> str:
+def client_address(peer: str, headers: Sequence[tuple[bytes, bytes]], trusted: Proxies) -> str:
     """The address the beacon comes from: `peer` (the socket's), or what trusted proxies say of it.
 
     `headers` are ASGI pairs with lower-case names. Ports, brackets and mapped IPv4 forms are taken off what
@@ -64,15 +77,21 @@ def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], trusted: P
     """
     if not trusted:
         return peer
-    hop = _read_hop(peer)
-    if hop is None or not trusted.trust(hop):
+    proxy = trusted.spelt(peer)
+    if not proxy:
         return peer
+    if len(headers) == 1 and headers[0][0] == b"x-forwarded-for":
+        # As most proxies have it: one address, which is the answer whether it is itself trusted or not.
+        said = headers[0][1].decode("latin-1")
+        packed = _packed(said)
+        if packed is not None and any(packed):
+            return said
     forwarded, standard, cloudflare = _forwarding(headers)
     for values, entries in ((forwarded, _listed), (standard, _standard), (cloudflare[-1:], _listed)):
         found = _walk(entries(values), trusted) if values else None
         if found is not None:
             return found.text
-    return hop.text
+    return proxy
 
 
 def network_of(address: str) -> str:

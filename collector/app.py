@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from collector.address import Proxies, network_of
+from collector.address import Proxies
 from collector.beacon import Beacon, parse_beacon, parse_withdrawal
 from collector.consent import judge
 from collector.event import Event
@@ -264,10 +264,9 @@ class EventEndpoint:
 
     def _wait(self, arrival: Arrival) -> int:
         """Seconds that the sender has to wait, for whichever of the beacon's sites it has sent too much; or 0."""
-        network = network_of(arrival.address)
         for domain in arrival.beacon.domains:
             site = self._collector.sites.measured(domain)
-            wait = self._rate.wait(network, site)
+            wait = self._rate.wait(arrival.network, site)
             if wait:
                 self._collector.counters.drop(site.domain if site is not None else "", "rate")
                 return wait

@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import msgspec
 
-from collector.address import network_of
 from collector.beacon import Beacon
 from collector.bots import Bots
 from collector.consent import Signals, judge
@@ -45,6 +44,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     at: int
     """Server clock, Unix seconds."""
     address: str
+    network: str
+    """Of the address: what a household shares, or empty."""
     user_agent: str
     signals: Signals
     hints: Hints = NO_HINTS
@@ -361,8 +362,7 @@ def _direct(country: str) -> Attribution:
 def _visitor(draft: Draft, rooms: Rooms, day: datetime.date) -> int:
     """The visitor's id on a date."""
     arrival = draft.arrival
-    salt, network = rooms.salts.salt(day), network_of(arrival.address)
-    return visitor_id(salt, _site(draft).hash_name, network, arrival.user_agent)
+    return visitor_id(rooms.salts.salt(day), _site(draft).hash_name, arrival.network, arrival.user_agent)
 
 
 @lru_cache(maxsize=256)

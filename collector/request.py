@@ -7,7 +7,7 @@ from http.cookies import CookieError, SimpleCookie
 
 from starlette.types import Scope
 
-from collector.address import FORWARDING_HEADERS, Proxies, client_address
+from collector.address import FORWARDING_HEADERS, Proxies, client_address, network_of
 from collector.beacon import Beacon
 from collector.consent import NO_SIGNALS, Signals
 from collector.device import LONGEST, NO_HINTS, Hints
@@ -54,10 +54,12 @@ def read_arrival(scope: Scope, beacon: Beacon, at: int, trusted: Proxies) -> Arr
         else:
             prefetch = prefetch or b"prefetch" in value or b"prerender" in value or b"preview" in value
     peer = scope["client"][0] if scope.get("client") else ""
+    address = client_address(peer, forwarding, trusted)
     return Arrival(
         beacon=beacon,
         at=at,
-        address=client_address(peer, forwarding, trusted),
+        address=address,
+        network=network_of(address),
         user_agent=user_agent,
         signals=Signals(gpc=gpc, dnt=dnt, cookie=cookie) if gpc or dnt or cookie else NO_SIGNALS,
         hints=_read_hints(tuple(hinted)) if hinted else NO_HINTS,

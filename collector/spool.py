@@ -169,7 +169,8 @@ class Spool:
             self._pending.setdefault(key, [])
         if not self._handed:
             asyncio.get_running_loop().call_soon(self._enqueue, asyncio.get_running_loop())
-        self._handed.append(_Waiting(len(events), group(map(encode, events)), key, done))
+        rows = encode(events[0]) if len(events) == 1 else group(map(encode, events))
+        self._handed.append(_Waiting(len(events), rows, key, done))
 
     async def append(self, events: Sequence[Event], once: bytes | None) -> None:
         """Have `events` on disk before this returns. Raises as `hand_over` does."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import anyio.to_thread
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector.address import network_of
 from collector.beacon import Beacon
 from collector.clickhouse import plain_reason
 from collector.consent import NOES
@@ -39,7 +38,7 @@ class Withdrawals:
     def wait(self, arrival: Arrival) -> int:
         """Seconds that who says no has to wait, where the database would be asked too often from one address; or 0."""
         asks = arrival.beacon.receipt or self._held_by(arrival)
-        return self._rate.wait(network_of(arrival.address), None) if asks else 0
+        return self._rate.wait(arrival.network, None) if asks else 0
 
     async def carry_out(self, arrival: Arrival) -> None:
         """Erase what is held about the browser, promised on disk when this returns, and take back the receipts.

@@ -141,8 +141,8 @@ def stored(rooms: Rooms, keys: dict[str, object]) -> Event:
     """The event of one beacon."""
     body = msgspec.json.encode({"n": "pageview", "u": "https://site.test/", "d": "site.test", "c": "granted"} | keys)
     arrival = Arrival(
-        beacon=parse_beacon(body), at=1_772_366_400, address="203.0.113.7", user_agent=CHROME,
-        signals=Signals(gpc=False, dnt=False, cookie=""),
+        beacon=parse_beacon(body), at=1_772_366_400, address="203.0.113.7", network="203.0.113.7",
+        user_agent=CHROME, signals=Signals(gpc=False, dnt=False, cookie=""),
     )  # fmt: skip
     event = run(arrival, "site.test", rooms)
     assert isinstance(event, Event), event

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from collector.address import network_of
 from collector.beacon import Beacon
 from collector.consent import Signals
 from collector.event import COLUMNS, Event
@@ -79,6 +80,7 @@ def arrival(
         beacon=Beacon(**{**values, **fields}),  # type: ignore[arg-type] # the tests give fields by name
         at=at,
         address=address,
+        network=network_of(address),
         user_agent=user_agent,
         signals=Signals(gpc=gpc, dnt=dnt, cookie=cookie),
         prefetch=prefetch,
