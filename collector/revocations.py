@@ -6,6 +6,7 @@ Nothing in it is of a visitor, and none of it is stored with an event. A row goe
 from __future__ import annotations
 
 import datetime
+import threading
 from collections.abc import Callable
 
 from clickhouse_connect.driver.client import Client
@@ -27,6 +28,7 @@ class Revocations:
         # What this process revoked: a look at the table that began before must not bring it back.
         self._own: dict[str, datetime.date] = {}
         self._unkept: dict[str, datetime.date] = {}
+        self._keeping = threading.Lock()
 
     def today(self) -> datetime.date:
         """The date in UTC, by which receipts go."""
@@ -43,9 +45,13 @@ class Revocations:
         self._keep()
 
     def _keep(self) -> None:
-        unkept = self._unkept.copy()
-        if unkept:
-            self._client.insert("revoked", [[mark, day] for mark, day in unkept.items()], column_names=["mark", "day"])
+        # Who asks and the upkeep may come at once: each is kept once, and on disk before either returns.
+        with self._keeping:
+            unkept = self._unkept.copy()
+            if not unkept:
+                return
+            rows = [[mark, day] for mark, day in unkept.items()]
+            self._client.insert("revoked", rows, column_names=["mark", "day"])
             for mark in unkept:
                 self._unkept.pop(mark, None)
 
