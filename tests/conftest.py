@@ -26,6 +26,7 @@ STORAGE = frozenset(
         "test_model",
         "test_rollup",
         "test_sites",
+        "test_spool",
         "test_store",
         "test_writer",
         "test_backup",

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
+from clickhouse_connect.driver.client import Client
 
+from collector.erasure import Erasure
 from collector.event import Event
 from collector.exceptions import SpoolFull, SpoolUnavailable
+from collector.inserter import ClickHouseInserter
 from collector.once import once_key
 from collector.spool import ONCE_SECONDS, Segment, Spool
 from tests.test_clickhouse import an_event
@@ -104,6 +109,51 @@ async def test_every_column_survives_the_spool(spool: Spool) -> None:
     event = an_event(page="/å", props={"k": "v"}, bounces=-1)
     await spool.append([event], None)
     assert list(spool.read(sealed(spool))) == [event]
+
+
+async def test_the_spool_of_the_first_release_is_read_and_erased_from(
+    tmp_path: Path, clock: Clock, database: Client
+) -> None:
+    """Its groups are MessagePack; what waits in them when Tyst is updated goes where it was to go."""
+    a_spool(tmp_path, clock).close()
+    events = [an_event(page="/mine", visitor=7, props={"å": "1"}), an_event(page="/theirs", visitor=8)]
+    packed = b"\xdd" + len(events).to_bytes(4, "big") + b"".join(map(msgspec.msgpack.encode, events))
+    with sqlite3.connect(tmp_path / "events.db") as file:
+        file.execute("INSERT INTO segments (number, began) VALUES (1, 0)")
+        file.execute("INSERT INTO groups (segment, rows, events) VALUES (1, 2, ?)", (packed,))
+    spool = a_spool(tmp_path, clock)
+    assert list(spool.events()) == events
+    assert spool.events_of({7}) == events[:1]
+    segment = sealed(spool)
+    ClickHouseInserter(database).insert(spool.read(segment), segment.token)
+    stored = database.query("SELECT visitor, page, props FROM events ORDER BY visitor").result_rows
+    assert stored == [(7, "/mine", {"å": "1"}), (8, "/theirs", {})]
+    spool.erase([Erasure(site="site.test", day=events[0].day, visitor=7, until=events[0].ts)])
+    assert list(spool.events()) == events[1:]
+    assert list(spool.read(segment)) == events[1:]
+    spool.close()
+
+
+async def test_rows_are_read_by_clickhouse_as_they_are(spool: Spool, database: Client) -> None:
+    """Whatever stands in an event, alone or between others, and with a beacon of no rows among them."""
+    odd = ['"', "\\", "\n\t\0\x7f", "],[", "åäö 漢字 🐘 \u2028", "'", "{x}", "\ufeff"]
+    events = [
+        an_event(visitor=2**64 - 1 - number, page=text, props={text: text}, revenue=Decimal("-99999999999.125"))
+        for number, text in enumerate(odd)
+    ]
+    await asyncio.gather(spool.append([], b"none"), *(spool.append([event], None) for event in events))
+    await spool.append(events, None)
+    segment = sealed(spool)
+    rows = spool.read(segment)
+    assert len(rows) == 2 * len(events)
+    ClickHouseInserter(database).insert(rows, segment.token)
+    stored = database.query("SELECT visitor, page, props, revenue FROM events ORDER BY visitor DESC").result_rows
+    assert stored == [
+        (event.visitor, event.page, event.props, event.revenue) for event in events for _ in range(2)
+    ]  # fmt: skip
+    assert database.query("SELECT DISTINCT day, toUnixTimestamp(ts), expires FROM events").result_rows == [
+        (events[0].day, events[0].ts, events[0].expires)
+    ]
 
 
 async def test_a_segment_is_sealed_by_rows(tmp_path: Path, clock: Clock) -> None:
