@@ -1,8 +1,9 @@
 """Server time of every panel, tab, filter and details view of the dashboard, on generated visits.
 
-`python -m bench.pages` starts the demonstration, asks for each view a few times without any answer from memory, and
-prints the medians by the clock and of the processor's time of the server, and the size, the dearest first. By the clock
-other work on the machine counts as well; the processor's time tells two versions apart.
+`python -m bench.pages` starts `tyst demo`, with the options that are given to it (`--events 150000 --days 62`), asks
+for each view a few times without any answer from memory, and prints the medians by the clock and of the processor's
+time of the server, and the size, the dearest first. By the clock other work on the machine counts as well; the
+processor's time tells two versions apart.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def views() -> list[str]:
 
 def main() -> None:
     """Measure and print; the status is 1 when the median of any view is over the bound."""
-    with running() as server, httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+    with running(*sys.argv[1:]) as server, httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
         form = {"name": "admin", "password": PASSWORD}
         client.post("/login", data=form, headers={"sec-fetch-site": "same-origin"})
         measured = [_measure(client, server.pid, view) for view in views()]

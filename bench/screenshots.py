@@ -42,6 +42,8 @@ PASSWORD = "for pictures only"  # noqa: S105 # a server that lives for a minute
 DEADLINE = 180.0
 
 DEMO = "/demo.localhost"
+HISTORY = ("--events", "150000", "--days", "62")
+"""Enough to compare months."""
 NEW = "/shop.example"
 INSIDE = {
     "sites": "/",
@@ -83,7 +85,7 @@ def main() -> None:
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist/screenshots")
     directory.mkdir(parents=True, exist_ok=True)
     README_PICTURES.mkdir(parents=True, exist_ok=True)
-    with running() as server, sync_playwright() as playwright:
+    with running(*HISTORY) as server, sync_playwright() as playwright:
         _add_site(server)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with opened(browser, "light", 1280, 900) as person:
@@ -101,13 +103,13 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
-    """`tyst demo` on a free port, in a directory of its own, with enough history to compare months."""
+def running(*options: str) -> Iterator[Server]:
+    """`tyst demo` with these options on a free port, in a directory of its own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TYST_")}
         environment |= {"TYST_DATA_DIR": folder, "TYST_PORT": "0", "TYST_ADMIN_PASSWORD": PASSWORD}
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("tyst"), "demo", "--events", "150000", "--days", "62"],
+            [Path(sys.executable).with_name("tyst"), "demo", *options],
             env=environment,
             stdout=subprocess.DEVNULL,
         )

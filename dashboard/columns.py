@@ -50,7 +50,7 @@ def reading_sql(branches: Sequence[Branch], layout: Layout, most: int) -> str:
     """SELECT the rows of any of these branches, which are of one relation; of more than `most`, one more."""
     shared = layout.shared
     # Rows of a branch that asks for all that another one does, and more, are that one's as well.
-    asked = [frozenset(_where(each)) - shared for each in branches]
+    asked = dict.fromkeys(frozenset(_where(each)) - shared for each in branches)
     widest = [each for each in asked if not any(other < each for other in asked)]
     either = dict.fromkeys(" AND ".join(sorted(each)) for each in widest)
     where = [*sorted(shared), *([f"({' OR '.join(either)})"] if all(either) else [])]

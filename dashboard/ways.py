@@ -18,7 +18,7 @@ from dashboard.period import Period
 from dashboard.planner import Panel, batches
 from dashboard.recent import Rows
 from dashboard.statements import Form, Statement, statement
-from dashboard.sums import Closed, has_sums
+from dashboard.sums import NOTHING_CLOSED, Closed, has_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,25 @@ class Ways:
     async def answer(self, panels: Sequence[Panel], answers: Answers) -> None:
         """Put the groups of all panels into `answers`."""
         sites = sorted({panel.site for panel in panels})
-        states = dict(zip(sites, await asyncio.gather(*map(self._state, sites)), strict=True))
-        left = await asyncio.gather(
-            *(self._of_site([each for each in panels if each.site == site], states[site], answers) for site in sites)
+        found = await asyncio.gather(
+            *(self._of_site(site, [each for each in panels if each.site == site], answers) for site in sites)
         )
-        for batch in batches(panel for each in left for panel in each):
-            answers.add(*await self._ask(statement(batch, states[batch[0].site].closed)))
+        closed = {site: state.closed for site, (state, _) in zip(sites, found, strict=True)}
+        for batch in batches(panel for _, left in found for panel in left):
+            answers.add(*await self._ask(statement(batch, closed[batch[0].site])))
 
-    async def _of_site(self, panels: Sequence[Panel], state: State, answers: Answers) -> list[Panel]:
+    async def _of_site(self, site: str, panels: Sequence[Panel], answers: Answers) -> tuple[State, list[Panel]]:
         """Answer a site's panels from sums that are kept and events that are counted here; returns the others."""
+        if any(map(has_sums, panels)):
+            state = await self._state(site)
+            return state, await self._from_both(panels, state, answers)
+        # All are counted from events, whichever days are closed: both are asked for at once.
+        asked = [Asked(tuple(batch), NOTHING_CLOSED, "all") for batch in batches(panels, ordered=False)]
+        state, counted = await asyncio.gather(self._state(site), self._counted(asked))
+        pairs = zip(asked, counted, strict=True)
+        return state, [panel for each, rows in pairs for panel in self._put(each.panels, rows, answers)]
+
+    async def _from_both(self, panels: Sequence[Panel], state: State, answers: Answers) -> list[Panel]:
         summed: list[Panel] = []
         others: list[Panel] = []
         for panel in panels:
