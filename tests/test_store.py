@@ -378,14 +378,14 @@ def test_what_a_stopped_question_leaves_is_in_no_other_answer(
 ) -> None:
     """At whichever moment it is stopped: the next on the same connection gets its own rows, and all of them."""
     database.command("CREATE TABLE long (number UInt64, text String) ENGINE = MergeTree ORDER BY number")
-    database.command("INSERT INTO long SELECT number, toString(number) FROM numbers(300000)")
+    database.command("INSERT INTO long SELECT number, toString(number) FROM numbers(150000)")
     store = Store(lambda settings: clickhouse.client(readonly=True, settings=settings), readers=1)
     ask = arrow_rows if kind == "reading" else rows_of
 
     async def leave_and_ask() -> None:
-        for turn in range(40):
-            asking = asyncio.create_task(store._asker.rows(LONG, {"many": 250_000 + turn}, kind, ask=ask))
-            await asyncio.sleep(turn / 500)
+        for turn in range(12):
+            asking = asyncio.create_task(store._asker.rows(LONG, {"many": 120_000 + turn}, kind, ask=ask))
+            await asyncio.sleep(turn / 400)
             asking.cancel()
             await asyncio.wait([asking])
             rows = await store._asker.rows(LONG, {"many": turn + 1}, kind, ask=ask)
