@@ -132,8 +132,10 @@ def apply_schema(client: Client) -> None:
 
 def plain_reason(error: BaseException) -> str:
     """The first line of an error, at most 300 characters, without any `user:password@` and without the query of
-    an address. Of an answer that broke off the driver shows the bytes that it could not read: these are left out."""
+    an address. Of what cannot be read, in an answer or in a row, bytes are shown to us: these are left out."""
     lines = str(error).splitlines() or [type(error).__name__]
     if isinstance(error, StreamFailureError) and not lines[0].startswith(("Code: ", "Stream ")):
         return "the answer broke off"
+    # ClickHouse quotes the rest of a row after these words.
+    lines[0] = re.sub(r" (before|here): .*?(?=: \(while |\Z)", "", lines[0])
     return re.sub(r"(?<=/)\?[^\s)]*", "", re.sub(r"//[^/\s]*@", "//", lines[0]))[:300]

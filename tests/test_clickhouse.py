@@ -127,6 +127,16 @@ def test_a_reason_shows_nothing_of_an_answer(message: str, reason: str) -> None:
     assert plain_reason(StreamFailureError(message)) == reason
 
 
+@pytest.mark.parametrize(
+    "fields", [{"visitor": "s3cret" * 99}, {"day": "s3cret"}, {"revenue": "s3cret"}, {"props": ["s3cret"]}]
+)
+def test_a_refused_row_is_not_shown(database: Client, fields: dict[str, object]) -> None:
+    """Which column it was, is."""
+    with pytest.raises(InsertRefused, match=f"key {next(iter(fields))}") as refused:
+        ClickHouseInserter(database).insert([an_event(page="/s3cret", **fields)], "t")
+    assert "s3cret" not in str(refused.value)
+
+
 def test_the_engine_keeps_no_logs_of_its_own(embedded_engine: str) -> None:
     """An idle installation does not grow: no table but Tyst's is ever written to."""
     place = ClickHouse(embedded_engine, "idle")
