@@ -195,7 +195,9 @@ def outcomes(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> dict
     for stored in tables["events"]:
         outcomes[stored["site"].removesuffix(".test")].stored.append(stored)
     for drop in tables["drops"]:
-        outcomes[drop["site"].removesuffix(".test")].dropped[drop["reason"]] = drop["count"]
+        # They are written now and then, and what was written is added up later.
+        dropped = outcomes[drop["site"].removesuffix(".test")].dropped
+        dropped[drop["reason"]] = dropped.get(drop["reason"], 0) + drop["count"]
     return outcomes
 
 
