@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -181,6 +182,31 @@ async def test_what_is_revoked_is_so_in_every_process_and_after_a_restart(databa
     Revocations(database, later, time.time).refresh()
     for receipts in (first, second, later):
         assert receipts.is_revoked(receipt)
+
+
+async def test_a_revocation_is_kept_once_whoever_comes_first(database: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upkeep may come while the one who asked is still writing; and it waits until that is on disk."""
+    receipts, began, insert = Receipts("one secret"), threading.Event(), database.insert
+    today = datetime.datetime.now(datetime.UTC).date()
+    receipt = receipts.read(receipts.issue("site.test", "tcf", today), "site.test", today)
+    assert receipt is not None
+    rows: list[Any] = []
+
+    def slow(table: str, data: Any, **options: Any) -> None:
+        began.set()
+        time.sleep(0.2)
+        rows.extend(data)
+        insert(table, data, **options)
+
+    monkeypatch.setattr(database, "insert", slow)
+    revocations = Revocations(database, receipts, time.time)
+    asked = threading.Thread(target=revocations.add, args=[receipt])
+    asked.start()
+    assert began.wait(10)
+    revocations.refresh()
+    assert rows == [[receipt.mark, today]]
+    asked.join()
+    assert rows == [[receipt.mark, today]]
 
 
 async def test_what_has_ended_anyway_is_forgotten(database: Client) -> None:
