@@ -114,6 +114,7 @@ class Ways:
         return state, [panel for each, rows in pairs for panel in self._put(each.panels, rows, answers)]
 
     async def _from_both(self, panels: Sequence[Panel], state: State, answers: Answers) -> list[Panel]:
+        """The same where sums of closed days are of use to some."""
         summed: list[Panel] = []
         others: list[Panel] = []
         for panel in panels:
