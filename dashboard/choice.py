@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import quote, urlencode
+from functools import lru_cache
+from urllib.parse import quote
 
 from starlette.datastructures import QueryParams
 
@@ -44,8 +45,8 @@ class Choice:
     def href(self, below: str = "", **extra: str) -> str:
         """The address of this choice; `below` is a page under the site's own, such as `/details/pages`."""
         pairs = [*self._pairs(), *extra.items()]
-        query = f"?{urlencode(pairs, quote_via=quote, safe='/:,')}" if pairs else ""
-        return f"{self.home}{below}{query}"
+        query = "&".join([f"{_spelt(name)}={_spelt(value)}" for name, value in pairs])
+        return f"{self.home}{below}{'?' if pairs else ''}{query}"
 
     @property
     def period(self) -> str:
@@ -152,6 +153,12 @@ def _read_span(params: QueryParams) -> Span:
         compare_last=dates["compare_to"] if other else "",
         weekday=params.get("match") == "weekday" and compare in ("previous", "year", DEFAULT_COMPARISON),
     )
+
+
+# A page has a hundred addresses, most of them of the same parts.
+@lru_cache(maxsize=1_024)
+def _spelt(text: str) -> str:
+    return quote(text, safe="/:,")
 
 
 def _compared(span: Span, compare: str = DEFAULT_COMPARISON) -> Span:
