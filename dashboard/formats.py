@@ -205,6 +205,13 @@ def _dated(day: datetime.date, pattern: str, code: str) -> str:
     return format_date(day, pattern, locale=code)
 
 
+def prepare() -> None:
+    """Load what is known of the reader's language."""
+    decimal(1.5, 1)
+    date(datetime.date(2026, 1, 1))
+    countries(language())
+
+
 def waiting(seconds: int) -> str:
     """A time to wait, rounded up: 45 seconds, 12 minutes."""
     if seconds <= 90:

@@ -62,6 +62,12 @@ class Pages:
         """The template with these values, as text."""
         return self._environment.get_template(template).render(**values)
 
+    def prepare(self) -> None:
+        """Read all templates, and what the reader's language needs, so that the first page of figures need not."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
+        formats.prepare()
+
     def html(
         self, template: str, status: int = 200, headers: Mapping[str, str] | None = None, /, **values: Any
     ) -> HTMLResponse:

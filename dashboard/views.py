@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import anyio.to_thread
 from clickhouse_connect.driver.exceptions import OperationalError
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -128,9 +130,17 @@ def _login(dashboard: Dashboard) -> Endpoint:
             return await _sign_in(dashboard, request)
         if dashboard.sessions.user(request):
             return RedirectResponse(safe_target(request.query_params.get("next", "/")), 303)
-        return _door(dashboard, target=request.query_params.get("next", "/"))
+        response = _door(dashboard, target=request.query_params.get("next", "/"))
+        # While somebody types a password there is time for what the first page would have to wait for.
+        response.background = BackgroundTask(_prepare, dashboard)
+        return response
 
     return login
+
+
+def _prepare(dashboard: Dashboard) -> None:
+    dashboard.pages.prepare()
+    importlib.import_module("pyarrow.compute")
 
 
 async def _sign_in(dashboard: Dashboard, request: Request) -> Response:
