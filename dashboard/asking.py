@@ -6,7 +6,7 @@ import asyncio
 import logging
 import queue
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -50,7 +50,10 @@ _TOO_LARGE = {158, 159, 396, 241}
 # CANNOT_COMPILE_REGEXP, and Hyperscan's form of it.
 _BAD_PATTERN = {427}
 
-Ask = Callable[[Client, str, dict[str, Any]], Rows]
+Given = Literal["again", "anew", "once"]
+"""Whether an answer of a moment ago will do; or it is asked now, and given to others; or to nobody else."""
+
+Ask = Callable[[Client, str, dict[str, Any]], Any]
 
 
 def rows_of(client: Client, sql: str, parameters: dict[str, Any]) -> Rows:
@@ -74,13 +77,20 @@ class Asker:
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="store")
 
     async def rows(
-        self, sql: str, parameters: dict[str, Any], kind: Kind = "light", *, ask: Ask = rows_of, by: str = ""
-    ) -> Rows:
+        self,
+        sql: str,
+        parameters: dict[str, Any],
+        kind: Kind = "light",
+        *,
+        ask: Ask = rows_of,
+        by: str = "",
+        given: Given = "again",
+    ) -> Any:
         """The statement's rows; with `ask` what that makes of its answer, which `by` tells from other uses of it.
 
         Raises `QueryError` for what the database cannot read, `QueryTooLarge` past a limit.
         """
-        found = self._recent.get(sql + by, parameters)
+        found = self._recent.get(sql + by, parameters) if given == "again" else None
         if found is not None:
             return found
         # By this the engine's list of running statements shows which one is ours.
@@ -92,10 +102,26 @@ class Asker:
             if not running.cancel():
                 self._stopping.submit(self._stop, name)
             raise
-        self._recent.put(sql + by, parameters, asked, rows)
+        if given != "once":
+            self._recent.put(sql + by, parameters, asked, rows)
         return rows
 
-    def _wait(self, name: str, sql: str, parameters: dict[str, Any], kind: Kind, ask: Ask) -> Rows:
+    async def made(self, key: str, make: Callable[[], Awaitable[Rows]]) -> Rows:
+        """What `make` gives, or gave a moment ago; `key` tells it from all else."""
+        found = self._recent.get(key, {})
+        if found is not None:
+            return found
+        asked = self._recent.now()
+        made = await make()
+        self._recent.put(key, {}, asked, made)
+        return made
+
+    async def worked_out(self, work: Callable[[], Rows]) -> Rows:
+        """What `work` gives, in one of the threads that wait for statements."""
+        rows: Rows = await asyncio.wrap_future(self._threads.submit(work))
+        return rows
+
+    def _wait(self, name: str, sql: str, parameters: dict[str, Any], kind: Kind, ask: Ask) -> Any:
         client = self._clients[kind].get()
         try:
             return ask(client, f"WITH '{name}' AS asked_as {sql}", parameters)

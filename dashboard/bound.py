@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,3 +30,11 @@ class Bound:
     def texts(self, values: list[str]) -> str:
         """Bind a list of strings."""
         return self.add(values, "Array(String)")
+
+
+_PARAMETER = re.compile(r"\{(p[0-9]+):")
+
+
+def valued(sql: str, parameters: Mapping[str, object]) -> str:
+    """The text with the values of its parameters in place of their names: to tell it from others, not to be asked."""
+    return _PARAMETER.sub(lambda found: repr(parameters[found[1]]), sql)

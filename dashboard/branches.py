@@ -15,7 +15,7 @@ from dashboard.dimensions import Dimension, find_dimension
 from dashboard.filters import Filter, direct_leaves, leaves
 from dashboard.goals import COUNTED, countable, listable, scrolls
 from dashboard.planner import Panel
-from dashboard.sql import AT_PAGE, EXIT_PAGE, VISIT_KEY, Grouped, Rows, entered
+from dashboard.sql import AT_PAGE, EXIT_PAGE, VISIT_KEY, Days, Grouped, Rows, entered
 from dashboard.terms import Term
 
 _OF_VISITORS = ("name != 'engagement'", "visitor != 0")
@@ -38,7 +38,7 @@ class Branch:
     for which these hold; `by_visit` counts the rows of a visit in one group as one. Panels that are `visitless` have
     what is counted of visits from another branch, or do not ask for it. Where this process finds the pages that visits
     were left from, `exits` says that the branch is grouped by them. `read` is what holds of the rows that are looked
-    at for it, where these are more than its own.
+    at for it, where these are more than its own; `days` are the dates of these.
     """
 
     groupings: tuple[Grouping, ...]
@@ -52,6 +52,7 @@ class Branch:
     visitless: frozenset[int] = frozenset()
     exits: bool = False
     read: tuple[str, ...] = ()
+    days: Days = ()
 
     def taken_by(self, panel: int, components: Collection[str]) -> dict[str, Component]:
         """What the panel takes of these components, by their names."""
@@ -129,6 +130,7 @@ class Scan:
             visitless=others if flat else frozenset(),
             exits=exits and self.whole,
             read=self._read(where, exits=exits),
+            days=self.rows.days,
         )
 
     def _exits_alone(self, sharing: list[int]) -> bool:
@@ -188,6 +190,7 @@ class Scan:
             chosen,
             exits=exits and self.whole,
             read=self._read(chosen, exits=exits, chosen=bool(chosen)),
+            days=self.rows.days,
         )
 
     def _visits_by_events(self, index: int) -> Branch:
@@ -220,6 +223,7 @@ class Scan:
             by_visit=True,
             exits=exits and self.whole,
             read=self._read(where, exits=exits, readings=True),
+            days=self.rows.days,
         )
 
     def _relation(self, *, exits: bool) -> str:

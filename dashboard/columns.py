@@ -6,12 +6,14 @@ Branches of one relation are read together: each row is then of one of them or o
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from collector.components import VISIT
+from collector.components import COMPONENTS, VISIT
 from dashboard.branches import Branch
-from dashboard.sql import EXIT_COLUMN, GOAL, Grouped
+from dashboard.dimensions import DIMENSIONS
+from dashboard.sql import EXIT_COLUMN, EXIT_PAGE, GOAL, Grouped
 from dashboard.statements import of_chosen_visitors
 from dashboard.terms import Term, by_exits, expressions, told
 from dashboard.worked import columns_of
@@ -31,9 +33,8 @@ class Layout:
     shared: frozenset[str]
 
 
-def layout_of(branches: Sequence[Branch]) -> Layout:
-    """The columns that the branches need. What holds for all rows that are read needs none."""
-    shared = _shared(branches)
+def layout_of(branches: Sequence[Branch], shared: frozenset[str]) -> Layout:
+    """The columns that the branches need; what is `shared` by all rows that are read needs none."""
     wanted, more = [VISIT, "visitor != 0", "1"], dict[str, str]()
     for branch in branches:
         wanted += [each for term in terms_of(branch) for each in expressions(term) if each not in shared]
@@ -44,6 +45,17 @@ def layout_of(branches: Sequence[Branch]) -> Layout:
         more |= _FOR_EXITS if branch.exits or any(map(by_exits, terms_of(branch))) else {}
     columns, read = columns_of(wanted)
     return Layout(columns | more, read, shared)
+
+
+def _every_column() -> Mapping[str, str]:
+    own = [each for each in DIMENSIONS.values() if each.level != "time" and each.name not in ("event:goal", EXIT_PAGE)]
+    named = {name for each in own for name in (each.column, each.entered) if name}
+    wanted = [VISIT, "visitor != 0", "1", *(each.row for each in COMPONENTS.values()), *sorted(named)]
+    return columns_of(wanted)[0] | _FOR_EXITS | _FOR_GOALS
+
+
+EVERY_COLUMN: Final = _every_column()
+"""What panels and counts are of, whatever is filtered by: SQL by the column's name."""
 
 
 def reading_sql(branches: Sequence[Branch], layout: Layout, most: int) -> str:
@@ -84,6 +96,6 @@ def _where(branch: Branch) -> tuple[str, ...]:
     return (*branch.among, *told(branch.where), *([of_chosen_visitors(branch)] if branch.chosen else []))
 
 
-def _shared(branches: Sequence[Branch]) -> frozenset[str]:
-    """What holds for all rows that are read."""
+def shared_of(branches: Sequence[Branch]) -> frozenset[str]:
+    """What holds for all rows that are read for these branches."""
     return frozenset.intersection(*(frozenset(_where(each)) for each in branches))

@@ -34,7 +34,7 @@ class Counting:
             codes, texts = self.columns.texts(self.branch, group)
             many = len(texts)
             joined = places * many + codes[self.rows]
-            found, places = _numbered(joined, len(keys) * many)
+            found, places = numbered(joined, len(keys) * many)
             keys = [(*keys[place // many], texts[place % many]) for place in found.tolist()]
         return keys, places
 
@@ -79,7 +79,7 @@ class Counting:
     def _highest(self, places: Numbers, groups: int, rows: Numbers, numbers: Numbers) -> tuple[Numbers, Numbers]:
         """The highest number of each visit in each group, with the group's place."""
         codes, many = self.columns.different(VISIT)
-        found, own = _numbered(places * many + codes[self.rows[rows]], groups * many)
+        found, own = numbered(places * many + codes[self.rows[rows]], groups * many)
         highest = np.zeros(len(found), np.int64)
         np.maximum.at(highest, own, numbers)
         return found // max(many, 1), highest
@@ -94,7 +94,7 @@ def _different(values: Numbers, size: int) -> Numbers:
     return np.flatnonzero(seen)
 
 
-def _numbered(values: Numbers, size: int) -> tuple[Numbers, Numbers]:
+def numbered(values: Numbers, size: int) -> tuple[Numbers, Numbers]:
     """The different values, and the place of each value among them."""
     found = _different(values, size)
     if size > _MOST_MARKS:

@@ -7,23 +7,32 @@ asked together, of whichever dates and filters.
 
 from __future__ import annotations
 
-import re
+import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from collector.components import COMPONENTS
+from dashboard.bound import valued
 from dashboard.branches import Branch, Grouping, Scan
-from dashboard.columns import Layout, layout_of, reading_sql
+from dashboard.columns import Layout, layout_of, reading_sql, shared_of
 from dashboard.counting import Counting, Key
+from dashboard.parts import TooMany, Wanted
 from dashboard.planner import Panel
 from dashboard.reading import Columns
-from dashboard.sql import Bound, Rows
+from dashboard.sql import Bound, Days, Rows, of_site
 from dashboard.statements import Form, Part, of_events
 from dashboard.sums import Closed, has_sums
 
 MOST_FEW = 200_000
 """Rows that are read at once; where there are more the database is quicker to count itself."""
+
+
+Choice = Literal["kept", "whole", "chosen"]
+"""Which events are read: all of the days, and kept; of these, those that may count, with the rest of their visits; or
+those that the database chooses, where the others tell what counts of visits."""
+
+CHOICES: Final[tuple[Choice, ...]] = ("kept", "whole", "chosen")
 
 
 class Asked(NamedTuple):
@@ -34,13 +43,6 @@ class Asked(NamedTuple):
     part: Part
 
 
-_PARAMETER = re.compile(r"\{(p[0-9]+):")
-
-
-class TooMany(Exception):
-    """There are more rows than are counted here."""
-
-
 class Many:
     """The rows that were too many a while ago: they are not read again while they are remembered."""
 
@@ -48,33 +50,49 @@ class Many:
         self._most = most
         self._known: dict[str, None] = {}
 
-    def known(self, reading: Reading) -> bool:
+    def known(self, rows: str) -> bool:
         """Whether they were found to be too many."""
-        return reading.rows in self._known
+        return rows in self._known
 
-    def note(self, reading: Reading) -> None:
+    def note(self, rows: str) -> None:
         """Remember them; what has been remembered for longest is forgotten."""
-        self._known[reading.rows] = None
+        self._known[rows] = None
         if len(self._known) > self._most:
             del self._known[next(iter(self._known))]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The SQL, with its parameters, that reads the rows of branches of one relation; each row is of one or several.
+    """Rows of branches of one relation, each of one or several: those that `sql` reads with these parameters, or, where
+    that is "", all events of the site on these days.
 
     A branch stands with the place of the panels that it is for, among all that is asked.
     """
 
     branches: tuple[tuple[int, Branch], ...]
     layout: Layout
-    sql: str
     parameters: dict[str, object]
+    site: str
+    days: Days
+    sql: str = ""
 
     @property
     def rows(self) -> str:
         """Which rows it reads, whatever of them."""
-        return _PARAMETER.sub(lambda found: repr(self.parameters[found[1]]), self.sql[self.sql.index("\nFROM ") :])
+        if not self.sql:
+            return self.wanted.rows
+        return valued(self.sql[self.sql.index("\nFROM ") :], self.parameters)
+
+    @property
+    def key(self) -> str:
+        """What is read and counted, whatever its parameters are called."""
+        told = [(branch.among, branch.where, branch.chosen, branch.entered) for _, branch in self.branches]
+        return valued(repr((self.layout.columns, told)), self.parameters)
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is kept of its days."""
+        return Wanted("events", self.site, self.days, self.layout.columns, self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +144,10 @@ def _groups(form: Form, counting: Counting, grouping: Grouping) -> Iterable[tupl
     return zip(keys, zip(*counts, strict=True), strict=True)
 
 
-def few(asked: Sequence[Asked], most: int = MOST_FEW, *, whole: bool = True) -> Few | None:
+def few(asked: Sequence[Asked], most: int = MOST_FEW, choice: Choice = "kept") -> Few | None:
     """What to read to count the panels' events here, where these are no more than `most`.
 
-    With `whole`, whatever is told of visits is told here, of all rows of their days; else the database chooses the
-    rows. None where nothing can be counted here: sums of closed days are needed as well, or rows do not tell what they
+    None where nothing can be counted here: sums of closed days are needed as well, or rows do not tell what they
     count for.
     """
     bound = Bound()
@@ -142,19 +159,46 @@ def few(asked: Sequence[Asked], most: int = MOST_FEW, *, whole: bool = True) -> 
         components = tuple(name for name in COMPONENTS if name in wanted)
         within = closed.within(rows.period)
         summed = part == "all" and within.days and any(map(has_sums, panels))
-        branches = [] if summed else of_events(Scan(panels, rows, components, whole), within)
+        branches = [] if summed else of_events(Scan(panels, rows, components, choice != "chosen"), within)
         telling = branches and all(each.row for branch in branches for each in branch.taken)
         forms.append(Form(panels, components, max(len(each.dimensions) for each in panels)) if telling else None)
         for branch in branches if telling else ():
             alike.setdefault((branch.relation, _multiplied(branch)), []).append((place, branch))
-    readings = tuple(_reading(each, bound, most) for each in alike.values())
+    site = asked[0].panels[0].site
+    readings = tuple(
+        (choice == "kept" and _of_days(site, each, bound)) or _reading(site, each, bound, most)
+        for each in alike.values()
+    )
     return Few(tuple(forms), readings, most) if readings else None
 
 
-def _reading(branches: Sequence[tuple[int, Branch]], bound: Bound, most: int) -> Reading:
-    layout = layout_of([branch for _, branch in branches])
-    sql = reading_sql([branch for _, branch in branches], layout, most)
-    return Reading(tuple(branches), layout, sql, bound.values)
+def _of_days(site: str, branches: Sequence[tuple[int, Branch]], bound: Bound) -> Reading | None:
+    """All events of the branches' days; None where these are not plain events, or their columns not of a row alone."""
+    alone = [branch for _, branch in branches]
+    if alone[0].relation != "events" or _multiplied(alone[0]):
+        return None
+    layout = layout_of(alone, frozenset({of_site(site, bound)}))
+    if any("SELECT" in sql for sql in layout.columns.values()):
+        return None
+    return Reading(
+        tuple(branches), layout, bound.values, site, _joined(each for branch in alone for each in branch.days)
+    )
+
+
+def _reading(site: str, branches: Sequence[tuple[int, Branch]], bound: Bound, most: int) -> Reading:
+    alone = [branch for _, branch in branches]
+    layout = layout_of(alone, shared_of(alone))
+    return Reading(tuple(branches), layout, bound.values, site, (), reading_sql(alone, layout, most))
+
+
+def _joined(ranges: Iterable[tuple[datetime.date, datetime.date]]) -> Days:
+    """The same dates in as few ranges as can be, in order."""
+    found: list[tuple[datetime.date, datetime.date]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + datetime.timedelta(days=1):
+            first, last = found[-1][0], max(last, found.pop()[1])
+        found.append((first, last))
+    return tuple(found)
 
 
 def _multiplied(branch: Branch) -> str:

@@ -32,7 +32,7 @@ class Place:
     """Of the period: its first week begins then."""
     days: tuple[tuple[datetime.date, int], ...]
     dimensions: tuple[Dimension, ...]
-    state: str
+    state: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

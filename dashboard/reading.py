@@ -15,7 +15,7 @@ from dashboard.branches import Branch
 from dashboard.columns import Layout, found_here, value_of
 from dashboard.sql import GOAL, Grouped
 from dashboard.terms import AllOf, AnyOf, AtExit, OfVisit, Opposite, Term
-from dashboard.worked import WORKED
+from dashboard.worked import worked_out
 
 Numbers = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -56,7 +56,7 @@ class Columns:
 
     def numbers(self, expression: str, entered: str = "1") -> Numbers:
         """What each row gives."""
-        worked = WORKED.get(expression)
+        worked = worked_out(expression)
         if worked is None:
             return self.plain(self._layout.read[expression])
         if (expression, entered) not in self._worked:
@@ -76,7 +76,7 @@ class Columns:
         if group.by == GOAL:
             return self._goals
         if group.text:
-            return self._codes(self._layout.read[value_of(group)])
+            return self.coded(self._layout.read[value_of(group)])
         numbers = self.numbers(value_of(group)).astype(np.int64)
         first, last = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, -1)
         return numbers - first, [_moment(value, group.seconds) for value in range(first, last + 1)]
@@ -92,7 +92,7 @@ class Columns:
 
     def named(self, name: str) -> Numbers:
         """Which rows are events of that name."""
-        codes, names = self._codes("name")
+        codes, names = self.coded("name")
         return codes == names.index(name) if name in names else np.zeros(len(codes), np.bool_)
 
     def flags(self, expression: str) -> Flags:
@@ -101,7 +101,7 @@ class Columns:
             return np.ones(self._size, np.bool_)
         return np.asarray(self.numbers(expression), np.bool_)
 
-    def _codes(self, name: str) -> tuple[Numbers, list[Any]]:
+    def coded(self, name: str) -> tuple[Numbers, list[Any]]:
         """The number of each row's text, and the texts."""
         if name not in self._coded:
             column = self._table.column(name)
@@ -117,8 +117,8 @@ class Columns:
     @cached_property
     def _goals(self) -> tuple[Numbers, list[str]]:
         """Custom events, and views of each page."""
-        own, names = self._codes("name")
-        at, pages = self._codes("page")
+        own, names = self.coded("name")
+        at, pages = self.coded("page")
         # A view is told by its page alone, all else by its name alone.
         viewed = names.index("pageview") if "pageview" in names else -1
         codes = np.where(own == viewed, len(names) + at, own)
@@ -152,7 +152,7 @@ class Columns:
 
     def _at_exit(self, page: Flags, none: Flags) -> Flags:
         """What holds of each row's own page, told of the page that its visit was left from."""
-        own, pages = self._codes("page")
+        own, pages = self.coded("page")
         found = np.zeros(len(pages) + 1, np.bool_)
         found[own] = page
         found[-1] = none.any()
@@ -162,7 +162,7 @@ class Columns:
     def exits(self) -> tuple[Numbers, list[str]]:
         """The page that each row's visit was left from: the greatest text of its last second. The last of the values
         is for visits that viewed no page."""
-        own, pages = self._codes("page")
+        own, pages = self.coded("page")
         visits, many = self.different(VISIT)
         viewed = np.flatnonzero(self.numbers("name = 'pageview'") & self.known())
         by_text = sorted(range(len(pages)), key=lambda place: pages[place].encode())

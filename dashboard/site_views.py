@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -37,7 +38,9 @@ async def show_site(dashboard: Dashboard, request: Request, user: User) -> Respo
     values = {"site": site, "user": user, "report": report, "choice": choice, "bar": bar}
     names = {"dates": formats.dates(period.first, period.last)}
     if fragment_asked(request) != "report":
-        return dashboard.pages.html("site.html", **values, **names)
+        page = dashboard.pages.html("site.html", **values, **names)
+        page.background = BackgroundTask(dashboard.store.prepare, site.domain, period, dates.before)
+        return page
     # Asked for every few seconds while someone looks: what is on the screen already is not sent again.
     text = dashboard.pages.text("_report.html", **values, **names)
     version = hashlib.blake2b(text.encode(), digest_size=9).hexdigest()

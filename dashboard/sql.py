@@ -14,10 +14,14 @@ from dashboard.filters import All, Compare, Done, Either, Filter, Not
 from dashboard.goals import any_reached, countable, names_reached
 from dashboard.period import Period
 from dashboard.terms import AllOf, AnyOf, AtExit, OfVisit, Opposite, Term
+from dashboard.worked import before, on_days, since
 
 VISIT_KEY = "day, visitor, visit"
 AT_PAGE = "concat(reverse(reinterpretAsFixedString(toUInt32(ts))), page)"
 """Four bytes of the time, then the page: the greatest of these is found sooner than the page of the greatest pair."""
+
+
+Days = tuple[tuple[datetime.date, datetime.date], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,12 @@ class Rows:
     site: str
     period: Period
     bound: Bound
-    ranges: tuple[tuple[datetime.date, datetime.date], ...] = ()
+    ranges: Days = ()
+
+    @property
+    def days(self) -> Days:
+        """The ranges of dates, the last one included in each."""
+        return self.ranges or ((self.period.first, self.period.last),)
 
     def where(self) -> str:
         """Site, dates and moments."""
@@ -49,13 +58,12 @@ class Rows:
     def terms(self) -> tuple[str, ...]:
         """The same, each by itself."""
         bound, period = self.bound, self.period
-        ranges = self.ranges or ((period.first, period.last),)
-        days = " OR ".join(f"day BETWEEN {bound.add(a, 'Date')} AND {bound.add(b, 'Date')}" for a, b in ranges)
-        terms = [f"site = {bound.text(self.site)}", f"({days})"]
+        days = " OR ".join(f"day BETWEEN {bound.add(a, 'Date')} AND {bound.add(b, 'Date')}" for a, b in self.days)
+        terms = [of_site(self.site, bound), on_days(f"({days})", self.days)]
         if period.start is not None:
-            terms.append(f"toUnixTimestamp(ts) >= {bound.add(period.start, 'Int64')}")
+            terms.append(since(f"toUnixTimestamp(ts) >= {bound.add(period.start, 'Int64')}", period.start))
         if period.end is not None:
-            terms.append(f"toUnixTimestamp(ts) < {bound.add(period.end, 'Int64')}")
+            terms.append(before(f"toUnixTimestamp(ts) < {bound.add(period.end, 'Int64')}", period.end))
         return tuple(terms)
 
     def of_whole_days(self) -> Rows:
@@ -214,6 +222,11 @@ def entered(tree: Filter | None) -> Filter | None:
             kept = tuple(part for part in map(entered, parts) if part is not None)
             return All(kept) if kept else None
     return None
+
+
+def of_site(site: str, bound: Bound) -> str:
+    """That an event is the site's."""
+    return f"site = {bound.text(site)}"
 
 
 def _joined(kind: type[AllOf] | type[AnyOf], word: str, parts: tuple[Term, ...]) -> Term:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.goals import Goal
 from dashboard.answers import Answers, answer
 from dashboard.asking import Asker
+from dashboard.exceptions import QueryTooLarge
 from dashboard.few import MOST_FEW
 from dashboard.filters import Filter
 from dashboard.goals import patterns
@@ -56,6 +59,15 @@ class Store:
         await self._ways.answer(panels, answers)
         return [answer(each, answers) for each in checked]
 
+    async def prepare(self, site: str, period: Period, before: Period | None) -> None:
+        """After a page about these dates: have at hand what the next one will need, such as one that is filtered.
+
+        What the database says against it is for that page to say.
+        """
+        periods = (period, before) if before else (period,)
+        with contextlib.suppress(QueryTooLarge, ClickHouseError):
+            await self._ways.prepare(site, tuple((each.first, each.last) for each in periods))
+
     async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:
         """Keys of the properties of the events that the filters choose, the most frequent first.
 
@@ -90,6 +102,7 @@ class Store:
     def close(self) -> None:
         """Wait for what is being answered, and close the clients."""
         self._asker.close()
+        self._ways.forget()
 
     async def _checked(self, query: Query) -> Checked:
         goals = self._goals(query.site)

@@ -110,18 +110,18 @@ class Sums:
         for index in alone:
             panel = self.panels[index]
             of_visits = self._of_entries(index)
-            found.append(self._branch(_shape(panel), {_summed(panel): index}, panel.components - of_visits))
+            found.append(self._branch(_shape(panel), {summed(panel): index}, panel.components - of_visits))
             if of_visits:
                 found.append(self._branch(_shape(panel), {"visit:entry_page": index}, of_visits))
         for shape, sharing in self._shapes([index for index in indexes if index not in alone]).items():
             wanted = {name for index in sharing for name in self.panels[index].components}
-            found.append(self._branch(shape, {_summed(self.panels[index]): index for index in sharing}, wanted))
+            found.append(self._branch(shape, {summed(self.panels[index]): index for index in sharing}, wanted))
         return found
 
     def _of_entries(self, index: int) -> frozenset[str]:
         """What a panel by page takes from the sums by entry page."""
         panel = self.panels[index]
-        if _summed(panel) != "event:page":
+        if summed(panel) != "event:page":
             return frozenset()
         return frozenset(name for name in panel.components if COMPONENTS[name].basis == "visit")
 
@@ -130,7 +130,7 @@ class Sums:
         shapes: dict[tuple[str, ...], list[int]] = {}
         for index in indexes:
             shapes.setdefault(_shape(self.panels[index]), []).append(index)
-        named = {_summed(self.panels[index]) for index in shapes.get(("value",), ())}
+        named = {summed(self.panels[index]) for index in shapes.get(("value",), ())}
         if ("goal",) in shapes and "event:name" not in named:
             shapes[("goal",)] += shapes.pop(("value",), [])
         values = next((shape for shape in (("goal",), ("value",)) if shape in shapes), None)
@@ -143,7 +143,7 @@ class Sums:
         bound, period = self.rows.bound, self.rows.period
         dimensions, places = list(panels), list(panels.values())
         named_events = REVENUE if "currency" in shape else "event:name"
-        names = _goals(self.panels[panels[named_events]]) if "goal" in shape else None
+        names = goals_of(self.panels[panels[named_events]]) if "goal" in shape else None
         keys = [self._key(step, names, named_events) for step in shape] + ["''"] * (self.keys - len(shape))
         versions = bound.add([version for _, version in self.closed.days], "Array(UInt64)")
         source = f"""
@@ -191,7 +191,7 @@ class Sums:
         return "toString(toStartOfMonth(day))" if step == "month" else "value"
 
 
-def _summed(panel: Panel) -> str:
+def summed(panel: Panel) -> str:
     """The dimension of `daily` that holds the panel's groups."""
     if _by_currency(panel):
         return REVENUE
@@ -199,7 +199,7 @@ def _summed(panel: Panel) -> str:
     return "event:name" if name == "event:goal" else name
 
 
-def _goals(panel: Panel) -> dict[str, str] | None:
+def goals_of(panel: Panel) -> dict[str, str] | None:
     """Names of the goals that the panel lists, by those of their events; None where these are the goals."""
     return next((summed_names(each) for each in panel.dimensions if each.goals is not None), None)
 

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from clickhouse_connect.driver.client import Client
 
-from collector.rollup import WITH_PROPERTIES
 from dashboard.answers import Answers
 from dashboard.asking import Asker
-from dashboard.few import Asked, Few, Many, Reading, TooMany, few
+from dashboard.columns import EVERY_COLUMN
+from dashboard.few import CHOICES, Asked, Choice, Few, Many, Reading, few
 from dashboard.held import Groups, Held, Place, Summed, read, together
-from dashboard.period import Period
+from dashboard.kept import Kept
+from dashboard.parts import Gone, Listing, TooMany, Wanted
 from dashboard.planner import Panel, batches
 from dashboard.recent import Rows
+from dashboard.sql import Days
 from dashboard.statements import Form, Statement, statement
-from dashboard.sums import NOTHING_CLOSED, Closed, has_sums
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The closed days of a site, and the state of the table of sums."""
-
-    closed: Closed
-    sums: str
-    _within: dict[Period, Closed] = field(default_factory=dict)
-
-    def of(self, panel: Panel) -> Closed:
-        """The closed days that the panel is answered from."""
-        if panel.period not in self._within:
-            self._within[panel.period] = self.closed.within(panel.period)
-        return self._within[panel.period].for_panel(panel)
-
-    def place(self, panel: Panel) -> Place:
-        """Where the panel's sums are kept."""
-        return Place(panel.site, panel.period.first, self.of(panel).days, panel.dimensions, self.sums)
-
+from dashboard.states import TRIES, State, States
+from dashboard.summing import MOST_SUMS, DailySums, wanted_sums
+from dashboard.sums import has_sums
 
 Counted = tuple[Form, Rows]
 
@@ -90,7 +75,9 @@ class Ways:
         self._asker = asker
         self._most_few = most_few
         self._held = Held()
+        self._kept = Kept(asker)
         self._many = Many()
+        self._states = States(asker, self._kept)
 
     async def answer(self, panels: Sequence[Panel], answers: Answers) -> None:
         """Put the groups of all panels into `answers`."""
@@ -102,19 +89,20 @@ class Ways:
         for batch in batches(panel for _, left in found for panel in left):
             answers.add(*await self._ask(statement(batch, closed[batch[0].site])))
 
+    async def prepare(self, site: str, days: Days) -> None:
+        """Have in memory what questions about these days are mostly about, where that is little."""
+        wanted = Wanted("events", site, days, EVERY_COLUMN, {})
+        if self._most_few:
+            with contextlib.suppress(Gone, TooMany):
+                await self._kept.columns(wanted, await self._kept.listing(), early=True)
+
+    def forget(self) -> None:
+        """Drop the events that are in memory."""
+        self._kept.clear()
+
     async def _of_site(self, site: str, panels: Sequence[Panel], answers: Answers) -> tuple[State, list[Panel]]:
         """Answer a site's panels from sums that are kept and events that are counted here; returns the others."""
-        if any(map(has_sums, panels)):
-            state = await self._state(site)
-            return state, await self._from_both(panels, state, answers)
-        # All are counted from events, whichever days are closed: both are asked for at once.
-        asked = [Asked(tuple(batch), NOTHING_CLOSED, "all") for batch in batches(panels, ordered=False)]
-        state, counted = await asyncio.gather(self._state(site), self._counted(asked))
-        pairs = zip(asked, counted, strict=True)
-        return state, [panel for each, rows in pairs for panel in self._put(each.panels, rows, answers)]
-
-    async def _from_both(self, panels: Sequence[Panel], state: State, answers: Answers) -> list[Panel]:
-        """The same where sums of closed days are of use to some."""
+        state = await self._states.of(site)
         summed: list[Panel] = []
         others: list[Panel] = []
         for panel in panels:
@@ -123,7 +111,7 @@ class Ways:
         rest = [Asked(tuple(batch), state.closed, "all") for batch in batches(others, ordered=False)]
         opened = [Asked(tuple(split.open.values()), state.closed, "open") for split in splits if split.open]
         (counted, _) = await asyncio.gather(
-            self._counted([*opened, *rest]),
+            self._counted([*opened, *rest], state.listing),
             asyncio.gather(*(self._sum(split, state) for split in splits if split.missing)),
         )
         left = [
@@ -136,13 +124,7 @@ class Ways:
         )
         for split in splits:
             left += split.put(next(answered) if split.open else None, answers)
-        return left
-
-    async def _state(self, site: str) -> State:
-        """Read before the rest: what is closed while a question is being answered still counts as it did."""
-        rows = await self._asker.rows(_CLOSED, {"site": site})
-        bare = frozenset(day for day, _, form, _ in rows if form != WITH_PROPERTIES)
-        return State(Closed(tuple((day, version) for day, version, _, _ in rows), bare), rows[0][3] if rows else "")
+        return state, left
 
     def _from_held(self, panel: Panel, state: State) -> bool:
         """Whether the sums of the panel's closed days are kept, or could be."""
@@ -152,49 +134,93 @@ class Ways:
         return found is None or found.groups is not None
 
     async def _sum(self, split: Split, state: State) -> None:
-        """Read the sums that are not kept yet, and keep them."""
-        asked = statement([*split.missing.values()], state.closed, "closed")
-        for place, (wide, groups) in zip(split.missing, read(*await self._ask(asked)), strict=True):
-            found = split.held[place] = Summed(wide.components, groups)
-            self._held.put(place, found)
+        """Add up the sums that are not kept yet, here or in the database, and keep them."""
+        added = await self._added(split.missing, state)
+        left = {place: panel for place, panel in split.missing.items() if place not in added}
+        found = {place: Summed(split.missing[place].components, groups) for place, groups in added.items()}
+        if left:
+            asked = statement([*left.values()], state.closed, "closed")
+            answered = zip(left, read(*await self._ask(asked)), strict=True)
+            found |= {place: Summed(wide.components, groups) for place, (wide, groups) in answered}
+        for place, sums in found.items():
+            split.held[place] = sums
+            self._held.put(place, sums)
 
-    async def _counted(self, asked: Sequence[Asked]) -> list[Counted | None]:
-        """The rows of what is asked, counted here: all of it from one reading, or else each from the rows that the
-        database chooses for it; None where there are too many even for that."""
-        if not self._most_few or not asked:
-            return [None] * len(asked)
-        found = await self._tried(few(asked, self._most_few), len(asked))
-        again = [
-            few([each], self._most_few, whole=False) if rows is None else None
-            for each, rows in zip(asked, found, strict=True)
-        ]
-        alone = await asyncio.gather(*(self._tried(each, 1) for each in again))
-        return [rows or other for rows, (other,) in zip(found, alone, strict=True)]
-
-    async def _tried(self, asked: Few | None, size: int) -> list[Counted | None]:
-        nothing: list[Counted | None] = [None] * size
-        if asked is None or any(map(self._many.known, asked.readings)):
-            return nothing
-        # The first alone: where it finds too much there is no need of the others.
-        first, *others = asked.readings
+    async def _added(self, missing: Mapping[Place, Panel], state: State) -> dict[Place, Groups | None]:
+        """Those that are added up here: none where there are too many rows for that."""
+        panel = next(iter(missing.values()))
+        wanted = wanted_sums(panel.site, ((panel.period.first, panel.period.last),))
+        if not self._most_few or self._many.known(wanted.rows):
+            return {}
         try:
-            counted = [await self._count(asked, first)]
-            counted += await asyncio.gather(*(self._count(asked, each) for each in others))
+            table = await self._table(wanted, state.listing, MOST_SUMS)
+        except Gone:
+            return {}
         except TooMany:
-            return nothing
-        return asked.together(counted)
+            self._many.note(wanted.rows)
+            return {}
+        sums = None if table is None else DailySums(table)
 
-    async def _count(self, asked: Few, reading: Reading) -> Rows:
+        def added() -> Rows:
+            if sums is None or not sums.have(version for _, version in state.of(panel).days if version in state.filled):
+                return []
+            return [(place, sums.groups(panel, state.of(panel))) for place, panel in missing.items()]
+
+        found = await self._asker.worked_out(added)
+        return {place: groups for place, groups in found if groups is not None}
+
+    async def _counted(self, asked: Sequence[Asked], listing: Listing) -> list[Counted | None]:
+        """The rows of what is asked, counted here; None where there are too many for that."""
+        found: dict[int, Counted] = {}
+        for choice in CHOICES if self._most_few else ():
+            left = {place: each for place, each in enumerate(asked) if place not in found}
+            # What the database chooses for each may be few where all together is too much.
+            apart = [{place: each} for place, each in left.items()] if choice == "chosen" else [left]
+            for tried in await asyncio.gather(*(self._tried(each, choice, listing) for each in apart if each)):
+                found |= tried
+        return [found.get(place) for place in range(len(asked))]
+
+    async def _tried(self, asked: Mapping[int, Asked], choice: Choice, listing: Listing) -> dict[int, Counted]:
+        """What could be counted so, by its place."""
+        these = few([*asked.values()], self._most_few, choice)
+        if these is None or any(self._many.known(reading.rows) for reading in these.readings):
+            return {}
+        # The first alone: where it finds too much there is no need of the others.
+        first, *others = these.readings
+        try:
+            counted = [await self._count(these, first, listing)]
+            counted += await asyncio.gather(*(self._count(these, each, listing) for each in others))
+        except (Gone, TooMany):
+            return {}
+        return {place: rows for place, rows in zip(asked, these.together(counted), strict=True) if rows}
+
+    async def _count(self, asked: Few, reading: Reading, listing: Listing) -> Rows:
         def counted(client: Client, sql: str, parameters: dict[str, Any]) -> Rows:
             return asked.count(reading, client.query_arrow(sql, parameters=parameters))
 
+        async def counted_here() -> Rows:
+            listed = await self._kept.listing(anew=True) if listing.old else listing
+            table = await self._table(reading.wanted, listed, self._most_few)
+            return [] if table is None else await self._asker.worked_out(lambda: asked.count(reading, table))
+
+        # The same rows may be counted by other groups.
+        by = repr(asked.forms)
         try:
-            # The same rows may be counted by other groups.
-            by = repr(asked.forms)
-            return await self._asker.rows(reading.sql, reading.parameters, "reading", ask=counted, by=by)
+            if not reading.sql:
+                return await self._asker.made(reading.key + by, counted_here)
+            return cast(Rows, await self._asker.rows(reading.sql, reading.parameters, "reading", ask=counted, by=by))
         except TooMany:
-            self._many.note(reading)
+            self._many.note(reading.rows)
             raise
+
+    async def _table(self, wanted: Wanted, listing: Listing, most: int) -> Any:
+        """What is wanted. Raises `TooMany`, and `Gone` where it cannot be had."""
+        for _ in range(TRIES):
+            try:
+                return await self._kept.table(wanted, listing, most)
+            except Gone:
+                listing = await self._kept.listing(anew=True)
+        raise Gone
 
     def _put(self, panels: Sequence[Panel], rows: Counted | None, answers: Answers) -> Sequence[Panel]:
         """Answer panels from what was counted here; returns them where it was not, or has too many groups."""
@@ -211,12 +237,3 @@ class Ways:
 
     async def _ask(self, asked: Statement) -> tuple[Statement, Rows]:
         return asked, await self._asker.rows(asked.sql, asked.parameters, "light" if asked.light else "heavy")
-
-
-# The names of a table's parts are its state: a part never changes, and no name is given twice.
-_CLOSED = """
-SELECT day, version, form, (
-    SELECT hex(sipHash128(arraySort(groupArray(name)))) FROM system.parts
-    WHERE active AND database = currentDatabase() AND table = 'daily'
-) AS state
-FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -41,6 +42,7 @@ class Worked:
 
 # A column is not named as what it is made of: the name would stand for it wherever that is meant.
 _DAY, _VISITOR, _VISIT = {"date": "toUInt16(day)"}, {"visitor": "visitor"}, {"visit": "visit"}
+_AT = {"at": "toUInt32(ts)"}
 _NAME, _VISITS, _BOUNCES = {"name": "name"}, {"visits": "visits"}, {"bounces": "bounces"}
 
 
@@ -73,12 +75,60 @@ WORKED: dict[str, Worked] = {
 """By the text that is the database's for the same."""
 
 
+class Known(str):
+    """An expression with values of its own, and how it is worked out."""
+
+    __slots__ = ("worked",)
+    worked: Worked
+
+
+def on_days(sql: str, ranges: Iterable[tuple[datetime.date, datetime.date]]) -> Known:
+    """That a row is of one of these ranges of dates, the last one included in each."""
+    numbers = [(_number(first), _number(last)) for first, last in ranges]
+
+    def holds(source: Source, _: str) -> Numbers:
+        dates = source.plain("date")
+        within = [(dates >= first) & (dates <= last) for first, last in numbers]
+        return np.asarray(np.logical_or.reduce(within))
+
+    return _known(sql, Worked(_DAY, holds))
+
+
+def since(sql: str, second: int) -> Known:
+    """That a row is of that Unix second or later."""
+    return _known(sql, Worked(_AT, lambda source, _: source.plain("at") >= second))
+
+
+def before(sql: str, second: int) -> Known:
+    """That a row is of an earlier Unix second."""
+    return _known(sql, Worked(_AT, lambda source, _: source.plain("at") < second))
+
+
+def _known(sql: str, worked: Worked) -> Known:
+    known = Known(sql)
+    known.worked = worked
+    return known
+
+
+def _number(day: datetime.date) -> int:
+    """As the database has dates: days since 1970."""
+    return day.toordinal() - _EPOCH
+
+
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+def worked_out(expression: str) -> Worked | None:
+    """How this process works the expression out; None where it is read."""
+    return expression.worked if isinstance(expression, Known) else WORKED.get(expression)
+
+
 def columns_of(expressions: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """What is read for these expressions: SQL by the name of its column; and the columns of those that are read."""
     found: dict[str, str] = {}
     read: dict[str, str] = {}
     for expression in dict.fromkeys(expressions):
-        worked = WORKED.get(expression)
+        worked = worked_out(expression)
         if worked:
             found |= worked.columns
         else:

@@ -31,6 +31,7 @@ STORAGE = frozenset(
         "test_writer",
         "test_backup",
         "test_table_salts",
+        "test_kept",
         "test_unspoilt",
         "test_retention",
     }

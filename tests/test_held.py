@@ -78,7 +78,7 @@ def test_one_breakdown_in_two_orders_is_right_in_both(town: Town, store: Store, 
 def test_the_oldest_sums_make_room() -> None:
     """And sums without a component that is asked for are none."""
     held = Held(most=4)
-    places = [Place(SITE, MONDAY, (), (), state) for state in "abc"]
+    places = [Place(SITE, MONDAY, (), (), frozenset(state)) for state in "abc"]
     for place in places:
         held.put(place, Summed(frozenset({"events"}), {(): {"events": 1}}))
     assert [held.get(place, frozenset({"events"})) is None for place in places] == [True, False, False]
