@@ -2,8 +2,8 @@
 
 `python -m bench.pages` starts `tyst demo`, with the options that are given to it (`--events 150000 --days 62`), asks
 for each view a few times without any answer from memory, and prints the medians by the clock and of the processor's
-time of the server, and the size, the dearest first. By the clock other work on the machine counts as well; the
-processor's time tells two versions apart.
+time of the server, what the first answer took by the clock, and the size, the dearest first. By the clock other work on
+the machine counts as well; the processor's time tells two versions apart.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ TIMES = 5
 BOUND = 100.0  # ms
 # Answers are given again for half a second at most.
 FORGOTTEN = 0.6
+# Nobody signs in at once.
+TYPING = 2.0
 
 FILTERS = (
     "is,visit:source,Google", "is_not,visit:country,SE", "is,visit:browser,Chrome", "is,event:page,/demo/shop",
@@ -42,25 +44,27 @@ def views() -> list[str]:
 
 
 def main() -> None:
-    """Measure and print; the status is 1 when the median of any view is over the bound."""
+    """Measure and print; the status is 1 when any view is over the bound, the first time or in the median."""
     with running(*sys.argv[1:]) as server, httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
         form = {"name": "admin", "password": PASSWORD}
+        client.get("/login")
+        time.sleep(TYPING)
         client.post("/login", data=form, headers={"sec-fetch-site": "same-origin"})
         measured = [_measure(client, server.pid, view) for view in views()]
     for each in sorted(measured, key=lambda each: -each.processor):
-        print(
-            f"{each.clock:6.0f} ms {each.processor:6.0f} ms of the processor {each.size:8,d} bytes  {each.view or '/'}"
-        )
-    slow = sum(each.clock > BOUND for each in measured)
-    print(f"{len(measured)} views, {slow} over {BOUND:.0f} ms; load {os.getloadavg()[0]:.1f}")
-    sys.exit(bool(slow))
+        times = f"{each.clock:6.0f} ms, first {each.first:4.0f}, {each.processor:4.0f} of the processor"
+        print(f"{times} {each.size:8,d} bytes  {each.view or '/'}")
+    slow, begun = (sum(took > BOUND for took in each) for each in zip(*map(_taken, measured), strict=True))
+    print(f"{len(measured)} views, {slow} over {BOUND:.0f} ms, {begun} the first time; load {os.getloadavg()[0]:.1f}")
+    sys.exit(bool(slow or begun))
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One view: milliseconds by the clock and of the processor, medians, and bytes."""
+    """One view: milliseconds of the first answer, and by the clock and of the processor in the median; bytes."""
 
     view: str
+    first: float
     clock: float
     processor: float
     size: int
@@ -76,7 +80,11 @@ def _measure(client: httpx.Client, pid: int, view: str) -> Measured:
         processor.append(1000 * (_processor(pid) - used))
         assert answer.status_code == 200, f"{view}: {answer.status_code}"
         size = len(answer.content)
-    return Measured(view, statistics.median(clock), statistics.median(processor), size)
+    return Measured(view, clock[0], statistics.median(clock), statistics.median(processor), size)
+
+
+def _taken(measured: Measured) -> tuple[float, float]:
+    return measured.clock, measured.first
 
 
 def _processor(pid: int) -> float:
