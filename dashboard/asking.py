@@ -106,12 +106,15 @@ class Asker:
             self._recent.put(sql + by, parameters, asked, rows)
         return rows
 
-    async def made(self, key: str, make: Callable[[], Awaitable[Rows]]) -> Rows:
-        """What `make` gives, or gave a moment ago; `key` tells it from all else."""
+    def now(self) -> float:
+        """The moment, for `made`."""
+        return self._recent.now()
+
+    async def made(self, key: str, asked: float, make: Callable[[], Awaitable[Rows]]) -> Rows:
+        """What `make` gives, or gave a moment ago, as it was `asked` at some moment; `key` tells it from all else."""
         found = self._recent.get(key, {})
         if found is not None:
             return found
-        asked = self._recent.now()
         made = await make()
         self._recent.put(key, {}, asked, made)
         return made

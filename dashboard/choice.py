@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from urllib.parse import quote
 
 from starlette.datastructures import QueryParams
@@ -155,8 +154,6 @@ def _read_span(params: QueryParams) -> Span:
     )
 
 
-# A page has a hundred addresses, most of them of the same parts.
-@lru_cache(maxsize=1_024)
 def _spelt(text: str) -> str:
     return quote(text, safe="/:,")
 

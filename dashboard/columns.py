@@ -16,11 +16,11 @@ from dashboard.dimensions import DIMENSIONS
 from dashboard.sql import EXIT_COLUMN, EXIT_PAGE, GOAL, Grouped
 from dashboard.statements import of_chosen_visitors
 from dashboard.terms import Term, by_exits, expressions, told
-from dashboard.worked import columns_of
+from dashboard.worked import AT, columns_of
 
 # What tells the page that a visit was left from: its last view, of two at a time the greater page.
-_FOR_EXITS = {"at": "toUInt32(ts)", "name": "name", "page": "page"}
 _FOR_GOALS = {"name": "name", "page": "page"}
+_FOR_EXITS = AT | _FOR_GOALS
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ MOST_BYTES = 64 * 1024 * 1024
 IDLE_SECONDS = 300.0
 
 # Parts are of months: so many rows are read whichever days they are of, and more where half of them are wanted.
-_ANYWAY, _MOST_READ = 100_000, 400_000
+ANYWAY, MOST_READ = 100_000, 400_000
 
 
 class Kept:
@@ -41,13 +41,16 @@ class Kept:
         self._sizes: dict[tuple[str, Part], int] = {}
         self._listed: frozenset[Part] = frozenset()
         self._rows: object = None
+        self._asked = 0.0
         self._clearing: asyncio.TimerHandle | None = None
 
     async def listing(self, *, anew: bool = False) -> Listing:
         """The parts that there are, or were a moment ago; `anew` those that there are."""
+        asked = self._asker.now()
         rows = await self._asker.rows(_LISTING, {}, given="anew" if anew else "again")
-        old, self._rows = rows is self._rows, rows
-        listing = Listing.of([Part(*row) for row in rows], old=old)
+        old = rows is self._rows
+        self._rows, self._asked = rows, self._asked if old else asked
+        listing = Listing.of([Part(*row) for row in rows], self._asked, old=old)
         self._drop_all_but(frozenset(listing.parts))
         return listing
 
@@ -56,23 +59,19 @@ class Kept:
 
         Raises `TooMany` for more than `most` rows, and `Gone` for a listing that is true no longer.
         """
-        found = await self.columns(wanted, listing)
-        # The table of events is sorted by date.
-        days = wanted.days if wanted.table == "events" else ()
-        return put_together(found, days, most) if found else None
+        # The table of events is sorted by date; of the other all rows are looked at.
+        of_events = wanted.table == "events"
+        much = most if not of_events else MOST_READ if mostly(wanted.among(listing.parts), wanted.days) else ANYWAY
+        found = await self.columns(wanted, listing, much)
+        return put_together(found, wanted.days if of_events else (), most) if found else None
 
-    async def columns(self, wanted: Wanted, listing: Listing, *, early: bool = False) -> list[Columns]:
-        """The columns of each part, which are kept from now on; `early` where nobody waits for them yet.
+    async def columns(self, wanted: Wanted, listing: Listing, much: int) -> list[Columns]:
+        """The columns of each part, which are kept from now on.
 
-        Raises `TooMany` and `Gone`.
+        Raises `TooMany` where the site has more than so `much` rows in these parts, and `Gone`.
         """
         self._clear_later()
-        parts = [
-            part
-            for part in listing.parts
-            if part.table == wanted.table and any(part.has(first, last) for first, last in wanted.days)
-        ]
-        much = _MOST_READ if mostly(parts, wanted.days) and not early else _ANYWAY
+        parts = wanted.among(listing.parts)
         if sum(part.rows for part in parts) > much and await self._size(wanted, parts) > much:
             raise TooMany
         texts = wanted.texts()
@@ -169,5 +168,5 @@ FROM {wanted.table} WHERE site = {{kept_site:String}} AND _part IN {{kept_parts:
 
 # A part that is being made, or has been replaced, is not active: nothing is read from it.
 _LISTING = """
-SELECT table, name, min_date, max_date, rows, modification_time FROM system.parts
+SELECT table, name, min_date, max_date, rows, path FROM system.parts
 WHERE active AND database = currentDatabase() AND table IN ('closed', 'daily', 'events') ORDER BY table, name"""

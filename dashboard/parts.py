@@ -1,7 +1,7 @@
 """Parts of tables, and rows of them that are wanted.
 
-ClickHouse never changes a part. Whatever is inserted, merged, erased or deleted makes parts of other names, and no
-name is given twice.
+ClickHouse never changes a part. Whatever is inserted, merged, erased or deleted makes parts of other names; what is
+restored from a backup is another table, whose parts lie in other places.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Part:
     first: datetime.date
     last: datetime.date
     rows: int
-    made: datetime.datetime
-    """When; in a table that was restored from a backup an old name may stand for other rows."""
+    path: str
+    """Where it lies: in a table that was restored an old name stands for other rows."""
 
     def has(self, first: datetime.date, last: datetime.date) -> bool:
         """Whether it may have any of these dates."""
@@ -41,19 +41,22 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The parts of the tables that figures come from, and the names of those of closed days and of their sums.
-    `old` is what was listed for another question, a moment ago."""
+    """The parts of the tables that figures come from, and where those of closed days and of their sums lie.
+
+    `at` is when it was asked for, as `Asker.now` says; `old` one was listed for another question, a moment ago.
+    """
 
     parts: tuple[Part, ...]
     closed: frozenset[str]
     daily: frozenset[str]
+    at: float
     old: bool
 
     @classmethod
-    def of(cls, parts: Sequence[Part], *, old: bool) -> Listing:
+    def of(cls, parts: Sequence[Part], at: float, *, old: bool) -> Listing:
         """These parts."""
-        closed, daily = (frozenset(part.name for part in parts if part.table == table) for table in ("closed", "daily"))
-        return cls(tuple(parts), closed, daily, old)
+        closed, daily = (frozenset(part.path for part in parts if part.table == table) for table in ("closed", "daily"))
+        return cls(tuple(parts), closed, daily, at, old)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,10 @@ class Wanted:
     days: Days
     columns: Mapping[str, str]
     parameters: Mapping[str, object]
+
+    def among(self, parts: Iterable[Part]) -> list[Part]:
+        """The parts that may have such rows."""
+        return [part for part in parts if part.table == self.table and any(part.has(*each) for each in self.days)]
 
     @property
     def rows(self) -> str:

@@ -91,7 +91,7 @@ class Period:
         step = bucket or self.bucket
         if step in ("hour", "minute"):
             return list(dict.fromkeys(self._clock_labels(3600 if step == "hour" else 60)))
-        return list(dict.fromkeys(str(self._date_label(day, step)) for day in self._dates()))
+        return list(dict.fromkeys(str(self.date_label(day, step)) for day in self._dates()))
 
     def bounds(self) -> tuple[int, int]:
         """Unix seconds of its first moment, and of the first moment after it."""
@@ -103,7 +103,8 @@ class Period:
         for offset in range(self.days):
             yield self.first + offset * _DAY
 
-    def _date_label(self, day: datetime.date, step: Bucket) -> datetime.date:
+    def date_label(self, day: datetime.date, step: str) -> datetime.date:
+        """The date that stands for the day, its week or its month."""
         if step == "week":
             return max(day - day.weekday() * _DAY, self.first)
         return day.replace(day=1) if step == "month" else day

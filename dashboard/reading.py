@@ -13,6 +13,7 @@ import numpy.typing as npt
 from collector.components import VISIT
 from dashboard.branches import Branch
 from dashboard.columns import Layout, found_here, value_of
+from dashboard.day_numbers import date_of
 from dashboard.sql import GOAL, Grouped
 from dashboard.terms import AllOf, AnyOf, AtExit, OfVisit, Opposite, Term
 from dashboard.worked import worked_out
@@ -202,9 +203,8 @@ def _is_coded(column: Any) -> bool:
 def _moment(value: int, seconds: int) -> str:
     """The text of a date, by its number since 1970, or of an hour or minute."""
     if not seconds:
-        return str(datetime.date.fromordinal(_EPOCH + value))
+        return str(date_of(value))
     return (_MIDNIGHT + datetime.timedelta(seconds=value * seconds)).strftime("%Y-%m-%d %H:%M:%S")
 
 
-_EPOCH = datetime.date(1970, 1, 1).toordinal()
 _MIDNIGHT = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

@@ -22,7 +22,7 @@ TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The closed days of a site, the versions of those that had events, and the parts that there are."""
+    """The closed days of a site, the versions of those on which anything arrived, and the parts that there are."""
 
     closed: Closed
     filled: frozenset[int]
@@ -40,38 +40,39 @@ class State:
         return Place(panel.site, panel.period.first, self.of(panel).days, panel.dimensions, self.listing.daily)
 
 
-# Without any part of it nothing is in the table of closed days.
-_NOTHING = State(NOTHING_CLOSED, frozenset(), Listing.of((), old=False))
-
-
 class States:
     """The states of all sites."""
 
     def __init__(self, asker: Asker, kept: Kept) -> None:
         self._asker = asker
         self._kept = kept
-        self._known: dict[str, State] = {}
+        self._parts: frozenset[str] = frozenset()
+        """Where the parts of the table of closed days were when what is known was read."""
+        self._known: dict[str, tuple[Closed, frozenset[int]]] = {}
 
     async def of(self, site: str) -> State:
         """Of now, or of a moment ago."""
         listing = await self._kept.listing()
-        state = self._known.get(site, _NOTHING)
+        found: tuple[Closed, frozenset[int]] = NOTHING_CLOSED, frozenset()
         for _ in range(TRIES):
-            if state.listing.closed == listing.closed:
-                self._known[site] = state
-                break
-            # Read between two listings: days may be closed meanwhile.
-            state = await self._closed(site, listing)
+            if listing.closed != self._parts:
+                self._parts, self._known = listing.closed, {}
+            if site in self._known or not listing.closed:
+                return State(*self._known.get(site, (NOTHING_CLOSED, frozenset())), listing)
+            found, before = await self._read(site), listing
+            # Days may be closed meanwhile.
             listing = await self._kept.listing(anew=True)
-        return State(state.closed, state.filled, listing)
+            if before.closed == listing.closed == self._parts:
+                self._known[site] = found
+        return State(*found, listing)
 
-    async def _closed(self, site: str, listing: Listing) -> State:
+    async def _read(self, site: str) -> tuple[Closed, frozenset[int]]:
         rows = await self._asker.rows(_CLOSED, {"site": site}, given="once")
         closed = Closed(
             tuple((day, version) for day, version, *_ in rows),
             frozenset(day for day, _, form, _ in rows if form != WITH_PROPERTIES),
         )
-        return State(closed, frozenset(version for _, version, _, full in rows if full), listing)
+        return closed, frozenset(version for _, version, _, full in rows if full)
 
 
 _CLOSED = "SELECT day, version, form, rows > 0 FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day"

@@ -24,6 +24,9 @@ from dashboard.protect import Protection
 from dashboard.query import Checked, Query, Result, check
 from dashboard.ways import Ways
 
+# What pyarrow says of an answer that broke off.
+BROKEN_OFF = (OSError, ValueError)
+
 
 class Store:
     """Answers queries.
@@ -65,7 +68,7 @@ class Store:
         What the database says against it is for that page to say.
         """
         periods = (period, before) if before else (period,)
-        with contextlib.suppress(QueryTooLarge, ClickHouseError):
+        with contextlib.suppress(QueryTooLarge, ClickHouseError, *BROKEN_OFF):
             await self._ways.prepare(site, tuple((each.first, each.last) for each in periods))
 
     async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:

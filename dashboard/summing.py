@@ -6,7 +6,6 @@ reading them all.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from collector.building import COLUMNS
 from collector.components import COMPONENTS
 from dashboard.columns import Layout
 from dashboard.counting import numbered
+from dashboard.day_numbers import date_of
 from dashboard.dimensions import CURRENCY, Dimension
 from dashboard.held import Groups, Key
 from dashboard.parts import Wanted
@@ -44,7 +44,7 @@ class DailySums:
         self._columns = Columns(table, Layout(dict(_COLUMNS), {}, frozenset()))
 
     def have(self, versions: Iterable[int]) -> bool:
-        """Whether there are rows of all these: parts of two tables are not listed in the same moment."""
+        """Whether there are rows of all these."""
         return {*versions} <= {*np.unique(self._columns.plain("version")).tolist()}
 
     def groups(self, panel: Panel, closed: Closed) -> Groups | None:
@@ -93,7 +93,10 @@ class DailySums:
     def _coded(self, dimension: Dimension, panel: Panel, rows: Numbers) -> tuple[Numbers, Sequence[str]]:
         """The number of each row's value among those that are shown; -1 for one that is in no group."""
         if dimension.level == "time":
-            return _renamed(self._columns.plain("date")[rows], _date(dimension.column, panel.period.first))
+            step, period = dimension.column, panel.period
+            return _renamed(
+                self._columns.plain("date")[rows], lambda number: str(period.date_label(date_of(number), step))
+            )
         if dimension == CURRENCY:
             codes, texts = self._columns.coded("currency")
             return codes[rows], texts
@@ -113,18 +116,3 @@ def _renamed(values: Numbers, name: Callable[[int], str | None]) -> tuple[Number
     shown = {each: number for number, each in enumerate(dict.fromkeys(each for each in names if each is not None))}
     numbers = np.array([-1 if each is None else shown[each] for each in names], np.int64)
     return numbers[places], [*shown]
-
-
-def _date(step: str, first: datetime.date) -> Callable[[int], str]:
-    """How the day of a number is shown by such a step. The first week of a period begins with it."""
-
-    def shown(number: int) -> str:
-        day = datetime.date.fromordinal(_EPOCH + number)
-        if step == "week":
-            return str(max(day - datetime.timedelta(days=day.weekday()), first))
-        return str(day.replace(day=1) if step == "month" else day)
-
-    return shown
-
-
-_EPOCH = datetime.date(1970, 1, 1).toordinal()

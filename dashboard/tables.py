@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from dashboard.counting import numbered
+from dashboard.day_numbers import number_of
 from dashboard.parts import TooMany
 from dashboard.sql import Days
 
 Columns = dict[str, Any]
 """Arrow arrays by their names: the rows of a site in one part, as they lie there."""
-
-_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def by_part(table: Any, names: Sequence[str], parts: Sequence[str]) -> list[Columns]:
@@ -32,8 +31,20 @@ def by_part(table: Any, names: Sequence[str], parts: Sequence[str]) -> list[Colu
         rows = rows[np.argsort(offsets[rows], kind="stable")]
         side_by_side = len(rows) > 0 and bool((np.diff(rows) == 1).all())
         own = wanted.slice(rows[0], len(rows)) if side_by_side else wanted.take(pyarrow.array(rows))
+        own = pyarrow.table([_own_texts(column.combine_chunks()) for column in own.columns], names=list(names))
         found.append({name: column.combine_chunks() for name, column in zip(names, _alone(own).columns, strict=True)})
     return found
+
+
+def _own_texts(column: Any) -> Any:
+    """A column of coded texts with none but its own: those of other parts, or sites, may be erased before it."""
+    import pyarrow
+
+    if not isinstance(column, pyarrow.DictionaryArray):
+        return column
+    used, codes = numbered(column.indices.to_numpy(), len(column.dictionary))
+    texts = column.dictionary.take(pyarrow.array(used))
+    return pyarrow.DictionaryArray.from_arrays(pyarrow.array(codes, column.type.index_type), texts)
 
 
 def _alone(table: Any) -> Any:
@@ -59,6 +70,11 @@ def put_together(parts: Sequence[Columns], days: Days, most: int) -> Any:
 def _of_days(columns: Columns, days: Days) -> Iterator[Columns]:
     dates = columns["date"].to_numpy()
     for first, last in days:
-        ends = np.array([first.toordinal() - _EPOCH, last.toordinal() - _EPOCH + 1], dates.dtype)
-        begin, end = np.searchsorted(dates, ends).tolist()
+        begin, end = (_begins(dates, number) for number in (number_of(first), number_of(last) + 1))
         yield {name: column.slice(begin, end - begin) for name, column in columns.items()}
+
+
+def _begins(dates: Any, number: int) -> int:
+    """Where the days from that number on begin. Numbers are asked for that no row can have."""
+    most = np.iinfo(dates.dtype).max
+    return len(dates) if number > most else int(np.searchsorted(dates, dates.dtype.type(max(number, 0))))

@@ -15,7 +15,7 @@ from dashboard.asking import Asker
 from dashboard.columns import EVERY_COLUMN
 from dashboard.few import CHOICES, Asked, Choice, Few, Many, Reading, few
 from dashboard.held import Groups, Held, Place, Summed, read, together
-from dashboard.kept import Kept
+from dashboard.kept import ANYWAY, Kept
 from dashboard.parts import Gone, Listing, TooMany, Wanted
 from dashboard.planner import Panel, batches
 from dashboard.recent import Rows
@@ -94,7 +94,7 @@ class Ways:
         wanted = Wanted("events", site, days, EVERY_COLUMN, {})
         if self._most_few:
             with contextlib.suppress(Gone, TooMany):
-                await self._kept.columns(wanted, await self._kept.listing(), early=True)
+                await self._kept.columns(wanted, await self._kept.listing(), ANYWAY)
 
     def forget(self) -> None:
         """Drop the events that are in memory."""
@@ -152,22 +152,27 @@ class Ways:
         wanted = wanted_sums(panel.site, ((panel.period.first, panel.period.last),))
         if not self._most_few or self._many.known(wanted.rows):
             return {}
+        versions = [version for _, version in state.of(panel).days if version in state.filled]
         try:
-            table = await self._table(wanted, state.listing, MOST_SUMS)
+            sums = await self._sums(wanted, state.listing)
+            if sums and not sums.have(versions):
+                # Parts of two tables are not listed in one moment. On a day there may also be nothing to add up.
+                sums = await self._sums(wanted, await self._kept.listing(anew=True))
         except Gone:
             return {}
         except TooMany:
             self._many.note(wanted.rows)
             return {}
-        sums = None if table is None else DailySums(table)
 
         def added() -> Rows:
-            if sums is None or not sums.have(version for _, version in state.of(panel).days if version in state.filled):
-                return []
-            return [(place, sums.groups(panel, state.of(panel))) for place, panel in missing.items()]
+            return [(place, sums.groups(panel, state.of(panel))) for place, panel in missing.items()] if sums else []
 
         found = await self._asker.worked_out(added)
         return {place: groups for place, groups in found if groups is not None}
+
+    async def _sums(self, wanted: Wanted, listing: Listing) -> DailySums | None:
+        table = await self._table(wanted, listing, MOST_SUMS)
+        return None if table is None else DailySums(table)
 
     async def _counted(self, asked: Sequence[Asked], listing: Listing) -> list[Counted | None]:
         """The rows of what is asked, counted here; None where there are too many for that."""
@@ -207,7 +212,7 @@ class Ways:
         by = repr(asked.forms)
         try:
             if not reading.sql:
-                return await self._asker.made(reading.key + by, counted_here)
+                return await self._asker.made(reading.key + by, listing.at, counted_here)
             return cast(Rows, await self._asker.rows(reading.sql, reading.parameters, "reading", ask=counted, by=by))
         except TooMany:
             self._many.note(reading.rows)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from collector.components import COMPONENTS, VISIT
+from dashboard.day_numbers import number_of
 
 Numbers = npt.NDArray[Any]
 
@@ -42,7 +43,7 @@ class Worked:
 
 # A column is not named as what it is made of: the name would stand for it wherever that is meant.
 _DAY, _VISITOR, _VISIT = {"date": "toUInt16(day)"}, {"visitor": "visitor"}, {"visit": "visit"}
-_AT = {"at": "toUInt32(ts)"}
+AT: Final = {"at": "toUInt32(ts)"}
 _NAME, _VISITS, _BOUNCES = {"name": "name"}, {"visits": "visits"}, {"bounces": "bounces"}
 
 
@@ -84,7 +85,7 @@ class Known(str):
 
 def on_days(sql: str, ranges: Iterable[tuple[datetime.date, datetime.date]]) -> Known:
     """That a row is of one of these ranges of dates, the last one included in each."""
-    numbers = [(_number(first), _number(last)) for first, last in ranges]
+    numbers = [(number_of(first), number_of(last)) for first, last in ranges]
 
     def holds(source: Source, _: str) -> Numbers:
         dates = source.plain("date")
@@ -96,26 +97,18 @@ def on_days(sql: str, ranges: Iterable[tuple[datetime.date, datetime.date]]) -> 
 
 def since(sql: str, second: int) -> Known:
     """That a row is of that Unix second or later."""
-    return _known(sql, Worked(_AT, lambda source, _: source.plain("at") >= second))
+    return _known(sql, Worked(AT, lambda source, _: source.plain("at") >= second))
 
 
 def before(sql: str, second: int) -> Known:
     """That a row is of an earlier Unix second."""
-    return _known(sql, Worked(_AT, lambda source, _: source.plain("at") < second))
+    return _known(sql, Worked(AT, lambda source, _: source.plain("at") < second))
 
 
 def _known(sql: str, worked: Worked) -> Known:
     known = Known(sql)
     known.worked = worked
     return known
-
-
-def _number(day: datetime.date) -> int:
-    """As the database has dates: days since 1970."""
-    return day.toordinal() - _EPOCH
-
-
-_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def worked_out(expression: str) -> Worked | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import random
 import secrets
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouse, apply_schema
+from collector.backup import back_up, restore
+from collector.clickhouse import ClickHouse
 from collector.event import Event
 from collector.inserter import ClickHouseInserter
 from dashboard import kept, ways
@@ -39,10 +40,17 @@ class Listening:
 
     client: Client
     heard: list[str]
+    summed: list[str]
     happening: list[Callable[[], object]]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
+
+    def query(self, sql: str, **more: Any) -> Any:
+        """Ask a statement whose rows are Python's."""
+        if "FROM daily" in sql:
+            self.summed.append(sql)
+        return self.client.query(sql, **more)
 
     def query_arrow(self, sql: str, **more: Any) -> Any:
         """Ask a statement whose rows are columns."""
@@ -59,6 +67,7 @@ class House:
     clickhouse: ClickHouse
     database: Client
     heard: list[str] = field(default_factory=list)
+    summed: list[str] = field(default_factory=list)
     happening: list[Callable[[], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -67,7 +76,7 @@ class House:
     def connect(self, settings: dict[str, Any]) -> Client:
         """A client that is listened to."""
         client = self.clickhouse.client(readonly=True, settings=settings)
-        return cast(Client, Listening(client, self.heard, self.happening))
+        return cast(Client, Listening(client, self.heard, self.summed, self.happening))
 
     @property
     def kept(self) -> Kept:
@@ -192,19 +201,45 @@ def test_memory_is_bounded(house: House, most: int) -> None:
         assert house.kept._bytes == sum(column.nbytes for column in house.kept._held.values()) <= most
 
 
-def test_a_table_that_was_restored_is_read_anew(house: House) -> None:
-    """Its parts may have the names of those that it had before, with other rows in them."""
-    house.insert(STORY)
+def test_tables_that_were_restored_are_read_anew(house: House) -> None:
+    """Their parts have names that others had before, and no other times."""
+    found = []
+    for source in ("First", "Then"):
+        house.command("TRUNCATE TABLE events")
+        events = [event(4, "/pricing", country="SE", source=source), *STORY[1:]]
+        house.insert(events)
+        back_up(house.clickhouse, f"{house.clickhouse.database}-{source}")
+    for source in ("First", "Then"):
+        restore(house.clickhouse, f"{house.clickhouse.database}-{source}")
+        events = [event(4, "/pricing", country="SE", source=source), *STORY[1:]]
+        assert house.ask(SWEDES) == told(events, SWEDES)
+        found.append(house.parts())
+    assert found[0] == found[1]
+
+
+def test_no_part_has_texts_of_another(house: House) -> None:
+    """Nor of another site: these may be erased before it."""
+    house.command("SYSTEM STOP MERGES events")
+    house.insert([event(1, "/mine"), event(7, "/theirs", site=OTHER)])
+    house.insert([event(2, "/ours")])
     house.ask(SWEDES)
-    before = house.parts()
-    house.command("DROP TABLE events SYNC")
-    # ClickHouse knows to the second when a part was made.
-    time.sleep(1.1)
-    apply_schema(house.database)
-    other = [event(4, "/pricing", country="SE", source="Other"), *STORY[1:]]
-    house.insert(other)
-    assert house.ask(SWEDES) == told(other, SWEDES)
-    assert house.parts() == before
+    texts = {
+        (part.name, *column.dictionary.to_pylist())
+        for (_, part, text), column in house.kept._held.items()
+        if text == "page"
+    }
+    assert sorted(each[1:] for each in texts) == [("/mine",), ("/ours",)]
+
+
+@pytest.mark.parametrize("first", [datetime.date(1990, 1, 1), datetime.date(1971, 1, 1)])
+def test_dates_that_no_event_can_have_are_asked_about(house: House, first: datetime.date) -> None:
+    """A period is compared with the one before it, which may lie before all time."""
+    house.insert(STORY)
+    period = dates(first, MONDAY)
+    for each in (period, period.previous(), period.year_before()):
+        assert house.ask(SWEDES, period=each) == told(STORY if each is period else (), SWEDES, each)
+    together = [*questions(SWEDES, period=period), *questions(SWEDES, period=period.previous())]
+    assert table(asyncio.run(house.store.run(together))[0]) == told(STORY, SWEDES, period)[0]
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -239,7 +274,7 @@ def test_a_month_with_more_events_than_are_kept_is_read_in_another_way(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """How many there are is counted once; nothing of them is in memory."""
-    monkeypatch.setattr(kept, "_MOST_READ", 3)
+    monkeypatch.setattr(kept, "MOST_READ", 3)
     house.insert(STORY)
     for filters in (SWEDES, ON_PRICING):
         assert house.ask(filters) == told(STORY, filters)
@@ -249,7 +284,7 @@ def test_a_month_with_more_events_than_are_kept_is_read_in_another_way(
 
 def test_of_days_among_many_others_only_they_are_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where half of a part is asked about all of it is kept."""
-    monkeypatch.setattr(kept, "_ANYWAY", 3)
+    monkeypatch.setattr(kept, "ANYWAY", 3)
     events = [event(number, "/", 86_400 * number, day=MONDAY + number * DAY) for number in range(8)]
     house.insert(events)
     one, half = dates(MONDAY, MONDAY), dates(MONDAY, MONDAY + 3 * DAY)
@@ -288,13 +323,22 @@ def test_sums_of_closed_days_are_read_once(house: House) -> None:
 
 
 def test_more_sums_than_are_kept_are_added_up_by_the_database(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And are not tried again."""
+    """How many there are is counted once; none of them is read."""
     monkeypatch.setattr(ways, "MOST_SUMS", 3)
     closed(house)
     for name in ("visit:country", "event:page"):
         query = Query(SITE, ("visitors", "pageviews"), dates(MONDAY, MONDAY), (name,))
         assert table(asyncio.run(house.store.run([query]))[0]) == Model(STORY).rows(query)
-    assert ["FROM daily" in sql for sql in house.heard] == [True]
+    assert not any("FROM daily" in sql for sql in house.heard)
+
+
+def test_a_day_on_which_pages_were_only_read_has_no_sums(house: House) -> None:
+    """The others of its period are added up from memory all the same."""
+    house.insert([event(5, "/", -86_400, day=MONDAY - DAY, name="engagement", engaged=900, visits=0, bounces=0)])
+    closed(house)
+    query = Query(SITE, ("visitors", "pageviews"), dates(MONDAY - DAY, MONDAY), ("event:page",))
+    assert table(asyncio.run(house.store.run([query]))[0]) == Model(STORY).rows(query)
+    assert [sql for sql in house.summed if "daily" in sql] == []
 
 
 FILTERS: tuple[Filter | None, ...] = (
