@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,10 +33,7 @@ class Counting:
         places = np.zeros(len(self.rows), np.int64)
         for group in grouping.groups:
             codes, texts = self.columns.texts(self.branch, group)
-            many = len(texts)
-            joined = places * many + codes[self.rows]
-            found, places = numbered(joined, len(keys) * many)
-            keys = [(*keys[place // many], texts[place % many]) for place in found.tolist()]
+            keys, places = divided(keys, places, codes[self.rows], texts)
         return keys, places
 
     def counts(self, component: Component, places: Numbers, groups: int) -> list[int]:
@@ -83,6 +81,13 @@ class Counting:
         highest = np.zeros(len(found), np.int64)
         np.maximum.at(highest, own, numbers)
         return found // max(many, 1), highest
+
+
+def divided(keys: Sequence[Key], places: Numbers, codes: Numbers, texts: Sequence[str]) -> tuple[list[Key], Numbers]:
+    """Groups divided further by what each row's code stands for: those that there are, and each row's place."""
+    many = len(texts)
+    found, divided_places = numbered(places * many + codes, len(keys) * many)
+    return [(*keys[place // many], texts[place % many]) for place in found.tolist()], divided_places
 
 
 def _different(values: Numbers, size: int) -> Numbers:

@@ -20,12 +20,15 @@ from dashboard.parts import Gone, Listing, Part, TooMany, Wanted, mostly
 from dashboard.tables import Columns, by_part, put_together
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of all columns. Those that a page about 60,000 events needs have five million."""
+"""Of all columns with their expressions. Those that a page about 60,000 events needs have five million."""
 
 IDLE_SECONDS = 300.0
 
 # Parts are of months: so many rows are read whichever days they are of, and more where half of them are wanted.
 ANYWAY, MOST_READ = 100_000, 400_000
+
+# What Python and Arrow need for a column of nothing.
+_AROUND = 1_000
 
 
 class Kept:
@@ -38,7 +41,7 @@ class Kept:
         self._held: OrderedDict[tuple[str, Part, str], Any] = OrderedDict()
         """By site, part, and the expression that the column is of."""
         self._bytes = 0
-        self._sizes: dict[tuple[str, Part], int] = {}
+        self._counts: dict[tuple[str, Part], int] = {}
         self._listed: frozenset[Part] = frozenset()
         self._rows: object = None
         self._asked = 0.0
@@ -72,7 +75,7 @@ class Kept:
         """
         self._clear_later()
         parts = wanted.among(listing.parts)
-        if sum(part.rows for part in parts) > much and await self._size(wanted, parts) > much:
+        if sum(part.rows for part in parts) > much and await self._count(wanted, parts) > much:
             raise TooMany
         texts = wanted.texts()
         found = {part: self._get(wanted.site, part, texts) for part in parts}
@@ -91,21 +94,22 @@ class Kept:
     def clear(self) -> None:
         """Drop everything."""
         self._held.clear()
+        self._counts.clear()
         self._bytes = 0
         if self._clearing is not None:
             self._clearing.cancel()
 
-    async def _size(self, wanted: Wanted, parts: Sequence[Part]) -> int:
+    async def _count(self, wanted: Wanted, parts: Sequence[Part]) -> int:
         """How many rows the site has in these parts."""
-        unknown = {part.name: part for part in parts if (wanted.site, part) not in self._sizes}
+        unknown = {part.name: part for part in parts if (wanted.site, part) not in self._counts}
         if unknown:
             sql = f"""
 SELECT _part, count() FROM {wanted.table}
 WHERE site = {{site:String}} AND _part IN {{parts:Array(String)}} GROUP BY _part"""
             parameters = {"site": wanted.site, "parts": [*unknown]}
             counts = dict(await self._asker.rows(sql, parameters, given="once"))
-            self._sizes |= {(wanted.site, part): counts.get(name, 0) for name, part in unknown.items()}
-        return sum(self._sizes.get((wanted.site, part), 0) for part in parts)
+            self._counts |= {(wanted.site, part): counts.get(name, 0) for name, part in unknown.items()}
+        return sum(self._counts.get((wanted.site, part), 0) for part in parts)
 
     async def _read(self, wanted: Wanted, names: Sequence[str], parts: Sequence[Part]) -> dict[Part, Columns]:
         """These columns of each part."""
@@ -149,21 +153,27 @@ FROM {wanted.table} WHERE site = {{kept_site:String}} AND _part IN {{kept_parts:
         for text, column in columns.items() if part in self._listed else ():
             if (site, part, text) not in self._held:
                 self._held[site, part, text] = column
-                self._bytes += column.nbytes
+                self._bytes += _size(text, column)
         while self._bytes > self._most:
-            self._bytes -= self._held.popitem(last=False)[1].nbytes
+            (_, _, text), column = self._held.popitem(last=False)
+            self._bytes -= _size(text, column)
 
     def _drop_all_but(self, listed: frozenset[Part]) -> None:
         if listed != self._listed:
             for place in [place for place in self._held if place[1] not in listed]:
-                self._bytes -= self._held.pop(place).nbytes
-            self._sizes = {(site, part): size for (site, part), size in self._sizes.items() if part in listed}
+                self._bytes -= _size(place[2], self._held.pop(place))
+            self._counts = {(site, part): size for (site, part), size in self._counts.items() if part in listed}
         self._listed = listed
 
     def _clear_later(self) -> None:
         if self._clearing is not None:
             self._clearing.cancel()
         self._clearing = asyncio.get_running_loop().call_later(self._idle, self.clear)
+
+
+def _size(text: str, column: Any) -> int:
+    """Bytes of a column and what belongs to it: anybody may filter by long texts, however few rows there are."""
+    return int(column.nbytes) + len(text) + _AROUND
 
 
 # A part that is being made, or has been replaced, is not active: nothing is read from it.

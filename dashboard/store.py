@@ -25,7 +25,7 @@ from dashboard.query import Checked, Query, Result, check
 from dashboard.ways import Ways
 
 # What pyarrow says of an answer that broke off.
-BROKEN_OFF = (OSError, ValueError)
+_BROKEN_OFF = (OSError, ValueError)
 
 
 class Store:
@@ -68,7 +68,7 @@ class Store:
         What the database says against it is for that page to say.
         """
         periods = (period, before) if before else (period,)
-        with contextlib.suppress(QueryTooLarge, ClickHouseError, *BROKEN_OFF):
+        with contextlib.suppress(QueryTooLarge, ClickHouseError, *_BROKEN_OFF):
             await self._ways.prepare(site, tuple((each.first, each.last) for each in periods))
 
     async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:

@@ -14,10 +14,10 @@ import numpy as np
 from collector.building import COLUMNS
 from collector.components import COMPONENTS
 from dashboard.columns import Layout
-from dashboard.counting import numbered
+from dashboard.counting import Key, divided
 from dashboard.day_numbers import date_of
 from dashboard.dimensions import CURRENCY, Dimension
-from dashboard.held import Groups, Key
+from dashboard.held import Groups
 from dashboard.parts import Wanted
 from dashboard.planner import Panel
 from dashboard.reading import Columns, Numbers
@@ -72,12 +72,10 @@ class DailySums:
         places = np.zeros(len(mine), np.int64)
         for each in panel.dimensions:
             codes, shown = self._coded(each, panel, mine)
-            joined = places * len(shown) + codes
             # A value without a name of its own is in no group.
             listed = codes >= 0
-            mine, joined = mine[listed], joined[listed]
-            groups, places = numbered(joined, len(keys) * len(shown))
-            keys = [(*keys[place // len(shown)], shown[place % len(shown)]) for place in groups.tolist()]
+            mine = mine[listed]
+            keys, places = divided(keys, places[listed], codes[listed], shown)
         if not panel.dimensions and not len(mine):
             return {}
         sums = {

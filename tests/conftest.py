@@ -32,6 +32,7 @@ STORAGE = frozenset(
         "test_backup",
         "test_table_salts",
         "test_kept",
+        "test_summing",
         "test_unspoilt",
         "test_retention",
     }

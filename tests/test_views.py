@@ -611,3 +611,19 @@ def test_a_day_that_clocks_change_has_its_own_number_of_hours(board: Board) -> N
     rows = panel(page, "Visitors, Sunday, 29 March 2026, by hour".replace("March", "Mar"))
     assert len(rows) == 23
     assert [row[0] for row in rows if row[1] == "1"] == ["12:00"]
+
+
+def test_a_page_reads_what_filters_will_need(board: Board) -> None:
+    """After it was sent, so that nobody waits: also columns that it does not show."""
+    board.seed(STORY)
+    board.page(f"/{SITE}?period=day")
+    expressions = {text for _, _, text in board.dashboard.store._ways._kept._held}
+    assert {"visitor", "utm_term", "browser_version", "scroll"} <= expressions
+
+
+def test_templates_are_read_while_somebody_signs_in(board: Board) -> None:
+    """The page that asks for the password is followed by that, so that the first figures need not wait for it."""
+    board.cookies.clear()
+    board.get("/login")
+    names = {name for _, name in board.dashboard.pages._environment.cache or {}}
+    assert {"site.html", "_report.html", "details.html"} <= names

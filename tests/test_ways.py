@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.clickhouse import ClickHouse
 from dashboard.filters import Done, Filter, is_
-from dashboard.protect import Protection
 from dashboard.query import Query
-from dashboard.store import Store
+from tests.listened import Heard, listened
 from tests.test_rollup import DAY, Town
 from tests.test_rollup import town as town  # the fixture
 from tests.test_store import ALL, MONDAY, SITE, STORY, dates, event, seed
@@ -30,51 +26,6 @@ FILTERS: list[Filter | None] = [
     Done(is_("event:name", "Signup")),
 ]
 PANELS = ("visit:source", "event:page", "visit:exit_page", "visit:country", "event:goal", "time:day")
-
-
-@dataclass
-class Listening:
-    """A client that notes what it is asked: statements that count, and those that only read rows."""
-
-    client: Client
-    counting: list[str]
-    reading: list[str]
-
-    def query(self, sql: str, **more: Any) -> Any:
-        """Ask a statement whose rows are Python's."""
-        if "FROM events" in sql or "FROM daily" in sql:
-            self.counting.append(sql)
-        return self.client.query(sql, **more)
-
-    def query_arrow(self, sql: str, **more: Any) -> Any:
-        """Ask a statement whose rows are columns."""
-        self.reading.append(sql)
-        return self.client.query_arrow(sql, **more)
-
-    def close(self) -> None:
-        """Close the client."""
-        self.client.close()
-
-
-@dataclass
-class Heard:
-    """What a store's clients were asked."""
-
-    counting: list[str] = field(default_factory=list)
-    reading: list[str] = field(default_factory=list)
-
-
-@contextlib.contextmanager
-def listened(clickhouse: ClickHouse, heard: Heard, **more: Any) -> Iterator[Store]:
-    """A store that is listened to. It protects small counts, so that wholes are asked for as well."""
-
-    def connect(settings: dict[str, Any]) -> Client:
-        client = clickhouse.client(readonly=True, settings=settings)
-        return cast(Client, Listening(client, heard.counting, heard.reading))
-
-    store = Store(connect, protection=lambda _: Protection(least=2), readers=1, **more)
-    yield store
-    store.close()
 
 
 def page(filters: Filter | None) -> list[Query]:
@@ -94,7 +45,7 @@ def test_a_page_about_few_events_is_one_reading(
     """Of both periods, of what the filter selects and of the wholes around it; nothing is counted by the database."""
     seed(database, [*STORY, event(4, "/", -86_400, day=MONDAY - DAY)])
     heard = Heard()
-    with listened(clickhouse, heard) as store:
+    with contextlib.closing(listened(clickhouse, heard)) as store:
         asyncio.run(store.run(page(filters)))
     assert (len(heard.reading), heard.counting) == (1, [])
 
@@ -107,7 +58,7 @@ def test_closed_days_are_read_once_and_open_ones_with_the_rest(
     town.clock.at(MONDAY + DAY, 12)
     town.rollup.close_due()
     heard = Heard()
-    with listened(clickhouse, heard) as store:
+    with contextlib.closing(listened(clickhouse, heard)) as store:
         asyncio.run(store.run(page(is_("visit:country", "SE"))))
         first = len(heard.reading)
         asyncio.run(store.run(page(is_("visit:country", "NO"))))
@@ -120,7 +71,7 @@ def test_many_events_are_counted_by_the_database(clickhouse: ClickHouse, databas
     seed(database, STORY)
     heard = Heard()
     total, _before, *panels = page(is_("event:page", "/pricing"))
-    with listened(clickhouse, heard, most_few=1) as store:
+    with contextlib.closing(listened(clickhouse, heard, most_few=1)) as store:
         asyncio.run(store.run([total, *panels]))
         tried, counted = len(heard.reading), len(heard.counting)
         asyncio.run(store.run([total, *panels]))
