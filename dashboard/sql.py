@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from collector.patterns import expression
 from dashboard.bound import Bound as Bound  # part of `Rows`
@@ -14,7 +15,7 @@ from dashboard.filters import All, Compare, Done, Either, Filter, Not
 from dashboard.goals import any_reached, countable, names_reached
 from dashboard.period import Period
 from dashboard.terms import AllOf, AnyOf, AtExit, OfVisit, Opposite, Term
-from dashboard.worked import before, on_days, since
+from dashboard.worked import among, before, joined, on_days, opposite, since
 
 VISIT_KEY = "day, visitor, visit"
 AT_PAGE = "concat(reverse(reinterpretAsFixedString(toUInt32(ts))), page)"
@@ -94,11 +95,11 @@ class Rows:
             case Compare():
                 return self._compare(tree)
             case All(parts):
-                return "(" + " AND ".join(self.holds(part) for part in parts) + ")"
+                return joined("AND", [self.holds(part) for part in parts])
             case Either(parts):
-                return "(" + " OR ".join(self.holds(part) for part in parts) + ")"
+                return joined("OR", [self.holds(part) for part in parts])
             case Not(part):
-                return f"NOT {self.holds(part)}"
+                return opposite(self.holds(part))
             case Done(part):
                 return f"({VISIT_KEY}) IN ({self.visits_with(part)})"
 
@@ -107,12 +108,12 @@ class Rows:
         it says of visits as what that means for their rows."""
         match tree:
             case All(parts):
-                return _joined(AllOf, " AND ", tuple(map(self.term, parts)))
+                return _joined(AllOf, "AND", tuple(map(self.term, parts)))
             case Either(parts):
-                return _joined(AnyOf, " OR ", tuple(map(self.term, parts)))
+                return _joined(AnyOf, "OR", tuple(map(self.term, parts)))
             case Not(part):
                 term = self.term(part)
-                return f"NOT {term}" if isinstance(term, str) else Opposite(term)
+                return opposite(term) if isinstance(term, str) else Opposite(term)
             case Done(part):
                 return OfVisit((*self.terms(), countable(part, (), self.bound), "visitor != 0", self.term(part)))
             case Compare(dimension=name, goals=None) if name == EXIT_PAGE:
@@ -188,7 +189,10 @@ class Rows:
 
     def _is(self, value: str, dimension: Dimension, leaf: Compare) -> str:
         patterns = [each for each in leaf.values if dimension.name == "event:goal" and _is_page_pattern(each)]
-        exact = self.bound.texts(dimension.stored(tuple(each for each in leaf.values if each not in patterns)))
+        values = dimension.stored(tuple(each for each in leaf.values if each not in patterns))
+        exact = self.bound.texts(values)
+        if leaf.case_sensitive and value.isidentifier() and not patterns:
+            return among(f"({value} IN {exact})", value, values)
         if leaf.case_sensitive:
             terms = [f"{value} IN {exact}"]
         else:
@@ -229,10 +233,10 @@ def of_site(site: str, bound: Bound) -> str:
     return f"site = {bound.text(site)}"
 
 
-def _joined(kind: type[AllOf] | type[AnyOf], word: str, parts: tuple[Term, ...]) -> Term:
+def _joined(kind: type[AllOf] | type[AnyOf], word: Literal["AND", "OR"], parts: tuple[Term, ...]) -> Term:
     """As one expression, where all of them are expressions."""
     texts = [part for part in parts if isinstance(part, str)]
-    return f"({word.join(texts)})" if len(texts) == len(parts) else kind(parts)
+    return joined(word, texts) if len(texts) == len(parts) else kind(parts)
 
 
 def _whole_days(period: Period) -> Period:

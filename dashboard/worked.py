@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ class Source(Protocol):
 
     def plain(self, name: str) -> Numbers:
         """A column of numbers."""
+
+    def coded(self, name: str) -> tuple[Numbers, list[Any]]:
+        """The number of each row's text, and the texts."""
 
     def named(self, name: str) -> Numbers:
         """Which rows are events of that name."""
@@ -103,6 +106,39 @@ def since(sql: str, second: int) -> Known:
 def before(sql: str, second: int) -> Known:
     """That a row is of an earlier Unix second."""
     return _known(sql, Worked(AT, lambda source, _: source.plain("at") < second))
+
+
+def among(sql: str, column: str, values: Iterable[str]) -> Known:
+    """That a row's text in this column is one of these."""
+    wanted = frozenset(values)
+
+    def holds(source: Source, _: str) -> Numbers:
+        codes, texts = source.coded(column)
+        return np.fromiter((text in wanted for text in texts), np.bool_, len(texts))[codes]
+
+    return _known(sql, Worked({column: column}, holds))
+
+
+def opposite(expression: str) -> str:
+    """That it does not hold; worked out where it is."""
+    sql = f"NOT {expression}"
+    if not isinstance(expression, Known):
+        return sql
+    worked = expression.worked
+    return _known(sql, Worked(worked.columns, lambda source, entered: ~worked.of(source, entered)))
+
+
+def joined(word: Literal["AND", "OR"], expressions: Sequence[str]) -> str:
+    """That all of them hold, or any; worked out where all of them are."""
+    sql = "(" + f" {word} ".join(expressions) + ")"
+    parts = [each.worked for each in expressions if isinstance(each, Known)]
+    if len(parts) < len(expressions):
+        return sql
+    join = np.logical_and if word == "AND" else np.logical_or
+    columns = {name: read for part in parts for name, read in part.columns.items()}
+    return _known(
+        sql, Worked(columns, lambda source, entered: join.reduce([part.of(source, entered) for part in parts]))
+    )
 
 
 def _known(sql: str, worked: Worked) -> Known:
