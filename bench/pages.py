@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -50,12 +51,15 @@ def main() -> None:
         client.get("/login")
         time.sleep(TYPING)
         client.post("/login", data=form, headers={"sec-fetch-site": "same-origin"})
+        before = _ticks()
         measured = [_measure(client, server.pid, view) for view in views()]
+        used, stolen = (after - earlier for after, earlier in zip(_ticks(), before, strict=True))
     for each in sorted(measured, key=lambda each: -each.processor):
         times = f"{each.clock:6.0f} ms, first {each.first:4.0f}, {each.processor:4.0f} of the processor"
         print(f"{times} {each.size:8,d} bytes  {each.view or '/'}")
     slow, begun = (sum(took > BOUND for took in each) for each in zip(*map(_taken, measured), strict=True))
-    print(f"{len(measured)} views, {slow} over {BOUND:.0f} ms, {begun} the first time; load {os.getloadavg()[0]:.1f}")
+    print(f"{len(measured)} views, {slow} over {BOUND:.0f} ms, {begun} the first time")
+    print(f"load {os.getloadavg()[0]:.1f}; of the processors' busy time other machines took {stolen / used:.0%}")
     sys.exit(bool(slow or begun))
 
 
@@ -85,6 +89,12 @@ def _measure(client: httpx.Client, pid: int, view: str) -> Measured:
 
 def _taken(measured: Measured) -> tuple[float, float]:
     return measured.clock, measured.first
+
+
+def _ticks() -> tuple[int, int]:
+    """What the processors have spent with work, and of that with other machines' on the same host (proc(5): steal)."""
+    user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return user + nice + system + irq + softirq + steal, steal
 
 
 def _processor(pid: int) -> float:
