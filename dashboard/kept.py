@@ -16,7 +16,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from dashboard.asking import Asker
-from dashboard.parts import Gone, Listing, Part, TooMany, Wanted, mostly
+from dashboard.parts import Gone, Listing, Part, TooMany, Unread, Wanted, mostly
 from dashboard.tables import Columns, by_part, put_together
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -26,6 +26,9 @@ IDLE_SECONDS = 300.0
 
 # Parts are of months: so many rows are read whichever days they are of, and more where half of them are wanted.
 ANYWAY, MOST_READ = 100_000, 400_000
+
+# Of parts with so many rows that were not read yet, a few days are read alone by who waits for them: it is quicker.
+UNREAD = 10_000
 
 # What Python and Arrow need for a column of nothing.
 _AROUND = 1_000
@@ -60,11 +63,15 @@ class Kept:
     async def table(self, wanted: Wanted, listing: Listing, most: int) -> Any:
         """An Arrow table of what is wanted; None where no part has any.
 
-        Raises `TooMany` for more than `most` rows, and `Gone` for a listing that is true no longer.
+        Raises `TooMany` for more than `most` rows, `Unread` where those of a few days are better read alone, and `Gone`
+        for a listing that is true no longer.
         """
         # The table of events is sorted by date; of the other all rows are looked at.
-        of_events = wanted.table == "events"
-        much = most if not of_events else MOST_READ if mostly(wanted.among(listing.parts), wanted.days) else ANYWAY
+        of_events, parts = wanted.table == "events", wanted.among(listing.parts)
+        few_of_them = of_events and not mostly(parts, wanted.days)
+        if few_of_them and self._unread(wanted, parts) > UNREAD:
+            raise Unread
+        much = most if not of_events else ANYWAY if few_of_them else MOST_READ
         found = await self.columns(wanted, listing, much)
         return put_together(found, wanted.days if of_events else (), most) if found else None
 
@@ -98,6 +105,10 @@ class Kept:
         self._bytes = 0
         if self._clearing is not None:
             self._clearing.cancel()
+
+    def _unread(self, wanted: Wanted, parts: Sequence[Part]) -> int:
+        """Rows of those of the parts of which nothing is in memory."""
+        return sum(part.rows for part in parts if (wanted.site, part, wanted.columns["date"]) not in self._held)
 
     async def _count(self, wanted: Wanted, parts: Sequence[Part]) -> int:
         """How many rows the site has in these parts."""

@@ -90,6 +90,10 @@ class TooMany(Exception):
     """There are more rows than are looked at here."""
 
 
+class Unread(Exception):
+    """Nothing of the parts was read yet, and few of their rows are wanted."""
+
+
 class Gone(Exception):
     """A part is listed no more: its rows are in another one."""
 

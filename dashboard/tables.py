@@ -16,9 +16,16 @@ Columns = dict[str, Any]
 """Arrow arrays by their names: the rows of a site in one part, as they lie there."""
 
 
+def load_arrow() -> None:
+    """Have it at hand: that takes a moment, and so does its first array, with which it looks for pandas."""
+    import pyarrow.compute  # type: ignore[import-untyped] # it has no types; loaded late, as in dashboard.reading
+
+    pyarrow.array(np.empty(0))
+
+
 def by_part(table: Any, names: Sequence[str], parts: Sequence[str]) -> list[Columns]:
     """The columns of each part's rows, as they lie there; of one without rows, empty ones."""
-    import pyarrow  # type: ignore[import-untyped] # it has no types; loaded where it is needed, as in dashboard.reading
+    import pyarrow
 
     table = table.unify_dictionaries().combine_chunks()
     which = table.column("in_part").combine_chunks()

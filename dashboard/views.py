@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -51,6 +50,7 @@ from dashboard.language_views import choose_language
 from dashboard.pages import error_page
 from dashboard.period import parse_period
 from dashboard.query import Query, Result
+from dashboard.tables import load_arrow
 from dashboard.users import User
 from dashboard.wording import _
 
@@ -140,7 +140,7 @@ def _login(dashboard: Dashboard) -> Endpoint:
 
 def _prepare(dashboard: Dashboard) -> None:
     dashboard.pages.prepare()
-    importlib.import_module("pyarrow.compute")
+    load_arrow()
 
 
 async def _sign_in(dashboard: Dashboard, request: Request) -> Response:

@@ -16,7 +16,7 @@ from dashboard.columns import EVERY_COLUMN
 from dashboard.few import CHOICES, Asked, Choice, Few, Many, Reading, few
 from dashboard.held import Groups, Held, Place, Summed, read, together
 from dashboard.kept import ANYWAY, Kept
-from dashboard.parts import Gone, Listing, TooMany, Wanted
+from dashboard.parts import Gone, Listing, TooMany, Unread, Wanted
 from dashboard.planner import Panel, batches
 from dashboard.recent import Rows
 from dashboard.sql import Days
@@ -195,7 +195,7 @@ class Ways:
         try:
             counted = [await self._count(these, first, listing)]
             counted += await asyncio.gather(*(self._count(these, each, listing) for each in others))
-        except (Gone, TooMany):
+        except (Gone, TooMany, Unread):
             return {}
         return {place: rows for place, rows in zip(asked, these.together(counted), strict=True) if rows}
 
@@ -219,7 +219,7 @@ class Ways:
             raise
 
     async def _table(self, wanted: Wanted, listing: Listing, most: int) -> Any:
-        """What is wanted. Raises `TooMany`, and `Gone` where it cannot be had."""
+        """What is wanted. Raises `TooMany`, `Unread`, and `Gone` where it cannot be had."""
         for _ in range(TRIES):
             try:
                 return await self._kept.table(wanted, listing, most)

@@ -207,6 +207,20 @@ def test_of_days_among_many_others_only_they_are_read(house: House, monkeypatch:
     assert len(house.parts()) == 1
 
 
+def test_a_few_days_are_not_kept_waiting_for_the_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a part that nobody has read they are read alone; once it is in memory they come from there."""
+    monkeypatch.setattr(kept, "UNREAD", 3)
+    events = [event(number, "/", 86_400 * number, day=MONDAY + number * DAY) for number in range(8)]
+    house.insert(events)
+    one, half = dates(MONDAY, MONDAY), dates(MONDAY, MONDAY + 3 * DAY)
+    assert house.ask(period=one) == told(events, period=one)
+    assert house.parts() == set()
+    asyncio.run(house.store.prepare(SITE, half, None))
+    house.heard.reading.clear()
+    assert house.ask(period=one) == told(events, period=one)
+    assert (len(house.parts()), house.heard.reading) == (1, [])
+
+
 FILTERS: tuple[Filter | None, ...] = (
     None,
     is_("visit:country", "SE"),
