@@ -9,6 +9,7 @@ minutes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -74,6 +75,13 @@ class Kept:
         much = most if not of_events else ANYWAY if few_of_them else MOST_READ
         found = await self.columns(wanted, listing, much)
         return put_together(found, wanted.days if of_events else (), most) if found else None
+
+    async def prepare(self, wanted: Wanted, most: int) -> None:
+        """Have columns of events in memory, where a question about these days, for `most` rows, would keep them."""
+        listing = await self.listing()
+        half_of_them = mostly(wanted.among(listing.parts), wanted.days)
+        with contextlib.suppress(Gone, TooMany):
+            await self.columns(wanted, listing, most if half_of_them else ANYWAY)
 
     async def columns(self, wanted: Wanted, listing: Listing, much: int) -> list[Columns]:
         """The columns of each part, which are kept from now on.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -15,7 +14,7 @@ from dashboard.asking import Asker
 from dashboard.columns import EVERY_COLUMN
 from dashboard.few import CHOICES, Asked, Choice, Few, Many, Reading, few
 from dashboard.held import Groups, Held, Place, Summed, read, together
-from dashboard.kept import ANYWAY, Kept
+from dashboard.kept import Kept
 from dashboard.parts import Gone, Listing, TooMany, Unread, Wanted
 from dashboard.planner import Panel, batches
 from dashboard.recent import Rows
@@ -91,10 +90,8 @@ class Ways:
 
     async def prepare(self, site: str, days: Days) -> None:
         """Have in memory what questions about these days are mostly about, where that is little."""
-        wanted = Wanted("events", site, days, EVERY_COLUMN, {})
         if self._most_few:
-            with contextlib.suppress(Gone, TooMany):
-                await self._kept.columns(wanted, await self._kept.listing(), ANYWAY)
+            await self._kept.prepare(Wanted("events", site, days, EVERY_COLUMN, {}), self._most_few)
 
     def forget(self) -> None:
         """Drop the events that are in memory."""

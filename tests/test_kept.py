@@ -72,6 +72,18 @@ def test_a_page_prepares_for_filters(house: House) -> None:
     assert house.heard.reading == []
 
 
+def test_a_page_prepares_for_days_that_are_most_of_a_month(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a few days among many others nothing is read ahead, nor of more events than are counted in this process."""
+    monkeypatch.setattr(kept, "ANYWAY", 3)
+    events = [event(number, "/", 86_400 * number, day=MONDAY + number * DAY) for number in range(8)]
+    house.insert(events)
+    one, half = dates(MONDAY, MONDAY), dates(MONDAY, MONDAY + 3 * DAY)
+    for most_few, period, parts in ((200, one, 0), (7, half, 0), (200, half, 1)):
+        house.store._ways._most_few = most_few
+        asyncio.run(house.store.prepare(SITE, period, None))
+        assert len(house.parts()) == parts
+
+
 def test_what_was_erased_leaves_memory_at_the_next_question(house: House) -> None:
     """Whoever asks it, and of whichever site."""
     theirs = event(7, "/", site=OTHER)
