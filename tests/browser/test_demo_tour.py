@@ -97,6 +97,7 @@ def test_the_demo_site_asks_first_and_then_moves_the_numbers(owner: Owner, demo:
     somebody.settle()
     page.get_by_role("dialog").get_by_role("button", name="Decline all").click()
     expect(page.get_by_role("status").first).to_contain_text("declined")
+    somebody.settle()
     page.reload()
     assert somebody.take() == []
 

@@ -58,6 +58,7 @@ def roam(somebody: Visitor, shop: Recorder) -> list[list[tuple[str, str, str | N
     page.goto(shop.url)
     sent = [somebody.take()]
     page.get_by_role("link", name="Prices").click()
+    page.wait_for_url(f"{shop.url}/prices")
     sent.append(somebody.take())
     page.get_by_role("button", name="Monthly").click()
     sent.append(somebody.take())

@@ -59,6 +59,7 @@ def make(page: Page, name: str, **fields: str) -> str:
 
 def violations(page: Page) -> dict[str, list[str]]:
     """What axe-core finds."""
+    page.wait_for_load_state()
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run(document).then((report) => report.violations)")
     return {f"{page.url} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in found}
@@ -70,6 +71,7 @@ def test_a_stranger_reads_what_was_shared(new_person: NewPerson, demo: Served) -
     link = make(page, "For the board")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy").first.click()
+    expect(page.locator("[data-copied]").first).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == link
     stranger = new_person().new_page()
     stranger.goto(f"{link}?period=7d")
@@ -122,7 +124,7 @@ def test_a_frame_shows_the_figures_where_it_may(new_person: NewPerson, demo: Ser
     embedded = inside.frame_locator("iframe")
     expect(embedded.locator("#figure-visitors")).to_be_visible(timeout=PATIENCE)
     expect(embedded.locator("header")).to_have_count(0)
-    assert embedded.locator("html").evaluate("(root) => getComputedStyle(root).colorScheme") == "dark"
+    expect(embedded.locator("html")).to_have_css("color-scheme", "dark")
     embedded.locator("#figure-visits").click()
     expect(embedded.locator("#figure-visits[aria-current]")).to_be_visible(timeout=PATIENCE)
     assert "embed=true" in embedded.locator("html").evaluate("() => location.href")

@@ -145,6 +145,7 @@ def test_figures_are_deleted_and_a_site_renamed_and_removed(new_person: NewPerso
     button = page.get_by_role("button", name=re.compile(r"^Delete [\d,]+ events?$"))
     expect(page.locator("#some")).to_contain_text("past their retention")
     button.click()
+    expect(page.locator("#tasks li")).not_to_have_count(0)
     expect(page.locator("#tasks .pulse")).to_have_count(0, timeout=60_000)
     page.get_by_role("button", name="How many?").scroll_into_view_if_needed()
     page.get_by_label("From").fill("2020-01-01")
@@ -154,6 +155,7 @@ def test_figures_are_deleted_and_a_site_renamed_and_removed(new_person: NewPerso
     page.get_by_label("New name").fill("renamed.example")
     page.get_by_role("button", name="Rename", exact=True).click()
     expect(page.get_by_role("heading", name="renamed.example")).to_be_visible()
+    expect(page.locator("#tasks li")).not_to_have_count(0)
     expect(page.locator("#tasks .pulse")).to_have_count(0, timeout=60_000)
     beacon = {"n": "pageview", "u": "http://demo.localhost/demo/late", "d": "demo.localhost", "c": "granted"}
     answer = demo.http.post("/api/event", json=beacon)
