@@ -26,6 +26,9 @@ SWEDES, ON_PRICING = is_("visit:country", "SE"), is_("event:page", "/pricing")
 PRICES = Compare("contains", "event:page", ("pric",))
 OTHER = "other.example"
 
+EIGHT_DAYS = [event(number, "/", 86_400 * number, day=MONDAY + number * DAY) for number in range(8)]
+ONE, HALF = dates(MONDAY, MONDAY), dates(MONDAY, MONDAY + 3 * DAY)
+
 
 @pytest.fixture
 def house(clickhouse: ClickHouse, database: Client) -> Iterator[House]:
@@ -75,10 +78,8 @@ def test_a_page_prepares_for_filters(house: House) -> None:
 def test_a_page_prepares_for_days_that_are_most_of_a_month(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a few days among many others nothing is read ahead, nor of more events than are counted in this process."""
     monkeypatch.setattr(kept, "ANYWAY", 3)
-    events = [event(number, "/", 86_400 * number, day=MONDAY + number * DAY) for number in range(8)]
-    house.insert(events)
-    one, half = dates(MONDAY, MONDAY), dates(MONDAY, MONDAY + 3 * DAY)
-    for most_few, period, parts in ((200, one, 0), (7, half, 0), (200, half, 1)):
+    house.insert(EIGHT_DAYS)
+    for most_few, period, parts in ((200, ONE, 0), (7, HALF, 0), (200, HALF, 1)):
         house.store._ways._most_few = most_few
         asyncio.run(house.store.prepare(SITE, period, None))
         assert len(house.parts()) == parts
@@ -210,26 +211,22 @@ def test_a_month_with_more_events_than_are_kept_is_read_in_another_way(
 def test_of_days_among_many_others_only_they_are_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where half of a part is asked about all of it is kept."""
     monkeypatch.setattr(kept, "ANYWAY", 3)
-    events = [event(number, "/", 86_400 * number, day=MONDAY + number * DAY) for number in range(8)]
-    house.insert(events)
-    one, half = dates(MONDAY, MONDAY), dates(MONDAY, MONDAY + 3 * DAY)
-    assert house.ask(period=one) == told(events, period=one)
+    house.insert(EIGHT_DAYS)
+    assert house.ask(period=ONE) == told(EIGHT_DAYS, period=ONE)
     assert house.parts() == set()
-    assert house.ask(period=half) == told(events, period=half)
+    assert house.ask(period=HALF) == told(EIGHT_DAYS, period=HALF)
     assert len(house.parts()) == 1
 
 
 def test_a_few_days_are_not_kept_waiting_for_the_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a part that nobody has read they are read alone; once it is in memory they come from there."""
     monkeypatch.setattr(kept, "UNREAD", 3)
-    events = [event(number, "/", 86_400 * number, day=MONDAY + number * DAY) for number in range(8)]
-    house.insert(events)
-    one, half = dates(MONDAY, MONDAY), dates(MONDAY, MONDAY + 3 * DAY)
-    assert house.ask(period=one) == told(events, period=one)
+    house.insert(EIGHT_DAYS)
+    assert house.ask(period=ONE) == told(EIGHT_DAYS, period=ONE)
     assert house.parts() == set()
-    asyncio.run(house.store.prepare(SITE, half, None))
+    asyncio.run(house.store.prepare(SITE, HALF, None))
     house.heard.reading.clear()
-    assert house.ask(period=one) == told(events, period=one)
+    assert house.ask(period=ONE) == told(EIGHT_DAYS, period=ONE)
     assert (len(house.parts()), house.heard.reading) == (1, [])
 
 
