@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -627,3 +628,11 @@ def test_templates_are_read_while_somebody_signs_in(board: Board) -> None:
     board.get("/login")
     names = {name for _, name in board.dashboard.pages._environment.cache or {}}
     assert {"site.html", "_report.html", "details.html"} <= names
+
+
+def test_what_counts_is_loaded_while_somebody_signs_in(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As are the templates: the first figures wait for no library."""
+    monkeypatch.delitem(sys.modules, "pyarrow.compute", raising=False)
+    board.cookies.clear()
+    board.get("/login")
+    assert "pyarrow.compute" in sys.modules
