@@ -5,9 +5,9 @@
 -- Rows of one visit lie side by side, so what they share compresses to almost nothing.
 -- fsync: an acknowledged insert survives a power cut, and so does what merges make of it. The deduplication window
 -- lets a batch be sent again after a crash between insert and answer, and still be stored once.
--- Expired rows are deleted by the upkeep, once their day is closed; the TTL deletes what it would leave, two days
--- later. What was deleted or erased is off the disk within ten minutes after it left the table: what merges and
--- deletions replace is kept for seven, because a full disk can break a merge.
+-- Expired rows are deleted by the upkeep, once their day is closed. No table of figures has a TTL: a merge would follow
+-- the server's clock wherever it leaps. What was deleted or erased is off the disk within ten minutes after it left the
+-- table: what merges and deletions replace is kept for seven, because a full disk can break a merge.
 CREATE TABLE IF NOT EXISTS events
 (
     site            LowCardinality(String),
@@ -44,18 +44,17 @@ CREATE TABLE IF NOT EXISTS events
     props           Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     revenue         Decimal(18, 3) CODEC(ZSTD(1)),
     currency        LowCardinality(String),
-    expires         Date CODEC(Delta, ZSTD(1))
+    expires         Date CODEC(Delta, ZSTD(1)),
+    seq             UInt32 CODEC(Delta, ZSTD(1)),
+    datacenter      Bool
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(day)
 ORDER BY (site, day, visitor, ts)
-TTL expires + INTERVAL 2 DAY
 SETTINGS non_replicated_deduplication_window = 10000,
-         ttl_only_drop_parts = 0,
          fsync_after_insert = 1,
          fsync_part_directory = 1,
          index_granularity = 8192,
-         merge_with_ttl_timeout = 3600,
          min_rows_to_fsync_after_merge = 1,
          old_parts_lifetime = 420,
          cleanup_delay_period = 30,
@@ -79,6 +78,17 @@ CREATE TABLE IF NOT EXISTS purging
     value String
 )
 ENGINE = Memory;
+
+-- Who changes control records at present: one row when it begins, one when it ends. The oldest rows go by themselves.
+CREATE TABLE IF NOT EXISTS record_claims
+(
+    record_table String,
+    claim        UInt64,
+    released     UInt8,
+    at           DateTime64(3) DEFAULT now64(3)
+)
+ENGINE = Memory
+SETTINGS min_rows_to_keep = 2000, max_rows_to_keep = 4000;
 
 -- Control records: one row per record and version, the newest wins; `record` is JSON of the type that reads it.
 CREATE TABLE IF NOT EXISTS sites
@@ -168,7 +178,6 @@ CREATE TABLE IF NOT EXISTS revoked
 )
 ENGINE = ReplacingMergeTree
 ORDER BY mark
-TTL day + INTERVAL 3 DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Sums of the days that are over: one row per value of each dimension, the empty dimension being the whole site.
@@ -235,7 +244,18 @@ CREATE TABLE IF NOT EXISTS drops
 )
 ENGINE = SummingMergeTree(count)
 ORDER BY (site, day, reason, kind)
-TTL day + INTERVAL 13 MONTH
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Of how many events a part was cut or left out, by the part's key on the wire. Numbers and nothing else.
+CREATE TABLE IF NOT EXISTS trims
+(
+    site  LowCardinality(String),
+    day   Date,
+    part  LowCardinality(String),
+    count UInt64
+)
+ENGINE = SummingMergeTree(count)
+ORDER BY (site, day, part)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Who changed what: settings, people, keys, sharing, deletions. About those who run Tyst, never about visitors.
@@ -247,11 +267,11 @@ CREATE TABLE IF NOT EXISTS changes
     what   String,
     before String,
     after  String,
-    id     UInt64
+    id     UInt64,
+    site_id String
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (site, at, id)
-TTL at + INTERVAL 25 MONTH
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Signed-in browsers, and links that let somebody in once; ids are hashes of secrets that nobody keeps.

@@ -43,7 +43,7 @@ _EVENTS = ("site", "ts", "kind", "visitor", "session", "pageview", "path", "host
 
 EXPORT_SESSIONS = """
 SELECT concat(toString(visitor), '-', toString(visit)), 's', toString(visitor), toUnixTimestamp(min(ts)) * 1000,
-    toUnixTimestamp(max(ts)) * 1000, any(entry_page), argMax(page, ts), countIf(name = 'pageview'),
+    toUnixTimestamp(max(ts)) * 1000, any(entry_page), argMax(page, (ts, seq)), countIf(name = 'pageview'),
     countIf(name != 'pageview'), any(hostname), domain(concat('https://', any(referrer))),
     path(concat('https://', any(referrer))), any(source), any(channel), any(utm_source), any(utm_medium),
     any(utm_campaign), any(country), any(browser), any(browser_version), any(os), any(os_version), any(device),
@@ -54,7 +54,7 @@ SELECT 's', toUnixTimestamp(ts) * 1000, if(name = 'pageview', 'pageview', 'event
     concat(toString(visitor), '-', toString(visit)),
     if(name = 'pageview', concat(toString(visitor), '-', toString(rowNumberInAllBlocks())), ''), page, hostname,
     if(name = 'pageview', '', name)
-FROM events ORDER BY ts"""
+FROM events ORDER BY ts, seq"""
 
 
 def prepare() -> Path | None:

@@ -18,7 +18,7 @@ from tests.oracle.programs import people, programs, sampled_people
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class AgreementRow:
     """One row of the table."""
 
     what: str
@@ -27,37 +27,39 @@ class Figure:
     over: str
 
 
-def figures() -> Iterator[Figure]:
+def figures() -> Iterator[AgreementRow]:
     """Measure everything; half a minute."""
     devices, bots = Devices(), Bots()
     yield from _devices(devices)
     yield from _bots(bots)
-    hosts = sum(len(hosts.split()) for table in KINDS.values() for hosts in table.values())
+    hosts = sum(len(hosts) for table in KINDS.values() for hosts in table.values())
     names = sum(len(table) for table in KINDS.values())
-    yield Figure("sources known by name", f"{names:,}", "300", f"{hosts:,} hosts and apps")
+    yield AgreementRow("sources known by name", f"{names:,}", "300", f"{hosts:,} hosts and apps")
     plain = shipped("tyst.js").read_bytes()
     size = len(gzip.compress(plain, compresslevel=9, mtime=0))
-    yield Figure("snippet, gzipped", f"{size:,} bytes", "2,000", f"{len(plain):,} bytes plain")
+    yield AgreementRow("snippet, gzipped", f"{size:,} bytes", "2,000", f"{len(plain):,} bytes plain")
 
 
-def _devices(devices: Devices) -> Iterator[Figure]:
+def _devices(devices: Devices) -> Iterator[AgreementRow]:
     agreement = measure(devices)
     over = f"{agreement.entries:,} labelled user agents"
-    yield Figure("system agrees", _share(agreement.system), "95 %", over)
-    yield Figure("browser agrees", _share(agreement.browser), "93 %", over)
-    yield Figure("class of device agrees", _share(agreement.form), "95 %", over)
+    yield AgreementRow("system agrees", _share(agreement.system), "95 %", over)
+    yield AgreementRow("browser agrees", _share(agreement.browser), "93 %", over)
+    yield AgreementRow("class of device agrees", _share(agreement.form), "95 %", over)
     sampled = sampled_people()
     agreed = sum(devices.read(text).kind == second_opinion(text) for text in sampled)
-    yield Figure("class, a second opinion", _share(agreed / len(sampled)), "99 %", f"{len(sampled):,} sampled visits")
+    yield AgreementRow(
+        "class, a second opinion", _share(agreed / len(sampled)), "99 %", f"{len(sampled):,} sampled visits"
+    )
 
 
-def _bots(bots: Bots) -> Iterator[Figure]:
+def _bots(bots: Bots) -> Iterator[AgreementRow]:
     known = programs()
     dropped = sum(bool(bots.kind(text)) for text in known)
-    yield Figure("programs dropped", _share(dropped / len(known)), "99 %", f"{len(known):,} seen by others")
+    yield AgreementRow("programs dropped", _share(dropped / len(known)), "99 %", f"{len(known):,} seen by others")
     for what, texts in (("listed", people()), ("sampled", list(sampled_people()))):
         wrongly = sum(bool(bots.kind(text)) for text in texts)
-        yield Figure(f"people dropped, {what}", str(wrongly), "0", f"{len(texts):,} browsers")
+        yield AgreementRow(f"people dropped, {what}", str(wrongly), "0", f"{len(texts):,} browsers")
 
 
 def _share(share: float) -> str:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dashboard.exceptions import QueryTooLarge
-from dashboard.query import Query, Result
-from dashboard.store import Store
+from dashboard.analytics.errors import QueryTooLarge
+from dashboard.analytics.query import Query, Result
+from dashboard.analytics.service import StatsService
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def measure(work: Callable[[], object], times: int) -> Took:
 
 
 @dataclass
-class Report:
+class Measurements:
     """One size's figures, printed as they come; `ends` is when, by the monotonic clock, no more is begun."""
 
     millions: float
@@ -51,7 +51,7 @@ class Report:
         self.figures[title] = figure
         print(f"{title:52} {figure if isinstance(figure, Took) else f'{figure:9,.2f}'} {unit}".rstrip(), flush=True)
 
-    def asked(self, title: str, store: Store, queries: Sequence[Query], times: int) -> list[Result]:
+    def asked(self, title: str, store: StatsService, queries: Sequence[Query], times: int) -> list[Result]:
         """Measure questions that are asked together; returns their answers, none when they were left out."""
         if time.monotonic() > self.ends:
             print(f"{title:52} left out: no time is left")

@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from bench import beside as runlight
-from bench.measuring import Report, Took
+from bench.measuring import Measurements, Took
 from bench.town import DAYS, SITE, Town
 from collector.clickhouse import ClickHouse
 from collector.records import Records
 from collector.rollup import Rollup
 from collector.sites import Site, Sites
-from dashboard.filters import All, Filter, is_
-from dashboard.period import Period, parse_period
-from dashboard.query import Query
-from dashboard.store import Store
+from dashboard.analytics.filters import And, Filter, is_
+from dashboard.analytics.period import Period, parse_period
+from dashboard.analytics.query import Query
+from dashboard.analytics.service import StatsService
 
 TOTALS = ("visitors", "visits", "pageviews", "bounce_rate", "visit_duration", "views_per_visit")
 PANELS = (
@@ -42,8 +42,8 @@ PANELS = (
 PAGE_OF = ("visit:source", "event:page", "visit:country", "visit:browser", "event:name", "visit:consent")
 """The tabs that are open when a site's page is."""
 ONE = is_("visit:country", "C1")
-TWO = All((ONE, is_("visit:browser", "B1")))
-THREE = All((ONE, is_("visit:browser", "B1"), is_("visit:source", "S1")))
+TWO = And((ONE, is_("visit:browser", "B1")))
+THREE = And((ONE, is_("visit:browser", "B1"), is_("visit:source", "S1")))
 PAGE = is_("event:page", "/p0")
 FILTERS: dict[str, Filter] = {"one": ONE, "two": TWO, "three": THREE, "a page": PAGE}
 DAY = datetime.timedelta(days=1)
@@ -74,12 +74,12 @@ def report(
     beside: bool = False,
     days: int = DAYS,
     keep: bool = False,
-) -> Report:
+) -> Measurements:
     """Make a town, or take the one that was kept, and measure it; `beside` Runlight, if it can be had."""
     town = town_of(millions, directory, days, keep=keep)
-    found = Report(millions, ends)
+    found = Measurements(millions, ends)
     print(f"{'milliseconds':52} {'wall':>9} {'processor':>9}")
-    store = Store(lambda limits: town.database.client(readonly=True, settings=limits | BENCH_LIMITS))
+    store = StatsService(lambda limits: town.database.client(readonly=True, settings=limits | BENCH_LIMITS))
     _unfiltered(found, town, store)
     thirty, few = _periods(town.now, "30d"), _times(millions)[0]
     for title, filters in FILTERS.items():
@@ -117,7 +117,7 @@ def _times(millions: float) -> tuple[int, int]:
     return (3, 7) if millions <= 1 else (1, 5) if millions <= 10 else (0, 5)
 
 
-def _unfiltered(found: Report, town: Town, store: Store) -> None:
+def _unfiltered(found: Measurements, town: Town, store: StatsService) -> None:
     """The same questions of events, then of sums; closing the days lies between."""
     few, many = _times(town.millions)
     thirty, year = _periods(town.now, "30d"), _periods(town.now, "12mo")
@@ -143,7 +143,7 @@ def _periods(now: float, name: str, first: datetime.date | None = None, last: da
     return parse_period(name, "UTC", datetime.datetime.fromtimestamp(now, datetime.UTC), first, last)
 
 
-def _close(found: Report, town: Town) -> None:
+def _close(found: Measurements, town: Town) -> None:
     """Close every day that is over."""
     sites = Sites(Records(town.client, "sites", Site))
     asyncio.run(sites.change(Site(domain=SITE)))
@@ -160,7 +160,7 @@ def _close(found: Report, town: Town) -> None:
     found.line("rows per event in daily", town.rows("daily") / town.rows("events"))
 
 
-def _beside(found: Report, town: Town, store: Store, directory: Path) -> None:
+def _beside(found: Measurements, town: Town, store: StatsService, directory: Path) -> None:
     """The same panels of the same events by Runlight."""
     python = runlight.prepare()
     if python is None:

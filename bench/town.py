@@ -20,7 +20,7 @@ EVENTS_PER_VISIT = 2.85
 MAKE = """
 INSERT INTO events (site, day, ts, visitor, visit, name, consent, hostname, page, entry_page, referrer, source, channel,
     utm_source, utm_medium, utm_campaign, country, browser, browser_version, os, os_version, device, size,
-    visits, bounces, seconds, expires)
+    visits, bounces, seconds, expires, seq)
 SELECT {site:String}, day, toDateTime(start + step * gap, 'UTC'), visitor, start,
     if(step > 0 AND cityHash64(n, step, 9) % 50 = 0, concat('Goal ', toString(n % 7)), 'pageview'), 'granted',
     'scale.example', if(step = 0, entry, concat('/p', toString(zipf(cityHash64(n, step), 3000)))), entry,
@@ -33,7 +33,8 @@ SELECT {site:String}, day, toDateTime(start + step * gap, 'UTC'), visitor, start
     toString(10 + zipf(cityHash64(visitor, 5), 6)),
     ['desktop', 'mobile', 'tablet'][1 + zipf(cityHash64(visitor, 6), 3)],
     ['xl', 'lg', 'md', 'sm', 'xs'][1 + zipf(cityHash64(visitor, 7), 5)],
-    step = 0, if(step = 0, 1, if(step = 1, -1, 0)), if(step = 0, 0, gap), toDate('2100-01-01')
+    step = 0, if(step = 0, 1, if(step = 1, -1, 0)), if(step = 0, 0, gap), toDate('2100-01-01'),
+    step + 1
 FROM (
     WITH (h, k) -> toUInt32(floor(pow(k, (h % 1000003) / 1000003.) - 1)) AS zipf
     SELECT number AS n, {first:Date} + intDiv(n * {days:UInt32}, {visits:UInt64}) AS day,

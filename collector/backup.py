@@ -3,6 +3,12 @@
 The table of salts is left out: with it, whoever has an old backup could tell who a visitor was. So are sign-ins and
 invitations: what was ended or used since must not come back.
 So is that of revoked receipts: an old backup must not make them good again.
+
+What was revoked or removed since stays so: users, keys and links that are deleted in the database that is there stay
+deleted, and of a user who is in both, the newer record counts, as an old role or an old password could be one that was
+taken away. Nor is a site opened again: one whose figures are not public now does not become public, and its small
+counts are protected as they are now or as they were, whichever is more. On another machine nothing is known of what
+came after the backup; there all of it is as it was.
 """
 
 from __future__ import annotations
@@ -10,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+from collections.abc import Callable
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -18,12 +25,22 @@ from collector.clickhouse import ClickHouse, apply_schema, plain_reason
 from collector.exceptions import BackupError
 from collector.migrations import migrate
 
+RIGHTS = ("users", "api_keys", "shares")
+"""Tables of which no backup brings back what was deleted since."""
+
 NEVER = frozenset({"salts", "revoked", "sessions", "invitations"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 
 _TABLES = """
 SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE '%MergeTree' ORDER BY name"""
+
+
+# Versions decide: what was deleted and created anew before the backup is there.
+_KEEP_DELETED = """
+INSERT INTO {table} SELECT id, record, version, deleted FROM {there}.{table} WHERE deleted"""
+_KEEP_CHANGED = """
+INSERT INTO users SELECT id, record, version, deleted FROM {there}.users WHERE id IN (SELECT id FROM users)"""
 
 
 def back_up(clickhouse: ClickHouse, name: str) -> list[str]:
@@ -38,11 +55,12 @@ def back_up(clickhouse: ClickHouse, name: str) -> list[str]:
     return tables
 
 
-def restore(clickhouse: ClickHouse, name: str) -> list[str]:
+def restore(clickhouse: ClickHouse, name: str, keep_protection: Callable[[Client, Client], None]) -> list[str]:
     """Put the tables of the backup `name` in the place of those that are there; returns their names. Blocking.
 
     They are restored beside them first, brought to this release's schema, and then exchanged one by one: whoever
-    reads meanwhile sees a table before or after, never half of it. Raises `BackupError`, and `SchemaTooNew` for a
+    reads meanwhile sees a table before or after, never half of it. `keep_protection` gets a client of the present and
+    one of the restored database before that. Raises `BackupError`, and `SchemaTooNew` for a
     backup of a later release; then nothing has changed.
     """
     beside = ClickHouse(
@@ -58,6 +76,12 @@ def restore(clickhouse: ClickHouse, name: str) -> list[str]:
             )
             migrate(client)
             apply_schema(client)
+            there = _quoted(clickhouse.database)
+            for table in RIGHTS:
+                client.command(_KEEP_DELETED.format(table=table, there=there))
+            client.command(_KEEP_CHANGED.format(there=there))
+            with contextlib.closing(clickhouse.client()) as present:
+                keep_protection(present, client)
             tables = [table for table in _tables(client, beside.database) if table not in NEVER]
             for table in tables:
                 places = [

@@ -98,11 +98,12 @@ _ADDITIONS = r"""
     blackduck | safeassign | netsystemsresearch | webdriver
 """
 
-# People's software that one of the patterns would take for a program: televisions, plug-ins of old browsers, phones.
+# People's software that one of the patterns would take for a program: televisions, plug-ins of old browsers, phones,
+# and apps of Meta's that name nothing but themselves.
 _HARMLESS = r"""
     google[ _]?tv | webappmanager | \.?catcher[\d.]* | chromeframe | qqdownload[ ]?\d* | javaplatform |
     alphaserver | sogoumse | sogoumobilebrowser | metasr | capture\+ | google[ ]earth | large[ ]screen |
-    applenews
+    applenews | ^\[FB(?:AN|_IAB)/[^\]]*\]$ | ^instagram[ ][\d.]+[ ]\((?:iphone|ipad)[^)]*\)$
 """
 
 

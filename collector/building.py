@@ -35,6 +35,7 @@ VISIT_DIMENSIONS = {
     "visit:consent": "consent",
 }
 EVENT_DIMENSIONS = {"event:page": "page", "event:hostname": "hostname", "event:name": "name"}
+_OF_A_VISIT = ("entry_page", "exit_page")
 EVERY_EVENT = "event:props:"
 REVENUE = "event:revenue"
 
@@ -59,12 +60,23 @@ _KEPT = {
 _DAYS = "site = {site:String} AND day IN {days:Array(Date)}"
 _COUNTED = f"{_DAYS} AND name != 'engagement'"
 
-# Of the pageviews of one second the last page is the greatest: as its bytes are put behind those of the time.
+PLACED_PAGE = (
+    "concat(reverse(reinterpretAsFixedString(toUInt32(ts))), reverse(reinterpretAsFixedString(toUInt32(seq))), page)"
+)
+"""The page behind eight bytes of time and position: the greatest of a visit ends in its last page. It is found sooner
+than by argMax over (ts, seq). Of rows without a position the greatest page of the last second counts."""
+
+
+def of_last_page(greatest: str) -> str:
+    """The page of the greatest `PLACED_PAGE`, which is an expression."""
+    return f"substring({greatest}, 9)"
+
+
 _VISITS = f"""(
         SELECT day, visitor, visit, count() AS of_events, countIf(name = 'pageview') AS of_pageviews,
             sum(visits) AS of_visits, sum(bounces) AS of_bounces, sum(seconds) AS of_seconds,
-            substring(maxIf(concat(reverse(reinterpretAsFixedString(toUInt32(ts))), page),
-                name = 'pageview' AND visitor != 0), 5) AS exit_page
+            {of_last_page(f"maxIf({PLACED_PAGE}, name = 'pageview' AND visitor != 0)")} AS exit_page,
+            toString(if(visitor = 0, '', max(entry_page))) AS entered_on
         FROM events WHERE {_COUNTED}
         GROUP BY day, visitor, visit
     )"""
@@ -107,15 +119,17 @@ def _sets(dimensions: dict[str, str], taken: dict[str, str]) -> str:
 
 
 def _whole_and_exits(visitors: str) -> str:
-    """Rows by exit page; and the row of everything, once as the whole site and once as `EVERY_EVENT`."""
+    """Rows by exit and by entry page, which a visit has one of; and the row of everything, once as the whole site and
+    once as `EVERY_EVENT`."""
     taken = {"visitors": visitors, "seen": f"if(dimension = '{EVERY_EVENT}', countIf(visitor != 0), 0)"}
     taken |= {name: f"if(dimension = '{EVERY_EVENT}', 0, {sql})" for name, sql in _OF_VISITS.items()}
     taken |= {name: f"sum(of_{name})" for name in ("pageviews", "events")}
     return f"""
-    SELECT day, arrayJoin(if(grouping(exit_page) = 0, ['visit:exit_page'], ['', '{EVERY_EVENT}'])) AS dimension,
-        exit_page AS value, '' AS currency, {_sums(taken)}
+    SELECT day, arrayJoin(multiIf(grouping(exit_page) = 0, ['visit:exit_page'],
+            grouping(entered_on) = 0, ['visit:entry_page'], ['', '{EVERY_EVENT}'])) AS dimension,
+        concat(exit_page, entered_on) AS value, '' AS currency, {_sums(taken)}
     FROM {_VISITS}
-    GROUP BY GROUPING SETS ((day, exit_page), (day))"""
+    GROUP BY GROUPING SETS ((day, exit_page), (day, entered_on), (day))"""
 
 
 def _sums(taken: dict[str, str]) -> str:
@@ -128,7 +142,7 @@ def _branches(*, properties: bool) -> list[str]:
     entered = {name: sql for name, sql in of_basis("visit").items() if name != "landings"} | {"bounces": "sum(bounces)"}
     visit = {name: sql for name, sql in event.items() if name != "seen"} | entered
     found = [
-        _sets({name: column for name, column in VISIT_DIMENSIONS.items() if column != "exit_page"}, visit),
+        _sets({name: column for name, column in VISIT_DIMENSIONS.items() if column not in _OF_A_VISIT}, visit),
         _sets(EVENT_DIMENSIONS, event),
         _whole_and_exits(event["visitors"]),
         f"""

@@ -12,7 +12,8 @@ import msgspec
 
 DISPLAY_MEDIUMS = frozenset({"display", "banner", "expandable", "interstitial", "cpm"})
 SOCIAL_MEDIUMS = frozenset({"social", "social-network", "social-media", "sm", "social network", "social media"})
-EMAIL_WORDS = frozenset({"email", "e-mail", "e_mail", "e mail", "newsletter"})
+EMAIL = re.compile(r"e[-_ ]?mail|newsletter")
+"""What a source or medium of messages has somewhere in its name: `Newsletter-UK`, `email_weekly`."""
 AFFILIATE_MEDIUMS = frozenset({"affiliate", "affiliates"})
 REFERRAL_MEDIUMS = frozenset({"referral", "app", "link"})
 
@@ -57,13 +58,14 @@ RULES: tuple[tuple[str, Callable[[Clues], bool]], ...] = (
     ("Paid Social", lambda c: c.paid and c.kind in SOCIAL_KINDS),
     ("Paid Video", lambda c: c.paid and c.kind == "video"),
     ("Display", lambda c: c.medium in DISPLAY_MEDIUMS),
-    ("Paid Other", lambda c: c.paid),
+    # The server of an advertisement stands where the page would stand that shows it.
+    ("Paid Other", lambda c: c.paid or (c.kind == "ads" and not c.medium)),
     ("Organic Shopping", lambda c: c.shop),
     ("Organic Social", lambda c: c.kind in SOCIAL_KINDS or c.medium in SOCIAL_MEDIUMS),
     ("Organic Video", lambda c: c.kind == "video" or "video" in c.medium),
     ("AI Assistants", lambda c: c.kind == "ai"),
     ("Organic Search", lambda c: c.kind == "search" or c.medium == "organic"),
-    ("Email", lambda c: c.kind == "mail" or c.medium in EMAIL_WORDS or c.source in EMAIL_WORDS),
+    ("Email", lambda c: c.kind == "mail" or bool(EMAIL.search(c.medium) or EMAIL.search(c.source))),
     ("Affiliates", lambda c: c.medium in AFFILIATE_MEDIUMS),
     ("Audio", lambda c: c.medium == "audio"),
     ("SMS", lambda c: "sms" in (c.medium, c.source)),

@@ -17,6 +17,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import StreamFailureError
 
+from collector.environment import isolate_engine
 from collector.migrations import migrate
 from collector.shipped import shipped
 from collector.unspoilt import unspoilt
@@ -81,6 +82,7 @@ class ClickHouse:
 
     def _open(self, database: str | None, settings: dict[str, Any]) -> Client:
         if self.embedded:
+            isolate_engine()
             return unspoilt(
                 lambda: clickhouse_connect.get_client(
                     dsn=self.dsn, database=database, settings=settings, chdb_options=self._engine_options()

@@ -6,6 +6,9 @@ Under each policy of a site:
     limited    with evidence everything; without it, or after a refusal at the banner, an identifier-free count
     exempt     everything unless refused
 
+A beacon may say that it is an identifier-free count, because the page's own tag allows no more: of the two policies
+the stricter one holds.
+
 Global Privacy Control and Do Not Track are refusals under every policy: nothing is kept, not even a count.
 """
 
@@ -24,6 +27,7 @@ DENIED = "denied"
 """What a claim or a cookie says when consent was refused or withdrawn."""
 
 NOES = frozenset({EXCLUDED, DENIED})
+"""Explicit refusals: they erase what was collected before."""
 
 
 class Signals(msgspec.Struct, frozen=True):
@@ -34,7 +38,7 @@ class Signals(msgspec.Struct, frozen=True):
     dnt: bool
     """`DNT: 1` (Tracking Preference Expression)."""
     cookie: str
-    """Value of the cookie `tyst_consent`; empty without one."""
+    """Choice that the cookie `tyst_consent` holds: `granted`, `denied` or `excluded`; empty without one."""
 
 
 NO_SIGNALS = Signals(gpc=False, dnt=False, cookie="")
@@ -60,8 +64,9 @@ LIMITED = Verdict("limited", "none", "")
 EXEMPT = Verdict("full", "exempt", "")
 
 
-def judge(policy: Policy, claimed: str, signals: Signals) -> Verdict:
-    """Decide on one beacon. `claimed` is the beacon's own evidence, `denied`, or empty.
+def judge(policy: Policy, claimed: str, signals: Signals, *, bare: bool = False) -> Verdict:
+    """Decide on one beacon. `claimed` is the beacon's own evidence, a refusal, or empty; `bare` when the beacon says
+    that it is an identifier-free count.
 
     Of two sources that disagree the refusal wins: a cookie that says denied beats a beacon that says granted,
     and the other way round, since the one that does not know yet may be an old page in another tab.
@@ -74,6 +79,8 @@ def judge(policy: Policy, claimed: str, signals: Signals) -> Verdict:
         return WITHOUT_CONSENT
     if claimed == DENIED or signals.cookie == DENIED:
         return LIMITED if policy == "limited" else WITHOUT_CONSENT
+    if bare:
+        return WITHOUT_CONSENT if policy == "required" else LIMITED
     evidence = claimed or ("cookie" if signals.cookie == "granted" else "")
     if evidence:
         return Verdict("full", evidence, "")

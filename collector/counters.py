@@ -12,11 +12,20 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-Reason = Literal["consent", "gpc", "dnt", "bot", "prefetch", "unknown_site", "excluded", "spam_referrer", "rate"]
+Reason = Literal[
+    "consent", "gpc", "dnt", "bot", "prefetch", "unknown_site", "excluded", "spam_referrer", "datacenter", "rate"
+]
 REASONS: tuple[Reason, ...] = get_args(Reason)
+
+TrimmedKey = Literal["n", "u", "d", "r", "p", "$", "e", "sd", "h", "i", "z", "w", "c", "k", "q"]
+TRIMMED_KEYS: tuple[TrimmedKey, ...] = get_args(TrimmedKey)
+"""Keys of a beacon whose values may be truncated or left out."""
 
 DropCounts = Counter[tuple[str, Reason, str]]
 """How many, by site, reason and kind of bot."""
+
+TrimCounts = Counter[tuple[str, TrimmedKey]]
+"""How many, by site and by the key of the part that was cut or left out."""
 
 Gauges = Callable[[], dict[str, tuple[str, float]]]
 """Gauges read at each scrape: name to (help, value)."""
@@ -28,6 +37,7 @@ class Counters:
     def __init__(self) -> None:
         self._accepted: Counter[str] = Counter()
         self._dropped = DropCounts()
+        self._trimmed = TrimCounts()
         self._faults: Counter[str] = Counter()
         self._gauges: list[Gauges] = []
         self.registry = CollectorRegistry()
@@ -53,6 +63,10 @@ class Counters:
         """One event of `site` was not kept; `kind` says which kind of bot. An unknown site has no name here."""
         self._dropped[site, reason, kind] += 1
 
+    def trim(self, site: str, key: TrimmedKey) -> None:
+        """One part of an event of `site`, which was kept, was cut or left out."""
+        self._trimmed[site, key] += 1
+
     def fault(self, kind: str) -> None:
         """One request or insert went wrong: `invalid`, `too_large`, `spool_full`, `insert_retryable`, …"""
         self._faults[kind] += 1
@@ -77,6 +91,10 @@ class Counters:
         """Events not kept since start, of all sites; a copy."""
         return self._dropped.copy()
 
+    def trimmed(self) -> TrimCounts:
+        """Parts of kept events that were cut or left out since start, of all sites; a copy."""
+        return self._trimmed.copy()
+
     def watch(self, gauges: Gauges) -> None:
         """Also show these gauges."""
         self._gauges.append(gauges)
@@ -94,6 +112,12 @@ class Counters:
         for reason in REASONS:
             dropped.add_metric([reason], sum(n for (_, named, _), n in self._dropped.items() if named == reason))
         yield dropped
+        trimmed = CounterMetricFamily(
+            "tyst_trimmed", "Parts of kept events that were cut or left out since start, by key.", labels=["key"]
+        )
+        for key in TRIMMED_KEYS:
+            trimmed.add_metric([key], sum(n for (_, named), n in self._trimmed.items() if named == key))
+        yield trimmed
         faults = CounterMetricFamily("tyst_faults", "Requests and inserts that went wrong, by kind.", labels=["kind"])
         for kind, count in sorted(self._faults.items()):
             faults.add_metric([kind], count)

@@ -17,7 +17,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     """One row of `events`; field order is column order.
 
     An event of the identifier-free lane (policy `limited`, no consent) has `visitor` and `visit` 0 and carries
-    only site, day, ts, name, hostname, page, referrer (host only), device and size.
+    only site, day, ts (the minute), name, hostname, page, referrer (host only) and device.
     """
 
     site: str
@@ -25,7 +25,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     day: datetime.date
     """The site-local date of `ts`."""
     ts: int
-    """Server clock, whole Unix seconds."""
+    """Server clock, whole Unix seconds; without consent whole minutes."""
     visitor: int
     """64-bit keyed hash under that day's salt; 0 without consent."""
     visit: int
@@ -83,6 +83,12 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     """ISO 4217, upper case; empty without revenue."""
     expires: datetime.date
     """The first day on which the site's retention no longer covers this row."""
+    seq: int = 0
+    """Position within the visit: 1, 2, 3, ... in order of arrival; 0 outside a visit, and in rows of earlier releases.
+
+    This and what follows is last, so that spooled rows of earlier releases lack nothing but their end."""
+    datacenter: bool = False
+    """The address was a data center's, for a site that marks those; false for anonymous counts."""
 
 
 COLUMNS: tuple[str, ...] = Event.__struct_fields__

@@ -9,7 +9,9 @@
     ├── DatabaseUnreachable     ClickHouse does not answer at start
     ├── BackupError             a backup could not be written or restored
     ├── SchemaTooNew            a later release of Tyst has changed the database
+    ├── JobTimeout              a job on a site's figures took longer than its time budget
     ├── RecordError             a site, user or key that cannot be stored as asked
+    │   └── RecordGone          it was deleted meanwhile
     ├── CatalogueError          a file of translations cannot be used; names it
     └── InsertError             ClickHouse did not take a segment
         ├── InsertRetryable     it may take it later: unreachable, overloaded, out of space
@@ -44,6 +46,14 @@ class BeaconError(TystError):
         super().__init__(f"{field} {reason}")
         self.field = field
         self.reason = reason
+
+
+class JobTimeout(TystError):
+    """A job on a site's figures took longer than its budget of `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it took longer than {seconds:,.0f} s")
+        self.seconds = seconds
 
 
 class SpoolFull(TystError):
@@ -117,6 +127,20 @@ class RecordError(TystError):
         self.values = values
         self.reason = f"{about}: {reason}" if about else reason
         super().__init__(f"{field}: {self.reason}")
+
+
+class RecordGone(RecordError):
+    """A record was to be changed and is not there any more: somebody has deleted it meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("name", "this was deleted meanwhile; nothing was changed")
+
+
+class RecordTaken(RecordError):
+    """A record was to be created under an id that another has: another process may have created it just now."""
+
+    def __init__(self, id_: str) -> None:
+        super().__init__("name", "{name} exists already", name=id_)
 
 
 class CatalogueError(TystError):

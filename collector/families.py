@@ -107,9 +107,12 @@ SYSTEM_PATTERNS: tuple[Pattern, ...] = (
     *_named("Tizen", r"\bTizen[ /](\d+)"),
     *_named("KaiOS", r"\bKAIOS/(\d+)"),
     *_named("webOS", r"\bWeb0S\b", r"(?i)\bwebos[./]?tv", r"\b(?:web|hpw)OS/(\d+)"),
-    *_named("iOS", r"dv\(iPh.*ov\((\d+)"),
+    *_named("iOS", r"dv\(iPh.*ov\((\d+)", r"\bFBSN/(?:iOS|iPhone OS|iPadOS);FBSV/(\d+)"),
     *_named("PlayStation", r"\bPlayStation[ /]?(\d+)"),
     *_named("Windows Phone", r"\bWindows Phone(?: OS)? (\d+)"),
+    # An app of Facebook's without a browser's user agent before it.
+    *_named("iOS", r"^\[FBAN/(?:FBIOS|MessengerForiOS)\b[^\]]*\bFBSV/(\d+)"),
+    *_named("Android", r"^\[FBAN/[^\]]*\bFBSV/(\d+)"),
     *_named("Android", r"(?i)\bandr[o0]id(?:[/ -]?(\d+))?", r"\bAdr (\d+)"),
     *_named("Linux", r"\bHbbTV/"),  # the set's maker stands where others name their system
 )

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from collector.exceptions import RecordError
+from collector.patterns import LONGEST_PATTERN, MOST_STARS, is_bounded
 
 GoalKind = Literal["event", "page", "outbound", "download", "form", "404", "scroll"]
 GOAL_KINDS: tuple[GoalKind, ...] = ("event", "page", "outbound", "download", "form", "404", "scroll")
@@ -28,7 +29,6 @@ KINDS_OF_LINKS = ("outbound", "download")
 
 MOST_GOALS = 100
 LONGEST_NAME = 120
-LONGEST_MATCH = 500
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,8 +98,10 @@ def _short(name: str) -> str:
 
 
 def _check_match(goal: Goal) -> None:
-    if len(goal.match) > LONGEST_MATCH or not goal.match.isprintable():
-        raise _wrong(goal, "expected what it matches in one line of at most {count} characters", count=LONGEST_MATCH)
+    if len(goal.match) > LONGEST_PATTERN or not goal.match.isprintable():
+        raise _wrong(goal, "expected what it matches in one line of at most {count} characters", count=LONGEST_PATTERN)
+    if not is_bounded(goal.pattern):
+        raise _wrong(goal, "expected at most {count} stars", count=MOST_STARS)
     if goal.kind == "event" and not goal.match:
         raise _wrong(goal, "expected the event's name")
     if goal.kind == "page" and not goal.match:

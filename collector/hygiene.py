@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from collector.lengths import truncated_page
 from collector.page import Page, read_page, read_referrer
-from collector.sites import Site
+from collector.sites import Site, own_hosts
+from collector.source import is_own
 
 HIDDEN = ":hidden"
 
@@ -37,7 +39,7 @@ def hide(path: str, patterns: Sequence[str]) -> str:
     return path
 
 
-class Pages:
+class PageCleaner:
     """Reads the addresses of pages. The last `capacity` that are kept to the letter are remembered: reading one takes
     as long as all else that is done with a beacon's text, and they hold nothing that the tables do not have, too."""
 
@@ -59,7 +61,7 @@ class Pages:
                 if len(self._known) >= self._capacity:
                     self._known.clear()
                 self._known[url] = page
-        return _hidden(page, site)
+        return truncated_page(_hidden(page, site))
 
 
 def _kept_to_the_letter(url: str, page: Page) -> bool:
@@ -81,10 +83,10 @@ def _hidden(page: Page, site: Site) -> Page:
 
 def preview(site: Site, url: str, referrer: str = "") -> Preview:
     """What would be stored of a page that is opened under this address."""
-    page = Pages().read(url, site, hash_mode=False)
+    page = PageCleaner().read(url, site, hash_mode=False)
     host, path = read_referrer(referrer)
     tags = {name: value for name, value in msgspec.structs.asdict(page.tags).items() if value}
-    return Preview(page.hostname, page.path, tags, host + path if host != page.hostname else "")
+    return Preview(page.hostname, page.path, tags, "" if is_own(host, page.hostname, own_hosts(site)) else host + path)
 
 
 def _fitted(segments: Sequence[str], pattern: Sequence[str]) -> list[str] | None:

@@ -25,6 +25,9 @@ from collector.rows import FORMAT, Rows
 # is not read by several threads.
 _ONE_BLOCK = {"input_format_parallel_parsing": 0}
 
+# Rows that an earlier release spooled end before the columns that were added since, which then have their defaults.
+_SHORTER_ROWS = {"input_format_json_compact_allow_variable_number_of_columns": 1}
+
 # How often one segment may be broken by a full disk before the operator is asked.
 _FORMS = 100
 
@@ -78,7 +81,7 @@ class ClickHouseInserter:
         raise InsertRetryable("its disk was full too often; restart ClickHouse")
 
     def _send(self, events: Sequence[Event], token: str) -> None:
-        settings = _ONE_BLOCK | {"insert_deduplication_token": token}
+        settings = _ONE_BLOCK | _SHORTER_ROWS | {"insert_deduplication_token": token}
         self._client.raw_insert("events", COLUMNS, Rows.of(events).body, settings=settings, fmt=FORMAT)
 
     def _taken(self, events: Sequence[Event], room: Room) -> bool:

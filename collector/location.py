@@ -1,7 +1,9 @@
 """The visitor's country: from the browser's time zone, else from the address. Nothing finer exists here.
 
 Time zones come from the zone table of the package `tzdata`. Addresses are looked up in the registries' delegations
-that the package `iptocc` carries, or in an operator's MMDB file instead.
+that the package `iptocc` carries, or in an operator's MMDB file instead. The time zone comes first, since an address
+may be a VPN's; but browsers that protect their users give the same time zone for everybody. Where such a mask and the
+address disagree, the address decides, and where that is a data center's, nothing does.
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ log = logging.getLogger(__name__)
 
 # Kosovo has no code of its own in ISO 3166; XK is the user-assigned one that databases use.
 USER_ASSIGNED = frozenset({"XK"})
+
+
+MASKS = frozenset({"Atlantic/Reykjavik", "Iceland"})
+"""Time zones with a country that browsers put in place of their own: Firefox with `privacy.resistFingerprinting` (Tor
+Browser, Mullvad Browser, LibreWolf) has been in Reykjavik since version 128; before, in UTC, which has no country."""
 
 
 def read_zones() -> dict[str, str]:
@@ -145,9 +152,18 @@ class Countries:
         self._codes = read_codes()
         self._database = Database(database, clock, check_seconds) if database else None
 
-    def read(self, zone: str, address: str) -> str:
-        """Return the ISO code for the IANA `zone`, else for the `address`, else an empty text."""
-        return self._zones.get(zone) or self._of_address(address)
+    def read(self, zone: str, address: str, *, is_hosted: bool = False) -> str:
+        """Return the ISO code for the IANA `zone`, else for the `address`, else an empty text.
+
+        `is_hosted` says that the address is a data center's: somebody's exit, as a masked time zone is somebody's mask.
+        """
+        country = self._zones.get(zone, "")
+        if country and zone not in MASKS:
+            return country
+        found = self._of_address(address)
+        if not country or found == country:
+            return found
+        return "" if is_hosted else found or country
 
     def _of_address(self, address: str) -> str:
         plain = _unmapped(address)

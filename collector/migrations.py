@@ -8,6 +8,7 @@ between the last of them and its being remembered.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,12 +19,14 @@ from collector.exceptions import SchemaTooNew
 log = logging.getLogger(__name__)
 
 
-class Step(NamedTuple):
+class Migration(NamedTuple):
     """What makes version `number` of the schema out of the one before."""
 
     number: int
     what: str
     statements: tuple[str, ...]
+    without_ttl: tuple[str, ...] = ()
+    """Tables whose TTL is taken away, where they are and have one."""
 
 
 FIRST = 1
@@ -112,8 +115,25 @@ ALTER TABLE events MODIFY COLUMN page LowCardinality(String) CODEC(LZ4),
     SETTINGS alter_sync = 0
 """
 
-STEPS: tuple[Step, ...] = (
-    Step(
+# The first release may not have come so far as to have it.
+_CHANGES = """
+CREATE TABLE IF NOT EXISTS changes
+(
+    at     DateTime('UTC'),
+    site   String,
+    who    String,
+    what   String,
+    before String,
+    after  String,
+    id     UInt64
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (site, at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+"""
+
+STEPS: tuple[Migration, ...] = (
+    Migration(
         2,
         "what is deleted leaves the disk within minutes",
         (
@@ -121,16 +141,32 @@ STEPS: tuple[Step, ...] = (
             "ALTER TABLE events MODIFY TTL expires + INTERVAL 2 DAY SETTINGS materialize_ttl_after_modify = 0",
         ),
     ),
-    Step(
+    Migration(
         3,
         "sums of days by property and currency, in fewer bytes",
         (*_SUMS_BY_DIFFERENCE, "ALTER TABLE closed ADD COLUMN IF NOT EXISTS form UInt8"),
     ),
-    Step(4, "pages and referrers are read as numbers", (_PAGES_BY_NUMBER,)),
-    Step(
+    Migration(4, "pages and referrers are read as numbers", (_PAGES_BY_NUMBER,)),
+    Migration(
         5,
         "what merges replaced is kept for seven minutes",
         ("ALTER TABLE events MODIFY SETTING old_parts_lifetime = 420",),
+    ),
+    Migration(
+        6,
+        "events are numbered within their visit",
+        ("ALTER TABLE events ADD COLUMN IF NOT EXISTS seq UInt32 CODEC(Delta, ZSTD(1))",),
+    ),
+    Migration(7, "no merge deletes by the server's clock", (), ("events", "revoked", "drops", "trims", "changes")),
+    Migration(
+        8,
+        "visits from data centers can be marked",
+        ("ALTER TABLE events ADD COLUMN IF NOT EXISTS datacenter Bool",),
+    ),
+    Migration(
+        9,
+        "changes go by the site's own id",
+        (_CHANGES, "ALTER TABLE changes ADD COLUMN IF NOT EXISTS site_id String"),
     ),
 )
 
@@ -147,7 +183,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 """
 
 
-def migrate(client: Client, steps: Sequence[Step] = STEPS) -> list[int]:
+def migrate(client: Client, steps: Sequence[Migration] = STEPS) -> list[int]:
     """Bring the tables of the client's database to the newest version; returns the numbers of the steps taken.
 
     An empty database is of the newest version: `schema.sql` makes it so. Raises `SchemaTooNew` for a database that
@@ -167,10 +203,27 @@ def migrate(client: Client, steps: Sequence[Step] = STEPS) -> list[int]:
         if step.number > version:
             for statement in step.statements:
                 client.command(statement)
+            _take_ttl_away(client, step.without_ttl)
             _remember(client, step.number, step.what)
             log.info("the schema was changed", extra={"version": step.number, "what": step.what})
             taken.append(step.number)
     return taken
+
+
+def _take_ttl_away(client: Client, tables: Sequence[str]) -> None:
+    found = client.query(_MADE, parameters={"tables": list(tables)}).result_rows if tables else []
+    for name, made in found:
+        if re.search(r"^TTL |\sTTL ", made):
+            client.command("ALTER TABLE {name:Identifier} REMOVE TTL", parameters={"name": name})
+        kept = [each for each in _OF_TTL if f"{each} =" in made]
+        for setting in kept:
+            client.command(f"ALTER TABLE {{name:Identifier}} RESET SETTING {setting}", parameters={"name": name})
+
+
+_MADE = """
+SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() AND name IN {tables:Array(String)}
+"""
+_OF_TTL = ("ttl_only_drop_parts", "merge_with_ttl_timeout")
 
 
 def _remember(client: Client, version: int, what: str) -> None:

@@ -45,24 +45,26 @@ class Moving:
         """Whether there are sums under that name."""
         return bool(self._client.query(_HAS_SUMS, parameters={"site": site}).result_rows[0][0])
 
-    def go_on(self, task: Task, put: Callable[[Task], None]) -> Task:
+    def go_on(self, task: Task, put: Callable[[Task], None], check: Callable[[], None] = lambda: None) -> Task:
         """Do what is left of the task; `put` stores how far it has come. May be called again when all is done: then
-        it moves what has come since."""
-        task = self._move_events(task, put)
+        it moves what has come since. `check` is called between steps, and may raise."""
+        task = self._move_events(task, put, check)
         for step, act in ((SUMS_COPIED, self._copy_sums), (SUMS_MOVED, self._drop_sums)):
             if task.step < step:
+                check()
                 act(task)
                 task = msgspec.structs.replace(task, step=step)
                 put(task)
         return task
 
-    def _move_events(self, task: Task, put: Callable[[Task], None]) -> Task:
+    def _move_events(self, task: Task, put: Callable[[Task], None], check: Callable[[], None]) -> Task:
         parameters = {"site": task.site, "to": task.to}
         days = [row[0] for row in self._client.query(_DAYS, parameters=parameters).result_rows]
         if not days and not task.deleting:
             return task
         if not task.deleting:
             for day in days:
+                check()
                 if task.copied is None or day > task.copied:
                     settings = {"insert_deduplication_token": f"{task.id} {task.round} {day}", "max_threads": 1}
                     self._client.command(_COPY_DAY, parameters={**parameters, "day": day}, settings=settings)

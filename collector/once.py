@@ -2,19 +2,16 @@
 
 A key is 64 bits of a hash of the beacon's random value. Nine thousand beacons a second leave five million keys in
 ten minutes; in Python's own sets these are 400 MB. Here they lie in plain arrays, 12 bytes a key: a table with open
-addressing for each few minutes, and one sorted array for what an earlier process has stored.
+addressing for each few minutes.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-
-import numpy as np
 
 ONCE_SECONDS = 600
 """A beacon sent again within this time is stored once."""
@@ -68,14 +65,12 @@ class OnceKeys:
     """
 
     def __init__(self, stored: Iterable[bytes] = (), now: float = 0.0) -> None:
-        self._stored = array("Q")
-        for packed in stored:
-            self._stored.frombytes(packed)
-        if self._stored:
-            np.frombuffer(self._stored, dtype=np.uint64).sort()
-        self._began = now
         self._last = now
         self._tables: deque[_Table] = deque([_Table(now, _FEWEST_SLOTS)])
+        for packed in stored:
+            keys = array("Q")
+            keys.frombytes(packed)
+            self.add(keys, now)
 
     def __contains__(self, key: int) -> bool:
         for table in tuple(self._tables):
@@ -85,19 +80,15 @@ class OnceKeys:
                 if found == key:
                     return True
                 slot = (slot + 1) & mask
-        stored = self._stored
-        if not stored:
-            return False
-        place = bisect_left(stored, key)
-        return place < len(stored) and stored[place] == key
+        return False
 
     def __len__(self) -> int:
-        return len(self._stored) + sum(table.used for table in tuple(self._tables))
+        return sum(table.used for table in tuple(self._tables))
 
     @property
     def bytes(self) -> int:
         """Memory held."""
-        return 8 * (len(self._stored) + sum(table.slots for table in tuple(self._tables)))
+        return 8 * sum(table.slots for table in tuple(self._tables))
 
     def add(self, keys: Iterable[int], now: float) -> None:
         """Remember `keys`, and forget what is too old."""
@@ -111,7 +102,6 @@ class OnceKeys:
         if now < self._last:
             # The clock stepped back: ages go on from here, so that nothing is kept for longer.
             step = self._last - now
-            self._began -= step
             for table in self._tables:
                 table.began -= step
         self._last = now
@@ -121,5 +111,3 @@ class OnceKeys:
         # The newest key of a table is at most as old as the table after it.
         while len(self._tables) > 1 and now - self._tables[1].began >= ONCE_SECONDS:
             self._tables.popleft()
-        if self._stored and now - self._began > ONCE_SECONDS:
-            self._stored = array("Q")

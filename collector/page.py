@@ -14,7 +14,9 @@ from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
+from collector.hosts import ascii_host, is_loopback
 from collector.private import is_ordinary, without_private
+from collector.text import without_hidden
 
 NO_HOST = "(none)"
 """Host of a page whose URL has none that names a site: a bare path, `file:`, `about:`, an extension."""
@@ -38,6 +40,9 @@ CLICK_IDS = frozenset(
 )  # fmt: skip
 """Query keys whose name alone is kept: click identifiers of advertising networks."""
 
+NUMBERED_TAGS = frozenset({"campaign", "content", "term"})
+"""Tags whose values may be long numbers."""
+
 MOST_REFERRER = 2_000
 
 _ORDINARY_HOST = re.compile(r"[a-z]{2,23}(?:[.-][a-z]{1,23})*+")
@@ -45,12 +50,12 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _SUSPECT_HOST = re.compile(r"\d[^.]*\d|[a-z0-9]{24}")
 _PATH_PARAMETER = re.compile(r";[^;/=]*=[^;/]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
+_BORN = re.compile(r"(?:19|20)?[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{4}")
 _APPLICATIONS = frozenset({"android-app", "ios-app"})
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-class Tags(msgspec.Struct, frozen=True):
+class CampaignTags(msgspec.Struct, frozen=True):
     """What the allow-listed query keys say; empty where they are absent."""
 
     source: str = ""
@@ -69,10 +74,10 @@ class Page(msgspec.Struct, frozen=True):
     """Lower case, without `www.` and port; `(none)` when there is none."""
     path: str
     """Decoded and cleaned, beginning with `/`; with the fragment in hash mode."""
-    tags: Tags
+    tags: CampaignTags
 
 
-NO_TAGS = Tags()
+NO_TAGS = CampaignTags()
 
 
 def read_page(url: str, *, hash_mode: bool, allowed: frozenset[str] = frozenset()) -> Page:
@@ -85,15 +90,16 @@ def read_page(url: str, *, hash_mode: bool, allowed: frozenset[str] = frozenset(
     rest, _, query = rest.partition("?")
     hostname, path = _host_and_path(rest)
     path = clean_path(path)
-    tags = NO_TAGS
-    if query:
-        pairs = _pairs(query)
-        tags = _tags(pairs)
-        if allowed:
-            path += _kept_query(pairs, allowed)
+    pairs = _pairs(query) if query else []
+    if allowed:
+        path += _kept_query(pairs, allowed)
     if hash_mode and fragment:
-        path += _kept_fragment(fragment)
-    return Page(hostname, path, tags)
+        route, routed = _split_fragment(fragment)
+        path += route
+        if routed:
+            path += _kept_query(routed, allowed) if route else ""
+            pairs += routed
+    return Page(hostname, path, _tags(pairs) if pairs else NO_TAGS)
 
 
 def read_referrer(referrer: str) -> tuple[str, str]:
@@ -109,7 +115,7 @@ def read_referrer(referrer: str) -> tuple[str, str]:
         return "", ""
     authority, _, path = tail.partition("/")
     host = _host(authority)
-    if host == NO_HOST or host in _LOOPBACK:
+    if host == NO_HOST or is_loopback(host):
         return "", ""
     return host, clean_path("/" + path).rstrip("/")
 
@@ -130,7 +136,7 @@ def clean_path(path: str) -> str:
         path = unquote(path)
         path = _PATH_PARAMETER.sub("", path) if ";" in path else path
     if not path.isprintable():
-        path = _CONTROL.sub("", path)
+        path = without_hidden(path)
     path = path.rstrip()
     if not path.startswith("/"):
         path = "/" + path
@@ -170,7 +176,7 @@ def _host(authority: str) -> str:
         return _host_v6(host)
     host = host.partition(":")[0].removesuffix(".")
     if not host.isascii():
-        host = _ascii(host)
+        host = ascii_host(host)
     if not _HOST.fullmatch(host):
         return NO_HOST
     host = host.removeprefix("www.") or NO_HOST
@@ -187,21 +193,13 @@ def _host_v6(host: str) -> str:
         return NO_HOST
 
 
-def _ascii(host: str) -> str:
-    """The ASCII form of an internationalised host (RFC 3490), which browsers send and nobody can mistake."""
-    try:
-        return host[:253].encode("idna").decode("ascii")
-    except UnicodeError:
-        return ""
-
-
 def _pairs(query: str) -> list[tuple[str, str]]:
     """Key and raw value of each part of a query; `&amp;` left in links counts as `&`."""
     parts = (part.partition("=") for part in query.split("&"))
     return [(key.removeprefix("amp;").lower(), value) for key, _, value in parts]
 
 
-def _tags(pairs: list[tuple[str, str]]) -> Tags:
+def _tags(pairs: list[tuple[str, str]]) -> CampaignTags:
     found: dict[str, str] = {}
     click_id = ""
     for key, value in pairs:
@@ -210,19 +208,28 @@ def _tags(pairs: list[tuple[str, str]]) -> Tags:
         elif key in CLICK_IDS:
             click_id = click_id or key
     if not found:
-        return Tags(click_id=click_id) if click_id else NO_TAGS
+        return CampaignTags(click_id=click_id) if click_id else NO_TAGS
     tags: dict[str, str] = {}
     for key, tag in TAG_KEYS.items():
         if key in found and not tags.get(tag):
-            tags[tag] = _value(found[key])
-    return Tags(**tags, click_id=click_id)
+            tags[tag] = _tag_value(tag, found[key])
+    return CampaignTags(**tags, click_id=click_id)
+
+
+def _tag_value(tag: str, raw: str) -> str:
+    """A tag's value. Advertising networks number their campaigns, advertisements and keywords: such numbers are kept,
+    unless they begin as telephone numbers do, or are a date of birth and four digits, as national identity numbers."""
+    value = raw.strip()
+    if tag in NUMBERED_TAGS and _NUMBER.fullmatch(value) and not _BORN.fullmatch(value):
+        return value
+    return _value(raw)
 
 
 def _value(raw: str) -> str:
     """A query's value, decoded once and cleaned."""
     value = unquote_plus(raw) if "%" in raw or "+" in raw else raw
     if not value.isprintable():
-        value = _CONTROL.sub("", value)
+        value = without_hidden(value)
     return clean_value(value.strip())
 
 
@@ -231,9 +238,11 @@ def _kept_query(pairs: list[tuple[str, str]], allowed: frozenset[str]) -> str:
     return "?" + "&".join(f"{key}={value}" for key, value in kept) if kept else ""
 
 
-def _kept_fragment(fragment: str) -> str:
-    """The fragment as part of the path. It may carry a query of its own, or be one (`#access_token=…`): that goes."""
-    fragment = fragment.partition("?")[0].partition("&")[0].partition(":~:")[0]
-    if "=" in fragment:
-        return ""
-    return "#" + clean_path("/" + fragment)[1:]
+def _split_fragment(fragment: str) -> tuple[str, list[tuple[str, str]]]:
+    """The fragment as part of the path, and the query that it may carry (`#/welcome?ref=x`) or be (`#ref=x`)."""
+    fragment = fragment.partition(":~:")[0]
+    end = min((at for at in map(fragment.find, "?&") if at >= 0), default=len(fragment))
+    route, query = fragment[:end], fragment[end + 1 :]
+    if "=" in route:
+        return "", _pairs(fragment)
+    return "#" + clean_path("/" + route)[1:], _pairs(query) if query else []

@@ -18,23 +18,27 @@ from collector.beacon import Beacon
 from collector.bots import Bots
 from collector.consent import Signals, judge
 from collector.counters import Reason
+from collector.datacenters import DatacenterNetworks
 from collector.device import NO_HINTS, Device, Devices, Hints, size_class
 from collector.event import Event
-from collector.hygiene import Pages
+from collector.hosts import ascii_host, is_at_or_under, is_loopback
+from collector.hygiene import PageCleaner
+from collector.lengths import truncated
 from collector.lists import HostList
 from collector.location import Countries
-from collector.page import NO_TAGS, Page, clean_value, read_referrer
+from collector.page import NO_HOST, NO_TAGS, Page, clean_value, read_referrer
 from collector.patterns import fits
 from collector.receipts import Receipts
+from collector.sender_redaction import redact_sender, redact_user_agent
 from collector.shield import Shield
 from collector.sites import Site, Sites
-from collector.source import is_spam, read_origin
-from collector.visit import IDLE_SECONDS, Attribution, Part, Visit, Visits
+from collector.source import is_own, is_spam, read_origin
+from collector.visit import Attribution, EventInVisit, Visit, Visits
 from collector.visitor import Salts, visitor_id
 
 OWN_NAMES = frozenset({"pageview", "engagement"})
 NO_ATTRIBUTION = Attribution()
-NO_PART = Part(visit=0, entry_page="", attribution=NO_ATTRIBUTION)
+NO_PART = EventInVisit(visit=0, entry_page="", attribution=NO_ATTRIBUTION)
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -76,10 +80,13 @@ class Draft(msgspec.Struct, gc=False):
     page: Page | None = None
     device: Device | None = None
     country: str = ""
+    datacenter: bool = False
     visitor: int = 0
     visit: Visit | None = None
     attribution: Attribution = NO_ATTRIBUTION
-    part: Part = NO_PART
+    part: EventInVisit = NO_PART
+    engaged: int = 0
+    """Milliseconds of the day on which it is stored."""
 
     @property
     def today(self) -> datetime.date:
@@ -100,10 +107,11 @@ class Rooms:
     visits: Visits
     countries: Countries
     spam: HostList
+    datacenters: DatacenterNetworks = field(default_factory=DatacenterNetworks)
     shield: Shield = field(default_factory=Shield)
     devices: Devices = field(default_factory=Devices)
     bots: Bots = field(default_factory=Bots)
-    pages: Pages = field(default_factory=Pages)
+    pages: PageCleaner = field(default_factory=PageCleaner)
     receipts: Receipts = field(default_factory=lambda: Receipts(secrets.token_urlsafe(32)))
 
 
@@ -123,7 +131,7 @@ def drop_without_consent(draft: Draft, rooms: Rooms) -> Drop | None:
     """The site's policy decides what consent, refusal or silence allow."""
     beacon = draft.arrival.beacon
     site = _site(draft)
-    verdict = judge(site.consent, beacon.consent, draft.arrival.signals)
+    verdict = judge(site.consent, beacon.consent, draft.arrival.signals, bare=beacon.bare)
     if site.receipts and verdict.by_evidence and not rooms.receipts.find(beacon.receipt, site.domain, draft.today):
         # The answer brings a receipt, and the snippet sends the beacon again with it.
         return Drop("consent")
@@ -157,7 +165,8 @@ def put_day(draft: Draft, rooms: Rooms) -> Drop | None:
 def put_page(draft: Draft, rooms: Rooms) -> Drop | None:
     """Host, cleaned path and allow-listed query values."""
     beacon = draft.arrival.beacon
-    draft.page = rooms.pages.read(beacon.url, _site(draft), hash_mode=beacon.hash_mode)
+    page = rooms.pages.read(beacon.url, _site(draft), hash_mode=beacon.hash_mode)
+    draft.page = redact_sender(page, draft.arrival.user_agent, draft.arrival.address)
     return None
 
 
@@ -169,12 +178,14 @@ def put_device(draft: Draft, rooms: Rooms) -> Drop | None:
 
 def put_country(draft: Draft, rooms: Rooms) -> Drop | None:
     """From the browser's time zone, else from the address, which goes no further than the visitor's hash."""
-    draft.country = rooms.countries.read(draft.arrival.beacon.zone, draft.arrival.address)
+    beacon, address = draft.arrival.beacon, draft.arrival.address
+    draft.country = rooms.countries.read(beacon.zone, address, is_hosted=draft.datacenter)
     return None
 
 
 def drop_excluded(draft: Draft, rooms: Rooms) -> Drop | None:
-    """What the owner or the operator does not want counted: addresses, other hosts, some paths, some countries."""
+    """What the owner or the operator does not want counted: addresses, other hosts, some paths, some countries; and
+    copies of the site on somebody's own machine."""
     if rooms.shield and rooms.shield.covers(draft.domain, draft.arrival.address):
         return Drop("excluded")
     site, page = _site(draft), _page(draft)
@@ -182,9 +193,23 @@ def drop_excluded(draft: Draft, rooms: Rooms) -> Drop | None:
         return Drop("excluded")
     if site.hostnames and not any(_host_matches(page.hostname, allowed) for allowed in site.hostnames):
         return Drop("excluded")
+    if _is_on_own_machine(page.hostname, draft.arrival.beacon.url) and not rooms.sites.is_local(site, page.hostname):
+        # Somebody works on the site, or has saved a copy of it: neither is a visit.
+        return Drop("excluded")
     if site.excluded_paths and any(fits(pattern, page.path) for pattern in site.excluded_paths):
         return Drop("excluded")
     return None
+
+
+def put_datacenter(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Check the address against the data center list, for sites that enable it. Does not store the address."""
+    draft.datacenter = _site(draft).datacenter != "off" and rooms.datacenters.covers(draft.arrival.address)
+    return None
+
+
+def drop_datacenter(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Drop visits from data centers, mostly automated browsers, on sites that choose so."""
+    return Drop("datacenter") if draft.datacenter and _site(draft).datacenter == "drop" else None
 
 
 def drop_spam_referrer(draft: Draft, rooms: Rooms) -> Drop | None:
@@ -198,29 +223,22 @@ def drop_spam_referrer(draft: Draft, rooms: Rooms) -> Drop | None:
 def put_visitor(draft: Draft, rooms: Rooms) -> Drop | None:
     """The id of the day. Here the address and the user agent end."""
     if not draft.limited:
-        draft.visitor = _visitor(draft, rooms, draft.day)
+        salt, arrival = rooms.salts.salt(draft.day), draft.arrival
+        draft.visitor = visitor_id(salt, _site(draft).hash_name, arrival.network, arrival.user_agent)
     return None
 
 
 def put_visit(draft: Draft, rooms: Rooms) -> Drop | None:
-    """The visit that goes on, if there is one."""
-    if draft.visitor == 0:
-        return None
-    visits, at = rooms.visits, draft.arrival.at
-    draft.visit = visits.current(draft.visitor, at)
-    if draft.visit is None and at - rooms.sites.zone(_site(draft)).bounds(draft.day)[0] < IDLE_SECONDS:
-        # Just after midnight the visit may have begun under yesterday's salt.
-        yesterday = _visitor(draft, rooms, draft.day - datetime.timedelta(days=1))
-        draft.visit = visits.current(yesterday, at)
-        if draft.visit is not None:
-            visits.rename(yesterday, draft.visitor)
+    """The visit that goes on, if there is one. Under the id of a new day there is none."""
+    if draft.visitor != 0:
+        draft.visit = rooms.visits.current(draft.visitor, draft.arrival.at)
     return None
 
 
 def put_origin(draft: Draft, rooms: Rooms) -> Drop | None:
     """Referrer, source, channel and campaign: the first event of a visit says where it came from."""
     if draft.visitor != 0 and draft.visit is None:
-        draft.attribution = _attribution(draft)
+        draft.attribution = _attribution(draft, rooms)
     return None
 
 
@@ -230,12 +248,15 @@ def put_part(draft: Draft, rooms: Rooms) -> Drop | None:
         return None
     visits, visit, beacon, at = rooms.visits, draft.visit, draft.arrival.beacon, draft.arrival.at
     if beacon.name == "engagement":
+        # What was read before midnight belongs to a day that is over: it would tell that this visitor was there.
+        of_today = 1000 * (at - rooms.sites.zone(_site(draft)).bounds(draft.day)[0])
+        draft.engaged = min(beacon.engaged, of_today)
         draft.part = visits.engage(draft.visitor, visit, at) if visit is not None else NO_PART
         return None
     pageview = beacon.name == "pageview"
     path = _page(draft).path if pageview else ""
     if visit is None:
-        draft.part = visits.begin(draft.visitor, at, path, draft.attribution)
+        draft.part = visits.begin(draft.visitor, at, path, draft.attribution, network=draft.arrival.network)
     else:
         ends_bounce = beacon.interactive and (not pageview or bool(visit.entry_page))
         draft.part = visits.go_on(draft.visitor, visit, at, path, ends_bounce=ends_bounce)
@@ -249,9 +270,11 @@ STEPS: tuple[Step, ...] = (
     drop_bot,
     put_day,
     put_page,
+    put_datacenter,
     put_country,
     drop_excluded,
     drop_spam_referrer,
+    drop_datacenter,
     put_device,
     put_visitor,
     put_visit,
@@ -267,7 +290,7 @@ def run(arrival: Arrival, domain: str, rooms: Rooms, steps: Sequence[Step] = STE
         dropped = step(draft, rooms)
         if dropped is not None:
             return dropped
-    return _limited_event(draft) if draft.limited else _event(draft)
+    return _limited_event(draft, rooms) if draft.limited else _event(draft)
 
 
 def _event(draft: Draft) -> Event:
@@ -279,7 +302,7 @@ def _event(draft: Draft) -> Event:
         ts=draft.arrival.at,
         visitor=draft.visitor,
         visit=part.visit,
-        name=beacon.name if beacon.name in OWN_NAMES else clean_value(beacon.name),
+        name=beacon.name if beacon.name in OWN_NAMES else _clean(beacon.name, draft),
         consent=draft.evidence,
         hostname=page.hostname,
         page=page.path,
@@ -303,44 +326,49 @@ def _event(draft: Draft) -> Event:
         visits=part.visits,
         bounces=part.bounces,
         seconds=part.seconds,
-        engaged=beacon.engaged,
+        engaged=draft.engaged,
         scroll=beacon.scroll,
-        props={clean_value(key): clean_value(value) for key, value in beacon.props.items()} if beacon.props else {},
+        props={_clean(key, draft): _clean(value, draft) for key, value in beacon.props.items()} if beacon.props else {},
         revenue=beacon.revenue,
         currency=beacon.currency,
         expires=_days_after(draft.day, _site(draft).retention_days),
+        seq=part.seq,
+        datacenter=draft.datacenter,
     )
 
 
-def _limited_event(draft: Draft) -> Event:
+def _limited_event(draft: Draft, rooms: Rooms) -> Event:
     """The identifier-free count: page, referring host, device class, and nothing that could tell people apart."""
     page = _page(draft)
     host = read_referrer(draft.arrival.beacon.referrer)[0]
+    own = rooms.sites.own_hosts(_site(draft))
     return Event(
         site=draft.domain,
         day=draft.day,
-        ts=draft.arrival.at,
+        # The second could be matched with a log of requests.
+        ts=draft.arrival.at // 60 * 60,
         visitor=0,
         visit=0,
         name="pageview",
         consent="none",
         hostname=page.hostname,
         page=page.path,
-        referrer=host if host != page.hostname else "",
+        referrer="" if host == draft.arrival.address or is_own(host, page.hostname, own) else host,
         device=_device(draft).kind,
-        size=size_class(draft.arrival.beacon.width),
         expires=_days_after(draft.day, _site(draft).retention_days),
     )
 
 
-def _attribution(draft: Draft) -> Attribution:
+def _attribution(draft: Draft, rooms: Rooms) -> Attribution:
     page, referrer = _page(draft), draft.arrival.beacon.referrer
+    if draft.arrival.address in referrer and read_referrer(referrer)[0] == draft.arrival.address:
+        referrer = ""
     if not referrer and page.tags is NO_TAGS:
         return _direct(draft.country)
-    origin, tags = read_origin(referrer, page), page.tags
+    origin, tags = read_origin(referrer, page, rooms.sites.own_hosts(_site(draft))), page.tags
     return Attribution(
-        referrer=origin.referrer,
-        source=origin.source,
+        referrer=truncated("referrer", redact_user_agent(origin.referrer, draft.arrival.user_agent)),
+        source=truncated("source", origin.source),
         channel=origin.channel,
         utm_source=tags.source,
         utm_medium=origin.medium,
@@ -352,17 +380,16 @@ def _attribution(draft: Draft) -> Attribution:
     )
 
 
+def _clean(text: str, draft: Draft) -> str:
+    """A name, key or value without what could lead to a person, and without the sender's user agent."""
+    return clean_value(redact_user_agent(text, draft.arrival.user_agent))
+
+
 @lru_cache(maxsize=512)
 def _direct(country: str) -> Attribution:
     """Of a visit that nothing says anything of, as many are: those of a country share one."""
     origin = read_origin("", Page("", "/", NO_TAGS))
     return Attribution(channel=origin.channel, country=country)
-
-
-def _visitor(draft: Draft, rooms: Rooms, day: datetime.date) -> int:
-    """The visitor's id on a date."""
-    arrival = draft.arrival
-    return visitor_id(rooms.salts.salt(day), _site(draft).hash_name, arrival.network, arrival.user_agent)
 
 
 @lru_cache(maxsize=256)
@@ -372,8 +399,15 @@ def _days_after(day: datetime.date, days: int) -> datetime.date:
 
 def _host_matches(hostname: str, allowed: str) -> bool:
     if allowed.startswith("*."):
-        return hostname.endswith(allowed[1:]) or hostname == allowed[2:]
-    return hostname == allowed.removeprefix("www.")
+        return is_at_or_under(hostname, (ascii_host(allowed[2:]),))
+    return hostname == ascii_host(allowed).removeprefix("www.")
+
+
+def _is_on_own_machine(hostname: str, url: str) -> bool:
+    if hostname == NO_HOST:
+        return url[:8].lstrip().lower().startswith("file:")
+    # Most hosts are known by their first letters.
+    return hostname == "localhost" or (hostname.startswith(("127.", "[::")) and is_loopback(hostname))
 
 
 def _site(draft: Draft) -> Site:

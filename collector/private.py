@@ -2,7 +2,7 @@
 
     :email      an e-mail address
     :uuid       a UUID, with dashes
-    :address    an IPv4, IPv6 or hardware address
+    :address    an IPv4, IPv6 or hardware address, also in hexadecimal or octal numbers and in digits of other scripts
     :token      a token, or text percent-encoded too often to be read
     :number     a long run of digits: a telephone number, a national identity number, an account
 
@@ -38,7 +38,7 @@ _ORDINARY = re.compile(
 )
 # What can be private has one of these somewhere.
 _SUSPECT = re.compile(
-    r"[@＠%:]|[A-Za-z]\d|\d(?:[A-Za-z]|[\d\s().+_\u2010-\u2015\u2212-]{5,}\d)|[a-z][A-Z]|[A-Za-z]{16}"
+    r"[@＠%:．。｡：]|[A-Za-z]\d|\d(?:[A-Za-z]|[\d\s().+_\u2010-\u2015\u2212-]{5,}\d)|[a-z][A-Z]|[A-Za-z]{16}"
 )
 
 _EMAIL = re.compile(
@@ -48,7 +48,10 @@ _UUID = re.compile(r"[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_
 _ADDRESS = re.compile(
     r"(?:(?:[0-9a-f]{0,4}:){2,7}|(?<![\d.]))(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]*\d)"
     r"|(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{1,4}(?![0-9a-z])|(?:[0-9a-f]{1,4}:){3,7}:"
-    r"|(?<![0-9a-z])[0-9a-f]{3,4}::[0-9a-f]{1,4}(?![0-9a-z])",
+    r"|(?<![0-9a-z])[0-9a-f]{3,4}::[0-9a-f]{1,4}(?![0-9a-z])"
+    # As one hexadecimal number, and with each byte as a hexadecimal or octal one.
+    r"|(?<![0-9a-z])0x[0-9a-f]{7,8}(?![0-9a-z])|(?<![0-9a-z])(?:0x[0-9a-f]{1,2}\.){3}0x[0-9a-f]{1,2}(?![0-9a-z])"
+    r"|(?<![\d.])(?:0[0-7]{1,3}\.){3}0[0-7]{1,3}(?![\d.]*\d)",
     re.IGNORECASE,
 )
 _STRETCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.~+=-]{10,}[A-Za-z0-9]")
@@ -63,6 +66,9 @@ _DATE = re.compile(
     r"|(?:19|20)\d\d([-._]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?:[-._ T]\d\d?)?"
     r"|(?:0[1-9]|[12]\d|3[01])([-._]?)(?:0[1-9]|1[0-2])\2(?:19|20)\d\d"
 )
+# Digits of other scripts, which `int` reads as well, and the dots and colons that come with wide ones.
+_FOREIGN = re.compile(r"[^\D0-9]|[．。｡：]")
+_PLAIN_MARKS = str.maketrans("．。｡：", "...:")
 _VERSION = re.compile(r"\d+(?:\.\d+)*\.\d(?:\.\d+)+")
 
 
@@ -96,12 +102,21 @@ def _decoded(text: str) -> str | None:
 
 
 def _replaced(text: str) -> str:
+    if _FOREIGN.search(text):
+        plain = _FOREIGN.sub(_ascii_digit, text)
+        cleaned = _replaced(plain)
+        return text if cleaned == plain else cleaned
     if "@" in text or "＠" in text:
         text = _EMAIL.sub(":email", text)
     text = _UUID.sub(":uuid", text)
     text = _ADDRESS.sub(":address", text)
     text = _STRETCH.sub(_stretch, text)
     return _NUMBER.sub(_number, text)
+
+
+def _ascii_digit(match: re.Match[str]) -> str:
+    character = match[0]
+    return str(int(character)) if character.isdecimal() else character.translate(_PLAIN_MARKS)
 
 
 def is_token(run: str) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import itertools
 import logging
 import math
@@ -23,10 +22,12 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
 from collector.clickhouse import ClickHouse, plain_reason
+from collector.clock_monitor import ClockMonitor, uptime
 from collector.counters import Counters
-from collector.day import Zone
+from collector.datacenters import DatacenterNetworks
 from collector.deletion import Deletions
 from collector.erasure import Eraser
+from collector.erasure_schedule import ErasureSchedule
 from collector.event import COLUMNS, Event
 from collector.exceptions import DatabaseUnreachable
 from collector.inserter import ClickHouseInserter
@@ -34,6 +35,7 @@ from collector.lane import Lane
 from collector.lists import SPAM_FILE, HostList
 from collector.location import Countries
 from collector.pipeline import Rooms
+from collector.privacy import Privacy
 from collector.receipts import Receipts
 from collector.records import Records
 from collector.renaming import Renaming
@@ -41,11 +43,12 @@ from collector.retention import Retention
 from collector.revocations import Revocations
 from collector.rollup import Rollup
 from collector.room import Room
+from collector.salt_rotation import SaltRotation
 from collector.secret import secret_of
 from collector.settings import Settings
 from collector.shield import Shield
 from collector.sites import Site, Sites
-from collector.slots import claim, claim_left_over, hold, turn
+from collector.slots import claim, claim_left_over, hold
 from collector.table_salts import TableSalts
 from collector.tally import Tally
 from collector.visit import IDLE_SECONDS, Visits
@@ -79,7 +82,8 @@ class Readiness(msgspec.Struct, frozen=True):
 
 class Collector:
     """The collecting side of one process. `inserted` hears of each segment that reached ClickHouse; `clickhouse`
-    is another database than the one of the settings, as in tests; `workers` is how many processes there are, each
+    is another database than the one of the settings, as in tests; `since_boot` gives seconds that only go forward, with
+    which the clock is compared; `workers` is how many processes there are, each
     with a slot of its own in the data directory.
 
     Raises `DataDirectoryInUse` when other processes have the data directory, `DatabaseUnreachable` when a
@@ -94,7 +98,10 @@ class Collector:
         inserted: Callable[[Sequence[Event]], None] = lambda _: None,
         clickhouse: ClickHouse | None = None,
         workers: int = 1,
+        since_boot: Clock | None = None,
     ) -> None:
+        # An injected clock is not compared with the system's.
+        since_boot = since_boot or (uptime if clock is time.time else clock)
         self.settings = settings
         self.clock = clock
         self.workers = workers
@@ -102,15 +109,19 @@ class Collector:
         self._lock = hold(settings.data_dir, shared=not settings.embedded)
         slot = claim(settings.data_dir, workers)
         self.slot = slot.number
+        self.clock_monitor = ClockMonitor(clock, since_boot, settings.data_dir / f"clock-{self.slot}")
         self.clickhouse = clickhouse or ClickHouse.at(settings.database_dsn, backups=settings.data_dir / "backups")
         marker = settings.data_dir / "clickhouse.full"
         # Where there are workers, the server was there when they were started: it will come back.
         self.client: Client = prepared(self.clickhouse, START_SECONDS if workers == 1 else math.inf, marker)
         self.room = Room(self.clickhouse.client(), marker)
         self.counters = Counters()
-        self.sites = Sites(Records(self.client, "sites", Site))
+        self.sites = Sites(Records(self.client, "sites", Site), clock)
         self.sites.refresh()
         self.salts: Salts = FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
+        self.salt_rotation = SaltRotation(
+            self.sites, self.salts, self.clock_monitor, settings.data_dir / "salts.lock", clock
+        )
         self.refreshes: list[Callable[[], None]] = [self.sites.refresh]
         """What reads anew from the database what other processes may have changed; blocking."""
         self.receipts = Receipts(secret_of(settings))
@@ -123,6 +134,7 @@ class Collector:
             visits=Visits(),
             countries=Countries(settings.geoip_db),
             spam=HostList(settings.data_dir / SPAM_FILE),
+            datacenters=DatacenterNetworks(settings.datacenter_file),
             shield=Shield(settings.excluded_addresses),
             receipts=self.receipts,
         )
@@ -138,8 +150,26 @@ class Collector:
         self.spool = self.lane.spool
         self.writer = self.lane.writer
         self._left_over: list[Lane] = []
-        self.retention = Retention(self.client, self.sites, clock)
+        self.retention = Retention(
+            self.client,
+            self.sites,
+            clock,
+            since_boot=since_boot,
+            may_delete=lambda: self.clock_monitor.may_delete_events,
+        )
         self.eraser = Eraser(self.client, lambda: [lane.spool for lane in (self.lane, *self._left_over)], time.time_ns)
+        self.erasures = ErasureSchedule(self.eraser)
+        self.privacy = Privacy(
+            clock=clock,
+            sites=self.sites,
+            salts=self.salts,
+            rotation=self.salt_rotation,
+            visits=self.rooms.visits,
+            spool=self.spool,
+            client=self.client,
+            eraser=self.eraser,
+            schedule=self.erasures,
+        )
         self.deletions = Deletions(
             self.clickhouse.client(),
             self.sites,
@@ -157,7 +187,7 @@ class Collector:
 
     async def start(self) -> None:
         """Begin: salts for the days at hand, the visits that go on, the spool and the writer."""
-        self.keep_salts()
+        self.salt_rotation.rotate()
         await anyio.to_thread.run_sync(self._recall_visits)
         self.lane.start()
         await anyio.to_thread.run_sync(self._take_over)
@@ -172,6 +202,7 @@ class Collector:
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await running
+        await self.erasures.stop()
         for lane in (self.lane, *self._left_over):
             await anyio.to_thread.run_sync(lane.stop, DRAIN_SECONDS)
         try:
@@ -191,6 +222,8 @@ class Collector:
             problems.append(f"The oldest event has waited {held.oldest_seconds:.0f} s for ClickHouse.")
         if self.room.problem and not self.writer.problem:
             problems.append(self.room.problem)
+        if self.clock_monitor.problem:
+            problems.append(self.clock_monitor.problem)
         if self.spool.full:
             problems.append("The spool is full and beacons are refused; raise TYST_SPOOL_MAX_BYTES or mend ClickHouse.")
         if held.problem:
@@ -207,31 +240,6 @@ class Collector:
             oldest_seconds=round(held.oldest_seconds, 3),
             refused_segments=held.refused,
         )
-
-    def keep_salts(self) -> None:
-        """Salts for every date that some site is in or will be in by tomorrow; all older ones are destroyed.
-
-        A date's salt is kept for 30 minutes after the date is over, so that a visit can cross midnight.
-        """
-        now = self.clock()
-        first = self.first_linkable()
-        last = max(zone.date(now) for zone in self._zones()) + datetime.timedelta(days=1)
-        # One worker after the other: the second finds what the first has made.
-        with turn(self.settings.data_dir / "salts.lock"):
-            over = self.salts.keep(first, last)
-        for date in over:
-            log.info("a day's salt was destroyed", extra={"date": date.isoformat()})
-
-    def first_linkable(self) -> datetime.date:
-        """The first date whose salt is kept: some site was in it half an hour ago."""
-        return min(zone.date(self.clock() - IDLE_SECONDS) for zone in self._zones())
-
-    def linkable_until(self, date: datetime.date) -> int:
-        """Unix second at which that date's salt is destroyed: it is over then for every site, and half an hour."""
-        return max(zone.bounds(date)[1] for zone in self._zones()) + IDLE_SECONDS
-
-    def _zones(self) -> list[Zone]:
-        return [self.sites.zone(site) for site in self.sites.all()] or [self.sites.zone(Site(domain=""))]
 
     def _recall_visits(self) -> None:
         """Visits that go on are rebuilt from ClickHouse and from what the spool still holds."""
@@ -250,19 +258,15 @@ class Collector:
             if event.ts >= since:
                 self.rooms.visits.recall([event])
 
-    def keep_erasures(self) -> None:
-        """Go on with erasures that are not complete. Blocking."""
-        if self.eraser.pending:
-            self.eraser.keep()
-
     def retry_refused(self) -> int:
-        """Have segments that were set aside tried again; returns how many. Blocking."""
+        """Have segments and tasks that were set aside tried again; returns how many segments. Blocking."""
+        self.deletions.retry()
         return sum(lane.spool.retry_refused() for lane in (self.lane, *self._left_over))
 
     def close_days(self) -> None:
-        """Close the days that are over, unless some of their events are being erased; one worker does. Blocking."""
-        if self.slot == 1 and not self.eraser.pending and not self.deletions.renaming:
-            self.rollup.close_due()
+        """Close the days that are over, without those of which events are being erased; one worker does. Blocking."""
+        if self.slot == 1 and not self.deletions.renaming:
+            self.rollup.close_due(self.eraser.pending_days())
 
     def _stored(self, events: Sequence[Event]) -> None:
         """A segment is in ClickHouse: days that were closed without it count as open."""
@@ -292,9 +296,17 @@ class Collector:
         for round_ in itertools.count():
             chores = [self.room.look] if self.slot == 1 else []
             if not self.settings.embedded or round_ % rounds == 0:
-                chores += [*self.refreshes, self.keep_erasures]
+                chores += [*self.refreshes, self.erasures.run_pending]
             if round_ % rounds == 0:
-                chores += [self.keep_salts, self.rooms.spam.refresh, self._take_over, self.tally.write, self.close_days]
+                chores += [
+                    self.clock_monitor.check,
+                    self.salt_rotation.rotate,
+                    self.rooms.spam.refresh,
+                    self.rooms.datacenters.refresh,
+                    self._take_over,
+                    self.tally.write,
+                    self.close_days,
+                ]
                 chores += [self.retention.keep_up] if self.slot == 1 else []
             for chore in chores:
                 try:
@@ -325,6 +337,8 @@ class Collector:
             "tyst_spool_commits": ("Groups of beacons written to the spool, each with one fsync.", self.spool.commits),
             "tyst_spool_refused_segments": ("Segments that ClickHouse refused for good.", held.refused),
             "tyst_visits_live": ("Visits that go on, in memory.", len(self.rooms.visits)),
+            "tyst_visits_bytes": ("Bytes that they take.", self.rooms.visits.bytes),
+            "tyst_visits_closed_early": ("Visits closed at a bound of memory.", self.rooms.visits.closed_early),
         }
 
 

@@ -71,8 +71,9 @@ class Purging:
         """Whether there are events under that name."""
         return bool(self._client.query(_ANY, parameters={"site": site}).result_rows[0][0])
 
-    def go_on(self, task: Task, put: Callable[[Task], None]) -> Task:
-        """Do what is left of the task, once more from the beginning where it is not known how far it came."""
+    def go_on(self, task: Task, put: Callable[[Task], None], check: Callable[[], None] = lambda: None) -> Task:
+        """Do what is left of the task, once more from the beginning where it is not known how far it came. `check` is
+        called between steps, and may raise."""
         days = {*task.days, *self._days(task)}
         if days != set(task.days):
             task = msgspec.structs.replace(task, days=tuple(sorted(days)))
@@ -81,7 +82,8 @@ class Purging:
             # Until the day is built anew it is answered from its events: no sum outlives them.
             for day in task.days:
                 self._rollup.late(task.site, day)
-        self._delete_events(task)
+        self._delete_events(task, check)
+        check()
         if task.kind == "delete":
             self._rollup.renew(task.site, task.days)
         else:
@@ -97,7 +99,7 @@ class Purging:
         rows = self._client.query(_DAYS + compared, parameters=_of(task), settings={"log_queries": 0}).result_rows
         return [row[0] for row in rows]
 
-    def _delete_events(self, task: Task) -> None:
+    def _delete_events(self, task: Task, check: Callable[[], None]) -> None:
         column, parameters = FIELDS.get(task.field, ""), {**_of(task), "batch": int(task.id, 16)}
         if column:
             mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT} AND {column} LIKE {{pattern:String}}"
@@ -105,6 +107,7 @@ class Purging:
         among = f" AND {column} IN {_MARKED}" if column else ""
         without = {name: value for name, value in parameters.items() if name != "pattern"}
         for month in sorted({day.year * 100 + day.month for day in task.days}):
+            check()
             self._client.command(_DELETE + among, parameters={**without, "month": month}, settings=_NOT_LOGGED)
         if column:
             self._client.command(_UNMARK, parameters=without, settings=_NOT_LOGGED)

@@ -23,13 +23,16 @@ class RateLimit:
         self._store = MemoryStore(options={"MAX_SIZE": MOST_ADDRESSES})
         self._limits: dict[int, Throttled] = {}
 
-    def wait(self, network: str, site: Site | None) -> int:
-        """Seconds that the sender at `network` should wait before its next beacon; 0 lets this one pass."""
-        if site is None or site.rate_limit is None:
-            return self._wait(self._default, network)
-        return self._wait(site.rate_limit, f"{site.domain} {network}")
+    def wait(self, network: str, site: Site | None, cost: int = 1) -> int:
+        """Seconds that the sender at `network` should wait before its next beacon; 0 lets this one pass.
 
-    def _wait(self, rate: int, key: str) -> int:
+        `cost` is how many beacons it counts as, at most those of a second.
+        """
+        if site is None or site.rate_limit is None:
+            return self._wait(self._default, network, cost)
+        return self._wait(site.rate_limit, f"{site.domain} {network}", cost)
+
+    def _wait(self, rate: int, key: str, cost: int) -> int:
         if rate == 0:
             return 0
         limit = self._limits.get(rate)
@@ -37,5 +40,5 @@ class RateLimit:
             limit = self._limits[rate] = Throttled(
                 using=RateLimiterType.GCRA.value, quota=per_sec(rate, burst=rate), store=self._store
             )
-        found = limit.limit(key)
+        found = limit.limit(key, min(cost, rate))
         return max(1, math.ceil(found.state.retry_after)) if found.limited else 0

@@ -14,12 +14,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from itsdangerous import BadSignature, URLSafeSerializer
 
 LIFETIME = datetime.timedelta(days=1)
+MOST_RECEIPTS = 20
+"""As many as a beacon may name sites; further ones are not read."""
 _NUMBER_BYTES = 12
 
 
@@ -50,12 +52,19 @@ class Receipts:
 
     def issue(self, site: str, evidence: str, day: datetime.date) -> str:
         """A receipt as text, safe in a URL and a header."""
-        receipt = Receipt(site, evidence, day, secrets.token_urlsafe(_NUMBER_BYTES))
+        return self.encode(Receipt(site, evidence, day, secrets.token_urlsafe(_NUMBER_BYTES)))
+
+    def encode(self, receipt: Receipt) -> str:
+        """The one spelling of a receipt: the same receipt always gives the same text."""
         text = self._serializer.dumps([receipt.site, receipt.evidence, receipt.day.isoformat(), receipt.number])
         return text.decode() if isinstance(text, bytes) else text
 
     def read(self, text: str, site: str, today: datetime.date) -> Receipt | None:
-        """The receipt, revoked or not, or None: not ours, of another site, too old, or from the future."""
+        """The receipt, revoked or not, or None: not ours, of another site, too old, or from the future.
+
+        Base64 as it is commonly read ignores what follows the padding, and characters that are not in its alphabet.
+        Only the spelling that `encode` gives is a receipt.
+        """
         try:
             receipt = msgspec.convert(
                 dict(zip(Receipt.__struct_fields__, self._serializer.loads(text), strict=True)), Receipt
@@ -63,15 +72,20 @@ class Receipts:
         except (BadSignature, msgspec.ValidationError, TypeError, ValueError):
             return None
         in_time = receipt.day <= today + datetime.timedelta(days=1) and today - receipt.day <= LIFETIME
-        return receipt if receipt.site == site and in_time else None
+        return receipt if receipt.site == site and in_time and self.encode(receipt) == text else None
+
+    def read_all(self, texts: str, site: str, today: datetime.date) -> Iterator[Receipt]:
+        """Those of `site` among several receipts, separated by commas as the snippet returns them."""
+        for text in texts.split(",", MOST_RECEIPTS)[:MOST_RECEIPTS] if texts else ():
+            receipt = self.read(text.strip(), site, today)
+            if receipt is not None:
+                yield receipt
 
     def find(self, texts: str, site: str, today: datetime.date) -> str:
-        """Of several receipts, separated by commas as the snippet returns them, the good one of `site`; or empty."""
-        parts = texts.split(",") if texts else ()
-        for text in map(str.strip, parts):
-            receipt = self.read(text, site, today)
-            if receipt is not None and not self.is_revoked(receipt):
-                return text
+        """The good receipt of `site` among several, written anew, or empty: none of it is the text that was sent."""
+        for receipt in self.read_all(texts, site, today):
+            if not self.is_revoked(receipt):
+                return self.encode(receipt)
         return ""
 
     def is_revoked(self, receipt: Receipt) -> bool:

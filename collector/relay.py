@@ -39,7 +39,7 @@ class NotPassedOn(TystError):
     """The slot's worker is gone, or does not answer."""
 
 
-class Asked(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class RelayedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request as it is passed on: what of its scope the application reads, and its body."""
 
     number: int
@@ -136,7 +136,7 @@ class Peer:
         try:
             frames.send(
                 _encode(
-                    Asked(
+                    RelayedRequest(
                         number,
                         scope["method"],
                         scope["path"],
@@ -193,7 +193,7 @@ class Relay:
         self._slots = slots
         self._server: asyncio.AbstractServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._decode = msgspec.msgpack.Decoder(Asked).decode
+        self._decode = msgspec.msgpack.Decoder(RelayedRequest).decode
         self._inward: set[_Frames] = set()
 
     def slot_of(self, network: str) -> int:
@@ -228,7 +228,7 @@ class Relay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, frames: _Frames, asked: Asked) -> None:
+    async def _answer(self, frames: _Frames, asked: RelayedRequest) -> None:
         try:
             answer = await call(self._app, asked)
         except Exception:  # as the web server does for its own requests: the worker goes on
@@ -237,7 +237,7 @@ class Relay:
         frames.send(_encode(answer))
 
 
-async def call(app: ASGIApp, asked: Asked) -> Answered:
+async def call(app: ASGIApp, asked: RelayedRequest) -> Answered:
     """The application's answer to a request that did not come over a connection of its own."""
     status, headers, parts = 500, list[tuple[bytes, bytes]](), list[bytes]()
     bodies = iter([asked.body])
@@ -258,7 +258,7 @@ async def call(app: ASGIApp, asked: Asked) -> Answered:
     return Answered(asked.number, status, headers, b"".join(parts))
 
 
-def scope_of(asked: Asked) -> Scope:
+def scope_of(asked: RelayedRequest) -> Scope:
     """The request's scope, as the web server would have made it."""
     return {
         "type": "http",

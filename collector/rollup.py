@@ -12,7 +12,7 @@ import datetime
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.client import Client
@@ -25,7 +25,7 @@ from collector.sites import Sites
 
 log = logging.getLogger(__name__)
 
-# A visit may go on for half an hour after midnight.
+# Rows of the day's last minutes may still be on their way from the spool; of later ones the day is built again.
 GRACE_SECONDS = 1800
 # How far back each pass looks for days that got more rows; the first looks at all of them.
 RECENT_DAYS = 4
@@ -79,9 +79,10 @@ class Rollup:
         self._sweep_at = math.inf
         self._closed: set[tuple[str, datetime.date]] = set()
 
-    def close_due(self) -> int:
-        """Build every day that is over and has not been built, or got more rows since. Returns how many."""
-        due = self.due()
+    def close_due(self, excluded: Collection[tuple[str, datetime.date]] = ()) -> int:
+        """Build every day that is over and has not been built, or got more rows since, without the `excluded` sites'
+        days. Returns how many."""
+        due = [closing for closing in self.due() if (closing.site, closing.day) not in excluded]
         for batch in self._batches(due):
             self.close(batch)
         if due:

@@ -54,7 +54,7 @@ _CHECK = "CHECK TABLE {{table:Identifier}} PART '{part}'"
 _PART = re.compile(r"[\w-]+\Z")
 
 
-class Part(NamedTuple):
+class TablePart(NamedTuple):
     """A part of a table, and when it was written, in Unix time: a name may come again."""
 
     table: str
@@ -71,7 +71,7 @@ class Room:
         self._marker = marker
         self._broke = marker.with_suffix(".broke")
         self._problem: str | None = None
-        self._seen_whole: set[Part] = set()
+        self._seen_whole: set[TablePart] = set()
 
     @property
     def problem(self) -> str | None:
@@ -111,7 +111,7 @@ class Room:
         """Whether there is a part that an insert has left broken, in the last minutes or since the first doubt."""
         since = self._suspected_since() if self.in_doubt else _NEVER
         rows = self._client.query(_INSERTED, parameters={"since": since, "before": _BEFORE}).result_rows
-        return any(not self._whole(part) for part in map(Part._make, rows))
+        return any(not self._whole(part) for part in map(TablePart._make, rows))
 
     def reload(self) -> None:
         """Load the events anew, without what inserts have left broken. Raises `ClickHouseError`."""
@@ -168,7 +168,7 @@ class Room:
     def _reload_broken(self) -> bool:
         """Load the tables anew that have a broken part; returns whether there was one."""
         rows = self._client.query(_WRITTEN, parameters={"since": self._suspected_since()}).result_rows
-        broken = {part.table for part in map(Part._make, rows) if not self._whole(part)}
+        broken = {part.table for part in map(TablePart._make, rows) if not self._whole(part)}
         for table in sorted(broken):
             self._load_anew(table)
         return bool(broken)
@@ -205,7 +205,7 @@ class Room:
     def _suspected_since(self) -> int:
         return int(self._marker.stat().st_mtime) - _BEFORE
 
-    def _whole(self, part: Part) -> bool:
+    def _whole(self, part: TablePart) -> bool:
         """Raises `ClickHouseError` when it cannot be told."""
         if part in self._seen_whole:
             return True

@@ -1,19 +1,22 @@
-"""Values of a beacon in the forms that trackers send them, each brought into one form and within its bounds.
+"""Normalisation of beacon values: each accepts the forms that trackers send, and limits their size.
 
-The functions take what JSON may hold, any of it, and either give the value or raise `BeaconError` with the field's
-name and the exact words for what is wrong. Which key a value came under is not known here.
+The functions take any JSON value and return the normalised value and whether part of it was cut or left out. They
+raise `BeaconError`, with field and reason, only where no event is possible without the value.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
 from collector.exceptions import BeaconError
+from collector.lengths import MAX_PROPERTIES_LENGTH
 from collector.page import clean_value, host_of
+from collector.shortening import shortened_url
+from collector.text import without_hidden
 
 MOST_NAME = 120
 MOST_URL = 2_000
@@ -26,46 +29,47 @@ MOST_DOMAINS = 20
 """One beacon becomes one event per listed domain, so the list has an end."""
 MOST_REVENUE = Decimal(10) ** 14
 
+NO_MONEY = (Decimal(0), "")
+
 _THREE_DECIMALS = Decimal("0.001")
 _REFUSALS = frozenset({"denied", "0", "false", "no"})
 _GRANTS = frozenset({"granted", "1", "true", "yes"})
 # Words for "no evidence", and those that the collector itself writes into the column: neither may be claimed.
 _NO_EVIDENCE = frozenset({"none", "exempt", "limited", "null", "undefined", "undecided", "unknown"})
-# Those of our own snippet, which need no second look.
+# Sent by our own snippet; accepted without further checks.
 USUAL_EVIDENCE = frozenset({"granted", "cookie", "tcf", "gcm", "denied"})
 _EVIDENCE = re.compile(r"[a-z0-9_-]{1,32}")
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+_SWITCHES: dict[str | float, bool] = {1: True, "1": True, "true": True, 0: False, "0": False, "false": False}
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 _DATA_URL = re.compile(r"[\s\0]*data:", re.IGNORECASE)
 
 
-def url_of(given: Any) -> str:
-    """The page's URL as sent, 1 to 2,000 characters; `data:` has no place among pages."""
+def url_of(given: Any) -> tuple[str, bool]:
+    """The page's URL as sent, shortened to 2,000 characters. `data:` URLs are rejected."""
     if given is None or given == "":
         raise BeaconError("url", "is required")
-    if not isinstance(given, str) or len(given) > MOST_URL:
+    if not isinstance(given, str):
         raise BeaconError("url", "must be a valid url")
     if _DATA_URL.match(given):
         raise BeaconError("url", "scheme is not allowed")
-    return given
+    return (given, False) if len(given) <= MOST_URL else (shortened_url(given, MOST_URL), True)
 
 
-def name_of(given: Any) -> str:
-    """An event's name, trimmed, 1 to 120 characters without control characters; 404 is the name "404"."""
+def name_of(given: Any) -> tuple[str, bool]:
+    """An event's name without invisible characters and surrounding blanks, cut to 120 characters; 404 is "404"."""
     if isinstance(given, int) and not isinstance(given, bool):
         given = str(given)
     if given is not None and not isinstance(given, str):
         raise BeaconError("event_name", "is invalid")
-    name = _printable(given or "").strip()
+    name = without_hidden(given or "").strip()
     if not name:
         raise BeaconError("event_name", "can't be blank")
-    if len(name) > MOST_NAME:
-        raise BeaconError("event_name", f"should be at most {MOST_NAME} character(s)")
-    return name
+    return (name, False) if len(name) <= MOST_NAME else (name[:MOST_NAME].rstrip(), True)
 
 
-def domains_of(given: Any, url: str) -> tuple[str, ...]:
-    """The listed sites, once each; where none is listed, the host of `url`."""
+def domains_of(given: Any, url: str) -> tuple[tuple[str, ...], bool]:
+    """The first 20 of the listed sites, once each; where none is listed, the host of `url`."""
     if given is not None and not isinstance(given, str):
         raise BeaconError("domain", "is invalid")
     listed = (host_of(url),) if given is None else given.split(",")
@@ -73,26 +77,43 @@ def domains_of(given: Any, url: str) -> tuple[str, ...]:
     domains = tuple(dict.fromkeys(domain for domain in tidied if domain))
     if not domains:
         raise BeaconError("domain", "can't be blank")
-    if len(domains) > MOST_DOMAINS:
-        raise BeaconError("domain", f"should have at most {MOST_DOMAINS} item(s)")
-    return domains
+    return domains[:MOST_DOMAINS], len(domains) > MOST_DOMAINS
 
 
-def properties_of(given: dict[str, Any]) -> dict[str, str]:
-    """The first 30 properties with a scalar value, as text; blank keys and values are left out."""
+def referrer_of(given: Any) -> tuple[str, bool]:
+    """The referring page's URL as sent, cut to 2,000 characters; its query is not stored anyway."""
+    if not isinstance(given, str):
+        return "", given is not None
+    return given[:MOST_URL], len(given) > MOST_URL
+
+
+def properties_of(given: Any) -> tuple[dict[str, str], bool]:
+    """The first 30 properties with a scalar value, as text; values are cut to 2,000 characters, and properties beyond
+    4,000 characters in total are left out.
+
+    Blank keys and values are ignored. Keys of more than 300 characters are left out, since truncated keys could
+    collide.
+    """
+    given, odd = object_of(given)
     kept: dict[str, str] = {}
+    left = MAX_PROPERTIES_LENGTH
     for key, value in given.items():
         text = value if isinstance(value, str) else _scalar_text(value)
+        odd = odd or isinstance(value, dict | list)
         if not (text.isprintable() and key.isprintable()):
-            key, text = _printable(key), _printable(text)
+            key, text = without_hidden(key), without_hidden(text)
         if not text or text.isspace() or not key or key.isspace():
             continue
-        if len(key) > MOST_KEY or len(text) > MOST_VALUE:
-            raise BeaconError("props", f"keys should have at most {MOST_KEY} characters and values {MOST_VALUE}")
+        if len(key) > MOST_KEY or len(kept) == MOST_PROPS:
+            odd = True
+            continue
+        odd = odd or len(text) > MOST_VALUE
+        text = text[:MOST_VALUE]
+        left -= len(key) + len(text)
+        if left < 0:
+            return kept, True
         kept[key] = text
-        if len(kept) == MOST_PROPS:
-            break
-    return kept
+    return kept, odd
 
 
 def _scalar_text(value: Any) -> str:
@@ -104,59 +125,94 @@ def _scalar_text(value: Any) -> str:
     return str(value) if isinstance(value, int) else ""
 
 
-def money_of(amount: Decimal, currency: Any) -> tuple[Decimal, str]:
-    """Check a sum of money. Amounts are kept to three decimals, as the finest currencies have."""
+def revenue_of(given: Any) -> tuple[tuple[Decimal, str], bool]:
+    """Amount and currency of `{"amount": 99.0, "currency": "SEK"}`; zero and empty if either is invalid."""
+    revenue, odd = object_of(given)
+    if not revenue:
+        return NO_MONEY, odd
+    amount = revenue.get("amount")
+    if isinstance(amount, bool) or not isinstance(amount, int | float | str):
+        return NO_MONEY, True
+    try:
+        number = Decimal(amount.strip()) if isinstance(amount, str) else Decimal(repr(amount))
+    except InvalidOperation:
+        return NO_MONEY, True
+    money = money_of(number, revenue.get("currency"))
+    return money or NO_MONEY, money is None
+
+
+def money_of(amount: Decimal, currency: Any) -> tuple[Decimal, str] | None:
+    """Amount, rounded to the three decimals of the finest currencies, and currency; None if either is invalid."""
     if not amount.is_finite() or not -MOST_REVENUE < amount < MOST_REVENUE:
-        raise BeaconError("revenue", "amount must be a number")
+        return None
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-        raise BeaconError("revenue", "currency must be a code of three letters")
+        return None
     return amount.quantize(_THREE_DECIMALS), currency.upper()
 
 
-def evidence_of(given: Any) -> str:
-    """Evidence of consent in its closed shape. A refusal is `denied`; what has another shape is no evidence."""
+def evidence_of(given: Any) -> tuple[str, bool]:
+    """Evidence of consent as a token. A refusal is `denied`; anything malformed is no evidence."""
     if isinstance(given, bool | int):
         given = str(int(given))
     if not isinstance(given, str):
-        return ""
+        return "", given is not None
     word = given.strip().lower()
     if word in _REFUSALS:
-        return "denied"
-    if word in _NO_EVIDENCE or not _EVIDENCE.fullmatch(word):
-        return ""
+        return "denied", False
+    if not word or word in _NO_EVIDENCE:
+        return "", False
+    if not _EVIDENCE.fullmatch(word):
+        return "", True
     # A banner's name names a banner; an identifier smuggled in as one would be stored with every event.
-    return "granted" if word in _GRANTS or clean_value(word) != word else word
+    return "granted" if word in _GRANTS or clean_value(word) != word else word, False
 
 
-def once_of(given: Any) -> bytes | None:
+def once_of(given: Any) -> tuple[bytes | None, bool]:
     """The random text of a beacon that may be sent again, at most 64 characters; None when there is none."""
     if isinstance(given, int):
         given = str(given)
-    if not isinstance(given, str) or not given:
-        return None
-    if len(given) > MOST_ONCE:
-        raise BeaconError("q", f"should be at most {MOST_ONCE} character(s)")
-    return given.encode()
+    if given is None or given == "":
+        return None, False
+    if not isinstance(given, str) or len(given) > MOST_ONCE:
+        return None, True
+    return given.encode(), False
 
 
-def receipt_of(given: Any) -> str:
+def receipt_of(given: Any) -> tuple[str, bool]:
     """Receipts of consent as text; what is none, or longer than twenty sites' receipts are, counts as none."""
-    return given if isinstance(given, str) and len(given) <= MOST_RECEIPT else ""
+    if isinstance(given, str) and len(given) <= MOST_RECEIPT:
+        return given, False
+    return "", given is not None
 
 
-def zone_of(given: Any) -> str:
+def zone_of(given: Any) -> tuple[str, bool]:
     """The name of a time zone by its shape alone, at most 64 characters; empty for anything else."""
-    return given if isinstance(given, str) and _ZONE.fullmatch(given) else ""
+    if isinstance(given, str) and _ZONE.fullmatch(given):
+        return given, False
+    return "", given is not None and given != ""
 
 
-def object_of(given: Any) -> dict[str, Any]:
-    """A JSON object, also where it was sent as JSON text; anything else counts as an empty one."""
+def switch_of(given: Any, *, default: bool) -> tuple[bool, bool]:
+    """True or false in the ways that trackers write them; `default` for anything else."""
+    if given is None or given == "":
+        return default, False
     if isinstance(given, str):
+        given = given.lower()
+    if isinstance(given, str | int | float) and given in _SWITCHES:
+        return _SWITCHES[given], False
+    return default, True
+
+
+def object_of(given: Any) -> tuple[dict[str, Any], bool]:
+    """A JSON object, also where it was sent as JSON text; anything else counts as an empty one."""
+    if isinstance(given, str) and given:
         try:
             given = msgspec.json.decode(given)
         except (ValueError, RecursionError):
-            return {}
-    return given if isinstance(given, dict) else {}
+            return {}, True
+    if isinstance(given, dict):
+        return given, False
+    return {}, given is not None and given != ""
 
 
 def whole_of(given: Any) -> int | None:
@@ -168,16 +224,10 @@ def whole_of(given: Any) -> int | None:
     return int(given)
 
 
-def text_of(given: Any) -> str:
-    """Text; empty for anything else."""
-    return given if isinstance(given, str) else ""
-
-
-def clamp(number: int, most: int) -> int:
-    """`number`, but not under 0 and not over `most`."""
-    return 0 if number < 0 else most if number > most else number
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which no name has and which break what is shown."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", text)
+def bounded_of(given: Any, most: int) -> tuple[int, bool]:
+    """A whole number brought within 0 and `most`; 0 for anything else."""
+    number = whole_of(given)
+    if number is None:
+        return 0, given is not None and given != ""
+    bounded = min(max(number, 0), most)
+    return bounded, bounded != number

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from collector.exceptions import SettingError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SiteNetwork = tuple[str, Network]
 """A site's domain, or an empty text for every site; and a network."""
+
+
+# A name or an address in brackets, and a port.
+_PUBLIC_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,16 @@ def _site_networks(text: str) -> tuple[SiteNetwork, ...]:
     return tuple(entries)
 
 
+def _public_url(text: str) -> str:
+    if not text:
+        return ""
+    url = urlsplit(text)
+    plain = url.path in ("", "/") and not (url.query or url.fragment or url.username or url.password)
+    if url.scheme not in ("http", "https") or not url.hostname or not plain or not _PUBLIC_HOST.fullmatch(url.netloc):
+        raise ValueError("expected an address such as https://stats.example.com, without a path")
+    return f"{url.scheme}://{url.netloc.lower()}"
+
+
 def _optional(text: str) -> str | None:
     return text or None
 
@@ -91,7 +107,32 @@ def _optional_path(text: str) -> Path | None:
 def _dsn(text: str) -> str:
     if not text.startswith(("chdb://", "http://", "https://")):
         raise ValueError("expected chdb:///directory, http://… or https://…")
+    if not text.startswith("chdb://") and not _is_readable(text):
+        raise ValueError(
+            "expected http(s)://user:password@host:port/database; "
+            "write special characters of a password as percent and two digits, such as %40 for @ and %23 for #"
+        )
+    if _IN_ADDRESS & {name for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True)}:
+        raise ValueError("expected http(s)://user:password@host:port/database, and none of these after a question mark")
     return text
+
+
+_IN_ADDRESS = frozenset(
+    {"dsn", "user", "username", "password", "host", "port", "database", "interface", "access_token"}
+)
+"""Arguments of the driver that its DSN may not give as options, or that the address says already."""
+
+
+def _is_readable(url: str) -> bool:
+    """Whether an address has a host and a port that are meant as such. Says nothing of the address where it has not:
+    a part of a password may stand in the place of either."""
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    rest = f"{parts.path}?{parts.query}#{parts.fragment}"
+    return whole and url.isprintable() and " " not in url and "@" not in rest and not parts.fragment
 
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -108,6 +149,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TYST_HOST", "127.0.0.1", str, "Address to listen on."),
     Setting("TYST_PORT", "8000", _whole(0, 65535), "Port to listen on; 0 takes a free one."),
     Setting(
+        "TYST_PUBLIC_URL",
+        "",
+        _public_url,
+        "The address by which visitors and owners reach this server, such as `https://stats.example.com`: for tags, "
+        "links, cookies, and the names that it answers to. Without it they follow each request.",
+    ),
+    Setting(
         "TYST_ADMIN_PASSWORD",
         "",
         _optional,
@@ -115,6 +163,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("TYST_SECRET_KEY", "", _optional, "Signs sign-in cookies; without it one is generated and kept."),
     Setting("TYST_GEOIP_DB", "", _optional_path, "An MMDB file to look countries up in instead of the built-in table."),
+    Setting(
+        "TYST_DATACENTER_FILE",
+        "",
+        _optional_path,
+        "A list of data centers' networks, by which visits from there are marked or dropped; none by default. "
+        "See docs/datacenters.md.",
+    ),
     Setting(
         "TYST_SPOOL_MAX_BYTES",
         "1_073_741_824",
@@ -126,8 +181,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "TYST_TRUSTED_PROXIES",
         "",
-        _networks,
-        "Addresses or networks, comma-separated, whose forwarding headers are believed; none by default.",
+        _site_networks,
+        "Addresses or networks, comma-separated, whose forwarding headers are believed; none by default. "
+        "`example.com=192.0.2.7` is a proxy that may speak for visitors of that site only.",
     ),
     Setting(
         "TYST_EXCLUDED_ADDRESSES",
@@ -140,7 +196,7 @@ SETTINGS: tuple[Setting, ...] = (
         "TYST_RATE_LIMIT",
         "50",
         _whole(0, 1_000_000),
-        "Beacons a second from one address; more are answered 429. 0 is off.",
+        "Beacons a second from one address, each 2 KiB as one; more are answered 429. 0 is off.",
     ),
     Setting(
         "TYST_API_RATE_LIMIT",
@@ -173,13 +229,15 @@ class Settings:
     clickhouse_dsn: str
     host: str
     port: int
+    public_url: str
     admin_password: str | None
     secret_key: str | None
     geoip_db: Path | None
+    datacenter_file: Path | None
     spool_max_bytes: int
     flush_seconds: float
     flush_rows: int
-    trusted_proxies: tuple[Network, ...]
+    trusted_proxies: tuple[SiteNetwork, ...]
     excluded_addresses: tuple[SiteNetwork, ...]
     rate_limit: int
     api_rate_limit: int

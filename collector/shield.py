@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from collector.address import parse_address
+from collector.hosts import ascii_host
 from collector.settings import Network, SiteNetwork
 
 
@@ -15,7 +16,7 @@ class Shield:
         self._everywhere: list[Network] = []
         self._sites: dict[str, list[Network]] = {}
         for site, network in excluded:
-            networks = self._sites.setdefault(site, []) if site else self._everywhere
+            networks = self._sites.setdefault(ascii_host(site), []) if site else self._everywhere
             networks.append(_unmapped(network))
 
     def __bool__(self) -> bool:
@@ -23,7 +24,7 @@ class Shield:
 
     def covers(self, domain: str, address: str) -> bool:
         """Whether beacons for `domain` from `address` are left out. What is no address is in no network."""
-        networks = [*self._everywhere, *self._sites.get(domain, ())]
+        networks = [*self._everywhere, *self._sites.get(ascii_host(domain), ())]
         parsed = parse_address(address) if networks else None
         return parsed is not None and any(
             parsed.version == network.version and parsed in network for network in networks

@@ -1,9 +1,12 @@
-"""The short way of a beacon: from the socket to the endpoint without the machinery between server and application.
+"""The fast path of a beacon: from the socket to the endpoint without the machinery between server and application.
 
 What uvicorn does for a request (its cycle, events, checks of every header) takes longer than all that the collector
-does with a beacon. So a whole beacon, come in one piece on a connection with nothing else under way, goes straight
-to the endpoint, and its answer straight to the socket. Everything else goes the ordinary way, and to the same
-endpoint: which way a beacon went cannot be told from its answer.
+does with a beacon. So a whole beacon, received in one piece on a connection with nothing else under way, goes straight
+to the endpoint. Everything else takes the ordinary path, and reaches the same endpoint.
+
+The response, too, goes straight to the socket where it is one of `CONSTANT_RESPONSES`, whose bytes are made when this
+module is imported. Every other response (a receipt, several drop reasons, a validation error) is sent by uvicorn's own
+cycle, as on the ordinary path: no byte of a request can reach the socket from here.
 """
 
 from __future__ import annotations
@@ -11,29 +14,38 @@ from __future__ import annotations
 import asyncio
 import http
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from collector.patience import PatientProtocol
-from collector.reply import Answer, Header, Reply
+from collector.patience import MAX_FIELDS, PatientProtocol
+from collector.reply import CONSTANT_RESPONSES, FAILED, BeaconResponse, ResponseCallback, send_response
+from collector.response_headers import Header, encode_headers
 
 PATH = b"/api/event"
 MOST_BODY = 16 * 1024
 
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
-_FAILED: Reply = (
-    500,
-    b"Internal Server Error",
-    [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")],
-)
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\n".encode()
+
+
+def _rest(response: BeaconResponse, *headers: Header) -> bytes:
+    return encode_headers((*response.headers, *headers)) + b"\r\n" + response.body
+
+
+# Before and after the fields that the server itself adds; the second one closes the connection.
+_ENCODED: Final = {
+    response: (_status_line(response.status), _rest(response), _rest(response, (b"connection", b"close")))
+    for response in CONSTANT_RESPONSES
+}
 
 
 class Beacons(Protocol):
-    """The endpoint, as the short way needs it."""
+    """The endpoint, as the fast path needs it."""
 
-    def take_posted(self, scope: Scope, body: bytes, answer: Answer) -> None:
+    def take_posted(self, scope: Scope, body: bytes, answer: ResponseCallback) -> None:
         """Take a beacon that is whole, and answer it once. Of the scope, `headers` and `client` are there."""
 
 
@@ -63,8 +75,8 @@ class ShortcutProtocol(PatientProtocol):
         super().__init__(*arguments, **options)
         self._beacons: Beacons | None = getattr(self.app, "beacons", None)
         self._body: list[bytes] | None = None
-        # What was answered last, in which second of the server, and how that looks on the wire.
-        self._said: tuple[Reply, list[Header], bytes] | None = None
+        # The last response, the server's own fields in that second, and both encoded.
+        self._sent: tuple[BeaconResponse, list[Header], bytes] | None = None
         self._idle_since = 0.0
         self._idle: asyncio.TimerHandle | None = None
 
@@ -76,29 +88,29 @@ class ShortcutProtocol(PatientProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._body is not None:
-            # It has not come in one piece: from here on it goes the ordinary way.
+            # It has not come in one piece: from here on it takes the ordinary path.
             body, self._body = b"".join(self._body), None
-            self._go_the_ordinary_way()
+            self._take_ordinary_path()
             if body:
                 super().on_body(body)
 
     def on_message_begin(self) -> None:
         # The scope is made when it is known to be needed.
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.url, self.headers, self.expect_100_continue, self.oversize = b"", [], False, False
         self.begun()
 
     def on_headers_complete(self) -> None:
-        if self._beacons is not None and self._is_short():
+        if self._beacons is not None and self._is_fast():
             self.calm()
             self._body = []
         else:
-            self._go_the_ordinary_way()
+            self._take_ordinary_path()
 
-    def _go_the_ordinary_way(self) -> None:
+    def _take_ordinary_path(self) -> None:
         """As if the request had been one of the server's own from the start."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, headers, expects, oversize = self.url, self.headers, self.expect_100_continue, self.oversize
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
+        self.url, self.expect_100_continue, self.oversize = url, expects, oversize
         self.headers += headers
         super().on_headers_complete()
 
@@ -118,50 +130,79 @@ class ShortcutProtocol(PatientProtocol):
         self.cycle = cycle  # type: ignore[assignment]
         scope = {"type": "http", "headers": self.headers, "client": self.client}
         try:
-            self._beacons.take_posted(scope, body, partial(self._answer, cycle))
+            self._beacons.take_posted(scope, body, partial(self._respond, cycle))
         except Exception:
-            # As in the ordinary way: what broke is in the log, and nobody else is disturbed.
+            # As on the ordinary path: what broke is in the log, and nobody else is disturbed.
             self.logger.exception("a beacon could not be answered")
-            self._answer(cycle, _FAILED)
+            self._respond(cycle, FAILED)
 
-    def _is_short(self) -> bool:
+    def _is_fast(self) -> bool:
         """Whether the request, whose header fields are whole, may be a beacon that comes in one piece."""
         if self.url != PATH or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             return False
-        if self.expect_100_continue or not self.parser.should_keep_alive() or self.parser.should_upgrade():
+        if self.oversize or len(self.headers) > MAX_FIELDS:
             return False
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.flow.write_paused:
+            return False  # the ordinary path waits until the client reads its responses
+        if self.expect_100_continue or not self.parser.should_keep_alive():
+            return False
+        if self.parser.should_upgrade() or (self.cycle is not None and not self.cycle.response_complete):
             return False
         for name, value in self.headers:
             if name == b"content-length":
                 return value.isdigit() and int(value) <= MOST_BODY
         return False
 
-    def _answer(self, cycle: _Cycle, reply: Reply) -> None:
-        cycle.response_complete = True
+    def _respond(self, cycle: _Cycle, response: BeaconResponse) -> None:
         if self.transport.is_closing():
+            cycle.response_complete = True
             return
-        if cycle.keep_alive:
-            self.transport.write(self._on_the_wire(reply))
-        else:
-            status, body, headers = reply
-            self.transport.write(self._on_the_wire((status, body, [*headers, (b"connection", b"close")])))
+        encoded = _ENCODED.get(response)
+        if encoded is None:
+            self._respond_ordinarily(cycle, response)
+            return
+        cycle.response_complete = True
+        self.transport.write(self._encoded(response, encoded, keep_alive=cycle.keep_alive))
+        if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
-    def _on_the_wire(self, reply: Reply) -> bytes:
-        defaults = self.server_state.default_headers
-        said = self._said
-        # Most answers are the same one, and the server's own headers change once a second.
-        if said is not None and said[0] is reply and said[1] is defaults:
-            return said[2]
-        status, body, headers = reply
-        parts = [_STATUS_LINES[status]]
-        for name, value in (*defaults, *headers):
-            parts += (name, b": ", value, b"\r\n")
-        text = b"".join((*parts, b"\r\n", body))
-        self._said = (reply, defaults, text)
-        return text
+    def _respond_ordinarily(self, cycle: _Cycle, response: BeaconResponse) -> None:
+        """Have uvicorn send the response, which checks every field."""
+        ordinary = RequestResponseCycle(
+            scope={"type": "http", "method": "POST", "path": PATH.decode(), "headers": []},  # type: ignore[typeddict-item]
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=cycle.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        ordinary.more_body = False
+        if self.cycle is cycle:  # type: ignore[comparison-overlap]
+            self.cycle = ordinary
+
+        async def respond(_: Scope, __: Receive, send: Send) -> None:
+            await send_response(send, response)
+
+        self._start_asgi_task(ordinary, respond)  # type: ignore[arg-type]
+
+    def _encoded(self, response: BeaconResponse, parts: tuple[bytes, bytes, bytes], *, keep_alive: bool) -> bytes:
+        own = self.server_state.default_headers
+        status_line, rest, closing = parts
+        if not keep_alive:
+            return b"".join((status_line, encode_headers(own), closing))
+        sent = self._sent
+        # Most responses are the same one, and the server's own fields change once a second.
+        if sent is not None and sent[0] is response and sent[1] is own:
+            return sent[2]
+        encoded = b"".join((status_line, encode_headers(own), rest))
+        self._sent = (response, own, encoded)
+        return encoded
 
     def on_response_complete(self) -> None:
         """As the server's own, which sets a timer at each answer and ends it at each request: two calls into the loop

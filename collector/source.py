@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import MappingProxyType
 
 import msgspec
 
 from collector.channel import PAID_SEARCH_CLICKS, Clues, channel_of
+from collector.hosts import is_at_or_under
 from collector.page import NO_TAGS, Page, read_referrer
-from collector.sources import ALIASES, KINDS
+from collector.sources import ALIASES, APART, KINDS, SIGN_IN
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -23,10 +25,14 @@ class Origin(msgspec.Struct, frozen=True):
     """`utm_medium`, or the name of an advertisement's click identifier in brackets: `(gclid)`."""
 
 
-def read_origin(referrer: str, page: Page) -> Origin:
-    """Return the origin of a visit that begins with `page`. The page's tags win over the `referrer`."""
+def read_origin(referrer: str, page: Page, own_hosts: Collection[str] = ()) -> Origin:
+    """Return the origin of a visit that begins with `page`. The page's tags win over the `referrer`.
+
+    A referrer at or under one of `own_hosts` (in ASCII), or the page's own host, is no origin; nor is one where people
+    sign in, who come back from there.
+    """
     host, path = read_referrer(referrer)
-    if is_own(host, page.hostname):
+    if is_own(host, page.hostname, own_hosts) or _find(host) == _SIGN_IN:
         host = path = ""
     tags = page.tags
     if tags == NO_TAGS:
@@ -40,9 +46,9 @@ def read_origin(referrer: str, page: Page) -> Origin:
     return Origin(host + path, source, channel_of(clues), medium)
 
 
-def is_own(host: str, own: str) -> bool:
-    """Whether a referring host belongs to the site of a page on `own`: the same, above it, or below it."""
-    return host == own or host.endswith("." + own) or (own.endswith("." + host) and "." in host)
+def is_own(host: str, page_host: str, own_hosts: Collection[str]) -> bool:
+    """Whether a referring host belongs to the site of a page: at or under the page's host or one of the site's."""
+    return host == page_host or host.endswith("." + page_host) or is_at_or_under(host, own_hosts)
 
 
 def is_spam(referrer_host: str, spam: frozenset[str]) -> bool:
@@ -52,14 +58,26 @@ def is_spam(referrer_host: str, spam: frozenset[str]) -> bool:
 
 def name_of_host(host: str) -> str:
     """Return the display name of the source at `host`; the host itself when it is not known."""
+    name = _find(host)
+    return name if name and name != _SIGN_IN else host
+
+
+def _find(host: str) -> str:
+    """The name that the table has for `host`: of the longest host that fits, or empty. `_SIGN_IN` is none."""
+    host = host.removeprefix("www.")
     ending = _country_ending(host)
-    part = host
+    part, table = host, _ALONE
     while part:
-        name = _HOSTS.get(part) or (ending and _HOSTS.get(part[:-ending] + ".*"))
-        if name:
+        name = table.get(part)
+        if name is None and ending:
+            name = table.get(part[:-ending] + ".*")
+        if name is not None:
             return name
-        part = part.partition(".")[2]
-    return host
+        if table is _ALONE:
+            table = _HOSTS
+        else:
+            part = part.partition(".")[2]
+    return ""
 
 
 def name_of_tag(tag: str) -> str:
@@ -69,7 +87,7 @@ def name_of_tag(tag: str) -> str:
     if name:
         return name
     if "." in folded:
-        known = name_of_host(folded.removeprefix("www."))
+        known = _find(folded)
         return known if known in _KIND_OF else tag
     return tag
 
@@ -109,10 +127,17 @@ _UNTAGGED: MappingProxyType[str | None, str] = MappingProxyType(
 )
 _KIND_OF = MappingProxyType({name: kind for kind, table in KINDS.items() for name in table})
 _SQUEEZED = MappingProxyType({_squeeze(name): kind for name, kind in _KIND_OF.items()})
+# What `_find` says of a host where people sign in: no source is called so.
+_SIGN_IN = "\0"
+# Hosts of search engines stand for themselves alone, all others for what is below them, too.
+_ALONE = MappingProxyType({host: name for name, hosts in KINDS["search"].items() for host in hosts if host[:2] != "*."})
 _HOSTS = MappingProxyType(
-    {host: name for table in KINDS.values() for name, hosts in table.items() for host in hosts.split()}
+    {host[2:]: name for name, hosts in KINDS["search"].items() for host in hosts if host[:2] == "*."}
+    | {host: name for kind in KINDS if kind != "search" for name, hosts in KINDS[kind].items() for host in hosts}
+    | dict.fromkeys(APART, "")
+    | dict.fromkeys(SIGN_IN, _SIGN_IN)
 )
 _NAMES = MappingProxyType(
     {name.casefold(): name for name in _KIND_OF}
-    | {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
+    | {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 )

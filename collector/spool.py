@@ -20,14 +20,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.erasure import Erasure, Purge, Rewritten, SpoolErasures
 from collector.event import Event
 from collector.exceptions import SpoolFull, SpoolUnavailable
 from collector.once import ONCE_SECONDS, OnceKeys, once_key
 from collector.rows import Rows, encode, events_of, group
+from collector.spool_rewrite import Erasure, Purge, Rewritten, SpoolErasures
 from collector.spoolfile import SpoolFile
 
-__all__ = ["ONCE_SECONDS", "Held", "Segment", "Spool"]
+__all__ = ["ONCE_SECONDS", "Held", "Spool", "SpoolSegment"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ _DISK_ERRORS = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQL
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class SpoolSegment:
     """A sealed segment: what is inserted at once. `began` is the Unix time of its first event."""
 
     number: int
@@ -208,7 +208,7 @@ class Spool:
         """The error that says so."""
         return SpoolFull(self._bytes, self._max_bytes)
 
-    def take(self, timeout: float, after: int = 0) -> Segment | None:
+    def take(self, timeout: float, after: int = 0) -> SpoolSegment | None:
         """The oldest sealed segment later than number `after`; waits up to `timeout` seconds for one."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._next_sealed(after) is not None, timeout)
@@ -216,23 +216,23 @@ class Spool:
             if number is None:
                 return None
             tally = self._tallies[number]
-            return Segment(number, f"{self._file.id}-{number}", tally.rows, tally.began)
+            return SpoolSegment(number, f"{self._file.id}-{number}", tally.rows, tally.began)
 
-    def read(self, segment: Segment) -> Rows:
+    def read(self, segment: SpoolSegment) -> Rows:
         """The events of a segment, in the order in which they came; none when all were erased."""
         with self._changed:
             self._tallies[segment.number].read = True
         found = list(self._file.groups(segment.number))
         return Rows([held for _, held in found], sum(rows for rows, _ in found))
 
-    def done(self, segment: Segment) -> None:
+    def done(self, segment: SpoolSegment) -> None:
         """ClickHouse has the segment: let it go."""
         with self._changed:
             self._tallies[segment.number].finished = True
             self._finished.append(segment.number)
             self._changed.notify_all()
 
-    def refuse(self, segment: Segment, reason: str) -> None:
+    def refuse(self, segment: SpoolSegment, reason: str) -> None:
         """Set the segment aside: ClickHouse will not take it as it is. It stays on disk for the operator."""
         with self._changed:
             self._tallies[segment.number].refused = True
@@ -294,9 +294,9 @@ class Spool:
         for lost in self.erasures.rewrite(erasures):
             self._note_lost(lost)
 
-    def purge(self, purge: Purge) -> None:
-        """The same for what an owner deletes."""
-        for lost in self.erasures.purge(purge):
+    def purge(self, purge: Purge, check: Callable[[], None] = lambda: None) -> None:
+        """The same for what an owner deletes. `check` is called between groups, and may raise."""
+        for lost in self.erasures.purge(purge, check):
             self._note_lost(lost)
 
     def _note_lost(self, lost: Rewritten) -> None:

@@ -54,21 +54,23 @@ class TableSalts:
             found = self._salts[date] = random_salt()
         return found
 
-    def keep(self, first: datetime.date, last: datetime.date) -> list[datetime.date]:
+    def keep(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
         """Have a salt for each date from `first` to `last`, the same in every process; destroy all others."""
         wanted = [first + datetime.timedelta(days=offset) for offset in range((last - first).days + 1)]
         for date in wanted:
             self.salt(date)
-        over = {date for date in self._salts if not first <= date <= last}
+        over = {date for date in self._salts if not first <= date <= last} if destroy else set()
         try:
-            over |= self._agree(wanted, first, last)
+            over |= self._agree(wanted, first, last, destroy=destroy)
         except (ClickHouseError, OSError) as error:
             log.warning("salts cannot be shared now", extra={"reason": type(error).__name__})
         for date in over:
             overwrite(self._salts.pop(date, None))
         return sorted(over)
 
-    def _agree(self, wanted: list[datetime.date], first: datetime.date, last: datetime.date) -> set[datetime.date]:
+    def _agree(
+        self, wanted: list[datetime.date], first: datetime.date, last: datetime.date, *, destroy: bool
+    ) -> set[datetime.date]:
         """Take what others stored, store what nobody has, drop what is over; returns the dates dropped."""
         stored = self._stored()
         missing = [date for date in wanted if date not in stored]
@@ -79,7 +81,7 @@ class TableSalts:
         for date in wanted:
             if date in stored:
                 self._salts[date][:] = bytes.fromhex(stored[date])
-        over = {date for date in stored if not first <= date <= last}
+        over = {date for date in stored if not first <= date <= last} if destroy else set()
         for date in over:
             self._client.command("ALTER TABLE salts DROP PARTITION {date:Date}", parameters={"date": date})
         return over

@@ -1,4 +1,7 @@
-"""How much was not kept, by day: the counters' drops, added up in ClickHouse so that they survive a restart."""
+"""Statistics by day of events that were dropped, and of parts of events that were cut or left out.
+
+What the counters have is added up in ClickHouse, so that it survives a restart.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,18 @@ import anyio.to_thread
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.counters import Counters, DropCounts
+from collector.counters import Counters, DropCounts, TrimCounts, TrimmedKey
 from collector.sites import Site, Sites
 
 _COLUMNS = ("site", "day", "reason", "kind", "count")
+
+_TRIM_COLUMNS = ("site", "day", "part", "count")
+
+_TRIM_SUMS = """
+SELECT part, sumIf(count, day = {today:Date}), sum(count)
+FROM trims
+WHERE site = {site:String} AND day > {today:Date} - 30 AND day <= {today:Date}
+GROUP BY part"""
 
 _SUMS = """
 SELECT reason, kind, sumIf(count, day = {today:Date}), sum(count)
@@ -31,6 +42,16 @@ class Dropped(msgspec.Struct, frozen=True):
     """In the last 30 days, today included."""
 
 
+class Trimmed(msgspec.Struct, frozen=True):
+    """Stored events of one site of which one field was cut or left out."""
+
+    key: TrimmedKey
+    """The part's key on the wire."""
+    today: int
+    month: int
+    """In the last 30 days, today included."""
+
+
 class Tally:
     """Writes what has been counted since the last time; a count that could not be written is written the next time.
 
@@ -43,6 +64,7 @@ class Tally:
         self._sites = sites
         self._clock = clock
         self._written = DropCounts()
+        self._written_trims = TrimCounts()
 
     def write(self) -> None:
         """Add what is new to the table. Blocking."""
@@ -52,6 +74,12 @@ class Tally:
             rows = [(site, self._today(site), reason, kind, count) for (site, reason, kind), count in new.items()]
             self._client.insert("drops", rows, column_names=_COLUMNS)
             self._written = counted
+        trimmed = self._counters.trimmed()
+        new_trims = trimmed - self._written_trims
+        if new_trims:
+            parts = [(site, self._today(site), key, count) for (site, key), count in new_trims.items()]
+            self._client.insert("trims", parts, column_names=_TRIM_COLUMNS)
+            self._written_trims = trimmed
 
     async def of(self, domain: str) -> list[Dropped]:
         """What was not kept of a site today and in 30 days, most frequent first."""
@@ -66,6 +94,21 @@ class Tally:
                 sums[reason, kind] = (today + count, month + count)
         dropped = [Dropped(*key, *counts) for key, counts in sums.items()]
         return sorted(dropped, key=lambda drop: (-drop.month, drop.reason, drop.kind))
+
+    async def trimmed(self, domain: str) -> list[Trimmed]:
+        """Parts of a site's events that were cut or left out today and in 30 days, most frequent first."""
+        sums = await anyio.to_thread.run_sync(self._read_trims, domain)
+        for (site, key), count in (self._counters.trimmed() - self._written_trims).items():
+            if site == domain:
+                today, month = sums.get(key, (0, 0))
+                sums[key] = (today + count, month + count)
+        return sorted((Trimmed(key, *counts) for key, counts in sums.items()), key=lambda each: (-each.month, each.key))
+
+    def _read_trims(self, domain: str) -> dict[TrimmedKey, tuple[int, int]]:
+        parameters = {"site": domain, "today": self._today(domain)}
+        return {
+            key: (day, month) for key, day, month in self._client.query(_TRIM_SUMS, parameters=parameters).result_rows
+        }
 
     def _read(self, domain: str) -> list[tuple[str, str, int, int]]:
         parameters = {"site": domain, "today": self._today(domain)}

@@ -21,6 +21,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     site: str
     by: str
     asked: int
+    site_id: str = ""
+    """The site's own id; empty in tasks of a release without ids, when it was the name."""
     to: str = ""
     """The new name, of a rename."""
     first: datetime.date | None = None
@@ -42,11 +44,23 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows: int = 0
     """Events that it was about when it began."""
     finished: int = 0
+    attempts: int = 0
+    """How often it was begun, by different processes, or has failed. Stored before it is begun: a process that does not
+    survive it counts as well."""
+    set_aside: int = 0
+    """Unix second at which it was given up until an operator has it tried again; 0 while it is not."""
+    error: str = ""
+    """Why."""
 
     @property
     def open(self) -> bool:
         """Whether something is left to do."""
         return self.finished == 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is left to do that will be done without anybody's help."""
+        return self.open and not self.set_aside
 
     @property
     def until(self) -> int | None:
@@ -56,5 +70,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def new_task(kind: Kind, site: Site, by: str, at: float, **fields: object) -> Task:
     """A task that nobody has asked for yet; `at` is the present Unix second."""
-    given = {"id": secrets.token_hex(8), "kind": kind, "site": site.domain, "by": by, "asked": int(at), **fields}
+    given = {
+        "id": secrets.token_hex(8),
+        "kind": kind,
+        "site": site.domain,
+        "site_id": site.id,
+        "by": by,
+        "asked": int(at),
+        **fields,
+    }
     return msgspec.convert(given, Task)

@@ -54,8 +54,9 @@ class Salts(Protocol):
         """The salt of that date; a new random one where there is none. Hot path: from memory. Do not keep it."""
         ...
 
-    def keep(self, first: datetime.date, last: datetime.date) -> list[datetime.date]:
-        """Have a salt for each date from `first` to `last`; destroy all others, and return their dates."""
+    def keep(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
+        """Have a salt for each date from `first` to `last`; destroy all others, and return their dates. Without
+        `destroy` none is."""
         ...
 
 
@@ -73,10 +74,12 @@ class FileSalts:
             found = self._salts[date] = self._read(date) or self._make(date)
         return found
 
-    def keep(self, first: datetime.date, last: datetime.date) -> list[datetime.date]:
+    def keep(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
         """Make ahead what is missing from `first` to `last`, and destroy every salt of a date outside it."""
         for offset in range((last - first).days + 1):
             self.salt(first + datetime.timedelta(days=offset))
+        if not destroy:
+            return []
         over = {date for date in self._dates_on_disk() | set(self._salts) if not first <= date <= last}
         for date in sorted(over):
             self._destroy(date)

@@ -14,31 +14,34 @@ from collector.consent import NOES
 from collector.exceptions import SpoolUnavailable
 from collector.pipeline import Arrival
 from collector.privacy import Browser, Privacy
-from collector.process import Collector
 from collector.rate import RateLimit
-from collector.sites import Site
+from collector.receipts import Receipts
+from collector.revocations import Revocations
+from collector.sites import Site, Sites
 
 MOST = 5
-"""A second, of one address; each asks the database, and may rewrite a part of a table."""
+"""A second, of one address; each is written to the disk, and may rewrite a part of a table."""
 
 
 def says_no(arrival: Arrival) -> bool:
-    """Whether a beacon, or the cookie beside it, refuses."""
-    return arrival.beacon.consent in NOES or arrival.signals.cookie in NOES
+    """Whether a beacon, or the cookie beside it, refuses in so many words."""
+    return arrival.beacon.refuses or arrival.signals.cookie in NOES
 
 
 class Withdrawals:
     """Carries out the noes of one collector's visitors."""
 
-    def __init__(self, collector: Collector) -> None:
-        self._collector = collector
-        self._privacy = Privacy(collector)
+    def __init__(self, sites: Sites, privacy: Privacy, receipts: Receipts, revocations: Revocations) -> None:
+        self._sites = sites
+        self._privacy = privacy
+        self._receipts = receipts
+        self._revocations = revocations
         self._rate = RateLimit(MOST)
 
     def wait(self, arrival: Arrival) -> int:
-        """Seconds that who says no has to wait, where the database would be asked too often from one address; or 0."""
-        asks = arrival.beacon.receipt or self._held_by(arrival)
-        return self._rate.wait(arrival.network, None) if asks else 0
+        """Seconds that who says no has to wait, where too much would be erased from one address; or 0."""
+        erases = arrival.beacon.receipt or self._sites_to_erase(arrival)
+        return self._rate.wait(arrival.network, None) if erases else 0
 
     async def carry_out(self, arrival: Arrival) -> None:
         """Erase what is held about the browser, promised on disk when this returns, and take back the receipts.
@@ -47,26 +50,30 @@ class Withdrawals:
         """
         for site in self._sites_of(arrival.beacon):
             await self._revoke(site, arrival.beacon.receipt)
-        browser = Browser(arrival.address, arrival.user_agent)
-        for site in self._held_by(arrival):
-            await self._privacy.withdraw(site, browser)
+        sites = self._sites_to_erase(arrival)
+        if sites:
+            await self._privacy.withdraw(sites, Browser(arrival.address, arrival.user_agent))
 
-    def _held_by(self, arrival: Arrival) -> list[Site]:
-        """The beacon's sites that may hold something about a browser that says no."""
+    def _sites_to_erase(self, arrival: Arrival) -> list[Site]:
+        """The beacon's sites; of a cookie those that may hold something about the browser, as it comes with every page.
+
+        A cookie is not sent from the pages of other sites (`SameSite=Lax`). What a beacon claims may be, so that
+        nothing that can be observed may depend on what is held.
+        """
+        sites = self._sites_of(arrival.beacon)
+        if arrival.beacon.refuses:
+            return sites
         browser = Browser(arrival.address, arrival.user_agent)
-        return [site for site in self._sites_of(arrival.beacon) if self._privacy.may_hold(site, browser)]
+        return [site for site in sites if self._privacy.may_hold(site, browser)]
 
     def _sites_of(self, beacon: Beacon) -> list[Site]:
-        sites = map(self._collector.sites.measured, beacon.domains)
+        sites = map(self._sites.measured, beacon.domains)
         return [site for site in sites if site is not None]
 
     async def _revoke(self, site: Site, receipts: str) -> None:
         """Whoever has these receipts has no consent any more, here and in every other process."""
-        revocations = self._collector.revocations
-        for text in receipts.split(",") if receipts else ():
-            receipt = self._collector.receipts.read(text, site.domain, revocations.today())
-            if receipt is not None:
-                try:
-                    await anyio.to_thread.run_sync(revocations.add, receipt)
-                except (ClickHouseError, OSError) as error:
-                    raise SpoolUnavailable(plain_reason(error)) from None
+        for receipt in self._receipts.read_all(receipts, site.domain, self._revocations.today()):
+            try:
+                await anyio.to_thread.run_sync(self._revocations.add, receipt)
+            except (ClickHouseError, OSError) as error:
+                raise SpoolUnavailable(plain_reason(error)) from None

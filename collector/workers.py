@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collector.address import Proxies, client_address, network_of
+from collector.address import TrustedProxies, client_address, network_of
+from collector.patience import MalformedRequests
 from collector.process import Collector, Readiness
-from collector.relay import Answered, Asked, NotPassedOn, Relay, call
+from collector.relay import Answered, NotPassedOn, Relay, RelayedRequest, call
 from collector.summed import labelled, summed
 
 # Whose answer depends on what one worker has in memory of a visitor.
@@ -28,7 +29,8 @@ class Worker:
 
     def __init__(self, app: ASGIApp, collector: Collector) -> None:
         self._app = app
-        self._trusted = Proxies(collector.settings.trusted_proxies)
+        self.malformed = MalformedRequests(collector.counters)
+        self._trusted = TrustedProxies(collector.settings.trusted_proxies)
         self._slot = collector.slot
         self._slots = collector.workers
         self._relay = Relay(app, collector.settings.data_dir, collector.slot, collector.workers)
@@ -127,7 +129,9 @@ class Worker:
             try:
                 if slot != self._slot:
                     return await self._relay.peers[slot].ask(scope, b"")
-                asked = Asked(0, scope["method"], scope["path"], scope["query_string"], scope["headers"], None, b"")
+                asked = RelayedRequest(
+                    0, scope["method"], scope["path"], scope["query_string"], scope["headers"], None, b""
+                )
                 return await call(self._app, asked)
             except NotPassedOn:
                 return None
@@ -138,9 +142,10 @@ class Worker:
 
 async def _read(receive: Receive) -> tuple[list[Message], bytes | None]:
     """What has come of the body, and the body if it is whole, in time and of a size that is taken."""
-    came: list[Message] = [await receive()]
+    came: list[Message] = []
     try:
         async with asyncio.timeout(BODY_SECONDS):
+            came.append(await receive())
             while came[-1].get("more_body"):
                 came.append(await receive())
                 if sum(len(message.get("body", b"")) for message in came) > MOST_BODY:

@@ -15,7 +15,7 @@ from typing import Protocol
 from collector.counters import Counters
 from collector.event import Event
 from collector.exceptions import InsertRefused, InsertRetryable
-from collector.spool import Segment, Spool
+from collector.spool import Spool, SpoolSegment
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Writer:
         if self._thread.is_alive():
             self._thread.join(max(0.5, deadline - time.monotonic()))
 
-    def write(self, segment: Segment) -> bool:
+    def write(self, segment: SpoolSegment) -> bool:
         """Try to insert one segment. Returns whether it is off the writer's hands: in, or set aside."""
         began = time.perf_counter()
         events = self._spool.read(segment)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-import anyio.to_thread
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from collector.exceptions import RecordError
+from collector.exceptions import RecordError, RecordGone
 from dashboard import formats
-from dashboard.context import Dashboard, Post, address_of, read_form
+from dashboard.context import Dashboard, Post, network_of_request, read_form
 from dashboard.language_views import remember_language
+from dashboard.passwords import HashingBusy
 from dashboard.people_views import day_of
 from dashboard.sessions import Session
 from dashboard.users import User
@@ -30,6 +30,9 @@ async def account(dashboard: Dashboard, request: Request, user: User) -> Respons
         raise HTTPException(400)
     try:
         return await act(Post(dashboard, request, user, form))
+    except RecordGone:
+        # The account itself: whoever is asked to sign in learns that it is no more.
+        return RedirectResponse("/login", 303)
     except RecordError as error:
         return _page(dashboard, request, user, problems={error.field: explained(error)})
 
@@ -57,21 +60,34 @@ def browser_label(session: Session) -> str:
 
 
 async def _password(post: Post) -> Response:
-    address = address_of(post.dashboard, post.request)
-    wait = post.dashboard.attempts.wait(post.user.name, address)
+    network, attempts, name = network_of_request(post.dashboard, post.request), post.dashboard.attempts, post.user.name
+    wait = attempts.wait(name, network)
     if wait:
         raise RecordError("old", _("Too many attempts. Try again in {time}.").format(time=formats.waiting(wait)))
-    post.dashboard.attempts.count(post.user.name, address)
-    if not await anyio.to_thread.run_sync(post.dashboard.passwords.right, post.user, post.form.get("old", "")):
+    attempts.count(name, network)
+    old = post.user.password
+    try:
+        right = await post.dashboard.passwords.matches(old, post.form.get("old", ""))
+    except HashingBusy:
+        attempts.uncount(name, network)
+        raise
+    if not right:
         raise RecordError("old", _("This is not your present password."))
-    post.dashboard.attempts.forgive(post.user.name, address)
-    hashed = await anyio.to_thread.run_sync(post.dashboard.passwords.hash, post.form.get("password", ""))
-    changed = await post.dashboard.users.change(msgspec.structs.replace(post.user, password=hashed))
+    attempts.forgive(name, network)
+    hashed = await post.dashboard.passwords.hash(post.form.get("password", ""))
+
+    def changed(user: User) -> User:
+        # Who changed it meanwhile may have done so because the old one was known to others.
+        if user.password != old:
+            raise RecordError("old", _("This is not your present password."))
+        return msgspec.structs.replace(user, password=hashed)
+
+    _before, user = await post.dashboard.users.update(name, changed)
     await post.note(N_("Own password changed"))
-    await post.dashboard.sessions.end_all(post.user)
+    await post.dashboard.sessions.end_all(user)
     response = RedirectResponse("/account?done=password", 303)
     # Every other browser is signed out by it; this one goes on.
-    await post.dashboard.sessions.start(post.request, response, changed)
+    await post.dashboard.sessions.start(post.request, response, user)
     return response
 
 

@@ -21,13 +21,13 @@ REMOVED = N_("Note deleted")
 async def change_note(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`POST /SITE/notes`: one note, new or with its `id`; `act=delete` takes it away. Leads back to the view."""
     site = visible_site(dashboard, request, user)
-    if not user.may_change(site.domain):
+    if not user.may_change(site):
         raise HTTPException(403)
     choice, _ = await chosen(dashboard, site, request, user)
     form = await read_form(request)
     notes, known = dashboard.annotations, None
     if form.get("id"):
-        known = notes.get(site.domain, form["id"])
+        known = notes.get(site, form["id"])
         if known is None:
             raise HTTPException(404)
     before = _said(known) if known else ""
@@ -36,13 +36,11 @@ async def change_note(dashboard: Dashboard, request: Request, user: User) -> Res
         await dashboard.changes.note(user.name, site.domain, REMOVED, before)
         return RedirectResponse(choice.href(), 303)
     try:
-        note = await notes.put(
-            site.domain,
-            form.get("date", ""),
-            form.get("text", ""),
-            known.id if known else "",
-            shared="shared" in form,
-        )
+        date, text, shared = form.get("date", ""), form.get("text", ""), "shared" in form
+        if known:
+            note = await notes.update(known, date, text, shared=shared)
+        else:
+            note = await notes.add(site, user.name, date, text, shared=shared)
     except RecordError as error:
         # The form asks for a date and for so many characters at most: a browser does not send others.
         raise HTTPException(422, explained(error)) from None

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import datetime
 import secrets
+from collections.abc import Mapping
+from functools import partial
 
 import anyio.to_thread
 import msgspec
 
 from collector.exceptions import RecordError
-from collector.records import Records
+from collector.records import CachedRecords, Records
+from collector.sites import Site
+from collector.text import is_one_line
 from dashboard.wording import _
 
 LONGEST_NOTE = 200
-MOST_NOTES = 2_000
-"""Notes of one site."""
+MOST_NOTES = 500
+"""Notes that one user may have written for one site."""
 
 _EARLIEST, _LATEST = datetime.date(1971, 1, 1), datetime.date(2148, 12, 31)
 
@@ -24,61 +28,67 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     site: str
+    """Id of the site."""
     day: datetime.date
     """Site-local date."""
     text: str
     shared: bool = False
     """Whether guests read it too: behind secret links, and where the figures are public."""
+    by: str = ""
+    """Name of the user who wrote it first."""
 
 
 class Annotations:
     """All notes. Reading is from memory; changes go to ClickHouse first."""
 
+    max_of_user = MOST_NOTES
+
     def __init__(self, records: Records[Annotation]) -> None:
-        self._records = records
-        self._notes: dict[str, Annotation] = {}
+        self._records = CachedRecords(records)
 
     def refresh(self) -> None:
         """Read every note from ClickHouse. Blocking."""
-        self._notes = self._records.all()
+        self._records.refresh()
 
-    def of(self, site: str) -> list[Annotation]:
+    def of(self, site: Site) -> list[Annotation]:
         """The site's notes, the earliest first."""
-        found = (note for note in self._notes.values() if note.site == site)
+        found = (note for note in self._records.values.values() if note.site == site.id)
         return sorted(found, key=lambda note: (note.day, note.text))
 
-    def within(self, site: str, first: datetime.date, last: datetime.date, *, guest: bool = False) -> list[Annotation]:
+    def within(self, site: Site, first: datetime.date, last: datetime.date, *, guest: bool = False) -> list[Annotation]:
         """The site's notes on these dates, both included; those that a guest may read."""
         return [note for note in self.of(site) if first <= note.day <= last and (note.shared or not guest)]
 
-    def get(self, site: str, id_: str) -> Annotation | None:
+    def get(self, site: Site, id_: str) -> Annotation | None:
         """The site's note of that id, or None."""
-        note = self._notes.get(id_)
-        return note if note is not None and note.site == site else None
+        note = self._records.values.get(id_)
+        return note if note is not None and note.site == site.id else None
 
-    async def put(self, site: str, day: str, text: str, id_: str = "", *, shared: bool = False) -> Annotation:
-        """Write a note, new without an id. Raises `RecordError` naming what must be mended."""
-        if not id_ and len(self.of(site)) >= MOST_NOTES:
-            raise RecordError("text", _("there are too many notes already"))
-        note = Annotation(id=id_ or secrets.token_hex(8), site=site, day=_day(day), text=_text(text), shared=shared)
-        await anyio.to_thread.run_sync(self._records.put, note.id, note)
-        self._notes = {**self._notes, note.id: note}
+    async def add(self, site: Site, by: str, day: str, text: str, *, shared: bool = False) -> Annotation:
+        """Write a new note. Raises `RecordError` naming what must be mended."""
+        note = Annotation(id=secrets.token_hex(8), site=site.id, day=_day(day), text=_text(text), shared=shared, by=by)
+
+        def may_add(notes: Mapping[str, Annotation]) -> None:
+            if sum(each.site == site.id and each.by == by for each in notes.values()) >= self.max_of_user:
+                raise RecordError("text", _("there are too many notes already"))
+
+        await anyio.to_thread.run_sync(self._records.create, note.id, note, may_add)
         return note
+
+    async def update(self, note: Annotation, day: str, text: str, *, shared: bool = False) -> Annotation:
+        """Give a note another day or text. Raises `RecordError` naming what must be mended."""
+        fields = {"day": _day(day), "text": _text(text), "shared": shared}
+        change = partial(msgspec.structs.replace, **fields)
+        return (await anyio.to_thread.run_sync(self._records.update, note.id, change))[1]
 
     async def remove(self, note: Annotation) -> None:
         """Take a note away."""
         await anyio.to_thread.run_sync(self._records.delete, note.id)
-        self._notes = {id_: each for id_, each in self._notes.items() if id_ != note.id}
 
-    async def move(self, site: str, to: str) -> None:
-        """The site has another name from now on."""
-        for note in self.of(site):
-            await self.put(to, str(note.day), note.text, note.id, shared=note.shared)
-
-    async def forget(self, site: str) -> None:
-        """Take all notes of a site away."""
-        for note in self.of(site):
-            await self.remove(note)
+    def forget_site(self, site_id: str) -> None:
+        """Take all notes of a site away that is no more. Blocking."""
+        for note in [each for each in self._records.values.values() if each.site == site_id]:
+            self._records.delete(note.id)
 
 
 def _day(text: str) -> datetime.date:
@@ -93,6 +103,6 @@ def _day(text: str) -> datetime.date:
 
 def _text(given: str) -> str:
     text = " ".join(given.split())
-    if not 0 < len(text) <= LONGEST_NOTE or not text.isprintable():
+    if not is_one_line(text, LONGEST_NOTE):
         raise RecordError("text", _("expected 1 to {most} characters").format(most=LONGEST_NOTE))
     return text

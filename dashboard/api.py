@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import anyio.to_thread
 import msgspec
@@ -18,19 +18,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from collector.deletion import Deletions
-from collector.exceptions import RecordError
-from collector.sites import Site, Sites
+from collector.exceptions import RecordError, RecordGone
+from collector.hosts import unicode_host
+from collector.sites import Site, Sites, checked
 from collector.task import Kind, Task, new_task
 from dashboard.bearer import ApiError, bearer, json_answer, refused
 from dashboard.bearer import readers as readers  # offered to the other APIs from here
 from dashboard.bodies import NewKey, NewUser, UserChanges, read_as, read_fields, read_site
 from dashboard.changes import COMMAND_LINE, EVERYWHERE, Changes
+from dashboard.goals_api import GoalsApi
 from dashboard.keys import ADMIN, ApiKey, Keys
+from dashboard.passwords import Passwords
 from dashboard.status import Status
-from dashboard.users import Passwords, User, Users
+from dashboard.users import Role, User, Users, titled
 from dashboard.wording import N_
 
 Handler = Callable[[Request, ApiKey], Awaitable[Response]]
+
+DELETED_SITE: Final = "(deleted site)"
 
 
 class Api:
@@ -56,13 +61,13 @@ class Api:
 
     async def list_sites(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites`: the sites that the key may read."""
-        return json_answer({"sites": [_shown_site(site) for site in self._sites.all() if key.may_read(site.domain)]})
+        return json_answer({"sites": [_shown_site(site) for site in self._sites.all() if key.may_read(site)]})
 
     async def create_site(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites`: `domain`, and any setting of a site."""
         _must_do_everything(key)
         fields = await read_fields(request)
-        site = await self._sites.add(read_site({"created": int(time.time())}, fields))
+        site = await self._sites.add(read_site(Site(domain="", created=int(time.time())), fields))
         await self._changes.note(_who(key), site.domain, N_("Site added"))
         return json_answer(_shown_site(site), HTTPStatus.CREATED)
 
@@ -75,17 +80,19 @@ class Api:
         move to the new name within seconds, and beacons of the old one count there too."""
         site = self._site(request, key.may_manage)
         fields = await read_fields(request)
-        changed = site
-        new = str(fields.pop("domain", site.domain)).strip().lower()
-        if fields:
-            changed = await self._sites.change(read_site(msgspec.structs.asdict(site), fields))
-            await self._changes.note_site(_who(key), site, changed)
+        new = unicode_host(str(fields.pop("domain", site.domain)).strip().lower())
+        # Nothing is changed unless all of it may be and can be.
         if new != site.domain:
             _must_do_everything(key)
-            await self._ask(key, changed, "rename", to=new)
-            await self._changes.note(_who(key), new, N_("Site renamed"), site.domain, new)
-            changed = self._sites.get(new) or changed
-        return json_answer(_shown_site(changed))
+        checked(read_site(site, fields))
+        if new != site.domain:
+            task = await self._ask(key, site, "rename", to=new)
+            await self._changes.note(_who(key), new, N_("Site renamed"), task.site, new)
+            site = self._sites.by_id(site.id) or site
+        if fields:
+            before, site = await self._sites.update(site, lambda newest: read_site(newest, fields))
+            await self._changes.note_site(_who(key), before, site)
+        return json_answer(_shown_site(site))
 
     async def reset_site(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/reset`: deletes its figures, sums too, and keeps its settings."""
@@ -98,77 +105,75 @@ class Api:
         """`DELETE /api/v1/sites/DOMAIN`: the site, its settings and its figures, for good."""
         site = self._site(request, key.may_manage)
         task = await self._ask(key, site, "remove")
-        await self._changes.note(_who(key), site.domain, N_("Site deleted"), f"{task.rows} events")
+        await self._changes.note(_who(key), site.domain, N_("Site deleted"), f"{task.rows} events", site_id=site.id)
         return json_answer({"deleted": True})
 
     async def list_users(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/users`."""
         _must_do_everything(key)
-        return json_answer({"users": [_shown_user(user) for user in self._users.all()]})
+        return json_answer({"users": [self._shown_user(user) for user in self._users.all()]})
 
     async def create_user(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/users`: `name`, `password`, `role`, `sites`, `roles` (by site, before `role`)."""
         _must_do_everything(key)
         new = read_as(await read_fields(request), NewUser)
-        self._must_know(new.sites)
-        self._must_know(tuple(new.roles))
-        hashed = await self._hashed(new.password)
-        user = User(name=new.name, password=hashed, role=new.role, sites=new.sites, roles=new.roles)
-        user = await self._users.add(user)
-        await self._changes.note(_who(key), EVERYWHERE, N_("User added"), "", _described(user))
-        return json_answer(_shown_user(user), HTTPStatus.CREATED)
+        sites, roles = self._ids(new.sites), self._ids_of_roles(new.roles)
+        hashed = await self._passwords.hash(new.password)
+        user = await self._users.add(User(name=new.name, password=hashed, role=new.role, sites=sites, roles=roles))
+        await self._changes.note(_who(key), EVERYWHERE, N_("User added"), "", self._described(user))
+        return json_answer(self._shown_user(user), HTTPStatus.CREATED)
 
     async def change_user(self, request: Request, key: ApiKey) -> Response:
         """`PUT /api/v1/users/NAME`: `password`, `role`, `sites`, `roles`; what is left out stays."""
         _must_do_everything(key)
         user = self._user(request)
         changes = read_as(await read_fields(request), UserChanges)
-        given = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not None}
+        given: dict[str, Any] = {}
+        if changes.role is not None:
+            given["role"] = changes.role
         if changes.sites is not None:
-            self._must_know(changes.sites)
+            given["sites"] = self._ids(changes.sites)
         if changes.roles is not None:
-            self._must_know(tuple(changes.roles))
-        if changes.role not in (None, "admin"):
-            self._must_not_be_last_admin(user)
+            given["roles"] = self._ids_of_roles(changes.roles)
         if changes.password is not None:
-            given["password"] = await self._hashed(changes.password)
-        changed = await self._users.change(msgspec.structs.replace(user, **given))
+            given["password"] = await self._passwords.hash(changes.password)
+        before, after = await self._users.update(user.name, lambda newest: msgspec.structs.replace(newest, **given))
         what = N_("Password set") if changes.password is not None else N_("Role changed")
-        await self._changes.note(_who(key), EVERYWHERE, what, _described(user), _described(changed))
-        return json_answer(_shown_user(changed))
+        await self._changes.note(_who(key), EVERYWHERE, what, self._described(before), self._described(after))
+        return json_answer(self._shown_user(after))
 
     async def remove_user(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/users/NAME`: ends their sign-ins too."""
         _must_do_everything(key)
         user = self._user(request)
-        self._must_not_be_last_admin(user)
         await self._users.remove(user.name)
-        await self._changes.note(_who(key), EVERYWHERE, N_("User removed"), _described(user))
+        await self._changes.note(_who(key), EVERYWHERE, N_("User removed"), self._described(user))
         return json_answer({"deleted": True})
 
     async def list_keys(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/keys`: never the keys themselves."""
         _must_do_everything(key)
-        return json_answer({"keys": [_shown_key(each) for each in await self._keys.all()]})
+        return json_answer({"keys": [self._shown_key(each) for each in await self._keys.all()]})
 
     async def create_key(self, request: Request, key: ApiKey) -> Response:
-        """`POST /api/v1/keys`: `sites` (none is all), `right`, `name`. The only answer that shows the key."""
+        """`POST /api/v1/keys`: `sites` (none is all), `right`, `name`, `expires` (a day, or `never`). The only answer
+        that shows the key."""
         _must_do_everything(key)
         new = read_as(await read_fields(request), NewKey)
-        self._must_know(new.sites)
-        made, shown = await self._keys.create(sites=new.sites, right=new.right, name=new.name)
-        await self._changes.note(_who(key), EVERYWHERE, N_("Key made"), "", _described_key(made))
-        return json_answer({"key": shown, **_shown_key(made)}, HTTPStatus.CREATED)
+        made, shown = await self._keys.create(
+            sites=self._ids(new.sites), right=new.right, name=new.name, expires=new.expires, by=_who(key)
+        )
+        await self._changes.note(_who(key), EVERYWHERE, N_("Key made"), "", self._described_key(made))
+        return json_answer({"key": shown, **self._shown_key(made)}, HTTPStatus.CREATED)
 
     async def revoke_key(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/keys/ID`: refused from now on."""
         _must_do_everything(key)
         try:
-            gone = await self._keys.get(request.path_params["id"])
-            await self._keys.revoke(gone.id)
+            gone = await self._keys.revoke(request.path_params["id"])
         except RecordError as error:
             raise ApiError(HTTPStatus.NOT_FOUND, error.field, error.reason) from None
-        await self._changes.note(_who(key), EVERYWHERE, N_("Key revoked"), _described_key(gone))
+        await self._changes.note(_who(key), EVERYWHERE, N_("Key revoked"), self._described_key(gone))
         return json_answer({"deleted": True})
 
     async def status(self, _: Request, key: ApiKey) -> Response:
@@ -184,16 +189,18 @@ class Api:
                 return await handler(request, await bearer(self._keys, request))
             except ApiError as error:
                 return refused(error)
+            except RecordGone as error:
+                return refused(ApiError(HTTPStatus.CONFLICT, error.field, error.reason))
             except RecordError as error:
                 return refused(ApiError(HTTPStatus.BAD_REQUEST, error.field, error.reason))
 
         return answer
 
-    def _site(self, request: Request, may: Callable[[str], bool]) -> Site:
+    def _site(self, request: Request, may: Callable[[Site], bool]) -> Site:
         # A site that the key is not for is answered like one that does not exist: keys do not list others' sites.
-        domain = request.path_params["domain"]
+        domain = self._sites.name_of(request.path_params["domain"])
         site = self._sites.get(domain)
-        if site is None or not may(domain):
+        if site is None or not may(site):
             raise ApiError(HTTPStatus.NOT_FOUND, "domain", f"{domain} is not registered, or not for this key")
         return site
 
@@ -204,22 +211,48 @@ class Api:
             raise ApiError(HTTPStatus.NOT_FOUND, "name", f"there is no user {name}")
         return user
 
-    async def _hashed(self, password: str) -> str:
-        return await anyio.to_thread.run_sync(self._passwords.hash, password)
+    def _id(self, domain: str) -> str:
+        site = self._sites.get(domain)
+        if site is None:
+            raise ApiError(HTTPStatus.BAD_REQUEST, "sites", f"{domain} is not registered")
+        return site.id
 
-    def _must_know(self, domains: tuple[str, ...]) -> None:
-        for domain in domains:
-            if self._sites.get(domain) is None:
-                raise ApiError(HTTPStatus.BAD_REQUEST, "sites", f"{domain} is not registered")
+    def _ids(self, domains: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(self._id, domains))
+
+    def _ids_of_roles(self, roles: dict[str, Role]) -> dict[str, Role]:
+        return {self._id(domain): role for domain, role in roles.items()}
+
+    def _shown_user(self, user: User) -> dict[str, Any]:
+        """Sites by the names that they have now."""
+        domains = self._sites.domains
+        sites = sorted(domains[id_] for id_ in user.sites if id_ in domains)
+        roles = {domains[id_]: role for id_, role in user.roles.items() if id_ in domains}
+        return {"name": user.name, "role": user.role, "sites": sites, "roles": roles}
+
+    def _described(self, user: User) -> str:
+        sites = ", ".join(f"{domain} ({role})" for domain, role in titled(user, self._sites.domains))
+        return f"{user.name}: {user.role}{f', {sites}' if sites and user.role != 'admin' else ''}"
+
+    def _shown_key(self, key: ApiKey) -> dict[str, Any]:
+        """Sites by the names that they have now."""
+        fields = {name: value for name, value in msgspec.structs.asdict(key).items() if name != "hash"}
+        return {**fields, "sites": self._domains_of(key)}
+
+    def _described_key(self, key: ApiKey) -> str:
+        until = f", until {key.expires}" if key.expires else ""
+        sites = ", ".join(self._domains_of(key)) or "every site"
+        return f"{key.id}{f' ({key.name})' if key.name else ''}: {key.right} {sites}{until}"
+
+    def _domains_of(self, key: ApiKey) -> list[str]:
+        """An empty list is every site: one that is no more stands in it as such."""
+        domains = self._sites.domains
+        return sorted(domains.get(id_, DELETED_SITE) for id_ in key.sites)
 
     async def _ask(self, key: ApiKey, site: Site, kind: Kind, **fields: object) -> Task:
         """Have something done to the site as a whole."""
         task = new_task(kind, site, _who(key), time.time(), **fields)
         return await anyio.to_thread.run_sync(self._deletions.ask, task)
-
-    def _must_not_be_last_admin(self, user: User) -> None:
-        if self._users.last_admin(user):
-            raise ApiError(HTTPStatus.BAD_REQUEST, "name", f"{user.name} is the only administrator")
 
 
 def routes(
@@ -234,7 +267,11 @@ def routes(
 ) -> list[Route]:
     """The API's routes."""
     api = Api(sites, users, passwords, keys, status, changes, deletions)
+    goals = GoalsApi(sites, changes, _who)
     table: list[tuple[str, str, Handler]] = [
+        ("GET", "/api/v1/sites/goals", goals.list_goals),
+        ("PUT", "/api/v1/sites/goals", goals.put_goal),
+        ("DELETE", "/api/v1/sites/goals/{goal_id}", goals.delete_goal),
         ("GET", "/api/v1/sites", api.list_sites),
         ("POST", "/api/v1/sites", api.create_site),
         ("GET", "/api/v1/sites/{domain}", api.get_site),
@@ -262,23 +299,6 @@ def _shown_site(site: Site) -> dict[str, Any]:
     return msgspec.structs.asdict(site)
 
 
-def _shown_user(user: User) -> dict[str, Any]:
-    return {"name": user.name, "role": user.role, "sites": user.sites, "roles": user.roles}
-
-
 def _who(key: ApiKey) -> str:
     """Who asks, in the list of changes."""
     return COMMAND_LINE if key.id == ADMIN.id else f"key {key.id}{f' ({key.name})' if key.name else ''}"
-
-
-def _described(user: User) -> str:
-    sites = ", ".join(f"{site} ({user.role_on(site)})" for site in user.domains)
-    return f"{user.name}: {user.role}{f', {sites}' if sites and user.role != 'admin' else ''}"
-
-
-def _described_key(key: ApiKey) -> str:
-    return f"{key.id}{f' ({key.name})' if key.name else ''}: {key.right} {', '.join(key.sites) or 'every site'}"
-
-
-def _shown_key(key: ApiKey) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(key).items() if name != "hash"}

@@ -11,38 +11,50 @@ from typing import Any
 
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from collector.address import TrustedProxies
 from collector.app import EVENT_PATH, PIXEL_PATH, EventEndpoint
 from collector.inserter import ClickHouseInserter
-from collector.privacy import Privacy
+from collector.patience import MalformedRequests
 from collector.process import Collector
 from collector.records import Records
+from collector.request import RequestFields
+from collector.request_body import BodyReader
+from collector.request_origin import RequestOrigins
 from collector.routes import routes as collector_routes
 from collector.secret import secret_of
 from collector.settings import Settings
 from dashboard import api, operations, privacy_api, privacy_views, stats_api, verify_api, views
+from dashboard.analytics.executor import CACHE_SECONDS
+from dashboard.analytics.goal_filters import goals_of
+from dashboard.analytics.service import StatsService
+from dashboard.analytics.small_counts import protection_of
 from dashboard.annotations import Annotation, Annotations
 from dashboard.changes import Changes
 from dashboard.context import build_dashboard
 from dashboard.demo import DemoPlan, fill
 from dashboard.demo_site import demo_routes
+from dashboard.edge import REFUSAL, Edge
 from dashboard.editions import Editions, History
-from dashboard.following import followers
-from dashboard.goals import goals_of
+from dashboard.error_handlers import error_handlers
+from dashboard.following import followers, share_revoker
 from dashboard.health import status_of
 from dashboard.invitations import Invitation, Invitations
 from dashboard.keys import ApiKey, Keys, admin_key
-from dashboard.protect import protection_of
+from dashboard.locale_middleware import LocaleMiddleware
+from dashboard.passwords import Passwords
 from dashboard.quota import Quota, QuotaFields
 from dashboard.segments import Segment, Segments
 from dashboard.sessions import Session, Sessions
 from dashboard.shares import Share, Shares
 from dashboard.stopping import on_stop
-from dashboard.store import Store
-from dashboard.users import Passwords, User, Users, ensure_admin
-from dashboard.wording import SHIPPED, Catalogues, Wording
+from dashboard.users import User, Users, ensure_admin
+from dashboard.wording import SHIPPED, Catalogues
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +68,42 @@ class Tyst(Starlette):
     def __init__(self, collector: Collector, catalogues: Catalogues | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.collector = collector
-        self.beacons = EventEndpoint(collector)
+        bodies = BodyReader()
+        self.beacons = EventEndpoint(collector, bodies)
+        self.malformed = MalformedRequests(collector.counters)
+        # A redirect to the address with a slash would have the request's Host in it.
+        self.router.redirect_slashes = False
+        trusted = TrustedProxies(collector.settings.trusted_proxies)
         # Around everything: also what the application says when something broke is in the reader's language.
-        self._others = Wording(super().__call__, catalogues)
+        self._others = Edge(
+            LocaleMiddleware(self._explained, catalogues),
+            RequestOrigins(collector.settings, collector.sites),
+            bodies,
+            collector.counters,
+            lambda scope: RequestFields(scope, trusted).network,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in (EVENT_PATH, PIXEL_PATH):
             await self.beacons(scope, receive, send)
         else:
             await self._others(scope, receive, send)
+
+    async def _explained(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, or in words why a request does not reach it."""
+        refusal = scope.get(REFUSAL)
+        if refusal is None:
+            await super().__call__(scope, receive, send)
+            return
+        explain = self.exception_handlers.get(HTTPException, refuse)
+        response = await explain(Request(scope, receive), refusal)
+        await response(scope, receive, send)
+
+
+async def refuse(_: Request, error: Exception) -> Response:
+    """Why a request does not reach an application that has no pages."""
+    known = error if isinstance(error, HTTPException) else HTTPException(500)
+    return PlainTextResponse(f"{known.detail}\n", known.status_code, known.headers)
 
 
 def build(
@@ -73,6 +112,7 @@ def build(
     workers: int = 1,
     demo: DemoPlan | None = None,
     clock: Callable[[], float] = time.time,
+    since_boot: Callable[[], float] | None = None,
 ) -> Tyst:
     """The application for these settings; it starts and stops with the server's lifespan.
 
@@ -80,7 +120,9 @@ def build(
     `DataDirectoryInUse` when another process has the data directory, and `CatalogueError` for one of its languages.
     """
     began = clock()
-    collector = Collector(settings, clock=clock, workers=workers, inserted=lambda _: store.forget())
+    collector = Collector(
+        settings, clock=clock, since_boot=since_boot, workers=workers, inserted=lambda _: stats.clear_cache()
+    )
     users = Users(Records(collector.client, "users", User))
     users.refresh()
     collector.refreshes.append(users.refresh)
@@ -92,14 +134,14 @@ def build(
         admin_key(settings.data_dir),
         quota=Quota(settings.api_rate_limit),
     )
-    store = Store(
+    stats = StatsService(
         lambda limits: collector.clickhouse.client(readonly=True, settings=limits),
         protection=protection_of(collector.sites),
         goals=goals_of(collector.sites),
-        # However many look at the same dashboard, it is asked for about twice a second.
-        fresh=min(settings.flush_seconds, 0.5),
+        cache_seconds=CACHE_SECONDS,
+        clock=clock,
     )
-    changes = Changes(collector.client, clock)
+    changes = Changes(collector.client, collector.sites, clock)
     shares = Shares(Records(collector.client, "shares", Share), collector.sites, clock)
     shares.refresh()
     collector.refreshes.append(shares.refresh)
@@ -113,14 +155,16 @@ def build(
     sessions = Sessions(Records(collector.client, "sessions", Session), users, secret, clock)
     sessions.refresh()
     collector.refreshes.append(sessions.refresh)
-    invitations = Invitations(Records(collector.client, "invitations", Invitation), clock, settings.data_dir)
-    collector.deletions.followers += followers(users, invitations, editions, keys, shares, segments, annotations)
+    invitations = Invitations(Records(collector.client, "invitations", Invitation), clock)
+    collector.deletions.followers += followers(users, invitations, editions, shares, segments, annotations)
+    users.access_reduced.append(share_revoker(shares, collector.sites, changes))
+    users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
     dashboard = build_dashboard(
         settings,
         collector.sites,
         users,
         passwords,
-        store,
+        stats,
         collector.counters,
         collector.tally,
         secret,
@@ -147,7 +191,7 @@ def build(
                 yield
         finally:
             await dashboard.hubs.close()
-            store.close()
+            stats.close()
             await collector.stop()
             log.info("stopped", extra={"spool_rows": collector.spool.held().rows})
 
@@ -170,18 +214,24 @@ def build(
             *verify_api.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),
             *privacy_api.routes(collector, keys, editions),
-            *stats_api.routes(store=store, sites=collector.sites, authorise=api.readers(keys), clock=clock),
+            *stats_api.routes(
+                stats=stats,
+                sites=collector.sites,
+                authorise=api.readers(keys, collector.sites),
+                clock=clock,
+                segments=lambda site: dashboard.segments.of(site, None),
+            ),
             *(demo_routes(dashboard.pages) if demo is not None else []),
             *privacy_views.routes(
-                privacy=Privacy(collector),
+                privacy=collector.privacy,
                 sites=collector.sites,
                 editions=editions,
                 pages=dashboard.pages,
-                trusted=settings.trusted_proxies,
+                settings=settings,
             ),
             *views.routes(dashboard),
         ],
-        exception_handlers=views.error_handlers(dashboard),
+        exception_handlers=error_handlers(dashboard),
     )
 
 

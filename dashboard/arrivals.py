@@ -67,7 +67,12 @@ def advice_for(reason: Reason, site: Site) -> str:
             "Accept the banner in that tab. If you have, the tag does not know of it: choose your banner above, or "
             'let the page call tyst.consent("granted").'
         )
-    if reason in ("gpc", "dnt"):
+    if reason == "dnt":
+        return _(
+            "This browser refuses on principle, which always holds. Firefox sends Do Not Track by itself in private "
+            "windows and with strict tracking protection: try it in an ordinary window, with standard protection."
+        )
+    if reason == "gpc":
         return _("This browser refuses on principle, which always holds. Try it with one that does not.")
     if reason == "bot":
         return _("Open the page in an ordinary browser; monitors, previews and remote-controlled browsers are bots.")
@@ -75,10 +80,15 @@ def advice_for(reason: Reason, site: Site) -> str:
         return _("Open the page itself: so far it was only fetched ahead of time.")
     if reason == "excluded":
         return _(
-            "This page, host, country or address is left out: see the settings of {site}, and TYST_EXCLUDED_ADDRESSES."
+            "This page, host, country or address is left out: see the settings of {site}, and TYST_EXCLUDED_ADDRESSES. "
+            "Pages on localhost count when it is one of the site's hosts."
         ).format(site=site.domain)
     if reason == "spam_referrer":
         return _("Open the page directly, not from the page that links to it: that one is known for faked visits.")
+    if reason == "datacenter":
+        return _("Your address is a data center's: turn off the VPN or proxy, or let {site} mark such visits.").format(
+            site=site.domain
+        )
     if reason == "rate":
         return _("Wait a few seconds; the settings have the limit.")
     return _('On the tag, data-domain must be exactly "{site}".').format(site=site.domain)

@@ -85,6 +85,8 @@ def conditions(site: Site, longest_kept: int = 0) -> list[Condition]:
 
 
 def cookie_days() -> int:
-    """For how many days the snippet that is served keeps the visitor's choice; a very large number if unknown."""
-    found = re.search(rb"max-age=(\d+)", shipped("tyst.js").read_bytes())
-    return int(found[1]) // 86_400 if found else 1_000_000
+    """For how many days at most the snippet that is served keeps the visitor's choice: no number in it is larger than
+    the cookie's life in seconds. A very large number if it does not say."""
+    script = shipped("tyst.js").read_text(encoding="utf-8")
+    numbers = re.findall(r"\b\d+(?:\.\d+)?(?:e\d+)?\b", script)
+    return int(max(map(float, numbers))) // 86_400 if "max-age=" in script else 1_000_000

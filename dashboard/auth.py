@@ -13,23 +13,24 @@ from starlette.datastructures import Headers
 
 
 class Attempts:
-    """Counts failed sign-ins for a window of time, per user name and per address.
+    """Counts failed sign-ins for a window of time, per network, and per name from one network.
 
-    In memory and bounded. Names and addresses are kept only as hashes under a key that dies with the process.
-    `clock` gives seconds.
+    A name alone locks nobody out: else anybody could keep `admin` from signing in. A network is an IPv4 address or an
+    IPv6 /64; callers pass it as such. In memory and bounded. Names and networks are kept only as hashes under a key
+    that dies with the process. `clock` gives seconds.
     """
 
     def __init__(
         self,
         clock: Callable[[], float],
         *,
-        per_user: int = 10,
-        per_address: int = 20,
+        per_name: int = 10,
+        per_network: int = 20,
         window: float = 15 * 60,
         capacity: int = 20_000,
     ) -> None:
         self._clock = clock
-        self._limits = {"user": per_user, "address": per_address}
+        self._limits = {"name": per_name, "network": per_network}
         self._window = window
         self._capacity = capacity
         self._key = secrets.token_bytes(32)
@@ -37,17 +38,16 @@ class Attempts:
 
     @property
     def held(self) -> int:
-        """How many names and addresses it holds at present."""
+        """How many names and networks it holds at present."""
         return len(self._failures)
 
-    def wait(self, name: str, address: str) -> int:
-        """Seconds until this user may try again from this address; 0 is now."""
-        pairs = (("user", name), ("address", address))
-        return max(self._wait(kind, value) for kind, value in pairs)
+    def wait(self, name: str, network: str) -> int:
+        """Seconds until this name may be tried again from this network; 0 is now."""
+        return max(self._wait(kind, value) for kind, value in _counted(name, network))
 
-    def count(self, name: str, address: str) -> None:
+    def count(self, name: str, network: str) -> None:
         """Note an attempt. Done before the password is checked, so that many at once gain nothing."""
-        for kind, value in (("user", name), ("address", address)):
+        for kind, value in _counted(name, network):
             key = self._hashed(kind, value)
             times = self._failures.setdefault(key, deque(maxlen=self._limits[kind]))
             times.append(self._clock())
@@ -55,15 +55,23 @@ class Attempts:
         while len(self._failures) > self._capacity:
             self._failures.popitem(last=False)
 
-    def forgive(self, name: str, address: str) -> None:
-        """Forget the user's attempts after a successful one, and that one of the address.
+    def forgive(self, name: str, network: str) -> None:
+        """Forget the attempts under this name after a successful one, and that one of the network.
 
-        Not all of the address: who has one account could otherwise try passwords of others without end.
+        Not all of the network: who has one account could otherwise try passwords of others without end.
         """
-        self._failures.pop(self._hashed("user", name), None)
-        times = self._failures.get(self._hashed("address", address))
+        under_name, of_network = _counted(name, network)
+        self._failures.pop(self._hashed(*under_name), None)
+        times = self._failures.get(self._hashed(*of_network))
         if times:
             times.pop()
+
+    def uncount(self, name: str, network: str) -> None:
+        """Take back the last attempt: it was never tried."""
+        for kind, value in _counted(name, network):
+            times = self._failures.get(self._hashed(kind, value))
+            if times:
+                times.pop()
 
     def _wait(self, kind: str, value: str) -> int:
         times = self._failures.get(self._hashed(kind, value))
@@ -72,7 +80,13 @@ class Attempts:
         return max(0, math.ceil(times[0] + self._window - self._clock()))
 
     def _hashed(self, kind: str, value: str) -> bytes:
-        return hashlib.blake2b(f"{kind}\0{value}".encode(), digest_size=16, key=self._key).digest()
+        text = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, digest_size=16, key=self._key).digest()
+
+
+def _counted(name: str, network: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What an attempt counts for, by kind of limit."""
+    return ("name", f"{network}\0{name}"), ("network", network)
 
 
 def same_origin(headers: Headers) -> bool:
@@ -86,6 +100,13 @@ def same_origin(headers: Headers) -> bool:
         return site in ("same-origin", "none")
     origin = headers.get("origin")
     return origin is None or parts_of(origin).netloc == headers.get("host")
+
+
+def is_foreign_subresource(headers: Headers) -> bool:
+    """Whether a page of another site asks for this address as a part of itself: an image, a frame, a fetch. How long
+    the answer takes, or how large it is, must not tell that page anything. Browsers that navigate here are none."""
+    foreign = headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+    return foreign and (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) != ("navigate", "document")
 
 
 def safe_target(target: str) -> str:

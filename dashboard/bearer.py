@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from collector.sites import Sites
 from dashboard.keys import ADMIN, ApiKey, Keys
 from dashboard.quota import note
 
@@ -31,7 +32,7 @@ async def bearer(keys: Keys, request: Request) -> ApiKey:
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "expected `Authorization: Bearer KEY`")
     key = await keys.check(shown.strip())
     if key is None:
-        raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked")
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked, or has expired")
     # The key of the data directory is the operator's own.
     taken = None if key is ADMIN else keys.quota.take(key.id)
     if taken is not None:
@@ -42,7 +43,7 @@ async def bearer(keys: Keys, request: Request) -> ApiKey:
     return key
 
 
-def readers(keys: Keys) -> Callable[[Request, str], Awaitable[Response | None]]:
+def readers(keys: Keys, sites: Sites) -> Callable[[Request, str], Awaitable[Response | None]]:
     """Whether a request may read the statistics of a domain: None, or the answer that refuses it."""
 
     async def authorise(request: Request, domain: str) -> Response | None:
@@ -50,7 +51,8 @@ def readers(keys: Keys) -> Callable[[Request, str], Awaitable[Response | None]]:
             key = await bearer(keys, request)
         except ApiError as error:
             return refused(error)
-        if key.may_read(domain):
+        site = sites.get(domain)
+        if site is not None and key.may_read(site):
             return None
         return refused(ApiError(HTTPStatus.NOT_FOUND, "site_id", f"{domain} is not registered, or not for this key"))
 

@@ -17,7 +17,9 @@ from dashboard.keys import Right
 from dashboard.users import Role
 
 MOST_BODY = 65_536  # bytes
-SITE_FIELDS = tuple(name for name in Site.__struct_fields__ if name not in ("created", "aliases", "salted_as"))
+SITE_FIELDS = tuple(
+    name for name in Site.__struct_fields__ if name not in ("id", "created", "aliases", "former_timezones")
+)
 LISTS = frozenset({"sites", "hostnames", "excluded_paths", "excluded_countries", "query_keys", "hidden_paths"})
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -48,6 +50,8 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sites: tuple[str, ...] = ()
     right: Right = "read"
     name: str = ""
+    expires: str = ""
+    """Last day on which it is good, or `never`; without one, a year from now."""
 
 
 async def read_fields(request: Request) -> dict[str, Any]:
@@ -66,16 +70,16 @@ async def read_fields(request: Request) -> dict[str, Any]:
         return {name: form.getlist(name) if name in LISTS else form[name] for name in form}
     try:
         return msgspec.json.decode(await request.body(), type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ApiError(HTTPStatus.BAD_REQUEST, "body", "expected a JSON object") from None
 
 
-def read_site(before: Mapping[str, Any], fields: Mapping[str, Any]) -> Site:
-    """The site of `before` with `fields` in place of what it has. Raises `ApiError`."""
+def read_site(before: Site, fields: Mapping[str, Any]) -> Site:
+    """The site with `fields` in place of what it has. Raises `ApiError`."""
     for name in fields:
         if name not in SITE_FIELDS:
             raise ApiError(HTTPStatus.BAD_REQUEST, name, f"is no setting of a site; known: {', '.join(SITE_FIELDS)}")
-    return read_as({**before, **fields}, Site)
+    return read_as({**msgspec.structs.asdict(before), **fields}, Site)
 
 
 def read_as(fields: Mapping[str, Any], kind: type[T]) -> T:

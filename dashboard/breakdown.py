@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from dashboard import formats
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import OTHER, Query, Result, Row
+from dashboard.analytics.service import StatsService
 from dashboard.charts import share
 from dashboard.chips import Chip, chosen_filter, dimension_title
 from dashboard.choice import Choice
 from dashboard.formats import Value
 from dashboard.measures import MEASURES
 from dashboard.panels import PANELS, Panel, Tab, property_tab, tab_under
-from dashboard.period import Period
-from dashboard.protect import OTHER
-from dashboard.query import Query, Result, Row
-from dashboard.store import Store
 from dashboard.wording import N_, _
 
 ROWS = 9
@@ -50,7 +50,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BreakdownRow:
     """One row of a panel; `href` filters by it, or no longer, and is "" where that is not possible."""
 
     label: str
@@ -87,9 +87,11 @@ class Breakdown:
     heading: Head
     columns: tuple[Head, ...]
     share: Head
-    lines: tuple[Line, ...]
+    lines: tuple[BreakdownRow, ...]
     details: str
     """Address of all rows with all columns."""
+    hidden: bool = False
+    """Whether it has too few visitors to be shown."""
 
     @property
     def title(self) -> str:
@@ -98,12 +100,12 @@ class Breakdown:
         return f"{_(self.panel.title)}: {tab}"
 
 
-async def open_tabs(store: Store, choice: Choice, period: Period, panels: Sequence[Panel] = PANELS) -> list[Tab]:
+async def open_tabs(stats: StatsService, choice: Choice, period: Period, panels: Sequence[Panel] = PANELS) -> list[Tab]:
     """The open tab of each panel, as it is under the choice's filters."""
     tabs = [tab_under(panel.tab(choice.tab(panel.name)), choice.chips) for panel in panels]
     if not any(tab.empty for tab in tabs):
         return tabs
-    keys = tuple(await store.property_keys(choice.domain, period, chosen_filter(choice.chips)))
+    keys = tuple(await stats.property_keys(choice.domain, period, chosen_filter(choice.chips)))
     return [property_tab(tab, choice.chips, keys, choice.key) if tab.empty else tab for tab in tabs]
 
 
@@ -154,6 +156,12 @@ def totals(result: Result) -> Sequence[Value]:
     return result.rows[0].metrics if result.rows else (None,) * len(result.metrics)
 
 
+def available_from(*results: Result) -> datetime.date | None:
+    """The first date that still has events, where any of the results needs events of earlier ones."""
+    dates = [each.events_available_from for each in results if each.events_available_from]
+    return datetime.date.fromisoformat(max(dates)) if dates else None
+
+
 def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
     """The rows that belong in the tab; small groups that stand together come last."""
     return [] if tab.empty else sorted((row for row in rows if tab.shows(row.dimensions[0])), key=_folded)
@@ -187,6 +195,7 @@ def breakdown(
         share=head(_(HEADS[tab.share]) if tab.share else "%", tab.share or SHARE),
         lines=tuple(_line(choice, tab, part, row, columns, most, whole) for row in shown[:rows]),
         details=choice.href(f"/details/{panel.name}") if shown and not below else "",
+        hidden=part.hidden,
     )
 
 
@@ -231,15 +240,15 @@ def _folded(row: Row) -> bool:
 
 def _line(
     choice: Choice, tab: Tab, part: Result, row: Row, columns: Iterable[str], most: Value, whole: Mapping[str, Value]
-) -> Line:
+) -> BreakdownRow:
     value, folded = row.dimensions[0], _folded(row)
     values = dict(zip(part.metrics, row.metrics, strict=True))
     chip = Chip("is", tab.dimension, value)
     active = chip in choice.chips
     narrowed = choice.without(chip) if active else choice.filtered(chip)
     first = row.metrics[0]
-    return Line(
-        label=_("Small groups together") if folded else tab.label(value),
+    return BreakdownRow(
+        label=_("Other (grouped for privacy)") if folded else tab.label(value),
         href="" if folded else narrowed.href(),
         active=active,
         texts=tuple(formats.metric_text(name, values[name], short=True, currency=row.currency) for name in columns),

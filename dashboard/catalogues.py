@@ -8,6 +8,7 @@ files: they carry no dates and no line numbers.
 from __future__ import annotations
 
 import io
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -39,9 +40,22 @@ _HEADERS: Final = (b'"Language:', b'"Plural-Forms:', b'"MIME-Version:', b'"Conte
 """What the head of a file says; all else there would be empty, or change by the day."""
 
 Extract = Callable[..., Iterator[Any]]
+
+
+def extract_data(file: io.BufferedReader, *_: object) -> Iterator[tuple[int, str, str, list[str]]]:
+    """The texts of a data file that readers see, as Babel's extractors give theirs."""
+    for entry in tomllib.load(file).values():
+        for field in _SHOWN:
+            if entry.get(field):
+                yield 0, "_", entry[field], []
+
+
+_SHOWN: Final = ("adapt",)
+"""Fields of entries in data files that hold a text for readers."""
 _SOURCES: Final[tuple[tuple[str, str, Extract], ...]] = (
     ("collector", "**/*.py", extract_python),
     ("dashboard", "**/*.py", extract_python),
+    ("dashboard/data", "*.toml", extract_data),
     ("dashboard/templates", "**/*.html", babel_extract),
 )
 _ABROAD: Final = ("dashboard/frontend/", "dashboard/templates/demo/")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 import anyio.to_thread
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.sites import Site
+from collector.sites import Site, Sites
 from dashboard.wording import N_
 
 EVERYWHERE: Final = ""
@@ -26,10 +27,11 @@ COMMAND_LINE: Final = "command line"
 LONGEST: Final = 500
 """Characters of a value; longer ones are cut."""
 
-_COLUMNS = ("at", "site", "who", "what", "before", "after", "id")
+_COLUMNS = ("at", "site", "who", "what", "before", "after", "id", "site_id")
 _OF_SITE = """
 SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
-WHERE site = {site:String} ORDER BY at DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt32}"""
+WHERE site = {site:String} AND (site_id = {id:String} OR site_id = '' AND toUnixTimestamp(at) >= {created:UInt32})
+ORDER BY at DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt32}"""
 _ALL = """
 SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
 ORDER BY at DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt32}"""
@@ -48,25 +50,44 @@ class Noted(msgspec.Struct, frozen=True):
 
 
 class Changes:
-    """The list of changes. `clock` gives Unix seconds."""
+    """The list of changes. Each says the id of its site, so that nobody reads those of another that had the name
+    before. `clock` gives Unix seconds."""
 
-    def __init__(self, client: Client, clock: Callable[[], float]) -> None:
+    def __init__(self, client: Client, sites: Sites, clock: Callable[[], float]) -> None:
         self._client = client
+        self._sites = sites
         self._clock = clock
 
-    async def note(self, who: str, site: str, what: str, before: object = "", after: object = "") -> None:
+    async def note(
+        self, who: str, site: str, what: str, before: object = "", after: object = "", *, site_id: str = ""
+    ) -> None:
         """Note that `who` (a user's name, a key, the command line) changed something of `site`, or of the whole
-        installation (`EVERYWHERE`). `what` is one of a few sentences, marked with `N_`; values are shown as words."""
-        await anyio.to_thread.run_sync(self.note_now, who, site, what, before, after)
+        installation (`EVERYWHERE`). `what` is one of a few sentences, marked with `N_`; values are shown as words.
+        `site_id` is needed of a site that is no more only."""
+        await anyio.to_thread.run_sync(partial(self.insert, who, site, what, before, after, site_id=site_id))
 
-    def note_now(self, who: str, site: str, what: str, before: object = "", after: object = "") -> None:
-        """The same, blocking."""
-        row = [int(self._clock()), site, who[:LONGEST], what[:LONGEST], worded(before), worded(after), time.time_ns()]
+    def insert(
+        self, who: str, site: str, what: str, before: object = "", after: object = "", *, site_id: str = ""
+    ) -> None:
+        """As `note`. Blocking."""
+        known = self._sites.get(site)
+        id_ = site_id or (known.id if known else "")
+        row = [
+            int(self._clock()),
+            site,
+            who[:LONGEST],
+            what[:LONGEST],
+            worded(before),
+            worded(after),
+            time.time_ns(),
+            id_,
+        ]
         self._client.insert("changes", [row], column_names=_COLUMNS)
 
-    async def of(self, site: str, limit: int = 100, offset: int = 0) -> list[Noted]:
+    async def of(self, site: Site, limit: int = 100, offset: int = 0) -> list[Noted]:
         """The newest changes of one site."""
-        return await anyio.to_thread.run_sync(self._read, _OF_SITE, {"site": site, "limit": limit, "offset": offset})
+        parameters = {"site": site.domain, "id": site.id, "created": site.created, "limit": limit, "offset": offset}
+        return await anyio.to_thread.run_sync(self._read, _OF_SITE, parameters)
 
     async def all(self, limit: int = 100, offset: int = 0) -> list[Noted]:
         """The newest changes of everything."""
@@ -118,6 +139,7 @@ SETTINGS: Final = {
     "query_keys": N_("Kept keys of the query changed"),
     "hidden_paths": N_("Hidden parts of paths changed"),
     "rate_limit": N_("Rate limit changed"),
+    "datacenter": N_("Visits from data centers changed"),
     "controller": N_("Controller in the privacy notice changed"),
     "contact": N_("Contact in the privacy notice changed"),
     "hosting": N_("Hosting in the privacy notice changed"),

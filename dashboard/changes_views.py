@@ -32,7 +32,7 @@ _CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z]+)(?P<after>|\
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ChangeRow:
     """One change as it is read."""
 
     time: str
@@ -47,7 +47,7 @@ async def site_changes(dashboard: Dashboard, request: Request, user: User) -> Re
     """`/SITE/changes`."""
     site = changeable_site(dashboard, request, user)
     number = _number(request)
-    noted = await dashboard.changes.of(site.domain, PAGE + 1, (number - 1) * PAGE)
+    noted = await dashboard.changes.of(site, PAGE + 1, (number - 1) * PAGE)
     zone = dashboard.sites.zone(site)
     return _page(dashboard, user, noted, zone, "site_changes.html", f"/{site.domain}/changes", number, site=site)
 
@@ -86,11 +86,11 @@ def _page(
     )
 
 
-def _shown(noted: Noted, zone: Zone) -> Shown:
+def _shown(noted: Noted, zone: Zone) -> ChangeRow:
     day_begins = zone.bounds(zone.date(noted.at))[0]
     at = datetime.timedelta(seconds=noted.at - day_begins)
     minutes = int(at.total_seconds()) // 60
-    return Shown(
+    return ChangeRow(
         time=f"{minutes // 60:02}:{minutes % 60:02}",
         who=_("command line") if noted.who == COMMAND_LINE else noted.who,
         site=noted.site,

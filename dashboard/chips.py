@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dashboard.dimensions import LONGEST_KEY, PROPERTY
-from dashboard.filters import LONGEST_VALUE, Compare, Filter, Not, every
+from dashboard.analytics.dimensions import LONGEST_KEY, PROPERTY
+from dashboard.analytics.filters import LONGEST_VALUE, MOST_VALUES, Compare, Filter, Not, every
 from dashboard.wording import N_, _
 
 Operator = Literal["is", "is_not", "contains", "contains_not"]
@@ -49,16 +49,29 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "event:name": N_("Event"),
         PROPERTY: N_("Property"),
         "visit:consent": N_("Collected under"),
+        "visit:engaged": N_("Engaged"),
+        "visit:datacenter": N_("Data center"),
     },
 }
 """Every dimension to filter by, as the form for filters groups them. A property also needs its key."""
 
 DIMENSIONS: Final = {name: title for group in GROUPS.values() for name, title in group.items() if name != PROPERTY}
 
-WHOLE_VALUES: Final = frozenset({"visit:country", "visit:device", "visit:size", "visit:consent", "event:goal"})
+WHOLE_VALUES: Final = frozenset(
+    {
+        "visit:country",
+        "visit:device",
+        "visit:size",
+        "visit:consent",
+        "visit:engaged",
+        "visit:datacenter",
+        "event:goal",
+    }
+)
 """Dimensions whose stored values are not what readers see: they are or are not one of these, and contain nothing."""
 
-MOST_CHIPS: Final = 20
+MAX_CHIPS: Final = MOST_VALUES
+"""Filters of one address: all may be values of one comparison."""
 
 
 def known(dimension: str) -> bool:
@@ -95,6 +108,30 @@ class Chip:
         return f"{self.operator},{dimension},{self.value}"
 
 
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A filter that the filter menu offers ready-made, and that its chip shows by name."""
+
+    chip: Chip
+    title: str
+    explanation: str
+
+
+PRESETS: Final = (
+    Preset(
+        Chip("is", "visit:engaged", "true"),
+        N_("Engaged visits only"),
+        N_("Visits with engagement, a scroll, or more than one page. Most automated visits have none of these."),
+    ),
+)
+
+
+def preset_title(chips: Iterable[Chip]) -> str:
+    """What the preset of these chips is called in the reader's language; "" when they are no preset."""
+    found = tuple(chips)
+    return next((_(preset.title) for preset in PRESETS if found == (preset.chip,)), "")
+
+
 def read_chip(text: str) -> Chip | None:
     """The chip that `text` spells, or None when it spells none: an address may come from anywhere."""
     operator, _comma, rest = text.partition(",")
@@ -104,10 +141,10 @@ def read_chip(text: str) -> Chip | None:
 
 def new_chip(operator: str, dimension: str, value: str) -> Chip | None:
     """The filter of these parts, or None when there is no such filter."""
-    if not known(dimension):
+    if not known(dimension) or len(value) > LONGEST_VALUE:
         return None
     found = next((each for each in operators(dimension) if each == operator), None)
-    return Chip(found, dimension, value[:LONGEST_VALUE]) if found else None
+    return Chip(found, dimension, value) if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from urllib.parse import quote
 
 from starlette.datastructures import QueryParams
 
-from dashboard.chips import MOST_CHIPS, Chip, Operator, read_chip
-from dashboard.dimensions import LONGEST_KEY
+from dashboard.analytics.dimensions import LONGEST_KEY
+from dashboard.chips import Chip, Operator, read_chip
+from dashboard.guests import is_guest
 from dashboard.measures import DEFAULT_MEASURE, measures_of
 from dashboard.spans import COMPARISONS, DEFAULT_COMPARISON, DEFAULT_PERIOD, DEFAULT_SPAN, PERIODS, Span
+from dashboard.users import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Choice:
 
     def filtered(self, *chips: Chip) -> Choice:
         """The same, narrowed by further filters."""
-        return replace(self, chips=tuple(dict.fromkeys((*self.chips, *chips)))[:MOST_CHIPS])
+        return replace(self, chips=tuple(dict.fromkeys((*self.chips, *chips))))
 
     def without(self, *chips: Chip) -> Choice:
         """The same without those filters."""
@@ -123,8 +125,11 @@ class Choice:
 
 
 def read_choice(domain: str, params: QueryParams, tabs: Mapping[str, Iterable[str]]) -> Choice:
-    """The choice that an address spells; what it misspells is the default. `tabs` names the tabs of each panel."""
-    chips = [read_chip(text) for text in params.getlist("f")[:MOST_CHIPS]]
+    """The choice that an address spells; what it misspells is the default. `tabs` names the tabs of each panel.
+
+    Filters that it misspells are left out here; `chosen` refuses such an address.
+    """
+    chips = [read_chip(text) for text in params.getlist("f")]
     known = tuple(dict.fromkeys(chip for chip in chips if chip))
     metric = params.get("metric", DEFAULT_MEASURE)
     return Choice(
@@ -139,7 +144,7 @@ def read_choice(domain: str, params: QueryParams, tabs: Mapping[str, Iterable[st
 
 def _read_span(params: QueryParams) -> Span:
     period, compare = params.get("period", DEFAULT_PERIOD), params.get("compare", DEFAULT_COMPARISON)
-    dates = {name: params.get(name, "")[:10] for name in ("from", "to", "date", "compare_from", "compare_to")}
+    dates = {name: params.get(name, "") for name in ("from", "to", "date", "compare_from", "compare_to")}
     custom, other = period == "custom", compare == "custom"
     return Span(
         period=period if period in PERIODS else DEFAULT_PERIOD,
@@ -160,3 +165,8 @@ def _spelt(text: str) -> str:
 
 def _compared(span: Span, compare: str = DEFAULT_COMPARISON) -> Span:
     return replace(span, compare=compare, compare_first="", compare_last="")
+
+
+def placed(choice: Choice, user: User) -> Choice:
+    """The choice with links that stay where its reader is."""
+    return replace(choice, base=user.base, kept=user.kept) if is_guest(user) else choice

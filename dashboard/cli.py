@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from collector.environment import clear_secrets, use_private_umask
 from collector.exceptions import DataDirectoryInUse, SettingError, TystError
 from collector.settings import read_settings
 from dashboard.client import Refused
@@ -109,7 +110,9 @@ app.command()(backup.retry)
 
 
 def _run(host: str | None, port: int | None, *, workers: int = 1, plan: DemoPlan | None = None) -> None:
+    use_private_umask()
     settings = read_settings(os.environ, host=host, port=port)
+    clear_secrets()
     # Imported late: it brings the database engine, which no other command needs to wait for.
     from dashboard.serving import serve as serve_until_stopped
 
@@ -118,18 +121,18 @@ def _run(host: str | None, port: int | None, *, workers: int = 1, plan: DemoPlan
         say(f"  Dashboard   {url}/" + (f"{plan.site(0).domain}" if plan else ""))
         if plan:
             say(f"  Demo site   {url}/demo   (accept its banner, click around, and watch the dashboard)")
-        say(f"  Sign in     {_sign_in(application)}")
+        say(f"  Sign in     {_sign_in(application, given=settings.admin_password is not None)}")
         say("\nStop it with Ctrl-C.")
 
     serve_until_stopped(settings, greet, workers=workers, demo=plan)
     say("Stopped.")
 
 
-def _sign_in(application: Any) -> str:
+def _sign_in(application: Any, *, given: bool) -> str:
     generated = getattr(getattr(application, "state", None), "generated_password", None)
     if generated:
         return f"user admin, password {generated}   (shown this once)"
-    if os.environ.get("TYST_ADMIN_PASSWORD"):
+    if given:
         return "user admin, with the password of TYST_ADMIN_PASSWORD at the first start"
     return "as before. Password forgotten? In another terminal: tyst user passwd admin"
 

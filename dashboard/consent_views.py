@@ -4,21 +4,18 @@ and by page, with the share of the whole that consent covers."""
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from dashboard import formats
+from dashboard.analytics.period import Period, parse_period
+from dashboard.analytics.query import Query, Result
 from dashboard.chips import Chip
 from dashboard.choice import Choice
 from dashboard.context import Dashboard, visible_site
-from dashboard.period import Period, parse_period
-from dashboard.protect import OTHER
-from dashboard.query import Query, Row
 from dashboard.users import User
-from dashboard.wording import _
 
 WITHOUT = "none"
 """The kind of evidence that a bare count carries."""
@@ -55,7 +52,7 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
     now = datetime.datetime.fromtimestamp(dashboard.clock(), datetime.UTC)
     period = parse_period("30d", site.timezone, now)
     queries = [_query(site.domain, period, *names) for name in ("time:day", "event:page") for names in _both(name)]
-    all_days, split_days, all_pages, split_pages = [result.rows for result in await dashboard.store.run(queries)]
+    all_days, split_days, all_pages, split_pages = await dashboard.stats.run(queries)
     days = {each.name[:10]: each for each in coverage(all_days, split_days)}
     shown = [days.get(day, Coverage(day, 0, 0)) for day in reversed(period.buckets("day"))]
     pages = sorted(coverage(all_pages, split_pages), key=lambda each: (-each.consented - each.bare, each.name))
@@ -68,19 +65,14 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
         user=user,
         total=Coverage("", sum(each.consented for each in shown), sum(each.bare for each in shown)),
         days=shown,
-        pages=[_named(each) for each in pages[:MOST_PAGES]],
-        links={each.name: _figures_of(site.domain, each.name) for each in pages[:MOST_PAGES] if each.name != OTHER},
+        pages=pages[:MOST_PAGES],
+        links={each.name: _figures_of(site.domain, each.name) for each in pages[:MOST_PAGES]},
     )
 
 
 def _figures_of(domain: str, page: str) -> str:
     """The address of the figures of one page, over the same thirty days."""
     return Choice(domain).filtered(Chip("is", "event:page", page)).href()
-
-
-def _named(each: Coverage) -> Coverage:
-    """The small groups, which stand together, in the reader's language."""
-    return replace(each, name=_("Small groups together")) if each.name == OTHER else each
 
 
 def _both(dimension: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -98,21 +90,22 @@ def _query(domain: str, period: Period, *dimensions: str) -> Query:
     )
 
 
-def coverage(whole: Iterable[Row], split: Iterable[Row]) -> list[Coverage]:
+def coverage(whole: Result, split: Result) -> list[Coverage]:
     """Both lanes of each name: from its pageviews altogether, and from those by kind of evidence.
 
-    Where a kind of evidence is folded away as a small group, and the bare count with it, the name is not split.
+    Where any of these is folded away as a small group, the name is not split: the other one would tell it.
     """
     bare: dict[str, int] = {}
     known: dict[str, int] = {}
-    for row in split:
+    for row in split.rows:
         name, count = row.dimensions[0], int(row.metrics[0] or 0)
         known[name] = known.get(name, 0) + count
         if row.dimensions[1] == WITHOUT:
             bare[name] = count
     found = []
-    for row in whole:
+    for row in whole.rows:
         (name,), count = row.dimensions, int(row.metrics[0] or 0)
-        told = name in bare or known.get(name, 0) >= count
-        found.append(Coverage(name, max(0, count - bare.get(name, 0)), bare.get(name, 0), told))
+        # Rounded parts add up to about the whole.
+        told = known.get(name, 0) > count - max(1, 2 * split.rounded_to)
+        found.append(Coverage(name, max(0, count - bare.get(name, 0)) if told else count, bare.get(name, 0), told))
     return found

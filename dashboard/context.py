@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
-from collector.address import Proxies, client_address
+from collector.address import TrustedProxies, client_address, network_of
 from collector.counters import Counters
 from collector.deletion import Deletions
 from collector.settings import Settings
 from collector.sites import Site, Sites
 from collector.tally import Tally
+from dashboard.analytics.realtime_query import Realtime
+from dashboard.analytics.service import StatsService
 from dashboard.annotations import Annotations
 from dashboard.assets import Assets
 from dashboard.auth import Attempts, same_origin
@@ -24,15 +27,16 @@ from dashboard.changes import Changes
 from dashboard.connected import while_connected
 from dashboard.doors import Doors
 from dashboard.fetching import Fetcher
+from dashboard.guests import is_guest
 from dashboard.inspector import Inspector
 from dashboard.invitations import Invitations
 from dashboard.pages import Pages
+from dashboard.passwords import Passwords
 from dashboard.realtime import Hubs
 from dashboard.segments import Segments
 from dashboard.sessions import Sessions
 from dashboard.shares import Shares
-from dashboard.store import Store
-from dashboard.users import Passwords, User, Users
+from dashboard.users import User, Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Dashboard:
     sites: Sites
     users: Users
     passwords: Passwords
-    store: Store
+    stats: StatsService
     counters: Counters
     tally: Tally
     sessions: Sessions
@@ -66,7 +70,7 @@ def build_dashboard(
     sites: Sites,
     users: Users,
     passwords: Passwords,
-    store: Store,
+    stats: StatsService,
     counters: Counters,
     tally: Tally,
     secret: str,
@@ -86,7 +90,7 @@ def build_dashboard(
         sites=sites,
         users=users,
         passwords=passwords,
-        store=store,
+        stats=stats,
         counters=counters,
         tally=tally,
         sessions=sessions,
@@ -97,12 +101,22 @@ def build_dashboard(
         deletions=deletions,
         shares=shares,
         annotations=annotations,
-        hubs=Hubs(store.present),
+        hubs=Hubs(partial(_realtime, stats, sites)),
         segments=segments,
         doors=Doors(secret, clock),
         inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,
     )
+
+
+def stats_for(dashboard: Dashboard, user: User) -> StatsService:
+    """The analytics of a reader: for guests, with an open day that moves in steps."""
+    return dashboard.stats.as_guest() if is_guest(user) else dashboard.stats
+
+
+async def _realtime(stats: StatsService, sites: Sites, domain: str, guest: bool) -> Realtime:
+    site = sites.get(domain)
+    return await (stats.as_guest() if guest else stats).realtime(domain, site.timezone if site else "UTC")
 
 
 View = Callable[[Dashboard, Request, User], Awaitable[Response]]
@@ -151,13 +165,13 @@ def visible_site(dashboard: Dashboard, request: Request, user: User) -> Site:
     name = request.path_params["domain"]
     site = dashboard.sites.get(name.lower())
     former = dashboard.sites.measured(name.lower()) if site is None and request.method == "GET" else None
-    if former is not None and user.sees(former.domain):
+    if former is not None and user.sees(former):
         # Bookmarks of a name that the site had before go on to work.
         rest = request.url.path.partition("/")[2].partition("/")[2]
         query = f"?{request.url.query}" if request.url.query else ""
         there = f"/{quote(former.domain)}{f'/{quote(rest)}' if rest else ''}{query}"
         raise HTTPException(307, headers={"location": there})
-    if site is None or not user.sees(site.domain):
+    if site is None or not user.sees(site):
         raise HTTPException(404)
     return site
 
@@ -165,15 +179,15 @@ def visible_site(dashboard: Dashboard, request: Request, user: User) -> Site:
 def changeable_site(dashboard: Dashboard, request: Request, user: User) -> Site:
     """The same, for what only its owners and administrators may do: others are refused."""
     site = visible_site(dashboard, request, user)
-    if not user.may_change(site.domain):
+    if not user.may_change(site):
         raise HTTPException(403)
     return site
 
 
-def address_of(dashboard: Dashboard, request: Request) -> str:
-    """Where a request comes from, for counting attempts; it stays in memory."""
+def network_of_request(dashboard: Dashboard, request: Request) -> str:
+    """The network that a request comes from (IPv6: the /64), for counting attempts; it stays in memory."""
     peer = request.client.host if request.client else ""
-    return client_address(peer, request.headers.raw, Proxies(dashboard.settings.trusted_proxies))
+    return network_of(client_address(peer, request.headers.raw, TrustedProxies(dashboard.settings.trusted_proxies)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +198,12 @@ class Post:
     request: Request
     user: User
     form: dict[str, str]
-    domain: str = ""
+    site: Site | None = None
+
+    @property
+    def domain(self) -> str:
+        """Name of the site; empty where it is about none."""
+        return self.site.domain if self.site else ""
 
     async def note(self, what: str, before: object = "", after: object = "") -> None:
         """Note what it changed."""
@@ -192,13 +211,17 @@ class Post:
 
 
 MOST_FORM = 65_536  # bytes
+MAX_FIELDS = 200
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a posted form, the last value of each name. Raises 413 for more than any form here sends."""
+    """The fields of a posted form, the last value of each name. Raises 413 or 400 for more than any form here sends."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_FORM:
             raise HTTPException(413)
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200))
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise HTTPException(400, f"expected at most {MAX_FIELDS} fields") from None

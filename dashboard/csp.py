@@ -21,7 +21,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ResourceRequest:
     """A request that a page would make: its kind, its address, the page, and the script element's own nonce."""
 
     kind: str
@@ -46,7 +46,7 @@ def _directives(text: str) -> Directives:
     return found
 
 
-def blocking(policies: Iterable[Directives], asked: Asked) -> str:
+def blocking(policies: Iterable[Directives], asked: ResourceRequest) -> str:
     """The directive that forbids the request, "" when none does."""
     for policy in policies:
         directive = next((name for name in FALLBACKS[asked.kind] if name in policy), "")
@@ -55,7 +55,7 @@ def blocking(policies: Iterable[Directives], asked: Asked) -> str:
     return ""
 
 
-def _allows(sources: tuple[str, ...], asked: Asked) -> bool:
+def _allows(sources: tuple[str, ...], asked: ResourceRequest) -> bool:
     lowered = {source.lower() for source in sources}
     if asked.kind == "script":
         if asked.nonce and f"'nonce-{asked.nonce}'" in sources:
@@ -65,7 +65,7 @@ def _allows(sources: tuple[str, ...], asked: Asked) -> bool:
     return any(_matches(source, asked) for source in sources)
 
 
-def _matches(source: str, asked: Asked) -> bool:
+def _matches(source: str, asked: ResourceRequest) -> bool:
     url, page, plain = asked.url, asked.page, source.lower()
     if plain == "*":
         return url.scheme in ("http", "https")

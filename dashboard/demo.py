@@ -29,7 +29,7 @@ from dashboard.demo_people import (
     EVIDENCE,
     WEEKDAY_DEVICES,
     WEEKEND_DEVICES,
-    Arrival,
+    DemoArrival,
     Urn,
 )
 from dashboard.demo_visits import Reader, draw_steps, events_of
@@ -117,7 +117,7 @@ class Timeline:
         return events
 
     def _person(
-        self, random_: random.Random, day: datetime.date, bounds: tuple[int, int], arrivals: Urn[Arrival]
+        self, random_: random.Random, day: datetime.date, bounds: tuple[int, int], arrivals: Urn[DemoArrival]
     ) -> list[Event]:
         """Everything one person does on one day, which lasts from and to the Unix seconds of `bounds`."""
         begins, ends = bounds
@@ -137,7 +137,7 @@ class Timeline:
         if random_.random() < SECOND_VISIT:
             again = events[-1].ts + random_.randrange(2_400, 18_000)
             if again < ends:
-                events += _visit(random_, reader, Arrival(bounce=0.3), again, ends)
+                events += _visit(random_, reader, DemoArrival(bounce=0.3), again, ends)
         return events
 
 
@@ -212,7 +212,7 @@ def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:
         yield batch
 
 
-def _visit(random_: random.Random, reader: Reader, arrival: Arrival, began: int, ends: int) -> list[Event]:
+def _visit(random_: random.Random, reader: Reader, arrival: DemoArrival, began: int, ends: int) -> list[Event]:
     """One visit that keeps within its day: what would come after `ends` is not done."""
     steps = draw_steps(random_, began, arrival, arrival.landing or ENTRY_PAGES.draw(random_))
     return events_of(reader, arrival, [step for step in steps if step.ts < ends])

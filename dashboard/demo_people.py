@@ -28,7 +28,7 @@ class Urn(Generic[T]):
         return self.values[bisect(self._cumulative, random_.random() * self._total)]
 
 
-class Device(NamedTuple):
+class DemoDevice(NamedTuple):
     """What a visitor reads with: the device columns of an event."""
 
     browser: str
@@ -39,7 +39,7 @@ class Device(NamedTuple):
     size: str
 
 
-class Arrival(NamedTuple):
+class DemoArrival(NamedTuple):
     """Where a visit comes from: the source columns of an event, how many leave at once, and where it lands."""
 
     referrer: str = ""
@@ -70,7 +70,7 @@ _KINDS: dict[str, dict[tuple[str, str, str, str], float]] = {
         ("Chrome", "155", "ChromeOS", "14541"): 0.03,
     },
     "mobile": {
-        ("Safari", "26", "iOS", "18"): 0.40,
+        ("Safari", "26", "iOS", "26"): 0.40,
         ("Safari", "18", "iOS", "18"): 0.08,
         ("Chrome", "155", "iOS", "26"): 0.06,
         ("Chrome", "155", "Android", "10"): 0.33,
@@ -89,11 +89,11 @@ _SIZES: dict[str, dict[str, float]] = {
 }
 
 
-def _devices(**shares: float) -> Urn[Device]:
+def _devices(**shares: float) -> Urn[DemoDevice]:
     """Devices of which each kind has its share."""
     return Urn(
         {
-            Device(*software, kind, size): share * software_share * size_share
+            DemoDevice(*software, kind, size): share * software_share * size_share
             for kind, share in shares.items()
             for software, software_share in _KINDS[kind].items()
             for size, size_share in _SIZES[kind].items()
@@ -116,27 +116,27 @@ COUNTRIES = Urn(
 
 ARRIVALS = Urn(
     {
-        Arrival(bounce=0.40): 330,
-        Arrival("google.com", "Google", "Organic Search", bounce=0.48): 262,
-        Arrival("duckduckgo.com", "DuckDuckGo", "Organic Search", bounce=0.46): 46,
-        Arrival("bing.com", "Bing", "Organic Search", bounce=0.47): 38,
-        Arrival("ecosia.org", "Ecosia", "Organic Search", bounce=0.47): 15,
-        Arrival("search.brave.com", "Brave", "Organic Search", bounce=0.45): 9,
-        Arrival("chatgpt.com", "ChatGPT", "AI Assistants", bounce=0.38): 34,
-        Arrival("claude.ai", "Claude", "AI Assistants", bounce=0.37): 16,
-        Arrival("perplexity.ai", "Perplexity", "AI Assistants", bounce=0.39): 9,
-        Arrival("l.facebook.com", "Facebook", "Organic Social", bounce=0.66): 36,
-        Arrival("l.instagram.com", "Instagram", "Organic Social", bounce=0.70): 28,
-        Arrival("linkedin.com", "LinkedIn", "Organic Social", bounce=0.58): 26,
-        Arrival("reddit.com/r/selfhosted", "Reddit", "Organic Social", bounce=0.61): 19,
-        Arrival("mastodon.social", "Mastodon", "Organic Social", bounce=0.55): 11,
-        Arrival("youtube.com", "Youtube", "Organic Video", bounce=0.60): 10,
-        Arrival("github.com", "GitHub", "Referral", bounce=0.36): 22,
-        Arrival("sv.wikipedia.org/wiki/Keramik", "Wikipedia", "Referral", bounce=0.52): 12,
-        Arrival("hantverkskartan.example/keramik", "hantverkskartan.example", "Referral", bounce=0.41): 14,
-        Arrival("slojdbloggen.example/2026/glasyr", "slojdbloggen.example", "Referral", bounce=0.44): 9,
-        Arrival("", "newsletter", "Email", "newsletter", "email", "monthly", bounce=0.30): 30,
-        Arrival(
+        DemoArrival(bounce=0.40): 330,
+        DemoArrival("google.com", "Google", "Organic Search", bounce=0.48): 262,
+        DemoArrival("duckduckgo.com", "DuckDuckGo", "Organic Search", bounce=0.46): 46,
+        DemoArrival("bing.com", "Bing", "Organic Search", bounce=0.47): 38,
+        DemoArrival("ecosia.org", "Ecosia", "Organic Search", bounce=0.47): 15,
+        DemoArrival("search.brave.com", "Brave", "Organic Search", bounce=0.45): 9,
+        DemoArrival("chatgpt.com", "ChatGPT", "AI Assistants", bounce=0.38): 34,
+        DemoArrival("claude.ai", "Claude", "AI Assistants", bounce=0.37): 16,
+        DemoArrival("perplexity.ai", "Perplexity", "AI Assistants", bounce=0.39): 9,
+        DemoArrival("l.facebook.com", "Facebook", "Organic Social", bounce=0.66): 36,
+        DemoArrival("l.instagram.com", "Instagram", "Organic Social", bounce=0.70): 28,
+        DemoArrival("linkedin.com", "LinkedIn", "Organic Social", bounce=0.58): 26,
+        DemoArrival("reddit.com/r/selfhosted", "Reddit", "Organic Social", bounce=0.61): 19,
+        DemoArrival("mastodon.social", "Mastodon", "Organic Social", bounce=0.55): 11,
+        DemoArrival("youtube.com", "Youtube", "Organic Video", bounce=0.60): 10,
+        DemoArrival("github.com", "GitHub", "Referral", bounce=0.36): 22,
+        DemoArrival("sv.wikipedia.org/wiki/Keramik", "Wikipedia", "Referral", bounce=0.52): 12,
+        DemoArrival("hantverkskartan.example/keramik", "hantverkskartan.example", "Referral", bounce=0.41): 14,
+        DemoArrival("slojdbloggen.example/2026/glasyr", "slojdbloggen.example", "Referral", bounce=0.44): 9,
+        DemoArrival("", "newsletter", "Email", "newsletter", "email", "monthly", bounce=0.30): 30,
+        DemoArrival(
             "google.com",
             "Google",
             "Paid Search",
@@ -145,7 +145,7 @@ ARRIVALS = Urn(
             bounce=0.52,
             landing="/demo/workshops",
         ): 20,
-        Arrival(
+        DemoArrival(
             "l.instagram.com",
             "Instagram",
             "Paid Social",
@@ -162,7 +162,7 @@ ARRIVALS = Urn(
 # What a few days of a campaign add: a mailing, and the talk about it.
 CAMPAIGN = Urn(
     {
-        Arrival(
+        DemoArrival(
             "",
             "newsletter",
             "Email",
@@ -173,11 +173,11 @@ CAMPAIGN = Urn(
             bounce=0.27,
             landing="/demo/winter-fair",
         ): 60,
-        Arrival("", "newsletter", "Email", "newsletter", "email", "winter-fair", "header", bounce=0.31): 18,
-        Arrival(
+        DemoArrival("", "newsletter", "Email", "newsletter", "email", "winter-fair", "header", bounce=0.31): 18,
+        DemoArrival(
             "news.ycombinator.com", "Hacker News", "Organic Social", bounce=0.67, landing="/demo/journal/silent-kiln"
         ): 34,
-        Arrival(
+        DemoArrival(
             "l.facebook.com", "Facebook", "Paid Social", "facebook", "paid", "winter-fair", "video", bounce=0.6
         ): 20,
     }

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from collector.event import NO_DECIMAL, Event
-from dashboard.demo_people import NEXT_PAGES, Arrival, Device, Urn
+from dashboard.demo_people import NEXT_PAGES, DemoArrival, DemoDevice, Urn
 
 # A visit ends after this many seconds without an event, so pages are never read for longer.
 LONGEST_READ = 1_500
@@ -49,10 +49,10 @@ class Reader(NamedTuple):
     visitor: int
     consent: str
     country: str
-    device: Device
+    device: DemoDevice
 
 
-class Step(NamedTuple):
+class VisitAction(NamedTuple):
     """One thing done in a visit, before the visit's own columns are known."""
 
     ts: int
@@ -65,13 +65,13 @@ class Step(NamedTuple):
     currency: str = ""
 
 
-def draw_steps(random_: random.Random, began: int, arrival: Arrival, entry: str) -> list[Step]:
+def draw_steps(random_: random.Random, began: int, arrival: DemoArrival, entry: str) -> list[VisitAction]:
     """What one visit does from Unix second `began` on, in order of time."""
-    steps: list[Step] = []
+    steps: list[VisitAction] = []
     page, ts = entry, began
     bounced = random_.random() < arrival.bounce
     for number in range(PAGES_AT_MOST):
-        steps.append(Step(ts, "pageview", page))
+        steps.append(VisitAction(ts, "pageview", page))
         read = _reading_time(random_, bounced=bounced)
         steps += _engagement(random_, page, ts, read)
         if not bounced:
@@ -83,7 +83,7 @@ def draw_steps(random_: random.Random, began: int, arrival: Arrival, entry: str)
     return steps
 
 
-def events_of(reader: Reader, arrival: Arrival, steps: list[Step]) -> list[Event]:
+def events_of(reader: Reader, arrival: DemoArrival, steps: list[VisitAction]) -> list[Event]:
     """The events of one visit, with its additive columns: sums over any of them count visits, bounces, seconds."""
     began = steps[0].ts
     shared = {**reader._asdict(), **reader.device._asdict(), **arrival._asdict()}
@@ -113,12 +113,13 @@ def events_of(reader: Reader, arrival: Arrival, steps: list[Step]) -> list[Event
                 props=props,
                 revenue=revenue,
                 currency=currency,
+                seq=number + 1,
             )
         )
     return events
 
 
-def _by_time(step: Step) -> int:
+def _by_time(step: VisitAction) -> int:
     return step.ts
 
 
@@ -134,33 +135,33 @@ def _reading_time(random_: random.Random, *, bounced: bool) -> int:
     return min(LONGEST_READ, 2 + int(middle * math.exp(random_.gauss(0, 1))))
 
 
-def _engagement(random_: random.Random, page: str, ts: int, read: int) -> list[Step]:
+def _engagement(random_: random.Random, page: str, ts: int, read: int) -> list[VisitAction]:
     """What the snippet sends when a page that was read for three seconds or more is left."""
     if read < 3 or random_.random() < 0.2:
         return []
     engaged = int(read * 1000 * random_.uniform(0.45, 0.98))
     scroll = 5 + int(95 * random_.random() ** 0.6)
-    return [Step(ts + read, "engagement", page, engaged, scroll)]
+    return [VisitAction(ts + read, "engagement", page, engaged, scroll)]
 
 
-def _actions(random_: random.Random, page: str, ts: int, read: int) -> list[Step]:
+def _actions(random_: random.Random, page: str, ts: int, read: int) -> list[VisitAction]:
     """Custom events on a page: baskets and purchases, bookings, sign-ups, links out."""
     chance = random_.random()
     done = ts + max(1, read // 2)
     if page in PRICES and chance < 0.16:
         product = {"product": page.removeprefix("/demo/shop/")}
-        steps = [Step(done, "Add to Cart", page, props=product)]
+        steps = [VisitAction(done, "Add to Cart", page, props=product)]
         if chance < 0.05:
             steps.append(
-                Step(ts + read, "Purchase", page, props=product, revenue=Decimal(PRICES[page]), currency="EUR")
+                VisitAction(ts + read, "Purchase", page, props=product, revenue=Decimal(PRICES[page]), currency="EUR")
             )
         return steps
     if page.startswith("/demo/workshops") and chance < 0.035:
         seats = SEATS.draw(random_)
         props = {"workshop": page.rpartition("/")[2], "seats": str(seats)}
-        return [Step(done, "Booking", page, props=props, revenue=SEAT * seats, currency="EUR")]
+        return [VisitAction(done, "Booking", page, props=props, revenue=SEAT * seats, currency="EUR")]
     if chance > 0.985:
-        return [Step(done, "Newsletter Signup", page, props={"place": PLACES.draw(random_)})]
+        return [VisitAction(done, "Newsletter Signup", page, props={"place": PLACES.draw(random_)})]
     if page.startswith("/demo/journal") and chance > 0.93:
-        return [Step(done, "Outbound Link: Click", page, props={"url": ELSEWHERE.draw(random_)})]
+        return [VisitAction(done, "Outbound Link: Click", page, props={"url": ELSEWHERE.draw(random_)})]
     return []

@@ -8,6 +8,10 @@ from typing import Final
 
 from starlette.datastructures import QueryParams
 
+from dashboard.analytics.filters import Compare, every
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, Query, Result, Row
+from dashboard.analytics.service import StatsService
 from dashboard.breakdown import (
     SHARE,
     TOTALS,
@@ -24,21 +28,18 @@ from dashboard.breakdown import (
 )
 from dashboard.choice import Choice
 from dashboard.filter_bar import ChipLink, chip_links
-from dashboard.filters import Compare, every
 from dashboard.labels import names
 from dashboard.panels import Panel, Tab
-from dashboard.period import Period
-from dashboard.query import MOST_LIMIT, Query, Result, Row
-from dashboard.store import Store
 
 ROWS: Final = 50
-"""Rows of a page. Blocks of `MOST_LIMIT` rows are asked for, and hold whole pages."""
+"""Rows of a page. Blocks of `MAX_LIMIT` rows are asked for, and hold whole pages."""
 MOST_PAGES: Final = 10_000
-LONGEST_SEARCH: Final = 200
+MOST_ROWS: Final = MAX_OFFSET + MAX_LIMIT
+"""Rows of an export."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DetailsOptions:
     """Which rows a reader asks for: `search` in their labels, by which column and which way, which page of them.
 
     `by` is a metric, the share, or the dimension itself; "" is the tab's own order.
@@ -55,11 +56,11 @@ class Wanted:
         return {name: value for name, value in said.items() if value}
 
 
-def read_wanted(params: QueryParams) -> Wanted:
+def read_wanted(params: QueryParams) -> DetailsOptions:
     """What an address asks for; what it misspells is the default."""
     page = params.get("page", "1")
-    return Wanted(
-        params.get("q", "").strip()[:LONGEST_SEARCH],
+    return DetailsOptions(
+        params.get("q", "").strip(),
         params.get("by", "")[:400],
         "asc" if params.get("way") == "asc" else "desc",
         min(max(int(page), 1), MOST_PAGES) if page.isascii() and page.isdigit() and len(page) < 9 else 1,
@@ -74,7 +75,7 @@ class Details:
     period: Period
     breakdown: Breakdown
     chips: tuple[ChipLink, ...]
-    wanted: Wanted
+    wanted: DetailsOptions
     first: int
     """Number of the page's first row, from 1; `last` is that of its last, `total` of all that there are."""
     last: int
@@ -87,17 +88,19 @@ class Details:
     """Fields that the form to search keeps."""
 
 
-async def build_details(store: Store, choice: Choice, period: Period, panel: Panel, wanted: Wanted) -> Details:
+async def build_details(
+    stats: StatsService, choice: Choice, period: Period, panel: Panel, wanted: DetailsOptions
+) -> Details:
     """The page of the panel's open tab that is wanted."""
-    (tab,) = await open_tabs(store, choice, period, (panel,))
+    (tab,) = await open_tabs(stats, choice, period, (panel,))
     wanted = replace(wanted, by=_known(tab, wanted.by))
     offset = (wanted.page - 1) * ROWS
-    all_, part = await _found(store, choice, period, tab, wanted, offset - offset % MOST_LIMIT)
+    all_, part = await _found(stats, choice, period, tab, wanted, offset - offset % MAX_LIMIT)
     rows = _sorted(tab, _matching(tab, part.rows, wanted.search), wanted)
-    begins = offset % MOST_LIMIT
+    begins = offset % MAX_LIMIT
     here = f"/details/{panel.name}"
     # Hidden rows of a bigger answer are not looked for: the number is then that of all.
-    total = len(rows) if (part.total_rows or 0) <= MOST_LIMIT else part.total_rows or 0
+    total = len(rows) if (part.total_rows or 0) <= MAX_LIMIT else part.total_rows or 0
     whole = dict(zip(TOTALS, totals(all_), strict=True))
     most = max((row.metrics[0] or 0 for row in rows), default=0)
     page = rows[begins : begins + ROWS]
@@ -128,20 +131,21 @@ async def build_details(store: Store, choice: Choice, period: Period, panel: Pan
 
 
 async def all_rows(
-    store: Store, choice: Choice, period: Period, panel: Panel, wanted: Wanted
+    stats: StatsService, choice: Choice, period: Period, panel: Panel, wanted: DetailsOptions
 ) -> AsyncIterator[tuple[Tab, Result]]:
-    """Every row that is wanted, in blocks: what the pages of details show, without pages."""
-    (tab,) = await open_tabs(store, choice, period, (panel,))
+    """Every row that is wanted, in blocks: what the pages of details show, without pages. Beyond `MOST_ROWS` there are
+    none; `total_rows` of a block says how many there would be."""
+    (tab,) = await open_tabs(stats, choice, period, (panel,))
     wanted = replace(wanted, by=_known(tab, wanted.by))
     offset, total = 0, 1
-    while offset < total:
-        _all, part = await _found(store, choice, period, tab, wanted, offset)
-        total, offset = part.total_rows or 0, offset + MOST_LIMIT
+    while offset < min(total, MOST_ROWS):
+        _all, part = await _found(stats, choice, period, tab, wanted, offset)
+        total, offset = part.total_rows or 0, offset + MAX_LIMIT
         yield tab, replace(part, rows=_sorted(tab, _matching(tab, part.rows, wanted.search), wanted))
 
 
 async def _found(
-    store: Store, choice: Choice, period: Period, tab: Tab, wanted: Wanted, offset: int
+    stats: StatsService, choice: Choice, period: Period, tab: Tab, wanted: DetailsOptions, offset: int
 ) -> tuple[Result, Result]:
     """The totals, and a block of rows in order from `offset` on.
 
@@ -150,21 +154,21 @@ async def _found(
     """
     whole = query(choice, period, TOTALS)
     if tab.empty:
-        (all_,) = await store.run([whole])
+        (all_,) = await stats.run([whole])
         return all_, replace(all_, rows=[], total_rows=0)
     rows = _rows_query(choice, period, tab, wanted, offset)
-    all_, part = await store.run([whole, rows])
-    if wanted.search and (part.total_rows or 0) > MOST_LIMIT:
+    all_, part = await stats.run([whole, rows])
+    if wanted.search and (part.total_rows or 0) > MAX_LIMIT:
         searched = every(rows.filters, Compare("contains", tab.dimension, (wanted.search,), case_sensitive=False))
-        (part,) = await store.run([replace(rows, filters=searched)])
+        (part,) = await stats.run([replace(rows, filters=searched)])
     return all_, part
 
 
-def _rows_query(choice: Choice, period: Period, tab: Tab, wanted: Wanted, offset: int) -> Query:
+def _rows_query(choice: Choice, period: Period, tab: Tab, wanted: DetailsOptions, offset: int) -> Query:
     metrics = metrics_of(tab, wide=True)
     by = metrics[0] if wanted.by in ("", SHARE) else wanted.by
     order = ((by, wanted.way), *(((tab.dimension, "asc"),) if by != tab.dimension else ()))
-    asked = query(choice, period, metrics, (tab.dimension,), MOST_LIMIT, offset)
+    asked = query(choice, period, metrics, (tab.dimension,), MAX_LIMIT, offset)
     return replace(asked, order_by=order, total_rows=True)
 
 
@@ -177,14 +181,14 @@ def _matching(tab: Tab, rows: Sequence[Row], search: str) -> list[Row]:
     return [row for row in shown if wanted in tab.label(row.dimensions[0]).casefold()] if wanted else shown
 
 
-def _sorted(tab: Tab, rows: list[Row], wanted: Wanted) -> list[Row]:
+def _sorted(tab: Tab, rows: list[Row], wanted: DetailsOptions) -> list[Row]:
     """Rows are in order already, but where their labels are not their values."""
     if wanted.by != tab.dimension or not any(names(tab.dimension)):
         return rows
     return sorted(rows, key=lambda row: tab.label(row.dimensions[0]).casefold(), reverse=wanted.way == "desc")
 
 
-def _head(choice: Choice, here: str, wanted: Wanted, title: str, name: str) -> Head:
+def _head(choice: Choice, here: str, wanted: DetailsOptions, title: str, name: str) -> Head:
     """The head of a column: a click sorts by it, another one the other way round."""
     current = name == wanted.by
     first: Way = "asc" if ":" in name else "desc"

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dashboard.auth import Attempts
+from dashboard.cookies import read_cookie, set_cookie
 from dashboard.shares import Share
 
 COOKIE: Final = "tyst_share"
@@ -29,29 +30,24 @@ class Doors:
         self._serializer = URLSafeTimedSerializer(
             secret, salt="tyst.share", signer_kwargs={"digest_method": hashlib.sha256}
         )
-        self.tokens = Attempts(clock, per_user=WRONG_TOKENS, per_address=WRONG_TOKENS, window=60)
+        self.tokens = Attempts(clock, per_name=WRONG_TOKENS, per_network=WRONG_TOKENS, window=60)
         """Unknown tokens, by network."""
         self.passwords = Attempts(clock)
         """Passwords tried, by link and by network."""
 
     def open(self, request: Request, response: Response, share: Share, path: str) -> None:
         """Remember in the browser that the password was right. The cookie is sent below `path` only."""
-        response.set_cookie(
-            COOKIE,
-            self._serializer.dumps([share.id, _fingerprint(share)]),
-            max_age=LIFETIME,
-            path=path,
-            httponly=True,
-            samesite="lax",
-            secure=request.url.scheme == "https",
-        )
+        value = str(self._serializer.dumps([share.id, _fingerprint(share)]))
+        set_cookie(request.scope, response, COOKIE, value, max_age=LIFETIME, path=path)
 
     def is_open(self, request: Request, share: Share) -> bool:
         """Whether the link needs no password, or this browser has given it."""
         if not share.password:
             return True
         try:
-            id_, fingerprint = self._serializer.loads(request.cookies.get(COOKIE, ""), max_age=LIFETIME)
+            id_, fingerprint = self._serializer.loads(
+                read_cookie(request.scope, COOKIE, "below a path"), max_age=LIFETIME
+            )
         except (BadData, ValueError, TypeError):
             return False
         return id_ == share.id and secrets.compare_digest(_fingerprint(share), str(fingerprint))

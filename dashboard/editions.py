@@ -33,18 +33,14 @@ class Editions:
         """See that each site's notice in force is in its history. Blocking."""
         known = self._records.all()
         for site in sites:
-            self._extended(site, known.get(site.domain))
+            self._extended(site, known.get(site.id))
 
-    def follow(self, old: str, new: str | None) -> None:
-        """A site has a new name, or is no more: its history goes with it. Blocking."""
-        history = self._records.get(old)
-        if history is not None and new:
-            self._records.put(new, history)
-        if history is not None:
-            self._records.delete(old)
+    def forget_site(self, site_id: str) -> None:
+        """A site is no more: its history goes with it. Blocking."""
+        self._records.delete(site_id)
 
     def _of(self, site: Site) -> tuple[Edition, ...]:
-        return self._extended(site, self._records.get(site.domain))
+        return self._extended(site, self._records.get(site.id))
 
     def _extended(self, site: Site, history: History | None) -> tuple[Edition, ...]:
         editions = history.editions if history is not None else ()
@@ -52,5 +48,5 @@ class Editions:
         if editions and editions[-1].facts == facts:
             return editions
         editions = (*editions, Edition(len(editions) + 1, int(self._clock()), facts))
-        self._records.put(site.domain, History(editions))
+        self._records.store(site.id, History(editions))
         return editions

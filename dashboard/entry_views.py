@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
 from urllib.parse import quote
 
-import anyio.to_thread
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -13,15 +14,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from collector.exceptions import RecordError
+from collector.exceptions import RecordError, RecordGone
 from dashboard.auth import same_origin
-from dashboard.context import Dashboard, Endpoint, address_of, read_form
-from dashboard.invitations import Invitation
+from dashboard.context import Dashboard, Endpoint, network_of_request, read_form
+from dashboard.invitations import Invitation, is_for
 from dashboard.people_views import ACCOUNT_MEANINGS, ROLE_MEANINGS, ROLE_NAMES
 from dashboard.users import User, checked
 from dashboard.wording import N_, _, explained
 
 Act = Callable[[Dashboard, Request, str, Invitation], Awaitable[Response]]
+
+
+LINKS: Final = "a link/"
 
 
 def routes(dashboard: Dashboard, middleware: Sequence[Middleware]) -> list[Route]:
@@ -44,16 +48,15 @@ def _entry(dashboard: Dashboard, act: Act, fits: Callable[[Invitation], bool]) -
     async def endpoint(request: Request) -> Response:
         if request.method == "POST" and not same_origin(request.headers):
             raise HTTPException(403)
-        address = address_of(dashboard, request)
+        network = network_of_request(dashboard, request)
         # Under a name that no user can have: guessing links keeps nobody from signing in.
-        counted = f"a link/{address}"
-        wait = dashboard.attempts.wait(counted, address)
+        wait = dashboard.attempts.wait(LINKS, network)
         if wait:
             raise HTTPException(429, headers={"retry-after": str(wait)})
         secret = request.path_params["secret"]
         found = await dashboard.invitations.look(secret)
         if found is None or not fits(found) or not _stands(dashboard, found):
-            dashboard.attempts.count(counted, address)
+            dashboard.attempts.count(LINKS, network)
             return dashboard.pages.html("entry_over.html", 410, user=dashboard.sessions.user(request))
         return await act(dashboard, request, secret, found)
 
@@ -64,7 +67,8 @@ def _stands(dashboard: Dashboard, found: Invitation) -> bool:
     """Whether its site is there, and who made the link might still make it."""
     maker = dashboard.users.get(found.by)
     if found.site:
-        return dashboard.sites.get(found.site) is not None and maker is not None and maker.may_change(found.site)
+        site = dashboard.sites.by_id(found.site)
+        return site is not None and maker is not None and maker.may_change(site)
     return maker is not None and maker.role == "admin"
 
 
@@ -75,25 +79,32 @@ async def _invited(dashboard: Dashboard, request: Request, secret: str, found: I
     form = await read_form(request)
     name = user.name if user else form.get("name", "").strip()
     try:
+        new = None
         if user is None:
-            hashed = await anyio.to_thread.run_sync(dashboard.passwords.hash, form.get("password", ""))
-            user = _new_user(dashboard, name, hashed)
-        if await dashboard.invitations.use(secret) is None:
+            _must_be_free(dashboard, name)
+            new = checked(User(name=name, password=await dashboard.passwords.hash(form.get("password", ""))))
+            # Again: hashing took its time, and a link that is used up for nothing would be lost.
+            _must_be_free(dashboard, name)
+        if await dashboard.invitations.use(secret) is None or not _stands(dashboard, found):
             return dashboard.pages.html("entry_over.html", 410, user=None)
-        user = await dashboard.users.change(_joined(user, found))
+        if new is not None:
+            user = await dashboard.users.add(_joined(new, found))
+        else:
+            _, user = await dashboard.users.update(name, lambda newest: _joined(newest, found))
     except RecordError as error:
         return _invited_page(dashboard, secret, found, None, name, {error.field: explained(error)})
-    await dashboard.changes.note(user.name, found.site, N_("Invitation accepted"), "", f"{user.name}: {found.role}")
-    response = RedirectResponse(f"/{quote(found.site)}", 303)
+    site = dashboard.sites.by_id(found.site)
+    domain = site.domain if site else ""
+    await dashboard.changes.note(user.name, domain, N_("Invitation accepted"), "", f"{user.name}: {found.role}")
+    response = RedirectResponse(f"/{quote(domain)}", 303)
     if dashboard.sessions.user(request) is None:
         await dashboard.sessions.start(request, response, user)
     return response
 
 
-def _new_user(dashboard: Dashboard, name: str, hashed: str) -> User:
+def _must_be_free(dashboard: Dashboard, name: str) -> None:
     if dashboard.users.get(name):
         raise RecordError("name", _("This name is taken; choose another."))
-    return checked(User(name=name, password=hashed))
 
 
 def _joined(user: User, found: Invitation) -> User:
@@ -101,7 +112,7 @@ def _joined(user: User, found: Invitation) -> User:
     if not found.site:
         rank = ("viewer", "owner", "admin")
         return msgspec.structs.replace(user.with_roles_of_sites(), role=max(user.role, found.role, key=rank.index))
-    if user.may_change(found.site):
+    if user.role_at(found.site) in ("admin", "owner"):
         return user
     return user.with_role(found.site, found.role)
 
@@ -119,10 +130,11 @@ def _invited_page(
         422 if problems else 200,
         secret=secret,
         invitation=found,
+        site=dashboard.sites.by_id(found.site),
         role=_(ROLE_NAMES[found.role]),
         meaning=_((ROLE_MEANINGS if found.site else ACCOUNT_MEANINGS)[found.role]),
         user=user,
-        sees=user is not None and bool(found.site) and user.role_on(found.site) in (found.role, "owner", "admin"),
+        sees=user is not None and bool(found.site) and user.role_at(found.site) in (found.role, "owner", "admin"),
         name=name,
         problems=problems or {},
     )
@@ -130,21 +142,31 @@ def _invited_page(
 
 async def _forgotten(dashboard: Dashboard, request: Request, secret: str, found: Invitation) -> Response:
     user = dashboard.users.get(found.user)
-    if user is None:
+    if user is None or not is_for(found, user):
         return dashboard.pages.html("entry_over.html", 410, user=None)
+    name = user.name
     if request.method == "GET":
-        return dashboard.pages.html("password.html", secret=secret, name=user.name, user=None, problems={})
+        return dashboard.pages.html("password.html", secret=secret, name=name, user=None, problems={})
     form = await read_form(request)
     try:
-        hashed = await anyio.to_thread.run_sync(dashboard.passwords.hash, form.get("password", ""))
+        hashed = await dashboard.passwords.hash(form.get("password", ""))
+        if await dashboard.invitations.use(secret) is None or not _stands(dashboard, found):
+            return dashboard.pages.html("entry_over.html", 410, user=None)
+        _, user = await dashboard.users.update(name, partial(_with_password, found, hashed))
+    except RecordGone:
+        return dashboard.pages.html("entry_over.html", 410, user=None)
     except RecordError as error:
         problems = {error.field: explained(error)}
-        return dashboard.pages.html("password.html", 422, secret=secret, name=user.name, user=None, problems=problems)
-    if await dashboard.invitations.use(secret) is None:
-        return dashboard.pages.html("entry_over.html", 410, user=None)
-    user = await dashboard.users.change(msgspec.structs.replace(user, password=hashed))
+        return dashboard.pages.html("password.html", 422, secret=secret, name=name, user=None, problems=problems)
     await dashboard.sessions.end_all(user)
     await dashboard.changes.note(user.name, "", N_("Password changed by a link"))
     response = RedirectResponse("/", 303)
     await dashboard.sessions.start(request, response, user)
     return response
+
+
+def _with_password(found: Invitation, hashed: str, newest: User) -> User:
+    """The account with a new password. Raises `RecordGone` where the password was changed meanwhile."""
+    if not is_for(found, newest):
+        raise RecordGone
+    return msgspec.structs.replace(newest, password=hashed)

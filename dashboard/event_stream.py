@@ -43,7 +43,7 @@ class EventStream(Response):
     ) -> None:
         super().__init__(status_code=200, headers={**HEADERS, **(headers or {})})
         del self.headers["content-length"]
-        self._parts = parts
+        self.parts = parts
         self._slow_seconds = slow_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 # as ASGI has it
@@ -60,7 +60,7 @@ class EventStream(Response):
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async with contextlib.aclosing(self._parts()) as parts:  # type: ignore[type-var]
+        async with contextlib.aclosing(self.parts()) as parts:  # type: ignore[type-var]
             async for part in parts:
                 async with asyncio.timeout(self._slow_seconds):
                     await send({"type": "http.response.body", "body": part, "more_body": True})

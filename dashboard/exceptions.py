@@ -6,20 +6,6 @@ from typing import Literal
 
 from collector.exceptions import TystError
 
-
-class QueryError(TystError):
-    """A query that cannot be answered as asked. `field` is its key in the request, `expected` what belongs there."""
-
-    def __init__(self, field: str, expected: str) -> None:
-        super().__init__(f"{field}: {expected}")
-        self.field = field
-        self.expected = expected
-
-
-class QueryTooLarge(TystError):
-    """A query took longer, or found more rows, than one reader may ask for."""
-
-
 Obstacle = Literal["scheme", "address", "port", "name", "connection", "certificate", "time", "redirects", "encoding"]
 
 

@@ -1,38 +1,35 @@
-"""Tables as CSV (RFC 4180), safe to open in a spreadsheet."""
+"""Files to download: how a CSV file is written for its reader, and under which name it is saved."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 
-from dashboard.pages import HEADERS
+from babel.numbers import get_decimal_symbol
+from starlette.requests import Request
 
-Cell = str | int | float | None
+from collector.csv_text import CsvWriter, Separator
+from dashboard.wording import language
 
-FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes a cell for a formula by (OWASP, CSV injection). Values of events are anybody's words."""
-
-
-def csv_lines(rows: Iterable[Sequence[Cell]]) -> str:
-    """Rows as lines of CSV; None is an empty cell."""
-    text = io.StringIO()
-    csv.writer(text).writerows([_safe(cell) for cell in row] for row in rows)
-    return text.getvalue()
+SEPARATORS: Final[dict[str, Separator]] = {"comma": ",", "semicolon": ";"}
 
 
-def _safe(cell: Cell) -> Cell:
-    """A text that begins like a formula is told to be text by an apostrophe."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULAS) else cell
+def csv_writer(request: Request) -> CsvWriter:
+    """The writer that the parameter `separator` names (`comma`, `semicolon`); without it, the one that spreadsheets in
+    the reader's language expect: semicolons where the decimal separator is a comma."""
+    usual = SEPARATORS[usual_separator(language())]
+    return CsvWriter(SEPARATORS.get(request.query_params.get("separator", ""), usual))
+
+
+def usual_separator(code: str) -> str:
+    """Name of the separator that spreadsheets in a language expect, by its code."""
+    return "semicolon" if get_decimal_symbol(code) == "," else "comma"
 
 
 def csv_headers(name: str) -> dict[str, str]:
-    """Headers of a file to keep under that name, which may have any letters (RFC 6266)."""
+    """Headers of the content of a file to keep under that name, which may have any letters (RFC 6266)."""
     plain = "".join(each if each.isascii() and (each.isalnum() or each in "-_.") else "-" for each in name)
     return {
-        **HEADERS,
         "content-type": "text/csv; charset=utf-8",
         "content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
     }

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.exceptions import RecordError
+from collector.hosts import unicode_host
 from collector.purging import FIELDS
 from collector.sites import Site
 from collector.task import Kind, Task, new_task
@@ -44,13 +45,14 @@ KIND_NAMES: Final[dict[Kind, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class TaskRow:
     """One task as it is listed."""
 
     what: str
     when: str
     rows: int
     open: bool
+    failed: bool
 
 
 async def figures(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -92,7 +94,7 @@ async def _page(
 ) -> Response:
     today = dashboard.sites.zone(site).date(dashboard.clock()).isoformat()
     blank = {"first": today, "last": today, "field": "page", "value": "", "domain": "", "act": ""}
-    tasks = await anyio.to_thread.run_sync(dashboard.deletions.of, site.domain)
+    tasks = await anyio.to_thread.run_sync(dashboard.deletions.of, site)
     return dashboard.pages.html(
         template,
         422 if problems else 200,
@@ -103,13 +105,13 @@ async def _page(
         preview=preview,
         first_raw=formats.date(first_raw) if first_raw else "",
         tasks=[_shown(task) for task in tasks],
-        busy=any(task.open for task in tasks),
+        busy=any(task.waiting for task in tasks),
         fields_known=[(name, _(title)) for name, title in FIELD_NAMES.items()],
     )
 
 
-def _shown(task: Task) -> Shown:
-    return Shown(_(KIND_NAMES[task.kind]), day_of(task.asked), task.rows, task.open)
+def _shown(task: Task) -> TaskRow:
+    return TaskRow(_(KIND_NAMES[task.kind]), day_of(task.asked), task.rows, task.open, bool(task.set_aside))
 
 
 async def _preview(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Response:
@@ -137,23 +139,26 @@ async def _reset(dashboard: Dashboard, user: User, site: Site, form: dict[str, s
 
 
 async def _rename(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Response:
-    name = form.get("domain", "").strip().lower()
+    name = unicode_host(form.get("domain", "").strip().lower())
     await _ask(dashboard, new_task("rename", site, user.name, dashboard.clock(), to=name))
     await dashboard.changes.note(user.name, name, KIND_NAMES["rename"], site.domain, name)
     return _back(name)
 
 
 async def _release(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Response:
-    aliases = tuple(name for name in site.aliases if name != form.get("alias", ""))
-    changed = await dashboard.sites.change(msgspec.structs.replace(site, aliases=aliases))
-    await dashboard.changes.note_site(user.name, site, changed)
+    def released(newest: Site) -> Site:
+        aliases = tuple(name for name in newest.aliases if name != form.get("alias", ""))
+        return msgspec.structs.replace(newest, aliases=aliases)
+
+    before, after = await dashboard.sites.update(site, released)
+    await dashboard.changes.note_site(user.name, before, after)
     return _back(site.domain)
 
 
 async def _remove(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Response:
     _confirmed(site, form, "confirm")
     task = await _ask(dashboard, new_task("remove", site, user.name, dashboard.clock()))
-    await dashboard.changes.note(user.name, site.domain, KIND_NAMES["remove"], f"{task.rows} events")
+    await dashboard.changes.note(user.name, site.domain, KIND_NAMES["remove"], f"{task.rows} events", site_id=site.id)
     return RedirectResponse("/", 303)
 
 

@@ -9,18 +9,20 @@ from typing import Final
 from starlette.datastructures import QueryParams
 
 from collector.sites import Site
+from dashboard.analytics.dimensions import PROPERTY
 from dashboard.chips import (
     GROUPS,
     OPERATORS,
+    PRESETS,
     Chip,
     ChipGroup,
     dimension_title,
     grouped,
     new_chip,
     operators,
+    preset_title,
 )
 from dashboard.choice import Choice
-from dashboard.dimensions import PROPERTY
 from dashboard.guests import is_guest
 from dashboard.labels import label, named_value
 from dashboard.segments import Segment
@@ -58,16 +60,28 @@ class ChipLink:
     values: tuple[ChipValue, ...]
     ways: tuple[Way, ...]
     href: str
+    preset: str
+    """Title of the preset that it is; "" when it is none."""
 
     @property
     def text(self) -> str:
-        """The filter as a sentence."""
-        return f"{self.dimension} {self.operator} {self.joined}"
+        """The filter as a sentence, or the title of its preset."""
+        return self.preset or f"{self.dimension} {self.operator} {self.joined}"
 
     @property
     def joined(self) -> str:
         """The alternatives."""
         return _(" or ").join(value.text for value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class PresetLink:
+    """A ready-made filter. `href` is the address with it, or, where it is in force, without it."""
+
+    title: str
+    explanation: str
+    href: str
+    current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,7 @@ class FilterBar:
     """Everything above the figures that narrows them. `below` is the page it stands on."""
 
     chips: tuple[ChipLink, ...]
+    presets: tuple[PresetLink, ...]
     segments: tuple[SegmentLink, ...]
     action: str
     """Where forms for filters are sent to."""
@@ -105,10 +120,11 @@ class FilterBar:
         return next((each for each in self.segments if each.current), None) if self.chips else None
 
 
-def filter_bar(choice: Choice, segments: Iterable[Segment], user: User, below: str = "") -> FilterBar:
-    """The bar for this reader, who has these saved segments."""
+def filter_bar(choice: Choice, segments: Iterable[Segment], user: User, site: Site, below: str = "") -> FilterBar:
+    """The bar for this reader of the site, who has these saved segments."""
     return FilterBar(
         chips=chip_links(choice, below),
+        presets=preset_links(choice, below),
         segments=segment_links(choice, segments),
         action=f"{choice.home}{below}",
         hidden=tuple(choice.hidden()),
@@ -117,13 +133,28 @@ def filter_bar(choice: Choice, segments: Iterable[Segment], user: User, below: s
         groups=dimension_groups(),
         operators=operator_titles(),
         may_save=not is_guest(user),
-        may_share=user.may_change(choice.domain),
+        may_share=user.may_change(site),
     )
 
 
 def chip_links(choice: Choice, below: str = "") -> tuple[ChipLink, ...]:
     """The active filters, alternatives of one dimension together."""
     return tuple(_chip_link(choice, group, below) for group in grouped(choice.chips))
+
+
+def preset_links(choice: Choice, below: str = "") -> tuple[PresetLink, ...]:
+    """The ready-made filters, each to be switched on or off."""
+    return tuple(
+        PresetLink(
+            title=_(preset.title),
+            explanation=_(preset.explanation),
+            href=(choice.without(preset.chip) if preset.chip in choice.chips else choice.filtered(preset.chip)).href(
+                below
+            ),
+            current=preset.chip in choice.chips,
+        )
+        for preset in PRESETS
+    )
 
 
 def segment_links(choice: Choice, segments: Iterable[Segment]) -> tuple[SegmentLink, ...]:
@@ -180,4 +211,5 @@ def _chip_link(choice: Choice, group: ChipGroup, below: str) -> ChipLink:
             for each in operators(group.dimension)
         ),
         href=choice.without(*group.chips).href(below),
+        preset=preset_title(group.chips),
     )

@@ -1,49 +1,53 @@
-"""What bears the name of a site follows it when it gets another, and goes when the site goes."""
+"""What belongs to a site goes when the site goes. When it only gets another name there is nothing to do: all of it
+goes by the site's own id."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import anyio.from_thread
-
+from collector.sites import Sites
 from dashboard.annotations import Annotations
+from dashboard.changes import Changes
 from dashboard.editions import Editions
 from dashboard.invitations import Invitations
-from dashboard.keys import Keys
 from dashboard.segments import Segments
 from dashboard.shares import Shares
-from dashboard.users import Users
+from dashboard.users import User, Users
+from dashboard.wording import N_
 
-Follower = Callable[[str, str | None], None]
+Follower = Callable[[str], None]
 
 
 def followers(
     users: Users,
     invitations: Invitations,
     editions: Editions,
-    keys: Keys,
     shares: Shares,
     segments: Segments,
     annotations: Annotations,
 ) -> list[Follower]:
-    """For `Deletions.followers`: each is told of the old name and the new, or None. They are called from threads of
-    the event loop, and may be told again."""
+    """For `Deletions.followers`: each is told the id of a site that is no more, and may be told again. Blocking.
 
-    def shared(old: str, new: str | None) -> None:
-        # Links to a site that is no more open nothing, and are not those of another that takes its name.
-        if new is not None:
-            anyio.from_thread.run(shares.move, old, new)
+    API keys are not among them: one without its site would be for every site. It opens nothing any more.
+    """
+    return [
+        users.forget_site,
+        invitations.forget_site,
+        editions.forget_site,
+        shares.forget_site,
+        segments.forget_site,
+        annotations.forget_site,
+    ]
 
-    def segmented(old: str, new: str | None) -> None:
-        if new is None:
-            anyio.from_thread.run(segments.leave, old)
-        else:
-            anyio.from_thread.run(segments.move, old, new)
 
-    def annotated(old: str, new: str | None) -> None:
-        if new is None:
-            anyio.from_thread.run(annotations.forget, old)
-        else:
-            anyio.from_thread.run(annotations.move, old, new)
+def share_revoker(shares: Shares, sites: Sites, changes: Changes) -> Callable[[User], None]:
+    """For `Users.access_reduced`: links end with the access of who made them, and the list of changes says so."""
 
-    return [users.follow, invitations.follow, editions.follow, keys.follow, shared, segmented, annotated]
+    def revoke(user: User) -> None:
+        for share in shares.forget_sites_of(user):
+            site = sites.by_id(share.site)
+            if site is not None:
+                what = N_("Share link revoked, as its maker lost access")
+                changes.insert(user.name, site.domain, what, share.name, site_id=site.id)
+
+    return revoke

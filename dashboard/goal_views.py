@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import quote
@@ -15,12 +16,11 @@ from starlette.responses import RedirectResponse, Response
 from collector.exceptions import RecordError
 from collector.goals import EVENTS_OF_KINDS, Goal, GoalKind, checked_goals, default_name
 from collector.sites import Site
+from dashboard.analytics.period import parse_period
+from dashboard.analytics.query import OTHER, Query
 from dashboard.chips import Chip
 from dashboard.choice import Choice
 from dashboard.context import Dashboard, read_form, visible_site
-from dashboard.period import parse_period
-from dashboard.protect import OTHER
-from dashboard.query import Query
 from dashboard.users import User
 from dashboard.wording import N_, _, explained
 
@@ -90,7 +90,7 @@ _KIND_OF_EVENT: Final = {event: kind for kind, event in EVENTS_OF_KINDS.items()}
 async def show_goals(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`/SITE/goals`: the list, and what its forms send."""
     site = visible_site(dashboard, request, user)
-    if not user.may_change(site.domain):
+    if not user.may_change(site):
         raise HTTPException(403)
     if request.method == "GET":
         editing = next((goal for goal in site.goals if goal.name == request.query_params.get("goal")), None)
@@ -115,10 +115,12 @@ async def _save(dashboard: Dashboard, site: Site, user: User, form: dict[str, st
     if problem is not None:
         return await _page(dashboard, site, user, form, dict([problem]))
     (goal,) = checked_goals((goal,))
-    goals = tuple(goal if each is old else each for each in site.goals) if old else (*others, goal)
+
+    def changed(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
+        return tuple(goal if each == old else each for each in goals) if old in goals else (*goals, goal)
+
     what = N_("Goal changed") if old else N_("Goal added")
-    await _store(dashboard, site, user, goals, what, _words(old), _words(goal))
-    return _back(site)
+    return await _store(dashboard, site, user, changed, what, _words(old), _words(goal))
 
 
 async def _take(dashboard: Dashboard, site: Site, user: User, event: str) -> Response:
@@ -129,24 +131,36 @@ async def _take(dashboard: Dashboard, site: Site, user: User, event: str) -> Res
     if problem is not None:
         return await _page(dashboard, site, user, _form_of(goal), dict([problem]))
     (goal,) = checked_goals((goal,))
-    await _store(dashboard, site, user, (*site.goals, goal), N_("Goal added"), "", _words(goal))
-    return _back(site)
+    return await _store(dashboard, site, user, lambda goals: (*goals, goal), N_("Goal added"), "", _words(goal))
 
 
 async def _remove(dashboard: Dashboard, site: Site, user: User, name: str) -> Response:
     gone = next((goal for goal in site.goals if goal.name == name), None)
     if gone is None:
         raise HTTPException(404)
-    goals = tuple(goal for goal in site.goals if goal is not gone)
-    await _store(dashboard, site, user, goals, N_("Goal removed"), _words(gone), "")
-    return _back(site)
+
+    def changed(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
+        return tuple(goal for goal in goals if goal.name != name)
+
+    return await _store(dashboard, site, user, changed, N_("Goal removed"), _words(gone), "")
 
 
 async def _store(
-    dashboard: Dashboard, site: Site, user: User, goals: tuple[Goal, ...], what: str, before: str, after: str
-) -> None:
-    await dashboard.sites.change(msgspec.structs.replace(site, goals=goals))
+    dashboard: Dashboard,
+    site: Site,
+    user: User,
+    change: Callable[[tuple[Goal, ...]], tuple[Goal, ...]],
+    what: str,
+    before: str,
+    after: str,
+) -> Response:
+    """Change the goals as they are now, which may be others than those that the page showed."""
+    try:
+        await dashboard.sites.update(site, lambda newest: msgspec.structs.replace(newest, goals=change(newest.goals)))
+    except RecordError as error:
+        return await _page(dashboard, site, user, {}, {"name": explained(error)})
     await dashboard.changes.note(user.name, site.domain, what, before, after)
+    return _back(site)
 
 
 def _back(site: Site) -> Response:
@@ -233,7 +247,7 @@ async def _seen(dashboard: Dashboard, site: Site) -> list[tuple[str, int]]:
         dimensions=("event:name",),
         limit=MOST_SUGGESTED + len(_OWN),
     )
-    (result,) = await dashboard.store.run([asked])
+    (result,) = await dashboard.stats.run([asked])
     known = {goal.event for goal in site.goals if goal.plain}
     rows = ((row.dimensions[0], int(row.metrics[1] or 0)) for row in result.rows)
     return [(name, count) for name, count in rows if name not in known | _OWN][:MOST_SUGGESTED]

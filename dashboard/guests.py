@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, Literal, TypeGuard, get_args
 
 from collector.sites import Site
-from dashboard.choice import Choice
 from dashboard.users import User
 
 Theme = Literal["auto", "light", "dark"]
@@ -32,14 +30,9 @@ class Guest(User, frozen=True, kw_only=True):
 def guest_of(site: Site, base: str = "", *, embedded: bool = False, theme: str = "auto") -> Guest:
     """Somebody who may read that site. A theme that there is not is the reader's own."""
     known: Theme = next((each for each in THEMES if each == theme), "auto")
-    return Guest(name="", password="", sites=(site.domain,), base=base, embedded=embedded, theme=known)
+    return Guest(name="", password="", sites=(site.id,), base=base, embedded=embedded, theme=known)
 
 
 def is_guest(user: object) -> TypeGuard[Guest]:
     """Whether the reader of a page has no account. Templates ask `user is guest`."""
     return isinstance(user, Guest)
-
-
-def placed(choice: Choice, user: User) -> Choice:
-    """The choice with links that stay where its reader is."""
-    return replace(choice, base=user.base, kept=user.kept) if is_guest(user) else choice

@@ -9,6 +9,7 @@ import anyio.to_thread
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.clickhouse import plain_reason
+from collector.deletion import Deletions
 from collector.process import Collector
 from dashboard.status import Check, Status, check_directory
 
@@ -28,6 +29,7 @@ async def status_of(collector: Collector, started: float) -> Status:
             check_directory(collector.settings.data_dir),
             await anyio.to_thread.run_sync(_check_database, collector),
             _check_spool(collector),
+            check_jobs(collector.deletions),
             _check_sites(domains),
         ),
         dropped=dict(dropped),
@@ -58,6 +60,22 @@ def _check_spool(collector: Collector) -> Check:
     if readiness.ready:
         return Check(name=name, state="ok", found=found)
     return Check(name=name, state="failed", found=found, advice="\n".join(readiness.problems))
+
+
+def check_jobs(deletions: Deletions) -> Check:
+    """Whether something that was to be deleted or renamed was set aside."""
+    name = "jobs"
+    given_up = deletions.set_aside()
+    if given_up:
+        listed = "; ".join(f"{job.kind} of {job.site}: {job.error}" for job in given_up[:3])
+        return Check(
+            name=name,
+            state="failed",
+            found=f"{len(given_up)} set aside ({listed})",
+            advice="what was to be deleted or renamed is not; mend the cause, then: tyst retry",
+        )
+    waiting = sum(job.waiting for job in deletions.all())
+    return Check(name=name, state="ok", found=f"{waiting} in hand, none set aside")
 
 
 def _check_sites(domains: list[str]) -> Check:

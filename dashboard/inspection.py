@@ -9,7 +9,7 @@ from dashboard.look import Look, quoted
 from dashboard.page_source import Script
 from dashboard.script_findings import content_policy_findings, script_findings
 from dashboard.status import Check
-from dashboard.tags import tag_of
+from dashboard.tags import OWN, TagOptions, code_of, following, tag_of
 from dashboard.wording import _, plural
 
 
@@ -51,7 +51,8 @@ def _page(look: Look) -> Iterator[Check]:
 
 def _tag(look: Look) -> Iterator[Check]:
     name, tags = _("Tag"), look.tags
-    paste = _("Put this into its <head>: {tag}").format(tag=tag_of(look.site, look.base))
+    wanted = TagOptions(banner=look.traces.found[0].key if look.traces.found else OWN)
+    code = code_of(look.site, look.base, wanted) if wanted.banner else tag_of(look.site, look.base)
     if look.tag is None and tags.inert:
         yield _held_back(look, tags.inert[0])
     elif look.tag is None and tags.manager:
@@ -62,7 +63,13 @@ def _tag(look: Look) -> Iterator[Check]:
             advice=_("Open the page in a browser and watch what arrives."),
         )
     elif look.tag is None:
-        yield Check(name=name, state="failed", found=_("The page has no tag."), advice=paste)
+        yield Check(
+            name=name,
+            state="failed",
+            found=_("The page has no tag."),
+            advice=_("Put this into its <head>:"),
+            code=code,
+        )
     elif look.tag.made:
         yield Check(name=name, state="ok", found=_("A script of the page adds the tag."))
     elif len(tags.active) > 1:
@@ -81,6 +88,7 @@ def _tag(look: Look) -> Iterator[Check]:
 
 
 def _held_back(look: Look, script: Script) -> Check:
+    code = ""
     if script.inert == "type":
         found = _('The tag stands in an inert form (type="{type}"), which browsers do not run.').format(
             type=quoted(script.attributes.get("type", ""))
@@ -91,12 +99,14 @@ def _held_back(look: Look, script: Script) -> Check:
         )
         if look.site.consent == "exempt":
             advice = _("Take the type away: under this site’s policy it need not wait for consent.")
+        elif look.traces.found:
+            code = following(script, look.site, look.base, look.traces.found[0].key)
     elif script.inert == "comment":
         found, advice = _("The tag stands in a comment."), _("Take the comment’s <!-- and --> away.")
     else:
         found = _("The tag stands inside <{element}>, which browsers do not run.").format(element=script.inert)
         advice = _("Move it out of there, into the <head>.")
-    return Check(name=_("Tag"), state="failed", found=found, advice=advice)
+    return Check(name=_("Tag"), state="failed", found=found, advice=advice, code=code)
 
 
 def _domain(look: Look, tag: Script) -> Iterator[Check]:

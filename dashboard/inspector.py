@@ -15,7 +15,7 @@ from dashboard.inspection import findings
 from dashboard.look import Look, obstacle
 from dashboard.page_source import Source, read_source
 from dashboard.status import Check
-from dashboard.tag_search import Tags, find_tags
+from dashboard.tag_search import FoundTags, find_tags
 from dashboard.wording import _
 
 LOOKS_A_MINUTE = 10
@@ -27,14 +27,14 @@ class Inspector:
 
     def __init__(self, fetcher: Fetcher, clock: Callable[[], float]) -> None:
         self._fetcher = fetcher
-        self._asked = Attempts(clock, per_user=LOOKS_A_MINUTE, per_address=LOOKS_A_MINUTE, window=60)
+        self._asked = Attempts(clock, per_name=LOOKS_A_MINUTE, per_network=LOOKS_A_MINUTE, window=60)
         self._limiter = anyio.Semaphore(AT_ONCE)
 
     def wait(self, who: str, site: Site) -> int:
         """Seconds until `who` may have that site looked at again; 0 is now, and counts as one look."""
-        wait = self._asked.wait(who, site.domain)
+        wait = self._asked.wait(site.domain, who)
         if not wait:
-            self._asked.count(who, site.domain)
+            self._asked.count(site.domain, who)
         return wait
 
     async def look(self, site: Site, url: str, base: str) -> list[Check]:
@@ -49,7 +49,8 @@ class Inspector:
             source, tags = await anyio.to_thread.run_sync(_read, page.text)
             look = Look(site, base, page, source, tags)
             script = await self._script(look, ends - anyio.current_time())
-        return findings(Look(site, base, page, source, tags, script))
+        # In a thread: of megabytes that somebody else wrote this may take a second.
+        return await anyio.to_thread.run_sync(findings, Look(site, base, page, source, tags, script))
 
     async def _script(self, look: Look, seconds: float) -> Fetched | FetchError | None:
         address = look.address(look.tag.source) if look.tag else None
@@ -61,7 +62,7 @@ class Inspector:
             return error
 
 
-def _read(html: str) -> tuple[Source, Tags]:
+def _read(html: str) -> tuple[Source, FoundTags]:
     source = read_source(html)
     return source, find_tags(source)
 

@@ -7,12 +7,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from collector.request_origin import public_base
 from collector.sites import Site
 from dashboard import formats
 from dashboard.arrivals import Arrivals, arrivals_of
+from dashboard.banners import BANNERS, STANDARDS
 from dashboard.context import Dashboard, changeable_site, read_form, visible_site
 from dashboard.pages import HEADERS, fragment_asked
-from dashboard.tags import BANNERS, MARKED, OWN, VARIANTS, code_of, read_wanted, where_of
+from dashboard.tags import OWN, OWN_FUNCTION, VARIANTS, code_of, read_wanted, where_of
 from dashboard.users import User
 from dashboard.wording import _
 
@@ -38,12 +40,13 @@ async def install_page(
     wanted = read_wanted(request.query_params)
     values = {
         "wanted": wanted,
-        "code": code_of(site, str(request.base_url), wanted),
+        "code": code_of(site, public_base(request), wanted),
         "where": where_of(wanted.variant),
         "variants": VARIANTS,
         "banners": BANNERS,
         "banner": BANNERS.get(wanted.banner),
-        "MARKED": MARKED,
+        "standards": STANDARDS,
+        "own_function": OWN_FUNCTION,
         "OWN": OWN,
         "arrivals": await _arrivals(dashboard, site),
     }
@@ -53,7 +56,7 @@ async def install_page(
 
 async def _arrivals(dashboard: Dashboard, site: Site) -> Arrivals:
     # Counters begin anew with the process; what stands in ClickHouse does not.
-    known = dashboard.counters.accepted(site.domain) == 0 and await dashboard.store.first_day(site.domain) is not None
+    known = dashboard.counters.accepted(site.domain) == 0 and await dashboard.stats.first_day(site.domain) is not None
     dropped = await dashboard.tally.of(site.domain)
     return arrivals_of(site, dashboard.counters, dropped, known=known)
 
@@ -69,7 +72,7 @@ async def check(dashboard: Dashboard, request: Request, user: User) -> Response:
     elif not url:
         looked["problem"] = _("Which page?")
     else:
-        looked["findings"] = await dashboard.inspector.look(site, url, str(request.base_url))
+        looked["findings"] = await dashboard.inspector.look(site, url, public_base(request))
     status = 429 if wait else 200
     if fragment_asked(request) == "findings":
         # htmx shows answers of success only.

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from dashboard import formats
+from dashboard.analytics.dimensions import DIRECT, NONE, NOT_SET, find_dimension
 from dashboard.chips import key_of
-from dashboard.dimensions import DIRECT, NONE, NOT_SET, find_dimension
 from dashboard.wording import N_, _, language
 
 UNKNOWN: Final = N_("Unknown")
@@ -29,6 +29,7 @@ CONSENT: Final[Mapping[str, str]] = {
     "exempt": N_("Exempt measurement"),
     "none": N_("No consent: bare count"),
 }
+YES_OR_NO: Final[Mapping[str, str]] = {"true": N_("Yes"), "false": N_("No")}
 DEVICES: Final[Mapping[str, str]] = {
     "desktop": N_("Desktop"),
     "mobile": N_("Mobile"),
@@ -67,6 +68,8 @@ _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "visit:size": SIZES,
     "visit:device": DEVICES,
     "visit:consent": CONSENT,
+    "visit:engaged": YES_OR_NO,
+    "visit:datacenter": YES_OR_NO,
 }
 
 

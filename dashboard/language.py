@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from dashboard.exceptions import QueryError
-from dashboard.filters import parse_filters
-from dashboard.period import Period, parse_moments, parse_period
-from dashboard.query import MOST_LIMIT, Query, Result, Row
+from collector.day import FormerZone
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.filters import parse_filters
+from dashboard.analytics.period import Period, parse_moments, parse_period
+from dashboard.analytics.query import MAX_LIMIT, Query, Result, Row
+from dashboard.comparison import alike, paired
+from dashboard.country_names import COUNTRY, COUNTRY_NAME, by_code, country_name
 
 Number = int | float | None
 KEYS = ("site_id", "metrics", "date_range", "dimensions", "filters", "order_by", "include", "pagination")
@@ -24,7 +27,7 @@ _ABSOLUTE = frozenset({"bounce_rate", "conversion_rate", "group_conversion_rate"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """A query with what its answer should include. `comparison` is the period to compare with, or None; it was asked
     for as `comparisons`."""
 
@@ -34,16 +37,25 @@ class Asked:
     filters: Sequence[Any] = ()
     comparison: Period | None = None
     comparisons: Any = None
+    dimensions: tuple[str, ...] = ()
+    """As they were asked for."""
+
+    def at_site(self, former: tuple[FormerZone, ...]) -> ParsedRequest:
+        """The same at a site that had other time zones before."""
+        query = replace(self.query, period=self.query.period.at_site(former))
+        return replace(self, query=query, comparison=self.comparison.at_site(former) if self.comparison else None)
 
     @property
     def compared(self) -> Query | None:
         """The query that the comparison needs: all groups, whatever their order."""
         if self.comparison is None:
             return None
-        return replace(self.query, period=self.comparison, limit=MOST_LIMIT, offset=0, total_rows=False)
+        return replace(self.query, period=self.comparison, limit=MAX_LIMIT, offset=0, total_rows=False)
 
 
-def read_query(body: Mapping[str, Any], zone: str, now: datetime.datetime, first_day: datetime.date | None) -> Asked:
+def read_query(
+    body: Mapping[str, Any], zone: str, now: datetime.datetime, first_day: datetime.date | None
+) -> ParsedRequest:
     """Read the body of a request about a site in `zone`. Raises `QueryError` naming the key that is wrong."""
     for key in body:
         if key not in KEYS:
@@ -51,12 +63,13 @@ def read_query(body: Mapping[str, Any], zone: str, now: datetime.datetime, first
     period = read_dates(body.get("date_range"), zone, now, first_day)
     include = _object(body.get("include", {}), "include", INCLUDES)
     limit, offset = _pagination(body.get("pagination", {}))
+    dimensions = _names(body.get("dimensions", []), "dimensions")
     query = Query(
         site=str(body["site_id"]),
         metrics=_names(body.get("metrics"), "metrics"),
         period=period,
-        dimensions=_names(body.get("dimensions", []), "dimensions"),
-        filters=parse_filters(body.get("filters") or []),
+        dimensions=tuple(COUNTRY if name == COUNTRY_NAME else name for name in dimensions),
+        filters=parse_filters(by_code(body.get("filters") or [])),
         order_by=_order(body.get("order_by") or []),
         limit=limit,
         offset=offset,
@@ -67,7 +80,7 @@ def read_query(body: Mapping[str, Any], zone: str, now: datetime.datetime, first
         raise QueryError("include.time_labels", "needs a time dimension")
     comparison = _comparison(include.get("comparisons"), period, zone, now)
     imports, filters = _flag(include, "imports"), body.get("filters") or []
-    return Asked(query, labels, imports, filters, comparison, include.get("comparisons"))
+    return ParsedRequest(query, labels, imports, filters, comparison, include.get("comparisons"), dimensions)
 
 
 def read_dates(given: Any, zone: str, now: datetime.datetime, first_day: datetime.date | None) -> Period:
@@ -83,7 +96,7 @@ def read_dates(given: Any, zone: str, now: datetime.datetime, first_day: datetim
     raise QueryError("date_range", "expected a name such as 7d, or a pair of ISO 8601 dates or times")
 
 
-def write_result(asked: Asked, result: Result, compared: Result | None) -> dict[str, Any]:
+def write_result(asked: ParsedRequest, result: Result, compared: Result | None) -> dict[str, Any]:
     """The body of the answer."""
     query = asked.query
     meta: dict[str, Any] = {}
@@ -91,6 +104,12 @@ def write_result(asked: Asked, result: Result, compared: Result | None) -> dict[
         meta["time_labels"] = _labels(query)
     if result.total_rows is not None:
         meta["total_rows"] = result.total_rows
+    if result.hidden:
+        meta |= {"hidden": True, "min_visitors": result.min_visitors}
+    if result.rounded_to:
+        meta["rounded_to"] = result.rounded_to
+    if result.events_available_from:
+        meta["events_available_from"] = result.events_available_from
     if asked.imports:
         meta |= {"imports_included": False, "imports_skip_reason": "no_imported_data"}
     rows = [_row(result, row) for row in result.rows]
@@ -98,6 +117,9 @@ def write_result(asked: Asked, result: Result, compared: Result | None) -> dict[
         before = _matched(query, result, asked.compared, compared)
         for row, earlier in zip(rows, before, strict=True):
             row["comparison"] = _compared_row(result, row, earlier, compared)
+    for index in [index for index, name in enumerate(asked.dimensions) if name == COUNTRY_NAME]:
+        for each in [*rows, *(row["comparison"] for row in rows if "comparison" in row)]:
+            each["dimensions"][index] = country_name(each["dimensions"][index])
     return {"results": rows, "meta": meta, "query": _echo(asked)}
 
 
@@ -129,20 +151,27 @@ def _matched(query: Query, result: Result, compared: Query, before: Result) -> l
     times = [index for index, name in enumerate(query.dimensions) if name.startswith("time")]
     moved: dict[tuple[int, str], str] = {}
     for index in times:
-        now, then = _labels(query, index), _labels(compared, index)
-        moved |= {(index, label): earlier for label, earlier in zip(now, then, strict=False)}
+        step: Any = query.dimensions[index].partition(":")[2] or query.period.bucket
+        pairs = paired(query.period, compared.period, step)
+        moved |= {(index, label): earlier for label, earlier in pairs.items()}
     rows = {row.dimensions: row for row in before.rows}
     return [
-        rows.get(tuple(moved.get((index, value), value) for index, value in enumerate(row.dimensions)))
+        rows.get(
+            tuple(
+                moved.get((index, value), "") if index in times else value for index, value in enumerate(row.dimensions)
+            )
+        )
         for row in result.rows
     ]
 
 
 def _compared_row(result: Result, row: dict[str, Any], earlier: Row | None, compared: Result) -> dict[str, Any]:
-    values: Sequence[Number] = earlier.metrics if earlier else (0,) * len(result.metrics)
+    # Of earlier rows that are not there some may have been folded away: what they had is unknown.
+    unknown = compared.hidden or (compared.protected and any(not name.startswith("time") for name in result.dimensions))
+    values: Sequence[Number] = earlier.metrics if earlier else (None if unknown else 0,) * len(result.metrics)
     now = [value["value"] if isinstance(value, dict) else value for value in row["metrics"]]
     return {
-        "dimensions": list(earlier.dimensions) if earlier else row["dimensions"],
+        "dimensions": list(earlier.dimensions if earlier else row["dimensions"]),
         "metrics": _row(compared, earlier)["metrics"] if earlier else list(values),
         "change": [
             change(name, *pair) for name, pair in zip(result.metrics, zip(now, values, strict=True), strict=True)
@@ -158,7 +187,7 @@ def _labels(query: Query, place: int | None = None) -> list[str]:
     return query.period.buckets(step or None)
 
 
-def _echo(asked: Asked) -> dict[str, Any]:
+def _echo(asked: ParsedRequest) -> dict[str, Any]:
     """The query as it was understood: dates as moments."""
     query = asked.query
     zone = ZoneInfo(query.period.zone)
@@ -174,7 +203,7 @@ def _echo(asked: Asked) -> dict[str, Any]:
         "site_id": query.site,
         "metrics": list(query.metrics),
         "date_range": [datetime.datetime.fromtimestamp(ts, zone).isoformat() for ts in (begins, ends - 1)],
-        "dimensions": list(query.dimensions),
+        "dimensions": list(asked.dimensions),
         "filters": asked.filters,
         "order_by": [list(pair) for pair in query.order_by],
         "include": include,
@@ -188,19 +217,24 @@ def _comparison(given: Any, period: Period, zone: str, now: datetime.datetime) -
     asked = _object(given, "include.comparisons", ("mode", "date_range", "match_day_of_week"))
     if asked.get("mode") not in MODES:
         raise QueryError("include.comparisons.mode", f"expected one of {', '.join(MODES)}")
+    aligned = asked.get("match_day_of_week", False)
+    if not isinstance(aligned, bool):
+        raise QueryError("include.comparisons.match_day_of_week", "expected true or false")
     if asked["mode"] == "custom":
-        return read_dates(asked.get("date_range"), zone, now, None)
-    before = period.previous() if asked["mode"] == "previous_period" else period.year_before()
-    if not asked.get("match_day_of_week"):
-        return before
-    # The nearest shift that puts the same weekday first.
-    days = (period.first.weekday() - before.first.weekday() + 3) % 7 - 3
-    return before.moved(days)
+        before = read_dates(asked.get("date_range"), zone, now, None)
+    elif "date_range" in asked:
+        raise QueryError("include.comparisons.date_range", "is only for the mode custom")
+    else:
+        before = period.previous() if asked["mode"] == "previous_period" else period.year_before()
+    if aligned:
+        # The nearest shift that puts the same weekday first.
+        before = before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
+    return alike(period, before, now.timestamp())
 
 
 def _pagination(given: Any) -> tuple[int, int]:
     page = _object(given, "pagination", ("limit", "offset"))
-    limit, offset = page.get("limit", MOST_LIMIT), page.get("offset", 0)
+    limit, offset = page.get("limit", MAX_LIMIT), page.get("offset", 0)
     if not _is_number(limit) or not _is_number(offset):
         raise QueryError("pagination", "expected whole numbers")
     return limit, offset

@@ -10,7 +10,9 @@ from starlette.responses import RedirectResponse, Response
 
 from dashboard.auth import parts_of, safe_target, same_origin
 from dashboard.context import read_form
-from dashboard.wording import COOKIE, languages
+from dashboard.cookies import delete_cookie, set_cookie
+from dashboard.locale_middleware import COOKIE
+from dashboard.wording import languages
 
 YEAR: Final = 365 * 24 * 3600  # seconds
 
@@ -28,10 +30,9 @@ async def choose_language(request: Request) -> Response:
 def remember_language(request: Request, response: Response, code: str) -> None:
     """Have the browser keep its reader's language. One that there is not forgets it: then the browser's own counts."""
     if code in languages():
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, code, max_age=YEAR, httponly=True, samesite="lax", secure=secure)
+        set_cookie(request.scope, response, COOKIE, code, max_age=YEAR)
     else:
-        response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+        delete_cookie(request.scope, response, COOKIE)
 
 
 def _came_from(request: Request) -> str:

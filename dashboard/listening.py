@@ -28,7 +28,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to `host` and `port` (0: any free one). Raises `CannotListen`."""
+    """A socket bound to `host`, which may stand in brackets as in a URL, and `port` (0: any free one).
+
+    Raises `CannotListen`.
+    """
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -31,9 +31,14 @@ class LineFormatter(logging.Formatter):
 
 def _told(error: BaseException) -> str:
     """Kinds and places of an error and of those that led to it, the last one last."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    led_here = f"{_told(before)}\n" if before is not None else ""
-    return "".join((led_here, *traceback.format_tb(error.__traceback__), type(error).__name__))
+    chain: list[BaseException] = []
+    before: BaseException | None = error
+    # An error may be said to be its own cause.
+    while before is not None and before not in chain:
+        chain.append(before)
+        before = before.__cause__ or (None if before.__suppress_context__ else before.__context__)
+    told = ["".join((*traceback.format_tb(each.__traceback__), type(each).__name__)) for each in reversed(chain)]
+    return "\n".join(told)
 
 
 def _plain(value: object) -> str:

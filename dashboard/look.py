@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import httpx
 
 from collector.sites import Site
+from dashboard.banners import Traces, find_banners
 from dashboard.exceptions import FetchError
 from dashboard.fetching import Fetched
 from dashboard.page_source import Script, Source
-from dashboard.tag_search import Tags
+from dashboard.tag_search import FoundTags
 from dashboard.wording import _
 
 
@@ -23,9 +24,14 @@ class Look:
     """This server's address, with a slash at the end."""
     page: Fetched
     source: Source
-    tags: Tags
+    tags: FoundTags
     script: Fetched | FetchError | None = None
     """What the first tag's address answers."""
+
+    @property
+    def traces(self) -> Traces:
+        """The consent banners that have left a trace in the page."""
+        return find_banners(self.source.scripts)
 
     @property
     def tag(self) -> Script | None:

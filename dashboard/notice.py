@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final, Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -21,7 +22,7 @@ from dashboard.notice_words import WORDS, Words
 Language = Literal["sv", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("sv", "en")
 
-EDITION = 3
+EDITION = 4
 """Of the texts themselves; raised whenever they come to say something else. The first is stored as nothing."""
 
 
@@ -36,6 +37,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     contact: str = ""
     hosting: str = ""
     query_keys: tuple[str, ...] = ()
+    datacenter: str = ""
+    """`mark` where visits from data centers are marked, else empty: then nothing is stored of that."""
     edition: int = 1
 
     @property
@@ -71,6 +74,7 @@ def facts_of(site: Site) -> Facts:
         contact=site.contact,
         hosting=site.hosting,
         query_keys=site.query_keys,
+        datacenter="mark" if site.datacenter == "mark" else "",
         edition=EDITION,
     )
 
@@ -81,6 +85,7 @@ def sections(facts: Facts, language: Language, page: str) -> list[Section]:
     legal = words.legal[facts.consent]
     kept = words.kept_today if facts.retention_days == 1 else words.kept_days
     collected = [*words.collected, *([words.keys.format(keys=", ".join(facts.query_keys))] if facts.query_keys else [])]
+    collected += [words.datacenter] if facts.datacenter else []
     return [
         Section(words.who_title, (words.who.format(
             controller=facts.controller or words.missing_controller, contact=facts.contact or words.missing_contact,
@@ -184,3 +189,8 @@ def as_html(title: str, body: Sequence[Section], version: str, log_title: str, l
         yield listed(log)
 
     return "\n".join(lines()) + "\n"
+
+
+def visitor_page_path(site: Site) -> str:
+    """The path of the site's page for visitors."""
+    return f"/privacy/{quote(site.domain)}"

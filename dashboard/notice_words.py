@@ -28,6 +28,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     what: Mapping[Policy, str]
     collected: Texts
     keys: str
+    datacenter: str
     never_title: str
     never: Texts
     legal_title: str
@@ -77,7 +78,7 @@ ENGLISH: Final = Words(
         "required": "Nothing before you have agreed, and nothing after you have said no. With your consent, for each "
         "page you open:",
         "limited": "Without your consent only a count: the page, the host name of the referring site, the kind of "
-        "device and a class of window width. It holds nothing that links two pages to the same visitor. "
+        "device, and the minute. It holds nothing that links two pages to the same visitor. "
         "With your consent, for each page you open:",
         "exempt": "Unless you have objected, for each page you open:",
     },
@@ -96,6 +97,7 @@ ENGLISH: Final = Words(
         "a number for your visits of the day, made from network address, browser and site under a random key",
     ),
     keys="the parts {keys} of a page's query",
+    datacenter="whether your network address belongs to a data center, but not the address",
     never_title="What is never stored",
     never=(
         "your network address (IP address): it is used in memory for a moment and reaches no disk and no log",
@@ -133,7 +135,7 @@ ENGLISH: Final = Words(
     kept_today="Single events are deleted when the day they are from is over.",
     kept=(
         (
-            "The random key of a day is destroyed half an hour after the day is over, here and on every other site that "
+            "The random key of a day is destroyed when the day is over, here and on every other site that "
             "the same server counts for. From then on nobody, the operator included, can tell which events were yours, "
             "or that two days had the same visitor."
         ),
@@ -188,6 +190,7 @@ ENGLISH: Final = Words(
         "contact": "Contact",
         "hosting": "Server",
         "query_keys": "Parts of a page's query that are kept",
+        "datacenter": "Mark on visits from data centers",
     },
 )
 
@@ -210,8 +213,8 @@ SWEDISH: Final = Words(
     what={
         "required": "Ingenting innan du har sagt ja, och ingenting efter att du har sagt nej. Med ditt samtycke, för "
         "varje sida du öppnar:",
-        "limited": "Utan ditt samtycke bara en räkning: sidan, den hänvisande webbplatsens namn, sorts enhet och en "
-        "klass av fönsterbredd. Den innehåller inget som kopplar två sidor till samma besökare. "
+        "limited": "Utan ditt samtycke bara en räkning: sidan, den hänvisande webbplatsens namn, sorts enhet och "
+        "minuten. Den innehåller inget som kopplar två sidor till samma besökare. "
         "Med ditt samtycke, för varje sida du öppnar:",
         "exempt": "Om du inte har invänt, för varje sida du öppnar:",
     },
@@ -230,6 +233,7 @@ SWEDISH: Final = Words(
         ),
     ),
     keys="delarna {keys} av en sidas frågedel",
+    datacenter="om din nätverksadress hör till ett datacenter, men inte adressen",
     never_title="Vad som aldrig sparas",
     never=(
         "din nätverksadress (IP-adress): den används ett ögonblick i minnet och når ingen disk och ingen logg",
@@ -265,7 +269,7 @@ SWEDISH: Final = Words(
     kept_today="Enskilda händelser raderas när dagen de kommer från är slut.",
     kept=(
         (
-            "Dagens slumpmässiga nyckel förstörs en halvtimme efter att dagen är slut, här och på alla andra "
+            "Dagens slumpmässiga nyckel förstörs när dagen är slut, här och på alla andra "
             "webbplatser som samma server räknar för. Därefter kan ingen, inte heller den ansvarige, veta vilka "
             "händelser som var dina eller att två dagar hade samma besökare."
         ),
@@ -318,6 +322,7 @@ SWEDISH: Final = Words(
         "contact": "Kontakt",
         "hosting": "Server",
         "query_keys": "Delar av en sidas frågedel som sparas",
+        "datacenter": "Märkning av besök från datacenter",
     },
 )
 

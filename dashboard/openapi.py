@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from dashboard import openapi_sites
-from dashboard.dimensions import DIMENSIONS
-from dashboard.filters import DEEPEST, LONGEST_VALUE, MOST_VALUES
+from dashboard.analytics.dimensions import DIMENSIONS
+from dashboard.analytics.filters import DEEPEST, LONGEST_VALUE, MOST_VALUES
+from dashboard.analytics.metrics import METRICS
+from dashboard.analytics.period import NAMES
+from dashboard.analytics.query import MAX_DIMENSIONS, MAX_LIMIT, MAX_METRICS, MAX_OFFSET
+from dashboard.country_names import COUNTRY_NAME
 from dashboard.language import MODES
-from dashboard.metrics import METRICS
-from dashboard.period import NAMES
-from dashboard.query import MOST_DIMENSIONS, MOST_LIMIT, MOST_METRICS, MOST_OFFSET
+from dashboard.segment_filters import SEGMENT
 
 _TIME = [name for name in DIMENSIONS if name.startswith("time:")]
-_FILTERED = [name for name in DIMENSIONS if not name.startswith("time:")]
+_FILTERED = [*(name for name in DIMENSIONS if not name.startswith("time:")), COUNTRY_NAME]
 _PROPERTY = {"type": "string", "pattern": "^event:props:.{1,300}$"}
 
 
@@ -88,9 +90,9 @@ def _query_schema() -> dict[str, Any]:
         "required": ["site_id", "metrics", "date_range"],
         "properties": {
             "site_id": {"type": "string", "minLength": 1},
-            "metrics": {"type": "array", "items": {"enum": list(METRICS)}, "minItems": 1, "maxItems": MOST_METRICS},
+            "metrics": {"type": "array", "items": {"enum": list(METRICS)}, "minItems": 1, "maxItems": MAX_METRICS},
             "date_range": _DATES,
-            "dimensions": {"type": "array", "items": dimension, "maxItems": MOST_DIMENSIONS, "uniqueItems": True},
+            "dimensions": {"type": "array", "items": dimension, "maxItems": MAX_DIMENSIONS, "uniqueItems": True},
             "filters": {"type": "array", "items": {"$ref": "#/components/schemas/Filter"}},
             "order_by": {"type": "array", "items": _ORDER},
             "include": _INCLUDE,
@@ -119,6 +121,7 @@ def _filter_schema() -> dict[str, Any]:
         "description": f"At most {DEEPEST} within each other.",
         "anyOf": [
             _tuple({"enum": operators}, {"anyOf": [{"enum": _FILTERED}, _PROPERTY]}, values, case, least=3),
+            _tuple({"enum": ["is", "is_not"]}, {"const": SEGMENT}, values),
             _tuple({"enum": ["and", "or"]}, {"type": "array", "items": inner, "minItems": 1}),
             _tuple({"enum": ["not", "has_done", "has_not_done"]}, inner),
         ],
@@ -161,8 +164,8 @@ _PAGINATION = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "limit": {"type": "integer", "minimum": 1, "maximum": MOST_LIMIT},
-        "offset": {"type": "integer", "minimum": 0, "maximum": MOST_OFFSET},
+        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+        "offset": {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET},
     },
 }
 _COMPARISONS = {
@@ -218,6 +221,7 @@ _PERIOD = [
     _parameter("date", _TEXT),
     _parameter("metrics", {"type": "string", "pattern": rf"^\s*({_NAMES})\s*(,\s*({_NAMES})\s*)*$"}),
     _parameter("filters", _TEXT),
+    _parameter("with_imported", {"type": "boolean"}),
 ]
 _COMPARE = _parameter("compare", {"const": "previous_period"})
 _INTERVAL = _parameter("interval", {"enum": ["minute", "hour", "day", "date", "week", "month"]})

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from collector.backup import back_up, restore
 from collector.exceptions import BackupError, SchemaTooNew
 from collector.process import Collector
+from collector.sites import keep_protection
 from dashboard.bearer import ApiError, bearer, json_answer, refused
 from dashboard.keys import ApiKey, Keys
 
@@ -26,7 +27,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 RETRY_PATH = "/api/v1/spool/retry"
 
 
-class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BackupName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body that names a backup."""
 
     name: str
@@ -67,7 +68,7 @@ def routes(collector: Collector, keys: Keys) -> list[Route]:
     async def put_back(request: Request) -> Response:
         """`POST /api/v1/backups/restore`."""
         name = await _name(request)
-        tables = await anyio.to_thread.run_sync(restore, collector.clickhouse, name)
+        tables = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep_protection)
         for refresh in collector.refreshes:
             await anyio.to_thread.run_sync(refresh)
         return _answer(Done(name=name, tables=tables, place=_place(collector, name)))
@@ -112,7 +113,7 @@ def _must_do_everything(key: ApiKey) -> None:
 
 
 async def _name(request: Request) -> str:
-    return (await _decoded(request, Named, "name", "expected the name of a backup")).name
+    return (await _decoded(request, BackupName, "name", "expected the name of a backup")).name
 
 
 async def _decoded(request: Request, kind: type[T], field: str, expected: str) -> T:
@@ -121,7 +122,7 @@ async def _decoded(request: Request, kind: type[T], field: str, expected: str) -
         raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", f"expected at most {MOST_BODY} bytes")
     try:
         return msgspec.json.decode(await request.body(), type=kind)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise ApiError(HTTPStatus.BAD_REQUEST, field, expected) from None
 
 

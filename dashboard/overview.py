@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dashboard import formats
+from dashboard.analytics.query import Query, Result
 from dashboard.annotations import Annotation
-from dashboard.breakdown import query, totals
+from dashboard.breakdown import available_from, query
 from dashboard.choice import Choice
-from dashboard.comparison import Totals, measured, so_far
+from dashboard.comparison import Totals, measured, paired
 from dashboard.formats import Change, Value
 from dashboard.measures import COUNTS, MEASURES, by_time, measures_of
-from dashboard.query import Query, Result
 from dashboard.spans import BUCKET_HEADS, BUCKET_TITLES, COMPARISONS, Dates
 from dashboard.timeline import Moment, moments
 from dashboard.wording import _
@@ -53,7 +54,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BucketWidth:
     """A width that the chart's buckets can have, and the address that draws them so."""
 
     name: str
@@ -72,7 +73,7 @@ class Chart:
     before_title: str
     before_dates: str
     points: tuple[Point, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[BucketWidth, ...]
     notes: tuple[Annotation, ...]
 
     @property
@@ -90,11 +91,17 @@ class Overview:
     whole: Totals
     live: bool
     """Whether the present is in the period, so that it is worth asking again."""
+    hidden: bool
+    """Whether the view has too few visitors to be shown."""
+    rounded_to: int
+    """The multiple that every count is rounded to; 0 where counts are exact."""
+    events_available_from: datetime.date | None
+    """The first date that still has events, where the view needs events of earlier ones."""
 
     @property
     def empty(self) -> bool:
         """Whether nothing at all was counted."""
-        return all(figure.full in ("0", formats.NOTHING) for figure in self.figures)
+        return not self.hidden and all(figure.full in ("0", formats.NOTHING) for figure in self.figures)
 
 
 def names_of(choice: Choice) -> tuple[str, ...]:
@@ -106,14 +113,13 @@ def overview_queries(choice: Choice, dates: Dates, *, every: bool = False) -> li
     """What `build_overview` needs answered, in order: totals and buckets; then the same of the comparison. With
     `every`, the buckets have every metric."""
     names = names_of(choice)
-    # The chart draws one metric. Only a day that is not over is compared hour by hour, and needs all of them.
-    timed = tuple(map(by_time, names if every or dates.period.days == 1 else (choice.metric,)))
+    timed = tuple(map(by_time, names if every else (choice.metric,)))
     return [
         each
-        for period in (dates.period, dates.before)
-        if period is not None
+        for whole, period in ((dates.period, dates.period), (dates.compared, dates.before))
+        if whole is not None and period is not None
         for each in (
-            query(choice, period, names),
+            query(choice, whole, names),
             query(choice, period, timed, (f"time:{period.bucket}",), MOST_BUCKETS),
         )
     ]
@@ -129,26 +135,28 @@ def build_overview(
     all_before, series_before = results[2:] if dates.before else (nothing, nothing)
     shown = moments(dates.period, now)
     earlier = moments(dates.before, now) if dates.before else ()
-    whole, whole_before = measured(names, totals(all_)), measured(names, totals(all_before))
-    running_day = dates.period.days == 1 and any(moment.running for moment in shown)
-    compared = so_far(names, shown, earlier, series, series_before) if running_day else (whole, whole_before)
-    if dates.before is None:
-        compared = whole, dict.fromkeys(names)
+    whole = measured(names, all_)
+    compared = measured(names, all_before) if dates.before else dict.fromkeys(names)
+    pairs = paired(dates.period, dates.before, dates.period.bucket) if dates.before else {}
+    points = _points(choice.metric, (shown, series), (earlier, series_before), pairs, notes)
     return Overview(
-        figures=tuple(_figure(choice, metric, whole[metric], *(each[metric] for each in compared)) for metric in names),
-        chart=_chart(choice, dates, _points(choice.metric, (shown, series), (earlier, series_before), notes), notes),
+        figures=tuple(_figure(choice, metric, whole[metric], compared[metric]) for metric in names),
+        chart=_chart(choice, dates, points, notes),
         whole=whole,
         live=any(moment.running for moment in shown),
+        hidden=all_.hidden,
+        rounded_to=all_.rounded_to,
+        events_available_from=available_from(all_, series),
     )
 
 
-def _figure(choice: Choice, metric: str, whole: Value, now: Value, before: Value) -> Figure:
+def _figure(choice: Choice, metric: str, whole: Value, before: Value) -> Figure:
     return Figure(
         metric=metric,
         title=_(MEASURES[metric]),
         text=formats.metric_text(metric, whole, short=True),
         full=formats.metric_text(metric, whole),
-        change=formats.change(metric, now, before),
+        change=formats.change(metric, whole, before),
         href=choice.to_metric(metric).href(),
         current=choice.metric == metric,
     )
@@ -164,7 +172,7 @@ def _chart(choice: Choice, dates: Dates, points: tuple[Point, ...], notes: Seque
         before_dates=formats.dates(before.first, before.last) if before else "",
         points=points,
         steps=tuple(
-            Step(step, _(BUCKET_TITLES[step]), choice.to_bucket(step).href(), step == period.bucket)
+            BucketWidth(step, _(BUCKET_TITLES[step]), choice.to_bucket(step).href(), step == period.bucket)
             for step in dates.buckets
         ),
         notes=tuple(notes),
@@ -174,16 +182,20 @@ def _chart(choice: Choice, dates: Dates, points: tuple[Point, ...], notes: Seque
 Series = tuple[Sequence[Moment], Result]
 
 
-def _points(metric: str, now: Series, before: Series, notes: Sequence[Annotation]) -> tuple[Point, ...]:
+def _points(
+    metric: str, now: Series, before: Series, pairs: Mapping[str, str], notes: Sequence[Annotation]
+) -> tuple[Point, ...]:
     (shown, series), (earlier, series_before) = now, before
+    others = {moment.key: moment for moment in earlier}
     values, values_before = _by_time(series, metric), _by_time(series_before, metric)
     noted = _noted(shown, notes)
+    hidden, hidden_before = _hidden(series), _hidden(series_before)
     # Rates and durations of nothing are unknown; counts of nothing are zero.
     absent = 0 if metric in COUNTS else None
     points = []
     for index, moment in enumerate(shown):
         value = None if moment.future else values.get(moment.key, absent)
-        past = earlier[index] if index < len(earlier) else None
+        past = others.get(pairs.get(moment.key, ""))
         before_value = None if past is None or past.future else values_before.get(past.key, absent)
         points.append(
             Point(
@@ -191,8 +203,10 @@ def _points(metric: str, now: Series, before: Series, notes: Sequence[Annotation
                 long=moment.long,
                 value=value,
                 before=before_value,
-                text=formats.metric_text(metric, value),
-                before_text=formats.metric_text(metric, before_value),
+                text=_("Hidden") if moment.key in hidden else formats.metric_text(metric, value),
+                before_text=_("Hidden")
+                if past is not None and past.key in hidden_before
+                else formats.metric_text(metric, before_value),
                 before_long=past.long if past else "",
                 running=moment.running,
                 cut=moment.cut,
@@ -210,6 +224,11 @@ def _noted(shown: Sequence[Moment], notes: Sequence[Annotation]) -> Mapping[int,
         if place is not None:
             found.setdefault(place, []).append(note.text)
     return found
+
+
+def _hidden(result: Result) -> frozenset[str]:
+    """The buckets that have too few visitors to be shown."""
+    return frozenset(row.dimensions[0] for row in result.rows if row.hidden)
 
 
 def _by_time(result: Result, metric: str) -> Mapping[str, Value]:

@@ -11,6 +11,7 @@ from jinja2.runtime import Context
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from collector.response_headers import SANDBOX_POLICY
 from dashboard import formats, wording
 from dashboard.assets import Assets
 from dashboard.guests import is_guest
@@ -36,6 +37,10 @@ HEADERS: Final = {
     "cache-control": "private, no-store",
     "vary": "cookie, accept-language, hx-request, hx-target",
 }
+
+
+DATA_HEADERS: Final = {**HEADERS, "content-security-policy": SANDBOX_POLICY.decode()}
+"""On what is not a page: figures and lists as files."""
 
 
 class Pages:
@@ -97,11 +102,25 @@ EXPLANATIONS: Final = {
     403: (N_("This is not yours to open"), N_("You are signed in, but your account has no right to this.")),
     404: (N_("Nothing here"), N_("There is no such page, or your account does not see it.")),
     405: (N_("Not like that"), N_("This address does not take that kind of request.")),
+    408: (N_("That took too long"), N_("The request did not arrive in time. Try again.")),
     413: (N_("Too much at once"), N_("The form was larger than anything this page asks for.")),
+    421: (
+        N_("Another address"),
+        N_(
+            "This server does not answer to the name in the address. Whoever runs it sets TYST_PUBLIC_URL to the "
+            "address by which it is reached."
+        ),
+    ),
+    422: (N_("Too much at once"), N_("These figures take too long to count. Choose fewer dates or filters.")),
     429: (N_("Too many attempts"), N_("Take a pause, then try again.")),
     500: (N_("Something broke"), N_("It is not your fault. What went wrong is in the server's log.")),
     503: (N_("One moment"), N_("The database does not answer right now. Nothing is lost; try again shortly.")),
 }
+REFUSED_STRANGER: Final = (
+    N_("This was refused"),
+    N_("It did not come from a page of this server, as your browser says. Open the page again, and try once more."),
+)
+"""403 for somebody who is not signed in."""
 UNEXPLAINED: Final = (N_("That did not work"), N_("The request could not be answered."))
 
 
@@ -110,4 +129,6 @@ def error_page(
 ) -> HTMLResponse:
     """A page that says what went wrong, in words, and where to go from there."""
     title, text = EXPLANATIONS.get(status, UNEXPLAINED)
+    if status == 403 and user is None:
+        title, text = REFUSED_STRANGER
     return pages.html("error.html", status, headers, title=_(title), text=_(text), code=status, user=user)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from dashboard.analytics.dimensions import NONE, PROPERTY
 from dashboard.chips import Chip, key_of
-from dashboard.dimensions import NONE, PROPERTY
 from dashboard.labels import UNKNOWN, label
 from dashboard.wording import N_, _
 from dashboard.world import MAP

@@ -13,11 +13,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.exceptions import RecordError
+from collector.request_origin import public_base
+from collector.text import has_hidden
 from dashboard import formats
 from dashboard.changes import EVERYWHERE
 from dashboard.context import Dashboard, Post, changeable_site, read_form
-from dashboard.invitations import Invitation
-from dashboard.users import ROLES, SITE_ROLES, Role, User
+from dashboard.invitations import Invitation, password_mark
+from dashboard.users import ROLES, SITE_ROLES, Role, User, titled
 from dashboard.wording import N_, _, explained
 
 ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_("Owner"), "viewer": N_("Viewer")}
@@ -33,8 +35,6 @@ ACCOUNT_MEANINGS: Final[dict[Role, str]] = {
     "owner": N_("may add sites"),
 }
 LONGEST_NOTE: Final = 100
-MOST_INVITATIONS: Final = 100
-"""Open at once, of one site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +55,23 @@ async def people(dashboard: Dashboard, request: Request, user: User) -> Response
         if act is None:
             raise HTTPException(400)
         try:
-            link = await act(Post(dashboard, request, user, form, site.domain))
+            link = await act(Post(dashboard, request, user, form, site))
         except RecordError as error:
             problems = {error.field: explained(error)}
         if link is None and not problems:
             # Who has taken away their own right to this page is led elsewhere.
             now = dashboard.users.get(user.name)
-            still = now is not None and now.may_change(site.domain)
+            still = now is not None and now.may_change(site)
             return RedirectResponse(f"/{quote(site.domain)}/people" if still else "/", 303)
     return dashboard.pages.html(
         "people.html",
         422 if problems else 200,
         site=site,
         user=user,
-        people=[(each, each.role_on(site.domain)) for each in dashboard.users.of(site.domain)],
+        people=[(each, each.role_on(site)) for each in dashboard.users.of(site)],
         invitations=[
             (id_, each, day_of(dashboard.invitations.expires(each)))
-            for id_, each in await dashboard.invitations.open_for(site.domain)
+            for id_, each in await dashboard.invitations.open_for(site.id)
         ],
         link=link,
         problems=problems,
@@ -100,11 +100,10 @@ async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
         "users.html",
         422 if problems else 200,
         user=user,
-        users=dashboard.users.all(),
+        users=[(each, titled(each, dashboard.sites.domains)) for each in dashboard.users.all()],
         invitations=[
             (id_, each, day_of(dashboard.invitations.expires(each)))
             for id_, each in await dashboard.invitations.open_for(EVERYWHERE)
-            if not each.user
         ],
         link=link,
         problems=problems,
@@ -115,64 +114,65 @@ async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
 
 
 async def _invite(post: Post) -> Link:
-    role = _role(post.form, SITE_ROLES if post.domain else ACCOUNT_ROLES)
+    role = _role(post.form, SITE_ROLES if post.site else ACCOUNT_ROLES)
     note = post.form.get("note", "").strip()
-    if len(note) > LONGEST_NOTE or not note.isprintable():
+    if len(note) > LONGEST_NOTE or has_hidden(note):
         raise RecordError("note", _("expected one line of at most {count} characters").format(count=LONGEST_NOTE))
-    if len(await post.dashboard.invitations.open_for(post.domain)) >= MOST_INVITATIONS:
-        raise RecordError("note", _("there are too many open invitations; revoke some first"))
-    invitation = Invitation(by=post.user.name, made=int(post.dashboard.clock()), site=post.domain, role=role, note=note)
+    site_id = post.site.id if post.site else ""
+    invitation = Invitation(by=post.user.name, made=int(post.dashboard.clock()), site=site_id, role=role, note=note)
     secret = await post.dashboard.invitations.make(invitation)
     await post.note(N_("Somebody invited"), "", _described(note, role))
-    return Link(f"{post.request.base_url}invitation/{secret}", _("Invitation"))
+    return Link(f"{public_base(post.request)}invitation/{secret}", _("Invitation"))
 
 
 async def _revoke(post: Post) -> None:
-    gone = await post.dashboard.invitations.revoke(post.domain, post.form.get("id", ""))
+    gone = await post.dashboard.invitations.revoke(post.site.id if post.site else "", post.form.get("id", ""))
     if gone is not None:
         await post.note(N_("Invitation revoked"), _described(gone.note, gone.role))
 
 
 async def _change_role(post: Post) -> None:
-    other, role = _other(post), _role(post.form, SITE_ROLES)
-    before = other.role_on(post.domain)
-    if before is None or before == "admin":
-        raise _not_here(other)
-    await post.dashboard.users.change(other.with_role(post.domain, role))
-    await post.dashboard.changes.note(
-        post.user.name, post.domain, N_("Role changed"), f"{other.name}: {before}", f"{other.name}: {role}"
-    )
+    role = _role(post.form, SITE_ROLES)
+    name, before = await _set_role(post, role)
+    await post.note(N_("Role changed"), f"{name}: {before}", f"{name}: {role}")
 
 
 async def _take_off(post: Post) -> None:
-    other = _other(post)
-    before = other.role_on(post.domain)
-    if before is None or before == "admin":
-        raise _not_here(other)
-    await post.dashboard.users.change(other.with_role(post.domain, None))
-    await post.note(N_("Person removed from the site"), f"{other.name}: {before}")
+    name, before = await _set_role(post, None)
+    await post.note(N_("Person removed from the site"), f"{name}: {before}")
+
+
+async def _set_role(post: Post, role: Role | None) -> tuple[str, Role | None]:
+    """Give somebody who sees the site another role there, or none; returns their name and what they were."""
+    site_id = post.site.id if post.site else ""
+
+    def changed(other: User) -> User:
+        if other.role_at(site_id) in (None, "admin"):
+            raise _not_here(other)
+        return other.with_role(site_id, role)
+
+    before, after = await post.dashboard.users.update(_other(post).name, changed)
+    return after.name, before.role_at(site_id)
 
 
 async def _account_role(post: Post) -> None:
-    other, role = _other(post), _role(post.form, ROLES)
-    if role != "admin" and post.dashboard.users.last_admin(other):
-        raise RecordError("name", _("{name} is the only administrator").format(name=other.name))
-    # What somebody was to a site they stay, whatever the account becomes.
-    await post.dashboard.users.change(msgspec.structs.replace(other.with_roles_of_sites(), role=role))
+    role = _role(post.form, ROLES)
+
+    def changed(other: User) -> User:
+        # What somebody was to a site they stay, whatever the account becomes.
+        return msgspec.structs.replace(other.with_roles_of_sites(), role=role)
+
+    before, after = await post.dashboard.users.update(_other(post).name, changed)
     await post.dashboard.changes.note(
-        post.user.name, EVERYWHERE, N_("Role changed"), f"{other.name}: {other.role}", f"{other.name}: {role}"
+        post.user.name, EVERYWHERE, N_("Role changed"), f"{after.name}: {before.role}", f"{after.name}: {role}"
     )
 
 
 async def _remove_user(post: Post) -> None:
     other = _other(post)
-    if post.dashboard.users.last_admin(other):
-        raise RecordError("name", _("{name} is the only administrator").format(name=other.name))
     if other.name == post.user.name:
         raise RecordError("name", _("you cannot remove your own account"))
     await post.dashboard.users.remove(other.name)
-    await post.dashboard.sessions.end_all(other)
-    await post.dashboard.invitations.revoke_of(other.name)
     await post.note(N_("User removed"), f"{other.name}: {other.role}")
 
 
@@ -180,10 +180,15 @@ async def _password_link(post: Post) -> Link:
     other = _other(post)
     await post.dashboard.invitations.revoke_of(other.name)
     secret = await post.dashboard.invitations.make(
-        Invitation(by=post.user.name, made=int(post.dashboard.clock()), user=other.name)
+        Invitation(
+            by=post.user.name,
+            made=int(post.dashboard.clock()),
+            user=other.name,
+            password_mark=password_mark(other),
+        )
     )
     await post.note(N_("Link for a new password made"), "", other.name)
-    return Link(f"{post.request.base_url}password/{secret}", _("New password for {name}").format(name=other.name))
+    return Link(f"{public_base(post.request)}password/{secret}", _("New password for {name}").format(name=other.name))
 
 
 _ACTS: Final = {"invite": _invite, "revoke": _revoke, "role": _change_role, "remove": _take_off}

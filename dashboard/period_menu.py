@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dashboard import formats
 from dashboard.choice import Choice
-from dashboard.spans import COMPARISONS, GROUPED, PERIODS, Dates, Named
+from dashboard.spans import COMPARISONS, GROUPED, PERIODS, Dates, NamedPeriod
 from dashboard.wording import _
 
 
@@ -28,7 +28,7 @@ class PeriodMenu:
     title: str
     """What the open period is called."""
     groups: tuple[tuple[Entry, ...], ...]
-    custom: Named
+    custom: NamedPeriod
     earlier: str
     later: str
     comparisons: tuple[Entry, ...]
@@ -50,7 +50,7 @@ def build_menu(choice: Choice, dates: Dates) -> PeriodMenu:
     return PeriodMenu(
         title=_(named.title) if plain else formats.dates(dates.period.first, dates.period.last),
         groups=tuple(tuple(_entry(choice, name) for name in group) for group in GROUPED),
-        custom=Named(_(PERIODS["custom"].title), PERIODS["custom"].key),
+        custom=NamedPeriod(_(PERIODS["custom"].title), PERIODS["custom"].key),
         earlier=choice.to_span(dates.earlier).href() if dates.earlier else "",
         later=choice.to_span(dates.later).href() if dates.later else "",
         comparisons=tuple(

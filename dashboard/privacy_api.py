@@ -19,6 +19,7 @@ from collector.clickhouse import plain_reason
 from collector.exceptions import RecordError
 from collector.hygiene import preview
 from collector.process import Collector
+from collector.request_origin import public_base
 from collector.sent import MOST_URL
 from collector.sites import Site, checked
 from dashboard import notice
@@ -27,9 +28,8 @@ from dashboard.bearer import ApiError, bearer, json_answer, refused
 from dashboard.canary import Form, Searched, search_files, search_tables
 from dashboard.editions import Editions
 from dashboard.keys import ApiKey, Keys
-from dashboard.notice import Edition, Language
+from dashboard.notice import Edition, Language, visitor_page_path
 from dashboard.notice_words import WORDS
-from dashboard.privacy_views import address_of
 
 MOST_BODY = 1 << 20
 
@@ -81,9 +81,9 @@ class PrivacyApi:
         """`POST /api/v1/sites/DOMAIN/notice`: the site's privacy notice."""
         site = self._site(request, key)
         wanted = await _body(request, NoticeWanted)
-        base = (wanted.url or str(request.base_url)).rstrip("/")
+        base = (wanted.url or public_base(request)).rstrip("/")
         editions = await self._editions.of(site)
-        written = write_notice(site, editions, wanted.language, wanted.format, base + address_of(site))
+        written = write_notice(site, editions, wanted.language, wanted.format, base + visitor_page_path(site))
         return json_answer(msgspec.to_builtins(written))
 
     async def preview(self, request: Request, key: ApiKey) -> Response:
@@ -102,7 +102,7 @@ class PrivacyApi:
 
     async def assess(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/audit`: the conditions of the audience-measurement exemption for every site of the key."""
-        sites = [site for site in self._collector.sites.all() if key.may_read(site.domain)]
+        sites = [site for site in self._collector.sites.all() if key.may_read(site)]
         kept = await anyio.to_thread.run_sync(self._longest_kept)
         found = [
             {"site": site.domain, "conditions": msgspec.to_builtins(conditions(site, kept.get(site.domain, 0)))}
@@ -132,9 +132,9 @@ class PrivacyApi:
         return answer
 
     def _site(self, request: Request, key: ApiKey) -> Site:
-        domain = request.path_params["domain"]
+        domain = self._collector.sites.name_of(request.path_params["domain"])
         site = self._collector.sites.get(domain)
-        if site is None or not key.may_read(domain):
+        if site is None or not key.may_read(site):
             raise ApiError(HTTPStatus.NOT_FOUND, "domain", f"{domain} is not registered, or not for this key")
         return site
 
@@ -191,3 +191,5 @@ async def _body(request: Request, kind: type[T]) -> T:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.MsgspecError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, "body", str(error)) from None
+    except UnicodeDecodeError:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "body", "expected JSON in UTF-8") from None

@@ -22,20 +22,25 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from collector.address import Proxies, client_address, network_of
+from collector.address import TrustedProxies, client_address, network_of
+from collector.cookies import CONSENT_COOKIE, consent_cookie
 from collector.exceptions import SpoolUnavailable
-from collector.privacy import Browser, Erased, HeldEvents, Privacy, as_csv, as_json
+from collector.privacy import Browser, Erased, HeldEvents, Privacy, as_count, as_csv, as_json
 from collector.rate import RateLimit
-from collector.request import CONSENT_COOKIE
+from collector.request import user_agent_of
+from collector.request_origin import RequestOrigins, origin_of, public_base
+from collector.settings import Settings
 from collector.sites import Site, Sites
 from dashboard import notice
-from dashboard.auth import same_origin
+from dashboard.auth import is_foreign_subresource, same_origin
 from dashboard.context import read_form
+from dashboard.disclosure_limit import DisclosureLimit
 from dashboard.editions import Editions
+from dashboard.exports import csv_writer, usual_separator
 from dashboard.formats import duration
-from dashboard.notice import LANGUAGES, Edition, Language, facts_of
+from dashboard.notice import LANGUAGES, Edition, Language, facts_of, visitor_page_path
 from dashboard.notice_words import WORDS
-from dashboard.pages import HEADERS, Pages
+from dashboard.pages import DATA_HEADERS, Pages
 from dashboard.privacy_words import PAGE_WORDS
 
 READS: Final = 5
@@ -45,7 +50,9 @@ ERASURES: Final = 1
 CHOICE_SECONDS: Final = 34_000_000
 """About 13 months, as the snippet keeps it."""
 
-CHOICES: Final = ("granted", "denied", "excluded")
+# Each button's choice as its cookie holds it. A refusal here is the visitor's own word to the site: a banner that the
+# snippet follows does not overrule it.
+CHOICES: Final = {"granted": "granted", "denied": "denied.own", "excluded": "excluded"}
 NOTES: Final = frozenset({"erased", "erased_later", "not_erased", "too_often", "saved", "withdrawn"})
 MOST_ROWS: Final = 200
 
@@ -55,27 +62,30 @@ _FOREIGN = "a visitor's data is not for the pages of other origins"
 class VisitorViews:
     """The handlers, with what they need."""
 
-    def __init__(
-        self, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, trusted: tuple[Any, ...]
-    ) -> None:
+    def __init__(self, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, settings: Settings) -> None:
         self._privacy = privacy
         self._sites = sites
         self._editions = editions
         self._pages = pages
-        self._trusted = Proxies(trusted)
+        self._trusted = TrustedProxies(settings.trusted_proxies)
+        self._hosts = RequestOrigins(settings, sites)
         self._reads = RateLimit(READS)
         self._erasures = RateLimit(ERASURES)
+        self._asking = DisclosureLimit()
 
     async def read(self, request: Request) -> Response:
-        """`GET /api/me?d=SITE`: what is held about this browser, as JSON, or as CSV where that is asked for."""
+        """`GET /api/me?d=SITE`: what is held about this browser, as JSON, or as CSV where that is asked for. Where
+        others of its network have asked before: how much it is."""
         site, browser = self._asked(request, self._reads)
         held = await self._privacy.held(site, browser)
+        if not self._may_see(browser):
+            return _file(as_count(held), "application/json", f"{site.domain}.json", request)
         name = f"{site.domain}-{datetime.datetime.fromtimestamp(held.linkable_until, datetime.UTC):%Y-%m-%d}"
         as_table = request.query_params.get("format") == "csv" or (
             "text/csv" in request.headers.get("accept", "") and "format" not in request.query_params
         )
         if as_table:
-            return _file(as_csv(held), "text/csv", f"{name}.csv", request)
+            return _file(as_csv(held, csv_writer(request)), "text/csv", f"{name}.csv", request)
         return _file(as_json(held), "application/json", f"{name}.json", request)
 
     async def erase(self, request: Request) -> Response:
@@ -102,21 +112,24 @@ class VisitorViews:
 
     async def page(self, request: Request) -> Response:
         """`GET /privacy/SITE`."""
-        site = self._site(request.path_params["domain"])
+        if is_foreign_subresource(request.headers):
+            raise HTTPException(403)
+        site = self._site(request, request.path_params["domain"])
         browser = self._browser(request)
-        held, problem = None, ""
+        held, problem, details = None, "", False
         if self._reads.wait(network_of(browser.address), None):
             problem = "too_often"
         else:
             try:
                 held = await self._privacy.held(site, browser)
+                details = self._may_see(browser)
             except (ClickHouseError, OSError):
                 problem = "not_now"
-        return await self._shown(request, site, held, problem)
+        return await self._shown(request, site, held, problem, details=details)
 
     async def change(self, request: Request) -> Response:
         """`POST /privacy/SITE`: the page's own buttons."""
-        site = self._site(request.path_params["domain"])
+        site = self._site(request, request.path_params["domain"])
         if not same_origin(request.headers):
             raise HTTPException(403)
         form = await read_form(request)
@@ -128,7 +141,11 @@ class VisitorViews:
             raise HTTPException(400)
         answer = _back(site, language, "saved" if action == "granted" else await self._withdraw_for_page(request, site))
         answer.set_cookie(
-            CONSENT_COOKIE, action, max_age=CHOICE_SECONDS, samesite="lax", secure=request.url.scheme == "https"
+            CONSENT_COOKIE,
+            CHOICES[action],
+            max_age=CHOICE_SECONDS,
+            samesite="lax",
+            secure=request.url.scheme == "https",
         )
         return answer
 
@@ -147,15 +164,21 @@ class VisitorViews:
             return "not_erased"
         return "erased" if erased.complete else "erased_later"
 
-    async def _shown(self, request: Request, site: Site, held: HeldEvents | None, problem: str) -> Response:
+    def _may_see(self, browser: Browser) -> bool:
+        today = datetime.datetime.fromtimestamp(self._privacy.now(), datetime.UTC).date()
+        return self._asking.may_disclose(network_of(browser.address), browser.user_agent, today)
+
+    async def _shown(
+        self, request: Request, site: Site, held: HeldEvents | None, problem: str, *, details: bool
+    ) -> Response:
         language = language_of(request)
         words = PAGE_WORDS[language]
         zone = ZoneInfo(site.timezone)
         editions, facts = await self._editions_of(site), facts_of(site)
         days = [_day(edition.since, zone) for edition in editions]
         done = request.query_params.get("done", "")
-        host = request.url.hostname or ""
-        here = f"{request.url.scheme}://{request.url.netloc}{address_of(site)}"
+        host = origin_of(request).host
+        here = public_base(request).rstrip("/") + visitor_page_path(site)
         return self._pages.html(
             "privacy.html",
             503 if problem == "not_now" else 429 if problem == "too_often" else 200,
@@ -166,6 +189,7 @@ class VisitorViews:
             language=language,
             other=next(name for name in LANGUAGES if name != language),
             held=held,
+            details=details,
             summary=summary_of(held, words, zone) if held is not None and held.events else [],
             rows=[_row(event, zone) for event in held.events[:MOST_ROWS]] if held is not None else [],
             until=_minute(held.linkable_until, zone) if held is not None else "",
@@ -176,6 +200,7 @@ class VisitorViews:
             own=host in (site.domain, f"www.{site.domain}"),
             host=host,
             query=urlencode({"d": site.domain}),
+            separator=usual_separator(language),
             sections=notice.sections(facts, language, here),
             version=notice.version_line(editions, language, days[-1]) if editions else "",
             log_title=WORDS[language].changes_title,
@@ -191,33 +216,32 @@ class VisitorViews:
 
     def _asked(self, request: Request, limit: RateLimit) -> tuple[Site, Browser]:
         """The site and the browser of a request. Raises 404 and 429."""
-        site = self._site(request.query_params.get("d", ""))
+        site = self._site(request, request.query_params.get("d", ""))
         browser = self._browser(request)
         wait = limit.wait(network_of(browser.address), None)
         if wait:
             raise HTTPException(429, "comes too often from one address", {"Retry-After": str(wait)})
         return site, browser
 
-    def _site(self, domain: str) -> Site:
+    def _site(self, request: Request, domain: str) -> Site:
+        """The site, where the request's host may ask about it; others are as absent as those that are not there."""
         site = self._sites.measured(domain.lower())
-        if site is None:
-            raise HTTPException(404, "there is no such site here")
+        if site is None or not self._hosts.may_access(origin_of(request), site):
+            raise HTTPException(404, "there is no such site at this address")
         return site
 
     def _browser(self, request: Request) -> Browser:
         peer = request.client.host if request.client else ""
         address = client_address(peer, request.headers.raw, self._trusted)
-        return Browser(address, _last_user_agent(request))
+        return Browser(address, user_agent_of(request.headers.raw))
 
 
 SIGNALS: Final = {"signal_gpc": "sec-gpc", "signal_dnt": "dnt"}
 
 
-def routes(
-    *, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, trusted: tuple[Any, ...]
-) -> list[Route]:
+def routes(*, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, settings: Settings) -> list[Route]:
     """The visitors' addresses."""
-    views = VisitorViews(privacy, sites, editions, pages, trusted)
+    views = VisitorViews(privacy, sites, editions, pages, settings)
     return [
         Route("/api/me", views.guarded(views.read), methods=["GET"]),
         Route("/api/me", views.guarded(views.erase), methods=["DELETE"]),
@@ -247,11 +271,6 @@ def _quality(text: str) -> float:
         return 0.0
 
 
-def address_of(site: Site) -> str:
-    """The path of the site's page for visitors."""
-    return f"/privacy/{quote(site.domain)}"
-
-
 def summary_of(held: HeldEvents, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
     """What is held, in words: a few lines of a name and what stands behind it."""
     first, last = held.events[0], held.events[-1]
@@ -279,8 +298,7 @@ def _row(event: Any, zone: ZoneInfo) -> tuple[str, str, str]:
 
 
 def _choice(request: Request) -> str:
-    value = request.cookies.get(CONSENT_COOKIE, "")
-    return value if value in CHOICES else "none"
+    return consent_cookie(value for name, value in request.headers.raw if name == b"cookie") or "none"
 
 
 def _minute(at: int, zone: ZoneInfo) -> str:
@@ -291,22 +309,18 @@ def _day(at: int, zone: ZoneInfo) -> str:
     return datetime.datetime.fromtimestamp(at, zone).date().isoformat()
 
 
-def _last_user_agent(request: Request) -> str:
-    """As the collector reads it: the last of several headers, byte for byte."""
-    values = [value for name, value in request.headers.raw if name == b"user-agent"]
-    return values[-1].decode("latin-1") if values else ""
-
-
 def _back(site: Site, language: str, done: str) -> Response:
     query = {"done": done} | ({"lang": language} if language in LANGUAGES else {})
-    return RedirectResponse(f"{address_of(site)}?{urlencode(query)}", 303)
+    return RedirectResponse(f"{visitor_page_path(site)}?{urlencode(query)}", 303)
 
 
 def _json(status: int, value: Any, headers: Any = None) -> Response:
-    return Response(msgspec.json.encode(value), status, {**HEADERS, **(headers or {})}, media_type="application/json")
+    return Response(
+        msgspec.json.encode(value), status, {**DATA_HEADERS, **(headers or {})}, media_type="application/json"
+    )
 
 
 def _file(content: str | bytes, kind: str, name: str, request: Request) -> Response:
     wanted = "download" in request.query_params
     disposition = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"} if wanted else {}
-    return Response(content, headers={**HEADERS, **disposition}, media_type=kind)
+    return Response(content, headers={**DATA_HEADERS, **disposition}, media_type=kind)

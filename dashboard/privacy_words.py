@@ -41,6 +41,8 @@ ENGLISH: Final = {
     "minutes.",
     "until": "You can do this until {time}. Then the day's key is destroyed, and nobody can tell any more what was "
     "yours.",
+    "not_shown": "The details are not shown today: several different browsers of your network have already asked, and "
+    "nobody should find out about a neighbour by trying. You can have it erased all the same.",
     "shared": "Somebody in your network with exactly the same browser looks the same to us. Then you see, and erase, "
     "what is held about both.",
     "erased": "Erased. Nothing is held about this browser any more.",
@@ -118,6 +120,8 @@ SWEDISH: Final = {
     "erase": "Radera nu",
     "erase_hint": "Det försvinner genast ur databasen och det som väntar på den, och från disken inom tio minuter.",
     "until": "Du kan göra det till {time}. Då förstörs dagens nyckel, och ingen kan längre veta vad som var ditt.",
+    "not_shown": "Detaljerna visas inte i dag: flera olika webbläsare i ditt nätverk har redan frågat, och ingen ska "
+    "kunna ta reda på något om en granne genom att prova sig fram. Du kan radera det ändå.",
     "shared": "Någon i ditt nätverk med exakt samma webbläsare ser likadan ut för oss. Då ser och raderar du det som "
     "finns om er båda.",
     "erased": "Raderat. Det finns inget kvar om den här webbläsaren.",

@@ -9,27 +9,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Final
 
-from dashboard.present import Present
+from dashboard.analytics.realtime_query import Realtime
 
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 15.0
-MOST_LISTENERS: Final = 2_000
+MAX_LISTENERS: Final = 2_000
+MAX_LISTENERS_PER_SITE: Final = 500
+MAX_LISTENERS_PER_NETWORK: Final = 100
+"""As many dashboards as an office may have open behind one address; of IPv6 a /64 counts as one."""
+GUEST_DIVISOR: Final = 2
+"""Guests may use one half of each limit, so that members always find a place."""
 
 
 class Frame:
     """The present at one moment, and its texts: each is made once, by the first listener who needs it.
 
-    `present` is None while the database does not answer.
+    `present` is None while the database does not answer. What names a text comes from a closed set (languages, kinds of
+    readers), never from an address: the work of a frame does not grow with the number of its listeners.
     """
 
     __slots__ = ("_texts", "number", "present")
 
-    def __init__(self, number: int, present: Present | None) -> None:
+    def __init__(self, number: int, present: Realtime | None) -> None:
         self.number = number
         self.present = present
         self._texts: dict[tuple[str, ...], bytes] = {}
@@ -45,8 +53,7 @@ class Frame:
 class Hub:
     """The present of one site. `read` asks the database."""
 
-    def __init__(self, site: str, read: Callable[[str], Awaitable[Present]], every: float) -> None:
-        self._site = site
+    def __init__(self, read: Callable[[], Awaitable[Realtime]], every: float) -> None:
         self._read = read
         self._every = every
         self._changed = asyncio.Condition()
@@ -94,15 +101,15 @@ class Hub:
             await self._show(await self._present())
             await asyncio.sleep(max(0.0, began + self._every - loop.time()))
 
-    async def _present(self) -> Present | None:
+    async def _present(self) -> Realtime | None:
         try:
-            return await self._read(self._site)
+            return await self._read()
         except Exception as error:  # noqa: BLE001 # whatever it is, listeners are told and it is asked again
             if self.frame is None or self.frame.present is not None:
                 log.warning("the present cannot be read", extra={"reason": type(error).__name__})
             return None
 
-    async def _show(self, present: Present | None) -> None:
+    async def _show(self, present: Realtime | None) -> None:
         if self.frame is not None and self.frame.present == present:
             return
         async with self._changed:
@@ -111,16 +118,18 @@ class Hub:
 
 
 class TooManyListeners(Exception):
-    """This process has no room for one more."""
+    """There is no room for one more: in this process, for this site, or for the client's network."""
 
 
 class Hubs:
-    """The hubs of all sites that somebody looks at, in one process. `read` gives the present of a site."""
+    """The hubs of all sites that somebody looks at, in one process. `read` gives the present of a site, for a guest or
+    a member."""
 
-    def __init__(self, read: Callable[[str], Awaitable[Present]], *, every: float = EVERY_SECONDS) -> None:
+    def __init__(self, read: Callable[[str, bool], Awaitable[Realtime]], *, every: float = EVERY_SECONDS) -> None:
         self._read = read
         self._every = every
-        self._hubs: dict[str, Hub] = {}
+        self._hubs: dict[tuple[str, bool], Hub] = {}
+        self._networks: Counter[tuple[str, bool]] = Counter()
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
 
@@ -129,25 +138,39 @@ class Hubs:
         """How many listen at present."""
         return sum(hub.listeners for hub in self._hubs.values())
 
-    @property
-    def full(self) -> bool:
-        """Whether there is no room for one more listener."""
-        return self._closed or self.listeners >= MOST_LISTENERS
+    def is_full(self, site: str, network: str, *, guest: bool = False) -> bool:
+        """Whether there is no room for one more listener, guest or member, to that site from that network."""
+        # Of guests the guests are counted, for members everybody.
+        kinds = (True,) if guest else (True, False)
+        part = GUEST_DIVISOR if guest else 1
+        counted = {key: hub.listeners for key, hub in self._hubs.items() if key[1] in kinds}
+        return (
+            self._closed
+            or sum(self._networks[network, kind] for kind in kinds) >= MAX_LISTENERS_PER_NETWORK // part
+            or sum(counted.get((site, kind), 0) for kind in kinds) >= MAX_LISTENERS_PER_SITE // part
+            or sum(counted.values()) >= MAX_LISTENERS // part
+        )
 
     @contextlib.asynccontextmanager
-    async def listening(self, site: str) -> AsyncIterator[Hub]:
-        """The site's hub, for as long as somebody listens. Raises `TooManyListeners`."""
-        if self.full:
+    async def listening(self, site: str, network: str = "", *, guest: bool = False) -> AsyncIterator[Hub]:
+        """The site's hub, guests' or members', for as long as somebody in `network` listens. Raises
+        `TooManyListeners`."""
+        if self.is_full(site, network, guest=guest):
             raise TooManyListeners
-        hub = self._hubs.get(site)
+        key = (site, guest)
+        hub = self._hubs.get(key)
         if hub is None:
-            hub = self._hubs[site] = Hub(site, self._read, self._every)
+            hub = self._hubs[key] = Hub(partial(self._read, site, guest), self._every)
         hub.enter()
+        self._networks[network, guest] += 1
         try:
             yield hub
         finally:
-            if hub.listeners == 1 and self._hubs.get(site) is hub:
-                del self._hubs[site]
+            self._networks[network, guest] -= 1
+            if not self._networks[network, guest]:
+                del self._networks[network, guest]
+            if hub.listeners == 1 and self._hubs.get(key) is hub:
+                del self._hubs[key]
             await hub.leave()
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -13,17 +13,17 @@ from starlette.responses import Response
 
 from collector.sites import Site
 from dashboard import formats
+from dashboard.analytics.dimensions import find_dimension
+from dashboard.analytics.query import OTHER
+from dashboard.analytics.realtime_query import BREAKDOWNS, Realtime, RealtimeGroup
 from dashboard.charts import Bar, bars, share
 from dashboard.chips import Chip, dimension_title
-from dashboard.choice import Choice, read_choice
-from dashboard.context import Dashboard, visible_site
-from dashboard.dimensions import find_dimension
+from dashboard.choice import Choice, placed, read_choice
+from dashboard.context import Dashboard, network_of_request, stats_for, visible_site
 from dashboard.event_stream import BEAT, RETRY, EventStream, event
-from dashboard.guests import placed
+from dashboard.guests import is_guest
 from dashboard.labels import label
 from dashboard.panels import TABS
-from dashboard.present import PARTS, Group, Present
-from dashboard.protect import OTHER
 from dashboard.realtime import HEARTBEAT_SECONDS, Frame, Hub, TooManyListeners
 from dashboard.spans import DEFAULT_SPAN, Span
 from dashboard.users import User
@@ -32,11 +32,14 @@ from dashboard.wording import N_, _, language
 LIFETIME_SECONDS: Final = 60.0
 """A stream ends after so long; the browser asks for a new one, and whether it may is looked at again."""
 
+_ANY_BASE: Final = "/share/-any-share-link-"
+"""Stands for `/share/TOKEN` in texts that readers of several secret links get; no token is as short."""
+
 TITLES: Final = {"source": N_("Sources"), "page": N_("Pages"), "country": N_("Countries")}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RealtimeRow:
     """One row: `href` filters today's figures by it, "" where that is not possible."""
 
     label: str
@@ -52,7 +55,7 @@ class LivePanel:
     name: str
     title: str
     heading: str
-    lines: tuple[Line, ...]
+    lines: tuple[RealtimeRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Minute:
 class Live:
     """What the page shows of the present."""
 
-    present: Present
+    present: Realtime
     minutes: tuple[Minute, ...]
     panels: tuple[LivePanel, ...]
 
@@ -77,17 +80,18 @@ async def show_realtime(dashboard: Dashboard, request: Request, user: User) -> R
     """`/SITE/realtime`: the last half hour."""
     site = visible_site(dashboard, request, user)
     choice = _choice(site, request, user)
-    live = build_live(await dashboard.store.present(site.domain), choice)
+    live = build_live(await stats_for(dashboard, user).realtime(site.domain, site.timezone), choice)
     return dashboard.pages.html("realtime.html", site=site, user=user, choice=choice, live=live)
 
 
 async def stream(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`/SITE/realtime/stream`: an event whenever the present has changed; with `only=changes` without its figures."""
     site = visible_site(dashboard, request, user)
-    choice = _choice(site, request, user)
+    choice, home = _stream_choice(site, user)
     spoken, plain = language(), request.query_params.get("only") == "changes"
+    network = network_of_request(dashboard, request)
 
-    def figures(present: Present) -> bytes:
+    def figures(present: Realtime) -> bytes:
         live = build_live(present, choice)
         return event("present", dashboard.pages.text("_live.html", site=site, choice=choice, live=live))
 
@@ -96,19 +100,20 @@ async def stream(dashboard: Dashboard, request: Request, user: User) -> Response
         if present is None:
             return event("away", "")
         if plain:
-            return event("changed", present.now)
-        return frame.text((spoken, choice.href()), lambda: figures(present))
+            return event("changed", present.current_visitors)
+        text = frame.text((spoken, choice.href()), lambda: figures(present))
+        return text.replace(_ANY_BASE.encode(), home.encode()) if home else text
 
     async def parts() -> AsyncIterator[bytes]:
         try:
-            async with dashboard.hubs.listening(site.domain) as hub:
+            async with dashboard.hubs.listening(site.domain, network, guest=is_guest(user)) as hub:
                 yield RETRY
                 async for part in told(hub, text):
                     yield part
         except TooManyListeners:
             return
 
-    if dashboard.hubs.full:
+    if dashboard.hubs.is_full(site.domain, network, guest=is_guest(user)):
         raise HTTPException(503, headers={"retry-after": "10"})
     return EventStream(parts)
 
@@ -131,12 +136,12 @@ async def told(
         yield text(frame)
 
 
-def build_live(present: Present, choice: Choice) -> Live:
+def build_live(present: Realtime, choice: Choice) -> Live:
     """Lay the present out; `choice` is the view that links lead from."""
     counts = [count for _start, count in present.minutes]
     last = len(counts) - 1
     today = choice.to_span(Span(period="day"))
-    parts = zip(PARTS.items(), (present.sources, present.pages, present.countries), strict=True)
+    parts = zip(BREAKDOWNS.items(), (present.sources, present.pages, present.countries), strict=True)
     return Live(
         present=present,
         minutes=tuple(Minute(last - place, counts[place], bar) for place, bar in enumerate(bars(counts))),
@@ -147,16 +152,16 @@ def build_live(present: Present, choice: Choice) -> Live:
     )
 
 
-def _lines(choice: Choice, dimension: str, groups: tuple[Group, ...]) -> list[Line]:
+def _lines(choice: Choice, dimension: str, groups: tuple[RealtimeGroup, ...]) -> list[RealtimeRow]:
     most = max((group.visitors for group in groups), default=0)
     return [_line(choice, dimension, group, most) for group in groups]
 
 
-def _line(choice: Choice, dimension: str, group: Group, most: int) -> Line:
+def _line(choice: Choice, dimension: str, group: RealtimeGroup, most: int) -> RealtimeRow:
     folded = group.value == OTHER
     value = find_dimension(dimension).label(group.value)
-    return Line(
-        label=_("Small groups together") if folded else label(dimension, value),
+    return RealtimeRow(
+        label=_("Other (grouped for privacy)") if folded else label(dimension, value),
         href="" if folded else choice.filtered(Chip("is", dimension, value)).href(),
         text=formats.compact(group.visitors),
         bar=share(group.visitors, most),
@@ -166,3 +171,12 @@ def _line(choice: Choice, dimension: str, group: Group, most: int) -> Line:
 def _choice(site: Site, request: Request, user: User) -> Choice:
     """The view that the page belongs to, without its dates: these are the last half hour."""
     return placed(read_choice(site.domain, request.query_params, TABS), user).to_span(DEFAULT_SPAN).only(())
+
+
+def _stream_choice(site: Site, user: User) -> tuple[Choice, str]:
+    """The view of a stream, whatever else its address says, and the base of a guest's links, which is empty for others.
+
+    The view's own links begin with `_ANY_BASE`, so that all secret links of a site share its texts.
+    """
+    choice = placed(Choice(site.domain), user)
+    return (replace(choice, base=_ANY_BASE), choice.base) if choice.base else (choice, "")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dashboard.analytics.period import Period
+from dashboard.analytics.service import StatsService
 from dashboard.annotations import Annotation
 from dashboard.breakdown import ROWS, Breakdown, breakdown, open_tabs, rows_query
 from dashboard.choice import Choice
 from dashboard.filter_bar import ChipLink, chip_links
 from dashboard.overview import Chart, Figure, Overview, build_overview, overview_queries
 from dashboard.panels import PANELS, Tab
-from dashboard.period import Period
 from dashboard.period_menu import PeriodMenu, build_menu
 from dashboard.spans import Dates
-from dashboard.store import Store
 from dashboard.world import COUNTRIES, MAP
 
 
@@ -26,7 +27,7 @@ class Report:
     choice: Choice
     menu: PeriodMenu
     period: Period
-    now_visitors: int
+    now_visitors: int | None
     overview: Overview
     breakdowns: tuple[Breakdown, ...]
     chips: tuple[ChipLink, ...]
@@ -51,14 +52,33 @@ class Report:
         """Whether nothing at all was counted."""
         return self.overview.empty
 
+    @property
+    def hidden(self) -> bool:
+        """Whether the view has too few visitors to be shown."""
+        return self.overview.hidden
 
-async def build_report(store: Store, choice: Choice, dates: Dates, notes: Sequence[Annotation], now: float) -> Report:
+    @property
+    def rounded_to(self) -> int:
+        """The multiple that every count is rounded to; 0 where counts are exact."""
+        return self.overview.rounded_to
+
+    @property
+    def events_available_from(self) -> datetime.date | None:
+        """The first date that still has events, where the view needs events of earlier ones."""
+        return self.overview.events_available_from
+
+
+async def build_report(
+    stats: StatsService, choice: Choice, dates: Dates, notes: Sequence[Annotation], now: float
+) -> Report:
     """Ask for everything at once and lay it out. `notes` are those of the period; `now` is a Unix second."""
     period = dates.period
-    tabs = await open_tabs(store, choice, period)
+    tabs = await open_tabs(stats, choice, period)
     asked = overview_queries(choice, dates)
     rows = (rows_query(choice, period, tab, _rows(tab) + 1) for tab in tabs)
-    results, now_visitors = await asyncio.gather(store.run([*asked, *rows]), store.current_visitors(choice.domain))
+    results, now_visitors = await asyncio.gather(
+        stats.run([*asked, *rows]), stats.current_visitors(choice.domain, period.zone)
+    )
     overview = build_overview(choice, dates, results[: len(asked)], notes, now)
     return Report(
         choice=choice,

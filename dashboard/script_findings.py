@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from dashboard.csp import Asked, Directives, blocking, read_policies
+from dashboard.csp import Directives, ResourceRequest, blocking, read_policies
 from dashboard.exceptions import FetchError
 from dashboard.look import Look, collects_at, is_local, obstacle, origin
 from dashboard.page_source import Script
@@ -62,16 +62,16 @@ def content_policy_findings(look: Look, tag: Script) -> Iterator[Check]:
     if not policies or url is None:
         return
     nonce = tag.attributes.get("nonce", "")
-    script = Asked("script", url, look.page.url, nonce, tag.made)
+    script = ResourceRequest("script", url, look.page.url, nonce, tag.made)
     collected = collects_at(look, tag, url)
-    asked = [script, *([Asked("connect", collected, look.page.url)] if collected else [])]
+    asked = [script, *([ResourceRequest("connect", collected, look.page.url)] if collected else [])]
     problems = [problem for each in asked if (problem := _blocked(policies, each))]
     yield from problems or [
         Check(name=_("Content policy"), state="ok", found=_("The page’s Content-Security-Policy lets it through."))
     ]
 
 
-def _blocked(policies: list[Directives], asked: Asked) -> Check | None:
+def _blocked(policies: list[Directives], asked: ResourceRequest) -> Check | None:
     directive = blocking(policies, asked)
     if not directive:
         return None

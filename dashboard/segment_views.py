@@ -37,15 +37,15 @@ async def show_segments(dashboard: Dashboard, request: Request, user: User) -> R
 
 async def _save(dashboard: Dashboard, site: Site, user: User, form: dict[str, str]) -> Response:
     choice = _shown(site, form)
-    shared = form.get("shared") == "yes" and user.may_change(site.domain)
-    segment = await dashboard.segments.add(site.domain, user, form.get("name", ""), choice.chips, shared=shared)
+    shared = form.get("shared") == "yes" and user.may_change(site)
+    segment = await dashboard.segments.add(site, user, form.get("name", ""), choice.chips, shared=shared)
     if shared:
-        await dashboard.changes.note(user.name, site.domain, N_("Segment saved"), "", _words(segment))
+        await dashboard.changes.note(user.name, site.domain, N_("Segment saved"), "", _words(site, segment))
     return RedirectResponse(choice.only(segment.chips).href(), 303)
 
 
 async def _change(dashboard: Dashboard, site: Site, user: User, form: dict[str, str]) -> Response:
-    segment = dashboard.segments.get(site.domain, form.get("id", ""), user)
+    segment = dashboard.segments.get(site, form.get("id", ""), user)
     if segment is None:
         raise HTTPException(404)
     if not segment.may_change(user):
@@ -67,8 +67,8 @@ def _shown(site: Site, form: dict[str, str]) -> Choice:
     return read_choice(site.domain, QueryParams(query), TABS)
 
 
-def _words(segment: Segment) -> str:
-    links = chip_links(Choice(segment.site, chips=segment.chips))
+def _words(site: Site, segment: Segment) -> str:
+    links = chip_links(Choice(site.domain, chips=segment.chips))
     return f"{segment.name}: {'; '.join(link.text for link in links)}"
 
 
@@ -81,7 +81,7 @@ def _page(
 ) -> Response:
     found = [
         (segment, choice.href(), chip_links(choice))
-        for segment in dashboard.segments.of(site.domain, user)
+        for segment in dashboard.segments.of(site, user)
         for choice in (Choice(site.domain, chips=segment.chips),)
     ]
     shown = _shown(site, form) if form else None

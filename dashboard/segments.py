@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio.to_thread
 import msgspec
 
 from collector.exceptions import RecordError
-from collector.records import Records
-from dashboard.chips import MOST_CHIPS, Chip, read_chip
+from collector.records import CachedRecords, Records
+from collector.sites import Site
+from collector.text import is_one_line
+from dashboard.chips import Chip, read_chip
 from dashboard.users import User
 
 LONGEST_NAME = 60
-MOST_OF_SITE = 200
-"""Segments of one site, everybody's together."""
+MOST_OF_USER = 50
+"""Segments of one site that one user may have saved: nobody fills the list of another."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -23,7 +25,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     site: str
-    """Domain of the site."""
+    """Id of the site."""
     name: str
     filters: tuple[str, ...]
     """As addresses spell them."""
@@ -45,78 +47,91 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def may_change(self, user: User) -> bool:
         """Whether the user may rename or delete it: their own, and everybody's if the site is theirs to change."""
-        return user.may_change(self.site) if self.shared else user.name == self.owner
+        return user.role_at(self.site) in ("admin", "owner") if self.shared else user.name == self.owner
 
 
 class Segments:
     """All segments. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
     def __init__(self, records: Records[Segment], clock: Callable[[], float]) -> None:
-        self._records = records
+        self._records = CachedRecords(records)
         self._clock = clock
-        self._segments: dict[str, Segment] = {}
 
     def refresh(self) -> None:
         """Read every segment from ClickHouse. Blocking."""
-        self._segments = self._records.all()
+        self._records.refresh()
 
-    def of(self, site: str, user: User | None) -> list[Segment]:
+    def of(self, site: Site, user: User | None) -> list[Segment]:
         """The segments of the site that the reader may use, everybody's first, each by name."""
-        found = [each for each in self._segments.values() if each.site == site and each.seen_by(user)]
+        found = [each for each in self._records.values.values() if each.site == site.id and each.seen_by(user)]
         return sorted(found, key=lambda each: (not each.shared, each.name.casefold(), each.id))
 
-    def get(self, site: str, id_: str, user: User | None) -> Segment | None:
+    def get(self, site: Site, id_: str, user: User | None) -> Segment | None:
         """The site's segment of that id, if the reader may use it."""
-        found = self._segments.get(id_)
-        return found if found and found.site == site and found.seen_by(user) else None
+        found = self._records.values.get(id_)
+        return found if found and found.site == site.id and found.seen_by(user) else None
 
-    async def add(self, site: str, user: User, name: str, chips: tuple[Chip, ...], *, shared: bool) -> Segment:
+    async def add(self, site: Site, user: User, name: str, chips: tuple[Chip, ...], *, shared: bool) -> Segment:
         """Save filters under a name. Raises `RecordError` naming what must be mended."""
         if not chips:
             raise RecordError("filters", "choose at least one filter first")
-        if sum(each.site == site for each in self._segments.values()) >= MOST_OF_SITE:
-            raise RecordError("name", "a site can have {count} segments; delete some first", count=MOST_OF_SITE)
-        return await self._put(
-            user,
-            Segment(
-                id=secrets.token_hex(8),
-                site=site,
-                name=name,
-                filters=tuple(map(str, chips[:MOST_CHIPS])),
-                owner=user.name,
-                shared=shared,
-                created=int(self._clock()),
-            ),
+        segment = Segment(
+            id=secrets.token_hex(8),
+            site=site.id,
+            name=_name(name),
+            filters=tuple(map(str, chips)),
+            owner=user.name,
+            shared=shared,
+            created=int(self._clock()),
         )
+
+        def may_add(segments: Mapping[str, Segment]) -> None:
+            own = sum(each.site == site.id and each.owner == user.name for each in segments.values())
+            if own >= MOST_OF_USER:
+                raise RecordError(
+                    "name", "you can have {count} segments of a site; delete some first", count=MOST_OF_USER
+                )
+            _must_be_free(segments, segment, user)
+
+        await anyio.to_thread.run_sync(self._records.create, segment.id, segment, may_add)
+        return segment
 
     async def rename(self, segment: Segment, user: User, name: str) -> Segment:
         """Give it another name. Raises `RecordError` when it cannot be."""
-        return await self._put(user, msgspec.structs.replace(segment, name=name))
+        name = _name(name)
+
+        def renamed(newest: Segment) -> Segment:
+            after = msgspec.structs.replace(newest, name=name)
+            _must_be_free(self._records.values, after, user)
+            return after
+
+        return (await anyio.to_thread.run_sync(self._records.update, segment.id, renamed))[1]
 
     async def remove(self, segment: Segment) -> None:
         """Delete it."""
         await anyio.to_thread.run_sync(self._records.delete, segment.id)
-        self._segments.pop(segment.id, None)
 
-    async def leave(self, site: str) -> None:
-        """Delete every segment of a site that is no more."""
-        for segment in [each for each in self._segments.values() if each.site == site]:
-            await self.remove(segment)
+    def forget_site(self, site_id: str) -> None:
+        """Delete every segment of a site that is no more. Blocking."""
+        for segment in [each for each in self._records.values.values() if each.site == site_id]:
+            self._records.delete(segment.id)
 
-    async def move(self, site: str, name: str) -> None:
-        """Follow a site to its new name."""
-        for segment in [each for each in self._segments.values() if each.site == site]:
-            moved = msgspec.structs.replace(segment, site=name)
-            await anyio.to_thread.run_sync(self._records.put, moved.id, moved)
-            self._segments[moved.id] = moved
+    def forget_user(self, name: str) -> None:
+        """A user is no more: what was theirs alone goes, as another may get the name. Blocking."""
+        for segment in [each for each in self._records.values.values() if each.owner == name and not each.shared]:
+            self._records.delete(segment.id)
 
-    async def _put(self, user: User, segment: Segment) -> Segment:
-        segment = msgspec.structs.replace(segment, name=" ".join(segment.name.split()))
-        if not 1 <= len(segment.name) <= LONGEST_NAME or not segment.name.isprintable():
-            raise RecordError("name", "expected a name of 1 to {count} characters", count=LONGEST_NAME)
-        for other in self.of(segment.site, user):
-            if other.id != segment.id and other.name.casefold() == segment.name.casefold():
-                raise RecordError("name", "there is a segment named {name} already", name=other.name)
-        await anyio.to_thread.run_sync(self._records.put, segment.id, segment)
-        self._segments[segment.id] = segment
-        return segment
+
+def _name(given: str) -> str:
+    name = " ".join(given.split())
+    if not is_one_line(name, LONGEST_NAME):
+        raise RecordError("name", "expected a name of 1 to {count} characters", count=LONGEST_NAME)
+    return name
+
+
+def _must_be_free(segments: Mapping[str, Segment], segment: Segment, user: User) -> None:
+    """Raises `RecordError` where another segment that the user may use has the name."""
+    for other in segments.values():
+        same = other.site == segment.site and other.name.casefold() == segment.name.casefold()
+        if same and other.id != segment.id and other.seen_by(user):
+            raise RecordError("name", "there is a segment named {name} already", name=other.name)

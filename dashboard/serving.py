@@ -27,6 +27,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from collector.clickhouse import ClickHouse, plain_reason
+from collector.environment import restrict_permissions
 from collector.exceptions import SettingError, TystError
 from collector.process import prepared
 from collector.records import Records
@@ -38,7 +39,8 @@ from dashboard.demo import DemoPlan
 from dashboard.keys import admin_key
 from dashboard.listening import Server, bind, leave_word, take_back, url_of
 from dashboard.logs import log_config
-from dashboard.users import Passwords, User, Users, ensure_admin
+from dashboard.passwords import Passwords
+from dashboard.users import User, Users, ensure_admin
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,9 @@ READY_SECONDS = 60
 
 # How long the supervisor listens for one worker before it looks at the next.
 PING_SECONDS = 1
+
+EARLIEST = 365 * 86_400
+"""Unix second before which a clock cannot be right: the end of 1970."""
 
 Greeting = Callable[[str, Any], None]
 """Called once with the server's URL and the application (where workers have one each, what stands for it)."""
@@ -66,6 +71,7 @@ class Foreseen:
         self.app = app
         # Beacons take the short way past this and the application, where it has one.
         self.beacons = getattr(app, "beacons", None)
+        self.malformed = getattr(app, "malformed", None)
         self.error: BaseException | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +154,9 @@ def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: Dem
             "the embedded database has room for one process. Leave --workers out, "
             "or run a ClickHouse server and name it with TYST_CLICKHOUSE_DSN.",
         )
+    check_clock(time.time())
     logging.config.dictConfig(log_config(settings.log_level))
+    restrict_permissions(settings.data_dir)
     _allow_connections()
     _leave_no_core()
     bound = bind(settings.host, settings.port)
@@ -172,6 +180,15 @@ def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: Dem
         ) from None
     finally:
         bound.close()
+
+
+def check_clock(now: float) -> None:
+    """Raises `CannotStart` where this machine's clock (Unix seconds) was never set: days would be those of 1970."""
+    if now < EARLIEST:
+        raise CannotStart(
+            f"the clock of this machine says {time.strftime('%Y-%m-%d %H:%M', time.gmtime(now))} UTC. "
+            "Set it, for example by NTP, and start again."
+        )
 
 
 def _leave_no_core() -> None:

@@ -6,6 +6,7 @@ days of its beginning and last use, and a coarse label such as "Firefox on Linux
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import secrets
@@ -20,12 +21,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.device import Devices
+from collector.exceptions import RecordGone
 from collector.records import Records
+from dashboard.cookies import delete_cookie, read_cookie, set_cookie
 from dashboard.users import User, Users
 
 COOKIE: Final = "tyst_session"
 LIFETIME: Final = 14 * 24 * 3600
 """Seconds that a sign-in lasts."""
+
+MOST_OF_USER: Final = 100
+"""Browsers that one user may be signed in with; beyond it the oldest is signed out."""
 
 YOUNG: Final = 30
 """Seconds within which another process may not know of a sign-in yet, and asks the database."""
@@ -53,6 +59,8 @@ class Sessions:
     next `refresh`. `clock` gives Unix seconds. `secret` signs cookies, so that made-up ones cost nothing.
     """
 
+    max_of_user = MOST_OF_USER
+
     def __init__(self, records: Records[Session], users: Users, secret: str, clock: Callable[[], float]) -> None:
         self._records = records
         self._users = users
@@ -78,21 +86,16 @@ class Sessions:
             system=device.os,
         )
         await anyio.to_thread.run_sync(self._put, _hashed(token), session)
-        response.set_cookie(
-            COOKIE,
-            self._serializer.dumps([token, now]),
-            max_age=LIFETIME,
-            httponly=True,
-            samesite="lax",
-            secure=request.url.scheme == "https",
-        )
+        for id_, _oldest in self.of(user)[self.max_of_user :]:
+            await anyio.to_thread.run_sync(self._delete, id_)
+        set_cookie(request.scope, response, COOKIE, str(self._serializer.dumps([token, now])), max_age=LIFETIME)
 
     async def end(self, request: Request, response: Response) -> None:
         """Sign out: the record goes, and the browser forgets the cookie."""
         id_ = self.id(request)
         if id_ in self._sessions:
             await anyio.to_thread.run_sync(self._delete, id_)
-        response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+        delete_cookie(request.scope, response, COOKIE)
 
     def user(self, request: Request) -> User | None:
         """Who is signed in, or None: no cookie, a forged, old or ended one, or the password has changed since."""
@@ -123,6 +126,11 @@ class Sessions:
         ]
         return sorted(found, key=lambda pair: (-pair[1].started, pair[0]))
 
+    def forget_user(self, name: str) -> None:
+        """A user is no more: their sign-ins are over. Blocking."""
+        for id_ in [id_ for id_, session in self._sessions.items() if session.user == name]:
+            self._delete(id_)
+
     async def end_one(self, user: User, id_: str) -> bool:
         """End one of the user's sign-ins; whether there was such a one."""
         session = self._sessions.get(id_)
@@ -144,8 +152,9 @@ class Sessions:
             for id_, session in used.items():
                 # One that another process has ended must not come back.
                 if id_ in stored:
-                    self._records.put(id_, session)
-                    stored[id_] = session
+                    with contextlib.suppress(RecordGone):
+                        self._records.put(id_, session)
+                        stored[id_] = session
             for id_ in [id_ for id_, session in stored.items() if session.started + LIFETIME < self._clock()]:
                 self._records.delete(id_)
                 del stored[id_]
@@ -153,7 +162,7 @@ class Sessions:
 
     def _put(self, id_: str, session: Session) -> None:
         with self._changing:
-            self._records.put(id_, session)
+            self._records.create(id_, session)
             self._sessions[id_] = session
 
     def _delete(self, id_: str) -> None:
@@ -173,7 +182,7 @@ class Sessions:
 
     def _read(self, request: Request) -> tuple[str, float]:
         try:
-            token, started = self._serializer.loads(request.cookies.get(COOKIE, ""))
+            token, started = self._serializer.loads(read_cookie(request.scope, COOKIE))
         except (BadData, ValueError, TypeError):
             return "", 0.0
         return (token, float(started)) if isinstance(token, str) and isinstance(started, int) else ("", 0.0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import zoneinfo
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -11,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from collector.exceptions import RecordError
+from collector.exceptions import RecordError, RecordGone
 from collector.sites import Policy, Site
 from dashboard.context import Dashboard, changeable_site, read_form
 from dashboard.site_forms import RETENTIONS, SECTIONS, becomes, problem_of, read_section, shown
@@ -45,9 +47,14 @@ async def add_site(dashboard: Dashboard, request: Request, user: User) -> Respon
     except RecordError as error:
         return _new_page(dashboard, user, given, {error.field: explained(error)})
     await dashboard.changes.note(user.name, site.domain, N_("Site added"))
-    if not user.sees(site.domain):
-        await dashboard.users.change(msgspec.structs.replace(user, sites=(*user.sites, site.domain)))
+    # As an owner by name: the account's role may change, or has changed since the form was sent.
+    with contextlib.suppress(RecordGone):
+        await dashboard.users.update(user.name, partial(_with_site, site))
     return RedirectResponse(f"/{site.domain}/install", 303)
+
+
+def _with_site(site: Site, user: User) -> User:
+    return user if user.sees(site) else user.with_role(site.id, "owner")
 
 
 def _new_page(dashboard: Dashboard, user: User, form: Site, problems: dict[str, str]) -> Response:
@@ -65,17 +72,17 @@ async def change_site(dashboard: Dashboard, request: Request, user: User) -> Res
     section = form.get("section", "")
     if section not in SECTIONS:
         raise HTTPException(400)
-    changed, problems = read_section(section, site, form)
+    given, problems = read_section(section, form)
     if "try" in form and not problems:
-        return _tried_page(dashboard, user, site, changed, form)
+        return _tried_page(dashboard, user, site, msgspec.structs.replace(site, **given), form)
     if not problems:
         try:
-            changed = await dashboard.sites.change(changed)
+            before, after = await dashboard.sites.update(site, lambda newest: msgspec.structs.replace(newest, **given))
+            await dashboard.changes.note_site(user.name, before, after)
         except RecordError as error:
             problems = problem_of(error)
     if problems:
         return _settings_page(dashboard, user, site, form=form, problems=problems)
-    await dashboard.changes.note_site(user.name, site, changed)
     return RedirectResponse(f"/{site.domain}/settings?saved={section}#{section}", 303)
 
 
@@ -122,6 +129,7 @@ def _settings_page(
         zones=zones(),
         retentions=dict(sorted(retentions.items())),
         default_rate=dashboard.settings.rate_limit,
-        links=len(dashboard.shares.of(site.domain)),
-        people=len(dashboard.users.of(site.domain)),
+        has_datacenters=dashboard.settings.datacenter_file is not None,
+        links=len(dashboard.shares.of(site)),
+        people=len(dashboard.users.of(site)),
     )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import anyio.to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from collector.address import network_of
 from collector.sites import Site
 from dashboard import formats
 from dashboard.auth import same_origin
-from dashboard.context import Dashboard, Endpoint, View, address_of, read_form, shown_to, signed_in
+from dashboard.context import Dashboard, Endpoint, View, network_of_request, read_form, shown_to, signed_in
 from dashboard.embedding import framed
 from dashboard.guests import guest_of
 from dashboard.pages import fragment_asked
+from dashboard.passwords import HashingBusy
 from dashboard.shares import Share
 from dashboard.wording import _
 
@@ -29,7 +28,7 @@ def opened(dashboard: Dashboard, view: View) -> Endpoint:
         site = dashboard.sites.get(request.path_params["domain"].lower())
         if site is not None and site.public:
             user = dashboard.sessions.user(request)
-            if user is None or not user.sees(site.domain):
+            if user is None or not user.sees(site):
                 return await shown_to(dashboard, request, guest_of(site), view)
         return await for_users(request)
 
@@ -66,13 +65,18 @@ def unlock(dashboard: Dashboard) -> Endpoint:
         if not share.password:
             return RedirectResponse(_here(request), 303)
         given = (await read_form(request)).get("password", "")
-        network, attempts = _network(dashboard, request), dashboard.doors.passwords
+        network, attempts = network_of_request(dashboard, request), dashboard.doors.passwords
         wait = attempts.wait(share.id, network)
         if wait:
             problem = _("Too many attempts. Try again in {time}.").format(time=formats.waiting(wait))
             return _door(dashboard, request, problem, 429, {"retry-after": str(wait)})
         attempts.count(share.id, network)
-        if not await anyio.to_thread.run_sync(dashboard.passwords.matches, share.password, given):
+        try:
+            right = await dashboard.passwords.matches(share.password, given)
+        except HashingBusy:
+            attempts.uncount(share.id, network)
+            raise
+        if not right:
             return _door(dashboard, request, _("That is not the password of this link."), 401)
         attempts.forgive(share.id, network)
         response = RedirectResponse(_here(request), 303)
@@ -84,7 +88,7 @@ def unlock(dashboard: Dashboard) -> Endpoint:
 
 def _behind(dashboard: Dashboard, request: Request) -> tuple[Share, Site]:
     """What the token in the address opens. Raises 404 where that is nothing, 429 after too many of those."""
-    network, tokens = _network(dashboard, request), dashboard.doors.tokens
+    network, tokens = network_of_request(dashboard, request), dashboard.doors.tokens
     wait = tokens.wait(network, network)
     if wait:
         raise HTTPException(429, headers={"retry-after": str(wait)})
@@ -93,10 +97,6 @@ def _behind(dashboard: Dashboard, request: Request) -> tuple[Share, Site]:
         tokens.count(network, network)
         raise HTTPException(404)
     return found
-
-
-def _network(dashboard: Dashboard, request: Request) -> str:
-    return network_of(address_of(dashboard, request))
 
 
 def _base(request: Request) -> str:

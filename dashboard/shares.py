@@ -5,25 +5,28 @@ A token has 192 random bits, so a plain SHA-256 of it is as safe at rest as a sl
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-import anyio
 import anyio.to_thread
 import msgspec
 
-from collector.exceptions import RecordError
-from collector.records import Records
+from collector.exceptions import RecordError, RecordGone
+from collector.records import CachedRecords, Records
 from collector.sites import Site, Sites
+from collector.text import is_one_line
+from dashboard.users import User
 from dashboard.wording import _
 
 MOST_SHARES: Final = 100
-"""Links of one site."""
+"""Links of one site that one user may have made."""
 MOST_ANCESTORS: Final = 10
 LONGEST_NAME: Final = 100
 
@@ -41,7 +44,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hash: str
     """SHA-256 of the token, hexadecimal."""
     site: str
-    """Domain whose figures it shows."""
+    """Id of the site whose figures it shows."""
     name: str = ""
     """What its owner calls it."""
     password: str = ""
@@ -54,34 +57,32 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix seconds."""
     last_used: datetime.date | None = None
     """Day, by the site's clock, of its last use."""
+    by: str = ""
+    """Name of the user who made it."""
 
 
 class Shares:
     """All links. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
     def __init__(self, records: Records[Share], sites: Sites, clock: Callable[[], float]) -> None:
-        self._records = records
+        self._records = CachedRecords(records, self._index)
         self._sites = sites
         self._clock = clock
-        self._shares: dict[str, Share] = {}
-        self._changing = anyio.Lock()
+        self._by_hash: dict[str, Share] = {}
 
     def refresh(self) -> None:
         """Read every link from ClickHouse. Blocking."""
-        self._keep(self._records.all().values())
+        self._records.refresh()
 
-    def of(self, domain: str) -> list[Share]:
+    def of(self, site: Site) -> list[Share]:
         """The links of one site, oldest first; those that are over are among them."""
-        site = self._sites.get(domain)
-        if site is None:
-            return []
-        found = [share for share in self._shares.values() if share.site == domain and _belongs(share, site)]
+        found = [share for share in self._by_hash.values() if share.site == site.id and _belongs(share, site)]
         return sorted(found, key=lambda share: (share.created, share.id))
 
     def opened(self, token: str) -> tuple[Share, Site] | None:
         """What the token opens now; None for one that is unknown, revoked or over, or whose site is gone."""
-        share = self._shares.get(hashed(token))
-        site = self._sites.get(share.site) if share else None
+        share = self._by_hash.get(hashed(token))
+        site = self._sites.by_id(share.site) if share else None
         if share is None or site is None or not _belongs(share, site) or self.over(share, site):
             return None
         return share, site
@@ -102,69 +103,70 @@ class Shares:
         password: str = "",
         expires: datetime.date | None = None,
         ancestors: tuple[str, ...] = (),
+        by: str = "",
     ) -> tuple[Share, str]:
         """A new link: as it is kept, and its token, which is shown this once. `password` is a hash.
 
         Raises `RecordError` naming the field that must be mended.
         """
         name = name.strip()
-        if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        if not is_one_line(name, LONGEST_NAME):
             raise RecordError("name", _("expected 1 to {count} characters").format(count=LONGEST_NAME))
         if expires is not None and expires < self.today(site):
             raise RecordError("expires", _("expected a day that is not over"))
         if password and ancestors:
             raise RecordError("ancestors", _("a link with a password cannot be embedded"))
-        async with self._changing:
-            if len(self.of(site.domain)) >= MOST_SHARES:
-                raise RecordError(
-                    "name", _("a site has at most {count} links; revoke one first").format(count=MOST_SHARES)
-                )
-            token = secrets.token_urlsafe(24)
-            share = Share(
-                id=secrets.token_hex(4),
-                hash=hashed(token),
-                site=site.domain,
-                name=name,
-                password=password,
-                expires=expires,
-                ancestors=ancestors,
-                created=int(self._clock()),
-            )
-            await self._put(share)
+        token = secrets.token_urlsafe(24)
+        share = Share(
+            id=secrets.token_hex(4),
+            hash=hashed(token),
+            site=site.id,
+            name=name,
+            password=password,
+            expires=expires,
+            ancestors=ancestors,
+            created=int(self._clock()),
+            by=by,
+        )
+
+        def may_add(shares: Mapping[str, Share]) -> None:
+            if sum(each.site == site.id and each.by == by for each in shares.values()) >= MOST_SHARES:
+                reason = _("you can have {count} links of a site; revoke one first").format(count=MOST_SHARES)
+                raise RecordError("name", reason)
+
+        await anyio.to_thread.run_sync(self._records.create, share.id, share, may_add)
         return share, token
 
-    async def revoke(self, domain: str, id_: str) -> Share:
+    async def revoke(self, site: Site, id_: str) -> Share:
         """The link opens nothing from now on. Raises `RecordError` if the site has none of that id."""
-        async with self._changing:
-            share = next((share for share in self.of(domain) if share.id == id_), None)
-            if share is None:
-                raise RecordError("id", _("there is no such link"))
-            await anyio.to_thread.run_sync(self._records.delete, share.id)
-            self._shares.pop(share.hash, None)
-        return share
+        share = next((share for share in self.of(site) if share.id == id_), None)
+        gone = await anyio.to_thread.run_sync(self._records.delete, share.id) if share else None
+        if gone is None:
+            raise RecordError("id", _("there is no such link"))
+        return gone
 
-    async def move(self, before: str, after: str) -> None:
-        """A site has another name: its links go with it."""
-        async with self._changing:
-            for share in [share for share in self._shares.values() if share.site == before]:
-                await self._put(msgspec.structs.replace(share, site=after))
+    def forget_site(self, site_id: str) -> None:
+        """A site is no more: its links go with it. Blocking."""
+        for share in [share for share in self._by_hash.values() if share.site == site_id]:
+            self._records.delete(share.id)
+
+    def forget_sites_of(self, user: User) -> list[Share]:
+        """A user sees fewer sites, or none: delete their links to the others, and return these. Blocking."""
+        made = [share for share in self._by_hash.values() if share.by == user.name]
+        return [share for share in made if user.role_at(share.site) is None and self._records.delete(share.id)]
 
     async def note_use(self, share: Share, site: Site) -> None:
         """Note the day of its use."""
-        if share.last_used == self.today(site):
+        today = self.today(site)
+        if share.last_used == today:
             return
-        async with self._changing:
-            # Read again: noting the use of a link that was revoked meanwhile would bring it back.
-            kept = await anyio.to_thread.run_sync(self._records.get, share.id)
-            if kept is not None:
-                await self._put(msgspec.structs.replace(kept, last_used=self.today(site)))
+        # Revoked meanwhile, it stays so.
+        with contextlib.suppress(RecordGone):
+            change = partial(msgspec.structs.replace, last_used=today)
+            await anyio.to_thread.run_sync(self._records.update, share.id, change)
 
-    async def _put(self, share: Share) -> None:
-        await anyio.to_thread.run_sync(self._records.put, share.id, share)
-        self._shares[share.hash] = share
-
-    def _keep(self, shares: Iterable[Share]) -> None:
-        self._shares = {share.hash: share for share in shares}
+    def _index(self, shares: Mapping[str, Share]) -> None:
+        self._by_hash = {share.hash: share for share in shares.values()}
 
 
 def hashed(token: str) -> str:
@@ -199,5 +201,5 @@ def _ascii(origin: str) -> str:
 
 
 def _belongs(share: Share, site: Site) -> bool:
-    """Whether the link was made for this very site, not for one of the same name that was deleted."""
+    """Whether the link was made for this very site: where ids are names yet, not for one of the name before it."""
     return share.created >= site.created

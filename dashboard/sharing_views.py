@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 
-import anyio.to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.exceptions import RecordError
+from collector.request_origin import public_base
 from collector.sites import Site
 from dashboard.context import Dashboard, changeable_site, read_form
 from dashboard.embedding import frame_of
@@ -35,11 +35,12 @@ async def show_sharing(dashboard: Dashboard, request: Request, user: User) -> Re
             password=await _hashed(dashboard, form.get("password", "")),
             expires=_day(form.get("expires", "")),
             ancestors=read_ancestors(form.get("ancestors", "")),
+            by=user.name,
         )
     except RecordError as error:
         return _page(dashboard, user, site, form, {error.field: explained(error)})
     await dashboard.changes.note(user.name, site.domain, N_("Share link made"), after=share.name)
-    link = f"{request.base_url}share/{token}"
+    link = f"{public_base(request)}share/{token}"
     frames = [(theme, frame_of(link, site.domain, theme)) for theme in THEMES] if share.ancestors else []
     return _page(dashboard, user, site, made=share, link=link, frames=frames)
 
@@ -48,7 +49,7 @@ async def revoke_share(dashboard: Dashboard, request: Request, user: User) -> Re
     """`POST /SITE/sharing/revoke`: the link `id` opens nothing any more."""
     site = changeable_site(dashboard, request, user)
     try:
-        share = await dashboard.shares.revoke(site.domain, (await read_form(request)).get("id", ""))
+        share = await dashboard.shares.revoke(site, (await read_form(request)).get("id", ""))
     except RecordError:
         raise HTTPException(404) from None
     await dashboard.changes.note(user.name, site.domain, N_("Share link revoked"), before=share.name)
@@ -56,7 +57,7 @@ async def revoke_share(dashboard: Dashboard, request: Request, user: User) -> Re
 
 
 async def _hashed(dashboard: Dashboard, password: str) -> str:
-    return await anyio.to_thread.run_sync(dashboard.passwords.hash, password) if password else ""
+    return await dashboard.passwords.hash(password) if password else ""
 
 
 def _day(text: str) -> datetime.date | None:
@@ -80,7 +81,7 @@ def _page(
         **made,
         "form": {field: (form or {}).get(field, "") for field in FIELDS},
         "problems": problems or {},
-        "shares": [(share, shares.over(share, site)) for share in shares.of(site.domain)],
+        "shares": [(share, shares.over(share, site)) for share in shares.of(site)],
         "today": shares.today(site),
     }
     return dashboard.pages.html("sharing.html", 422 if problems else 200, user=user, site=site, **shown)

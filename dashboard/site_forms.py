@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgspec
 from babel import Locale
 
 from collector.exceptions import RecordError
 from collector.hygiene import preview
 from collector.sent import MOST_URL
-from collector.sites import POLICIES, Site, checked, is_hiding
+from collector.sites import DATACENTER_MODES, POLICIES, Site, checked, is_hiding
 from dashboard.wording import N_, _, explained
 
 RETENTIONS: Final = {
@@ -46,6 +45,12 @@ def _whole_or_none(text: str) -> int | None:
 def _policy(text: str) -> str:
     if text not in POLICIES:
         raise ValueError(_("expected one of {choices}").format(choices=", ".join(POLICIES)))
+    return text
+
+
+def _datacenter(text: str) -> str:
+    if text not in DATACENTER_MODES:
+        raise ValueError(_("expected one of {choices}").format(choices=", ".join(DATACENTER_MODES)))
     return text
 
 
@@ -91,6 +96,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Read]]] = {
         "excluded_paths": PATHS,
         "excluded_countries": COUNTRIES,
         "rate_limit": _whole_or_none,
+        "datacenter": _datacenter,
     },
     "addresses": {"hidden_paths": HIDDEN, "query_keys": KEYS},
     "notice": {"controller": str, "contact": str, "hosting": str},
@@ -99,8 +105,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, Read]]] = {
 """The forms of the page, each with its fields and how they are read."""
 
 
-def read_section(section: str, site: Site, form: Mapping[str, str]) -> tuple[Site, dict[str, str]]:
-    """The site with what the form of that section says, and what is wrong with which field.
+def read_section(section: str, form: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings of a site that the form of that section gives, and what is wrong with which field.
 
     A field that is missing says nothing, except for a box that was not ticked.
     """
@@ -114,7 +120,7 @@ def read_section(section: str, site: Site, form: Mapping[str, str]) -> tuple[Sit
             given[field] = read(text)
         except ValueError as error:
             problems[field] = str(error)
-    return msgspec.structs.replace(site, **given), problems
+    return given, problems
 
 
 def becomes(site: Site, url: str) -> list[tuple[str, str]]:

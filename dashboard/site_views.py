@@ -5,20 +5,19 @@ from __future__ import annotations
 import datetime
 import hashlib
 
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from dashboard import formats
+from dashboard.analytics.period import parse_period
+from dashboard.analytics.query import Query
 from dashboard.chosen import chosen
-from dashboard.context import Dashboard, visible_site
+from dashboard.context import Dashboard, stats_for, visible_site
 from dashboard.detail_views import after_adding
-from dashboard.drops import drops_of
+from dashboard.drops import drops_of, trims_of
 from dashboard.filter_bar import filter_bar
 from dashboard.guests import is_guest
 from dashboard.pages import HEADERS, fragment_asked
-from dashboard.period import parse_period
-from dashboard.query import Query
 from dashboard.report import build_report
 from dashboard.users import User
 from dashboard.wording import _
@@ -32,15 +31,13 @@ async def show_site(dashboard: Dashboard, request: Request, user: User) -> Respo
     if added is not None:
         return added
     period = dates.period
-    notes = dashboard.annotations.within(site.domain, period.first, period.last, guest=is_guest(user))
-    report = await build_report(dashboard.store, choice, dates, notes, dashboard.clock())
-    bar = filter_bar(choice, dashboard.segments.of(site.domain, None if is_guest(user) else user), user)
+    notes = dashboard.annotations.within(site, period.first, period.last, guest=is_guest(user))
+    report = await build_report(stats_for(dashboard, user), choice, dates, notes, dashboard.clock())
+    bar = filter_bar(choice, dashboard.segments.of(site, None if is_guest(user) else user), user, site)
     values = {"site": site, "user": user, "report": report, "choice": choice, "bar": bar}
     names = {"dates": formats.dates(period.first, period.last)}
     if fragment_asked(request) != "report":
-        page = dashboard.pages.html("site.html", **values, **names)
-        page.background = BackgroundTask(dashboard.store.prepare, site.domain, period, dates.before)
-        return page
+        return dashboard.pages.html("site.html", **values, **names)
     # Asked for every few seconds while someone looks: what is on the screen already is not sent again.
     text = dashboard.pages.text("_report.html", **values, **names)
     version = hashlib.blake2b(text.encode(), digest_size=9).hexdigest()
@@ -63,7 +60,7 @@ async def show_status(dashboard: Dashboard, request: Request, user: User) -> Res
         order_by=(("time:minute", "desc"),),
         limit=1,
     )
-    (result,) = await dashboard.store.run([latest])
+    (result,) = await dashboard.stats.run([latest])
     template = "_arrivals.html" if fragment_asked(request) == "arrivals" else "status.html"
     return dashboard.pages.html(
         template,
@@ -71,8 +68,9 @@ async def show_status(dashboard: Dashboard, request: Request, user: User) -> Res
         user=user,
         accepted=accepted,
         drops=drops_of(await dashboard.tally.of(site.domain)),
+        trims=trims_of(await dashboard.tally.trimmed(site.domain)),
         last_event=_("today at {time}").format(time=result.rows[0].dimensions[0][11:16])
         if result.rows
         else _("none today"),
-        now_visitors=await dashboard.store.current_visitors(site.domain),
+        now_visitors=await dashboard.stats.current_visitors(site.domain, site.timezone),
     )

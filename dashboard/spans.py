@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from dashboard.exceptions import QueryError
-from dashboard.period import BUCKETS, Bucket, Period, parse_period
+from collector.day import FormerZone
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.period import BUCKETS, EARLIEST, Bucket, Period, parse_period
+from dashboard.comparison import alike, calendar_before
 from dashboard.wording import N_, _
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedPeriod:
     """One entry of the menu of periods; `key` on the keyboard chooses it."""
 
     title: str
@@ -21,18 +23,18 @@ class Named:
 
 
 PERIODS: Final = {
-    "day": Named(N_("Today"), "D"),
-    "yesterday": Named(N_("Yesterday"), "E"),
-    "7d": Named(N_("Last 7 days"), "W"),
-    "28d": Named(N_("Last 28 days"), "F"),
-    "30d": Named(N_("Last 30 days"), "T"),
-    "91d": Named(N_("Last 91 days"), "N"),
-    "month": Named(N_("Month to date"), "M"),
-    "last_month": Named(N_("Last month"), "P"),
-    "year": Named(N_("Year to date"), "Y"),
-    "12mo": Named(N_("Last 12 months"), "L"),
-    "all": Named(N_("All time"), "A"),
-    "custom": Named(N_("Custom dates"), "C"),
+    "day": NamedPeriod(N_("Today"), "D"),
+    "yesterday": NamedPeriod(N_("Yesterday"), "E"),
+    "7d": NamedPeriod(N_("Last 7 days"), "W"),
+    "28d": NamedPeriod(N_("Last 28 days"), "F"),
+    "30d": NamedPeriod(N_("Last 30 days"), "T"),
+    "91d": NamedPeriod(N_("Last 91 days"), "N"),
+    "month": NamedPeriod(N_("Month to date"), "M"),
+    "last_month": NamedPeriod(N_("Last month"), "P"),
+    "year": NamedPeriod(N_("Year to date"), "Y"),
+    "12mo": NamedPeriod(N_("Last 12 months"), "L"),
+    "all": NamedPeriod(N_("All time"), "A"),
+    "custom": NamedPeriod(N_("Custom dates"), "C"),
 }
 DEFAULT_PERIOD: Final = "30d"
 GROUPED: Final = (
@@ -59,8 +61,11 @@ _SENSIBLE: Final[dict[Bucket, tuple[int, int]]] = {
     "hour": (1, 14),
     "day": (2, 762),
     "week": (14, 4_000),
-    "month": (45, 200_000),
+    "month": (45, 24_000),
 }
+
+MAX_CHART_BUCKETS: Final = 800
+"""Of a comparison: as many as any period has by the steps above. Every one is laid out and drawn."""
 
 _DAY: Final = datetime.timedelta(days=1)
 
@@ -87,16 +92,24 @@ DEFAULT_SPAN: Final = Span()
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """A span, understood. `before` is what it is compared with; the two spans are a step back and one forward."""
+    """A span, understood. `before` is what it is compared with, and `compared` as much of it as there is of the period
+    by now; the two spans are a step back and one forward."""
 
     period: Period
     before: Period | None
+    compared: Period | None
     buckets: tuple[Bucket, ...]
     """The steps that the chart can have."""
     earlier: Span | None
     later: Span | None
     problem: str = ""
     """What was wrong with the dates that were asked for."""
+
+    def at_site(self, former: tuple[FormerZone, ...]) -> Dates:
+        """The same at a site that had other time zones before."""
+        before = self.before.at_site(former) if self.before else None
+        compared = self.compared.at_site(former) if self.compared else None
+        return replace(self, period=self.period.at_site(former), before=before, compared=compared)
 
 
 def read_dates(span: Span, zone: str, now: datetime.datetime, began: datetime.date | None) -> Dates:
@@ -108,18 +121,30 @@ def read_dates(span: Span, zone: str, now: datetime.datetime, began: datetime.da
     try:
         period = _period(span, zone, now, today, began)
         before = _before(span, period, zone, now)
+        buckets, bucket = _buckets(span, period, before)
     except QueryError as error:
         plain = read_dates(DEFAULT_SPAN, zone, now, began)
         return replace(plain, problem=_("Those dates cannot be shown: {reason}.").format(reason=_(error.expected)))
-    buckets = offered(period)
-    bucket = next((each for each in buckets if each == span.bucket), _fitting(period, buckets))
     period = replace(period, bucket=bucket)
+    before = replace(before, bucket=bucket) if before else None
     return Dates(
         period,
-        replace(before, bucket=bucket) if before else None,
+        before,
+        alike(period, before, now.timestamp()) if before else None,
         buckets,
         *_steps(span, period, today),
     )
+
+
+def _buckets(span: Span, period: Period, before: Period | None) -> tuple[tuple[Bucket, ...], Bucket]:
+    """The steps that the chart can have, and the one that it has. Raises `QueryError` where it would have too many."""
+    buckets = offered(period)
+    if not buckets:
+        raise QueryError("date_range", N_("expected a shorter period"))
+    bucket = next((each for each in buckets if each == span.bucket), _fitting(period, buckets))
+    if before is not None and before.bucket_count(bucket) > MAX_CHART_BUCKETS:
+        raise QueryError("compare", N_("expected a shorter period to compare with"))
+    return buckets, bucket
 
 
 def offered(period: Period) -> tuple[Bucket, ...]:
@@ -144,6 +169,8 @@ def _period(span: Span, zone: str, now: datetime.datetime, today: datetime.date,
     if span.period == "all":
         return parse_period("all", zone, now, min(began or today, today))
     day = _date(span.date)
+    if span.date and day is None:
+        raise QueryError("date_range", N_("expected a date such as 2026-01-31"))
     day = min(day, today) if day else today
     if span.period == "last_month":
         day = day.replace(day=1) - _DAY
@@ -158,7 +185,9 @@ def _before(span: Span, period: Period, zone: str, now: datetime.datetime) -> Pe
         if first and last and first > last:
             first, last = last, first
         return parse_period("custom", zone, now, first, last)
-    before = period.year_before() if span.compare == "year" else period.previous()
+    before = period.year_before() if span.compare == "year" else calendar_before(period)
+    if before.first < EARLIEST + 7 * _DAY:
+        return None
     if not span.weekday:
         return before
     # The nearest move that lets both begin on the same day of the week.

@@ -6,7 +6,7 @@ Every error is JSON and names the field: `{"error": "metrics: …", "errors": {"
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,31 +17,43 @@ from starlette.routing import Route
 
 from collector.sites import Site, Sites
 from dashboard import legacy
+from dashboard.analytics.errors import QueryError, QueryTooLarge
+from dashboard.analytics.goal_filters import check_names
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import Query, Result
+from dashboard.analytics.service import StatsService
+from dashboard.comparison import alike
 from dashboard.connected import while_connected
-from dashboard.exceptions import QueryError, QueryTooLarge
-from dashboard.goals import check_names
 from dashboard.language import read_query, write_result
 from dashboard.openapi import document
-from dashboard.period import Period
-from dashboard.query import Query, Result
-from dashboard.store import Store
+from dashboard.segment_filters import with_segments
+from dashboard.segments import Segment
 
 MOST_BODY = 65_536  # bytes
 
 Authorise = Callable[[Request, str], Awaitable[Response | None]]
 """Whether the request may read the statistics of a domain: None, or the answer that refuses it."""
 
-Handler = Callable[["StatsApi", Request], Awaitable[Any]]
+SegmentsOf = Callable[[Site], Sequence[Segment]]
+"""The segments of a site that queries may name."""
 
 
 class StatsApi:
     """The handlers, with what they need. `clock` gives Unix seconds."""
 
-    def __init__(self, store: Store, sites: Sites, authorise: Authorise, clock: Callable[[], float]) -> None:
-        self._store = store
+    def __init__(
+        self,
+        stats: StatsService,
+        sites: Sites,
+        authorise: Authorise,
+        clock: Callable[[], float],
+        segments: SegmentsOf,
+    ) -> None:
+        self._stats = stats
         self._sites = sites
         self._authorise = authorise
         self._clock = clock
+        self._segments = segments
         self._document = document()
 
     async def query(self, request: Request) -> Any:
@@ -52,38 +64,42 @@ class StatsApi:
             raise QueryError("site_id", "expected a site's domain")
         site = await self._site(request, domain)
         first_day = await self._first_day(site, body.get("date_range") == "all")
-        asked = read_query(body, site.timezone, self._now(), first_day)
+        filters = body.get("filters") or []
+        expanded = body | {"filters": with_segments(filters, self._segments(site))}
+        asked = read_query(expanded, site.timezone, self._now(), first_day).at_site(site.former_timezones)
+        asked = replace(asked, filters=filters)
         check_names(asked.query.filters, site.goals)
         queries = [asked.query, *([asked.compared] if asked.compared else [])]
-        result, *compared = await while_connected(request, self._store.run(queries))
+        result, *compared = await while_connected(request, self._stats.run(queries))
         return write_result(asked, result, compared[0] if compared else None)
 
     async def current(self, request: Request) -> Any:
         """`GET /api/v1/stats/realtime/visitors`."""
         site = await self._site(request, request.query_params.get("site_id", ""))
-        return await self._store.current_visitors(site.domain)
+        return await self._stats.current_visitors(site.domain, site.timezone)
 
     async def aggregate(self, request: Request) -> Any:
         """`GET /api/v1/stats/aggregate`."""
-        site, period = await self._asked(request)
+        site, period = await self._asked(request, "aggregate")
         query = legacy.read_aggregate(site.domain, request.query_params, period)
         check_names(query.filters, site.goals)
         compare = request.query_params.get("compare")
         if compare not in (None, "previous_period"):
             raise QueryError("compare", "expected previous_period")
-        queries = [query, *([replace(query, period=period.previous())] if compare else [])]
-        result, *before = await while_connected(request, self._store.run(queries))
-        return legacy.write_aggregate(result, before[0] if before else None)
+        before = alike(period, period.previous(), self._clock())
+        queries = [query, *([replace(query, period=before)] if compare else [])]
+        result, *compared = await while_connected(request, self._stats.run(queries))
+        return legacy.write_aggregate(result, compared[0] if compared else None)
 
     async def timeseries(self, request: Request) -> Any:
         """`GET /api/v1/stats/timeseries`."""
-        site, period = await self._asked(request)
+        site, period = await self._asked(request, "timeseries")
         query = legacy.read_timeseries(site.domain, request.query_params, period)
         return legacy.write_timeseries(query, await self._one(request, site, query))
 
     async def breakdown(self, request: Request) -> Any:
         """`GET /api/v1/stats/breakdown`."""
-        site, period = await self._asked(request)
+        site, period = await self._asked(request, "breakdown")
         query = legacy.read_breakdown(site.domain, request.query_params, period)
         return legacy.write_breakdown(await self._one(request, site, query))
 
@@ -93,15 +109,18 @@ class StatsApi:
 
     async def _one(self, request: Request, site: Site, query: Query) -> Result:
         check_names(query.filters, site.goals)
-        return (await while_connected(request, self._store.run([query])))[0]
+        return (await while_connected(request, self._stats.run([query])))[0]
 
-    async def _asked(self, request: Request) -> tuple[Site, Period]:
+    async def _asked(self, request: Request, endpoint: str) -> tuple[Site, Period]:
         given = request.query_params
         site = await self._site(request, given.get("site_id", ""))
+        legacy.check_parameters(endpoint, given.multi_items())
         first_day = await self._first_day(site, given.get("period") == "all")
-        return site, legacy.read_period(given, site.timezone, self._now(), first_day)
+        period = legacy.read_period(given, site.timezone, self._now(), first_day)
+        return site, period.at_site(site.former_timezones)
 
     async def _site(self, request: Request, domain: str) -> Site:
+        domain = self._sites.name_of(domain)
         refusal = await self._authorise(request, domain)
         site = self._sites.get(domain)
         if refusal is not None:
@@ -111,7 +130,7 @@ class StatsApi:
         return site
 
     async def _first_day(self, site: Site, wanted: bool) -> datetime.date | None:
-        return await self._store.first_day(site.domain) if wanted else None
+        return await self._stats.first_day(site.domain) if wanted else None
 
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
@@ -125,9 +144,16 @@ class _Refused(Exception):
         self.response = response
 
 
-def routes(*, store: Store, sites: Sites, authorise: Authorise, clock: Callable[[], float]) -> list[Route]:
+def routes(
+    *,
+    stats: StatsService,
+    sites: Sites,
+    authorise: Authorise,
+    clock: Callable[[], float],
+    segments: SegmentsOf = lambda _: (),
+) -> list[Route]:
     """The routes of the Stats API."""
-    api = StatsApi(store, sites, authorise, clock)
+    api = StatsApi(stats, sites, authorise, clock, segments)
     return [
         Route("/api/v2/query", _answered(api.query), methods=["POST"]),
         Route("/api/v1/stats/realtime/visitors", _answered(api.current), methods=["GET"]),
@@ -164,7 +190,7 @@ async def _body(request: Request) -> dict[str, Any]:
             raise _Refused(_error(413, "body", f"expected at most {MOST_BODY} bytes"))
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise QueryError("body", "expected JSON") from None
     if not isinstance(found, dict):
         raise QueryError("body", "expected a JSON object")

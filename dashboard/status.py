@@ -15,12 +15,13 @@ LITTLE_ROOM = 1_000_000_000  # bytes
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at. `advice` says what to do and is empty when all is well."""
+    """One thing that was looked at. `advice` says what to do and is empty when all is well; `code` is there to copy."""
 
     name: str
     state: State
     found: str
     advice: str = ""
+    code: str = ""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +57,14 @@ def check_directory(directory: Path) -> Check:
             state="failed",
             found=f"others on this machine can read {', '.join(sorted(open_))}",
             advice=f"chmod 600 {' '.join(str(directory / file) for file in sorted(open_))}",
+        )
+    rights = stat.S_IMODE(directory.stat().st_mode)
+    if rights & (stat.S_IRWXG | stat.S_IRWXO):
+        return Check(
+            name=name,
+            state="warning",
+            found=f"others on this machine may look into {directory} (mode {rights:04o})",
+            advice=f"chmod 700 {directory}",
         )
     free = shutil.disk_usage(directory).free
     room = f"{directory}, {free / 1e9:,.1f} GB free"

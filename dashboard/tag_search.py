@@ -17,7 +17,7 @@ _MANAGERS: Final = re.compile(r"googletagmanager\.com/gtm\.js|/containers?/[\w.]
 
 
 @dataclass(frozen=True, slots=True)
-class Tags:
+class FoundTags:
     """The tags of a page: those that run, and those that do not."""
 
     active: tuple[Script, ...]
@@ -26,12 +26,12 @@ class Tags:
     """Whether a tag manager is there, which may add one that cannot be seen from outside."""
 
 
-def find_tags(source: Source) -> Tags:
+def find_tags(source: Source) -> FoundTags:
     """Every tag in a page. One that a script makes is looked for only where none stands."""
     standing = [script for script in source.scripts if _is_tag(script)]
     active = tuple(script for script in standing if not script.inert)
     made = () if active else tuple(filter(None, map(_made, source.scripts)))[:1]
-    return Tags(
+    return FoundTags(
         active=active or made,
         inert=tuple(script for script in standing if script.inert),
         manager=any(_MANAGERS.search(script.source + script.inner) for script in source.scripts),

@@ -4,94 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from collector.sites import Site
+from dashboard.banners import BANNERS
+from dashboard.page_source import Script
 from dashboard.wording import N_, _
 
 STUB: Final = (
     "<script>window.tyst=window.tyst||function(){(tyst.q=tyst.q||[]).push(arguments)};"
-    "tyst.consent=tyst.consent||function(c){tyst.c=c}</script>"
+    "tyst.consent=tyst.consent||function(c){return tyst.c=c||tyst.c}</script>"
 )
 """Makes calls work before the script has loaded; the same line as in the README."""
 
 
-@dataclass(frozen=True, slots=True)
-class Banner:
-    """A consent banner that the snippet follows by itself: its name there, what people call it, what to look at."""
-
-    name: str
-    title: str
-    hint: str
-    marked: str = ""
-    """Lines that this banner runs by itself once its visitor has decided; "" where it has no such thing."""
-
-
-BANNERS: Final = {
-    banner.name: banner
-    for banner in (
-        Banner(
-            "cookieconsent",
-            "CookieConsent",
-            N_(
-                "The category that the visitor accepts must be called “analytics”; where yours has another name, add "
-                'data-purpose="its name". Where the banner is bundled as a module, also set '
-                "window.CookieConsent = CookieConsent."
-            ),
-            '<script type="text/plain" data-category="analytics">tyst.consent("granted")</script>\n'
-            '<script type="text/plain" data-category="!analytics">tyst.consent("denied")</script>',
-        ),
-        Banner(
-            "klaro",
-            "Klaro",
-            N_(
-                "Add a service named “analytics” to Klaro’s configuration; where yours has another name, add "
-                'data-purpose="its name".'
-            ),
-            '<script type="text/plain" data-type="application/javascript" data-name="analytics">'
-            'tyst.consent("granted")</script>',
-        ),
-        Banner(
-            "tarteaucitron",
-            "tarteaucitron",
-            N_(
-                "Add a service of your own with the key “analytics” and push it to tarteaucitron.job; where it has "
-                'another key, add data-purpose="its key".'
-            ),
-        ),
-        Banner(
-            "orejime",
-            "Orejime",
-            N_(
-                "Add a purpose with the id “analytics” to orejimeConfig; where yours has another id, add "
-                'data-purpose="its id". Orejime 3 is needed.'
-            ),
-            '<template data-purpose="analytics"><script>tyst.consent("granted")</script></template>',
-        ),
-        Banner(
-            "tcf",
-            "IAB TCF",
-            N_("Any banner that speaks IAB TCF 2.2. Consent to the purposes 8 and 9 together counts."),
-        ),
-        Banner(
-            "gcm",
-            "Google Consent Mode",
-            N_("Any banner that updates Google Consent Mode. The update must say analytics_storage: granted."),
-        ),
-        Banner(
-            "wp",
-            "WP Consent API",
-            N_("Any WordPress banner, with the plugin WP Consent API. Consent to statistics counts."),
-        ),
-    )
-}
-"""Every `data-cmp` that the snippet knows."""
-
-MARKED: Final = "marked"
-"""The banner itself runs marked lines after consent."""
 OWN: Final = ""
-"""No banner that the snippet follows: the page calls."""
+"""No banner of the list: the page calls, or has a function of its own."""
+
+OWN_FUNCTION: Final = """<script>
+function my_consent() {
+  // true, false, or undefined while the visitor has not answered
+  return myBanner.answered ? myBanner.accepted('statistics') : undefined
+}
+</script>"""
+"""What a page may offer the tag to ask; its name is the value of `data-cmp`."""
 
 VARIANTS: Final = {
     "html": N_("HTML"),
@@ -102,7 +40,7 @@ VARIANTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TagOptions:
     """Which form of the tag, and for which banner; read from an address and written back into links."""
 
     variant: str = "html"
@@ -111,33 +49,66 @@ class Wanted:
     def href(self, site: Site, **other: str) -> str:
         """The address of the page of the tag with these, or with `other` in place of one of them."""
         pairs = {"variant": self.variant, "banner": self.banner, **other}
-        plain = Wanted()
+        plain = TagOptions()
         said = {name: value for name, value in pairs.items() if value != getattr(plain, name)}
         return f"/{quote(site.domain)}/install" + (f"?{urlencode(said)}" if said else "")
 
 
-def read_wanted(params: Mapping[str, str]) -> Wanted:
+def read_wanted(params: Mapping[str, str]) -> TagOptions:
     """What an address asks for; what there is not is the plain form."""
     variant, banner = params.get("variant", "html"), params.get("banner", OWN)
-    return Wanted(variant if variant in VARIANTS else "html", banner if banner in (*BANNERS, MARKED) else OWN)
+    return TagOptions(variant if variant in VARIANTS else "html", banner if banner in BANNERS else OWN)
 
 
 def tag_of(site: Site, base: str, banner: str = OWN) -> str:
     """The line of HTML that the site's pages need; `base` is this server's address, with a slash at the end."""
-    return f'<script defer {_spelled(site, banner)} src="{base}js/tyst.js"></script>'
+    return tag_line(_attributes(site, banner), f"{base}js/tyst.js")
 
 
-def code_of(site: Site, base: str, wanted: Wanted) -> str:
+def tag_line(attributes: list[tuple[str, str]], source: str) -> str:
+    """A tag with these attributes, as HTML."""
+    pairs = "".join(f' {name}="{escape(value)}"' for name, value in attributes)
+    return f'<script defer{pairs} src="{escape(source)}"></script>'
+
+
+def following(tag: Script, site: Site, base: str, banner: str) -> str:
+    """The tag of a page with what it needs to follow that banner, and the function before it where it needs one."""
+    kept = [(name, value) for name, value in tag.attributes.items() if name not in _ANEW]
+    source = tag.source or f"{base}js/tyst.js"
+    # What a page says is repeated to a terminal as well.
+    odd = tag.made or not all(text.isprintable() and len(text) <= MAX_REPEATED for pair in kept for text in pair)
+    if odd or not source.isprintable() or len(source) > MAX_REPEATED:
+        return "\n".join([*script_lines(banner), tag_of(site, base, banner)])
+    return "\n".join([*script_lines(banner), tag_line([*kept, ("data-cmp", BANNERS[banner].cmp)], source)])
+
+
+_ANEW: Final = frozenset({"src", "type", "defer", "async", "data-cmp"})
+"""Attributes of a page's tag that are not taken over."""
+MAX_REPEATED: Final = 200
+"""Characters of one attribute that are repeated from a page."""
+
+
+def script_lines(banner: str) -> list[str]:
+    """What stands before the tag, as lines of HTML: the banner's function, or nothing."""
+    script = BANNERS[banner].script if banner in BANNERS else ""
+    if not script:
+        return []
+    return ["<script>", *script.split("\n"), "</script>"] if "\n" in script else [f"<script>{script}</script>"]
+
+
+def code_of(site: Site, base: str, wanted: TagOptions) -> str:
     """What to paste, whole."""
     tag = tag_of(site, base, wanted.banner)
-    stub = "" if site.consent == "exempt" or wanted.banner in BANNERS else STUB
+    before = script_lines(wanted.banner)
+    if site.consent != "exempt" and wanted.banner not in BANNERS:
+        before = [STUB]
     if wanted.variant == "wordpress":
-        return _wordpress([line for line in (stub, tag) if line])
+        return _wordpress([*before, tag])
     if wanted.variant == "gtm":
-        return _tag_manager(site, base, wanted.banner)
+        return "\n".join([*before, _tag_manager(site, base, wanted.banner)])
     if wanted.variant == "nextjs":
-        return _nextjs(site, base, wanted.banner, stub)
-    return f"{stub}\n{tag}" if stub else tag
+        return _nextjs(site, base, wanted.banner, "\n".join(before))
+    return "\n".join([*before, tag])
 
 
 def where_of(variant: str) -> str:
@@ -161,7 +132,7 @@ def _attributes(site: Site, banner: str) -> list[tuple[str, str]]:
     if site.consent != "required":
         pairs.append(("data-consent", site.consent))
     if banner in BANNERS:
-        pairs.append(("data-cmp", banner))
+        pairs.append(("data-cmp", BANNERS[banner].cmp))
     return pairs
 
 
@@ -170,7 +141,9 @@ def _spelled(site: Site, banner: str) -> str:
 
 
 def _wordpress(lines: list[str]) -> str:
-    echoed = "".join(f"\n    echo '{line}', \"\\n\";" for line in lines)
+    # In a string between single quotes PHP reads backslashes and single quotes alone (PHP manual, Strings).
+    quoted = (line.replace("\\", "\\\\").replace("'", "\\'") for line in lines)
+    echoed = "".join(f"\n    echo '{line}', \"\\n\";" for line in quoted)
     return (
         "<?php\n/* Plugin Name: Tyst */\nadd_action('wp_head', function () {\n"
         "    if (current_user_can('edit_posts')) {\n        return; // who writes the site is not its audience\n    }"
@@ -187,9 +160,11 @@ def _tag_manager(site: Site, base: str, banner: str) -> str:
     )
 
 
-def _nextjs(site: Site, base: str, banner: str, stub: str) -> str:
-    plain = stub.removeprefix("<script>").removesuffix("</script>")
-    early = f'\n        <Script id="tyst-calls" strategy="beforeInteractive">{{`{plain}`}}</Script>' if stub else ""
+def _nextjs(site: Site, base: str, banner: str, before: str) -> str:
+    plain = before.removeprefix("<script>").removesuffix("</script>")
+    # It becomes a template literal of JavaScript.
+    literal = plain.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
+    early = f'\n        <Script id="tyst-calls" strategy="beforeInteractive">{{`{literal}`}}</Script>' if plain else ""
     return (
         "import Script from 'next/script'\n\n"
         "export default function RootLayout({ children }: { children: React.ReactNode }) {\n"

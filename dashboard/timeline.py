@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from dashboard import formats
-from dashboard.period import Period
+from dashboard.analytics.period import Period
 from dashboard.wording import _
 
 _DAY = datetime.timedelta(days=1)
@@ -34,15 +34,24 @@ def moments(period: Period, now: float) -> tuple[Moment, ...]:
     local = datetime.datetime.fromtimestamp(now, ZoneInfo(period.zone)).replace(tzinfo=None)
     keys = period.buckets()
     starts = [datetime.datetime.fromisoformat(key) for key in keys]
-    ends = [*starts[1:], datetime.datetime.combine(period.last + _DAY, datetime.time())]
+    ends = [*starts[1:], _end(period)]
     return tuple(_moment(period, key, start, end, local) for key, start, end in zip(keys, starts, ends, strict=True))
+
+
+def _end(period: Period) -> datetime.datetime:
+    """When the last bucket ends, by the clock."""
+    if period.bucket not in ("hour", "minute"):
+        return datetime.datetime.combine(period.last + _DAY, datetime.time())
+    return datetime.datetime.fromtimestamp(period.bounds()[1], ZoneInfo(period.zone)).replace(tzinfo=None)
 
 
 def _moment(
     period: Period, key: str, start: datetime.datetime, end: datetime.datetime, local: datetime.datetime
 ) -> Moment:
     first, last = _whole(period, start.date())
-    begins = max(start, datetime.datetime.combine(period.first, datetime.time()))
+    # A week may have begun before the period; hours of a date that another time zone was set on may lie beside it.
+    clock = period.bucket in ("hour", "minute")
+    begins = start if clock else max(start, datetime.datetime.combine(period.first, datetime.time()))
     return Moment(
         key,
         *_labels(period, start),

@@ -1,18 +1,23 @@
-"""People who may sign in: name, password hash, role, and the sites they see."""
+"""People who may sign in: name, password hash, role, and the sites they see.
+
+Rights go by a site's own id, never by its name: a name may be taken by another site later.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import anyio.to_thread
 import msgspec
-from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
 
 from collector.exceptions import RecordError
-from collector.records import Records
+from collector.records import CachedRecords, Records
+from collector.sites import Site
+from collector.text import is_one_line
+from dashboard.passwords import Passwords
 
 Role = Literal["admin", "owner", "viewer"]
 ROLES: tuple[Role, ...] = ("admin", "owner", "viewer")
@@ -20,12 +25,7 @@ SITE_ROLES: tuple[Role, ...] = ("owner", "viewer")
 """What one can be to one site; an administrator is so everywhere."""
 
 ADMIN = "admin"
-LEAST_PASSWORD = 8
-"""Characters; the least that NIST SP 800-63B section 5.1.1 allows for a password a person chooses."""
-MOST_PASSWORD = 1_000
-"""Characters; hashing longer ones would only serve who wants to keep the server busy."""
-
-_NAME = re.compile(r"[^\s/\x00-\x1f]{1,100}\Z")
+LONGEST_NAME = 100
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,49 +35,46 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     password: str
     role: Role = "viewer"
     sites: tuple[str, ...] = ()
-    """Domains that an owner or viewer sees with the role of the account; an admin sees all."""
+    """Ids of sites that an owner or viewer sees with the role of the account; an admin sees all."""
     roles: dict[str, Role] = {}
-    """Domains where the user's role is another, or given by invitation; it comes before that of the account."""
+    """Ids of sites where the user's role is another, or given by invitation; it comes before that of the account."""
 
-    def role_on(self, domain: str) -> Role | None:
-        """What the user is to that site; None is nobody."""
+    def role_at(self, site_id: str) -> Role | None:
+        """What the user is to the site of that id; None is nobody."""
         if self.role == "admin":
             return "admin"
-        return self.roles.get(domain) or (self.role if domain in self.sites else None)
+        return self.roles.get(site_id) or (self.role if site_id in self.sites else None)
 
-    def sees(self, domain: str) -> bool:
+    def role_on(self, site: Site) -> Role | None:
+        """What the user is to that site; None is nobody."""
+        return self.role_at(site.id)
+
+    def sees(self, site: Site) -> bool:
         """Whether the user may look at that site."""
-        return self.role_on(domain) is not None
+        return self.role_on(site) is not None
 
-    def may_change(self, domain: str) -> bool:
+    def may_change(self, site: Site) -> bool:
         """Whether the user may change that site's settings."""
-        return self.role_on(domain) in ("admin", "owner")
+        return self.role_on(site) in ("admin", "owner")
 
     @property
-    def domains(self) -> tuple[str, ...]:
-        """Every site that an owner or viewer sees, in order."""
+    def site_ids(self) -> tuple[str, ...]:
+        """Ids of every site that an owner or viewer sees, in order."""
         return tuple(sorted({*self.sites, *self.roles}))
 
-    def with_role(self, domain: str, role: Role | None) -> User:
+    def with_role(self, site_id: str, role: Role | None) -> User:
         """The user with that role on one site; None takes the site away."""
-        roles = {site: given for site, given in self.roles.items() if site != domain}
-        sites = tuple(site for site in self.sites if site != domain)
-        return msgspec.structs.replace(self, sites=sites, roles={**roles, **({domain: role} if role else {})})
+        roles = {site: given for site, given in self.roles.items() if site != site_id}
+        sites = tuple(site for site in self.sites if site != site_id)
+        return msgspec.structs.replace(self, sites=sites, roles={**roles, **({site_id: role} if role else {})})
 
     def with_roles_of_sites(self) -> User:
         """The user with what they are to each site said site by site, so that the account's role may change."""
         if self.role == "admin":
             return self
         return msgspec.structs.replace(
-            self, sites=(), roles={site: self.role_on(site) or "viewer" for site in self.domains}
+            self, sites=(), roles={site: self.role_at(site) or "viewer" for site in self.site_ids}
         )
-
-    def renamed(self, old: str, new: str) -> User:
-        """The user with the same role on a site that has another name now."""
-        role = self.roles.get(old)
-        sites = tuple(new if site == old else site for site in self.sites)
-        moved = {new if site == old else site: given for site, given in self.roles.items()}
-        return msgspec.structs.replace(self, sites=sites, roles=moved) if role or old in self.sites else self
 
     @property
     def may_add_sites(self) -> bool:
@@ -85,41 +82,10 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.role in ("admin", "owner")
 
 
-class Passwords:
-    """Hashes and checks passwords with argon2id. Blocking, tens of milliseconds: call through a thread."""
-
-    def __init__(self, hasher: PasswordHasher | None = None) -> None:
-        self._hasher = hasher or PasswordHasher()
-        # Checked when the name is unknown, so that an answer takes as long as for a known one.
-        self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
-
-    def hash(self, password: str) -> str:
-        """The hash to keep. Raises `RecordError` for a password that is too short or too long."""
-        if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
-            raise RecordError(
-                "password", "expected {least} to {most} characters", least=LEAST_PASSWORD, most=MOST_PASSWORD
-            )
-        return self._hasher.hash(password)
-
-    def matches(self, hashed: str, password: str) -> bool:
-        """Whether the password is the one of that hash."""
-        try:
-            return self._hasher.verify(hashed, password[:MOST_PASSWORD])
-        except VerificationError:
-            return False
-
-    def right(self, user: User | None, password: str) -> bool:
-        """Whether the password is the user's; for no user it takes as long, and is False."""
-        try:
-            self._hasher.verify(user.password if user else self._nobody, password[:MOST_PASSWORD])
-        except VerificationError:
-            return False
-        return user is not None
-
-
 def checked(user: User) -> User:
     """The user as it may be stored. Raises `RecordError` naming the field that must be mended."""
-    if not _NAME.match(user.name):
+    # Not even the joiners: who is meant must be plain to see.
+    if not user.name.isprintable() or not is_one_line(user.name, LONGEST_NAME) or re.search(r"[\s/]", user.name):
         raise RecordError("name", "expected 1 to 100 characters without spaces or slashes")
     if user.role not in ROLES:
         raise RecordError("role", "expected one of {choices}", choices=", ".join(ROLES))
@@ -132,58 +98,104 @@ class Users:
     """All users. Reading is from memory; changes go to ClickHouse first."""
 
     def __init__(self, records: Records[User]) -> None:
-        self._records = records
-        self._users: dict[str, User] = {}
+        self._records = CachedRecords(records)
+        self.followers: list[Callable[[str], None]] = []
+        """Called, blocking, with the name of each user who is removed: another may get the name."""
+        self.access_reduced: list[Callable[[User], None]] = []
+        """Called, blocking, with each user who may see fewer sites than before; who is removed sees none."""
 
     def get(self, name: str) -> User | None:
         """The user of that name, or None."""
-        return self._users.get(name)
+        return self._records.values.get(name)
 
     def all(self) -> list[User]:
         """Every user, by name."""
-        return [self._users[name] for name in sorted(self._users)]
+        return _by_name(self._records.values)
 
     def refresh(self) -> None:
         """Read every user from ClickHouse. Blocking."""
-        self._users = self._records.all()
+        self._records.refresh()
 
     async def add(self, user: User) -> User:
         """Create a user. Raises `RecordError` when it is not valid or the name is taken."""
-        if user.name in self._users:
-            raise RecordError("name", "{name} exists already", name=user.name)
-        return await self.change(user)
-
-    async def change(self, user: User) -> User:
-        """Store a user's new role, sites or password. Raises `RecordError` when they are not valid."""
         user = checked(user)
-        await anyio.to_thread.run_sync(self._records.put, user.name, user)
-        self._users[user.name] = user
+
+        def must_be_free(users: Mapping[str, User]) -> None:
+            if user.name in users:
+                raise RecordError("name", "{name} exists already", name=user.name)
+
+        await anyio.to_thread.run_sync(self._records.create, user.name, user, must_be_free)
         return user
 
-    def of(self, domain: str) -> list[User]:
+    async def update(self, name: str, change: Callable[[User], User]) -> tuple[User, User]:
+        """Store what `change` makes of the user as they are now; returns them before and after.
+
+        `change` runs in a thread, and must be quick: whatever is slow, such as hashing, comes before. Raises
+        `RecordError` when the result is not valid, when nobody would be administrator any more, and `RecordGone` when
+        the user was removed meanwhile.
+        """
+
+        def changed(user: User) -> User:
+            after = checked(change(user))
+            if user.role == "admin" != after.role:
+                # Another process may have demoted or removed the others.
+                self._records.refresh()
+                self._must_leave_an_admin(self._records.values, name)
+            return after
+
+        def update() -> tuple[User, User]:
+            before, after = self._records.update(name, changed)
+            if (before.role, before.sites, before.roles) != (after.role, after.sites, after.roles):
+                self._notify_access_reduced(after)
+            return before, after
+
+        return await anyio.to_thread.run_sync(update)
+
+    def of(self, site: Site) -> list[User]:
         """Everybody who sees that site, administrators first, then by name."""
-        return sorted((user for user in self.all() if user.sees(domain)), key=lambda user: user.role != "admin")
+        return sorted((user for user in self.all() if user.sees(site)), key=lambda user: user.role != "admin")
 
-    def last_admin(self, user: User) -> bool:
-        """Whether nobody else is an administrator."""
-        return user.role == "admin" and not any(
-            other.role == "admin" and other.name != user.name for other in self.all()
-        )
-
-    def follow(self, old: str, new: str | None) -> None:
-        """A site has a new name, or is no more (None): users see it under the new one, or no longer. Blocking."""
+    def forget_site(self, site_id: str) -> None:
+        """A site is no more: nobody has a role there. Blocking."""
         for user in self.all():
-            changed = user.renamed(old, new) if new else user.with_role(old, None)
-            if changed != user:
-                self._records.put(user.name, changed)
-        self.refresh()
+            if site_id in user.site_ids:
+                self._records.update(user.name, lambda each: each.with_role(site_id, None))
 
     async def remove(self, name: str) -> None:
-        """Remove a user, which ends all their sign-ins. Raises `RecordError` if the name is unknown."""
-        if name not in self._users:
+        """Remove a user, which ends all their sign-ins. Raises `RecordError` for the last administrator, and if the
+        name is unknown."""
+
+        def may_go(users: Mapping[str, User]) -> None:
+            self._must_leave_an_admin(users, name)
+
+        def remove() -> bool:
+            gone = self._records.delete(name, may_go) is not None
+            if gone:
+                self._notify_access_reduced(User(name=name, password=""))
+                for follower in self.followers:
+                    follower(name)
+            return gone
+
+        if not await anyio.to_thread.run_sync(remove):
             raise RecordError("name", "there is no user {name}", name=name)
-        await anyio.to_thread.run_sync(self._records.delete, name)
-        del self._users[name]
+
+    def _notify_access_reduced(self, user: User) -> None:
+        for follower in self.access_reduced:
+            follower(user)
+
+    def _must_leave_an_admin(self, users: Mapping[str, User], name: str) -> None:
+        admins = {user.name for user in users.values() if user.role == "admin"}
+        if admins == {name}:
+            raise RecordError("name", "{name} is the only administrator", name=name)
+
+
+def _by_name(users: Mapping[str, User]) -> list[User]:
+    return [users[name] for name in sorted(users)]
+
+
+def titled(user: User, domains: Mapping[str, str]) -> Iterable[tuple[str, Role]]:
+    """The sites of an owner or viewer as domain and role, by domain; `domains` are those of the sites by id."""
+    return sorted((domains[id_], user.role_at(id_) or "viewer") for id_ in user.site_ids if id_ in domains)
 
 
 async def ensure_admin(users: Users, passwords: Passwords, given: str | None) -> str | None:
@@ -194,6 +206,5 @@ async def ensure_admin(users: Users, passwords: Passwords, given: str | None) ->
     if users.all():
         return None
     password = given or secrets.token_urlsafe(12)
-    hashed = await anyio.to_thread.run_sync(passwords.hash, password)
-    await users.add(User(name=ADMIN, password=hashed, role="admin"))
+    await users.add(User(name=ADMIN, password=await passwords.hash(password), role="admin"))
     return None if given else password

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from collector.request_origin import public_base
 from collector.sites import Site, Sites
 from dashboard.bearer import ApiError, bearer, json_answer, refused
 from dashboard.bodies import read_as, read_fields
@@ -53,11 +54,11 @@ class VerifyApi:
             answer = refused(error)
             answer.headers["retry-after"] = str(wait)
             return answer
-        found = await self._inspector.look(site, wanted.url, str(request.base_url))
+        found = await self._inspector.look(site, wanted.url, public_base(request))
         return json_answer({"site": site.domain, "checks": msgspec.to_builtins(found)})
 
     def _site(self, key: ApiKey, wanted: LookWanted) -> Site:
-        mine = [site for site in self._sites.all() if key.may_manage(site.domain)]
+        mine = [site for site in self._sites.all() if key.may_manage(site)]
         if wanted.site:
             site = next((site for site in mine if site.domain == wanted.site), None)
             if site is None:

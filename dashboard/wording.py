@@ -10,7 +10,7 @@ Nothing has to be built.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -23,17 +23,11 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from babel.support import NullTranslations, Translations
 from jinja2 import Environment
-from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from collector.exceptions import CatalogueError, RecordError
+from collector.exceptions import CatalogueError, RecordError, RecordGone
 
 SHIPPED: Final = Path(__file__).resolve().parent / "languages"
 ENGLISH: Final = "en"
-COOKIE: Final = "tyst_language"
-_LONGEST: Final = 200
-"""Characters of `Accept-Language` that are read."""
 
 
 class Catalogues:
@@ -100,6 +94,16 @@ def speak(code: str) -> None:
 
 
 @contextmanager
+def using(code: str, catalogues: Catalogues) -> Iterator[None]:
+    """Translate into this language within the block, which must be one of `catalogues`."""
+    token = _current.set((code, catalogues))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
 def in_english() -> Iterator[None]:
     """Speak English for as long, as files do that programs read."""
     token = _current.set((ENGLISH, _spoken()[1]))
@@ -126,6 +130,8 @@ def plural(one: str, many: str, count: int) -> str:
 
 def explained(error: RecordError) -> str:
     """Why a record cannot be stored, in the reader's language."""
+    if isinstance(error, RecordGone):
+        return _("this was deleted meanwhile; nothing was changed")
     return _(error.template).format(**error.values) if error.values else _(error.template)
 
 
@@ -152,43 +158,3 @@ def install(environment: Environment) -> None:
     environment.globals["language_tag"] = tag
     environment.globals["text_direction"] = direction
     environment.globals["languages"] = languages
-
-
-def preferred(accepted: str, known: Iterable[str]) -> str:
-    """The first of the browser's languages that is known, else English (`Accept-Language`, RFC 9110, 12.5.4)."""
-    names = {code.lower().replace("_", "-"): code for code in known}
-    wanted = []
-    for part in accepted[:_LONGEST].split(","):
-        name, _separator, quality = part.strip().replace(" ", "").partition(";q=")
-        try:
-            wanted.append((-float(quality or 1), name.lower()))
-        except ValueError:
-            continue
-    # Sorting is stable: of equal ones the browser's order decides.
-    for rank, name in sorted(wanted, key=lambda pair: pair[0]):
-        found = names.get(name) or names.get(name.partition("-")[0])
-        if rank < 0 and found:
-            return found
-    return ENGLISH
-
-
-class Wording:
-    """Middleware that answers in the reader's language: the one they chose, else the one their browser prefers."""
-
-    def __init__(self, app: ASGIApp, catalogues: Catalogues | None = None) -> None:
-        self._app = app
-        self._catalogues = catalogues or shipped()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Set the language for this request alone."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        known = self._catalogues.names
-        chosen = HTTPConnection(scope).cookies.get(COOKIE, "")
-        code = chosen if chosen in known else preferred(Headers(scope=scope).get("accept-language", ""), known)
-        token = _current.set((code, self._catalogues))
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            _current.reset(token)

@@ -1,204 +1,350 @@
 // Tyst's snippet: counts pages anonymously, sends nothing without consent, stores one cookie with the visitor's choice.
-// README.md beside this file has the attributes, the calls and every key that is sent.
+// README.md beside this file has the attributes, the calls, every key that is sent, and consent as a state machine.
 
-// Loaded twice: the first one counts.
-if (!window.tyst?.v) {
+(() => {
   const doc = document
   const stub = window.tyst || 0
-  const script = doc.currentScript || doc.querySelector('[data-domain]')
+  const script = doc.currentScript || doc.querySelector('script[data-domain]')
+  // Loaded twice: the first one counts.
+  if (!script || stub.v) return
   const options = script.dataset
   const purpose = options.purpose || 'analytics'
+  const followed = options.cmp
 
-  // The visitor's choice, and how this page learned it.
-  let evidence = 'cookie', choice
-  // The banner's word when last asked: true, false, or undefined while the visitor has not answered it.
-  let heard, word
-  // The collector's last word on it, which goes back with every beacon. A page forgets it.
+  // No error may reach the page, so whatever the browser or the page calls is wrapped in this.
+  const safe = (callback) => (...args) => {
+    try { return callback(...args) } catch {}
+  }
+  const on = (listener, types) => types.split(' ').map((type) => addEventListener(type, safe(listener), 1))
+
+  // Lists are separated by commas, and a star stands for anything. All else is text: each part is searched once, after
+  // the one before it, so the time is linear. A line break, which no address has, marks both ends.
+  const listed = (list, text) => list?.split(',').some((pattern) => {
+    let index = 0
+    return `\n${pattern.trim()}\n`.split('*').every((part) =>
+      (index = `\n${text}\n`.indexOf(part, index) + part.length) >= part.length)
+  })
+
+  const attributes = (element, prefix, result = {}) => {
+    for (let { name, value } of element.attributes) if (name = name.split(prefix)[1]) result[name] = value
+    return result
+  }
+
+  // Copies what JSON can represent; anything else costs itself alone.
+  const copy = (source, target = {}) => {
+    for (const name in source) safe(() => JSON.stringify(source[name]) && (target[name] = source[name]))()
+    return target
+  }
+
+  // Consent -----------------------------------------------------------------------------------------------------------
+
+  // The choice as the cookie holds it: granted, denied or excluded, or empty. A refusal may have notes: `.own` when the
+  // page itself refused while a banner is followed, `.new` until the collector has confirmed the withdrawal.
+  let stored = ''
+  // The source of a yes: the banner, or what the page passed; empty when it is only in the cookie.
+  let evidence
+  // The banner's answer, undefined while the visitor has not answered; null while it has not been available. Without a
+  // banner there is nothing to wait for.
+  let answer = !followed || null
+  // The last answer that an adapter was notified of; null before the first.
+  let notified = null
+  // The collector's last receipt, which goes back with every beacon. A page forgets it.
   let receipt
-  // The current page: what it is, what it sends, and how much of it was counted (a lane, see below).
-  let url, counted, details, page, referrer = doc.referrer
-  // Its engagement: milliseconds looked at, percent scrolled to, percent reported.
-  let engaged, depth, reported
+  // The response to the last withdrawal.
+  let withdrawal
+  // The choice that holds now.
+  let choice
 
-  const on = (type, listener) => addEventListener(type, listener, 1)
-
-  // Lists are separated by commas, and a star stands for anything.
-  const listed = (list, text = location.pathname) =>
-    RegExp(`^(${list?.replace(/, */g, '|').replace(/\*/g, '.*')})$`).test(text)
-
-  const attributes = (element, prefix, found = {}) => {
-    for (let { name, value } of element.attributes) if (name = name.split(prefix)[1]) found[name] = value
-    return found
-  }
-
-  // How each banner is asked. A banner that is not there yet throws.
+  // How each banner is queried: true, false, or undefined while the visitor has not answered. Anything else, as any
+  // error, means that it is unavailable, and changes nothing.
   const banners = {
-    orejime: (manager = orejime.manager) => manager.isDirty() ? heard : manager.getConsent(purpose),
-    cookieconsent: (manager = CookieConsent) => manager.validConsent() ? manager.acceptedCategory(purpose) : heard,
+    orejime: () => orejime.manager.isDirty() ? void 0 : orejime.manager.getConsent(purpose),
+    cookieconsent: () => CookieConsent.validConsent() ? CookieConsent.acceptedCategory(purpose) : void 0,
+    klaro: () => klaro.getManager().confirmed ? klaro.getManager().savedConsents[purpose] : void 0,
+    // Whether it is asking or still loading cannot be determined.
+    tarteaucitron: () => tarteaucitron.state[purpose] ?? null,
     tcf() {
-      __tcfapi('addEventListener', 2, (tc) => {
-        if (tc?.eventStatus > 't')
-          heard = tc.gdprApplies == 0 | tc.purpose.consents[8] & tc.purpose.consents[9]
-      })
-      banners.tcf = () => heard
+      __tcfapi('addEventListener', 2, safe(({ eventStatus, gdprApplies, purpose }) => {
+        if (eventStatus > 't') notified = gdprApplies === false || [8, 9].every((id) => purpose.consents[id])
+      }))
+      return (banners.tcf = () => notified)()
     },
-    wp: () => wp_has_consent('statistics') || /_statistics=deny/.exec(doc.cookie) && false,
-    klaro: (manager = klaro.getManager()) => manager.confirmed ? manager.savedConsents[purpose] : heard,
-    // Defaults are the site's word, updates the visitor's.
+    // Defaults are the site's setting, updates the visitor's answer.
     gcm() {
-      dataLayer.map(({ 1: command, 2: about }) => {
-        if (command == 'update') heard = about.analytics_storage ? about.analytics_storage == 'granted' : heard
-      })
-      return heard
+      dataLayer.map(safe(([type, command, settings]) => {
+        if (type + command == 'consentupdate') notified = words[settings.analytics_storage] ?? notified
+      }))
+      return notified
     },
-    tarteaucitron: () => tarteaucitron.state[purpose]
+    // Without a stored answer this API says yes for visitors whom nobody has asked.
+    wp: () => words[/_statistics=(\w+)/.exec(doc.cookie)?.[1]]
   }
+  const words = { granted: true, allow: true, denied: false, deny: false }
 
-  // How much may be sent now: 0 nothing, 1 what the limited lane keeps, 2 everything.
-  // The banner is asked each time; what it says anew is the choice. The cookie is newer where another tab wrote it.
-  const lane = () => {
-    let said
-    choice = /\btyst_consent=(\w+)/.exec(doc.cookie)?.[1] || choice
-    try { said = banners[options.cmp]() } catch {}
-    if (said != word) {
-      word = said
-      tyst.consent(said ? 'granted' : 'denied', options.cmp)
+  // Only a cookie of exactly this name counts; of several the refusal, which sorts first. A change comes from another
+  // tab or host of the site.
+  const read = safe(() => {
+    const value = ('; ' + doc.cookie).match(/; tyst_consent=[gde][^;]*/g)?.sort()[0].slice(15)
+    if (value && value != stored) {
+      stored = value
+      evidence = ''
     }
-    return listed(options.exclude) || navigator.doNotTrack > 0 || navigator.webdriver || navigator.globalPrivacyControl || choice == 'excluded' ? 0
-      : choice == 'granted' || options.consent == 'exempt' && !choice ? 2
-      : options.consent == 'limited'
+  })
+
+  const write = safe((choice) => {
+    stored = choice;
+    // All hosts of the site share the choice, when this page is at or under its name; a cookie of this host alone,
+    // which is removed first, would compete with that. The sixth letter of the protocol distinguishes https from http,
+    // where the text is no attribute that browsers know.
+    [0, 34e6 + (('.' + location.hostname).endsWith('.' + options.domain) && ';domain=' + options.domain)].map((age) => {
+      doc.cookie = `tyst_consent=${stored};samesite=lax;path=/;${location.protocol[5] && 'secure'};max-age=${age}`
+    })
+  })
+
+  // The level that a choice allows: 0 nothing, 1 the limited level, 2 everything.
+  const allowed = (choice) => navigator.doNotTrack > 0 || navigator.webdriver || navigator.globalPrivacyControl ? 0
+    : choice == 'granted' || !choice && options.consent == 'exempt' ? 2
+    : +(options.consent == 'limited' && choice != 'excluded')
+
+  // The only thing that erases. It is sent until it is confirmed, by the next page if need be; a new yes cancels it.
+  const withdraw = (choice = stored.split('.new')[0]) => {
+    write(choice + '.new')
+    withdrawal = post(0, { c: 'withdrawn', d: options.domain, k: receipt || null })
+    receipt = counted = attributed = 0
   }
 
-  // What is lost or refused is sent again a few times, as long as the page lives and the choice stands; and so is a
-  // beacon that the collector asks for again, with the receipt of its answer. One without a name takes all of them back.
-  const post = async (level, beacon, tries) => {
+  const choose = (choice, by) => {
+    if (/^e/.test(stored)) return
+    if (choice != stored.split('.new')[0]) {
+      if (choice != 'granted' && (allowed(stored) > 1 || /new/.test(stored))) withdraw(choice)
+      else write(choice)
+    }
+    evidence = by
+    update()
+  }
+
+  // The choice that holds now; null while a yes of the cookie waits for the banner. The banner is queried each time. A
+  // refusal stands until its source, banner or page, revokes it; and while a banner is followed, a yes that is only in
+  // the cookie needs the banner's confirmation.
+  const current = () => {
+    read()
+    let latest = null
+    try { latest = (banners[followed] || window[followed])() } catch {}
+    if (latest === void 0 || latest === !!latest) {
+      const before = answer
+      answer = latest
+      if (latest != before) {
+        if (latest == null) evidence = ''
+        else (latest ? /own/ : /denied/).test(stored) || choose(latest ? 'granted' : 'denied', followed)
+      }
+    }
+    return stored != 'granted' ? stored.split('.')[0] || void 0
+      : answer === false ? 'denied' : answer || evidence ? stored : answer
+  }
+
+  // Sending -----------------------------------------------------------------------------------------------------------
+
+  // Sends a beacon of one of the levels, or a withdrawal, which has none. What is lost or refused is sent again a few
+  // times, as long as the page lives and the choice stands; and so is a beacon that the collector requests again, with
+  // the receipt of its response.
+  const post = async (scope, beacon, tries = 0) => {
     let pause
     try {
+      // What comes after a withdrawal must not be erased by it.
+      if (scope) await withdrawal
+      if (scope ? allowed(current()) != scope : !/new/.test(stored)) return
       const { headers, status } = await fetch(options.api || new URL('../api/event', script.src), {
-        body: JSON.stringify({ k: receipt, ...beacon }), keepalive: 1, method: beacon.n ? 'POST' : 'DELETE'
+        body: JSON.stringify(scope > 1 ? { k: receipt, ...beacon } : beacon),
+        keepalive: 1,
+        method: scope ? 'POST' : 'DELETE'
       })
       pause = headers.get('retry-after')
+      read()
       if (status < 429) {
-        receipt = headers.get('x-tyst-receipt')
+        if (scope > 1) {
+          receipt = headers.get('x-tyst-receipt')
+          // A withdrawal has overtaken it.
+          if (allowed(stored) < 2) withdraw()
+        }
+        if (!scope) write(stored.split('.new')[0])
         if (!pause) return
       }
     } catch {}
-    if (tries < 5) setTimeout(() => lane() == level && post(level, beacon, tries + 1), (pause || 2 ** tries) * 1e3)
+    if (tries < 5) setTimeout(post, (pause || 2 ** tries) * 1e3, scope, beacon, tries + 1)
   }
 
-  const bare = (address) => address.replace(/\?[^#]*/g, '')
+  const withoutQuery = (address) => address.replace(/\?[^#]*/g, '')
 
-  const send = (n, about, more) => {
-    const level = lane()
-    const beacon = tyst.transform({
-      v: 1, w: innerWidth, h: +('hash' in options), n, u: about.url || url, d: options.domain, q: '' + Math.random(),
-      r: referrer,
-      ...level > 1 ? {
-        $: about.revenue, c: choice && evidence, i: about.interactive,
-        p: { ...attributes(script, 'data-props-'), ...about.props }, ...more,
+  const here = () => location.href.replace('hash' in options ? '' : /#.*/, '')
+
+  // The campaign tags of the first address go with the first page that is counted, as the referrer does.
+  const tags = here().split(/[?&#]/).filter((part) => part.match(/^(utm_\w+|ref|source|\w+id|epik)=/)).join('&')
+
+  // The page's own hook gets each beacon last. If it throws, the beacon is not sent.
+  const send = safe((scope, n, about, more) => {
+    const first = scope > attributed
+    const address = about.url || url
+    const beacon = (tyst.transform || ((beacon) => beacon))({
+      v: 1, w: innerWidth, h: +('hash' in options), n, d: options.domain, q: '' + Math.random(),
+      ...scope > 1 ? {
+        u: first && !address.includes(tags) ? address.replace(/\?|(?=#)|$/, () => '?' + tags + '&') : address,
+        r: first ? doc.referrer : '',
+        $: copy(about).revenue, c: choice && (evidence || 'cookie'), i: copy(about).interactive,
+        p: copy(about.props, attributes(script, 'data-props-')), ...more,
         z: Intl.DateTimeFormat().resolvedOptions().timeZone
-      } : { u: bare(url), r: referrer.replace(/\b\/.*/, '') }
+      } : { l: 1, u: withoutQuery(address), r: first ? doc.referrer.split('/', 3).join('/') : '' }
     })
-    if (beacon) post(level, beacon, 0)
-  }
+    if (beacon.n) post(scope, beacon)
+  })
 
-  // A page is counted when it is first seen: not in a prerender, a background tab or before the choice. What is allowed
-  // may change while it is open: then it is counted anew, with more or with less.
-  const count = () => {
-    if (lane() && counted != lane() && details && !doc.hidden) {
-      counted = lane()
-      send('pageview', details)
+  // Pages -------------------------------------------------------------------------------------------------------------
+
+  // The current page: its address as sent, what was passed about it, its real address and path, and the level at which
+  // it was counted.
+  let url = here(), details, page, path = location.pathname, counted = 0
+  // The level at which referrer and campaign tags were sent with a page before this one.
+  let attributed = 0
+  // Whether the document has loaded, with its redirects, and the page was visible. Events that wait for both.
+  let loaded = doc.readyState < 'd', visible, waiting = []
+  // Engagement: seconds; how many pixels of the page were seen from its top, its height, and how many of them were seen
+  // without scrolling or have been reported.
+  let engaged = 0, depth = 0, height, reported
+  // Where the previous page was scrolled to: until that changes, it is still shown.
+  let position
+  // The element that was scrolled last, if it fills most of the window.
+  let scroller = 0
+  const automatic = !('manual' in options)
+
+  // Measures the document or, where it cannot scroll, the element that fills most of the window and does. Returns the
+  // position.
+  const measure = safe(({ target } = {}) => {
+    const root = doc.scrollingElement
+    if (target?.clientHeight > innerHeight / 2) scroller = target
+    const { scrollTop, clientHeight, scrollHeight } = root.scrollHeight > root.clientHeight ? root : scroller
+    const place = scrollTop / scrollHeight
+    if (scrollHeight && place != position) {
+      height = scrollHeight
+      depth = Math.max(depth, scrollTop + clientHeight)
+      reported ||= clientHeight
     }
-  }
+    return place
+  })
 
-  const scrolled = () =>
-    depth = Math.max(depth, 100 * (scrollY + innerHeight) / doc.documentElement.scrollHeight + .5 | 0)
-
-  const leave = () => {
-    if (lane() > 1 && (engaged > 2e3 | depth > reported)) {
-      send('engagement', {}, { e: engaged, sd: scrolled() })
-      reported = depth
+  // Sends what may be sent now, `leaving` the page or not, and begins the next page: the one that is passed, or where
+  // the address has changed. Returns the level.
+  //
+  // A page is counted when it is first seen: not in a prerender, a background tab or before the choice, and after its
+  // redirects. What is allowed may change while it is open: then it is counted anew, with more or with less.
+  const update = safe((leaving, about) => {
+    choice = current()
+    about ||= automatic && withoutQuery(here()) != page && {}
+    leaving ||= about && page
+    // A page that is left while the choice is pending counts as undecided.
+    const scope = listed(options.exclude, path) || choice === null && !leaving ? 0 : allowed(choice)
+    visible |= !doc.hidden && !doc.prerendering
+    // Another tab has withdrawn.
+    if (allowed(stored) < counted) counted = 0
+    if (loaded && visible) {
+      if (details && scope > counted) send(counted = scope, 'pageview', details)
+      waiting.splice(0).map((event) => scope > 1 && send(scope, ...event))
+    }
+    if (leaving && scope > 1 && (engaged > 2 || depth > reported)) {
+      send(scope, 'engagement', {}, { e: engaged * 1e3, sd: Math.min(100, 100 * depth / height + .5 | 0) })
       engaged = 0
+      reported = depth
     }
-    count()
-  }
+    if (about) {
+      attributed = Math.max(attributed, counted)
+      position = details && measure() || -1
+      counted = depth = engaged = reported = visible = 0
+      details = about
+      url = about.url || here()
+      page = withoutQuery(here())
+      path = location.pathname
+      update()
+    }
+    return scope
+  })
 
-  const here = () => 'hash' in options ? location.href : location.href.replace(/#.*/, '')
+  const tick = safe((event) => {
+    const left = event?.type == 'pagehide'
+    loaded = 1
+    forwarded = 0
+    if (update(left || doc.hidden) > 1) engaged += !event && !doc.hidden && doc.hasFocus()
+    measure()
+    if (left && event.persisted && automatic) page = details = 0
+  })
 
-  const view = (about) => {
-    leave()
-    if (counted) referrer = ''
-    url = about.url || here()
-    details = about
-    page = bare(here())
-    counted = depth = reported = engaged = 0
-    count()
-  }
+  // Calls -------------------------------------------------------------------------------------------------------------
 
-  // After navigation inside the page, or back to a page that the browser had kept.
-  const moved = (event) => { if (bare(here()) != page | event.persisted) view({}) }
-
-  const tyst = window.tyst = (name, about = {}) => {
-    name == 'pageview' ? view(about) : lane() > 1 && send(name, about)
-  }
+  const tyst = window.tyst = safe((name, about) => {
+    if (name.trim()) {
+      if (name == 'pageview') update(0, about || {})
+      else if (update() > 1) {
+        waiting.push([name, about || {}])
+        update()
+      }
+    }
+  })
 
   tyst.v = 1
-  tyst.transform = stub.transform || ((beacon) => beacon)
-  tyst.consent = (said, by, before = lane()) => {
-    // Nothing but deleting the cookie ends an exclusion.
-    if (said != null && choice != 'excluded') {
-      choice = said
-      evidence = by || said
-      // The sixth letter tells https from http, where browsers pass over a word that they do not know.
-      doc.cookie = `tyst_consent=${said};samesite=lax;max-age=34000000;path=/;${location.protocol[5] && 'secure'}`
-      // Less than before: what was sent with consent is to be erased, and its receipt to be worth nothing.
-      if (lane() < before) post(lane(), { k: receipt, d: options.domain }, receipt = counted = null)
-    }
-    count()
-    return choice
-  }
+  tyst.transform = stub.transform
+  // Two words are answers. Everything else is none.
+  tyst.consent = safe((word, by) => {
+    read()
+    if (word === 'granted') choose(answer === false ? 'denied' : word, by || word)
+    if (word === 'denied') choose(followed ? 'denied.own' : word)
+    return current() || void 0
+  })
 
-  // Links, forms and elements that their author tagged.
-  const act = ({ button, target, type }) => {
-    setTimeout(count)
-    if (button > 1) return
-    const form = type == 'submit'
-    const tagged = target.closest('[data-tyst-event],[class*=tyst-event]')
-    const link = target.closest('[href]')
-    if (tagged && !tagged.action != form) {
-      const { event = /tyst-event=(\S+)/.exec(tagged.className)[1], ...props } = attributes(tagged, 'data-tyst-')
-      tyst(event, { props })
-    } else if (form) {
-      if ('forms' in options) tyst('Form: Submission')
-    } else if (link?.host) {
-      const props = { url: link.origin + link.pathname }
-      if ('downloads' in options && listed(options.downloads || '*.(zip|csv|docx|mp[34]|pdf|xlsx)', link.pathname)) tyst('File Download', { props })
-      else if ('outbound' in options && link.host != location.host) tyst('Outbound Link: Click', { props })
-    }
-  }
-
-  // Before the first page, what was said before this script had loaded.
-  tyst.consent(location.hash == '#tyst-exclude' ? 'excluded' : stub.c)
-  setInterval(() => {
-    count()
-    engaged += lane() > 1 && !doc.hidden && doc.hasFocus() && 1e3
-  }, 1e3)
-  on('auxclick', act)
-  on('click', act)
-  on('submit', act)
-  on('scroll', scrolled)
-  on('visibilitychange', leave)
-  if (!('manual' in options)) {
-    moved(0)
-    on('popstate', moved)
-    on('pageshow', moved);
-    ['replaceState', 'pushState'].map((name) => {
-      const original = history[name].bind(history)
-      history[name] = (...given) => {
-        original(...given)
-        moved(0)
+  // Tracks clicks and submissions: the first element of the event's path that is a link, a form or tagged.
+  let forwarded
+  const files = '*.pdf,*.zip,*.docx,*.xlsx,*.csv,*.mp3,*.mp4'
+  const track = (event) => {
+    const path = event.composedPath()
+    const form = event.type == 'submit'
+    setTimeout(tick, 0, event)
+    // The click that a label forwards to its control is not another one.
+    if (event.button > 1 || path[0] == forwarded) return
+    path.some((element) => {
+      if (element.matches?.('form') == form) {
+        let { event: name = /tyst-event=(\S+)/.exec(element.classList)?.[1], ...props } =
+          attributes(element, 'data-tyst-')
+        if (!name) {
+          if (form) name = 'forms' in options && 'Form: Submission'
+          else {
+            props = { url: element.origin + element.pathname }
+            name = element.host && ('downloads' in options
+              && (element.attributes.download || listed(options.downloads || files, element.pathname)) ? 'File Download'
+              : 'outbound' in options && element.host != location.host && 'Outbound Link: Click')
+          }
+        }
+        if (name) {
+          tyst(name, { props })
+          path.find((label) => forwarded = label.control)
+        }
+        return name
       }
     })
   }
+
+  // Before the first page: a withdrawal that an earlier page could not send, and the choice of the stub.
+  read()
+  if (/new/.test(stored)) withdraw()
+  if (location.hash == '#tyst-exclude') choose('excluded')
+  tyst.consent(stub.c)
+  setInterval(tick, 1e3)
+  on(track, 'auxclick click submit')
+  on(measure, 'scroll')
+  on(tick, 'visibilitychange prerenderingchange pageshow pagehide popstate')
+  update()
+  if (window.navigation?.currentEntry) navigation.addEventListener('currententrychange', () => update())
+  else ['replaceState', 'pushState'].map(safe((name) => {
+    const original = history[name]
+    history[name] = (...args) => {
+      original.apply(history, args)
+      update()
+    }
+  }))
   stub.q?.map((queued) => tyst(...queued))
-}
+})()

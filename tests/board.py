@@ -26,19 +26,24 @@ from collector.rollup import Rollup
 from collector.settings import read_settings
 from collector.sites import Site, Sites
 from collector.tally import Tally
+from dashboard.analytics.goal_filters import goals_of
+from dashboard.analytics.service import StatsService
+from dashboard.analytics.small_counts import protection_of
 from dashboard.annotations import Annotation, Annotations
 from dashboard.changes import Changes
 from dashboard.context import Dashboard, build_dashboard
-from dashboard.goals import goals_of
+from dashboard.editions import Editions, History
+from dashboard.error_handlers import error_handlers
+from dashboard.following import followers, share_revoker
 from dashboard.invitations import Invitation, Invitations
-from dashboard.protect import protection_of
+from dashboard.locale_middleware import LocaleMiddleware
+from dashboard.passwords import Passwords
 from dashboard.segments import Segment, Segments
 from dashboard.sessions import Session, Sessions
 from dashboard.shares import Share, Shares
-from dashboard.store import Store
-from dashboard.users import Passwords, Role, User, Users
-from dashboard.views import error_handlers, routes
-from dashboard.wording import Catalogues, Wording
+from dashboard.users import Role, User, Users
+from dashboard.views import routes
+from dashboard.wording import Catalogues
 from tests.markup import Markup, read
 
 _seeds = itertools.count()
@@ -78,9 +83,17 @@ class Board:
     """Languages that it speaks; None is those that Tyst comes with."""
 
     def add_user(self, name: str, role: Role = "viewer", *sites: str) -> User:
-        """A user whose password is `PASSWORD`."""
-        user = User(name=name, password=self.dashboard.passwords.hash(PASSWORD), role=role, sites=sites)
-        return anyio.run(self.dashboard.users.add, user)
+        """A user whose password is `PASSWORD`. A name that no site has stands for one that is no more."""
+        password = anyio.run(self.dashboard.passwords.hash, PASSWORD)
+        found = {domain: self.dashboard.sites.get(domain) for domain in sites}
+        ids = tuple(site.id if site else domain for domain, site in found.items())
+        return anyio.run(self.dashboard.users.add, User(name=name, password=password, role=role, sites=ids))
+
+    def site(self, domain: str = SITE) -> Site:
+        """The registered site of that name."""
+        found = self.dashboard.sites.get(domain)
+        assert found is not None, domain
+        return found
 
     def add_site(self, domain: str = SITE, **settings: Any) -> Site:
         """A registered site."""
@@ -94,7 +107,7 @@ class Board:
         """One request, without following redirects; what it sets as cookies is kept."""
 
         async def once() -> httpx.Response:
-            app = Wording(self.app, self.catalogues)
+            app = LocaleMiddleware(self.app, self.catalogues)
             transport = httpx.ASGITransport(app, client=(peer, 4321), raise_app_exceptions=False)
             base = BASE if self.secure else BASE.replace("https", "http")
             async with httpx.AsyncClient(transport=transport, base_url=base, cookies=self.cookies) as client:
@@ -132,17 +145,27 @@ class Board:
 def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> Iterator[Board]:
     """The dashboard with the user `admin`, who is not signed in yet."""
     clock = Clock()
-    sites = Sites(Records(database, "sites", Site))
-    store = Store(
+    sites = Sites(Records(database, "sites", Site), clock)
+    store = StatsService(
         lambda settings: clickhouse.client(readonly=True, settings=settings),
         protection=protection_of(sites),
         goals=goals_of(sites),
-        readers=2,
+        workers=2,
+        clock=clock,
     )
     counters = Counters()
     users = Users(Records(database, "users", User))
     deletions = Deletions(database, sites, Rollup(database, sites, clock), list, clock)
-    deletions.followers.append(users.follow)
+    sessions = Sessions(Records(database, "sessions", Session), users, "a secret for tests", clock)
+    invitations = Invitations(Records(database, "invitations", Invitation), clock)
+    shares = Shares(Records(database, "shares", Share), sites, clock)
+    annotations = Annotations(Records(database, "annotations", Annotation))
+    segments = Segments(Records(database, "segments", Segment), clock)
+    editions = Editions(Records(database, "notices", History), clock)
+    deletions.followers += followers(users, invitations, editions, shares, segments, annotations)
+    changes = Changes(database, sites, clock)
+    users.access_reduced.append(share_revoker(shares, sites, changes))
+    users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
     dashboard = build_dashboard(
         read_settings({"TYST_DATA_DIR": str(directory)}),
         sites,
@@ -153,13 +176,13 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
         Tally(database, counters, sites, clock),
         "a secret for tests",
         clock,
-        changes=Changes(database, clock),
-        sessions=Sessions(Records(database, "sessions", Session), users, "a secret for tests", clock),
-        invitations=Invitations(Records(database, "invitations", Invitation), clock, directory),
+        changes=changes,
+        sessions=sessions,
+        invitations=invitations,
         deletions=deletions,
-        shares=Shares(Records(database, "shares", Share), sites, clock),
-        annotations=Annotations(Records(database, "annotations", Annotation)),
-        segments=Segments(Records(database, "segments", Segment), clock),
+        shares=shares,
+        annotations=annotations,
+        segments=segments,
     )
     app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
     board = Board(dashboard, database, clock, app)

@@ -36,6 +36,8 @@ class Send:
     """The whole answer, where it is an error."""
     dropped: str | None = None
     """The answer's `X-Tyst-Dropped`."""
+    trimmed: str | None = None
+    """The answer's `X-Tyst-Trimmed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +139,6 @@ REQUESTS = {
     "A5": refused("url", "is required", {"u": None}),
     "A6": refused("event_name", "can't be blank", {"n": ""}, {"n": None}),
     "A7": refused("event_name", "is invalid", {"n": ["a", "b"]}),
-    "A9": refused("event_name", "should be at most 120 character(s)", {"n": "x" * 121}),
-    "A10": refused("url", "must be a valid url", {"u": "http://example.com/" + "x" * 1982}),
-    "A11": Row(
-        (Send({"u": "data:text/html,hi"}, status=400, errors={"url": ["scheme is not allowed"]}),
-         *(Send({"u": url}) for url in ("javascript:void(0)", "about:blank", "file:///home/me/a.html"))),
-        ({"hostname": "(none)"},) * 3,
-    ),
     "A12": refused("url", "must be a valid url", {"u": 5}, {"u": {}}, {"u": ["http://example.com/"]}),
     "A13": refused("domain", "can't be blank", {"u": "about:config", "d": None}),
     "A14": refused("domain", "can't be blank", {"d": ""}),
@@ -209,11 +204,9 @@ ORIGINS = {
     "C3": one({"referrer": "facebook.com/page", "source": "Facebook"}, r="https://facebook.com/page/"),
     "C4": one({"referrer": "indiehackers.com/page"}, r="https://www.indiehackers.com/page?query=param#hash"),
     "C5": one({"source": "unheard-of.example"}, r="https://www.unheard-of.example/a"),
-    "C8": one({"referrer": "", "source": ""}, r="http://localhost:4000/"),
     "C9": one({"referrer": "", "source": ""}, r="ftp://wat"),
     "C10": one({"referrer": ""}, r="https:://twitter.com"),
     "C12": one({"source": "Reddit", "channel": "Organic Social"}, r="android-app://com.reddit.frontpage"),
-    "C13": one({"source": "site.example", "referrer": LONG_REFERRER[8:2000].rstrip("/")}, r=LONG_REFERRER),
     "C15": one({"source": "betalist", "utm_source": "betalist", "referrer": "indiehackers.com"},
                u="http://example.com/?utm_source=betalist", r="https://indiehackers.com/"),
     "C16": many(tagged("ref=betalist", source="betalist", utm_source="betalist"),
@@ -327,9 +320,10 @@ EUROS = {"revenue": 9.5, "currency": "EUR"}
 PROPERTIES = {
     "G1": one({"props": {"yes": "true", "n": "12"}}, p={"yes": True, "n": 12}),
     "G2": one({"props": {"tier": "startup"}}, p='{"tier":"startup"}'),
-    "G3": one({"props": {}}, p='"text"'),
+    "G3": Row((Send({"p": '"text"'}, trimmed="p"),), ({"props": {}},)),
     "G5": one({"props": {"kept": "1"}}, p={"empty": "", "null": None, " ": "x", "blank": "  ", "kept": 1}),
-    "G6": one({"props": {f"k{n:02}": "v" for n in range(30)}}, p={f"k{n:02}": "v" for n in range(35)}),
+    "G6": Row((Send({"p": {f"k{n:02}": "v" for n in range(35)}}, trimmed="p"),),
+              ({"props": {f"k{n:02}": "v" for n in range(30)}},)),
     "G8": many(*(({"n": "Order", "$": given}, EUROS) for given in (
         {"amount": 9.5, "currency": "EUR"}, {"amount": "9.5", "currency": "EUR"}, '{"amount":9.5,"currency":"EUR"}')),
         ({"n": "Order", "$": {"amount": 12, "currency": "SEK"}}, {"revenue": 12, "currency": "SEK"})),
@@ -346,9 +340,9 @@ def engagement(expected: Columns, **keys: Any) -> Row:
 ENGAGEMENTS = {
     "H1": Row((Send({"n": "engagement"}, status=400, errors=ENGAGEMENT_ERROR),), ()),
     "H2": engagement({"scroll": 25, "engaged": 789}, sd=25, e=789),
-    "H3": engagement({"scroll": 100}, sd=101),
+    "H3": Row((Send(), Send({"n": "engagement", "sd": 101}, trimmed="sd")), ({}, {"scroll": 100})),
     "H4": engagement({"scroll": 1, "engaged": 789}, sd="1", e="789"),
-    "H6": Row((Send(), Send({"n": "engagement", "sd": 5, "e": -100}), Send({"n": "engagement", "sd": 5})),
+    "H6": Row((Send(), Send({"n": "engagement", "sd": 5, "e": -100}, trimmed="e"), Send({"n": "engagement", "sd": 5})),
               ({}, {"engaged": 0}, {"engaged": 0})),
     "H8": one({"scroll": 0, "engaged": 0}, n="Signup", sd=50, e=5000),
     "H10": Row((Send(), Send({"n": "engagement", "e": 5000}, after=1500),

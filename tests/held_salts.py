@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from collector.app import EventEndpoint
 from collector.process import Collector
-from collector.reply import Reply
+from collector.reply import BeaconResponse
 from collector.settings import read_settings
 from collector.sites import Site
 
@@ -36,13 +36,13 @@ async def run(directory: Path) -> None:
     collector = Collector(settings, clock=lambda: now[0])
     await collector.sites.change(Site(domain=SITE))
     await collector.start()
-    taken: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    taken: asyncio.Future[BeaconResponse] = asyncio.get_running_loop().create_future()
     scope = {"headers": [(b"user-agent", USER_AGENT.encode())], "client": (ADDRESS, 4321)}
     beacon = b'{"n":"pageview","u":"https://site.test/a","d":"site.test","c":"granted"}'
     EventEndpoint(collector).take_posted(scope, beacon, taken.set_result)
-    status, _, headers = await taken
-    assert status == 202
-    assert b"x-tyst-dropped" not in dict(headers)
+    response = await taken
+    assert response.status == 202
+    assert b"x-tyst-dropped" not in dict(response.headers)
     collector.spool.seal()
     while collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
         await asyncio.sleep(0.01)
@@ -50,7 +50,7 @@ async def run(directory: Path) -> None:
     say({"visitor": rows[0][0]})
     while await anyio.to_thread.run_sync(sys.stdin.readline):
         now[0] += 86_400
-        await anyio.to_thread.run_sync(collector.keep_salts)
+        await anyio.to_thread.run_sync(collector.salt_rotation.rotate)
         say(sorted(path.name for path in (directory / "salts").iterdir()))
     await collector.stop()
 

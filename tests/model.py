@@ -1,373 +1,593 @@
-"""A model of what the statistics mean, in plain Python over lists of events; and a maker of random events.
+"""The independent model of the statistics: docs/metrics.md in plain Python over lists of raw events.
 
-It knows nothing of SQL: groups are sets, sums are sums. docs/metrics.md says the same in words.
+It knows neither SQL nor the code of the dashboard, and reads no number that the collector derived (`visits`, `bounces`,
+`seconds`): a visit is the events that share its id, and everything else follows from these. A row of a breakdown is
+computed as what it is by definition, the query with the row's values added to its filters.
 """
 
 from __future__ import annotations
 
 import datetime
 import itertools
-import random
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from decimal import Decimal
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from collector.event import Event
 from collector.goals import Goal
-from dashboard.dimensions import DIMENSIONS, find_dimension
-from dashboard.filters import All, Compare, Done, Either, Filter, Not, direct_leaves, positive_leaves, without
-from dashboard.query import Query
 
-SITE = "example.com"
-ZONE = "Europe/Stockholm"
-FIRST = datetime.date(2026, 10, 20)
-"""The autumn change of clocks, on 25 October, is among the dates."""
-
+Number = int | float | None
 Group = tuple[str, ...]
+Cells = tuple[Number, ...]
 VisitKey = tuple[datetime.date, int, int]
-Readings = dict[VisitKey, list[Event]]
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "source": ("", "Google", "Bing", "news.example"),
-    "channel": ("", "Organic Search", "Referral"),
-    "referrer": ("", "google.com", "news.example/a"),
-    "utm_source": ("", "mail"),
-    "utm_medium": ("", "", "cpc"),
-    "utm_campaign": ("", "spring", "Spring"),
-    "utm_content": ("", "a"),
-    "utm_term": ("", "b"),
-    "click_id": ("", "(gclid)"),
-    "country": ("", "SE", "NO", "DE"),
-    "browser": ("Firefox", "Chrome"),
-    "browser_version": ("120", "121"),
-    "os": ("Windows", "Linux", "iOS"),
-    "os_version": ("", "11"),
-    "device": ("desktop", "mobile", ""),
-    "size": ("xs", "xl", ""),
-    "consent": ("granted", "tcf"),
-}
-PAGES = ("/", "/a", "/b", "/b/c", "/Ö")
-EVENTS = ("Signup", "Download")
+OTHER = "(other)"
+DIRECT, NOT_SET, NONE = "Direct / None", "(not set)", "(none)"
+OF_VISITS = frozenset({"visits", "views_per_visit", "visit_duration", "exit_rate"})
+RATES = ("percentage", "conversion_rate", "group_conversion_rate")
+_ATTRIBUTED = ("visit:source", "visit:channel", "visit:referrer")
+_GOAL_EVENTS = {
+    "page": "pageview", "scroll": "engagement", "outbound": "Outbound Link: Click", "download": "File Download",
+    "form": "Form: Submission", "404": "404",
+}  # fmt: skip
 
 
-def random_events(seed: int, days: int, visitors: int) -> list[Event]:
-    """So many visitors each day, with visits at any hour: some cross midnight, some begin with a custom event."""
-    chance = random.Random(seed)  # noqa: S311 - a made-up town
-    found: list[Event] = []
-    for number in range(days):
-        day = FIRST + datetime.timedelta(days=number)
-        for _ in range(visitors):
-            for _ in range(chance.choice((1, 1, 2))):
-                found += _visit(chance, day)
-        found += [_anonymous(chance, day) for _ in range(visitors // 3)]
-    return found
+@dataclass(frozen=True)
+class Question:
+    """A query in the words of the Stats API v2: `filters` are its JSON. `start` and `end` are Unix seconds, from the
+    first included to the first that is not, where the range is no whole number of dates."""
+
+    site: str
+    metrics: tuple[str, ...]
+    first: datetime.date
+    last: datetime.date
+    dimensions: tuple[str, ...] = ()
+    filters: Sequence[Any] = ()
+    start: int | None = None
+    end: int | None = None
+    zone: str = "Etc/UTC"
 
 
-def _visit(chance: random.Random, day: datetime.date) -> Iterator[Event]:
-    ts = _moment(chance, day)
-    visit, visitor, entry, bouncing, counted = ts, chance.randrange(1, 2**64), "", True, ts
-    ids: dict[datetime.date, int] = {}
-    attributes = {name: chance.choice(values) for name, values in _CHOICES.items()}
-    for number in range(chance.choice((1, 1, 2, 3, 5))):
-        if number:
-            ts += chance.randrange(0, 1800)
-        name = chance.choice(("pageview", "pageview", "pageview", *EVENTS, *(("engagement",) if number else ())))
-        page = chance.choice(PAGES)
-        local = datetime.datetime.fromtimestamp(ts, ZoneInfo(ZONE)).date()
-        made = _event(ts, ids.setdefault(local, visitor if not ids else chance.randrange(1, 2**64)), visit, name, page)
-        if name == "pageview" and not entry:
-            entry = page
-        changes: dict[str, Any] = {"entry_page": entry}
-        if number == 0:
-            changes |= {"visits": 1, "bounces": 1}
-        elif name != "engagement":
-            changes |= {"seconds": ts - counted, "bounces": -1 if bouncing else 0}
-            bouncing = False
-        if name == "engagement":
-            changes |= {"engaged": chance.randrange(0, 60_000), "scroll": chance.randrange(0, 101)}
-        else:
-            counted = ts
-        if name in EVENTS:
-            changes["props"] = chance.choice(({}, {"plan": "pro"}, {"plan": "free", "x": "1"}))
-            changes["currency"] = "SEK" if name == "Signup" else chance.choice(("", "EUR", "USD"))
-            changes["revenue"] = Decimal(chance.randrange(50_000) if changes["currency"] else 0) / 1000
-        yield msgspec.structs.replace(made, **attributes, **changes)
+@dataclass(frozen=True)
+class Answer:
+    """What is shown. `hidden` are the groups that are called hidden: () is the total, others are buckets of time.
+    `other` are the values that each row `(other)` stands for."""
 
-
-def _anonymous(chance: random.Random, day: datetime.date) -> Event:
-    event = _event(_moment(chance, day), 0, 0, "pageview", chance.choice(PAGES))
-    return msgspec.structs.replace(event, consent="none", device="mobile")
-
-
-def _moment(chance: random.Random, day: datetime.date) -> int:
-    midnight = datetime.datetime.combine(day, datetime.time(), ZoneInfo(ZONE))
-    return int(midnight.timestamp()) + chance.randrange(0, 86_400)
-
-
-def _event(ts: int, visitor: int, visit: int, name: str, page: str) -> Event:
-    return Event(
-        site=SITE, day=datetime.datetime.fromtimestamp(ts, ZoneInfo(ZONE)).date(), ts=ts, visitor=visitor, visit=visit,
-        name=name, consent="granted", hostname="example.com" if ts % 3 else "shop.example.com", page=page,
-        expires=datetime.date(2100, 1, 1),
-    )  # fmt: skip
+    rows: Mapping[Group, Cells]
+    hidden: frozenset[Group] = frozenset()
+    other: Mapping[Group, frozenset[Group]] = field(default_factory=dict)
 
 
 class Model:
-    """Answers queries over a list of events."""
+    """Answers questions over a list of events, whose order is that of arrival. `goals` are the site's own; without any,
+    every custom event is one. Groups smaller than `min_visitors` are hidden; 1 hides nothing. `strict` hides them in
+    every view, and rounds every count."""
 
-    def __init__(self, events: Iterable[Event], goals: Iterable[Goal] = ()) -> None:
-        """`goals` are the site's own; without any, every custom event is one."""
+    def __init__(
+        self, events: Iterable[Event], goals: Iterable[Goal] = (), min_visitors: int = 1, *, strict: bool = False
+    ) -> None:
         self._events = list(events)
         self._goals = list(goals)
-        self._exits: dict[VisitKey, str] = {}
-        self._done: dict[Filter, set[VisitKey]] = {}
-        last: dict[VisitKey, tuple[int, bytes]] = {}
+        self._least = min_visitors
+        self._strict = strict and min_visitors > 1
+        self._engagement: list[Event] = []
+        self._counted: list[Event] = []
+        self._visits: dict[VisitKey, list[Event]] = defaultdict(list)
         for event in self._events:
-            if event.name == "pageview" and event.visitor:
-                place = (event.ts, event.page.encode())
-                if place >= last.get(_visit_of(event), (-1, b"")):
-                    last[_visit_of(event)] = place
-                    self._exits[_visit_of(event)] = event.page
+            (self._engagement if event.name == "engagement" else self._counted).append(event)
+            if event.name != "engagement" and event.visitor:
+                self._visits[_visit_of(event)].append(event)
+        for each in self._visits.values():
+            each.sort(key=lambda event: (event.ts, event.seq))
+        read = {_visit_of(event) for event in self._engagement if event.visitor and (event.engaged or event.scroll)}
+        self._engaged = read | {key for key, each in self._visits.items() if len(_pages(each)) > 1}
 
-    def rows(self, query: Query) -> dict[Group, tuple[int | float | None, ...]]:
-        """Every group of the query, with its metrics."""
-        self._done.clear()
-        everyone = [event for event in self._of(query) if event.name != "engagement"]
-        mine = self._groups_of(query)
-        visits = self._visit_rows(query, mine, everyone)
-        readings = self._readings(query) if "time_on_page" in query.metrics else {}
-        wholes = self._wholes(query)
+    def for_guest(self, now: float, zone: str) -> Model:
+        """The same as who has no account sees it at the Unix second `now`: the site-local day that is not over, or over
+        for less than a minute, ends where the step before the newest does."""
+        if self._least <= 1:
+            return self
+        today = datetime.datetime.fromtimestamp(now - 60, ZoneInfo(zone)).date()
+        ends = self._released(today, int(now))
+        shown = [event for event in self._events if event.day < today or event.ts < ends]
+        return Model(shown, self._goals, self._least, strict=self._strict)
+
+    def _released(self, day: datetime.date, now: int) -> int:
+        """The end of the step before the newest: each ends with the minute by which the minimum of further visitors had
+        come, one minute ago or longer; 0 where there are not two."""
+        arrivals: list[int] = []
+        seen: set[int] = set()
+        for event in sorted((each for each in self._events if each.day == day), key=lambda each: each.ts):
+            if event.visitor not in seen:
+                arrivals.append(event.ts // 60 * 60 + 60)
+            seen |= {event.visitor} - {0}
+        steps, came = [0, 0], 0
+        for minute, group in itertools.groupby(each for each in arrivals if each <= now // 60 * 60 - 60):
+            came += len(list(group))
+            if came >= self._least:
+                steps.append(minute)
+                came = 0
+        return steps[-2]
+
+    def told(self, count: int) -> int:
+        """A count as it is shown: under `strict` the nearest multiple of twice the minimum, halves up."""
+        multiple = 2 * self._least
+        return (max(0, count) + self._least) // multiple * multiple if self._strict else count
+
+    # What is shown of a question.
+
+    def answer(self, question: Question) -> Answer:
+        """The rows as they may be shown, with default order left to the reader."""
+        groups = self._groups(question)
+        if not question.dimensions and not groups:
+            groups = {(): []}
+        protected = self._least > 1 and _protected(question)
+        if not protected and not self._strict:
+            return Answer(self._cells(question, {group: (group,) for group in groups}, groups))
+        if not question.dimensions:
+            small = 0 < _size(groups[()]) < self._least
+            shown: dict[Group, Cells] = {} if small else self._cells(question, {(): ((),)}, groups)
+            return Answer(shown, frozenset({()} if small else ()))
+        if all(name.startswith("time") for name in question.dimensions):
+            return self._hide_buckets(question, groups, together=protected)
+        if protected:
+            return self._fold(question, groups)
+        large = {group: (group,) for group, events in groups.items() if _size(events) >= self._least}
+        return Answer(self._cells(question, large, groups))
+
+    def rows(self, question: Question) -> Mapping[Group, Cells]:
+        """Every group with its metrics, as shown."""
+        return self.answer(question).rows
+
+    def _hide_buckets(self, question: Question, groups: Mapping[Group, list[Event]], *, together: bool) -> Answer:
+        """Buckets of time: the small ones are hidden, and one more where these `together` are small."""
+        everything = replace(question, dimensions=())
+        total = self._groups(everything).get((), [])
+        if _size(total) < self._least:
+            return Answer({}, frozenset(groups) | {()})
+        ordered = sorted(groups, key=lambda group: (_size(groups[group]), group))
+        hidden = {group for group in ordered if 0 < _size(groups[group]) < self._least}
+        for group in ordered if together else ():
+            if not hidden or _size([event for each in hidden for event in groups[each]]) >= self._least:
+                break
+            if group not in hidden and _size(groups[group]):
+                hidden.add(group)
+        shown = {group: (group,) for group in groups if group not in hidden}
+        return Answer(self._cells(question, shown, groups), frozenset(hidden))
+
+    def _fold(self, question: Question, groups: Mapping[Group, list[Event]]) -> Answer:
+        """Rows by value: the small ones together, with the next smallest where these together are small."""
+        times = [name.startswith("time") for name in question.dimensions]
+        buckets: dict[Group, list[Group]] = defaultdict(list)
+        for group in groups:
+            buckets[tuple(value for value, is_time in zip(group, times, strict=True) if is_time)].append(group)
+        rows: dict[Group, tuple[Group, ...]] = {}
+        for bucket, members in buckets.items():
+            members.sort(key=lambda group: (_size(groups[group]), group))
+            folded = [group for group in members if _size(groups[group]) < self._least]
+            kept = members[len(folded) :]
+            while folded and kept and self._size_of(folded, groups) < self._least:
+                folded.append(kept.pop(0))
+            rows |= {group: (group,) for group in kept}
+            if folded and self._size_of(folded, groups) >= self._least:
+                value = iter(bucket)
+                rows[tuple(next(value) if is_time else OTHER for is_time in times)] = tuple(folded)
+        other = {group: frozenset(members) for group, members in rows.items() if OTHER in group}
+        return Answer(self._cells(question, rows, groups), other=other)
+
+    @staticmethod
+    def _size_of(folded: Iterable[Group], groups: Mapping[Group, list[Event]]) -> int:
+        return _size([event for group in folded for event in groups[group]])
+
+    # What a row is: the groups that it stands for, mostly one.
+
+    def _cells(
+        self, question: Question, rows: Mapping[Group, tuple[Group, ...]], groups: Mapping[Group, list[Event]]
+    ) -> dict[Group, Cells]:
+        visits = self._visits_by_group(question, groups)
+        wholes = {name: self._whole_of(question, name) for name in question.metrics if name in RATES}
         return {
-            group: tuple(
-                self._rate(query, wholes[name], group, events)
-                if name in wholes
-                else self._metric(query, name, events, visits.get(group, []), readings.get(group, {}))
-                for name in query.metrics
+            row: tuple(
+                self._metric(
+                    question,
+                    name,
+                    members,
+                    _different(event for group in members for event in groups.get(group, ())),
+                    {key for group in members for key in visits.get(group, ())},
+                    wholes.get(name, {}),
+                )
+                for name in question.metrics
             )
-            for group, events in mine.items()
+            for row, members in rows.items()
         }
-
-    def _groups_of(self, query: Query) -> dict[Group, list[Event]]:
-        """The selected events of each group; an event may be in several."""
-        found: dict[Group, list[Event]] = {} if query.dimensions else {(): []}
-        shown = "event:goal" in query.dimensions
-        for event in self._of(query):
-            if self._counts(query.filters, event, shown=shown) and self._holds(query, query.filters, event):
-                for group in self._groups(query, event):
-                    found.setdefault(group, []).append(event)
-        return found
-
-    def _counts(self, tree: Filter | None, event: Event, *, shown: bool = False) -> bool:
-        """Whether a row is an event, or a scroll that is asked for: by a goal that is shown, or one in the filter."""
-        if event.name != "engagement":
-            return True
-        asked = [goal for leaf in positive_leaves(tree) for goal in self._goals if _compared_name(leaf, goal.name)]
-        listed = [goal for goal in self._goals if shown and _listed(tree, goal.name)]
-        return any(goal.kind == "scroll" and _reaches(goal, event) for goal in (*asked, *listed))
-
-    def _wholes(self, query: Query) -> dict[str, tuple[Query, dict[Group, list[Event]]]]:
-        """For each rate the query that it divides by, and that one's groups."""
-        without_goals = replace(query, filters=without(query.filters, "event:goal"))
-        others = tuple(name for name in query.dimensions if name != "event:goal")
-        wholes = {
-            "percentage": replace(query, dimensions=()),
-            "conversion_rate": replace(without_goals, dimensions=()),
-            "group_conversion_rate": replace(without_goals, dimensions=others),
-        }
-        return {name: (whole, self._groups_of(whole)) for name, whole in wholes.items() if name in query.metrics}
-
-    def _rate(
-        self, query: Query, whole: tuple[Query, dict[Group, list[Event]]], group: Group, mine: list[Event]
-    ) -> float | None:
-        """Visitors of a group in percent of those of the whole that it belongs to."""
-        asked, groups = whole
-        kept = tuple(v for name, v in zip(query.dimensions, group, strict=True) if name in asked.dimensions)
-        bottom = _visitors(groups.get(kept, []))
-        return round(100 * _visitors(mine) / bottom, 1) if bottom else None
-
-    def _of(self, query: Query) -> Iterator[Event]:
-        period = query.period
-        for event in self._events:
-            within = period.start is None or period.start <= event.ts < (period.end or 0)
-            if event.site == query.site and period.first <= event.day <= period.last and within:
-                yield event
 
     def _metric(
-        self, query: Query, name: str, mine: list[Event], rows: list[Event], readings: Readings
-    ) -> int | float | None:
-        """One metric from a group's events, the events of its visits, and what was read by them."""
-        visits = sum(event.visits for event in rows)
+        self,
+        question: Question,
+        name: str,
+        members: tuple[Group, ...],
+        selected: list[Event],
+        visits: set[VisitKey],
+        base: Mapping[Group, list[Event]],
+    ) -> Number:
+        """One metric of a row that stands for these groups: from its selected events and visits, and from the groups
+        that a rate divides by."""
+        whole = [self._visits[key] for key in visits if key in self._visits]
         match name:
             case "visitors":
-                return _visitors(mine)
+                return self.told(_visitors(selected))
             case "visits":
-                return len({_visit_of(event) for event in mine if event.visitor}) if _eventful(query) else visits
+                return self.told(len(visits))
             case "pageviews":
-                return sum(event.name == "pageview" for event in mine)
+                return self.told(sum(event.name == "pageview" for event in selected))
             case "events":
-                scrolls = {(*_visit_of(event), event.page) for event in mine if event.name == "engagement"}
-                return sum(event.name != "engagement" for event in mine) + len(scrolls)
+                scrolls = {(_visit_of(event), event.page) for event in selected if event.name == "engagement"}
+                return self.told(sum(event.name != "engagement" for event in selected) + len(scrolls))
             case "views_per_visit":
-                views = sum(event.name == "pageview" and event.visitor != 0 for event in rows)
-                return round(views / visits, 2) if visits else 0
+                views = sum(event.name == "pageview" for each in whole for event in each)
+                return self._average(views, len(visits), 2, unknown=0)
             case "visit_duration":
-                return round(sum(event.seconds for event in rows) / visits) if visits else 0
+                return self._average(sum(each[-1].ts - each[0].ts for each in whole), len(visits), unknown=0)
             case "bounce_rate":
-                landed = [event for event in rows if self._landed(query.filters, event)]
-                landings = sum(event.visits for event in landed)
-                return round(max(0, 100 * sum(event.bounces for event in landed) / landings)) if landings else 0
+                landed = [events for events in whole if self._entered(question, members, events)]
+                return self._average(sum(map(_bounced, landed)), len(landed), scale=100, unknown=0)
+            case "exit_rate":
+                # Of the rows by exit page: how many of the page's views were the last of their visit.
+                pages = {group[0] for group in members}
+                everything = self._selected(replace(question, dimensions=()))
+                viewed = sum(
+                    event.name == "pageview" and event.visitor != 0 and event.page in pages for event in everything
+                )
+                return self._average(len(visits), viewed, 1, scale=100)
+            case "percentage" | "conversion_rate" | "group_conversion_rate":
+                return self._rate(question, name, members, selected, base)
+            case "time_on_page" | "scroll_depth":
+                return self._read(question, name, members)
             case "total_revenue" | "average_revenue":
-                sales = [event for event in mine if event.currency]
-                if len({event.currency for event in sales}) != 1:
-                    return None
-                total = sum(int(event.revenue * 1000) for event in sales)
-                return round(0.001 * total / (len(sales) if name == "average_revenue" else 1), 3)
-            case "time_on_page":
-                engaged = sum(event.engaged for each in readings.values() for event in each)
-                return round(0.001 * engaged / len(readings)) if readings else None
-            case "scroll_depth":
-                deepest = sum(max(event.scroll for event in each) for each in readings.values())
-                return round(deepest / len(readings)) if readings else None
+                return self._revenue(question, name, members, selected)
         raise AssertionError(name)
 
-    def _visit_rows(
-        self, query: Query, mine: dict[Group, list[Event]], everyone: list[Event]
-    ) -> dict[Group, list[Event]]:
-        """The events whose additive numbers are each group's: of whole visits, by what these visits are."""
-        steps = {query.period.bucket if name == "time" else name.removeprefix("time:") for name in query.dimensions}
-        if not _eventful(query) and not steps & {"hour", "minute"}:
-            return mine
-        # Which own values a visit has: those of its selected events.
-        values: dict[VisitKey, set[Group]] = {}
-        for group, events in mine.items():
-            for event in events:
-                if event.visitor:
-                    values.setdefault(_visit_of(event), set()).add(group)
+    def _average(
+        self, top: int, bottom: int, digits: int | None = None, scale: float = 1, unknown: Number = None
+    ) -> Number:
+        """One number divided by another, as both are told."""
+        divisor = self.told(bottom)
+        return round(scale * self.told(top) / divisor, digits) if divisor else unknown
+
+    def _whole_of(self, question: Question, name: str) -> dict[Group, list[Event]]:
+        """The groups that a rate divides by."""
+        others = tuple(each for each in question.dimensions if each != "event:goal")
+        filters = question.filters if name == "percentage" else _without_goals(question.filters)
+        kept = others if name == "group_conversion_rate" else ()
+        return self._groups(replace(question, dimensions=kept, filters=filters))
+
+    def _rate(
+        self,
+        question: Question,
+        name: str,
+        members: tuple[Group, ...],
+        selected: list[Event],
+        base: Mapping[Group, list[Event]],
+    ) -> Number:
+        dims = [each != "event:goal" and name == "group_conversion_rate" for each in question.dimensions]
+        if len(members) > 1 and any(dims):  # of the row `(other)` it is unknown
+            return None
+        kept = {tuple(value for value, is_kept in zip(group, dims, strict=True) if is_kept) for group in members}
+        visitors = _visitors([event for group in kept for event in base.get(group, ())])
+        return self._average(_visitors(selected), visitors, 1, scale=100)
+
+    def _read(self, question: Question, name: str, members: tuple[Group, ...]) -> Number:
+        """Engagement on the selected pages, by the visits that measured it."""
+        readings: dict[VisitKey, list[Event]] = defaultdict(list)
+        for event in self._engagement:
+            selected = _within(question, event) and self._holds(question, question.filters, event)
+            if event.visitor and selected and set(members) & set(self._groups_of(question, event)):
+                readings[_visit_of(event)].append(event)
+        if name == "time_on_page":
+            engaged = sum(each.engaged for events in readings.values() for each in events)
+            return self._average(engaged, len(readings), scale=0.001)
+        return self._average(sum(max(each.scroll for each in events) for events in readings.values()), len(readings))
+
+    def _revenue(self, question: Question, name: str, members: tuple[Group, ...], selected: list[Event]) -> Number:
+        named = {value for group in members for n, value in zip(question.dimensions, group, strict=True)
+                 if n == "event:goal"}  # fmt: skip
+        asked = [goal for goal in self._goals if (goal.name in named if named else self._asked(question, goal))]
+        currencies = {goal.currency for goal in asked}
+        own = currencies.pop() if len(currencies) == 1 else ""
+        if len(members) > 1:  # the row `(other)` is of several goals, or of several currencies
+            return None
+        sales: dict[str, list[Event]] = defaultdict(list)
+        for event in selected:
+            if event.currency and own in ("", event.currency):
+                sales[event.currency].append(event)
+        if own and not sales:
+            return 0 if name == "total_revenue" else None
+        least = self._least if _protected(question) else 0
+        shown = [events for events in sales.values() if self.told(len(events)) and _size(events) >= least]
+        if len(shown) != 1:
+            return None
+        total = 0.001 * sum(int(event.revenue * 1000) for event in shown[0])
+        count = self.told(len(shown[0])) if name == "average_revenue" else 1
+        return round(total / count, 3) if count else None
+
+    def _asked(self, question: Question, goal: Goal) -> bool:
+        return any(not negated and _compared(leaf, goal.name) for leaf, negated in _top(question.filters, "event:goal"))
+
+    # Which events and visits are a row's.
+
+    def _groups(self, question: Question) -> dict[Group, list[Event]]:
+        """The selected events of each group; where visits are asked for by hour or minute, also the group in which one
+        began."""
         found: dict[Group, list[Event]] = {}
-        for event in everyone:
-            for group in {self._visit_group(query, event, own) for own in values.get(_visit_of(event), ())}:
+        for event in self._selected(question):
+            for group in self._groups_of(question, event):
                 found.setdefault(group, []).append(event)
+        if _by_clock(question) and OF_VISITS & set(question.metrics):
+            for group in self._visits_by_group(question, dict(found)):
+                found.setdefault(group, [])
         return found
 
-    def _readings(self, query: Query) -> dict[Group, Readings]:
-        """Engagement by group and visit."""
-        found: dict[Group, Readings] = {}
-        for event in self._of(query):
-            if event.name == "engagement" and event.visitor and self._holds(query, query.filters, event):
-                for group in self._groups(query, event):
-                    found.setdefault(group, {}).setdefault(_visit_of(event), []).append(event)
+    def _visits_by_group(
+        self, question: Question, groups: Mapping[Group, list[Event]]
+    ) -> Mapping[Group, set[VisitKey]]:
+        """The selected visits of each group; by hour or minute those that began in it."""
+        found: dict[Group, set[VisitKey]] = defaultdict(set)
+        for group, events in groups.items():
+            for key in {_visit_of(event) for event in events if event.visitor}:
+                found[self._began(question, key, group)].add(key)
         return found
 
-    def _visit_group(self, query: Query, event: Event, own: Group) -> Group:
-        """The group that an event's visit is in, given the values of one of its selected events."""
-        found = []
-        for name, value in zip(query.dimensions, own, strict=True):
-            dimension = find_dimension(f"time:{query.period.bucket}" if name == "time" else name)
-            if name == "event:page":
-                found.append(dimension.label(event.entry_page))
-            elif dimension.column in ("hour", "minute"):
-                begins = max(event.visit, query.period.bounds()[0])
-                found.append(self._time(query, dimension.column, msgspec.structs.replace(event, ts=begins)))
-            elif dimension.level == "event":
-                found.append(value)
-            else:
-                found.append(self._value(query, name, event))
-        return tuple(found)
+    def _began(self, question: Question, key: VisitKey, group: Group) -> Group:
+        """The group in which a visit counts: its own values, at the hour or minute in which it began."""
+        if not _by_clock(question):
+            return group
+        begins = self._visits[key][0].ts if key in self._visits else key[2]
+        begins = begins if question.start is None else max(begins, question.start)
+        return tuple(
+            _clock(name, begins, question.zone) if name in ("time:hour", "time:minute") else value
+            for name, value in zip(question.dimensions, group, strict=True)
+        )
 
-    def _landed(self, tree: Filter | None, event: Event) -> bool:
-        """Whether the visit entered on a page that the filter, where it must hold, asks for."""
-        match tree:
-            case Compare(dimension="event:page") as leaf:
-                return _compared(leaf, event.entry_page)
-            case Not(Compare(dimension="event:page") as leaf):
-                return not _compared(leaf, event.entry_page)
-            case All(parts):
-                return all(self._landed(part, event) for part in parts)
-        return True
+    def _selected(self, question: Question) -> Iterator[Event]:
+        goals = self._scrolls(question)
+        scrolled = (event for event in self._engagement if any(_reaches(goal, event) for goal in goals))
+        for event in itertools.chain(self._counted, scrolled):
+            mine = event.site == question.site and _within(question, event)
+            if mine and self._holds(question, question.filters, event):
+                yield event
 
-    def _holds(self, query: Query, tree: Filter | None, event: Event) -> bool:
-        match tree:
-            case None:
-                return True
-            case Compare(dimension="event:goal") if self._goals:
-                return any(_compared_name(tree, goal.name) and _reaches(goal, event) for goal in self._goals)
-            case Compare():
-                return _compared(tree, self._raw(tree.dimension, event))
-            case All(parts):
-                return all(self._holds(query, part, event) for part in parts)
-            case Either(parts):
-                return any(self._holds(query, part, event) for part in parts)
-            case Not(part):
-                return not self._holds(query, part, event)
-            case Done(part):
-                return _visit_of(event) in self._visits_with(query, part)
-
-    def _visits_with(self, query: Query, tree: Filter) -> set[VisitKey]:
-        if tree not in self._done:
-            self._done[tree] = {
-                _visit_of(event)
-                for event in self._of(query)
-                if event.visitor and self._counts(tree, event) and self._holds(query, tree, event)
-            }
-        return self._done[tree]
-
-    def _groups(self, query: Query, event: Event) -> Iterator[Group]:
-        """Every group of the query that the event is in."""
-        values = [
-            self._goals_of(query, event) if name == "event:goal" else [self._value(query, name, event)]
-            for name in query.dimensions
+    def _scrolls(self, question: Question, filters: Sequence[Any] | None = None) -> list[Goal]:
+        """The scroll goals that a question counts: those that it asks for by name, and those that it lists."""
+        tree = question.filters if filters is None else filters
+        asked = [
+            goal
+            for goal in self._goals
+            if any(_compared(leaf, goal.name) for leaf in _positive(["and", list(tree)]) if leaf[1] == "event:goal")
         ]
-        return itertools.product(*values)
+        if filters is None and "event:goal" in question.dimensions:
+            asked += [goal for goal in self._goals if self._listed(question, goal.name)]
+        return [goal for goal in asked if goal.kind == "scroll"]
 
-    def _goals_of(self, query: Query, event: Event) -> list[str]:
-        """The goals that an event counts in. A site without its own has custom events, and pages that are asked for."""
+    def _groups_of(self, question: Question, event: Event) -> list[Group]:
+        values = []
+        for name in question.dimensions:
+            if name == "event:goal":
+                values.append(self._goals_of(question, event))
+            elif name.startswith("time:"):
+                values.append([_bucket(question, name, event)])
+            else:
+                values.append([self._value(name, event) or _empty(name)])
+        return list(itertools.product(*values))
+
+    def _goals_of(self, question: Question, event: Event) -> list[str]:
         if self._goals:
             reached = [goal.name for goal in self._goals if _reaches(goal, event)]
-            return [name for name in reached if _listed(query.filters, name)]
-        asked = any(leaf.dimension == "event:goal" for leaf in positive_leaves(query.filters))
-        return [self._value(query, "event:goal", event)] if asked or event.name != "pageview" else []
+            return [name for name in reached if self._listed(question, name)]
+        asked = any(leaf[1] == "event:goal" for leaf in _positive(["and", list(question.filters)]))
+        return [self._value("event:goal", event)] if asked or event.name != "pageview" else []
 
-    def _value(self, query: Query, name: str, event: Event) -> str:
-        dimension = find_dimension(f"time:{query.period.bucket}" if name == "time" else name)
-        if dimension.level == "time":
-            return self._time(query, dimension.column, event)
-        return dimension.label(self._raw(name, event))
+    def _listed(self, question: Question, name: str) -> bool:
+        return all(_compared(leaf, name) != negated for leaf, negated in _top(question.filters, "event:goal"))
 
-    def _raw(self, name: str, event: Event) -> str:
-        if name == "event:goal":
-            return f"Visit {event.page}" if event.name == "pageview" else event.name
-        if name == "visit:exit_page":
-            return self._exits.get(_visit_of(event), "") if event.visitor else ""
-        if name.startswith("event:props:"):
-            return event.props.get(name.removeprefix("event:props:"), "")
-        return str(getattr(event, DIMENSIONS[name].column))
+    def _value(self, name: str, event: Event) -> str:
+        match name:
+            case "event:goal":
+                return f"Visit {event.page}" if event.name == "pageview" else event.name
+            case "visit:entry_page":
+                return self._entry(event)
+            case "visit:engaged":
+                return str(_visit_of(event) in self._engaged).lower()
+            case "visit:datacenter":
+                return str(event.datacenter).lower()
+            case "visit:exit_page":
+                views = [each for each in self._visits.get(_visit_of(event), ()) if each.name == "pageview"]
+                return views[-1].page if views and event.visitor else ""
+        column = name.partition(":")[2]
+        if column.startswith("props:"):
+            return event.props.get(column.removeprefix("props:"), "")
+        return str(getattr(event, column))
 
-    def _time(self, query: Query, step: str, event: Event) -> str:
-        local = datetime.datetime.fromtimestamp(event.ts, ZoneInfo(query.period.zone))
-        match step:
-            case "minute":
-                return local.strftime("%Y-%m-%d %H:%M:00")
-            case "hour":
-                return local.strftime("%Y-%m-%d %H:00:00")
-            case "week":
-                return str(max(event.day - datetime.timedelta(days=event.day.weekday()), query.period.first))
-            case "month":
-                return str(event.day.replace(day=1))
-        return str(event.day)
+    def _entered(self, question: Question, members: tuple[Group, ...], events: Sequence[Event]) -> bool:
+        """Whether a visit entered on a page that the filters by page, and the row, ask for."""
+        entry = self._entry(events[0])
+        for leaf, negated in _top(question.filters, "event:page"):
+            if _compared(leaf, entry) == negated:
+                return False
+        if "event:page" not in question.dimensions:
+            return True
+        place = question.dimensions.index("event:page")
+        return (entry or NOT_SET) in {group[place] for group in members}
+
+    def _entry(self, event: Event) -> str:
+        """The page of the first pageview of an event's visit."""
+        visit = self._visits.get(_visit_of(event), ()) if event.visitor else ()
+        return next((each.page for each in visit if each.name == "pageview"), "")
+
+    def _holds(self, question: Question, filters: Sequence[Any], event: Event) -> bool:
+        return all(self._holds_one(question, each, event) for each in filters)
+
+    def _holds_one(self, question: Question, tree: Sequence[Any], event: Event) -> bool:
+        match tree:
+            case ["and", parts]:
+                return all(self._holds_one(question, part, event) for part in parts)
+            case ["or", parts]:
+                return any(self._holds_one(question, part, event) for part in parts)
+            case ["not", part]:
+                return not self._holds_one(question, part, event)
+            case ["has_done", part]:
+                return bool(event.visitor) and self._has_done(question, part, event)
+            case ["has_not_done", part]:
+                return not self._holds_one(question, ["has_done", part], event)
+        operator = str(tree[0])
+        if operator.endswith("_not"):
+            return not self._holds_one(question, [operator.removesuffix("_not"), *tree[1:]], event)
+        if tree[1] == "event:goal" and self._goals:
+            return any(_compared(tree, goal.name) and _reaches(goal, event) for goal in self._goals)
+        return _compared(tree, self._value(tree[1], event))
+
+    def _has_done(self, question: Question, part: Sequence[Any], event: Event) -> bool:
+        key = _visit_of(event)
+        scrolls = self._scrolls(question, [part])
+        others = [each for each in self._visits.get(key, ()) if _within(question, each)]
+        others += [
+            each
+            for each in self._engagement
+            if _visit_of(each) == key and _within(question, each) and any(_reaches(goal, each) for goal in scrolls)
+        ]
+        return any(self._holds_one(question, part, each) for each in others)
+
+
+def _protected(question: Question) -> bool:
+    """Whether small groups are hidden: filters, two dimensions, or one cut by the clock."""
+    values = [name for name in question.dimensions if not name.startswith("time")]
+    fine = _by_clock(question) or question.start is not None
+    return bool(question.filters) or len(values) > 1 or (bool(values) and fine)
+
+
+def _by_clock(question: Question) -> bool:
+    return bool({"time:hour", "time:minute"} & set(question.dimensions))
+
+
+def _within(question: Question, event: Event) -> bool:
+    if question.start is None or question.end is None:
+        return question.first <= event.day <= question.last
+    return question.start <= event.ts < question.end
+
+
+def _size(events: Iterable[Event]) -> int:
+    """How many people a group may be: its visitors; of anonymous events alone each may be another's."""
+    found = list(events)
+    return _visitors(found) or len(found)
+
+
+def _visitors(events: Iterable[Event]) -> int:
+    return len({(event.day, event.visitor) for event in events if event.visitor})
+
+
+def _visit_of(event: Event) -> VisitKey:
+    return event.day, event.visitor, event.visit
+
+
+def _bounced(events: Sequence[Event]) -> bool:
+    """One event, or a first event that was no pageview and one pageview: that is the entry, not a second step."""
+    return len(events) == 1 or (len(events) == 2 and [each.name == "pageview" for each in events] == [False, True])
+
+
+def _pages(events: Iterable[Event]) -> set[str]:
+    return {event.page for event in events if event.name == "pageview"}
+
+
+def _different(events: Iterable[Event]) -> list[Event]:
+    return list({id(event): event for event in events}.values())
+
+
+def _bucket(question: Question, name: str, event: Event) -> str:
+    match name:
+        case "time:day":
+            return str(event.day)
+        case "time:week":
+            return str(max(event.day - datetime.timedelta(days=event.day.weekday()), question.first))
+        case "time:month":
+            return str(event.day.replace(day=1))
+    return _clock(name, event.ts, question.zone)
+
+
+def _clock(name: str, ts: int, zone: str) -> str:
+    local = datetime.datetime.fromtimestamp(ts, ZoneInfo(zone))
+    return local.strftime("%Y-%m-%d %H:00:00" if name == "time:hour" else "%Y-%m-%d %H:%M:00")
+
+
+def _empty(name: str) -> str:
+    if name.startswith("event:props:"):
+        return NONE
+    return DIRECT if name in _ATTRIBUTED else NOT_SET
+
+
+def _compared(leaf: Sequence[Any], value: str) -> bool:
+    """Whether a value is, contains or matches any of a comparison's, its negation aside. An empty value also is its
+    label."""
+    operator, name, values = str(leaf[0]).removesuffix("_not"), leaf[1], leaf[2]
+    exact = leaf[3]["case_sensitive"] if len(leaf) > 3 else True
+    fold: Callable[[str], str] = str if exact else str.lower
+    match operator:
+        case "is":
+            stored = [*values, ""] if _empty(name) in values else values
+            return any(fold(each) == fold(value) for each in stored)
+        case "contains":
+            return any(fold(each) in fold(value) for each in values)
+    return any(re.search(each, value, 0 if exact else re.IGNORECASE) for each in values)
+
+
+def _top(filters: Sequence[Any], name: str) -> Iterator[tuple[Sequence[Any], bool]]:
+    """The comparisons of a dimension that must hold, or must not: at the top, under `and`, or there under `not`."""
+    for tree in filters:
+        match tree:
+            case ["and", parts]:
+                yield from _top(parts, name)
+            case ["not", [_, dimension, *_] as leaf] if dimension == name:
+                yield leaf, not str(leaf[0]).endswith("_not")
+            case [operator, dimension, *_] if dimension == name:
+                yield tree, str(operator).endswith("_not")
+
+
+def _positive(tree: Sequence[Any], *, negated: bool = False) -> Iterator[Sequence[Any]]:
+    """The comparisons of the event itself that speak for it: not those under a `not`, but those under two."""
+    match tree:
+        case ["and" | "or", parts]:
+            for part in parts:
+                yield from _positive(part, negated=negated)
+        case ["not", part]:
+            yield from _positive(part, negated=not negated)
+        case ["has_done" | "has_not_done", _]:
+            return
+        case [operator, *_]:
+            if str(operator).endswith("_not") == negated:
+                yield tree
+
+
+def _without_goals(filters: Sequence[Any]) -> list[Any]:
+    """The filters without those of goals that must hold, or must not."""
+    found: list[Any] = []
+    for tree in filters:
+        match tree:
+            case ["and", parts]:
+                inner = _without_goals(parts)
+                found += [["and", inner]] if inner else []
+            case ["not", [_, "event:goal", *_]] | [_, "event:goal", *_]:
+                continue
+            case _:
+                found.append(tree)
+    return found
 
 
 def _reaches(goal: Goal, event: Event) -> bool:
     """Whether an event reaches a goal."""
-    names = {
-        "page": "pageview", "scroll": "engagement", "event": goal.match, "outbound": "Outbound Link: Click",
-        "download": "File Download", "form": "Form: Submission", "404": "404",
-    }  # fmt: skip
-    if event.name != names[goal.kind] or (goal.kind == "scroll" and event.scroll < goal.depth):
+    if event.name != _GOAL_EVENTS.get(goal.kind, goal.match):
+        return False
+    if goal.kind == "scroll" and event.scroll < goal.depth:
         return False
     place = event.page
     if goal.kind in ("outbound", "download"):
@@ -383,50 +603,6 @@ def _fits(pattern: str, text: str) -> bool:
     if pattern.startswith("**"):
         return any(_fits(pattern[2:], text[start:]) for start in range(len(text) + 1))
     if pattern.startswith("*"):
-        most = len(text.partition("/")[0])
-        return any(_fits(pattern[1:], text[start:]) for start in range(most + 1))
+        segment = len(text.partition("/")[0])
+        return any(_fits(pattern[1:], text[start:]) for start in range(segment + 1))
     return bool(text) and text[0] == pattern[0] and _fits(pattern[1:], text[1:])
-
-
-def _compared_name(leaf: Compare, name: str) -> bool:
-    return leaf.dimension == "event:goal" and _compared(leaf, name)
-
-
-def _listed(tree: Filter | None, name: str) -> bool:
-    """Whether what the filter says of goals, where it must hold, leaves this one."""
-    match tree:
-        case Compare(dimension="event:goal"):
-            return _compared(tree, name)
-        case Not(Compare(dimension="event:goal") as leaf):
-            return not _compared(leaf, name)
-        case All(parts):
-            return all(_listed(part, name) for part in parts)
-    return True
-
-
-def _compared(leaf: Compare, value: str) -> bool:
-    values: tuple[str, ...] = tuple(find_dimension(leaf.dimension).stored(leaf.values))
-    fold: Callable[[str], str] = str if leaf.case_sensitive else str.lower
-    match leaf.operator:
-        case "is":
-            return any(fold(each) == fold(value) for each in values)
-        case "contains":
-            return any(fold(each) in fold(value) for each in leaf.values)
-        case "matches":
-            return any(re.search(each, value) for each in leaf.values)
-
-
-def _visitors(events: Iterable[Event]) -> int:
-    return len({(event.day, event.visitor) for event in events if event.visitor})
-
-
-def _visit_of(event: Event) -> VisitKey:
-    return event.day, event.visitor, event.visit
-
-
-def _filtered(query: Query) -> set[str]:
-    return {leaf.dimension for leaf in direct_leaves(query.filters)}
-
-
-def _eventful(query: Query) -> bool:
-    return any(name.startswith("event:") for name in (*query.dimensions, *_filtered(query)))

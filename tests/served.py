@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -90,8 +91,9 @@ class Served:
         return 0.0
 
     def drain(self) -> None:
-        """Wait until every acknowledged event is in ClickHouse."""
+        """Wait until every acknowledged event is in ClickHouse, and every promised erasure is done."""
         until("an empty spool", lambda: self.http.get("/readyz").json()["spool_rows"] == 0)
+        until("no open erasure", lambda: not any(map(_erasures, self.data_dir.glob("spool/**/events.db"))))
 
     def stop(self) -> int:
         """Ask it to stop and wait for it; its exit status."""
@@ -105,6 +107,12 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(sign)
         return self.process.wait(DEADLINE)
+
+
+def _erasures(spool: Path) -> int:
+    """How many erasures a spool's file promises."""
+    with contextlib.closing(sqlite3.connect(f"{spool.as_uri()}?mode=ro", uri=True, timeout=DEADLINE)) as connection:
+        return int(connection.execute("SELECT count(*) FROM erasures").fetchone()[0])
 
 
 @contextlib.contextmanager

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector import address as address_module
-from collector.address import Proxies, client_address, network_of
+from collector.address import TrustedProxies, client_address, forwarded_scheme, network_of
 from collector.settings import read_settings
 
 PROXY = "10.0.0.2"
 VISITOR = "216.160.83.56"
 
 
-def networks(text: str) -> Proxies:
-    return Proxies(read_settings({"TYST_TRUSTED_PROXIES": text}).trusted_proxies)
+def networks(text: str) -> TrustedProxies:
+    return TrustedProxies(read_settings({"TYST_TRUSTED_PROXIES": text}).trusted_proxies)
 
 
 TRUSTED = networks("10.0.0.0/8, 2001:db8:ffff::/48")
@@ -79,8 +80,8 @@ def test_a_trusted_proxy_is_believed(sent: list[tuple[str, str]], expected: str)
 
 
 @pytest.mark.parametrize("sent", [sent for sent, _ in FROM_A_PROXY.values()], ids=FROM_A_PROXY)
-@pytest.mark.parametrize("trusted", [Proxies(), TRUSTED], ids=["none-trusted", "others-trusted"])
-def test_from_anyone_else_headers_change_nothing(sent: list[tuple[str, str]], trusted: Proxies) -> None:
+@pytest.mark.parametrize("trusted", [TrustedProxies(), TRUSTED], ids=["none-trusted", "others-trusted"])
+def test_from_anyone_else_headers_change_nothing(sent: list[tuple[str, str]], trusted: TrustedProxies) -> None:
     """Forwarding headers from a peer that is no trusted proxy are as if they were not there."""
     assert client_address("198.51.100.7", headers(*sent), trusted) == "198.51.100.7"
 
@@ -89,7 +90,7 @@ def test_no_proxy_is_trusted_by_default() -> None:
     """Without configuration nobody's forwarding headers count, not even those of the same machine."""
     trusted = read_settings({}).trusted_proxies
     assert trusted == ()
-    assert client_address("127.0.0.1", headers((XFF, VISITOR)), Proxies(trusted)) == "127.0.0.1"
+    assert client_address("127.0.0.1", headers((XFF, VISITOR)), TrustedProxies(trusted)) == "127.0.0.1"
 
 
 def test_a_proxy_may_be_named_by_its_mapped_address() -> None:
@@ -116,6 +117,73 @@ def test_a_peer_without_an_address_is_no_proxy(peer: str) -> None:
 def test_any_header_is_read(sent: list[tuple[bytes, bytes]]) -> None:
     """Whatever forwarding headers hold, the answer is an address."""
     ipaddress.ip_address(client_address(PROXY, sent, TRUSTED))
+
+
+HOSTILE_CHAINS = {
+    "escaped quotes": (FORWARDED, '\\"' * 30_000),
+    "escaped quotes in a string": (FORWARDED, 'for="' + '\\"' * 30_000),
+    "quotes": (FORWARDED, '"' * 60_000),
+    "backslashes": (FORWARDED, 'for="' + "\\" * 60_000 + '"'),
+    "elements": (FORWARDED, "for=10.0.0.1," * 5_000),
+    "parameters": (FORWARDED, "a=b;" * 15_000),
+    "equals": (FORWARDED, "=" * 60_000),
+    "commas": (XFF, "," * 60_000),
+    "blanks": (XFF, " " * 60_000),
+    "proxies": (XFF, "10.0.0.1," * 6_000),
+    "one long address": (XFF, "1" * 60_000),
+    "colons": (XFF, ":" * 60_000),
+}
+
+
+@pytest.mark.parametrize("chain", HOSTILE_CHAINS)
+def test_a_forwarding_field_takes_no_time(chain: str) -> None:
+    """Of any length and form, from a proxy that is believed, alone and before what the proxy appends."""
+    name, value = HOSTILE_CHAINS[chain]
+    appended = f"for={VISITOR}" if name == FORWARDED else VISITOR
+    began = time.process_time()
+    assert ipaddress.ip_address(client_address(PROXY, headers((name, value)), TRUSTED))
+    assert client_address(PROXY, headers((name, f"{value}, {appended}")), TRUSTED) == VISITOR
+    assert client_address(PROXY, headers((name, value), (name, appended)), TRUSTED) == VISITOR
+    forwarded_scheme(PROXY, headers((name, value), ("x-forwarded-proto", value)), TRUSTED)
+    assert time.process_time() - began < 0.2
+
+
+@pytest.mark.parametrize("opened", ['for="9.9.9.9', 'for="', 'for="a\\', 'x="', '"'])
+def test_a_quote_that_a_visitor_leaves_open_hides_nothing(opened: str) -> None:
+    """What the proxy appended is read first."""
+    assert client_address(PROXY, headers((FORWARDED, f"{opened}, for={VISITOR}")), TRUSTED) == VISITOR
+
+
+@pytest.mark.parametrize(
+    ("peer", "sent", "scheme"),
+    [
+        (PROXY, [("x-forwarded-proto", "https")], "https"),
+        (PROXY, [("x-forwarded-proto", "HTTPS")], "https"),
+        (PROXY, [("x-forwarded-proto", "http")], "http"),
+        (PROXY, [("x-forwarded-proto", "http, https")], "https"),
+        (PROXY, [("x-forwarded-proto", "https, http")], "http"),
+        (PROXY, [("x-forwarded-proto", "javascript")], ""),
+        (PROXY, [(FORWARDED, f"for={VISITOR};proto=https")], "https"),
+        (PROXY, [(FORWARDED, f'for=1.1.1.1;proto=http, for={VISITOR};Proto="https"')], "https"),
+        (PROXY, [(FORWARDED, f"proto=http;for={VISITOR}"), ("x-forwarded-proto", "https")], "https"),
+        (PROXY, [], ""),
+        ("198.51.100.7", [("x-forwarded-proto", "https")], ""),
+        ("198.51.100.7", [(FORWARDED, "proto=https")], ""),
+    ],
+)
+def test_a_trusted_proxy_says_by_which_scheme_it_was_asked(peer: str, sent: list[tuple[str, str]], scheme: str) -> None:
+    """Nobody else does."""
+    assert forwarded_scheme(peer, headers(*sent), TRUSTED) == scheme
+
+
+def test_a_proxy_may_be_bound_to_a_site() -> None:
+    """One that is not speaks for all of them; so does, where nothing is bound, who is no proxy at all."""
+    trusted = networks("10.0.0.1, a.test=10.0.0.2, b.test=10.0.0.2, c.test=10.1.0.0/16")
+    assert trusted.sites_of("10.0.0.1") is None
+    assert trusted.sites_of("10.0.0.2") == frozenset({"a.test", "b.test"})
+    assert trusted.sites_of("::ffff:10.1.2.3") == frozenset({"c.test"})
+    assert trusted.sites_of("198.51.100.7") is None
+    assert client_address("10.1.2.3", headers((XFF, VISITOR)), trusted) == VISITOR
 
 
 @pytest.mark.parametrize(

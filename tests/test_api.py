@@ -24,9 +24,10 @@ from collector.sites import Site, Sites
 from dashboard.api import routes
 from dashboard.changes import Changes
 from dashboard.keys import ApiKey, Keys, admin_key
+from dashboard.passwords import Passwords
 from dashboard.quota import Quota, QuotaFields
 from dashboard.status import Check, Status
-from dashboard.users import Passwords, User, Users
+from dashboard.users import User, Users
 
 ADMIN = "tyst_admin_for-tests"
 TODAY = datetime.date(2026, 3, 1)
@@ -50,7 +51,7 @@ class Room:
                 passwords=self.passwords,
                 keys=self.keys,
                 status=self.status,
-                changes=Changes(client, time.time),
+                changes=Changes(client, self.sites, time.time),
                 deletions=self.deletions,
             ),
             middleware=[Middleware(QuotaFields)],
@@ -73,6 +74,11 @@ class Room:
                 return await client.request(method, f"/api/v1/{path}", headers=headers, **options)
 
         return anyio.run(once)
+
+    def site(self, domain: str) -> Site:
+        found = self.sites.get(domain)
+        assert found is not None
+        return found
 
     def make_key(self, **body: Any) -> str:
         return str(self.ask("POST", "keys", json=body).json()["key"])
@@ -145,6 +151,8 @@ def test_goals_and_the_strict_form_are_settings_of_a_site(room: Room) -> None:
         ("PUT", "sites/one.test", {"domain": "two.test"}, 400, "domain"),
         ("PUT", "sites/one.test", {"domain": "no spaces.test"}, 400, "domain"),
         ("PUT", "sites/one.test", {"aliases": ["two.test"]}, 400, "aliases"),
+        ("PUT", "sites/one.test", {"hostnames": ["a.test"] * 201}, 400, "hostnames"),
+        ("PUT", "sites/one.test", {"query_keys": ["x" * 301]}, 400, "query_keys"),
         ("POST", "sites/none.test/reset", {}, 404, "domain"),
         ("PUT", "sites/one.test", {"retention_days": -1}, 400, "retention_days"),
         ("DELETE", "sites/none.test", None, 404, "domain"),
@@ -172,7 +180,16 @@ def test_an_error_names_the_field(room: Room, method: str, path: str, body: Any,
     assert room.ask("GET", "sites").json() == before
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 2_000, b'"' + b"x" * 70_000 + b'"'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"\xff\xfe",
+        b"[" * 2_000,
+        b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+        b'"' + b"x" * 70_000 + b'"',
+    ],
+)
 def test_a_body_that_cannot_be_read_is_refused(room: Room, content: bytes) -> None:
     """Broken, deep or huge JSON is a 400 or 413, never a server error."""
     answer = room.ask("POST", "sites", content=content)
@@ -309,9 +326,11 @@ def test_a_user_is_added_changed_and_removed(room: Room) -> None:
     assert (
         room.ask("PUT", "users/ada", json={"password": "analytical engine", "role": "owner"}).json()["role"] == "owner"
     )
-    assert room.passwords.right(room.users.get("ada"), "analytical engine")
-    assert not room.passwords.right(room.users.get("ada"), "difference engine")
-    assert room.users.get("ada").sites == ("one.test",)  # type: ignore[union-attr] # there, two lines above
+    ada = room.users.get("ada")
+    assert ada is not None
+    assert anyio.run(room.passwords.matches, ada.password, "analytical engine")
+    assert not anyio.run(room.passwords.matches, ada.password, "difference engine")
+    assert ada.sites == (room.site("one.test").id,)
     assert room.ask("DELETE", "users/ada").json() == {"deleted": True}
     assert [user["name"] for user in room.ask("GET", "users").json()["users"]] == ["boss"]
 
@@ -331,7 +350,7 @@ def test_the_status_is_told_in_words(room: Room) -> None:
         "version": "0.1.0",
         "started": 1,
         "now": 2,
-        "checks": [{"name": "spool", "state": "ok", "found": "0 events wait", "advice": ""}],
+        "checks": [{"name": "spool", "state": "ok", "found": "0 events wait", "advice": "", "code": ""}],
         "dropped": {"bot": 3},
         "accepted": 4,
     }
@@ -353,17 +372,34 @@ def test_a_site_is_renamed_reset_and_deleted_with_its_figures(room: Room) -> Non
     assert room.deletions.keep_up()
     assert room.ask("POST", "sites/new.test/reset").json() == {"deleted": True, "events": 0}
     assert room.deletions.keep_up()
-    key = room.make_key(right="manage", name="robot")
+    key, site = room.make_key(right="manage", name="robot"), room.site("new.test")
     assert room.ask("DELETE", "sites/new.test", key=key).json() == {"deleted": True}
     assert room.deletions.keep_up()
-    noted = anyio.run(Changes(room.records._client, time.time).of, "new.test")
+    noted = anyio.run(Changes(room.records._client, room.sites, time.time).of, site)
     assert [each.what for each in noted] == ["Site deleted", "All figures deleted", "Site renamed", "Site added"]
     assert noted[0].who.endswith("(robot)")
     assert noted[1].who == "command line"
 
 
 def test_a_key_for_one_site_does_not_rename_it(room: Room) -> None:
-    """It would take itself and others the way in."""
+    """It would take itself and others the way in. What is refused in part is refused as a whole."""
     key = room.make_key(right="manage", sites=["one.test"])
     assert room.ask("PUT", "sites/one.test", key=key, json={"domain": "new.test"}).status_code == 403
+    before = room.site("one.test")
+    for change in ({"min_visitors": 9, "domain": "new.test"}, {"public": True, "timezone": "Nowhere/Land"}):
+        assert room.ask("PUT", "sites/one.test", key=key, json=change).status_code in (400, 403)
+        assert room.site("one.test") == before
     assert room.sites.get("one.test")
+
+
+def test_keys_of_one_maker_are_bounded(room: Room) -> None:
+    """Two hundred that are good at a time, for each who makes them."""
+    assert Keys.max_of_maker == 200
+    room.keys.max_of_maker = 2
+    first = room.ask("POST", "keys", json={"right": "manage"}).json()
+    assert room.ask("POST", "keys", json={"expires": str(TODAY)}).status_code == 201
+    answer = room.ask("POST", "keys", json={})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["name"])
+    assert room.ask("POST", "keys", key=first["key"], json={}).status_code == 201
+    assert room.ask("DELETE", f"keys/{first['id']}").status_code == 200
+    assert room.ask("POST", "keys", json={}).status_code == 201

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
@@ -14,8 +16,14 @@ from collector.backup import back_up, restore
 from collector.clickhouse import ClickHouse, apply_schema
 from collector.exceptions import BackupError
 from collector.inserter import ClickHouseInserter
+from collector.records import Records
+from collector.sites import Site, keep_protection
 from collector.table_salts import TableSalts
-from tests.faults.server import Serve, until
+from dashboard.invitations import Invitation
+from dashboard.keys import ApiKey
+from dashboard.shares import Share
+from dashboard.users import User
+from tests.faults.server import ROOT, TYST, Serve, until
 from tests.test_clickhouse import an_event
 
 
@@ -56,7 +64,7 @@ def test_a_backup_comes_back_while_serving(server: Serve, tmp_path: Path) -> Non
     assert {"events", "sites", "users"} <= set(done["tables"])
     send(server, "/after")
     server.tyst("site", "add", "later.test")
-    server.tyst("restore", str(tmp_path / "one"))
+    server.tyst("restore", str(tmp_path / "one"), "--yes")
     assert events(server) == count
     assert "later.test" not in server.tyst("site", "list", "--json")
     send(server, "/next")
@@ -78,7 +86,30 @@ def test_what_cannot_be_done_is_said(server: Serve, tmp_path: Path, command: str
     """A directory that is there is not written over; one that is not there is not restored."""
     place = tmp_path if command == "backup" else tmp_path / "none"
     with pytest.raises(AssertionError, match="there already" if command == "backup" else "not found"):
-        server.tyst(command, str(place))
+        server.tyst(command, str(place), *(["--yes"] if command == "restore" else []))
+
+
+def test_a_restoration_is_confirmed_first(server: Serve, tmp_path: Path) -> None:
+    """It names what it would replace; where nobody can be asked and nothing was said, nothing is replaced."""
+    server.tyst("backup", str(tmp_path / "four"))
+    server.tyst("site", "add", "kept.test")
+    done = subprocess.run(
+        [TYST, "restore", str(tmp_path / "four")], env=server.environment(), cwd=ROOT, capture_output=True, text=True,
+        input="y\n", check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "kept.test" in done.stderr
+    assert "--yes" in done.stderr
+    assert "kept.test" in server.tyst("site", "list", "--json")
+
+
+def test_a_backup_is_its_owners(server: Serve, tmp_path: Path) -> None:
+    """Nobody else on the machine reads one byte of it, nor of the data directory."""
+    server.tyst("backup", str(tmp_path / "three"))
+    for directory in (tmp_path / "three", server.directory / "data"):
+        files = [directory, *directory.rglob("*")]
+        assert len(files) > 10
+        assert {path.name for path in files if path.stat().st_mode & 0o077} == set()
 
 
 @pytest.fixture
@@ -95,7 +126,7 @@ def test_a_restored_backup_is_of_this_releases_schema(database: Client, backups:
     name = f"{backups.database}-old"
     back_up(backups, name)
     apply_schema(database)
-    restore(backups, name)
+    restore(backups, name, keep_protection)
     assert database.query("SELECT page FROM events").result_rows == [("/old",)]
     assert database.command("EXISTS TABLE daily") == 1
 
@@ -106,7 +137,7 @@ def test_shared_salts_are_left_out(database: Client, backups: ClickHouse) -> Non
     database.command("INSERT INTO salts VALUES ('2026-03-01', 'abc', 1)")
     name = f"{backups.database}-salts"
     assert "salts" not in back_up(backups, name)
-    assert "salts" not in restore(backups, name)
+    assert "salts" not in restore(backups, name, keep_protection)
     assert database.query("SELECT salt FROM salts").result_rows == [("abc",)]
 
 
@@ -116,3 +147,80 @@ def test_a_backups_name_leads_nowhere_else(backups: ClickHouse, name: str) -> No
     """It is one plain name."""
     with pytest.raises(BackupError, match="as a name"):
         back_up(backups, name)
+
+
+def test_a_restored_backup_revives_nothing_that_was_revoked(database: Client, backups: ClickHouse) -> None:
+    """Users who were removed or demoted, passwords that were changed, keys and links that were revoked since."""
+    users, keys = Records(database, "users", User), Records(database, "api_keys", ApiKey)
+    shares = Records(database, "shares", Share)
+    for name in ("removed", "demoted", "stays"):
+        users.create(name, User(name=name, password="old", role="admin"))
+    for id_ in ("revoked", "good"):
+        keys.create(id_, ApiKey(id=id_, hash=id_))
+        shares.create(id_, Share(id=id_, hash=id_, site="site"))
+    name = f"{backups.database}-rights"
+    back_up(backups, name)
+    users.delete("removed")
+    users.update("demoted", lambda user: msgspec.structs.replace(user, role="viewer", password="new"))
+    users.create("later", User(name="later", password="x"))
+    keys.delete("revoked")
+    shares.delete("revoked")
+    restore(backups, name, keep_protection)
+    found = users.all()
+    assert set(found) == {"demoted", "stays"}
+    assert (found["demoted"].role, found["demoted"].password) == ("viewer", "new")
+    assert (set(keys.all()), set(shares.all())) == ({"good"}, {"good"})
+
+
+def test_a_backup_restores_users_where_nothing_is_known_of_them(database: Client, backups: ClickHouse) -> None:
+    """Also one who was removed and added again before it was made."""
+    users = Records(database, "users", User)
+    users.create("ada", User(name="ada", password="first"))
+    users.delete("ada")
+    users.create("ada", User(name="ada", password="second"))
+    name = f"{backups.database}-users"
+    back_up(backups, name)
+    database.command("TRUNCATE TABLE users")
+    restore(backups, name, keep_protection)
+    assert {user.password for user in users.all().values()} == {"second"}
+
+
+def test_a_restored_backup_begins_no_session_and_opens_no_invitation(database: Client, backups: ClickHouse) -> None:
+    """Neither table is in a backup: what was ended or used stays so, and what is open now stays open."""
+    invitations = Records(database, "invitations", Invitation)
+    invitations.create("used", Invitation(by="ada", made=1))
+    name = f"{backups.database}-invitations"
+    assert not {"sessions", "invitations"} & set(back_up(backups, name))
+    invitations.delete("used")
+    invitations.create("open", Invitation(by="ada", made=2))
+    restore(backups, name, keep_protection)
+    assert set(invitations.all()) == {"open"}
+
+
+def test_a_restored_backup_opens_no_site_again(database: Client, backups: ClickHouse) -> None:
+    """What strangers could read when the backup was made and cannot any more, they cannot after it is restored."""
+    sites = Records(database, "sites", Site)
+    for name in ("closed", "open", "deleted", "again"):
+        sites.create(name, Site(domain=name, id=name * 2, public=True, min_visitors=1))
+    name = f"{backups.database}-public"
+    back_up(backups, name)
+    sites.update("closed", lambda site: msgspec.structs.replace(site, public=False, strict=True, min_visitors=5))
+    for gone in ("deleted", "again"):
+        sites.delete(gone)
+    sites.create("again", Site(domain="again", id="another", public=True))
+    restore(backups, name, keep_protection)
+    found = sites.all()
+    assert {name for name, site in found.items() if site.public} == {"open"}
+    assert (found["closed"].strict, found["closed"].min_visitors) == (True, 5)
+    assert (found["open"].strict, found["open"].min_visitors) == (False, 1)
+
+
+def test_a_backup_restores_public_sites_where_nothing_is_known_of_them(database: Client, backups: ClickHouse) -> None:
+    """On another machine they are as they were."""
+    sites = Records(database, "sites", Site)
+    sites.create("open", Site(domain="open", public=True))
+    name = f"{backups.database}-elsewhere"
+    back_up(backups, name)
+    database.command("TRUNCATE TABLE sites")
+    restore(backups, name, keep_protection)
+    assert sites.all()["open"].public

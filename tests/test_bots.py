@@ -97,6 +97,11 @@ def test_kind(bots: Bots, kind: str, user_agent: str) -> None:
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 APP = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
 PEOPLE = {
+    "Facebook alone": "[FBAN/FB4A;FBAV/520.0.0.43.109;FBPN/com.facebook.katana;FBCR/Telia;FBSV/16;]",
+    "Facebook alone on iOS": "[FBAN/FBIOS;FBAV/440.0.0.20.112;FBDV/iPhone14,5;FBMD/iPhone;FBSN/iOS;FBSV/17.5;FBSS/3]",
+    "Facebook Lite alone": "[FBAN/EMA;FBLC/sv_SE;FBAV/400.0.0.10.116;FBDM/DisplayMetrics{density=2.0};]",
+    "Messenger alone": "[FBAN/Orca-Android;FBAV/480.0.0.30.109;FBPN/com.facebook.orca;FBSV/15;FB_FW/1;]",
+    "Instagram alone": "Instagram 330.0.3.28.92 (iPhone14,5; iOS 17_5_1; sv_SE; sv; scale=3.00; 1170x2532; 612345678)",
     "E4 unknown": "unknown UA",
     "missing": "",
     "a blank": " ",

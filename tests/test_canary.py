@@ -194,7 +194,7 @@ def ask_without_a_database(visitors: Visitors) -> None:
         ("GET", f"/api/me?d={SITE}", {}),
         ("DELETE", f"/api/me?d={SITE}", {}),
         ("POST", "/api/event", {"content": beacon(c="denied").encode()}),
-        ("DELETE", "/api/event", {"content": f'{{"d": "{SITE}", "k": "rubbish"}}'.encode()}),
+        ("DELETE", "/api/event", {"content": f'{{"c": "withdrawn", "d": "{SITE}", "k": null}}'.encode()}),
         ("GET", "/invitation/nobody", {}),
         ("POST", "/login", {"data": {"name": "admin", "password": PASSWORD}}),
     )

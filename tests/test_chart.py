@@ -14,7 +14,8 @@ from clickhouse_connect.driver.client import Client
 
 from collector.clickhouse import ClickHouse
 from collector.exceptions import RecordError
-from dashboard.annotations import Annotations
+from collector.records import Records
+from dashboard.annotations import Annotation, Annotations
 from dashboard.spans import Span, offered, read_dates
 from dashboard.timeline import moments
 from tests.board import NOON, SITE, Board, opened_board, pageview
@@ -48,12 +49,18 @@ def dates(began: D | None = None, **span: str) -> tuple[D, D]:
         ("last_month", "", D(2026, 4, 1), D(2026, 4, 30)),
         ("year", "2025-12-31", D(2025, 1, 1), D(2025, 12, 31)),
         ("12mo", "", D(2025, 6, 1), D(2026, 5, 20)),
-        ("month", "nonsense", D(2026, 5, 1), D(2026, 5, 20)),
     ],
 )
 def test_periods_count_back_from_any_date(period: str, date: str, first: D, last: D) -> None:
-    """A date in the address stands for today, unless it is still to come or none."""
+    """A date in the address stands for today, unless it is still to come."""
     assert dates(period=period, date=date) == (first, last)
+
+
+def test_a_date_that_cannot_be_read_is_reported() -> None:
+    """The page shows its usual dates, and says what was expected."""
+    found = read_dates(Span(period="month", date="nonsense"), "UTC", NOW, None)
+    assert (found.period.first, found.period.last) == dates()
+    assert "2026-01-31" in found.problem
 
 
 def test_all_time_begins_with_the_first_event() -> None:
@@ -186,7 +193,7 @@ def test_the_numbers_are_a_file(board: Board) -> None:
     answer = board.get(f"/{SITE}/chart.csv?period=7d")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert "attachment" in answer.headers["content-disposition"]
-    head, *rows = csv.reader(io.StringIO(answer.text))
+    head, *rows = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
     assert head[:4] == ["day", "visitors", "visits", "pageviews"]
     assert head[len(head) // 2] == "compared_with"
     assert [row[:4] for row in rows[-2:]] == [["2026-05-19", "1", "1", "2"], ["2026-05-20", "1", "1", "1"]]
@@ -207,9 +214,9 @@ def test_owners_write_change_and_delete_notes(board: Board) -> None:
     board.post(f"/{SITE}/notes", {"id": id_, "date": "2026-05-19", "text": "Moved house"})
     assert "19 May 2026 Moved house" in board.page(view).text
     assert "Moved house" not in board.page(f"/{SITE}?period=day").text
-    other = Annotations(board.dashboard.annotations._records)
+    other = Annotations(Records(board.database, "annotations", Annotation))
     other.refresh()
-    assert [note.text for note in other.of(SITE)] == ["Moved house"]
+    assert [note.text for note in other.of(board.site())] == ["Moved house"]
     board.post(f"/{SITE}/notes", {"id": id_, "act": "delete"})
     assert "Moved house" not in board.page(view).text
 
@@ -217,7 +224,7 @@ def test_owners_write_change_and_delete_notes(board: Board) -> None:
 def test_viewers_read_notes_and_change_none(board: Board) -> None:
     """Neither a viewer nor a page of another origin writes; ids of other sites' notes are unknown."""
     board.seed([pageview(1)])
-    note = anyio.run(board.dashboard.annotations.put, SITE, "2026-05-19", "Sale")
+    note = anyio.run(board.dashboard.annotations.add, board.site(), "admin", "2026-05-19", "Sale")
     board.add_site("other.example")
     form = {"id": note.id, "date": "2026-05-19", "text": "x"}
     assert board.post("/other.example/notes", form).status_code == 404
@@ -244,7 +251,7 @@ def test_guests_read_the_notes_that_are_meant_for_them(board: Board) -> None:
     assert "Sale began" in shown
     assert "Boss on leave" not in shown
     assert "read it too" not in shown
-    sale = next(note for note in board.dashboard.annotations.of(SITE) if note.shared)
+    sale = next(note for note in board.dashboard.annotations.of(board.site()) if note.shared)
     board.post(f"/{SITE}/notes", {"id": sale.id, "date": "2026-05-18", "text": "Sale began"})
     assert "Sale began" not in board.get(view).text
 
@@ -261,7 +268,7 @@ def test_guests_read_the_notes_that_are_meant_for_them(board: Board) -> None:
 def test_notes_that_cannot_be_are_refused(board: Board, day: str, text: str, field: str) -> None:
     """A note has a date that a chart can have, and a few words."""
     with pytest.raises(RecordError) as refused:
-        anyio.run(board.dashboard.annotations.put, SITE, day, text)
+        anyio.run(board.dashboard.annotations.add, board.site(), "admin", day, text)
     assert refused.value.field == field
     assert board.post(f"/{SITE}/notes", {"date": day, "text": text}).status_code == 422
 
@@ -269,8 +276,20 @@ def test_notes_that_cannot_be_are_refused(board: Board, day: str, text: str, fie
 def test_notes_follow_their_site(board: Board) -> None:
     """They keep to a site that gets another name, and go with one that is deleted."""
     notes = board.dashboard.annotations
-    anyio.run(notes.put, SITE, "2026-05-19", "Sale")
-    anyio.run(notes.move, SITE, "new.example")
-    assert (notes.of(SITE), [note.text for note in notes.of("new.example")]) == ([], ["Sale"])
-    anyio.run(notes.forget, "new.example")
-    assert notes.of("new.example") == []
+    anyio.run(notes.add, board.site(), "admin", "2026-05-19", "Sale")
+    renamed = board.dashboard.sites.rename_now(board.site(), "new.example")
+    assert (notes.of(board.add_site("third.example")), [note.text for note in notes.of(renamed)]) == ([], ["Sale"])
+    notes.forget_site(renamed.id)
+    assert notes.of(renamed) == []
+
+
+def test_notes_of_one_writer_are_bounded(board: Board) -> None:
+    """Five hundred for one site; others may still write theirs."""
+    assert Annotations.max_of_user == 500
+    board.dashboard.annotations.max_of_user = 2
+    for text in ("One", "Two"):
+        anyio.run(board.dashboard.annotations.add, board.site(), "admin", "2026-05-19", text)
+    answer = board.post(f"/{SITE}/notes", {"date": "2026-05-19", "text": "Three"})
+    assert answer.status_code == 422
+    anyio.run(board.dashboard.annotations.add, board.site(), "olga", "2026-05-19", "Mine")
+    assert [note.text for note in board.dashboard.annotations.of(board.site())] == ["Mine", "One", "Two"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from starlette.datastructures import QueryParams
 
+from dashboard.analytics.dimensions import DIMENSIONS
+from dashboard.analytics.filters import And, Compare, Not
 from dashboard.chips import Chip, chosen_filter, new_chip, read_chip
 from dashboard.choice import Choice, read_choice
-from dashboard.dimensions import DIMENSIONS
 from dashboard.exports import csv_headers
-from dashboard.filter_bar import added_chip, chip_links, dimension_groups
-from dashboard.filters import All, Compare, Not
+from dashboard.filter_bar import added_chip, chip_links, dimension_groups, preset_links
 from dashboard.formats import countries
 from dashboard.labels import label, named_value
 from dashboard.panels import TABS
@@ -54,7 +54,7 @@ def test_what_spells_no_filter_is_none(text: str) -> None:
 def test_chips_of_a_kind_are_alternatives_and_all_kinds_hold() -> None:
     """Source Google or Bing, and not from Sweden, and the page contains /a."""
     chips = (GOOGLE, BING, Chip("is_not", "visit:country", "SE"), Chip("contains", "event:page", "/a"))
-    assert chosen_filter(chips) == All(
+    assert chosen_filter(chips) == And(
         (
             Compare("is", "visit:source", ("Google", "Bing")),
             Not(Compare("is", "visit:country", ("SE",))),
@@ -83,6 +83,38 @@ def test_each_value_of_a_chip_can_go_alone() -> None:
     assert "Bing" in google.values[0].href
     assert google.href == CHOICE.without(GOOGLE, BING).href()
     assert google.text == "Source is Google or Bing"
+
+
+ENGAGED = Chip("is", "visit:engaged", "true")
+
+
+def test_engaged_visits_are_one_filter_away_and_back() -> None:
+    """The menu's entry adds the filter to those in force, and takes it away where it is one of them; the chip has the
+    entry's name, and the address spells the filter as any other."""
+    (entry,) = preset_links(CHOICE)
+    assert (entry.title, entry.current) == ("Engaged visits only", False)
+    assert "more than one page" in entry.explanation
+    assert entry.href == CHOICE.filtered(ENGAGED).href()
+    assert entry.href.endswith("&f=is,visit:engaged,true")
+    (on,) = preset_links(again(CHOICE.filtered(ENGAGED)), "/details/pages")
+    assert (on.href, on.current) == (CHOICE.href("/details/pages"), True)
+    assert chosen_filter([ENGAGED]) == Compare("is", "visit:engaged", ("true",))
+
+
+@pytest.mark.parametrize(
+    ("chips", "text"),
+    [
+        ((ENGAGED,), "Engaged visits only"),
+        ((Chip("is_not", "visit:engaged", "true"),), "Engaged is not Yes"),
+        ((Chip("is", "visit:engaged", "false"),), "Engaged is No"),
+        ((ENGAGED, Chip("is", "visit:engaged", "false")), "Engaged is Yes or No"),
+        ((Chip("is", "visit:datacenter", "true"),), "Data center is Yes"),
+    ],
+)
+def test_a_chip_of_a_preset_has_its_name(chips: tuple[Chip, ...], text: str) -> None:
+    """Only the very filter: what has another value as well, or compares otherwise, is a sentence."""
+    (link,) = chip_links(Choice("example.com", chips=chips))
+    assert link.text == text
 
 
 ADDED = {
@@ -120,15 +152,14 @@ def test_every_dimension_of_the_form_is_one_that_can_be_asked_for() -> None:
 
 
 def test_a_filter_that_is_there_is_not_added_twice() -> None:
-    """Nor more than an address may have."""
+    """All others are kept, however many; a value that is longer than any can be is no filter."""
     assert CHOICE.filtered(GOOGLE) == CHOICE
     many = Choice("example.com").filtered(*(Chip("is", "event:page", f"/{number}") for number in range(30)))
-    assert len(many.chips) == 20
-    assert new_chip("is", "event:page", "x" * 3_000) == Chip("is", "event:page", "x" * 2_000)
+    assert len(again(many).chips) == 30
+    assert new_chip("is", "event:page", "x" * 2_001) is None
 
 
-def test_a_file_has_a_name_and_is_never_kept() -> None:
-    """Letters of any kind survive; nothing can end the header; caches keep no figures."""
+def test_a_file_has_a_name() -> None:
+    """Letters of any kind survive; nothing can end the header."""
     headers = csv_headers('å"\r\n.csv')
     assert headers["content-disposition"] == "attachment; filename=\"----.csv\"; filename*=UTF-8''%C3%A5%22%0D%0A.csv"
-    assert "no-store" in headers["cache-control"]

@@ -152,7 +152,7 @@ def test_a_client_of_plausible_works_unmodified(server: Served) -> None:
     ]
     assert found["goals"] == [{"goal": "Signup", "visitors": 1, "events": 1}]
     assert [row["visitors"] for row in found["sources"]] == [1]
-    assert found["refused"] == "authorization: this key is unknown or revoked"
+    assert found["refused"] == "authorization: this key is unknown or revoked, or has expired"
     assert found["mistaken"].startswith("property: 'visit:planet' is none of")
 
 

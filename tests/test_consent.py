@@ -44,6 +44,23 @@ def test_policy_and_evidence_decide(policy: Policy, claimed: str, cookie: str, e
     assert judge(policy, claimed, Signals(gpc=False, dnt=False, cookie=cookie)) == expected
 
 
+BARE = {
+    ("", ""): (REFUSED, COUNT, COUNT),
+    ("", "granted"): (REFUSED, COUNT, COUNT),
+    ("tcf", ""): (REFUSED, COUNT, COUNT),
+    ("denied", ""): (REFUSED, COUNT, REFUSED),
+    ("", "denied"): (REFUSED, COUNT, REFUSED),
+    ("", "excluded"): (REFUSED, REFUSED, REFUSED),
+}
+
+
+@pytest.mark.parametrize(("claimed", "cookie"), BARE)
+def test_a_bare_count_is_never_more(claimed: str, cookie: str) -> None:
+    """The tag allows no more than a count: of its policy and the site's the stricter holds, whatever else is said."""
+    signals = Signals(gpc=False, dnt=False, cookie=cookie)
+    assert tuple(judge(policy, claimed, signals, bare=True) for policy in POLICIES) == BARE[claimed, cookie]
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(("gpc", "dnt", "reason"), [(True, False, "gpc"), (False, True, "dnt"), (True, True, "gpc")])
 def test_browser_signals_refuse(policy: Policy, gpc: bool, dnt: bool, reason: Literal["gpc", "dnt"]) -> None:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dashboard.analytics.query import OTHER, Result, Row
 from dashboard.consent_views import Coverage, coverage
-from dashboard.query import Row
 from tests.served import CHROME, PASSWORD, served
 
 
+def result(*rows: tuple[tuple[str, ...], int]) -> Result:
+    """Pageviews by these values."""
+    return Result(("pageviews",), (), [Row(values, (count,)) for values, count in rows])
+
+
 def test_both_lanes_stand_side_by_side() -> None:
-    """Every kind of evidence is consent, also where its few visitors are folded away; `none` is the bare count."""
-    whole = [Row(("/a",), (10,)), Row(("/b",), (3,)), Row(("/c",), (1,))]
-    split = [Row(("/a", "granted"), (6,)), Row(("/a", "none"), (2,)), Row(("/b", "none"), (3,))]
-    assert coverage(whole, split) == [Coverage("/a", 8, 2), Coverage("/b", 0, 3), Coverage("/c", 1, 0, told=False)]
-    assert coverage(whole, split)[2].share == "–"
+    """Every kind of evidence is consent, and `none` is the bare count; what was folded away is not told by the rest."""
+    whole = result((("/a",), 8), (("/b",), 3), (("/c",), 7), (("/d",), 1))
+    split = result(
+        (("/a", "granted"), 5), (("/a", "tcf"), 1), (("/a", "none"), 2), (("/b", "none"), 3), (("/c", "none"), 6),
+        ((OTHER, OTHER), 2),
+    )  # fmt: skip
+    assert coverage(whole, split) == [
+        Coverage("/a", 6, 2), Coverage("/b", 0, 3), Coverage("/c", 7, 6, told=False), Coverage("/d", 1, 0, told=False),
+    ]  # fmt: skip
+    assert [each.share for each in coverage(whole, split)] == ["75%", "0%", "–", "–"]
 
 
 def test_coverage_is_the_share_with_consent() -> None:

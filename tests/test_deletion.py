@@ -12,12 +12,14 @@ from typing import Any
 import anyio
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import OperationalError
 
-from collector.deletion import WORKERS_SECONDS, Deletions
+from collector.deletion import BUDGET_SECONDS, MOST_ATTEMPTS, WORKERS_SECONDS, Deletions
 from collector.event import Event
 from collector.exceptions import RecordError
 from collector.inserter import ClickHouseInserter
 from collector.moving import Moving
+from collector.patterns import LONGEST_PATTERN, MOST_STARS
 from collector.purging import Purging, like
 from collector.records import Records
 from collector.renaming import Renaming
@@ -25,6 +27,7 @@ from collector.rollup import Rollup
 from collector.sites import Site, Sites
 from collector.spool import Spool
 from collector.task import Task, new_task
+from dashboard.health import check_jobs
 from tests.served import Served, served, until
 from tests.test_clickhouse import an_event
 from tests.test_spool import Clock
@@ -49,7 +52,7 @@ class Shop:
         self.spool = spool
         self.clock = Clock()
         self.clock.now = NOON
-        self.heard: list[tuple[str, str | None]] = []
+        self.heard: list[str] = []
         Records(client, "sites", Site).put(SITE, Site(domain=SITE))
         Records(client, "sites", Site).put("other.test", Site(domain="other.test"))
         self.restart()
@@ -62,7 +65,7 @@ class Shop:
             self.client, self.sites, self.rollup, lambda: [self.spool], self.clock, workers=workers
         )
         self.deletions.refresh()
-        self.deletions.followers.append(lambda old, new: self.heard.append((old, new)))
+        self.deletions.followers.append(self.heard.append)
 
     def see(self, *events: Event) -> None:
         ClickHouseInserter(self.client).insert(events, f"seen {next(_tokens)}")
@@ -162,7 +165,7 @@ def test_a_reset_and_a_removal_leave_no_row_in_any_table(shop: Shop, kind: str) 
     assert [table for table in tables if shop.rows(table=table)] == []
     assert shop.rows("other.test") == 12
     assert (shop.sites.get(SITE) is None) == (kind == "remove")
-    assert set(shop.heard) == ({(SITE, None)} if kind == "remove" else set())
+    assert set(shop.heard) == ({SITE} if kind == "remove" else set())
 
 
 def test_a_reset_keeps_what_comes_after_it(shop: Shop) -> None:
@@ -195,7 +198,7 @@ def test_a_renamed_site_takes_everything_along(shop: Shop) -> None:
     assert (site.aliases, site.hash_name) == ((SITE,), SITE)
     assert shop.sites.measured(SITE) == site
     assert shop.sites.get(SITE) is None
-    assert set(shop.heard) == {(SITE, "new.test")}
+    assert shop.heard == []
     assert shop.rows("other.test") == 12
 
 
@@ -382,3 +385,136 @@ def test_a_server_that_is_killed_goes_on_after_it(tmp_path: Path) -> None:
         new = {"domain": "new.test"}
         until("a free name", lambda: server.http.post("/api/v1/sites", json=new, headers=key).is_success or None)
         assert pageviews(server, "new.test") == 0
+
+
+class Broken:
+    """A client for which every deletion fails, and all else works; or nothing does, as in an outage."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.deletions_fail = self.outage = False
+
+    def command(self, sql: str, **more: Any) -> Any:
+        if self.outage or (self.deletions_fail and "ALTER TABLE events DELETE" in sql):
+            raise OperationalError("it does not work")
+        return self._client.command(sql, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+class Workshop:
+    """A shop whose database may break and whose time may be set."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.broken = Broken(shop.client)
+        self.now = 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        shop = self.shop
+        self.deletions = shop.deletions = Deletions(
+            self.broken,  # type: ignore[arg-type] # acts as a client
+            shop.sites, shop.rollup, lambda: [shop.spool], shop.clock, monotonic=lambda: self.now,
+        )  # fmt: skip
+        self.deletions.refresh()
+
+    def attempts(self, count: int) -> int:
+        """Have that many rounds of the upkeep, each an hour after the other; returns how many failed."""
+        failed = 0
+        for _ in range(count):
+            self.now += 3_601
+            try:
+                self.deletions.keep_up()
+            except OperationalError:
+                failed += 1
+        return failed
+
+
+def test_a_task_that_fails_again_and_again_is_set_aside(shop: Shop) -> None:
+    """Also over restarts; the site is free for others, an operator may have it tried again, and then it is done."""
+    workshop = Workshop(shop)
+    workshop.broken.deletions_fail = True
+    task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    assert workshop.attempts(3) == 3
+    workshop.restart()
+    assert check_jobs(workshop.deletions).state == "ok"
+    assert workshop.attempts(20) < MOST_ATTEMPTS
+    found = check_jobs(workshop.deletions)
+    assert (found.state, found.found) == ("failed", "1 set aside (delete of site.test: OperationalError)")
+    assert "/secret" not in found.found + found.advice
+    (given_up,) = workshop.deletions.set_aside()
+    assert (given_up.id, given_up.error, given_up.value) == (task.id, "OperationalError", "/secret*")
+    workshop.restart()
+    assert workshop.attempts(3) == 0
+    assert [each.id for each in workshop.deletions.set_aside()] == [task.id]
+    workshop.broken.deletions_fail = False
+    assert workshop.deletions.retry() == 1
+    assert workshop.deletions.keep_up()
+    assert (shop.rows(), workshop.deletions.set_aside()) == (4, [])
+
+
+def test_attempts_after_a_failure_are_apart(shop: Shop) -> None:
+    """One that fails does not keep the processor busy, and other sites' tasks are done meanwhile."""
+    workshop = Workshop(shop)
+    workshop.broken.deletions_fail = True
+    shop.ask("reset")
+    with pytest.raises(OperationalError):
+        workshop.deletions.keep_up()
+    for _ in range(100):
+        assert not workshop.deletions.keep_up()
+    assert workshop.deletions.set_aside() == []
+
+
+def test_an_outage_of_the_database_sets_nothing_aside(shop: Shop) -> None:
+    """However long it lasts: the task is done when the database answers."""
+    workshop = Workshop(shop)
+    shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    workshop.broken.outage = True
+    with pytest.raises(OperationalError):
+        workshop.deletions.keep_up()
+    workshop.broken.outage = False
+    workshop.broken.deletions_fail = True
+    assert workshop.attempts(1) == 1
+    workshop.broken.deletions_fail, workshop.broken.outage = False, True
+    assert workshop.attempts(3 * MOST_ATTEMPTS) == 3 * MOST_ATTEMPTS
+    workshop.broken.outage = False
+    assert workshop.attempts(1) == 0
+    assert (shop.rows(), workshop.deletions.set_aside()) == (4, [])
+
+
+def test_a_task_that_takes_longer_than_its_budget_is_set_aside(shop: Shop) -> None:
+    """Between two of its steps; what has been done stays done."""
+    workshop = Workshop(shop)
+    fill(shop.spool, [view(DAYS[3], "/secret")])
+    task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    times = itertools.chain([0.0, 0.0, 1.0], itertools.repeat(BUDGET_SECONDS + 1))
+    workshop.deletions._monotonic = lambda: next(times)
+    assert workshop.deletions.keep_up()
+    (given_up,) = workshop.deletions.set_aside()
+    assert (given_up.id, given_up.error) == (task.id, "it took longer than 3,600 s")
+
+
+def test_a_task_that_no_process_survives_is_set_aside(shop: Shop) -> None:
+    """It is counted before it is begun: a server that ends in it starts again without it."""
+    task = shop.ask("reset")
+    for _ in range(MOST_ATTEMPTS):
+        workshop = Workshop(shop)
+        workshop.deletions._go_on = killed  # type: ignore[method-assign] # stands for the end of the process
+        with pytest.raises(SystemExit):
+            workshop.deletions.keep_up()
+    workshop = Workshop(shop)
+    assert workshop.deletions.keep_up()
+    assert [each.id for each in workshop.deletions.set_aside()] == [task.id]
+
+
+def killed(task: Task, check: object) -> None:  # noqa: ARG001 # takes what the method takes
+    raise SystemExit
+
+
+def test_what_is_deleted_by_is_bounded(shop: Shop) -> None:
+    """The error names the field."""
+    for value in ("*a" * (MOST_STARS + 1), "a" * (LONGEST_PATTERN + 1)):
+        with pytest.raises(RecordError, match="stars"):
+            shop.ask("delete", first=DAYS[0], last=DAYS[0], field="page", value=value)

@@ -22,7 +22,7 @@ from collector.page import clean_path, read_page
 from collector.source import read_origin
 from collector.visit import IDLE_SECONDS
 from dashboard.demo import DemoPlan, Timeline, fill
-from dashboard.demo_people import ARRIVALS, CAMPAIGN, PAGES, WEEKDAY_DEVICES, Arrival
+from dashboard.demo_people import ARRIVALS, CAMPAIGN, PAGES, WEEKDAY_DEVICES, DemoArrival
 
 # Tuesday 3 March 2026, 14:20 in Stockholm.
 NOW = 1_772_544_000
@@ -155,7 +155,7 @@ def test_its_pages_are_clean_already() -> None:
 
 
 @pytest.mark.parametrize("arrival", [*ARRIVALS.values, *CAMPAIGN.values])
-def test_its_sources_are_those_that_the_collector_derives(arrival: Arrival) -> None:
+def test_its_sources_are_those_that_the_collector_derives(arrival: DemoArrival) -> None:
     """A visit with this referrer and these tags would get the same source, channel and medium."""
     tags = {name: getattr(arrival, name) for name in ("utm_source", "utm_medium", "utm_campaign", "utm_content")}
     if arrival.click_id:
@@ -255,5 +255,5 @@ def test_it_stands_in_clickhouse_once(database: Client, tmp_path: Path) -> None:
 
 def test_an_arrival_has_the_columns_of_an_event() -> None:
     """The tables of the demonstration cannot drift from the columns they fill."""
-    assert set(Arrival._fields) - {"bounce", "landing"} <= set(Event.__struct_fields__)
+    assert set(DemoArrival._fields) - {"bounce", "landing"} <= set(Event.__struct_fields__)
     assert msgspec.json.decode(msgspec.json.encode(PLAN), type=DemoPlan) == PLAN

@@ -133,6 +133,38 @@ READ = {
         f"{IPHONE} Mobile/15E148 [FBAN/FBIOS;FBAV/440.0.0.20.112;FBBV/548276345;FBDV/iPhone14,5]",
         Device("Facebook", "440", "iOS", "17", "mobile"),
     ),
+    "Facebook alone on Android": (
+        "[FBAN/FB4A;FBAV/520.0.0.43.109;FBPN/com.facebook.katana;FBCR/Telia;FBSV/16;FBOP/1;FBCA/arm64-v8a:;]",
+        Device("Facebook", "520", "Android", "16", "mobile"),
+    ),
+    "Messenger alone on Android": (
+        "[FBAN/Orca-Android;FBAV/480.0.0.30.109;FBPN/com.facebook.orca;FBLC/sv_SE;FBSV/15;FB_FW/1;]",
+        Device("Facebook", "480", "Android", "15", "mobile"),
+    ),
+    "Facebook alone on iOS": (
+        "[FBAN/FBIOS;FBAV/440.0.0.20.112;FBDV/iPhone14,5;FBMD/iPhone;FBSN/iOS;FBSV/17.5;FBSS/3;FBCR/;FBID/phone]",
+        Device("Facebook", "440", "iOS", "17", "mobile"),
+    ),
+    "Facebook alone on an iPad": (
+        "[FBAN/FBIOS;FBAV/440.0.0.20.112;FBDV/iPad13,4;FBMD/iPad;FBSN/iPadOS;FBSV/18.1;FBSS/2;FBID/tablet]",
+        Device("Facebook", "440", "iOS", "18", "tablet"),
+    ),
+    "iOS 26, frozen": (
+        f"{IPHONE.replace('17_5_1', '18_7')} Version/26.2 Mobile/15E148 Safari/604.1",
+        Device("Safari", "26", "iOS", "26", "mobile"),
+    ),
+    "iPadOS 26, frozen": (
+        f"Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) {WEBKIT} Version/26.0 Mobile/15E148 Safari/604.1",
+        Device("Safari", "26", "iOS", "26", "tablet"),
+    ),
+    "iOS before it was frozen": (
+        f"{IPHONE} Version/16.6 Mobile/15E148 Safari/604.1",
+        Device("Safari", "16", "iOS", "17", "mobile"),
+    ),
+    "another browser on iOS": (
+        f"{IPHONE.replace('17_5_1', '18_7')} CriOS/143.0.6778.73 Mobile/15E148 Safari/604.1",
+        Device("Chrome", "143", "iOS", "18", "mobile"),
+    ),
     "Instagram": (
         f"{IPHONE} Mobile/15E148 Instagram 330.0.3.28.92 (iPhone14,5; iOS 17_5_1; sv_SE)",
         Device("Instagram", "330", "iOS", "17", "mobile"),

@@ -54,6 +54,7 @@ CASES = {
     "host": Case("excluded", {"u": "https://copy.test/"}, site={"hostnames": ["h.test", "*.h.test"]}),
     "country": Case("excluded", {"z": "Europe/Oslo"}, site={"excluded_countries": ["NO"]}),
     "spam": Case("spam_referrer", {"r": "https://www.spam.test/offer"}),
+    "data-centre": Case("datacenter", headers={"X-Forwarded-For": "192.0.2.7"}, site={"datacenter": "drop"}),
     "rate": Case("rate", site={"rate_limit": 1}),
 }
 
@@ -103,7 +104,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     directory = tmp_path_factory.mktemp("drops")
     (directory / "data" / SPAM_FILE).parent.mkdir(parents=True)
     (directory / "data" / SPAM_FILE).write_text("spam.test\n")
-    with served(directory, TYST_RATE_LIMIT="0") as server:
+    networks = directory / "networks.txt"
+    networks.write_text("192.0.2.0/24\n")
+    settings = {"TYST_DATACENTER_FILE": str(networks), "TYST_TRUSTED_PROXIES": "127.0.0.1"}
+    with served(directory, TYST_RATE_LIMIT="0", **settings) as server:
         provoked = {name: provoke(server, name, case) for name, case in CASES.items()}
         assert server.stop() == 0
     rows = read_events(directory / "data")

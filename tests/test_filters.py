@@ -7,10 +7,21 @@ from typing import Any
 
 import pytest
 
-from dashboard.dimensions import DIMENSIONS
-from dashboard.exceptions import QueryError
-from dashboard.filters import All, Compare, Done, Either, Not, direct_leaves, is_, leaves, parse_filters, without
-from dashboard.metrics import METRICS
+from dashboard.analytics.dimensions import DIMENSIONS
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.filters import (
+    And,
+    Compare,
+    HasDone,
+    Not,
+    Or,
+    direct_leaves,
+    is_,
+    leaves,
+    parse_filters,
+    without,
+)
+from dashboard.analytics.metrics import METRICS
 
 SE = ["is", "visit:country", ["SE"]]
 IS_SE = is_("visit:country", "SE")
@@ -21,18 +32,18 @@ IS_SE = is_("visit:country", "SE")
     [
         ([], None),
         ([SE], IS_SE),
-        ([SE, SE], All((IS_SE, IS_SE))),
+        ([SE, SE], And((IS_SE, IS_SE))),
         ([["is_not", "visit:country", ["SE"]]], Not(IS_SE)),
         ([["not", SE]], Not(IS_SE)),
-        ([["and", [SE]]], All((IS_SE,))),
-        ([["or", [SE, ["not", SE]]]], Either((IS_SE, Not(IS_SE)))),
+        ([["and", [SE]]], And((IS_SE,))),
+        ([["or", [SE, ["not", SE]]]], Or((IS_SE, Not(IS_SE)))),
         ([["contains", "event:page", ["a", "b"]]], Compare("contains", "event:page", ("a", "b"))),
         ([["contains_not", "event:page", ["a"]]], Not(Compare("contains", "event:page", ("a",)))),
         ([["matches", "event:props:plan", ["^p"]]], Compare("matches", "event:props:plan", ("^p",))),
         ([["matches_not", "event:page", ["^p"]]], Not(Compare("matches", "event:page", ("^p",)))),
         ([[*SE, {"case_sensitive": False}]], Compare("is", "visit:country", ("SE",), case_sensitive=False)),
-        ([["has_done", SE]], Done(IS_SE)),
-        ([["has_not_done", SE]], Not(Done(IS_SE))),
+        ([["has_done", SE]], HasDone(IS_SE)),
+        ([["has_not_done", SE]], Not(HasDone(IS_SE))),
     ],
 )
 def test_every_form_is_read(given: list[Any], tree: object) -> None:
@@ -86,9 +97,9 @@ def test_another_event_of_the_visit_is_not_the_event_itself() -> None:
 def test_a_dimension_can_be_left_out() -> None:
     """Only from the top: within `or` it would change what the others mean."""
     goal = is_("event:goal", "Signup")
-    assert without(All((IS_SE, goal)), "event:goal") == IS_SE
+    assert without(And((IS_SE, goal)), "event:goal") == IS_SE
     assert without(goal, "event:goal") is None
-    either = Either((IS_SE, goal))
+    either = Or((IS_SE, goal))
     assert without(either, "event:goal") == either
 
 

@@ -18,8 +18,9 @@ from collector.beacon import parse_beacon
 from collector.consent import Signals
 from collector.event import Event
 from collector.exceptions import RecordError
-from collector.hygiene import Pages, hide, preview
+from collector.hygiene import PageCleaner, hide, preview
 from collector.pipeline import Arrival, Rooms, run
+from collector.private import without_private
 from collector.sites import Site, checked
 from tests.running import tyst
 from tests.served import served
@@ -80,14 +81,14 @@ def test_only_stars_are_replaced(pattern: str, path: str) -> None:
 def test_query_and_fragment_are_beside_the_pattern() -> None:
     """What an owner keeps of the query stands behind what is left of the path."""
     site = msgspec.structs.replace(SITE, hidden_paths=("/team/*",))
-    pages = Pages()
+    pages = PageCleaner()
     assert pages.read("https://site.test/team/anna?page=2#x", site, hash_mode=False).path == "/team/:hidden?page=2"
     assert pages.read("https://site.test/team/anna#/x", site, hash_mode=True).path == "/team/:hidden#/x"
 
 
 def test_only_addresses_that_are_kept_to_the_letter_are_remembered() -> None:
     """What is cut or replaced is in no memory either; each site hides and keeps its own; memory is bounded."""
-    pages, hiding = Pages(capacity=3), checked(Site(domain="b.test", hidden_paths=("/team/*",)))
+    pages, hiding = PageCleaner(capacity=3), checked(Site(domain="b.test", hidden_paths=("/team/*",)))
     for url in (
         "https://site.test/reset/9f86d081884c7d659a2feaa0c55ad015",
         "https://site.test/a?page=2",
@@ -229,3 +230,22 @@ def test_no_identifier_reaches_an_event(rooms: Rooms, kind: str, place: str, cho
     bare = secret.replace(" ", "").replace("-", "")
     assert not [part for part in (secret, *secret.split(".")) if len(part) > 8 and part in text]
     assert bare not in text.replace(" ", "").replace("-", "")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["192.0.2.7", "１９２.０.２.７", "１９２．０．２．７", "192。0。2。7", "１９２｡０｡２｡７", "٢٠٣.٠.١١٣.٩",
+     "0xC0000207", "0xc0.0x00.0x02.0x07", "0300.0000.02.07", "2001:db8::1", "２００１：db8：：１"],
+)  # fmt: skip
+def test_an_address_is_recognised_however_its_digits_are_written(address: str) -> None:
+    """In wide digits and those of other scripts, with wide dots, as hexadecimal and octal numbers."""
+    assert without_private(f"/from/{address}") == "/from/:address"
+    assert without_private(f"from {address} today") == "from :address today"
+
+
+@pytest.mark.parametrize(
+    "text", ["/٢٠٢٤/٠١", "/２０２４", "/报告。第１章", "/pris/10。50", "/color/0xffffff", "/x：y", "/０x"]
+)
+def test_other_numbers_stay_as_they_are_written(text: str) -> None:
+    """Digits of other scripts are ordinary text."""
+    assert without_private(text) == text

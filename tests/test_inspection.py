@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 import time
-from typing import cast
+from typing import ClassVar, cast
 
+import anyio
 import httpx
 import pytest
 
 from collector.sites import Policy, Site
-from dashboard.banners import TRACES, banners_of
-from dashboard.csp import Asked, blocking, read_policies
+from dashboard.banners import BANNERS, find_banners
+from dashboard.csp import ResourceRequest, blocking, read_policies
 from dashboard.exceptions import FetchError
-from dashboard.fetching import Fetched
+from dashboard.fetching import Fetched, Fetcher
 from dashboard.inspection import findings
+from dashboard.inspector import Inspector
 from dashboard.look import Look
 from dashboard.page_source import Script, read_source
 from dashboard.tag_search import find_tags
-from dashboard.tags import BANNERS, VARIANTS, Wanted, code_of, tag_of
+from dashboard.tags import VARIANTS, TagOptions, code_of, tag_of
 
 SITE = Site(domain="example.com")
 EXEMPT = Site(domain="example.com", consent="exempt")
@@ -35,14 +39,22 @@ def fetched(text: str, url: str = "https://example.com/", status: int = 200, **h
 def look(
     page: str | Fetched, site: Site = SITE, script: Fetched | FetchError | None = None, base: str = BASE
 ) -> dict[str, tuple[str, str]]:
-    """The findings about a page, by what they are about: state, and text with advice."""
+    """The findings about a page, by what they are about: state, and text with advice and what is there to copy."""
     answer = fetched(page) if isinstance(page, str) else page
     source = read_source(answer.text)
     script = script or fetched(SNIPPET, f"{base}js/tyst.js")
     found = findings(Look(site, base, answer, source, find_tags(source), script))
     assert all(check.found for check in found)
     assert all(check.advice for check in found if check.state != "ok")
-    return {check.name: (check.state, f"{check.found} {check.advice}".strip()) for check in found}
+    return {check.name: (check.state, f"{check.found} {check.advice} {check.code}".strip()) for check in found}
+
+
+def code_for(page: str) -> str:
+    """What the finding about the banner has to copy."""
+    source = read_source(page)
+    given = Look(SITE, BASE, fetched(page), source, find_tags(source), fetched(SNIPPET, f"{BASE}js/tyst.js"))
+    (finding,) = [check for check in findings(given) if check.name == "Banner"]
+    return finding.code
 
 
 def states(found: dict[str, tuple[str, str]]) -> dict[str, str]:
@@ -103,7 +115,7 @@ def test_a_tag_that_is_twice_there_is_said() -> None:
 def test_every_form_of_the_tag_is_found(variant: str, policy: str) -> None:
     """As its own page offers it: standing there, or made by a script."""
     site = Site(domain="example.com", consent=cast("Policy", policy))
-    code = code_of(site, BASE, Wanted(variant, "klaro"))
+    code = code_of(site, BASE, TagOptions(variant, "klaro"))
     if variant == "nextjs":
         # What Next.js renders of the element: its properties in the stream of the page.
         attributes = dict(part.split("=") for part in code.split("<Script ")[1].split(" />")[0].split())
@@ -171,44 +183,101 @@ def test_tag_and_settings_must_agree(settings: str, given: str) -> None:
     assert look(TAG, site)["Policy"][0] == ("ok" if settings == "required" else "failed")
 
 
-@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.title)
-def test_each_banner_names_a_data_cmp(trace: object) -> None:
-    """That there is."""
-    assert trace.cmp in BANNERS  # type: ignore[attr-defined] # a Trace
-
-
 BANNER_PAGES = {
     '<script defer src="https://cdn.example/vanilla-cookieconsent@3/cookieconsent.umd.js"></script>': "cookieconsent",
     "<script>CookieConsent.run({})</script>": "cookieconsent",
+    "<script>initCookieConsent()</script>": "cc_consent",
+    "<script>window.cookieconsent.initialise({})</script>": "osano_popup_consent",
+    '<script src="https://cdnjs.example/ajax/libs/cookieconsent2/3.1.1/cookieconsent.min.js"></script>': (
+        "osano_popup_consent"
+    ),
     '<script defer src="/klaro-no-css.js"></script>': "klaro",
     "<script>tarteaucitron.init({})</script>": "tarteaucitron",
     "<script>window.orejimeConfig={}</script>": "orejime",
-    '<script src="https://consent.cookiebot.com/uc.js" data-cbid="x"></script>': "gcm",
-    '<script src="https://cdn.cookielaw.org/scripttemplates/otSDKStub.js"></script>': "gcm",
     "<script>gtag('consent', 'default', {})</script>": "gcm",
     "<script>window.__tcfapi = function () {}</script>": "tcf",
+    "<script>var url = 'https://cmp.inmobi.com'.concat('/choice/')</script>": "tcf",
     '<script src="/wp-content/plugins/wp-consent-api/assets/js/wp-consent-api.min.js"></script>': "wp",
-    '<script src="/wp-content/plugins/complianz-gdpr/cookiebanner.js"></script>': "wp",
+    '<script src="/wp-content/plugins/complianz-gdpr/cookiebanner.js"></script>': "complianz_consent",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("banner", "cmp"), BANNER_PAGES.items())
 def test_a_banner_that_is_not_followed_is_found(banner: str, cmp: str) -> None:
-    """With the attribute that the tag needs; with it, all is well."""
-    state, text = look(f"{banner}{TAG}")["Banner"]
-    assert (state, f'data-cmp="{cmp}"' in text) == ("failed", True)
-    assert look(f"{banner}{tag_of(SITE, BASE, cmp)}")["Banner"][0] == "ok"
+    """With the lines that the page needs in place of its tag; with them, all is well."""
+    assert look(f"{banner}{TAG}")["Banner"][0] == "failed"
+    code = code_for(f"{banner}{TAG}")
+    assert f'data-cmp="{cmp}"' in code
+    assert look(f"{banner}{code}")["Banner"][0] == "ok"
+
+
+def test_the_lines_to_copy_keep_what_the_tag_says() -> None:
+    """Its own attributes and address; not what a page says at length or in characters that a terminal acts on."""
+    kept = 'data-domain="example.com" data-exclude="/a&amp;b" nonce="n"'
+    assert code_for(f'{KLARO}<script async {kept} data-cmp="tcf" src="/t.js"></script>') == (
+        f'<script defer {kept} data-cmp="klaro" src="/t.js"></script>'
+    )
+    for odd in ("x" * 300, "a\x1bb"):
+        tag = TAG.replace("defer", f'data-exclude="{odd}"')
+        assert code_for(f"{KLARO}{tag}") == tag_of(SITE, BASE, "klaro")
+
+
+def test_products_of_one_name_are_told_apart() -> None:
+    """What follows one of them hears nothing of the others. Where nothing tells which it is, all are named."""
+    follows_3 = tag_of(SITE, BASE, "vanilla-cookieconsent-3")
+    for start, cmp in (("cookieconsent.initialise({})", "osano_popup_consent"), ("initCookieConsent()", "cc_consent")):
+        state, text = look(f'<script src="/cookieconsent.js"></script><script>{start}</script>{follows_3}')["Banner"]
+        assert (state, f'data-cmp="{cmp}"' in text) == ("failed", True)
+    unknown = '<script src="/js/cookieconsent.min.js"></script>'
+    for tag, wanted in ((TAG, "failed"), (follows_3, "warning")):
+        state, text = look(f"{unknown}{tag}")["Banner"]
+        assert state == wanted
+        for name in ("Osano Cookie Consent 3.1", "vanilla-cookieconsent 2", "vanilla-cookieconsent 3"):
+            assert name in text
 
 
 def test_what_is_said_of_banners() -> None:
-    """An unknown one, another than is there, one that cannot be seen, none, and a page that tells by itself."""
-    assert look(TAG.replace("defer", 'defer data-cmp="banana"'))["Banner"][0] == "failed"
+    """Another than is there, one that cannot be seen, none, and a page that tells by itself."""
     assert look(f"{KLARO}{tag_of(SITE, BASE, 'orejime')}")["Banner"][0] == "warning"
     assert look(tag_of(SITE, BASE, "orejime"))["Banner"][0] == "warning"
     assert look(TAG)["Banner"][0] == "warning"
-    assert look(f"<script>onChoice(() => tyst.consent('granted'))</script>{TAG}")["Banner"][0] == "ok"
+    assert look(f"<script>onChoice((c) => tyst.consent(c))</script>{TAG}")["Banner"][0] == "ok"
     assert look(f"{KLARO}{tag_of(EXEMPT, BASE)}", EXEMPT)["Banner"][0] == "warning"
-    assert banners_of([Script({"src": "/app.js"}, "let a = 1")]) == []
+    assert find_banners([Script({"src": "/app.js"}, "let a = 1")]).found == ()
+
+
+def test_a_function_of_the_page_may_speak_for_the_banner() -> None:
+    """It is looked for in the page; a name that is none, or nearly that of a banner, is a mistake."""
+    own = TAG.replace("defer", 'defer data-cmp="banana"')
+    assert look(f"<script>function banana() {{}}</script>{own}")["Banner"][0] == "ok"
+    assert look(f"<script>window.banana = () => 1</script>{own}")["Banner"][0] == "ok"
+    assert look(own)["Banner"][0] == "warning"
+    assert look(f'<script type="text/plain">function banana() {{}}</script>{own}')["Banner"][0] == "warning"
+    for name in ("my banana", "ba-nana", "cookieconsents", "Klaro", "b" * 33):
+        assert look(own.replace("banana", name))["Banner"][0] == "failed"
+    line = BANNERS["cookiebot"].script
+    state, text = look(TAG.replace("defer", 'defer data-cmp="cookiebot_consent"'))["Banner"]
+    assert (state, line in text) == ("failed", True)
+
+
+@pytest.mark.parametrize("mark", ["", 'type="text/plain" data-category="analytics"'])
+def test_a_yes_without_a_no_is_found(mark: str) -> None:
+    """A page that can only say yes, in a marked script or not, has visitors who cannot withdraw."""
+    yes = f"<script {mark}>tyst.consent('granted')</script>"
+    state, text = look(f"{yes}{TAG}")["Banner"]
+    assert (state, 'tyst.consent("denied")' in text) == ("failed", True)
+    state, text = look(f"{KLARO}{yes}{TAG}")["Banner"]
+    assert (state, 'data-cmp="klaro"' in text) == ("failed", True)
+    no = "<script type=text/plain data-category=!analytics>tyst.consent('denied')</script>"
+    assert look(f"{yes}{no}{TAG}")["Banner"][0] == "ok"
+
+
+def test_owners_of_an_exempt_site_read_what_consent_mode_does() -> None:
+    """A banner that updates it to denied before an answer leaves nothing to count."""
+    page = f"<script>gtag('consent', 'default', {{}})</script>{tag_of(EXEMPT, BASE, 'google-consent-mode')}"
+    state, text = look(page, EXEMPT)["Banner"]
+    assert (state, "before anybody has answered" in text) == ("ok", True)
+    assert "before anybody" not in look(page.replace('data-consent="exempt"', ""))["Banner"][1]
 
 
 POLICIES = {
@@ -255,9 +324,9 @@ def test_a_nonce_lets_the_tag_through() -> None:
     page = httpx.URL("https://example.com/")
     script = httpx.URL("https://stats.example.net/js/tyst.js")
     policies = read_policies(["script-src 'nonce-abc' 'strict-dynamic'"])
-    assert blocking(policies, Asked("script", script, page, "abc")) == ""
-    assert blocking(policies, Asked("script", script, page, "abd")) == "script-src"
-    assert blocking(policies, Asked("script", script, page, made=True)) == ""
+    assert blocking(policies, ResourceRequest("script", script, page, "abc")) == ""
+    assert blocking(policies, ResourceRequest("script", script, page, "abd")) == "script-src"
+    assert blocking(policies, ResourceRequest("script", script, page, made=True)) == ""
 
 
 def test_what_a_page_says_is_repeated_without_control_characters() -> None:
@@ -307,3 +376,35 @@ def test_no_page_takes_long_to_read(part: str) -> None:
     for page in (part * (300_000 // len(part)), "<script>" + part * (300_000 // len(part)) + "</script>"):
         find_tags(read_source(page))
     assert time.process_time() - began < 5
+
+
+class _Fetcher(Fetcher):
+    """Answers every address with one page."""
+
+    def __init__(self, page: Fetched) -> None:
+        super().__init__()
+        self._page = page
+
+    async def fetch(self, url: str) -> Fetched:  # noqa: ARG002 # the interface's
+        return self._page
+
+
+class _Hops(tuple[httpx.URL, ...]):
+    """Notes in which thread it is looked at."""
+
+    __slots__ = ()
+    threads: ClassVar[set[int]] = set()
+
+    def __bool__(self) -> bool:
+        self.threads.add(threading.get_ident())
+        return False
+
+
+def test_a_page_is_evaluated_beside_the_event_loop() -> None:
+    """Beacons are answered meanwhile, however much a page of somebody else gives to read."""
+    page = dataclasses.replace(fetched(f"<head>{TAG}</head>"), hops=_Hops())
+    inspector = Inspector(_Fetcher(page), lambda: 0.0)
+    found = anyio.run(inspector.look, SITE, "https://example.com/", BASE)
+    assert {check.name for check in found} >= {"Page", "Tag"}
+    assert _Hops.threads
+    assert threading.get_ident() not in _Hops.threads

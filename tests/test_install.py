@@ -10,6 +10,7 @@ from typing import cast
 
 import anyio
 import httpx
+import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
@@ -21,12 +22,14 @@ from collector.settings import read_settings
 from collector.sites import Policy, Site
 from collector.tally import Dropped
 from dashboard.arrivals import arrivals_of
+from dashboard.banners import ADAPTERS, BANNERS
+from dashboard.error_handlers import error_handlers
 from dashboard.fetching import Fetcher
 from dashboard.inspector import LOOKS_A_MINUTE, Inspector
 from dashboard.keys import ApiKey, Keys
-from dashboard.tags import BANNERS, MARKED, STUB, VARIANTS, Wanted, code_of, read_wanted, tag_of
+from dashboard.tags import STUB, VARIANTS, TagOptions, code_of, read_wanted, tag_of
 from dashboard.verify_api import routes as verify_routes
-from dashboard.views import error_handlers, routes
+from dashboard.views import routes
 from tests.board import BASE, SITE, Board, opened_board
 from tests.markup import read
 from tests.website import Website, website
@@ -80,39 +83,86 @@ def test_the_stub_is_the_one_of_the_readme() -> None:
 def test_every_banner_of_the_snippet_is_offered() -> None:
     """No more and no less than it follows."""
     adapters = SNIPPET.split("const banners = {")[1].split("\n  }\n")[0]
-    assert set(BANNERS) == set(re.findall(r"^    (\w+)(?:\(|: )", adapters, flags=re.MULTILINE))
+    assert set(ADAPTERS) == set(re.findall(r"^    (\w+)(?:\(|: )", adapters, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("policy", ["required", "limited", "exempt"])
-@pytest.mark.parametrize("banner", ["", MARKED, *BANNERS])
+@pytest.mark.parametrize("banner", ["", "klaro", "cookie-notice", "osano"])
 def test_every_form_has_every_attribute(variant: str, policy: str, banner: str) -> None:
-    """Domain, policy and banner; and where the page has to call, what makes early calls work."""
+    """Domain, policy and banner; what makes early calls work where the page has to call, and the banner's function."""
     site = Site(domain=SITE, consent=cast("Policy", policy))
-    code = code_of(site, f"{BASE}/", Wanted(variant, banner))
+    code = code_of(site, f"{BASE}/", TagOptions(variant, banner))
     spelled = code.replace("', '", '="').replace("');", '"')
     assert 'data-domain="example.com"' in spelled
     assert ('data-consent="' in spelled) == (policy != "required")
-    assert (f'data-cmp="{banner}"' in spelled) == (banner in BANNERS)
+    assert ('data-cmp="' in spelled) == (banner in BANNERS)
     assert f"{BASE}/js/tyst.js" in code
-    if variant != "gtm":
-        assert ("tyst.q=tyst.q" in code) == (policy != "exempt" and banner not in BANNERS)
+    assert ("tyst.q=tyst.q" in code) == (policy != "exempt" and banner not in BANNERS)
+    if banner in BANNERS:
+        assert f'data-cmp="{BANNERS[banner].cmp}"' in spelled
+        assert (f"function {BANNERS[banner].cmp}()" in code) == bool(BANNERS[banner].script)
+    if variant == "gtm":
+        assert "=>" not in code
+
+
+def test_functions_stay_whole_in_every_form() -> None:
+    """Quotes and backslashes of a banner's function are those of the form that it is pasted in."""
+    script = BANNERS["cookie-notice"].script
+    assert ("\\w" in script, "'" in script) == (True, True)
+    html, php, tsx = (
+        code_of(EXAMPLE, f"{BASE}/", TagOptions(variant, "cookie-notice"))
+        for variant in ("html", "wordpress", "nextjs")
+    )
+    assert f"<script>{script}</script>" in html
+    ((line,),) = [
+        re.findall(r"echo '((?:[^'\\]|\\.)*)'", line) for line in php.splitlines() if "function cookie" in line
+    ]
+    assert re.sub(r"\\([\\'])", r"\1", line) == f"<script>{script}</script>"
+    (literal,) = re.findall(r"\{`((?:[^`\\]|\\.)*)`\}", tsx)
+    assert literal.replace("\\\\", "\\") == script
 
 
 def test_the_form_is_in_the_address(board: Board) -> None:
-    """Tabs and banners are links; what there is not is the plain form."""
+    """Tabs are links, banners a list; what there is not is the plain form."""
     page = board.page(f"/{SITE}/install")
     assert page.link("Next.js") == f"/{SITE}/install?variant=nextjs"
-    page = board.page(page.link("Next.js"))
-    assert page.link("Klaro") == f"/{SITE}/install?variant=nextjs&banner=klaro"
-    page = board.page(page.link("Klaro"))
+    page = board.page(f"{page.link('Next.js')}&banner=klaro")
     assert '<Script data-domain="example.com" data-cmp="klaro" src="https://tyst.test/js/tyst.js" />' in page.text
     assert "Add a service named" in page.text
-    assert read_wanted({"variant": "x", "banner": "y"}) == Wanted()
-    for variant in VARIANTS:
-        for banner in ("", MARKED, *BANNERS):
-            text = board.page(Wanted(variant, banner).href(EXAMPLE)).text
-            assert "Copy" in text
+    assert read_wanted({"variant": "x", "banner": "y"}) == TagOptions()
+
+
+def test_every_banner_is_offered_by_its_name(board: Board) -> None:
+    """Each leads to its lines and to what an owner has to look at; the form of the tag stays as it was chosen."""
+    page = board.page(f"/{SITE}/install?variant=gtm")
+    standards = [key for key, banner in BANNERS.items() if banner.generic and not banner.script]
+    products = [key for key in BANNERS if key not in standards]
+    assert [given["value"] for name, given in page.elements if name == "option"] == ["", *products, *standards]
+    assert page.attributes(name="variant", type="hidden")["value"] == "gtm"
+    for key, banner in BANNERS.items():
+        page = board.page(TagOptions("html", key).href(EXAMPLE))
+        assert [given["value"] for name, given in page.elements if name == "option" and "selected" in given] == [key]
+        assert f'data-cmp="{banner.cmp}"' in page.text
+        assert " ".join(banner.script.split()) in " ".join(page.text.split())
+        assert banner.adapt in page.text
+
+
+def test_an_exempt_site_may_follow_a_banner_too(board: Board) -> None:
+    """A refusal there counts; what Consent Mode does to it is said."""
+    anyio.run(board.dashboard.sites.change, msgspec.structs.replace(EXAMPLE, consent="exempt"))
+    page = board.page(f"/{SITE}/install?banner=google-consent-mode")
+    assert 'data-consent="exempt" data-cmp="gcm"' in page.text
+    assert "before anybody has answered" in page.text
+    assert "before anybody has answered" not in board.page(f"/{SITE}/install?banner=klaro").text
+
+
+def test_nothing_is_offered_that_cannot_be_withdrawn(board: Board) -> None:
+    """Where the page itself calls, the line for the refusal stands beside that for the yes, and why it is needed."""
+    text = " ".join(board.page(f"/{SITE}/install").text.split())
+    assert 'tyst.consent("granted") tyst.consent("denied")' in text
+    assert "visitors could not withdraw" in text
+    assert "text/plain" not in text
 
 
 # ---- What arrives
@@ -164,7 +214,7 @@ def check(board: Board, url: str) -> dict[str, str]:
 def test_a_page_is_looked_at(board: Board, site: Website) -> None:
     """Fetched by the server, with what was found in words; mending it makes each finding good."""
     site.page("/", "<head><script src=/klaro.js></script></head>")
-    assert check(board, f"{site.url}/") == {"Page": "ok", "Tag": "failed", "Banner": "failed"}
+    assert check(board, f"{site.url}/") == {"Page": "ok", "Tag": "failed", "Banner": "warning"}
     tag = tag_of(EXAMPLE, f"{site.url}/", "klaro")
     csp = "default-src 'self'; script-src 'none'"
     site.page("/", f"<head><script src=/klaro.js></script>{tag}</head>", content_security_policy=csp)

@@ -96,6 +96,29 @@ def test_address(countries: Countries, address: str, country: str) -> None:
     assert countries.read("", address) == country
 
 
+# Time zone, address, whether that is a data center's; and the country.
+MASKED = {
+    "Firefox that resists fingerprinting, in Sweden": ("Atlantic/Reykjavik", "89.160.20.128", False, "SE"),
+    "the same by the zone's old name": ("Iceland", "89.160.20.128", False, "SE"),
+    "in Iceland": ("Atlantic/Reykjavik", "194.144.0.1", False, "IS"),
+    "from an address that says nothing": ("Atlantic/Reykjavik", "10.0.0.1", False, "IS"),
+    "from an exit of Tor": ("Atlantic/Reykjavik", "89.160.20.128", True, ""),
+    "from Iceland's data center": ("Atlantic/Reykjavik", "194.144.0.1", True, "IS"),
+    "older Firefox": ("UTC", "89.160.20.128", False, "SE"),
+    "Greenwich": ("Etc/GMT", "89.160.20.128", False, "SE"),
+    "an offset": ("Etc/GMT-1", "89.160.20.128", False, "SE"),
+    "a VPN": ("Europe/Stockholm", "8.8.8.8", False, "SE"),
+    "a VPN in a data center": ("Europe/Stockholm", "8.8.8.8", True, "SE"),
+    "a zone that Iceland's shares its clock with": ("Africa/Abidjan", "89.160.20.128", False, "CI"),
+}
+
+
+@pytest.mark.parametrize(("zone", "address", "hosted", "country"), MASKED.values(), ids=MASKED)
+def test_a_zone_that_is_a_mask(countries: Countries, zone: str, address: str, hosted: bool, country: str) -> None:
+    """Where time zone and address disagree, the one that is known to be a mask does not decide."""
+    assert countries.read(zone, address, is_hosted=hosted) == country
+
+
 def test_zone_before_address(countries: Countries) -> None:
     """A time zone with a country wins over the address, one without leaves it to the address."""
     assert countries.read("Europe/Oslo", "8.8.8.8") == "NO"

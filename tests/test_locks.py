@@ -61,12 +61,16 @@ def test_both_locks_agree() -> None:
     }
 
 
+_EXACT = r"(npm:[\w@/.-]+@)?\d+\.\d+\.\d+[\w.+-]*"
+"""A version, of a package under another name too."""
+
+
 def test_packages_from_npm_are_pinned_with_their_hashes() -> None:
     """Exact versions in package.json, and an integrity for everything in its lock."""
     frontend = ROOT / "dashboard" / "frontend"
     package = json.loads((frontend / "package.json").read_text())
     asked = {**package.get("dependencies", {}), **package.get("devDependencies", {})}
-    assert [name for name, version in asked.items() if not re.fullmatch(r"\d+\.\d+\.\d+[\w.+-]*", version)] == []
+    assert [name for name, version in asked.items() if not re.fullmatch(_EXACT, version)] == []
     locked = json.loads((frontend / "package-lock.json").read_text())["packages"]
     unpinned = [name for name, each in locked.items() if name and not each.get("link") and not each.get("integrity")]
     assert unpinned == []

@@ -67,3 +67,11 @@ def test_a_traceback_stays_in_its_line() -> None:
     assert "test_logs.py" in text
     assert "203.0.113.7" not in text.replace('"203.0.113.7x', "")
     assert "\n" not in text
+
+
+def test_an_error_that_is_its_own_cause_is_logged() -> None:
+    """Once, in one line."""
+    error = ValueError("secret")
+    error.__cause__ = error
+    record = logging.LogRecord("tyst", logging.ERROR, "here", 1, "failed", None, (ValueError, error, None))
+    assert LineFormatter().format(record).endswith("failed traceback=ValueError")

@@ -11,13 +11,18 @@ from clickhouse_connect.driver.client import Client
 from collector.clickhouse import ClickHouse, split_statements
 from collector.exceptions import SchemaTooNew
 from collector.inserter import ClickHouseInserter
-from collector.migrations import STEPS, Step, migrate
+from collector.migrations import STEPS, Migration, migrate
 from tests.test_clickhouse import an_event
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
-ADD = Step(2, "a column", ("ALTER TABLE events ADD COLUMN IF NOT EXISTS mood String",))
-FILL = Step(3, "its content", ("ALTER TABLE events UPDATE mood = 'calm' WHERE mood = '' SETTINGS mutations_sync = 2",))
+OLD_EVENT = """
+INSERT INTO events (site, day, ts, visitor, visit, name, consent, page, visits, bounces, expires)
+VALUES ('site.test', '2026-03-01', 1772366400, 7, 1772366400, 'pageview', 'granted', '/kept', 1, 1, '2028-03-30')"""
+ADD = Migration(2, "a column", ("ALTER TABLE events ADD COLUMN IF NOT EXISTS mood String",))
+FILL = Migration(
+    3, "its content", ("ALTER TABLE events UPDATE mood = 'calm' WHERE mood = '' SETTINGS mutations_sync = 2",)
+)
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def first_release(nothing_yet: ClickHouse) -> Iterator[Client]:
     client = nothing_yet.create()
     for statement in split_statements((FIXTURES / "schema-1.sql").read_text()):
         client.command(statement)
-    ClickHouseInserter(client).insert([an_event(page="/kept")], "token")
+    client.command(OLD_EVENT)
     yield client
     client.close()
 
@@ -53,6 +58,16 @@ def test_the_first_release_becomes_this_one(first_release: Client, nothing_yet: 
         client.command("DROP DATABASE {name:Identifier} SYNC", parameters={"name": fresh.database})
         client.close()
     assert first_release.query("SELECT page FROM events").result_rows == [("/kept",)]
+
+
+def test_events_of_the_first_release_lie_beside_those_of_this_one(
+    first_release: Client, nothing_yet: ClickHouse
+) -> None:
+    """What they have no value of has its default, and they read as events."""
+    nothing_yet.prepare().close()
+    ClickHouseInserter(first_release).insert([an_event(page="/new", seq=3, datacenter=True)], "token")
+    rows = first_release.query("SELECT page, seq, datacenter FROM events ORDER BY page").result_rows
+    assert rows == [("/kept", 0, False), ("/new", 3, True)]
 
 
 SUMS = """

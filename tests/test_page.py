@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.page import NO_TAGS, Page, Tags, clean_path, clean_value, host_of, read_page, read_referrer
+from collector.page import NO_TAGS, CampaignTags, Page, clean_path, clean_value, host_of, read_page, read_referrer
 from collector.private import is_ordinary
 
 THOROUGH = settings(max_examples=400, deadline=None)
@@ -85,38 +85,90 @@ def test_pages_are_read(url: str, hash_mode: bool, hostname: str, path: str) -> 
     assert page.tags == NO_TAGS
 
 
+# URLs whose fragment has a query, in hash mode: path and tags.
+ROUTED = {
+    "route": ("https://d.test/#/welcome?utm_source=newsletter&utm_medium=email", "/#/welcome",
+              CampaignTags(source="newsletter", medium="email")),
+    "both": ("https://d.test/?utm_source=a&gclid=x#/welcome?utm_source=b&utm_term=c", "/#/welcome",
+             CampaignTags(source="a", term="c", click_id="gclid")),
+    "no route": ("https://d.test/a#utm_source=newsletter&token=abc", "/a", CampaignTags(source="newsletter")),
+    "without a question mark": ("https://d.test/#/welcome&utm_source=x", "/#/welcome", CampaignTags(source="x")),
+    "a site's own key": ("https://d.test/#/list?page=2&id=7&ref=x", "/#/list?page=2", CampaignTags(source="x")),
+    "private": ("https://d.test/#/a?utm_campaign=anna%40firm.se", "/#/a", CampaignTags(campaign=":email")),
+    "text to scroll to": ("https://d.test/#/a:~:text=ref=x", "/#/a", NO_TAGS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "path", "tags"), ROUTED.values(), ids=ROUTED)
+def test_in_hash_mode_the_fragment_has_tags_too(url: str, path: str, tags: CampaignTags) -> None:
+    """Those of the query come first; out of hash mode the fragment says nothing."""
+    assert read_page(url, hash_mode=True, allowed=frozenset({"page"})) == Page("d.test", path, tags)
+    plain = read_page(url, hash_mode=False)
+    assert plain == read_page(url.partition("#")[0], hash_mode=False)
+
+
+NUMBERED = {
+    "campaign": ("utm_campaign=21476398012", CampaignTags(campaign="21476398012")),
+    "content and term": (
+        "utm_content=6453219876543&utm_term=kwd-1",
+        CampaignTags(content="6453219876543", term="kwd-1"),
+    ),
+    "20 digits": ("utm_term=12345678901234567890", CampaignTags(term="12345678901234567890")),
+    "21 digits": ("utm_term=123456789012345678901", CampaignTags(term=":number")),
+    "other digits": ("utm_term=%D9%A1%D9%A2%D9%A3%D9%A4%D9%A5%D9%A6%D9%A7%D9%A8%D9%A9", CampaignTags(term=":number")),
+    "telephone number": ("utm_term=0701234567", CampaignTags(term=":number")),
+    "national identity number": (
+        "utm_term=8507099805&utm_content=198507099805",
+        CampaignTags(term=":number", content=":number"),
+    ),
+    "ten digits": (
+        "utm_campaign=1234567890&utm_term=2147639801",
+        CampaignTags(campaign="1234567890", term="2147639801"),
+    ),
+    "with dashes": ("utm_term=08-123-456-78", CampaignTags(term=":number")),
+    "source": ("utm_source=21476398012", CampaignTags(source=":number")),
+    "medium": ("utm_medium=21476398012", CampaignTags(medium=":number")),
+}
+
+
+@pytest.mark.parametrize(("query", "tags"), NUMBERED.values(), ids=NUMBERED)
+def test_numbers_of_campaigns_are_kept(query: str, tags: CampaignTags) -> None:
+    """Advertising networks fill in numbers: up to 20 digits of campaign, content and term stay as they are."""
+    assert read_page(f"https://d.test/?{query}", hash_mode=False).tags == tags
+
+
 TAGS = {
-    "B11": ("utm_source=%25balle%25", Tags(source="%balle%")),
-    "B12": ("utm_source=Something+%22quoted%22", Tags(source='Something "quoted"')),
-    "C16-ref": ("ref=betalist", Tags(source="betalist")),
-    "C16-source": ("source=betalist", Tags(source="betalist")),
-    "C16-order": ("ref=c&source=b&utm_source=a", Tags(source="a")),
-    "C16-order-two": ("ref=c&source=b", Tags(source="b")),
-    "C16-empty": ("utm_source=&ref=c", Tags(source="c")),
+    "B11": ("utm_source=%25balle%25", CampaignTags(source="%balle%")),
+    "B12": ("utm_source=Something+%22quoted%22", CampaignTags(source='Something "quoted"')),
+    "C16-ref": ("ref=betalist", CampaignTags(source="betalist")),
+    "C16-source": ("source=betalist", CampaignTags(source="betalist")),
+    "C16-order": ("ref=c&source=b&utm_source=a", CampaignTags(source="a")),
+    "C16-order-two": ("ref=c&source=b", CampaignTags(source="b")),
+    "C16-empty": ("utm_source=&ref=c", CampaignTags(source="c")),
     "C18": (
         "utm_medium=ads&utm_source=instagram&utm_campaign=video_story",
-        Tags(source="instagram", medium="ads", campaign="video_story"),
+        CampaignTags(source="instagram", medium="ads", campaign="video_story"),
     ),
     "all": (
         "utm_content=red&utm_term=lamp&utm_source=a&utm_medium=b&utm_campaign=c",
-        Tags(source="a", medium="b", campaign="c", content="red", term="lamp"),
+        CampaignTags(source="a", medium="b", campaign="c", content="red", term="lamp"),
     ),
-    "first-wins": ("utm_source=a&utm_source=b", Tags(source="a")),
-    "amp": ("x=1&amp;utm_source=a", Tags(source="a")),
-    "case": ("UTM_Source=News", Tags(source="News")),
+    "first-wins": ("utm_source=a&utm_source=b", CampaignTags(source="a")),
+    "amp": ("x=1&amp;utm_source=a", CampaignTags(source="a")),
+    "case": ("UTM_Source=News", CampaignTags(source="News")),
     "unknown": ("q=secret&page=2", NO_TAGS),
-    "private": ("utm_campaign=anna%40firm.se&utm_term=850709-9805", Tags(campaign=":email", term=":number")),
-    "control": ("utm_source=a%00b%0a", Tags(source="ab")),
-    "broken": ("utm_source=%ff%zz", Tags(source="\ufffd%zz")),
+    "private": ("utm_campaign=anna%40firm.se&utm_term=850709-9805", CampaignTags(campaign=":email", term=":number")),
+    "control": ("utm_source=a%00b%0a", CampaignTags(source="ab")),
+    "broken": ("utm_source=%ff%zz", CampaignTags(source="\ufffd%zz")),
     "rubbish": ("&&=&=x&utm_source", NO_TAGS),
 } | {
-    f"D17-{name}": (f"{name}=EAIaIQobChMI7", Tags(click_id=name))
+    f"D17-{name}": (f"{name}=EAIaIQobChMI7", CampaignTags(click_id=name))
     for name in ("gclid", "gbraid", "wbraid", "msclkid", "fbclid", "twclid", "ttclid", "dclid")
 }
 
 
 @pytest.mark.parametrize(("query", "tags"), TAGS.values(), ids=TAGS)
-def test_tags_are_read(query: str, tags: Tags) -> None:
+def test_tags_are_read(query: str, tags: CampaignTags) -> None:
     """Of the query only allow-listed values are kept, decoded once and cleaned; of click identifiers the name."""
     assert read_page(f"https://example.com/a?{query}#x", hash_mode=False) == Page("example.com", "/a", tags)
 

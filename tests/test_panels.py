@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ from clickhouse_connect.driver.client import Client
 from collector.clickhouse import ClickHouse
 from collector.event import Event
 from collector.sites import Goal
-from dashboard.details import ROWS
-from dashboard.exports import csv_lines
-from dashboard.wording import COOKIE
+from dashboard.analytics.query import MAX_LIMIT, Query, Result
+from dashboard.analytics.service import StatsService
+from dashboard.details import MOST_ROWS, ROWS
+from dashboard.locale_middleware import COOKIE
 from tests.board import NOON, SITE, Board, opened_board, pageview
 from tests.markup import Markup, read
 
@@ -226,9 +229,12 @@ def test_what_is_searched_and_sorted_is_paged(board: Board) -> None:
 
 def exported(board: Board, path: str, **params: Any) -> list[list[str]]:
     """A file's rows, its head first."""
-    answer = board.get(f"/{SITE}/details/{path}.csv", params={"period": "day", **params})
+    given = {"period": "day", "separator": "comma", **params}
+    answer = board.get(f"/{SITE}/details/{path}.csv", params=given)
     assert answer.status_code == 200
-    return list(csv.reader(io.StringIO(answer.text)))
+    assert answer.content.startswith(codecs.BOM_UTF8)
+    separator = ";" if given["separator"] == "semicolon" else ","
+    return list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig")), delimiter=separator))
 
 
 def test_a_file_has_all_rows_that_are_asked_for(board: Board) -> None:
@@ -247,10 +253,27 @@ def test_a_file_is_the_same_in_every_language(board: Board) -> None:
     """What is searched for is what the reader sees; what the file says is what a program reads anywhere."""
     board.seed(STORY)
     english = exported(board, "countries", by="visit:country", way="asc")
-    board.cookies.set(COOKIE, "sv")
+    board.cookies.set(f"__Host-{COOKIE}", "sv")
     assert "Norge" in board.page(f"/{SITE}?period=day").text
     assert sorted(exported(board, "countries")) == sorted(english)
     assert exported(board, "countries", q="norg")[1][0] == "Norway"
+
+
+def test_a_file_opens_in_the_reader_s_spreadsheet(board: Board) -> None:
+    """With semicolons and decimal commas for Swedes, with commas for others, and either for who says so."""
+    board.seed(STORY)
+    files = {
+        (language, separator): board.get(
+            f"/{SITE}/details/events.csv?period=day{separator}", headers={"accept-language": language}
+        ).content.decode("utf-8-sig")
+        for language in ("en", "sv")
+        for separator in ("", "&separator=comma", "&separator=semicolon")
+    }
+    assert files["en", ""] == files["en", "&separator=comma"] == files["sv", "&separator=comma"]
+    assert files["sv", ""] == files["sv", "&separator=semicolon"] == files["en", "&separator=semicolon"]
+    assert '"Signup",2,2,20.0,20.0,50.0,"EUR"' in files["en", ""]
+    assert '"Signup";2;2;20,0;20,0;50,0;"EUR"' in files["sv", ""]
+    assert '"hour";"visitors"' in board.get(f"/{SITE}/chart.csv?period=day", headers={"accept-language": "sv"}).text
 
 
 def test_a_file_hides_small_groups_as_the_page_does(board: Board) -> None:
@@ -271,7 +294,6 @@ def _site(board: Board) -> Any:
 
 def test_cells_that_look_like_formulas_are_text(board: Board) -> None:
     """Whatever a visitor's event said, a spreadsheet that opens the file computes nothing."""
-    assert csv_lines([["=1", "+1", "-1", "@x", "\tx", "a=1", 5, None]]) == "'=1,'+1,'-1,'@x,'\tx,a=1,5,\r\n"
     board.seed([pageview(1, name="=cmd()", props={"k": "@y"}), pageview(2)])
     assert exported(board, "events", events="events")[1][0] == "'=cmd()"
     assert exported(board, "events", events="properties", key="k")[1][0] == "'@y"
@@ -307,6 +329,47 @@ def test_values_are_suggested_as_they_are_typed(board: Board) -> None:
     assert suggested(fd="no:such", fv="x") == []
 
 
+def test_a_rare_value_is_suggested(board: Board) -> None:
+    """However many more frequent ones there are."""
+    often = [pageview(2 * number + side, f"/often/{number}") for number in range(1, 2_100) for side in (0, 1)]
+    board.seed([*often, pageview(1, "/rare")])
+    text = board.get(f"/{SITE}/values", params={"period": "day", "fd": "event:page", "fv": "/rare"}).text
+    assert [given["value"] for name, given in read(text).elements if name == "option"] == ["/rare"]
+
+
+class _Counted:
+    """Figures of a site with very many values; counts how often it is asked."""
+
+    def __init__(self, stats: StatsService, total: int = 500_000) -> None:
+        self._stats = stats
+        self._total = total
+        self.asked = 0
+
+    def as_guest(self) -> _Counted:
+        return self
+
+    async def run(self, queries: Sequence[Query]) -> list[Result]:
+        self.asked += 1
+        return [replace(result, total_rows=self._total) for result in await self._stats.run(queries)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stats, name)
+
+
+def test_a_guest_who_types_a_value_that_is_not_there_costs_two_statements(board: Board) -> None:
+    """Only members search every value."""
+    board.seed(STORY)
+    counted = _Counted(board.dashboard.stats)
+    object.__setattr__(board.dashboard, "stats", counted)
+    params = {"period": "day", "fd": "event:page", "fv": "nowhere"}
+    assert board.get(f"/{SITE}/values", params=params).status_code == 200
+    of_member, counted.asked = counted.asked, 0
+    anyio.run(board.dashboard.sites.change, msgspec.structs.replace(_site(board), public=True))
+    board.cookies.clear()
+    assert board.get(f"/{SITE}/values", params=params).status_code == 200
+    assert (of_member, counted.asked) == (51, 2)
+
+
 def test_a_filter_by_a_goal_that_is_gone_is_left_out(board: Board) -> None:
     """An old bookmark still opens: what cannot be asked for is not asked for."""
     board.seed(STORY)
@@ -316,3 +379,14 @@ def test_a_filter_by_a_goal_that_is_gone_is_left_out(board: Board) -> None:
     assert "Goal is" not in page.text
     assert "Country is Norway" in page.text
     assert page.tables["Goals and events: Goals"] == [["Visit /pricing", "1", "1", "50%"]]
+
+
+def test_a_file_that_lacks_rows_says_so(board: Board) -> None:
+    """Beyond a million and ten thousand rows, in its last line; it ends there without an error."""
+    board.seed([pageview(number, f"/{number}") for number in range(1, 4)])
+    counted = _Counted(board.dashboard.stats, total=MOST_ROWS + 5)
+    object.__setattr__(board.dashboard, "stats", counted)
+    lines = board.get(f"/{SITE}/details/pages.csv?period=day").text.splitlines()
+    assert counted.asked == MOST_ROWS // MAX_LIMIT
+    assert f"the first {MOST_ROWS} of {MOST_ROWS + 5} rows" in lines[-1]
+    assert lines[-1].count(",") == lines[0].count(",")

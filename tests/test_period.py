@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from typing import Literal
 
 import pytest
 
-from dashboard.exceptions import QueryError
-from dashboard.period import NAMES, Period, parse_moments, parse_period
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.period import NAMES, Bucket, Period, parse_moments, parse_period
 
 D = datetime.date
 NOW = datetime.datetime(2026, 3, 15, 23, 30, tzinfo=datetime.UTC)
@@ -147,3 +148,33 @@ def test_moments_in_the_wrong_order_are_refused() -> None:
 def test_a_period_is_a_value() -> None:
     """Equal periods are equal keys."""
     assert {parse_period("7d", "UTC", NOW)} == {Period("7d", "UTC", D(2026, 3, 9), D(2026, 3, 15))}
+
+
+@pytest.mark.parametrize("step", ["minute", "hour"])
+def test_buckets_without_number_are_refused_before_they_are_listed(step: Literal["minute", "hour"]) -> None:
+    """A client may ask for any dates and any step: what nobody can read is not listed."""
+    period = Period("custom", "Europe/Stockholm", D(1971, 1, 1), D(2148, 12, 31))
+    assert period.bucket_count(step) > 1_000_000
+    with pytest.raises(QueryError):
+        period.buckets(step)
+
+
+@pytest.mark.parametrize("step", ["hour", "day", "week", "month"])
+@pytest.mark.parametrize("first", [D(2024, 1, 1), D(2024, 2, 29), D(2025, 12, 31)])
+@pytest.mark.parametrize("days", [1, 2, 7, 31, 366])
+def test_the_number_of_buckets_is_known_without_listing_them(step: Bucket, first: D, days: int) -> None:
+    """It is never less than there are, and the labels are those of every date of the period."""
+    period = Period("custom", "UTC", first, first + datetime.timedelta(days - 1))
+    found = period.buckets(step)
+    assert len(found) <= period.bucket_count(step) <= len(found) + 3
+    if step != "hour":
+        every = [period.date_label(first + datetime.timedelta(offset), step) for offset in range(days)]
+        assert found == list(dict.fromkeys(map(str, every)))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("custom", "24h")])
+@pytest.mark.parametrize("day", [D.min, D(1, 5, 1), D(1970, 12, 31), D(2149, 1, 1), D.max])
+def test_a_name_relative_to_a_date_out_of_reach_is_refused(name: str, day: D) -> None:
+    """Like the dates themselves, whatever would be counted back from it."""
+    with pytest.raises(QueryError):
+        parse_period(name, "UTC", NOW, day=day)

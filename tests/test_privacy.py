@@ -25,18 +25,22 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from collector.address import TrustedProxies
 from collector.app import MAX_BODY
+from collector.beacon import Beacon
 from collector.clickhouse import ClickHouse
 from collector.counters import Counters
-from collector.erasure import Eraser, Erasure
+from collector.erasure import Eraser
 from collector.event import Event
 from collector.exceptions import InsertRetryable
 from collector.inserter import ClickHouseInserter
 from collector.privacy import Browser, Privacy
 from collector.process import Collector
 from collector.records import Records
+from collector.request import MAX_USER_AGENT, RequestFields
 from collector.routes import routes as collector_routes
 from collector.sites import Site
+from collector.spool_rewrite import Erasure
 from collector.writer import Writer
 from dashboard.app import Tyst
 from dashboard.assets import Assets
@@ -66,11 +70,11 @@ class Visiting:
             routes=[
                 *collector_routes(collector),
                 *routes(
-                    privacy=Privacy(collector),
+                    privacy=collector.privacy,
                     sites=collector.sites,
                     editions=editions,
                     pages=Pages(Assets()),
-                    trusted=collector.settings.trusted_proxies,
+                    settings=collector.settings,
                 ),
             ],
         )
@@ -100,9 +104,9 @@ class Visiting:
             return await client.delete(f"/api/me?d={site}")
 
     async def stored(self) -> list[str]:
-        """Pages in ClickHouse, once the spool is empty."""
+        """Pages in ClickHouse, once the spool is empty and what was to be erased is erased."""
         self.collector.spool.seal()
-        while self.collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
+        while self.collector.spool.held().rows or self.collector.eraser.pending:  # noqa: ASYNC110 # threads set no event
             await anyio.sleep(0.005)
         return [row[0] for row in self.collector.client.query("SELECT page FROM events ORDER BY page").result_rows]
 
@@ -113,7 +117,8 @@ async def visiting(
 ) -> AsyncIterator[Visiting]:
     """A started collector with two sites."""
     given = {"clock": clock} if clock is not None else {}
-    collector = Collector(settings_for(path, **environ), clickhouse=clickhouse, **given)  # type: ignore[arg-type]
+    settings = settings_for(path, **{"TYST_PUBLIC_URL": "http://stats.test", **environ})
+    collector = Collector(settings, clickhouse=clickhouse, **given)  # type: ignore[arg-type]
     await collector.sites.change(Site(domain="site.test", timezone="Europe/Stockholm"))
     await collector.sites.change(Site(domain="other.test"))
     await collector.start()
@@ -155,7 +160,7 @@ async def test_the_answer_holds_every_column_and_says_until_when(town: Visiting)
     assert event["browser"] == "Chrome"
     # The day is over last in UTC, for the other site, and the salt of a date is one for all sites.
     until = datetime.datetime.fromisoformat(answer["linkable_until"]).astimezone(datetime.UTC)
-    assert (until.hour, until.minute) == (0, 30)
+    assert (until.hour, until.minute) == (0, 0)
 
 
 async def test_a_spreadsheet_takes_no_cell_for_a_formula(town: Visiting) -> None:
@@ -167,7 +172,7 @@ async def test_a_spreadsheet_takes_no_cell_for_a_formula(town: Visiting) -> None
         assert (await client.get("/api/me?d=site.test", headers={"accept": "text/csv"})).text == answer.text
     assert answer.headers["content-type"].startswith("text/csv")
     assert answer.headers["content-disposition"].startswith("attachment")
-    (row,) = csv.DictReader(io.StringIO(answer.text))
+    (row,) = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
     assert (row["name"], row["page"]) == ("'=1+1", "/a")
 
 
@@ -212,6 +217,16 @@ async def test_behind_a_trusted_proxy_the_proxy_says_who_asks(tmp_path: Path, cl
         assert await town.me(address=ME) == [PAGE]
 
 
+async def test_of_a_long_user_agent_the_beginning_counts(town: Visiting) -> None:
+    """For beacons and for who asks alike, so that its length costs neither time nor memory."""
+    long = CHROME.ljust(MAX_USER_AGENT, "x")
+    await town.see(user_agent=f"{long}one")
+    assert await town.me(user_agent=f"{long}another") == [PAGE]
+    assert await town.me(user_agent=long[:-1]) == []
+    fields = RequestFields({"headers": [(b"user-agent", b"x" * 16_000)]}, TrustedProxies())
+    assert len(fields.arrival(Beacon(name="a", url="/", domains=("site.test",)), 0).user_agent) == MAX_USER_AGENT
+
+
 async def test_what_is_erased_is_gone_and_what_others_sent_stays(slow: Visiting) -> None:
     """From the spool and from ClickHouse; everything else arrives once."""
     await slow.see("/first")
@@ -236,7 +251,7 @@ async def test_after_an_erasure_a_new_visit_begins(tmp_path: Path, clickhouse: C
         assert await town.stored() == ["/later"]
         (row,) = town.collector.client.query("SELECT entry_page, visits FROM events").result_rows
         assert row == ("/later", 1)
-        town.collector.keep_erasures()
+        town.collector.erasures.run_pending()
         assert await town.me() == ["/later"]
 
 
@@ -297,7 +312,7 @@ async def test_a_promise_waits_for_clickhouse(tmp_path: Path, clickhouse: ClickH
         answer = await town.erase()
         assert (answer.status_code, answer.json()["complete"]) == (202, False)
         town.collector.client.command("RENAME TABLE away TO events")
-        await anyio.to_thread.run_sync(town.collector.keep_erasures)
+        await anyio.to_thread.run_sync(town.collector.erasures.run_pending)
         assert not town.collector.eraser.pending
         assert await town.stored() == []
 
@@ -421,11 +436,11 @@ async def test_an_unknown_site_is_not_there(town: Visiting) -> None:
     assert (answer.status_code, list(answer.json())) == (404, ["errors"])
 
 
-async def test_a_visit_across_midnight_is_shown_until_the_salt_is_destroyed(
+async def test_what_was_counted_is_shown_until_the_salt_of_its_day_is_destroyed(
     tmp_path: Path, clickhouse: ClickHouse
 ) -> None:
-    """As long as the salt is there both days are held, which is until the day is over for the last site, and half an
-    hour; after that yesterday is nobody's, and cannot be asked for."""
+    """As long as the salt is there both days are held, which is until the day is over for the last site; after that
+    yesterday is nobody's, and cannot be asked for."""
     zone = zoneinfo.ZoneInfo("Europe/Stockholm")
     clock = Clock(datetime.datetime(2026, 3, 1, 23, 50, tzinfo=zone).timestamp())
     async with visiting(tmp_path, clickhouse, clock) as town:
@@ -433,11 +448,12 @@ async def test_a_visit_across_midnight_is_shown_until_the_salt_is_destroyed(
         clock.now += 20 * 60
         await town.see("/after")
         assert await town.me() == ["/before", "/after"]
-        clock.now += 75 * 60
+        # The other sites of the town are in UTC, where the day ends an hour later.
+        clock.now += 49 * 60
         salts = tmp_path / "salts"
-        for minutes, days, held in ((0, 3, ["/before", "/after"]), (10, 2, ["/after"])):
+        for minutes, days, held in ((0, 3, ["/before", "/after"]), (1, 2, ["/after"])):
             clock.now += minutes * 60
-            town.collector.keep_salts()
+            town.collector.salt_rotation.rotate()
             assert len(list(salts.iterdir())) == days
             assert await town.me() == held
         assert (await town.erase()).json()["events"] == 1
@@ -486,7 +502,9 @@ async def test_a_no_in_the_middle_of_a_visit_erases_the_visit(
     left = [] if how == "for good" else left
     async with town.client(**cookie) as client:
         if how == "the withdrawal":
-            answer = await client.request("DELETE", "/api/event", json={"d": "www.site.test,nowhere.test"})
+            answer = await client.request(
+                "DELETE", "/api/event", json={"c": "withdrawn", "d": "www.site.test,nowhere.test"}
+            )
             assert answer.headers["access-control-allow-origin"] == "*"
         else:
             answer = await client.post("/api/event", json=beacon)
@@ -502,9 +520,24 @@ async def test_a_no_in_the_middle_of_a_visit_erases_the_visit(
     [
         (b"", 400, "request"),
         (b"[]", 400, "request"),
-        (b"{}", 400, "domain"),
-        (b'{"d": 7}', 400, "domain"),
-        (b'{"d": " , "}', 400, "domain"),
+        (b"{}", 400, "c"),
+        (b'{"d": "site.test"}', 400, "c"),
+        (b'{"d": "site.test", "k": null}', 400, "c"),
+        (b'{"c": "", "d": "site.test"}', 400, "c"),
+        (b'{"c": null, "d": "site.test"}', 400, "c"),
+        (b'{"c": true, "d": "site.test"}', 400, "c"),
+        (b'{"c": "denied", "d": "site.test"}', 400, "c"),
+        (b'{"c": "Withdrawn", "d": "site.test"}', 400, "c"),
+        (b'{"c": ["withdrawn"], "d": "site.test"}', 400, "c"),
+        (b'{"c": "withdrawn"}', 400, "domain"),
+        (b'{"c": "withdrawn", "d": null}', 400, "domain"),
+        (b'{"c": "withdrawn", "d": 7}', 400, "domain"),
+        (b'{"c": "withdrawn", "d": ["site.test"]}', 400, "domain"),
+        (b'{"c": "withdrawn", "d": " , "}', 400, "domain"),
+        (b'{"c": "withdrawn", "d": "site.test", "k": 7}', 400, "k"),
+        (b'{"c": "withdrawn", "d": "site.test", "u": "https://site.test/"}', 400, "request"),
+        (b'{"c": "withdrawn", "d": "site.test", "n": "", "u": "https://site.test/"}', 400, "request"),
+        (b'{"u": "https://site.test/", "d": "site.test", "c": "granted", "v": 1}', 400, "c"),
         (b'{"d": "site.test", "k": "%s"}' % (b"x" * MAX_BODY), 413, "request"),
     ],
 )
@@ -517,13 +550,106 @@ async def test_a_withdrawal_that_cannot_be_read_says_why(town: Visiting, body: b
     assert await town.me() == [PAGE]
 
 
-async def test_a_no_without_a_visit_computes_and_erases_nothing(town: Visiting) -> None:
-    """Somebody with the same browser in another network is not touched, and no promise is made."""
+@pytest.mark.parametrize(
+    "c",
+    [
+        "Denied",
+        " denied",
+        "DENIED",
+        "no",
+        "0",
+        0,
+        False,
+        "false",
+        "withdrawn",
+        "undefined",
+        None,
+        "",
+        [],
+        {},
+        "excluded ",
+    ],
+)
+async def test_an_odd_claim_erases_nothing(town: Visiting, c: object) -> None:
+    """Only the word itself refuses; whatever else is claimed may be kept or dropped, and takes nothing back."""
+    await town.see()
+    async with town.client() as client:
+        answer = await client.post("/api/event", json=a_no() | {"c": c})
+    assert answer.status_code in (202, 400)
+    assert PAGE in await town.stored()
+
+
+async def test_a_no_without_a_visit_erases_nothing(town: Visiting) -> None:
+    """Somebody with the same browser in another network is not touched; a cookie is promised nothing again."""
     await town.see("/theirs", address=OTHER)
     async with town.client() as client:
         await client.post("/api/event", json=a_no())
-    assert town.collector.spool.erasures.promised() == {}
     assert await town.stored() == ["/theirs"]
+    assert town.collector.spool.erasures.promised() == {}
+    promise = town.collector.eraser.promise
+    promised: list[object] = []
+    town.collector.eraser.promise = promised.append  # type: ignore[method-assign, assignment]
+    async with town.client(cookie="tyst_consent=denied") as client:
+        assert (await client.post("/api/event", json=a_no() | {"c": "granted"})).status_code == 202
+    town.collector.eraser.promise = promise  # type: ignore[method-assign]
+    assert promised == []
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_no_does_not_tell_whether_there_was_anything_to_erase(town: Visiting, method: str) -> None:
+    """Any page can send one in its visitor's place: neither the answer nor what is done before it depends on what this
+    browser did on the site, be it nothing, something, or something since it last said no."""
+    done: list[str] = []
+    told = []
+    with pytest.MonkeyPatch.context() as patch:
+        spy(patch, town.collector.eraser, "promise", done)
+        spy(patch, town.collector.spool, "append", done)
+        for number, pages in enumerate(((), ("/once",), (), ("/again",))):
+            for page in pages:
+                await town.see(page, address=ME)
+            await town.stored()
+            done.clear()
+            with pytest.MonkeyPatch.context() as asked:
+                spy(asked, Privacy, "_count", done)
+                # What comes after the answer is not part of it.
+                asked.setattr(town.collector.erasures, "run_soon", lambda: None)
+                body = a_no() if method == "POST" else {"c": "withdrawn", "d": "site.test"}
+                async with town.client(origin=f"https://stranger{number}.test") as client:
+                    answer = await client.request(method, "/api/event", json=body)
+            told.append((answer.status_code, dict(answer.headers), answer.text, done.copy()))
+            town.collector.erasures.run_soon()
+            assert await town.stored() == []
+    assert told[1:] == told[:-1]
+    assert told[0][0] == 202
+    assert told[0][3] == ["append", "promise"]
+
+
+def spy(patch: pytest.MonkeyPatch, owner: object, name: str, called: list[str]) -> None:
+    """Note each call of a method."""
+    method = getattr(owner, name)
+
+    def noted(*given: Any, **options: Any) -> Any:
+        called.append(name)
+        return method(*given, **options)
+
+    patch.setattr(owner, name, noted)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_how_often_a_no_may_come_does_not_depend_on_what_is_held(town: Visiting, method: str) -> None:
+    """A browser that has sent nothing has to wait as well."""
+    body = a_no() if method == "POST" else {"c": "withdrawn", "d": "site.test"}
+    statuses = set()
+    async with town.client() as client:
+        assert (await client.request(method, "/api/event", json=body)).status_code == 202
+
+        async def ask() -> None:
+            statuses.add((await client.request(method, "/api/event", json=body)).status_code)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(30):
+                group.start_soon(ask)
+    assert statuses == {202, 429}
 
 
 async def test_a_no_hours_after_the_last_page_erases_too(tmp_path: Path, clickhouse: ClickHouse) -> None:
@@ -544,13 +670,13 @@ async def test_who_says_no_again_and_again_asks_the_database_once(town: Visiting
     has to wait, as for everything that is dear."""
     site = town.collector.sites.get("site.test")
     assert site is not None
-    privacy, me = Privacy(town.collector), Browser(ME, CHROME)
+    privacy, me = town.collector.privacy, Browser(ME, CHROME)
     assert privacy.may_hold(site, me)
-    await privacy.withdraw(site, me)
+    await privacy.withdraw([site], me)
     assert not privacy.may_hold(site, me)
     await town.see()
     assert privacy.may_hold(site, me)
-    for method, body in (("POST", a_no()), ("DELETE", {"d": "site.test"})):
+    for method, body in (("POST", a_no()), ("DELETE", {"c": "withdrawn", "d": "site.test"})):
         async with town.client(address=f"198.51.100.{len(method)}") as client:
             many = [
                 await client.request(method, "/api/event", json=body, headers={"user-agent": f"{CHROME} {number}"})
@@ -577,7 +703,7 @@ async def test_a_beacon_that_is_on_its_way_to_the_disk_is_erased_too(slow: Visit
             async def erase() -> None:
                 site = slow.collector.sites.get("site.test")
                 assert site is not None
-                await Privacy(slow.collector).erase(site, Browser(ME, CHROME))
+                await slow.collector.privacy.erase(site, Browser(ME, CHROME))
                 done.set()
 
             group.start_soon(erase)

@@ -151,16 +151,19 @@ async def test_the_page_says_what_a_no_does(town: Visiting, policy: Policy) -> N
     assert WORDS["en"].withdrawal.format(site="site.test") in text
 
 
-@pytest.mark.parametrize("choice", ["granted", "denied", "excluded"])
-async def test_the_switch_sets_the_cookie_of_this_address(town: Visiting, choice: str) -> None:
-    """The cookie that the snippet and the collector read, for thirteen months; the page then says so."""
+@pytest.mark.parametrize(
+    ("choice", "value"), [("granted", "granted"), ("denied", "denied.own"), ("excluded", "excluded")]
+)
+async def test_the_switch_sets_the_cookie_of_this_address(town: Visiting, choice: str, value: str) -> None:
+    """The cookie that the snippet and the collector read, for thirteen months; the page then says so. A refusal is
+    marked as one that no banner overrules."""
     answer = await pressed(town, choice)
     cookie = answer.headers["set-cookie"]
-    assert cookie.startswith(f"tyst_consent={choice};")
+    assert cookie.startswith(f"tyst_consent={value};")
     assert "Max-Age=34000000" in cookie
     assert "Path=/" in cookie
     assert "httponly" not in cookie.lower()
-    assert EN[f"choice_{choice}"] in await opened(town, cookie=f"tyst_consent={choice}")
+    assert EN[f"choice_{choice}"] in await opened(town, cookie=f"tyst_consent={value}")
 
 
 async def test_the_switch_says_what_it_cannot_do(town: Visiting) -> None:
@@ -217,6 +220,21 @@ async def test_the_page_speaks_while_the_database_does_not(town: Visiting) -> No
     assert WORDS["en"].legal_title in text
     assert "Version" not in text
     assert EN["held_none"] not in text
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize(("mode", "dest"), [("no-cors", "image"), ("navigate", "iframe"), ("cors", "empty")])
+async def test_pages_of_other_sites_get_nothing_to_measure(town: Visiting, site: str, mode: str, dest: str) -> None:
+    """How long or large the answer is would tell whether their visitor was on the site; a link to it may be followed,
+    and its own page is no other site."""
+    await town.see()
+    headers = {"sec_fetch_site": site, "sec_fetch_mode": mode, "sec_fetch_dest": dest}
+    async with town.client(**headers) as client:
+        assert (await client.get("/privacy/site.test")).status_code == 403
+    followed = {**headers, "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+    for allowed in (followed, {**headers, "sec_fetch_site": "same-origin"}, {**headers, "sec_fetch_site": "none"}):
+        async with town.client(**allowed) as client:
+            assert (await client.get("/privacy/site.test")).status_code == 200
 
 
 async def test_an_unknown_site_has_no_page(town: Visiting) -> None:

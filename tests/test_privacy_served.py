@@ -251,7 +251,10 @@ def test_a_revoked_receipt_stays_so_after_kill_9(tmp_path: Path, database: tuple
         receipt = challenge()
         with httpx.Client(base_url=server.url, headers={"User-Agent": CHROME}) as client:
             assert "x-tyst-dropped" not in client.post("/api/event", json={**claim, "k": receipt}).headers
-            assert client.request("DELETE", "/api/event", json={"d": SITE, "k": receipt}).status_code == 202
+            assert (
+                client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": SITE, "k": receipt}).status_code
+                == 202
+            )
 
         def worthless() -> bool:
             answers = []

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from collector.app import EVENT_PATH, PIXEL_PATH
-from collector.counters import REASONS
+from collector.counters import REASONS, TRIMMED_KEYS
 from collector.settings import OTHER_VARIABLES, SETTINGS
 from collector.sites import POLICIES
 from dashboard.cli import app
@@ -53,6 +53,11 @@ def test_no_setting_is_listed_that_is_none() -> None:
 def test_every_drop_reason_is_explained() -> None:
     """The closed set, no more and no less."""
     assert [spans(row[0]) for row in rows("Why a beacon was dropped")] == [[reason] for reason in REASONS]
+
+
+def test_every_part_that_may_be_cut_is_explained() -> None:
+    """The closed set of keys that `X-Tyst-Trimmed` names, in its order."""
+    assert [spans(row[0]) for row in rows("Trimmed parts of an event")] == [[key] for key in TRIMMED_KEYS]
 
 
 def test_every_policy_is_explained() -> None:

@@ -8,8 +8,10 @@ import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -18,19 +20,33 @@ import pytest
 import uvicorn
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.types import Message
 
 from collector.clickhouse import ClickHouse
+from dashboard.analytics.query import OTHER
+from dashboard.analytics.realtime_query import Realtime, RealtimeGroup
+from dashboard.context import Dashboard
 from dashboard.event_stream import BEAT, EventStream
-from dashboard.present import Group, Present
-from dashboard.protect import OTHER
-from dashboard.realtime import Frame, Hub, Hubs, TooManyListeners
-from dashboard.realtime_views import told
+from dashboard.guests import guest_of
+from dashboard.pages import Pages
+from dashboard.realtime import (
+    MAX_LISTENERS,
+    MAX_LISTENERS_PER_NETWORK,
+    MAX_LISTENERS_PER_SITE,
+    Frame,
+    Hub,
+    Hubs,
+    TooManyListeners,
+)
+from dashboard.realtime_views import stream, told
+from dashboard.users import User
 from dashboard.views import routes
 from tests.board import SITE, Board, opened_board, pageview
 from tests.served import served, until
 
-NOTHING = Present(0, (), 0, (), (), ())
+NOTHING = Realtime(0, (), 0, (), (), ())
+ONE = (RealtimeGroup("news.test", 5),)
 MANY = 100
 
 
@@ -46,11 +62,11 @@ def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[
 class Asked:
     """Stands where the database does: counts how often it is asked, and answers with what it is given."""
 
-    def __init__(self, *answers: Present | Exception) -> None:
+    def __init__(self, *answers: Realtime | Exception) -> None:
         self.answers = list(answers)
         self.times = 0
 
-    async def __call__(self, site: str) -> Present:
+    async def __call__(self, site: str, guest: bool) -> Realtime:  # noqa: ARG002 # as the hubs call it
         assert site == SITE
         self.times += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -59,8 +75,8 @@ class Asked:
         return answer
 
 
-def counting(now: int) -> Present:
-    return dataclasses.replace(NOTHING, now=now)
+def counting(now: int) -> Realtime:
+    return dataclasses.replace(NOTHING, current_visitors=now)
 
 
 def test_a_hundred_listeners_cost_one_question(anyio_backend: str) -> None:
@@ -78,6 +94,121 @@ def test_a_hundred_listeners_cost_one_question(anyio_backend: str) -> None:
         assert len(asyncio.all_tasks()) == 1
 
     anyio.run(scenario, backend=anyio_backend)
+
+
+def test_slots_are_shared_out_by_network_and_by_site() -> None:
+    """One client cannot take those of all sites, nor all clients together those of one process."""
+
+    async def read(_: str, guest: bool) -> Realtime:  # noqa: ARG001 # as the hubs call it
+        return NOTHING
+
+    async def listen(stack: contextlib.AsyncExitStack, hubs: Hubs, site: str, network: str) -> bool:
+        try:
+            await stack.enter_async_context(hubs.listening(site, network))
+        except TooManyListeners:
+            return False
+        return True
+
+    async def scenario() -> None:
+        hubs = Hubs(read, every=3600)
+        async with contextlib.AsyncExitStack() as stack:
+            taken = [await listen(stack, hubs, f"{number % 9}.test", "192.0.2.1") for number in range(300)]
+            assert sum(taken) == MAX_LISTENERS_PER_NETWORK
+            assert await listen(stack, hubs, "0.test", "2001:db8::/64")
+        async with contextlib.AsyncExitStack() as stack:
+            taken = [await listen(stack, hubs, SITE, f"192.0.2.{number}") for number in range(600)]
+            assert sum(taken) == MAX_LISTENERS_PER_SITE
+            assert await listen(stack, hubs, "other.test", "192.0.2.1")
+            taken = [await listen(stack, hubs, f"{number % 9}.test", f"198.51.100.{number}") for number in range(1_600)]
+            assert hubs.listeners == MAX_LISTENERS
+        async with contextlib.AsyncExitStack() as stack:
+            assert await listen(stack, hubs, SITE, "192.0.2.1")
+
+    anyio.run(scenario)
+
+
+def test_guests_leave_slots_to_members() -> None:
+    """Whoever has no account fills half of a site's slots, of a network's and of the process's at most."""
+
+    async def read(_: str, guest: bool) -> Realtime:  # noqa: ARG001 # as the hubs call it
+        return NOTHING
+
+    async def scenario() -> None:
+        hubs = Hubs(read, every=3600)
+
+        async def guests(stack: contextlib.AsyncExitStack, places: Iterable[tuple[str, str]]) -> int:
+            before = hubs.listeners
+            for site, network in places:
+                with contextlib.suppress(TooManyListeners):
+                    await stack.enter_async_context(hubs.listening(site, network, guest=True))
+            return hubs.listeners - before
+
+        async with contextlib.AsyncExitStack() as stack:
+            assert await guests(stack, [(SITE, "192.0.2.1")] * 200) == MAX_LISTENERS_PER_NETWORK // 2
+            assert not hubs.is_full(SITE, "192.0.2.1")
+        async with contextlib.AsyncExitStack() as stack:
+            networks = [f"198.51.{number}.1" for number in range(2_000)]
+            assert await guests(stack, [(SITE, each) for each in networks[:600]]) == MAX_LISTENERS_PER_SITE // 2
+            assert hubs.is_full(SITE, "192.0.2.2", guest=True)
+            assert not hubs.is_full(SITE, "192.0.2.2")
+            await guests(stack, [(f"{number % 9}.test", each) for number, each in enumerate(networks)])
+            assert hubs.listeners == MAX_LISTENERS // 2
+            assert not hubs.is_full(SITE, "192.0.2.2")
+
+    anyio.run(scenario)
+
+
+class _Texts:
+    """A dashboard's pages, counting how often the present is laid out."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self.made = 0
+
+    def text(self, template: str, **values: Any) -> str:
+        self.made += 1
+        return self._pages.text(template, **values)
+
+
+async def _first_event(dashboard: Dashboard, query: str, user: User) -> bytes:
+    """The first event of a stream, which then ends."""
+    scope = {
+        "type": "http", "method": "GET", "scheme": "https", "path": f"/{SITE}/realtime/stream",
+        "query_string": query.encode(), "headers": [], "client": ("192.0.2.1", 1), "path_params": {"domain": SITE},
+    }  # fmt: skip
+    response = await stream(dashboard, Request(scope), user)
+    assert isinstance(response, EventStream)
+    async with contextlib.aclosing(response.parts()) as parts:  # type: ignore[type-var]
+        async for part in parts:
+            if part.startswith(b"event: present"):
+                return part
+    raise AssertionError("the stream ended")
+
+
+def test_streams_share_one_text_whatever_their_addresses_say(board: Board) -> None:
+    """Fifty addresses, ten secret links: a frame is laid out once for members, and once for all links together."""
+    site = board.dashboard.sites.get(SITE)
+    assert site is not None
+    pages = _Texts(board.dashboard.pages)
+    dashboard = dataclasses.replace(
+        board.dashboard, pages=cast("Pages", pages), hubs=Hubs(Asked(dataclasses.replace(NOTHING, sources=ONE)))
+    )
+    queries = [f"metric=events&key={number}&f=is,page,/{number}&x={number}" for number in range(50)]
+    guests = [guest_of(site, f"/share/{'t' * 31}{number}") for number in range(10)]
+
+    async def scenario() -> tuple[list[bytes], list[bytes]]:
+        async with dashboard.hubs.listening(SITE), dashboard.hubs.listening(SITE, guest=True):
+            admin = dashboard.users.get("admin")
+            assert admin is not None
+            members = [await _first_event(dashboard, query, admin) for query in queries]
+            return members, [await _first_event(dashboard, "", guest) for guest in guests]
+
+    members, links = anyio.run(scenario)
+    assert len(set(members)) == 1
+    assert pages.made == 2
+    for guest, event in zip(guests, links, strict=True):
+        assert f'href=\\"{guest.base}?'.encode() in event
+        assert b"any-share-link" not in event
 
 
 def test_what_has_not_changed_is_not_told_again() -> None:
@@ -102,9 +233,9 @@ def test_a_database_that_does_not_answer_is_said_and_asked_again() -> None:
     """Listeners hear that the figures stand still, and go on once it answers."""
     asked = Asked(counting(1), OSError("away"), OSError("still"), counting(2))
 
-    async def scenario() -> list[Present | None]:
+    async def scenario() -> list[Realtime | None]:
         hubs, number = Hubs(asked, every=0.001), 0
-        seen: list[Present | None] = []
+        seen: list[Realtime | None] = []
         async with hubs.listening(SITE) as hub:
             while len(seen) < 3:
                 frame = await hub.newer(number)
@@ -137,7 +268,7 @@ def test_a_stream_beats_where_nothing_happens_and_ends_after_its_time() -> None:
     """A proxy sees that the connection lives; the browser comes back for a new one and is asked who it is."""
 
     async def scenario() -> list[bytes]:
-        hub = Hub(SITE, Asked(counting(7)), 3600)
+        hub = Hub(partial(Asked(counting(7)), SITE, False), 3600)
         hub.enter()
         parts = [part async for part in told(hub, lambda frame: b"%d" % frame.number, beat=0.01, lifetime=0.05)]
         await hub.leave()
@@ -183,7 +314,7 @@ def test_a_reader_who_is_gone_or_too_slow_is_let_go(how: str) -> None:
 
 def test_the_present_is_the_last_half_hour(board: Board) -> None:
     """Visitors of five minutes, pageviews by the minute, and sources, pages and countries of thirty; older is past."""
-    now = int(time.time())
+    now = int(board.clock.now)
     board.seed(
         [
             pageview(1, "/a", at=now - 10, source="Google", country="SE"),
@@ -194,33 +325,33 @@ def test_the_present_is_the_last_half_hour(board: Board) -> None:
             pageview(5, "/c", at=now - 10, site="elsewhere.example"),
         ]
     )
-    present = anyio.run(board.dashboard.store.present, SITE)
-    assert (present.now, present.pageviews, present.events) == (2, 3, 3)
+    present = anyio.run(board.dashboard.stats.realtime, SITE)
+    assert (present.current_visitors, present.pageviews, present.events) == (2, 3, 3)
     assert len(present.minutes) == 30
     assert [start for start, _ in present.minutes] == sorted({start // 60 * 60 for start, _ in present.minutes})
-    assert present.sources == (Group("", 1), Group("Google", 1))
-    assert present.pages == (Group("/a", 2), Group("/b", 1))
-    assert present.countries == (Group("NO", 1), Group("SE", 1))
+    assert present.sources == (RealtimeGroup("", 1), RealtimeGroup("Google", 1))
+    assert present.pages == (RealtimeGroup("/a", 2), RealtimeGroup("/b", 1))
+    assert present.countries == (RealtimeGroup("NO", 1), RealtimeGroup("SE", 1))
 
 
 def test_small_groups_of_the_present_are_protected(board: Board) -> None:
-    """Half an hour is cut as finely as any filter: groups are rounded, and those of too few are not told apart."""
+    """Half an hour is cut as finely as any filter: groups of too few are one, which counts everybody once."""
     board.add_site("small.example", min_visitors=3)
-    now = int(time.time())
+    now = int(board.clock.now)
     many = [pageview(number, "/a", at=now - 5, country="SE", site="small.example") for number in range(1, 11)]
     few = [pageview(20 + number, "/b", at=now - 5, country=code, site="small.example")
            for number, code in enumerate(("NO", "DK", "FI", "IS"))]  # fmt: skip
     board.seed([*many, *few])
-    present = anyio.run(board.dashboard.store.present, "small.example")
-    assert present.countries == (Group("SE", 12), Group(OTHER, 6))
-    assert present.pages == (Group("/a", 12), Group("/b", 6))
-    assert present.now == 14
+    present = anyio.run(board.dashboard.stats.realtime, "small.example")
+    assert present.countries == (RealtimeGroup("SE", 10), RealtimeGroup(OTHER, 4))
+    assert present.pages == (RealtimeGroup("/a", 10), RealtimeGroup("/b", 4))
+    assert present.current_visitors == 14
 
 
 def test_the_page_shows_it_and_links_to_today(board: Board) -> None:
     """A row leads to today's figures under its filter; an empty half hour says so."""
     assert board.page(f"/{SITE}/realtime").text.count("Nobody in the last 30 minutes.") == 3
-    board.seed([pageview(1, "/a", at=int(time.time()) - 5, source="Google", country="SE")])
+    board.seed([pageview(1, "/a", at=int(board.clock.now) - 5, source="Google", country="SE")])
     page = board.page(f"/{SITE}/realtime")
     assert "Current visitors 1" in page.text
     assert "1 pageview in the last 30 minutes" in page.text
@@ -267,11 +398,13 @@ def test_a_hundred_open_dashboards_cost_one_query_a_second(board: Board, capsys:
     """A hundred real connections get each change, and the database is asked once a second for all of them."""
     asked: list[float] = []
 
-    async def read(site: str) -> Present:
+    async def read(site: str, guest: bool) -> Realtime:  # noqa: ARG001 # as the hubs call it
         asked.append(time.monotonic())
-        return await board.dashboard.store.present(site)
+        return await board.dashboard.stats.realtime(site)
 
     dashboard = dataclasses.replace(board.dashboard, hubs=Hubs(read))
+    board.secure = False
+    board.sign_in()
     cookie = "; ".join(f"{each.name}={each.value}" for each in board.cookies.jar)
     request = f"GET /{SITE}/realtime/stream HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n".encode()
     rounds = 3
@@ -283,7 +416,7 @@ def test_a_hundred_open_dashboards_cost_one_query_a_second(board: Board, capsys:
         for number in range(rounds + 1):
             heard = await asyncio.gather(*(_frames(reader, b"present", 1) for reader, _ in pairs))
             assert {str(text).count("data-now>") for (text,) in heard} == {1}
-            visitor = pageview(number + 1, f"/{number}", at=int(time.time()))
+            visitor = pageview(number + 1, f"/{number}", at=int(board.clock.now))
             await asyncio.to_thread(board.seed, [visitor])
         for _, writer in pairs:
             writer.close()

@@ -7,7 +7,7 @@ import datetime
 
 import pytest
 
-from collector.receipts import LIFETIME, Receipts
+from collector.receipts import LIFETIME, MOST_RECEIPTS, Receipts
 
 DAY = datetime.date(2026, 3, 1)
 SECRET = "only for this test"
@@ -49,6 +49,35 @@ def test_a_receipt_is_of_one_secret_one_site_and_its_time() -> None:
     assert receipts.read(text, "site.test", DAY + LIFETIME) is not None
     assert receipts.read(text, "site.test", DAY + LIFETIME + datetime.timedelta(days=1)) is None
     assert receipts.read(text, "site.test", DAY - datetime.timedelta(days=7)) is None
+
+
+@pytest.mark.parametrize("tail", ["=", "==", "=\r\nX-Evil: 1", "\n", " ", "!", "=a", "\0"])
+def test_a_receipt_has_one_spelling(tail: str) -> None:
+    """What a lenient reader of base64 takes for the same is none, and nothing of it is written back."""
+    receipts = Receipts(SECRET)
+    text = receipts.issue("site.test", "tcf", DAY)
+    payload, _, signature = text.rpartition(".")
+    for other in (text + tail, payload + tail + "." + signature, payload + "." + signature[:5] + tail + signature[5:]):
+        assert receipts.read(other, "site.test", DAY) is None
+        assert receipts.find(other, "site.test", DAY) in ("", text)
+        assert receipts.find(f"{other}, {text}", "site.test", DAY) == text
+
+
+def test_spare_bits_of_the_last_character_make_no_second_spelling() -> None:
+    """A signature of 32 bytes leaves two of them."""
+    receipts = Receipts(SECRET)
+    text = receipts.issue("site.test", "tcf", DAY)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    alike = [text[:-1] + character for character in alphabet if character != text[-1]]
+    assert [other for other in alike if receipts.read(other, "site.test", DAY)] == []
+
+
+def test_as_many_receipts_are_read_as_a_beacon_may_name_sites() -> None:
+    """Checking a signature takes time: what is listed beyond that is not read."""
+    receipts = Receipts(SECRET)
+    text = receipts.issue("site.test", "tcf", DAY)
+    assert receipts.find(",".join(["x"] * (MOST_RECEIPTS - 1) + [text]), "site.test", DAY) == text
+    assert receipts.find(",".join(["x"] * MOST_RECEIPTS + [text]), "site.test", DAY) == ""
 
 
 def test_a_revoked_receipt_is_no_consent() -> None:

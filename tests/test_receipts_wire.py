@@ -17,8 +17,10 @@ from clickhouse_connect.driver.client import Client
 from collector.backup import NEVER
 from collector.clickhouse import ClickHouse
 from collector.receipts import Receipts
+from collector.records import Records
+from collector.retention import Retention
 from collector.revocations import Revocations
-from collector.sites import Site
+from collector.sites import Site, Sites
 from tests.test_privacy import ME, PAGE, Visiting, visiting
 from tests.test_spool import Clock
 
@@ -51,7 +53,7 @@ async def send(town: Visiting, site: str = "site.test", cookie: str = "", **keys
 async def take_back(town: Visiting, receipt: str) -> httpx.Response:
     """The browser withdraws, with its receipt."""
     async with town.client() as client:
-        return await client.request("DELETE", "/api/event", json={"d": "site.test", "k": receipt})
+        return await client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": "site.test", "k": receipt})
 
 
 def told(answer: httpx.Response) -> tuple[str | None, bool]:
@@ -217,8 +219,8 @@ async def test_what_has_ended_anyway_is_forgotten(database: Client) -> None:
     receipt = receipts.read(receipts.issue("site.test", "tcf", DAY), "site.test", DAY)
     assert receipt is not None
     revocations.add(receipt)
-    # By its own clock ClickHouse takes the row away too.
-    database.command("OPTIMIZE TABLE revoked FINAL")
+    after = Clock(clock.now + 30 * 86_400)
+    Retention(database, Sites(Records(database, "sites", Site)), after).keep()
     assert database.query("SELECT count() FROM revoked").first_row == (0,)
     assert "revoked" in NEVER
 
@@ -234,3 +236,16 @@ async def test_a_receipt_is_in_no_event(town: Visiting) -> None:
     text = msgspec.json.encode([str(value) for value in row]).decode()
     assert receipt not in text
     assert number.number not in text
+
+
+async def test_a_beacon_for_several_sites_counts_once_at_each(town: Visiting) -> None:
+    """One keeps it at once and another asks for its receipt: the repetition is a duplicate for the first alone."""
+    both = "other.test,site.test"
+    first = await send(town, d=both, q="once")
+    assert told(first) == ("consent", True)
+    again = await send(town, d=both, q="once", k=first.headers["x-tyst-receipt"])
+    assert told(again) == (None, True)
+    assert told(await send(town, d=both, q="once", k=first.headers["x-tyst-receipt"])) == (None, True)
+    await town.stored()
+    rows = town.collector.client.query("SELECT site FROM events ORDER BY site").result_rows
+    assert [site for (site,) in rows] == ["other.test", "site.test"]

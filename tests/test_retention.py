@@ -37,7 +37,10 @@ class Shop:
         self.records = Records(client, "sites", Site)
         self.sites = Sites(self.records)
         self.rollup = Rollup(client, self.sites, self.clock)
-        self.retention = Retention(client, self.sites, self.clock)
+        self.believed = True
+        self.retention = Retention(
+            client, self.sites, self.clock, since_boot=self.clock, may_delete=lambda: self.believed
+        )
 
     def have(self, site: Site) -> None:
         """The site with these settings."""
@@ -123,13 +126,62 @@ def test_a_changed_retention_holds_for_what_is_there(shop: Shop, before: int, af
     assert expiries == [(after,)]
 
 
-def test_the_table_s_own_ttl_deletes_what_nobody_has_deleted(shop: Shop) -> None:
-    """Two days after its date a row is gone with the next merge, and of the rows that are not due none is."""
-    today = datetime.datetime.now(datetime.UTC).date()
-    old, due, fresh = (today - datetime.timedelta(days=days) for days in (10, 4, 2))
-    shop.see(on(old, 1), on(due, 1), on(fresh, 1), on(today, 1))
+def test_what_no_day_is_closed_for_goes_two_days_later(shop: Shop) -> None:
+    """Whatever keeps a day from being closed, no row outlives its date by more."""
+    days = [DAY + datetime.timedelta(days=number) for number in range(5)]
+    shop.have(Site(domain="site.test", retention_days=1))
+    shop.see(*(on(day, 1) for day in days))
+    shop.stand("UTC", days[4], 12)
+    assert shop.retention.keep() == 2
+    assert shop.days() == days[2:]
+
+
+def test_no_merge_deletes_by_the_server_s_clock(shop: Shop) -> None:
+    """Rows that expired long ago by every clock stay until the upkeep deletes them."""
+    long_ago = datetime.date(2020, 3, 1)
+    shop.see(on(long_ago, 1))
     shop.client.command("OPTIMIZE TABLE events FINAL")
-    assert shop.days() == [fresh, today]
+    assert shop.days() == [long_ago]
+    tables = shop.client.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase()"
+        " AND create_table_query LIKE '% TTL %' ORDER BY name"
+    ).result_rows
+    # Sign-ins and invitations are made anew.
+    assert [name for (name,) in tables] == ["invitations", "sessions"]
+
+
+def test_nothing_is_deleted_while_the_clock_is_not_believed(shop: Shop) -> None:
+    """Nine years ahead, and back again: everything is there, and then retention goes on as before."""
+    shop.have(Site(domain="site.test", retention_days=7))
+    days = [DAY + datetime.timedelta(days=number) for number in range(10)]
+    shop.see(*(on(day, 7) for day in days))
+    shop.client.command("INSERT INTO changes (at, site, who) VALUES ('2041-03-01 00:00:00', 'site.test', 'ada')")
+    shop.client.command("INSERT INTO revoked (mark, day) VALUES ('x', '2041-03-09')")
+    shop.stand("UTC", DAY + datetime.timedelta(days=9 * 365), 12)
+    shop.rollup.close_due()
+    shop.believed = False
+    assert shop.retention.keep() == 0
+    assert shop.days() == days
+    shop.believed = True
+    shop.stand("UTC", days[9], 12)
+    assert shop.retention.keep() == 3
+    count = "SELECT (SELECT count() FROM changes), (SELECT count() FROM revoked)"
+    assert shop.client.query(count).result_rows == [(1, 1)]
+
+
+def test_what_is_kept_beside_events_has_its_time_too(shop: Shop) -> None:
+    """Revocations three days, counts of drops thirteen months, the list of changes twenty-five."""
+    for insert in (
+        "revoked (mark, day) VALUES ('a', '2041-03-01'), ('b', '2041-03-05')",
+        "drops (reason, day, count) VALUES ('a', '2040-02-01', 1), ('b', '2040-03-06', 1)",
+        "trims (part, day, count) VALUES ('a', '2040-02-01', 1), ('b', '2040-03-06', 1)",
+        "changes (who, at) VALUES ('a', '2039-02-01 00:00:00'), ('b', '2039-03-06 00:00:00')",
+    ):
+        shop.client.command(f"INSERT INTO {insert}")
+    shop.stand("UTC", datetime.date(2041, 3, 5), 12)
+    shop.retention.keep()
+    for table, column in (("revoked", "mark"), ("drops", "reason"), ("trims", "part"), ("changes", "who")):
+        assert shop.client.query(f"SELECT {column} FROM {table}").result_rows == [("b",)], table  # noqa: S608 # ours
 
 
 def test_the_table_is_looked_at_four_times_an_hour(shop: Shop) -> None:

@@ -18,8 +18,8 @@ from collector.inserter import ClickHouseInserter
 from collector.records import Records
 from collector.rollup import MOST_PROPERTIES, Closing, Rollup
 from collector.sites import Site, Sites
-from dashboard.query import Query
-from dashboard.store import Store
+from dashboard.analytics.query import Query
+from dashboard.analytics.service import StatsService
 from tests.test_store import ALL, MONDAY, NOON, SITE, STORY, ask, dates, event, seed, table
 from tests.test_store import store as store  # the fixture
 
@@ -120,7 +120,7 @@ def test_days_without_events_are_closed_too(town: Town) -> None:
     ]
 
 
-def test_closing_changes_no_answer(town: Town, store: Store) -> None:
+def test_closing_changes_no_answer(town: Town, store: StatsService) -> None:
     """Before, after, and after building again: whole site and by every dimension."""
     seed(town.database, STORY)
     asked = [Query(SITE, ALL, dates(MONDAY, MONDAY))]
@@ -140,7 +140,7 @@ def test_closing_changes_no_answer(town: Town, store: Store) -> None:
     assert asyncio.run(store.run(asked)) == before
 
 
-def test_two_processes_may_close_the_same_day(town: Town, store: Store) -> None:
+def test_two_processes_may_close_the_same_day(town: Town, store: StatsService) -> None:
     """What counts is one of the builds, whole."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
@@ -153,7 +153,7 @@ def test_two_processes_may_close_the_same_day(town: Town, store: Store) -> None:
     assert town.due() == []
 
 
-def test_a_build_that_was_cut_off_counts_for_nothing(town: Town, store: Store) -> None:
+def test_a_build_that_was_cut_off_counts_for_nothing(town: Town, store: StatsService) -> None:
     """Its rows have a version that no record names; the day is built again, and the remains are swept away."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
@@ -173,11 +173,11 @@ def late_row(visitor: int) -> Event:
 
 
 def insert(town: Town, events: Sequence[Event], token: str) -> None:
-    """Store more events."""
+    """StatsService more events."""
     ClickHouseInserter(town.database).insert(events, token)
 
 
-def test_rows_that_come_late_are_counted_at_once(town: Town, store: Store) -> None:
+def test_rows_that_come_late_are_counted_at_once(town: Town, store: StatsService) -> None:
     """The writer notes them: the day counts as open until it is built again."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
@@ -190,7 +190,7 @@ def test_rows_that_come_late_are_counted_at_once(town: Town, store: Store) -> No
     assert table(ask(store, "visitors", dimensions=("event:page",)))["/late",] == (1,)
 
 
-def test_late_rows_that_nobody_noted_are_found(town: Town, store: Store) -> None:
+def test_late_rows_that_nobody_noted_are_found(town: Town, store: StatsService) -> None:
     """A process that was killed between insert and note: the next pass sees more rows than the build did."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
@@ -214,7 +214,7 @@ def test_replaced_builds_are_swept_away(town: Town) -> None:
     assert town.rows(SUMS) == once
 
 
-def test_expired_events_leave_their_sums(town: Town, store: Store) -> None:
+def test_expired_events_leave_their_sums(town: Town, store: StatsService) -> None:
     """Raw rows go when their retention is over; the day is not built again from what is left."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
@@ -225,7 +225,7 @@ def test_expired_events_leave_their_sums(town: Town, store: Store) -> None:
     assert ask(store, "visitors").rows[0].metrics == (3,)
 
 
-def test_a_new_time_zone_moves_no_stored_day(town: Town, store: Store) -> None:
+def test_a_new_time_zone_moves_no_stored_day(town: Town, store: StatsService) -> None:
     """A day is a label on its rows; later rows of the same label make it be built again."""
     town.zone("Pacific/Kiritimati")
     seed(town.database, STORY)
@@ -238,7 +238,7 @@ def test_a_new_time_zone_moves_no_stored_day(town: Town, store: Store) -> None:
     assert ask(store, "visitors").rows[0].metrics == (4,)
 
 
-def test_sites_do_not_share_sums(town: Town, store: Store) -> None:
+def test_sites_do_not_share_sums(town: Town, store: StatsService) -> None:
     """A site that is not registered is not built; its events are still answered."""
     seed(town.database, [*STORY, event(7, "/", site="other.example")])
     town.clock.at(MONDAY + DAY, 12)
@@ -247,7 +247,7 @@ def test_sites_do_not_share_sums(town: Town, store: Store) -> None:
     assert ask(store, "visitors", site="other.example").rows[0].metrics == (1,)
 
 
-def test_a_range_joins_sums_and_events(town: Town, store: Store) -> None:
+def test_a_range_joins_sums_and_events(town: Town, store: StatsService) -> None:
     """Monday is closed, Tuesday is not."""
     tuesday = [event(1, "/", 86_400, day=MONDAY + DAY), event(5, "/new", 86_400, day=MONDAY + DAY, source="Google")]
     seed(town.database, [*STORY, *tuesday])
@@ -281,7 +281,7 @@ def sold(visitor: int, at: int, amount: str, **columns: Any) -> Event:
     return event(visitor, "/", at, name="Order", revenue=Decimal(amount), currency="SEK", **columns)
 
 
-def test_properties_and_revenue_come_from_sums(town: Town, store: Store) -> None:
+def test_properties_and_revenue_come_from_sums(town: Town, store: StatsService) -> None:
     """Of a closed day nothing is read from events: also not for a property that nobody gave on it."""
     seed(
         town.database,
@@ -330,7 +330,7 @@ def test_days_built_together_have_the_sums_that_they_have_one_by_one(town: Town)
     assert len(found[0]) > 90
 
 
-def test_a_day_with_too_many_properties_is_answered_from_its_events(town: Town, store: Store) -> None:
+def test_a_day_with_too_many_properties_is_answered_from_its_events(town: Town, store: StatsService) -> None:
     """Its other sums are built; the day is not built again and again for it."""
     many = [event(number, "/", props={f"key {number}": "x"}) for number in range(1, MOST_PROPERTIES + 2)]
     seed(town.database, many)
@@ -342,7 +342,7 @@ def test_a_day_with_too_many_properties_is_answered_from_its_events(town: Town, 
     assert found == {("x",): (1,), ("(none)",): (MOST_PROPERTIES,)}
 
 
-def test_days_of_an_earlier_release_are_built_anew_after_all_others(town: Town, store: Store) -> None:
+def test_days_of_an_earlier_release_are_built_anew_after_all_others(town: Town, store: StatsService) -> None:
     """Until then properties are answered from their events; what has lost events stays as it was built."""
     tuesday, wednesday = MONDAY + DAY, MONDAY + 2 * DAY
     seed(town.database, [*STORY, event(1, "/", day=tuesday), event(2, "/", day=tuesday), event(1, "/", day=wednesday)])

@@ -15,8 +15,7 @@ from collector.exceptions import RecordError
 from collector.records import Records
 from collector.sites import Goal
 from dashboard.chips import Chip
-from dashboard.segments import MOST_OF_SITE, Segment, Segments
-from dashboard.users import User
+from dashboard.segments import MOST_OF_USER, Segment, Segments
 from tests.board import NOON, SITE, Board, opened_board, pageview
 from tests.markup import read
 
@@ -48,7 +47,7 @@ def named(board: Board) -> list[str]:
 
 def changes(board: Board) -> list[tuple[str, str, str, str]]:
     """What was noted, the oldest first."""
-    noted = anyio.run(board.dashboard.changes.of, SITE)
+    noted = anyio.run(board.dashboard.changes.of, board.site())
     return sorted((each.who, each.what, each.before, each.after) for each in noted)
 
 
@@ -80,7 +79,7 @@ def test_segments_are_renamed_and_deleted_by_those_who_may(board: Board) -> None
     """One's own, and everybody's by those who may change the site; a stranger's are as if they were not there."""
     save(board, "Everybody's", shared="yes")
     save(board, "The admin's")
-    everybodys, admins = board.dashboard.segments.of(SITE, board.dashboard.users.get("admin"))
+    everybodys, admins = board.dashboard.segments.of(board.site(), board.dashboard.users.get("admin"))
 
     def change(act: str, segment: Segment, name: str = "") -> int:
         return board.post(f"/{SITE}/segments", {"act": act, "id": segment.id, "name": name}).status_code
@@ -114,11 +113,11 @@ def test_a_segment_that_cannot_be_saved_is_explained(board: Board) -> None:
         assert "Country is Sweden" in read(answer.text).text
     assert save(board, "Nothing", f"/{SITE}") == 422
     assert save(board, "Elsewhere", f"https://evil.example/?f={SWEDEN}") == 422
-    assert len(board.dashboard.segments.of(SITE, board.dashboard.users.get("admin"))) == 1
+    assert len(board.dashboard.segments.of(board.site(), board.dashboard.users.get("admin"))) == 1
 
 
 def test_segments_outlive_the_program_and_follow_their_site(board: Board, database: Client) -> None:
-    """They are read again from ClickHouse, move with a new name of the site, and end with it."""
+    """They are read again from ClickHouse, stay with a site of another name, and end with it."""
     save(board, "Swedes", shared="yes")
 
     def again() -> Segments:
@@ -127,24 +126,30 @@ def test_segments_outlive_the_program_and_follow_their_site(board: Board, databa
         return segments
 
     admin = board.dashboard.users.get("admin")
-    (found,) = again().of(SITE, admin)
+    site = board.site()
+    (found,) = again().of(site, admin)
     assert (found.name, found.chips, found.created) == ("Swedes", (Chip("is", "visit:country", "SE"),), NOON)
-    anyio.run(board.dashboard.segments.move, SITE, "new.example")
-    assert [len(again().of(site, admin)) for site in (SITE, "new.example")] == [0, 1]
-    anyio.run(board.dashboard.segments.leave, "new.example")
-    assert again().of("new.example", admin) == []
+    renamed = board.dashboard.sites.rename_now(site, "new.example")
+    other = board.add_site("third.example")
+    assert [len(again().of(each, admin)) for each in (other, renamed)] == [0, 1]
+    board.dashboard.segments.forget_site(renamed.id)
+    assert again().of(renamed, admin) == []
 
 
-def test_a_site_has_not_more_segments_than_anybody_reads(board: Board) -> None:
-    """A bound, said as one."""
-    segments, user = board.dashboard.segments, User(name="admin", password="", role="admin")
+def test_nobody_fills_the_segments_of_another(board: Board) -> None:
+    """The bound is each user's own: who has reached it takes nothing from the others."""
+    segments, chips = board.dashboard.segments, (Chip("is", "visit:country", "SE"),)
 
-    async def fill() -> None:
-        for number in range(MOST_OF_SITE + 1):
-            await segments.add(SITE, user, f"S{number}", (Chip("is", "visit:country", "SE"),), shared=False)
+    async def fill(name: str, count: int) -> None:
+        user = board.dashboard.users.get(name)
+        assert user is not None
+        for _ in range(count):
+            await segments.add(board.site(), user, f"S{len(segments.of(board.site(), user))}", chips, shared=False)
 
+    anyio.run(fill, "vera", MOST_OF_USER)
     with pytest.raises(RecordError, match="delete some first"):
-        anyio.run(fill)
+        anyio.run(fill, "vera", 1)
+    anyio.run(fill, "olle", 3)
 
 
 # ---- Goals ----

@@ -50,6 +50,14 @@ def test_what_cannot_be_used_is_refused_by_name(name: str, value: str, expected:
     assert raised.value.name == name
 
 
+@pytest.mark.parametrize("option", ["user=ada", "password=s3cret", "username=ada", "compress=1&password="])
+def test_a_dsn_says_each_thing_once(option: str) -> None:
+    """The driver takes these from the address; given twice, it ends with an error of its own that may show them."""
+    with pytest.raises(SettingError, match="after a question mark") as raised:
+        read_settings({"TYST_CLICKHOUSE_DSN": f"http://localhost:8123/tyst?{option}"})
+    assert "s3cret" not in str(raised.value)
+
+
 def test_a_wrong_dsn_does_not_show_its_password() -> None:
     """It ends up in logs and bug reports."""
     with pytest.raises(SettingError) as raised:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.clickhouse import ClickHouse
 from collector.exceptions import RecordError
 from collector.records import Records
+from dashboard.passwords import HashingBusy
 from dashboard.shares import MOST_SHARES, Share, Shares, read_ancestors
-from tests.board import BASE, NOON, SITE, Board, opened_board, pageview
+from tests.board import BASE, NOON, PASSWORD, SITE, Board, opened_board, pageview
 from tests.markup import read
 
 WORD = "open the quiet door"
@@ -43,6 +45,42 @@ def make(board: Board, **form: str) -> str:
     return str(found.pop())
 
 
+@pytest.mark.parametrize("leaves", ["removed", "site", "role"])
+def test_links_of_somebody_who_leaves_open_nothing(board: Board, leaves: str) -> None:
+    """Whoever made a link knows it: it ends with what they may see. Links of others stay."""
+    mine = make(board)
+    board.add_user("olga", "owner", SITE)
+    board.sign_in("olga")
+    link = make(board)
+    board.sign_in()
+    if leaves == "removed":
+        board.post("/users", {"act": "remove", "name": "olga"})
+    elif leaves == "site":
+        board.post(f"/{SITE}/people", {"act": "remove", "name": "olga"})
+    else:
+        anyio.run(board.dashboard.users.update, "olga", lambda user: msgspec.structs.replace(user, sites=()))
+    noted = anyio.run(board.dashboard.changes.of, board.site())
+    assert [
+        (each.who, each.before) for each in noted if each.what == "Share link revoked, as its maker lost access"
+    ] == [("olga", "For Ada")]
+    stranger(board)
+    assert (board.get(link).status_code, board.get(mine).status_code) == (404, 200)
+
+
+def test_links_of_somebody_who_becomes_a_viewer_stay(board: Board) -> None:
+    """They show nothing that their maker does not see."""
+    board.add_user("olga", "owner", SITE)
+    board.sign_in("olga")
+    link = make(board)
+    board.sign_in()
+    board.post(f"/{SITE}/people", {"act": "role", "name": "olga", "role": "viewer"})
+    olga = board.dashboard.users.get("olga")
+    assert olga is not None
+    assert olga.role_on(board.site()) == "viewer"
+    stranger(board)
+    assert board.get(link).status_code == 200
+
+
 def stranger(board: Board) -> None:
     """Go on as somebody without any cookie."""
     board.cookies.clear()
@@ -67,6 +105,8 @@ def test_the_whole_state_is_in_the_address_below_the_link(board: Board) -> None:
     """Periods, tabs, filters and details of a shared view stay below it, and work there."""
     link = make(board)
     stranger(board)
+    # The open day of few visitors is not told to guests.
+    board.clock.now += 86_400
     seen, waiting = set[str](), [link]
     while waiting and len(seen) < 25:
         path = waiting.pop(0)
@@ -98,14 +138,14 @@ def test_a_revoked_link_opens_nothing(board: Board) -> None:
     """From the next request on; and it does not come back by having been used meanwhile."""
     link = make(board)
     shares = board.dashboard.shares
-    (share,) = shares.of(SITE)
+    (share,) = shares.of(board.site())
     board.clock.now += 86_400
     assert board.post(f"/{SITE}/sharing/revoke", {"id": share.id}).status_code == 303
     site = board.dashboard.sites.get(SITE)
     assert site is not None
     anyio.run(shares.note_use, share, site)
     shares.refresh()
-    assert shares.of(SITE) == []
+    assert shares.of(board.site()) == []
     stranger(board)
     assert board.get(link).status_code == 404
     assert board.get(f"{link}/details/pages").status_code == 404
@@ -134,7 +174,7 @@ def test_the_day_of_the_last_use_is_shown(board: Board) -> None:
     board.clock.now += 86_400
     assert "Last used on 2026-05-20" in board.page(f"/{SITE}/sharing").text
     assert set(Share.__struct_fields__) == {
-        "id", "hash", "site", "name", "password", "expires", "ancestors", "created", "last_used"
+        "id", "hash", "site", "name", "password", "expires", "ancestors", "created", "last_used", "by"
     }  # fmt: skip
 
 
@@ -156,16 +196,37 @@ def test_a_password_stands_before_the_figures(board: Board) -> None:
 
 
 def test_passwords_cannot_be_tried_for_long(board: Board) -> None:
-    """Ten for a link, from wherever; the right one then waits as well, and other links are untouched."""
+    """Ten for a link from one network; the right one then waits as well. Other links and networks are untouched."""
     link, other = make(board, password=WORD), make(board, name="Another", password=WORD)
     stranger(board)
     for number in range(10):
-        assert board.post(link, {"password": "guess"}, peer=f"192.0.2.{number}").status_code == 401
+        assert board.post(link, {"password": "guess"}, peer="192.0.2.99").status_code == 401
+        assert board.post(link, {"password": "guess"}, peer=f"2001:db8::{number:x}").status_code == 401
+    assert board.post(link, {"password": WORD}, peer="2001:db8::ffff").status_code == 429
+    assert board.post(link, {"password": WORD}, peer="192.0.2.1").status_code == 303
+    stranger(board)
     refused = board.post(link, {"password": WORD}, peer="192.0.2.99")
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "900")
     assert board.post(other, {"password": WORD}, peer="192.0.2.99").status_code == 303
     board.clock.now += 900
     assert board.post(link, {"password": WORD}, peer="192.0.2.99").status_code == 303
+
+
+@pytest.mark.parametrize("what", ["link", "account"])
+def test_passwords_that_were_not_checked_do_not_count(board: Board, what: str) -> None:
+    """While too many are being hashed, trying again locks nobody out."""
+    link = make(board, password=WORD)
+    form = {"act": "password", "old": PASSWORD, "password": "another quiet one"}
+    path, form = (link, {"password": WORD}) if what == "link" else ("/account", form)
+    matches = board.dashboard.passwords.matches
+
+    async def busy(_: str | None, __: str) -> bool:
+        raise HashingBusy
+
+    object.__setattr__(board.dashboard.passwords, "matches", busy)
+    assert {board.post(path, form).status_code for _ in range(11)} == {503}
+    object.__setattr__(board.dashboard.passwords, "matches", matches)
+    assert board.post(path, form).status_code == 303
 
 
 def test_a_link_without_a_password_needs_none(board: Board) -> None:
@@ -205,17 +266,16 @@ def test_a_link_goes_with_its_site(board: Board) -> None:
     anyio.run(board.dashboard.sites.remove, SITE)
     stranger(board)
     assert board.get(link).status_code == 404
-    board.clock.now += 60
-    board.add_site(SITE, created=int(board.clock.now))
+    board.add_site(SITE)
     assert board.get(link).status_code == 404
-    assert board.dashboard.shares.of(SITE) == []
+    assert board.dashboard.shares.of(board.site()) == []
 
 
 def test_a_link_follows_a_site_to_its_new_name(board: Board) -> None:
     """Whoever has it sees the same figures."""
     make(board)
-    anyio.run(board.dashboard.shares.move, SITE, "other.example")
-    assert [share.name for share in board.dashboard.shares.of("other.example")] == ["For Ada"]
+    renamed = board.dashboard.sites.rename_now(board.site(), "other.example")
+    assert [share.name for share in board.dashboard.shares.of(renamed)] == ["For Ada"]
 
 
 def test_another_worker_agrees(board: Board, database: Client) -> None:
@@ -225,7 +285,7 @@ def test_another_worker_agrees(board: Board, database: Client) -> None:
     elsewhere.refresh()
     opened = elsewhere.opened(token)
     assert opened is not None
-    anyio.run(board.dashboard.shares.revoke, SITE, opened[0].id)
+    anyio.run(board.dashboard.shares.revoke, board.site(), opened[0].id)
     elsewhere.refresh()
     assert elsewhere.opened(token) is None
 
@@ -330,7 +390,7 @@ def test_a_link_that_cannot_be_made_is_explained(board: Board) -> None:
         assert problem in page.text
         assert page.attributes(id="name")["value"] == form.get("name", "For Ada")
         assert WORD not in answer.text
-    assert board.dashboard.shares.of(SITE) == []
+    assert board.dashboard.shares.of(board.site()) == []
 
 
 def test_a_site_has_a_bounded_number_of_links(board: Board) -> None:
@@ -350,7 +410,7 @@ def test_a_site_has_a_bounded_number_of_links(board: Board) -> None:
 def test_only_owners_share(board: Board) -> None:
     """Viewers neither see the links nor make or revoke any; owners do so for their own sites."""
     make(board)
-    (share,) = board.dashboard.shares.of(SITE)
+    (share,) = board.dashboard.shares.of(board.site())
     board.add_user("vera", "viewer", SITE)
     board.add_user("olle", "owner", "other.example")
     for name, status in (("vera", 403), ("olle", 404)):
@@ -359,15 +419,15 @@ def test_only_owners_share(board: Board) -> None:
         assert board.post(f"/{SITE}/sharing", {"name": "x"}).status_code == status
         assert board.post(f"/{SITE}/sharing/revoke", {"id": share.id}).status_code == status
     assert board.post("/other.example/sharing/revoke", {"id": share.id}).status_code == 404
-    assert board.dashboard.shares.of(SITE) == [share]
+    assert board.dashboard.shares.of(board.site()) == [share]
 
 
 def test_what_is_shared_is_noted(board: Board) -> None:
     """Who made a link and who revoked it stands in the list of changes, under the link's name."""
     make(board)
-    (share,) = board.dashboard.shares.of(SITE)
+    (share,) = board.dashboard.shares.of(board.site())
     board.post(f"/{SITE}/sharing/revoke", {"id": share.id})
-    noted = anyio.run(board.dashboard.changes.of, SITE)
+    noted = anyio.run(board.dashboard.changes.of, board.site())
     assert {(each.who, each.what, each.before, each.after) for each in noted} >= {
         ("admin", "Share link made", "", "For Ada"),
         ("admin", "Share link revoked", "For Ada", ""),
@@ -382,6 +442,19 @@ def publish(board: Board, **settings: Any) -> None:
     board.add_site("public.example", public=True, **settings)
     board.seed([pageview(visitor, "/", site="public.example") for visitor in range(1, 9)])
     stranger(board)
+
+
+def test_guests_may_set_fewer_filters_than_members(board: Board) -> None:
+    """Each link of a page repeats them all: a stranger must not have pages of megabytes made."""
+    publish(board)
+    some = [f"f=is_not,event:page,/{number}" for number in range(50)]
+    many = [*some, "f=is_not,event:page,/more"]
+    long = [f"f=is_not,event:page,/{number}{'x' * 1_300}" for number in range(2)]
+    various = [f"f=is_not,event:props:{number},x" for number in range(11)]
+    assert board.get(f"/public.example?{'&'.join(some)}").status_code == 200
+    for filters in (many, long, various):
+        assert board.get(f"/public.example?{'&'.join(filters)}").status_code == 400
+        assert board.get(f"/public.example/details/pages.csv?{'&'.join(filters)}").status_code == 400
 
 
 def test_a_public_dashboard_is_read_by_anybody(board: Board) -> None:
@@ -428,4 +501,4 @@ def test_small_groups_are_protected_from_guests(board: Board) -> None:
 def test_times_are_the_boards(board: Board) -> None:
     """The link's beginning is kept in Unix seconds."""
     make(board)
-    assert [share.created for share in board.dashboard.shares.of(SITE)] == [NOON]
+    assert [share.created for share in board.dashboard.shares.of(board.site())] == [NOON]

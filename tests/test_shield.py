@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.address import Proxies, client_address
+from collector.address import TrustedProxies, client_address
 from collector.clickhouse import ClickHouse
 from collector.exceptions import SettingError
 from collector.settings import read_settings
@@ -68,7 +68,7 @@ def test_what_is_no_network_stops_the_start(text: str) -> None:
 def test_the_address_is_the_one_that_trusted_proxies_saw() -> None:
     """A stranger who writes an excluded address into a header is still counted."""
     headers = [(b"x-forwarded-for", b"192.0.2.7")]
-    proxy = Proxies([ipaddress.ip_network("198.51.100.1")])
+    proxy = TrustedProxies([("", ipaddress.ip_network("198.51.100.1"))])
     office = shield("192.0.2.7")
     assert office.covers("a.test", client_address("198.51.100.1", headers, proxy))
     assert not office.covers("a.test", client_address("203.0.113.9", headers, proxy))

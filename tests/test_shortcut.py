@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from collector.app import EventEndpoint
 from collector.clickhouse import ClickHouse
 from collector.process import Collector
-from collector.reply import Answer, Reply
+from collector.reply import ACCEPTED, BeaconResponse, ResponseCallback
 from collector.routes import routes
 from collector.shortcut import MOST_BODY, ShortcutProtocol
 from collector.sites import Site
@@ -50,7 +50,7 @@ class Noted(EventEndpoint):
         self.ways.append("ordinary")
         await super().__call__(scope, receive, send)
 
-    def take_posted(self, scope: Scope, body: bytes, answer: Answer, *good: Reply) -> None:
+    def take_posted(self, scope: Scope, body: bytes, answer: ResponseCallback, *good: BeaconResponse) -> None:
         self.ways.append("taken")
         super().take_posted(scope, body, answer, *good)
 
@@ -81,9 +81,12 @@ class Answers:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[tuple[int, uvicorn.Server]]:
-    """The application at a port of its own."""
+async def listening(app: Any, buffer: int = 0) -> AsyncIterator[tuple[int, uvicorn.Server]]:
+    """The application at a port of its own; `buffer` are the bytes of its sockets' buffers."""
     bound = socket.create_server(("127.0.0.1", 0))
+    if buffer:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     config = uvicorn.Config(app, http=ShortcutProtocol, lifespan="off", proxy_headers=False, log_level="critical")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve([bound]))
@@ -183,11 +186,11 @@ class Slow:
     def __init__(self, *, breaks: bool = False) -> None:
         self.beacons = self
         self.asked = asyncio.Event()
-        self._answers: list[Answer] = []
+        self._answers: list[ResponseCallback] = []
         self._told = False
         self._breaks = breaks
 
-    def take_posted(self, _: Scope, __: bytes, answer: Answer) -> None:
+    def take_posted(self, _: Scope, __: bytes, answer: ResponseCallback) -> None:
         self.asked.set()
         if self._breaks:
             raise RuntimeError("broken")
@@ -200,7 +203,7 @@ class Slow:
         self._told = True
         answers, self._answers = self._answers, []
         for answer in answers:
-            answer((202, b"ok", [(b"content-length", b"2")]))
+            answer(ACCEPTED)
 
     async def __call__(self, _: Scope, __: Receive, ___: Send) -> None:
         raise AssertionError("the ordinary way")
@@ -325,3 +328,39 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
 async def _until(true: Callable[[], bool]) -> None:
     while not true():  # noqa: ASYNC110 # the server sets no event
         await asyncio.sleep(0.01)
+
+
+async def test_who_does_not_read_the_responses_cannot_send_more() -> None:
+    """They would fill the memory: a response is many times as long as the shortest request."""
+
+    class Immediate:
+        """An application that accepts every beacon."""
+
+        async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+            message = await receive()
+            while message.get("more_body"):
+                message = await receive()
+            await send({"type": "http.response.start", "status": 202, "headers": list(ACCEPTED.headers)})
+            await send({"type": "http.response.body", "body": ACCEPTED.body})
+
+        @property
+        def beacons(self) -> Immediate:
+            return self
+
+        def take_posted(self, _: Scope, __: bytes, answer: ResponseCallback) -> None:
+            answer(ACCEPTED)
+
+    request = b"POST /api/event HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1"
+    loop, sent = asyncio.get_running_loop(), 0
+    async with listening(Immediate(), buffer=4_096) as (port, _), asyncio.timeout(30):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", port))
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                while sent < 2 << 20:
+                    async with asyncio.timeout(2):
+                        await loop.sock_sendall(client, request)
+                    sent += len(request)
+    assert sent < 1 << 20

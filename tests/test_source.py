@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+
 import pytest
 
 from collector.page import read_page
 from collector.source import Origin, is_spam, name_of_host, read_origin
-from collector.sources import ALIASES, KINDS
+from collector.sources import ALIASES, APART, KINDS, SIGN_IN, TABLE
 
 SITE = "https://shop.example/"
 
@@ -48,11 +51,30 @@ def test_referrer(referrer: str, kept: str, source: str) -> None:
     assert (read.referrer, read.source) == (kept, source)
 
 
-def test_above_own_host() -> None:
-    """The domain above a page's host is the same site: its links are no source."""
-    page = read_page("https://blog.example.org/", hash_mode=False)
-    assert read_origin("https://www.example.org/", page) == DIRECT
-    assert read_origin("https://org/", page).source == "org"
+OWN = frozenset({"x.test", "old.example", "xn--rksmrgs-5wao1o.se"})
+# Page, referrer, and whether that is the site's own.
+OWN_HOSTS = {
+    "sister of the page's host": ("https://shop.x.test/", "https://blog.x.test/", True),
+    "the site's name": ("https://shop.x.test/", "https://x.test/", True),
+    "with www": ("https://shop.x.test/", "https://www.x.test/a", True),
+    "a former name": ("https://x.test/", "https://news.old.example/", True),
+    "an international name": ("https://x.test/", "https://räksmörgås.se/", True),
+    "below an international name": ("https://x.test/", "https://blog.xn--rksmrgs-5wao1o.se/", True),
+    "the page's own host": ("https://elsewhere.example/", "https://elsewhere.example/a", True),
+    "below the page's own host": ("https://elsewhere.example/", "https://a.elsewhere.example/a", True),
+    "above the page's own host": ("https://shop.elsewhere.example/", "https://elsewhere.example/", False),
+    "beside the page's own host": ("https://shop.elsewhere.example/", "https://blog.elsewhere.example/", False),
+    "an ending alike": ("https://x.test/", "https://netx.test/", False),
+    "a last label alike": ("https://x.test/", "https://test/", False),
+}
+
+
+@pytest.mark.parametrize(("page", "referrer", "own"), OWN_HOSTS.values(), ids=OWN_HOSTS)
+def test_own_hosts(page: str, referrer: str, own: bool) -> None:
+    """Own is what lies at or under the site's name, aliases and hostnames, and at or under the page's host."""
+    read = read_origin(referrer, read_page(page, hash_mode=False), OWN)
+    assert (read == DIRECT) == own
+    assert read.channel == ("Direct" if own else "Referral")
 
 
 def test_long_referrer() -> None:
@@ -66,7 +88,7 @@ HOSTS = {
     "Wikipedia": "sv.wikipedia.org en.m.wikipedia.org wikipedia.org",
     "Bing": "ntp.msn.com www.bing.com",
     "Brave": "search.brave.com",
-    "Google": "www.google.com google.se google.co.uk google.com.tr news.google.se",
+    "Google": "www.google.com google.se google.co.uk google.com.tr",
     "Yandex": "yandex.ru yandex.com.tr yandex.kz yandex.uz yandex.fr yandex.eu yandex.tm ya.ru",
     "Discord": "discord.com discordapp.com canary.discord.com ptb.discord.com",
     "Baidu": "baidu.com www.baidu.com",
@@ -75,7 +97,7 @@ HOSTS = {
     "Linktree": "linktr.ee",
     "Microsoft Teams": "statics.teams.cdn.office.net",
     "Hacker News": "news.ycombinator.com",
-    "Yahoo!": "search.yahoo.com se.search.yahoo.com yahoo.co.jp",
+    "Yahoo!": "search.yahoo.com se.search.yahoo.com search.yahoo.co.jp",
     "Gmail": "mail.google.com",
     "Slack": "app.slack.com",
     "GitHub": "github.com",
@@ -201,26 +223,165 @@ def test_alias(alias: str, name: str) -> None:
 
 
 def test_table() -> None:
-    """The table knows at least 300 sources; no name, host or alias stands for two of them."""
+    """The table knows at least 500 sources; no name, host or alias stands for two of them."""
     names = [name for table in KINDS.values() for name in table]
-    hosts = [host for table in KINDS.values() for text in table.values() for host in text.split()]
-    aliases = [alias for text in ALIASES.values() for alias in text.split()]
-    assert len(names) >= 300
-    assert all(text.split() for table in KINDS.values() for text in table.values())
-    assert len(set(names)) == len(names)
+    hosts = [host for table in KINDS.values() for hosts in table.values() for host in hosts] + [*APART, *SIGN_IN]
+    aliases = [alias for aliases in ALIASES.values() for alias in aliases]
+    assert len(names) >= 500
+    assert all(hosts for table in KINDS.values() for hosts in table.values())
+    assert len({name.casefold() for name in names}) == len(names)
     assert len(set(hosts)) == len(hosts)
     assert len(set(aliases)) == len(aliases)
     assert set(ALIASES) <= set(names)
     assert all(host == host.lower().removeprefix("www.") for host in hosts)
     assert all(alias == alias.lower() for alias in aliases)
+    assert all(re.fullmatch(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*(?:\.\*)?", host) for host in hosts)
+    assert not [host for kind in KINDS if kind != "search" for hosts in KINDS[kind].values() for host in hosts
+                if host.startswith("*.")]  # fmt: skip
+
+
+def test_the_table_is_sorted() -> None:
+    """By kind, name and host, so that two people who add a line meet in one place."""
+    document = tomllib.loads(TABLE.read_text("utf-8"))
+    assert list(document) == sorted(document, key=lambda kind: (not isinstance(document[kind], list), kind))
+    for table in (*KINDS.values(), ALIASES):
+        assert list(table) == sorted(table, key=lambda name: (name.casefold(), name))
+    for hosts in (APART, SIGN_IN, *(hosts for table in KINDS.values() for hosts in table.values())):
+        assert list(hosts) == sorted(hosts)
 
 
 def test_every_host_is_found() -> None:
     """Each host of the table goes by its own source's name, also where two overlap."""
     for table in KINDS.values():
         for name, hosts in table.items():
-            for host in hosts.split():
-                assert name_of_host(host.replace(".*", ".se")) == name
+            for host in hosts:
+                assert name_of_host(host.replace("*.", "se.").replace(".*", ".se")) == name
+
+
+def test_what_stands_apart_is_found() -> None:
+    """Tools and consoles are referrals by their own host, below a social network or a shop as well."""
+    for host in (host.replace(".*", ".se") for host in APART):
+        read = origin(f"https://{host}/a")
+        assert (read.source, read.channel) == (host, "Referral")
+
+
+def test_where_people_sign_in_is_no_source() -> None:
+    """They come back from there; a tag that is called so is a tag."""
+    for host in (host.replace(".*", ".se") for host in SIGN_IN):
+        assert origin(f"https://{host}/authorize/a") == DIRECT
+        assert origin(f"https://{host}/", "?ref=news").source == "news"
+        assert origin("", f"?ref={host}").source == host
+    assert origin("https://example.eu.auth0.com/u/login") == DIRECT
+
+
+# Hosts of one owner: source and channel.
+OWNERS = {
+    "google.se": ("Google", "Organic Search"),
+    "www.google.co.uk": ("Google", "Organic Search"),
+    "images.google.de": ("Google", "Organic Search"),
+    "accounts.google.com": ("", "Direct"),
+    "accounts.google.se": ("", "Direct"),
+    "search.google.com": ("search.google.com", "Referral"),
+    "analytics.google.com": ("analytics.google.com", "Referral"),
+    "ads.google.com": ("ads.google.com", "Referral"),
+    "tagmanager.google.com": ("tagmanager.google.com", "Referral"),
+    "support.google.com": ("support.google.com", "Referral"),
+    "ajax.googleapis.com": ("ajax.googleapis.com", "Referral"),
+    "groups.google.com": ("Google Groups", "Organic Social"),
+    "news.google.se": ("Google News", "Referral"),
+    "mail.google.com": ("Gmail", "Email"),
+    "tpc.googlesyndication.com": ("Google Display Network", "Paid Other"),
+    "googleads.g.doubleclick.net": ("Google Display Network", "Paid Other"),
+    "www.bing.com": ("Bing", "Organic Search"),
+    "cn.bing.com": ("Bing", "Organic Search"),
+    "rewards.bing.com": ("Microsoft Rewards", "Referral"),
+    "webmaster.bing.com": ("webmaster.bing.com", "Referral"),
+    "msn.com": ("MSN", "Referral"),
+    "login.live.com": ("", "Direct"),
+    "login.microsoftonline.com": ("", "Direct"),
+    "answers.microsoft.com": ("Microsoft Community", "Organic Social"),
+    "duckduckgo.com": ("DuckDuckGo", "Organic Search"),
+    "html.duckduckgo.com": ("DuckDuckGo", "Organic Search"),
+    "help.duckduckgo.com": ("help.duckduckgo.com", "Referral"),
+    "se.search.yahoo.com": ("Yahoo!", "Organic Search"),
+    "search.yahoo.co.jp": ("Yahoo!", "Organic Search"),
+    "www.yahoo.co.jp": ("Yahoo! Portal", "Referral"),
+    "finance.yahoo.com": ("Yahoo! Finance", "Referral"),
+    "login.yahoo.com": ("", "Direct"),
+    "chiebukuro.yahoo.co.jp": ("Yahoo! Chiebukuro", "Organic Social"),
+    "yandex.ru": ("Yandex", "Organic Search"),
+    "passport.yandex.ru": ("", "Direct"),
+    "metrika.yandex.ru": ("metrika.yandex.ru", "Referral"),
+    "market.yandex.ru": ("Yandex Market", "Organic Shopping"),
+    "an.yandex.ru": ("Yandex Direct", "Paid Other"),
+    "search.naver.com": ("Naver", "Organic Search"),
+    "www.naver.com": ("Naver Portal", "Referral"),
+    "m.blog.naver.com": ("Naver Blog", "Organic Social"),
+    "nid.naver.com": ("", "Direct"),
+    "baidu.com": ("Baidu", "Organic Search"),
+    "tieba.baidu.com": ("Baidu Tieba", "Organic Social"),
+    "passport.baidu.com": ("", "Direct"),
+    "search.seznam.cz": ("Seznam", "Organic Search"),
+    "www.seznam.cz": ("Seznam.cz", "Referral"),
+    "search.brave.com": ("Brave", "Organic Search"),
+    "community.brave.com": ("community.brave.com", "Referral"),
+    "kagi.com": ("Kagi", "Organic Search"),
+    "blog.kagi.com": ("blog.kagi.com", "Referral"),
+    "blog.ecosia.org": ("blog.ecosia.org", "Referral"),
+    "chatgpt.com": ("ChatGPT", "AI Assistants"),
+    "auth.openai.com": ("", "Direct"),
+    "community.openai.com": ("OpenAI Community", "Organic Social"),
+    "platform.openai.com": ("platform.openai.com", "Referral"),
+    "business.facebook.com": ("business.facebook.com", "Referral"),
+    "l.facebook.com": ("Facebook", "Organic Social"),
+    "someone.wordpress.com": ("WordPress.com", "Organic Social"),
+    "someone.blogspot.se": ("Blogger", "Organic Social"),
+    "aws.amazon.com": ("AWS", "Referral"),
+    "signin.aws.amazon.com": ("", "Direct"),
+    "sellercentral.amazon.de": ("sellercentral.amazon.de", "Referral"),
+    "trc.taboola.com": ("Taboola", "Paid Other"),
+    "widget.criteo.com": ("Criteo", "Paid Other"),
+}
+
+
+@pytest.mark.parametrize(("host", "expected"), OWNERS.items(), ids=OWNERS)
+def test_the_owner_of_a_host_is_not_its_search_engine(host: str, expected: tuple[str, str]) -> None:
+    """Search is what the search hosts say; portals and tools are referrals, forums and blogs social, ads paid."""
+    read = origin(f"https://{host}/a")
+    assert (read.source, read.channel) == expected
+
+
+def test_no_host_below_a_search_engine_is_search() -> None:
+    """For each of them, unless the table says so."""
+    for hosts in KINDS["search"].values():
+        for host in hosts:
+            if not host.startswith(("*.", "com.", "ru.")):
+                below = "console." + host.replace(".*", ".se")
+                if name_of_host(below) not in KINDS["search"]:
+                    continue
+                assert any(other[:2] == "*." and below.endswith(other[1:]) for other in hosts)
+
+
+MAILINGS = {
+    "Newsletter-UK": "?utm_source=Newsletter-UK",
+    "Swedish": "?utm_source=nyhetsbrev&utm_medium=E-mail",
+    "weekly": "?utm_source=acme&utm_medium=email_weekly",
+    "e_mail": "?utm_medium=crm-e_mail",
+    "in the middle": "?utm_source=my.newsletter.42",
+    "blank": "?utm_medium=e+mail",
+}
+
+
+@pytest.mark.parametrize("query", MAILINGS.values(), ids=MAILINGS)
+def test_what_is_called_a_newsletter_or_email_is_email(query: str) -> None:
+    """Wherever in the name of source or medium it says so."""
+    assert origin("", query).channel == "Email"
+
+
+@pytest.mark.parametrize("query", ["?utm_source=mailer", "?utm_source=news", "?utm_campaign=newsletter"])
+def test_what_is_not_called_so_is_no_email(query: str) -> None:
+    """Neither part of the word, nor a campaign's name."""
+    assert origin("", query).channel != "Email"
 
 
 SPAM = frozenset({"1-best-seo.com", "spam.example"})

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.erasure import Erasure
 from collector.event import Event
 from collector.exceptions import SpoolFull, SpoolUnavailable
 from collector.inserter import ClickHouseInserter
 from collector.once import once_key
-from collector.spool import ONCE_SECONDS, Segment, Spool
+from collector.rows import encode
+from collector.spool import ONCE_SECONDS, Spool, SpoolSegment
+from collector.spool_rewrite import Erasure
 from tests.test_clickhouse import an_event
 
 pytestmark = pytest.mark.anyio
@@ -53,13 +54,13 @@ def spool(tmp_path: Path, clock: Clock) -> Iterator[Spool]:
     spool.close()
 
 
-def pages(spool: Spool, segment: Segment | None) -> list[str]:
+def pages(spool: Spool, segment: SpoolSegment | None) -> list[str]:
     """The pages of a segment's events."""
     assert segment is not None
     return [event.page for event in spool.read(segment)]
 
 
-def sealed(spool: Spool) -> Segment:
+def sealed(spool: Spool) -> SpoolSegment:
     """Seal what is open and take it."""
     spool.seal()
     segment = spool.take(timeout=10)
@@ -131,6 +132,29 @@ async def test_the_spool_of_the_first_release_is_read_and_erased_from(
     spool.erase([Erasure(site="site.test", day=events[0].day, visitor=7, until=events[0].ts)])
     assert list(spool.events()) == events[1:]
     assert list(spool.read(segment)) == events[1:]
+    spool.close()
+
+
+async def test_rows_spooled_before_a_column_was_added_are_read_erased_from_and_inserted(
+    tmp_path: Path, clock: Clock, database: Client
+) -> None:
+    """They end earlier; what is missing has its default, also beside rows of this release."""
+    a_spool(tmp_path, clock).close()
+    events = [an_event(page="/mine", visitor=7), an_event(page="/theirs", visitor=8)]
+    shorter = b",".join(msgspec.json.encode(msgspec.json.decode(encode(event))[:-1]) for event in events)
+    with sqlite3.connect(tmp_path / "events.db") as file:
+        file.execute("INSERT INTO segments (number, began) VALUES (1, 0)")
+        file.execute("INSERT INTO groups (segment, rows, events) VALUES (1, 2, ?)", (shorter,))
+        newer = encode(an_event(page="/newer", visitor=9, seq=5))
+        file.execute("INSERT INTO groups (segment, rows, events) VALUES (1, 1, ?)", (newer,))
+    spool = a_spool(tmp_path, clock)
+    assert list(spool.events())[:2] == events
+    segment = sealed(spool)
+    ClickHouseInserter(database).insert(spool.read(segment), segment.token)
+    stored = database.query("SELECT visitor, page, seq FROM events ORDER BY visitor").result_rows
+    assert stored == [(7, "/mine", 0), (8, "/theirs", 0), (9, "/newer", 5)]
+    spool.erase([Erasure(site="site.test", day=events[0].day, visitor=7, until=events[0].ts)])
+    assert [event.page for event in spool.events()] == ["/theirs", "/newer"]
     spool.close()
 
 

@@ -18,18 +18,26 @@ from starlette.responses import PlainTextResponse, Response
 
 from collector.records import Records
 from collector.sites import Site, Sites
-from dashboard.dimensions import DIMENSIONS
-from dashboard.metrics import METRICS
+from dashboard.analytics.dimensions import DIMENSIONS
+from dashboard.analytics.metrics import METRICS
+from dashboard.analytics.service import StatsService
+from dashboard.segments import Segment
 from dashboard.stats_api import routes
-from dashboard.store import Store
 from tests.test_store import MONDAY, NOON, SITE, STORY, event, later, seed
 from tests.test_store import store as store  # the fixture
 
 Ask = Callable[..., httpx.Response]
+SEGMENTS = (
+    Segment(id="5e6", site="", name="Readers of a", filters=("is,event:page,/a",), owner="ada", shared=True),
+    Segment(
+        id="7a1", site="", name="Swedes", owner="ada", shared=True,
+        filters=("is,visit:country,SE", "is,visit:country,NO", "contains_not,event:page,/B"),
+    ),
+)  # fmt: skip
 
 
 @pytest.fixture
-def ask(database: Client, store: Store) -> Ask:
+def ask(database: Client, store: StatsService) -> Ask:
     """One request; the clock stands at the end of the story's day. Only the key `good` may read."""
     sites = Sites(Records(database, "sites", Site))
     Records(database, "sites", Site).put(SITE, Site(domain=SITE, timezone="Europe/Stockholm", min_visitors=1))
@@ -39,7 +47,15 @@ def ask(database: Client, store: Store) -> Ask:
         good = request.headers.get("authorization") == "Bearer good" and domain == SITE
         return None if good else PlainTextResponse("refused", 401)
 
-    app = Starlette(routes=routes(store=store, sites=sites, authorise=authorise, clock=lambda: NOON + 36_000.0))
+    app = Starlette(
+        routes=routes(
+            stats=store,
+            sites=sites,
+            authorise=authorise,
+            clock=lambda: NOON + 36_000.0,
+            segments=lambda site: SEGMENTS if site.domain == SITE else (),
+        )
+    )
 
     def send(method: str, path: str, **more: Any) -> httpx.Response:
         async def one() -> httpx.Response:
@@ -128,6 +144,20 @@ def test_comparisons_stand_beside_their_rows(ask: Ask, database: Client) -> None
     assert year[0]["comparison"]["metrics"] == [0]
 
 
+@pytest.mark.parametrize("dates", ["day", "7d"])
+def test_a_period_that_goes_on_is_compared_as_far_as_it_has_come(ask: Ask, database: Client, dates: str) -> None:
+    """Two visitors in every hour are no change at eleven in the evening, in either version."""
+    hours = range(1, 20 * 24)
+    seed(database, [
+        event(2 * back + side, "/", at, day=datetime.datetime.fromtimestamp(NOON + at + 3600, datetime.UTC).date())
+        for back in hours for at in (36_000 - back * 3600 + 1800,) for side in (0, 1)
+    ])  # fmt: skip
+    rows = query(ask, date_range=dates, include={"comparisons": {"mode": "previous_period"}})["results"]
+    assert rows[0]["comparison"]["change"] == [0]
+    older = get(ask, "aggregate", period=dates, compare="previous_period")["results"]
+    assert older["visitors"]["change"] == 0
+
+
 @pytest.mark.parametrize(
     "asked",
     [
@@ -190,6 +220,14 @@ def test_revenue_has_a_currency_or_is_unknown(ask: Ask, database: Client) -> Non
         ({"include": {"time_labels": True}}, "include.time_labels"),
         ({"include": {"total_rows": 1}}, "include.total_rows"),
         ({"include": {"comparisons": {"mode": "tomorrow"}}}, "include.comparisons.mode"),
+        (
+            {"include": {"comparisons": {"mode": "previous_period", "date_range": "7d"}}},
+            "include.comparisons.date_range",
+        ),
+        (
+            {"include": {"comparisons": {"mode": "previous_period", "match_day_of_week": 1}}},
+            "include.comparisons.match_day_of_week",
+        ),
         ({"pagination": {"limit": 0}}, "pagination"),
         ({"pagination": {"limit": "10"}}, "pagination"),
         ({"pagination": {"limit": True}}, "pagination"),
@@ -253,14 +291,20 @@ def test_the_older_api_aggregates(ask: Ask, database: Client) -> None:
         ("event:page!=/pri*", 2),
         ("event:page~ric", 2),
         (r"visit:country==S\|E", 0),
+        (r"visit:utm_campaign==a\;b", 1),
+        (r"visit:utm_campaign==a\;b|other;visit:country==SE|NO", 1),
+        (r"visit:utm_campaign==a\|b", 1),
+        (r"visit:utm_campaign~\;", 1),
+        (r"visit:utm_campaign==a\b", 0),
         ("event:goal==Signup", 1),
         ("event:goal==Visit /pricing", 2),
         ("event:props:plan==pro", 1),
     ],
 )
 def test_the_older_api_filters(ask: Ask, database: Client, filters: str, visitors: int) -> None:
-    """Equality, alternatives, wildcards, conjunction and escaped bars."""
-    seed(database, STORY)
+    """Equality, alternatives, wildcards, conjunction; escaped bars and semicolons stand for themselves."""
+    campaigns = {1: r"a|b", 2: "a;b"}
+    seed(database, [msgspec.structs.replace(each, utm_campaign=campaigns.get(each.visitor, "")) for each in STORY])
     assert get(ask, "aggregate", filters=filters)["results"]["visitors"]["value"] == visitors
 
 
@@ -298,6 +342,11 @@ def test_the_older_api_breaks_down(ask: Ask, database: Client) -> None:
         ("aggregate", {"filters": "country=SE"}, "filters"),
         ("aggregate", {"compare": "tomorrow"}, "compare"),
         ("timeseries", {"interval": "eon"}, "interval"),
+        ("timeseries", {"interval": "minute", "period": "30d"}, "interval"),
+        ("timeseries", {"compare": "previous_period"}, "compare"),
+        ("breakdown", {"property": "visit:source", "sort": "visitors"}, "sort"),
+        ("aggregate", {"with_imported": "maybe"}, "with_imported"),
+        ("aggregate", {"page": "2"}, "page"),
         ("breakdown", {"property": "visit:planet"}, "property"),
         ("breakdown", {"property": "visit:source", "limit": "1001"}, "limit"),
         ("breakdown", {"property": "visit:source", "page": "0"}, "page"),
@@ -308,6 +357,91 @@ def test_the_older_api_names_the_parameter(ask: Ask, path: str, parameters: dict
     answer = ask("GET", f"/api/v1/stats/{path}", params={"site_id": SITE} | parameters)
     assert answer.status_code == 400
     assert list(answer.json()["errors"]) == [field]
+
+
+def test_a_parameter_that_is_given_twice_is_refused(ask: Ask) -> None:
+    """Either of the two would be ignored."""
+    pairs = [("site_id", SITE), ("filters", "visit:country==SE"), ("filters", "visit:country==NO")]
+    answer = ask("GET", "/api/v1/stats/aggregate", params=pairs)
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["filters"])
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "last", "count"),
+    [
+        ({}, "2026-02-01", "2026-03-02", 30),
+        ({"period": "custom", "date": "2025-06-01,2026-02-28"}, "2025-06-01", "2026-02-28", 273),
+        ({"period": "7d"}, "2026-02-24", "2026-03-02", 7),
+        ({"period": "7d", "date": "2026-01-31"}, "2026-01-25", "2026-01-31", 7),
+        ({"period": "day"}, "2026-03-02 00:00:00", "2026-03-02 23:00:00", 24),
+        ({"period": "month"}, "2026-03-01", "2026-03-31", 31),
+        ({"period": "month", "date": "2026-02-10"}, "2026-02-01", "2026-02-28", 28),
+        ({"period": "6mo"}, "2025-10-01", "2026-03-01", 6),
+        ({"period": "12mo", "date": "2025-12-24"}, "2025-01-01", "2025-12-01", 12),
+        ({"period": "year"}, "2026-01-01", "2026-03-02", 61),
+        ({"period": "12mo", "interval": "day"}, "2025-04-01", "2026-03-31", 365),
+    ],
+)
+def test_the_older_api_has_the_defaults_of_its_documentation(
+    ask: Ask, given: dict[str, str], first: str, last: str, count: int
+) -> None:
+    """30 days up to today; whole calendar months; by month for 6mo and 12mo, by hour for a day, else by date."""
+    answer = ask("GET", "/api/v1/stats/timeseries", params={"site_id": SITE} | given)
+    rows = answer.json()["results"]
+    assert (rows[0]["date"], rows[-1]["date"], len(rows)) == (first, last, count)
+    assert rows[0].keys() == {"date", "visitors"}
+
+
+def test_the_older_api_breaks_down_100_rows_by_default(ask: Ask, database: Client) -> None:
+    """The first page, of visitors."""
+    seed(database, [event(number, f"/{number}") for number in range(1, 120)])
+    found = get(ask, "breakdown", property="event:page")["results"]
+    assert len(found) == 100
+    assert found[0].keys() == {"page", "visitors"}
+    assert len(get(ask, "breakdown", property="event:page", page="2")["results"]) == 19
+
+
+def test_a_month_of_the_older_api_has_all_of_its_days(ask: Ask, database: Client) -> None:
+    """Also those after `date`."""
+    seed(database, [event(9, "/", -10 * 86_400, day=MONDAY - datetime.timedelta(10))])
+    found = ask("GET", "/api/v1/stats/aggregate", params={"site_id": SITE, "period": "month", "date": "2026-02-01"})
+    assert found.json() == {"results": {"visitors": {"value": 1}}}
+
+
+def test_the_newer_api_has_the_defaults_of_its_documentation(ask: Ask, database: Client) -> None:
+    """No dimensions, filters or includes; time ascending, else the first metric descending; 10,000 rows."""
+    seed(database, STORY)
+    asked = query(ask)["query"]
+    assert (asked["dimensions"], asked["filters"]) == ([], [])
+    assert asked["include"] == {"imports": False, "time_labels": False, "total_rows": False}
+    assert asked["pagination"] == {"limit": 10_000, "offset": 0}
+    pages = query(ask, metrics=["pageviews", "visitors"], dimensions=["event:page"])["results"]
+    assert [row["metrics"][0] for row in pages] == sorted((row["metrics"][0] for row in pages), reverse=True)
+    days = query(ask, date_range="7d", dimensions=["time:day", "event:page"])["results"]
+    assert [row["dimensions"][0] for row in days] == sorted(row["dimensions"][0] for row in days)
+    case = query(ask, filters=[["is", "visit:country", ["se"]]])["results"][0]["metrics"]
+    assert case == [0]
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ([], ["(not set)", "Norway", "Sweden"]),
+        ([["is", "visit:country_name", ["Sweden", "Atlantis"]]], ["Sweden"]),
+        ([["is_not", "visit:country_name", ["Sweden"]]], ["(not set)", "Norway"]),
+        ([["contains", "visit:country_name", ["WAY"], {"case_sensitive": False}]], ["Norway"]),
+        ([["not", ["matches", "visit:country_name", ["^Nor"]]]], ["(not set)", "Sweden"]),
+        ([["is", "visit:country_name", ["sweden"]]], []),
+    ],
+)
+def test_countries_have_names(ask: Ask, database: Client, filters: list[Any], names: list[str]) -> None:
+    """As a dimension and in filters, in English; the query is answered as it was asked."""
+    seed(database, STORY)
+    body = {"dimensions": ["visit:country_name"], "filters": filters}
+    found = query(ask, **body, include={"comparisons": {"mode": "previous_period"}})
+    assert sorted(row["dimensions"][0] for row in found["results"]) == names
+    assert all(row["comparison"]["dimensions"] == row["dimensions"] for row in found["results"])
+    assert {name: found["query"][name] for name in body} == body
 
 
 def test_current_visitors_are_a_number(ask: Ask, database: Client) -> None:
@@ -322,3 +456,90 @@ def test_the_document_speaks_of_every_name(ask: Ask) -> None:
     assert document["openapi"] == "3.1.0"
     text = msgspec.json.encode(document).decode()
     assert all(f'"{name}"' in text for name in (*METRICS, *DIMENSIONS))
+
+
+def test_intervals_without_number_are_refused(ask: Ask) -> None:
+    """By minutes over all dates, in both versions, and in what is compared."""
+    dates = ["1971-01-01", "2148-12-31"]
+    asked = {"site_id": SITE, "metrics": "visitors", "period": "custom", "date": ",".join(dates), "interval": "minute"}
+    assert ask("GET", "/api/v1/stats/timeseries", params=asked).status_code == 400
+    body: dict[str, Any] = {"site_id": SITE, "metrics": ["visitors"], "dimensions": ["time:minute"]}
+    compared = {"comparisons": {"mode": "custom", "date_range": dates}}
+    for more in ({"date_range": dates}, {"date_range": dates, "include": {"time_labels": True}},
+                 {"date_range": ["2025-03-01", "2025-03-01"], "include": compared}):  # fmt: skip
+        answer = ask("POST", "/api/v2/query", json=body | more)
+        assert answer.status_code == 400, more
+        assert "intervals" in answer.text
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        ";".join(["visit:exit_page==a"] * 51),
+        "visit:os==" + "|".join(["a"] * 251),
+        "event:page==" + "*a" * 1_100,
+    ],
+)
+def test_the_older_version_has_the_same_limits_of_filters(ask: Ask, filters: str) -> None:
+    """As many comparisons, values and characters as version 2 takes."""
+    params = {"site_id": SITE, "metrics": "visitors", "filters": filters}
+    answer = ask("GET", "/api/v1/stats/aggregate", params=params)
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["filters"])
+
+
+def test_a_body_in_another_encoding_is_refused(ask: Ask) -> None:
+    """Texts that are no UTF-8 are the client's mistake."""
+    assert ask("POST", "/api/v2/query", content=b'{"site_id": "\xff"}').status_code == 400
+
+
+@pytest.mark.parametrize("period", ["day", "7d", "30d", "month", "6mo", "12mo", "year", "all"])
+@pytest.mark.parametrize("date", ["0001-01-01", "0001-05-01", "9999-12-31"])
+def test_dates_at_the_ends_of_time_are_refused(ask: Ask, period: str, date: str) -> None:
+    """Where there is nothing to count back to."""
+    params = {"site_id": SITE, "metrics": "visitors", "period": period, "date": date}
+    assert ask("GET", "/api/v1/stats/aggregate", params=params).status_code == 400
+
+
+SPELT_OUT: dict[str, tuple[list[Any], list[Any]]] = {
+    "by name": (["is", "segment", ["Readers of a"]], ["is", "event:page", ["/a"]]),
+    "by id": (["is", "segment", ["5e6"]], ["is", "event:page", ["/a"]]),
+    "several filters": (
+        ["is", "segment", ["Swedes"]],
+        ["and", [["is", "visit:country", ["SE", "NO"]], ["not", ["contains", "event:page", ["/b"]]]]],
+    ),
+    "not": (["is_not", "segment", ["Readers of a"]], ["is_not", "event:page", ["/a"]]),
+    "any of two": (
+        ["is", "segment", ["Readers of a", "7a1"]],
+        ["or", [["is", "event:page", ["/a"]], ["is_not", "event:page", ["/b"]]]],
+    ),
+    "within another": (
+        ["has_done", ["is", "segment", ["Readers of a"]]],
+        ["has_done", ["is", "event:page", ["/a"]]],
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "spelt_out"), SPELT_OUT.values(), ids=SPELT_OUT)
+def test_a_segment_is_a_filter(ask: Ask, database: Client, asked: list[Any], spelt_out: list[Any]) -> None:
+    """It stands for the filters that it has; the answer repeats the query as it was asked."""
+    seed(database, [
+        *(event(n, "/", country="SE") for n in range(1, 4)), *(later(n, "/a", 5, country="SE") for n in range(1, 3)),
+        later(1, "/b", 9, country="SE"), event(8, "/b", country="NO"),
+    ])  # fmt: skip
+    by_page: dict[str, Any] = {"metrics": ["visitors", "events"], "dimensions": ["event:page"]}
+    found, expected = (query(ask, filters=[each], **by_page) for each in (asked, spelt_out))
+    assert found["results"] == expected["results"] != []
+    assert found["query"]["filters"] == [asked]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [["is", "segment", ["Nobody"]], ["contains", "segment", ["a"]], ["is", "segment", []], ["is", "segment", [5]]],
+    ids=str,
+)
+def test_a_segment_that_cannot_be_is_refused(ask: Ask, asked: list[Any]) -> None:
+    """One that everybody at the site does not have, and comparisons other than by whole names; the error says so."""
+    body = {"site_id": SITE, "metrics": ["visitors"], "date_range": "day", "filters": [asked]}
+    answer = ask("POST", "/api/v2/query", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["errors"]["filters"]

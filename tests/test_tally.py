@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.counters import Counters, Reason
 from collector.records import Records
 from collector.sites import Site, Sites
-from collector.tally import Dropped, Tally
+from collector.tally import Dropped, Tally, Trimmed
 from tests.test_spool import Clock
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +83,27 @@ async def test_a_site_sees_today_and_thirty_days_also_after_a_restart(database: 
         Dropped("bot", "ai", 2, 4),
         Dropped("gpc", "", 1, 2),
         Dropped("rate", "", 1, 1),
+    ]
+
+
+async def test_parts_that_were_cut_are_added_up_by_site_and_day(database: Client, sites: Sites) -> None:
+    """Today's and those of thirty days, with what is not yet written, also after a restart; of other sites none."""
+    clock = Clock(NOON)
+    for days_ago in (30, 29, 0):
+        counters = Counters()
+        clock.now = NOON - days_ago * DAY
+        counters.trim("site.test", "u")
+        counters.trim("other.test", "p")
+        tally = Tally(database, counters, sites, clock)
+        tally.write()
+        tally.write()
+    clock.now = NOON
+    counters = Counters()
+    counters.trim("site.test", "u")
+    counters.trim("site.test", "$")
+    assert await Tally(database, counters, sites, clock).trimmed("site.test") == [
+        Trimmed("u", 2, 3),
+        Trimmed("$", 1, 1),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from html import escape
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from collector.channel import CHANNELS
 from collector.clickhouse import ClickHouse
 from dashboard import labels
+from dashboard.banners import BANNERS
 from dashboard.catalogues import TEMPLATE, extracted, updated, written
 from dashboard.wording import SHIPPED, Catalogues
 from tests import plain_words
@@ -115,10 +117,8 @@ GREEK = {
     "utm_source": "πηγή", "utm_medium": "μέσο", "utm_campaign": "άνοιξη", "utm_content": "ένα", "utm_term": "όρος",
     "hostname": "παράδειγμα",
 }  # fmt: skip
-PRODUCTS = re.compile(
-    r"WordPress|Google Tag Manager|Next\.js|CookieConsent|Klaro|tarteaucitron|Orejime|IAB TCF|Google Consent Mode"
-    r"|WP Consent API"
-)
+NAMED = ("WordPress", "Google Tag Manager", "Next.js", *(banner.name for banner in BANNERS.values()))
+PRODUCTS = re.compile("|".join(re.escape(escape(name)) for name in sorted(NAMED, key=len, reverse=True)))
 NAMES = re.compile(
     r"""^(?: tyst | (?:https?://)?(?:\w+\.)*(?:example|tyst)\.(?:com|test)\S* | admin | UTC | [A-Z]\w+/[A-Z]\w+\S*
         | English | Svenska | csv | png | https?://\S* | tyst\S*\(.* )$""",

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.event import Event
-from collector.visit import IDLE_SECONDS, Attribution, Part, Visits
+from collector.visit import IDLE_SECONDS, Attribution, EventInVisit, Visits
 
 SOURCE = Attribution(source="Google", country="SE")
 ANN, BOB = 11, 22
 
 
-def see(visits: Visits, visitor: int, ts: int, page: str = "", *, interactive: bool = True) -> Part:
+def see(visits: Visits, visitor: int, ts: int, page: str = "", *, interactive: bool = True) -> EventInVisit:
     """What the pipeline does with one counted event: a pageview of `page`, or a custom event."""
     visit = visits.current(visitor, ts)
     if visit is None:
@@ -23,7 +23,7 @@ def see(visits: Visits, visitor: int, ts: int, page: str = "", *, interactive: b
     return visits.go_on(visitor, visit, ts, page, ends_bounce=ends)
 
 
-def sums(parts: list[Part]) -> tuple[int, int, int]:
+def sums(parts: list[EventInVisit]) -> tuple[int, int, int]:
     """Visits, bounces and seconds as a query adds them up."""
     return sum(p.visits for p in parts), sum(p.bounces for p in parts), sum(p.seconds for p in parts)
 
@@ -82,15 +82,6 @@ def test_the_first_event_says_where_the_visit_came_from() -> None:
     visit = visits.current(ANN, 5)
     assert visit is not None
     assert visits.go_on(ANN, visit, 5, "/b", ends_bounce=True).attribution is SOURCE
-
-
-def test_a_new_id_goes_on_with_the_visit() -> None:
-    """At midnight the salt changes, not the person."""
-    visits = Visits()
-    see(visits, ANN, 0, "/")
-    visits.rename(ANN, BOB)
-    assert visits.current(ANN, 10) is None
-    assert see(visits, BOB, 10, "/b").visits == 0
 
 
 def test_memory_holds_the_visits_of_half_an_hour() -> None:
@@ -159,7 +150,7 @@ def _bounced(visit: list[tuple[int, str, bool]]) -> bool:
     return True
 
 
-def _event(visitor: int, ts: int, page: str, part: Part) -> Event:
+def _event(visitor: int, ts: int, page: str, part: EventInVisit) -> Event:
     day = datetime.date(2026, 3, 1)
     return Event(
         site="a.test",

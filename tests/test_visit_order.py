@@ -1,6 +1,6 @@
 """Additive columns through the whole pipeline: whatever comes in whatever order, they are those of the finished visits.
 
-Visitors come at the same time, go on over midnight, and send engagement late.
+Visitors come at the same time, stay over midnight, and send engagement late.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def finished(done: list[Act]) -> list[list[Act]]:
     for visitor in range(len(ADDRESSES)):
         last, own = -IDLE_SECONDS, [act for act in done if act.visitor == visitor]
         for act in own:
-            goes_on = act.at - last < IDLE_SECONDS
+            # A visit ends with its day.
+            goes_on = act.at - last < IDLE_SECONDS and (act.at < MIDNIGHT) == (last < MIDNIGHT)
             if act.name != "engagement":
                 if not goes_on:
                     visits.append([])
@@ -117,7 +118,7 @@ def sums(events: list[Event]) -> tuple[int, int, int]:
 @settings(deadline=None)
 @given(done=acts(1_900))
 def test_sums_are_those_of_the_finished_visits(rooms: Rooms, done: list[Act]) -> None:
-    """Visits, bounces and seconds, over midnight too; time and depth stay with the page that they were sent for."""
+    """Visits, bounces and seconds, each of one day; time and depth stay with the page that they were sent for."""
     events = [event for _, event in collect(rooms, done)]
     visits = finished(done)
     assert sums(events) == (
@@ -128,7 +129,12 @@ def test_sums_are_those_of_the_finished_visits(rooms: Rooms, done: list[Act]) ->
     measured: Counter[str] = Counter()
     for event in events:
         measured[event.page] += event.engaged
-    assert measured == Counter({page: sum(act.engaged for act in done if act.page == page) for page in measured})
+    assert measured == Counter({page: sum(_of_its_day(act) for act in done if act.page == page) for page in measured})
+
+
+def _of_its_day(act: Act) -> int:
+    """The milliseconds of engagement that lie on the day of the act."""
+    return min(act.engaged, 1000 * (act.at - MIDNIGHT)) if act.at >= MIDNIGHT else act.engaged
 
 
 @settings(deadline=None)
@@ -164,6 +170,7 @@ def test_engagement_may_come_late(rooms: Rooms, done: list[Act], seed: int) -> N
     for place in range(len(late) - 1):
         first, second = late[place], late[place + 1]
         own = first.visitor == second.visitor and first.name == "engagement" and second.name != "engagement"
+        own = own and (first.at < MIDNIGHT) == (second.at < MIDNIGHT)
         begun = any(act.visitor == first.visitor and act.name != "engagement" for act in late[:place])
         if own and begun and lots.random() < 0.7:
             late[place], late[place + 1] = second, first._replace(at=second.at)

@@ -56,13 +56,13 @@ def server(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_the_wheel_has_what_the_program_reads(wheel: Path) -> None:
-    """Schema, snippet, templates, languages, styles and vendored scripts are in it.
+    """Schema, snippet, data files, templates, languages, styles and vendored scripts are in it.
 
     Sources of the front end and tests are not.
     """
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"collector/files/schema.sql", "collector/files/tyst.js"} <= names
-    for part in ("dashboard/templates", "dashboard/static", "dashboard/languages"):
+    for part in ("dashboard/data", "dashboard/templates", "dashboard/static", "dashboard/languages"):
         ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / part).rglob("*") if path.is_file()}
         assert ours
         assert ours <= names

@@ -24,11 +24,11 @@ from collector.process import Collector
 from collector.routes import routes
 from collector.settings import read_settings
 from collector.sites import Site
+from dashboard.analytics.period import parse_period
+from dashboard.analytics.query import Query
+from dashboard.analytics.service import StatsService
+from dashboard.analytics.small_counts import Protection
 from dashboard.app import Tyst
-from dashboard.period import parse_period
-from dashboard.protect import Protection
-from dashboard.query import Query
-from dashboard.store import Store
 from tests.contract import CHROME, SAME, Row, Send
 from tests.differences import DIFFERENT
 from tests.mmdb import write_mmdb
@@ -111,10 +111,10 @@ async def _run_all(directory: Path, clickhouse: ClickHouse) -> dict[str, Outcome
     while collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
         await anyio.sleep(0.005)
     stored = _stored(collector)
-    store = Store(
+    store = StatsService(
         lambda options: clickhouse.client(readonly=True, settings=options),
-        protection=lambda _: Protection(least=1),
-        readers=1,
+        protection=lambda _: Protection(min_visitors=1),
+        workers=1,
     )
     exits = {name: await _exits(store, name, days[name]) for name, row in SAME.items() if row.exits}
     store.close()
@@ -133,7 +133,7 @@ async def _send_all(
     answers, kept_at = [], []
     for send in row.sends:
         clock.now += send.after
-        collector.keep_salts()
+        collector.salt_rotation.rotate()
         answer = await _send(client, name, send)
         deadline = time.monotonic() + PATIENCE
         while send.status == 429 and answer.status_code != 429 and time.monotonic() < deadline:
@@ -171,7 +171,7 @@ def _stored(collector: Collector) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-async def _exits(store: Store, name: str, now: datetime.datetime) -> list[str]:
+async def _exits(store: StatsService, name: str, now: datetime.datetime) -> list[str]:
     query = Query(
         site=f"{name.lower()}.test",
         metrics=("visits",),
@@ -187,6 +187,7 @@ def check(row: Row, outcome: Outcome) -> None:
     for send, answer in zip(row.sends, outcome.answers, strict=True):
         assert answer.status_code == send.status
         assert answer.headers.get("x-tyst-dropped") == send.dropped
+        assert answer.headers.get("x-tyst-trimmed") == send.trimmed
         if send.status == 202:
             assert answer.text == "ok"
             assert answer.headers["content-type"] == "text/plain; charset=utf-8"

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from collector.exceptions import CatalogueError, RecordError
 from dashboard import formats
 from dashboard.language_views import choose_language
-from dashboard.wording import COOKIE, SHIPPED, Catalogues, Wording, _, explained, language, languages, plural, preferred
+from dashboard.locale_middleware import COOKIE, LocaleMiddleware, preferred
+from dashboard.wording import SHIPPED, Catalogues, _, explained, language, languages, plural
 
 POLISH = """msgid ""
 msgstr ""
@@ -54,7 +55,7 @@ async def say(scope: Scope, receive: Receive, send: Send) -> None:
 
 def speaking(directory: Path) -> ASGIApp:
     """The same in the languages that Tyst comes with, and those of the directory."""
-    return Wording(say, Catalogues(SHIPPED, directory))
+    return LocaleMiddleware(say, Catalogues(SHIPPED, directory))
 
 
 def ask(app: ASGIApp, method: str = "GET", **options: object) -> httpx.Response:
@@ -95,7 +96,7 @@ def test_the_language_is_the_readers_choice_then_the_browsers(
     polish: Path, cookie: str, accepted: str, expected: str
 ) -> None:
     """The cookie comes first, then what the browser prefers of what there is, then English."""
-    headers = {"accept-language": accepted} | ({"cookie": f"{COOKIE}={cookie}"} if cookie else {})
+    headers = {"accept-language": accepted} | ({"cookie": f"__Host-{COOKIE}={cookie}"} if cookie else {})
     assert ask(speaking(polish), headers=headers).text.splitlines()[0] == expected
 
 
@@ -115,7 +116,9 @@ def test_a_file_is_all_that_a_language_needs(polish: Path) -> None:
 
     What a catalogue lacks, or is not sure of, is said in English.
     """
-    assert ask(Wording(say, Catalogues(SHIPPED)), headers={"accept-language": "pl"}).text.startswith("en\nVisitors\n")
+    assert ask(LocaleMiddleware(say, Catalogues(SHIPPED)), headers={"accept-language": "pl"}).text.startswith(
+        "en\nVisitors\n"
+    )
     answer = ask(speaking(polish), headers={"accept-language": "pl"})
     assert answer.text.splitlines() == ["pl", "Odwiedzający", "Sources", "1 dzień, 2 dni, 5 dniów"]
     assert Catalogues(SHIPPED, polish).names == {**Catalogues(SHIPPED).names, "pl": "Polski"}
@@ -150,7 +153,9 @@ def test_choosing_a_language_is_remembered_and_leads_back(polish: Path) -> None:
     origin = {"sec-fetch-site": "same-origin", "referer": "https://tyst.test/site?period=day"}
     answer = ask(app, "POST", data={"language": "pl"}, headers=origin)
     assert (answer.status_code, answer.headers["location"]) == (303, "/site?period=day")
-    assert f"{COOKIE}=pl; HttpOnly; Max-Age=31536000; Path=/; SameSite=lax; Secure" in answer.headers["set-cookie"]
+    assert (
+        f"__Host-{COOKIE}=pl; HttpOnly; Max-Age=31536000; Path=/; SameSite=lax; Secure" in answer.headers["set-cookie"]
+    )
     forgotten = ask(app, "POST", data={"language": "xx"}, headers={**origin, "referer": "https://elsewhere.test/x"})
     assert forgotten.headers["location"] == "/"
     assert "Max-Age=0" in forgotten.headers["set-cookie"]
@@ -171,7 +176,7 @@ def test_errors_of_records_are_said_in_the_readers_language(polish: Path) -> Non
         error = RecordError("name", "{name} is taken", name="ola")
         await PlainTextResponse(f"{error}|{explained(error)}|{languages()['pl']}")(scope, receive, send)
 
-    app = Wording(fail, Catalogues(polish))
+    app = LocaleMiddleware(fail, Catalogues(polish))
     assert ask(app, headers={"accept-language": "pl"}).text == "name: ola is taken|ola jest zajęte|Polski"
 
 
@@ -201,7 +206,7 @@ def test_figures_and_dates_follow_the_language() -> None:
         ]
         await PlainTextResponse("|".join(texts))(scope, receive, send)
 
-    told = ask(Wording(figures), headers={"accept-language": "sv"}).text.replace("\N{NO-BREAK SPACE}", " ")
+    told = ask(LocaleMiddleware(figures), headers={"accept-language": "sv"}).text.replace("\N{NO-BREAK SPACE}", " ")
     assert told.split("|") == [
         "1 234 567",
         "12,3 tn",

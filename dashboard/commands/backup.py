@@ -6,11 +6,13 @@ import datetime
 import os
 import secrets
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from collector.environment import make_private, use_private_umask
 from collector.exceptions import BackupError
 from collector.settings import read_settings
 from dashboard.client import Refused, connect
@@ -24,6 +26,7 @@ Directory = Annotated[Path, typer.Argument(help="A directory; for a backup, one 
 
 def backup(directory: Directory, json: Json = False) -> None:
     """Write a backup of everything in ClickHouse while serving. Salts are in no backup."""
+    use_private_umask()
     if directory.exists():
         raise BackupError(directory.name, f"{directory} is there already; choose another directory")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -36,6 +39,8 @@ def backup(directory: Directory, json: Json = False) -> None:
     if place is not None and place.is_dir():
         directory.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(place, directory)
+        # What the engine writes, it may have written for others to read.
+        make_private(directory)
         found = str(directory)
     else:
         found = done["name"]
@@ -47,8 +52,14 @@ def backup(directory: Directory, json: Json = False) -> None:
         say(f"{len(done['tables'])} tables are in the ClickHouse server's backups, under {found}")
 
 
-def restore(directory: Directory, json: Json = False) -> None:
-    """Put a backup in the place of everything that is in ClickHouse, while serving."""
+Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Replace everything without being asked.")]
+
+
+def restore(directory: Directory, yes: Yes = False, json: Json = False) -> None:
+    """Put a backup in the place of everything that is in ClickHouse, while serving. Asks first."""
+    use_private_umask()
+    if not yes:
+        _confirm(directory)
     local = directory.is_dir()
     name = f"restore-{secrets.token_hex(4)}" if local else directory.name
     backups = Path(read_settings(os.environ).data_dir) / "backups"
@@ -69,8 +80,20 @@ def restore(directory: Directory, json: Json = False) -> None:
         say(f"{len(done['tables'])} tables are as they were in {directory}")
 
 
+def _confirm(directory: Path) -> None:
+    """Ask whether what is there may be replaced; exit status 1 for a no, 2 where nobody can be asked."""
+    with connect(os.environ) as client:
+        sites, url = [site["domain"] for site in client.get("sites")["sites"]], client.url
+    named = ", ".join(sites[:5]) + (f" and {len(sites) - 5} more" if len(sites) > 5 else "")
+    what = f"everything at {url}, with {len(sites)} sites{f' ({named})' if sites else ''},"
+    if not sys.stdin.isatty():
+        typer.echo(f"This would replace {what} by {directory}. Say so with --yes.", err=True)
+        raise typer.Exit(2)
+    typer.confirm(f"This replaces {what} by {directory}. Replace it?", abort=True, err=True)
+
+
 def retry(json: Json = False) -> None:
-    """Try segments again that ClickHouse had refused for good, once what was wrong is mended."""
+    """Try again what was set aside, segments and jobs, once the cause is mended."""
     with connect() as client:
         segments = client.post("spool", "retry", body={})["segments"]
     if json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import os
+import platform
 import time
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ import typer
 from msgspec import convert, to_builtins
 from rich.text import Text
 
+from collector.cookies import has_cookie_fault
 from collector.exceptions import SettingError
 from collector.settings import read_settings
 from dashboard.client import Client, Refused, ServerNotReached, connect
@@ -42,6 +44,7 @@ def _checks() -> Iterator[Check]:
         yield Check(name="settings", state="failed", found=str(error), advice=f"mend or unset {error.name}")
         return
     yield Check(name="settings", state="ok", found="every TYST_* variable can be used")
+    yield check_interpreter(faulty=has_cookie_fault())
     try:
         client = connect()
     except ServerNotReached as error:
@@ -52,6 +55,19 @@ def _checks() -> Iterator[Check]:
         return
     with client:
         yield from _of_server(client)
+
+
+def check_interpreter(*, faulty: bool) -> Check:
+    """Whether this Python has the known fault of `http.cookies`; `faulty` says so."""
+    release = f"Python {platform.python_version()}"
+    if not faulty:
+        return Check(name="interpreter", state="ok", found=release)
+    return Check(
+        name="interpreter",
+        state="warning",
+        found=f"{release} unquotes cookies in quadratic time (CVE-2024-7592)",
+        advice="Tyst does not read cookies with it; update Python all the same: 3.11.10, 3.12.6, 3.13 or later",
+    )
 
 
 def _of_server(client: Client) -> Iterator[Check]:

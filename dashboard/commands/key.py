@@ -32,6 +32,10 @@ def create(
         ),
     ] = "read",
     name: Annotated[str, typer.Option(metavar="NAME", help="What you call it.", show_default=False)] = "",
+    expires: Annotated[
+        str,
+        typer.Option(metavar="DAY", help="Last day on which it is good, or never; else a year.", show_default=False),
+    ] = "",
     json: Json = False,
 ) -> None:
     """Make a key. It is shown this once: only a hash of it is kept."""
@@ -41,12 +45,14 @@ def create(
                 client.get("sites", domain)
             except Refused as error:
                 raise near_misses(client, domain, error) from None
-        made = client.post("keys", body={"sites": sites or [], "right": right, "name": name})
+        made = client.post("keys", body={"sites": sites or [], "right": right, "name": name, "expires": expires})
     if json:
         print_json(made)
         return
     say(f"Key (shown this once): {made['key']}")
-    say(f"It may {right} {', '.join(made['sites']) or 'every site'}. Revoke it with: tyst key revoke {made['id']}")
+    until = f"until {made['expires']}" if made["expires"] else "without a last day"
+    say(f"It may {right} {', '.join(made['sites']) or 'every site'}, {until}.")
+    say(f"Revoke it with: tyst key revoke {made['id']}")
 
 
 @app.command("list")
@@ -65,11 +71,12 @@ def list_(json: Json = False) -> None:
             ", ".join(key["sites"]) or "all",
             key["created"] or "",
             key["last_used"] or "never",
+            key["expires"] or "never",
         ]
         for key in keys
     ]
     print_table(
-        ["Id", "Name", "May", "Sites", "Made", "Last used"],
+        ["Id", "Name", "May", "Sites", "Made", "Last used", "Expires"],
         rows,
         empty="No keys yet. Make one with: tyst key create --site DOMAIN",
     )

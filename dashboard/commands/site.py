@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 import zoneinfo
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import typer
@@ -15,6 +16,7 @@ from dashboard.commands.output import Json, print_json, print_table, say
 app = typer.Typer(no_args_is_help=True, help="The sites that are measured.")
 
 Policy = Literal["required", "limited", "exempt"]
+Mode = Literal["off", "mark", "drop"]
 
 
 def known_zone(name: str | None) -> str | None:
@@ -78,6 +80,14 @@ RetentionDays = Annotated[
         min=1,
         max=36_500,
         help="Raw events are deleted after this many days. 760 for a new site.",
+        show_default=False,
+    ),
+]
+Datacenter = Annotated[
+    Mode | None,
+    typer.Option(
+        metavar="MODE",
+        help="Visits from data centers (TYST_DATACENTER_FILE): off (as it is for a new site), mark, or drop.",
         show_default=False,
     ),
 ]
@@ -170,6 +180,7 @@ def add(
     min_visitors: MinVisitors = None,
     retention_days: RetentionDays = None,
     rate_limit: RateLimit = None,
+    datacenter: Datacenter = None,
     hostnames: Hostnames = None,
     hidden_paths: HiddenPaths = None,
     controller: Controller = None,
@@ -184,14 +195,17 @@ def add(
         settings = _given(
             consent, receipts, timezone, min_visitors, retention_days, rate_limit, hostnames, hidden_paths
         )
-        settings |= _named(controller, contact, hosting) | _told(goals, strict)
+        settings |= _named(controller, contact, hosting) | _report_settings(goals, strict, datacenter)
         site = client.post("sites", body={"domain": domain, **settings})
         if json:
             print_json(site)
             return
         say(f"{site['domain']} is measured (consent: {site['consent']}, days: {site['timezone']}).")
         say("Paste this into the <head> of its pages:\n")
-        say(f'  <script defer data-domain="{site["domain"]}" src="{client.url}/js/tyst.js"></script>')
+        say(f"  {_tag(client, site)}")
+        if site["consent"] != "exempt":
+            say("\nNothing is counted in full before visitors agree. How the tag follows your consent banner is at")
+            say(f"{client.url}/{site['domain']}/install and, for each banner, in docs/banners.md.")
 
 
 @app.command("list")
@@ -228,6 +242,7 @@ def set_(
     min_visitors: MinVisitors = None,
     retention_days: RetentionDays = None,
     rate_limit: RateLimit = None,
+    datacenter: Datacenter = None,
     hostnames: Hostnames = None,
     hidden_paths: HiddenPaths = None,
     controller: Controller = None,
@@ -239,7 +254,7 @@ def set_(
 ) -> None:
     """Change a site's settings; what is left out stays."""
     settings = _given(consent, receipts, timezone, min_visitors, retention_days, rate_limit, hostnames, hidden_paths)
-    settings |= _named(controller, contact, hosting) | _told(goals, strict)
+    settings |= _named(controller, contact, hosting) | _report_settings(goals, strict, datacenter)
     if not settings:
         raise typer.BadParameter("name at least one setting to change, such as --consent limited")
     with connect() as client:
@@ -251,6 +266,9 @@ def set_(
         print_json(site)
         return
     say(f"{domain}: " + ", ".join(f"{name} is now {_shown(site[name])}" for name in settings))
+    if "consent" in settings:
+        say("The tag of its pages must say the same:\n")
+        say(f"  {_tag(client, site)}")
 
 
 Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask for the name to be typed.")]
@@ -352,15 +370,25 @@ def _given(
 
 
 def _named(controller: str | None, contact: str | None, hosting: str | None) -> dict[str, Any]:
-    """What only the operator can say, for the privacy notice."""
+    """Settings of the privacy notice, without those that were not passed."""
     fields = {"controller": controller, "contact": contact, "hosting": hosting}
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _told(goals: list[str] | None, strict: bool | None) -> dict[str, Any]:
-    """What the statistics tell, and how closely."""
-    fields: dict[str, Any] = {} if strict is None else {"strict": strict}
+def _report_settings(goals: list[str] | None, strict: bool | None, datacenter: str | None) -> dict[str, Any]:
+    """Settings of goals, small counts and data centers, without those that were not passed."""
+    given = {"strict": strict, "datacenter": datacenter}
+    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return fields | ({"goals": [read_goal(text) for text in goals if text]} if goals else {})
+
+
+def _tag(client: Client, site: Mapping[str, Any]) -> str:
+    """The tag of the site's pages, which names the policy where it is not the default."""
+    # Their modules take longer to load than most commands take to run.
+    from collector.sites import Site
+    from dashboard.tags import tag_of
+
+    return tag_of(Site(domain=site["domain"], consent=site["consent"]), f"{client.url}/")
 
 
 def _shown(value: Any) -> str:

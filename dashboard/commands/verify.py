@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from dashboard.client import Refused, connect
-from dashboard.commands.output import Json, print_json, print_table
+from dashboard.commands.output import Json, print_json, print_table, say
 from dashboard.commands.site import near_misses
 
 MARKS: Final = {"ok": "ok", "warning": "look", "failed": "FAILED"}
@@ -44,6 +44,10 @@ def verify(
     else:
         rows = [[MARKS[each["state"]], each["name"], _told(each)] for each in checks]
         print_table(["", "What", "Found"], rows, empty="")
+        # Below the table, whose cells are folded: what is there to copy must stay whole.
+        for each in checks:
+            if each.get("code"):
+                say(f"\n{each['name']}, to copy:\n\n{each['code']}")
     if any(each["state"] == "failed" for each in checks):
         raise typer.Exit(1)
 

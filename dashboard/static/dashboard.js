@@ -8,22 +8,31 @@
   }
 
   // Copy a tag. Without a secure context there is no clipboard: then it is selected, ready for the keyboard.
-  for (const button of document.querySelectorAll('[data-copy]')) {
-    const name = button.textContent
-    button.hidden = false
-    button.addEventListener('click', async () => {
-      const source = document.querySelector(button.dataset.copy)
-      const status = document.querySelector('[data-copied]')
-      if (navigator.clipboard) {
-        await navigator.clipboard.writeText(source.textContent)
-        button.textContent = status.textContent = status.dataset.copied
-      } else {
-        getSelection().selectAllChildren(source)
-        status.textContent = status.dataset.selected
-      }
-      setTimeout(() => (button.textContent = name), 2000)
-    })
+  function offerCopies() {
+    for (const button of document.querySelectorAll('[data-copy][hidden]')) {
+      const name = button.textContent
+      const label = button.getAttribute('aria-label')
+      button.hidden = false
+      button.addEventListener('click', async () => {
+        const source = document.querySelector(button.dataset.copy)
+        const status = document.querySelector('[data-copied]')
+        if (navigator.clipboard) {
+          await navigator.clipboard.writeText(source.textContent)
+          button.textContent = status.textContent = status.dataset.copied
+          button.removeAttribute('aria-label')
+        } else {
+          getSelection().selectAllChildren(source)
+          status.textContent = status.dataset.selected
+        }
+        setTimeout(() => {
+          button.textContent = name
+          if (label) button.setAttribute('aria-label', label)
+        }, 2000)
+      })
+    }
   }
+  offerCopies()
+  document.addEventListener('htmx:afterSwap', offerCopies)
 
   // What asks again by itself rests while nobody sees it, and asks at once when somebody does.
   document.addEventListener('htmx:beforeRequest', (event) => {

@@ -41,12 +41,23 @@ class FirefoxError(AssertionError):
 class Tab:
     """One tab of a running Firefox."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, context: str = "") -> None:
         self._connection = connection
         self._number = 0
-        self._command("session.new", capabilities={})
-        self._command("script.addPreloadScript", functionDeclaration=PERSON)
-        self._context: str = self._command("browsingContext.getTree")["contexts"][0]["context"]
+        if not context:
+            self._command("session.new", capabilities={})
+            self._command("script.addPreloadScript", functionDeclaration=PERSON)
+            context = self._command("browsingContext.getTree")["contexts"][0]["context"]
+        self._context: str = context
+
+    def another(self) -> Tab:
+        """A second tab of the same window."""
+        context: str = self._command("browsingContext.create", type="tab")["context"]
+        return Tab(self._connection, context)
+
+    def show(self) -> None:
+        """Bring it to the front: what is behind another tab is hidden."""
+        self._command("browsingContext.activate", context=self._context)
 
     def go(self, url: str) -> None:
         """Load a page, wholly."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from playwright.sync_api import BrowserContext, Page, Request, Response
 
-from tests.served import PASSWORD, until
+from tests.served import DEADLINE, PASSWORD, until
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Visitor:
         # By then installing it is over, however slow the machine is.
         self.page.clock.pause_at(now + 10)
 
-    def settle(self) -> None:
+    def settle(self, seconds: float = DEADLINE) -> None:
         """Give the snippet every chance to send: its timers fire, and what it sent is answered.
 
         The page then makes two round trips of its own. What the snippet had to send went out before them.
@@ -50,7 +50,7 @@ class Visitor:
         self.page.clock.run_for(1_100)
         for _ in range(2):
             self._round_trip()
-        until("an answer to each beacon", self._answered)
+        until("an answer to each beacon", self._answered, seconds)
 
     def take(self) -> list[tuple[str, str, str | None]]:
         """Beacons since the last time: name, page, evidence of consent. After everything was given a chance."""

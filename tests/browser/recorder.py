@@ -63,6 +63,7 @@ class Recorder:
                 *served,
                 Mount("/proxied", routes=served),
                 Route("/fence", self._fence),
+                Route("/asked/{path:path}", self._asked),
                 Mount("/vendor", StaticFiles(directory=VENDOR)),
                 Mount("/foreign", StaticFiles(directory=FOREIGN)),
                 Route("/{path:path}", self._page),
@@ -118,6 +119,11 @@ class Recorder:
 
     async def _fence(self, _: Request) -> Response:
         return PlainTextResponse("passed")
+
+    async def _asked(self, request: Request) -> Response:
+        """Whether a browser has asked for a page: for pages that drive themselves."""
+        with self._changed:
+            return PlainTextResponse("yes" if "/" + request.path_params["path"] in self._pages else "no")
 
     async def _page(self, request: Request) -> Response:
         with self._changed:

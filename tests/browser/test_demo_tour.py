@@ -87,7 +87,7 @@ def test_the_demo_site_asks_first_and_then_moves_the_numbers(owner: Owner, demo:
     assert somebody.take() == [("pageview", "/demo/shop", "cookieconsent")]
     page.get_by_role("link", name="Workshops").first.click()
     page.wait_for_url("**/demo/workshops")
-    assert somebody.take() == [("pageview", "/demo/workshops", "cookie")]
+    assert somebody.take() == [("pageview", "/demo/workshops", "cookieconsent")]
 
     shown = owner.page.locator("#figure-pageviews strong")
     expect(shown).to_have_attribute("title", re.compile(rf"^{before + 2:,}\b"), timeout=DEADLINE * 1000)

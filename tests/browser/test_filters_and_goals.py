@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -13,6 +16,7 @@ from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
 from tests.served import Served, served
 
+AXE = Path(__file__).parents[2] / "dashboard/frontend/node_modules/axe-core/axe.min.js"
 DEMO = "/demo.localhost"
 EMPTY = "/empty.example"
 
@@ -42,6 +46,22 @@ def add_filter(page: Page, by: str, how: str, value: str) -> None:
     form.get_by_role("button", name="Add filter").click()
 
 
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_nothing_in_open_menus(new_person: NewPerson, demo: Served, scheme: Any, width: int) -> None:
+    """The form for a new filter, and the menu of each kind of filter that is set, in both colour schemes."""
+    person = new_person(color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    page = signed_in(person, demo, f"{DEMO}?period=7d&f=is,visit:country,SE&f=contains,event:page,shop")
+    page.evaluate(AXE.read_text())
+    found: dict[str, list[str]] = {}
+    for menu in ("#add-filter", "#chip-1", "#chip-2"):
+        page.locator(f"{menu} > summary").click()
+        expect(page.locator(menu)).to_have_attribute("open", "")
+        violations = page.evaluate("axe.run(document).then((report) => report.violations)")
+        found |= {f"{menu} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in violations}
+        page.keyboard.press("Escape")
+    assert found == {}
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_filters_are_added_changed_and_taken_away(new_person: NewPerson, demo: Served, scripts: bool) -> None:
     """By the form, by a chip's own menu, and by its cross, with scripts and without: the address says all of it."""
@@ -69,6 +89,31 @@ def test_filters_are_added_changed_and_taken_away(new_person: NewPerson, demo: S
     expect(page.locator(".chip")).to_have_count(2)
     page.get_by_role("link", name="Clear all").click()
     expect(page.locator(".chip")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_engaged_visits_are_shown_by_one_entry_of_the_menu(new_person: NewPerson, demo: Served, width: int) -> None:
+    """On with one click and off with another, by the menu and by the chip's cross, at a desk and on a phone: fewer
+    visits than without it, and the address says so."""
+    page = signed_in(new_person(viewport={"width": width, "height": 844}), demo, f"{DEMO}?period=7d")
+    visits = page.locator(".figure", has=page.locator(".name", has_text="Visits")).first.locator("strong")
+    everybody = visits.inner_text()
+    page.locator("#add-filter > summary").click()
+    entry = page.get_by_role("link", name="Engaged visits only Visits with engagement, a scroll, or more than one page")
+    entry.click()
+    expect(page).to_have_url(f"{demo.url}{DEMO}?period=7d&f=is,visit:engaged,true")
+    expect(page.locator(".chip summary")).to_have_text("Change: Engaged visits only")
+    expect(visits).not_to_have_text(everybody)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#add-filter > summary").click()
+    expect(entry).to_have_attribute("aria-current", "true")
+    entry.click()
+    expect(page.locator(".chip")).to_have_count(0)
+    expect(visits).to_have_text(everybody)
+    page.go_back()
+    page.get_by_role("link", name="Remove the filter Engaged visits only").click()
+    expect(page).to_have_url(f"{demo.url}{DEMO}?period=7d")
+    expect(visits).to_have_text(everybody)
 
 
 def test_values_are_suggested_while_typing(person: BrowserContext, demo: Served) -> None:
@@ -122,8 +167,8 @@ def test_details_are_searched_sorted_and_kept(person: BrowserContext, demo: Serv
     assert all("journal/" in label for label in labels)
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
-    lines = download.value.path().read_text().splitlines()
-    assert [line.partition(",")[0] for line in lines[1:]] == labels
+    rows_of_file = list(csv.reader(download.value.path().read_text("utf-8-sig").splitlines()))
+    assert [row[0] for row in rows_of_file[1:]] == labels
     page.go_back()
     expect(page.locator("th[aria-sort=descending]")).to_have_text("Visitors")
     rows.first.locator("a").click()

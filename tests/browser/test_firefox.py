@@ -56,11 +56,13 @@ def test_nothing_is_sent_before_consent_nor_after_its_end(tab: Tab, recorder: Re
     tab.do("tyst('Signup', { props: { plan: 'pro' } })")
     (beacon,) = recorder.wait(1)
     assert (beacon.beacon["n"], beacon.beacon["p"]) == ("Signup", {"plan": "pro"})
+    # What is answered after a refusal would be withdrawn once more.
+    assert sent(tab, recorder) == []
     tab.do("tyst.consent('denied')")
     tab.do("tyst('late')")
     tab.do("history.pushState({}, '', '/b')")
     (withdrawal,) = recorder.wait(1)
-    assert (withdrawal.method, withdrawal.beacon) == ("DELETE", {"d": recorder.domain, "k": None})
+    assert (withdrawal.method, withdrawal.beacon) == ("DELETE", {"c": "withdrawn", "d": recorder.domain, "k": None})
     assert "cookie" not in withdrawal.headers
     assert sent(tab, recorder) == []
     assert "tyst_consent=denied" in tab.do("document.cookie")

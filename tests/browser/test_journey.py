@@ -139,7 +139,7 @@ def test_only_what_a_visitor_agreed_to_is_sent_stored_and_shown(
     somebody.settle()
     page.get_by_role("dialog").get_by_role("button", name="Decline").click()
     assert somebody.take() == []
-    assert somebody.withdrawals == [{"d": SITE, "k": None}]
+    assert somebody.withdrawals == [{"c": "withdrawn", "d": SITE, "k": None}]
     assert roam(somebody, shop) == NOTHING
     assert len(somebody.withdrawals) == 1
     assert {cookie["name"]: cookie["value"] for cookie in somebody.context.cookies(shop.url)}[

@@ -124,7 +124,7 @@ def test_the_chart_is_kept_as_picture_and_numbers(person: BrowserContext, demo: 
     page.locator("#download[open]").wait_for()
     with page.expect_download() as numbers:
         page.get_by_role("link", name="Numbers as CSV").click()
-    head, *rows = csv.reader(Path(numbers.value.path()).read_text().splitlines())
+    head, *rows = csv.reader(Path(numbers.value.path()).read_text("utf-8-sig").splitlines())
     assert head[:2] == ["day", "visitors"]
     assert len(rows) == 7
 

@@ -163,7 +163,7 @@ def test_a_public_dashboard_needs_no_account(new_person: NewPerson, demo: Served
 @pytest.mark.parametrize("variant", ["HTML", "Google Tag Manager"])
 def test_a_newcomer_sees_the_first_event(new_person: NewPerson, demo: Served, site: Website, variant: str) -> None:
     """From the form to the tag, to what the check says of a page, to the first beacon: not kept, then kept."""
-    name = f"new{len(variant)}.example"
+    name = f"new{len(variant)}.localhost"
     page = signed_in(new_person(), demo, "/sites/new")
     page.get_by_label("Domain").fill(name)
     page.get_by_role("button", name="Add the site").click()
@@ -193,8 +193,10 @@ def test_sharing_and_installing_work_without_javascript(new_person: NewPerson, d
     """Links and forms are enough."""
     page = signed_in(new_person(java_script_enabled=False), demo, "/empty.example/install")
     page.get_by_role("link", name="WordPress").click()
-    page.get_by_role("link", name="Klaro").click()
+    page.get_by_label("Your consent banner").select_option(label="Klaro")
+    page.get_by_role("button", name="Show the tag").click()
     expect(page.locator("#tag")).to_contain_text('data-cmp="klaro"')
+    expect(page.get_by_role("link", name="WordPress")).to_have_attribute("aria-current", "true")
     page.get_by_label("Page", exact=True).fill(f"{site.url}/missing")
     page.get_by_role("button", name="Check", exact=True).click()
     expect(page.locator(".found")).to_contain_text("answers with status 404")
@@ -227,9 +229,25 @@ def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website, s
     page.get_by_label("Password").fill("short")
     page.get_by_role("button", name="Make the link").click()
     look(page)
-    for query in ("", "?variant=wordpress&banner=klaro", "?variant=nextjs&banner=marked", "?variant=gtm&banner=gcm"):
+    for query in (
+        "",
+        "?variant=wordpress&banner=klaro",
+        "?variant=nextjs&banner=osano",
+        "?variant=gtm&banner=google-consent-mode",
+    ):
         page.goto(f"{demo.url}/empty.example/install{query}")
         look(page)
+    tag = '<script data-domain="empty.example" src="/js/tyst.js"></script>'
+    site.page("/", f"<script src=/klaro.js></script>{tag}")
+    page.get_by_label("Page", exact=True).fill(f"{site.url}/")
+    page.get_by_role("button", name="Check", exact=True).click()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the lines").click(timeout=PATIENCE)
+    expect(page.locator("[data-copied]").first).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == (
+        '<script defer data-domain="empty.example" data-cmp="klaro" src="/js/tyst.js"></script>'
+    )
+    look(page)
     site.page("/", '<script type="text/plain" src="/js/tyst.js"></script><script src=/klaro.js></script>')
     page.get_by_label("Page", exact=True).fill(f"{site.url}/")
     page.get_by_role("button", name="Check", exact=True).click()

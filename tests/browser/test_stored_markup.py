@@ -49,7 +49,7 @@ def beacons(payload: str) -> Iterator[dict[str, Any]]:
     yield plain | {"n": "Order", "$": {"amount": payload, "currency": "SEK"}}
     yield plain | {"n": "Order", "$": {"amount": "9.5", "currency": payload}}
     yield plain | {"n": "Order", "$": {"amount": "9.5", "currency": "<b>"}}
-    for key in ("d", "z", "c", "w", "h", "i", "q", "v", "e", "sd", "k"):
+    for key in ("d", "z", "c", "w", "h", "i", "q", "v", "e", "sd", "k", "l"):
         yield plain | {key: payload[:60]}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.browser.conftest import USER_AGENT, NewPerson
@@ -35,8 +36,14 @@ def shop(recorder: Recorder, tyst: Served) -> Callable[..., str]:
 
 def held(tyst: Served, domain: str) -> list[str]:
     """The pages that are held about the browser, by their names: of one second either may be told first."""
-    answer = tyst.http.get(f"/api/me?d={domain}", headers={"user-agent": USER_AGENT})
-    return sorted(event["page"] for event in answer.json()["events"] if event["name"] == "pageview")
+
+    def answered() -> httpx.Response | None:
+        # One address may ask only so often.
+        answer = tyst.http.get(f"/api/me?d={domain}", headers={"user-agent": USER_AGENT})
+        return answer if answer.status_code == 200 else None
+
+    events = until("what is held", answered, pause=0.2).json()["events"]
+    return sorted(event["page"] for event in events if event["name"] == "pageview")
 
 
 def counted(tyst: Served, domain: str) -> dict[str, list[int]]:
@@ -70,12 +77,39 @@ def test_a_no_in_the_middle_of_a_visit_moves_to_the_limited_lane_and_erases(
     assert held(tyst, domain) == ["/a", "/b"]
     somebody.page.evaluate("tyst.consent('denied')")
     assert somebody.take() == [("pageview", "/b", None)]
-    assert somebody.withdrawals == [{"d": domain, "k": None}]
+    assert somebody.withdrawals == [{"c": "withdrawn", "d": domain, "k": None}]
     until("an erasure", lambda: held(tyst, domain) == [])
     somebody.page.evaluate("history.pushState({}, '', '/c')")
     somebody.page.evaluate("tyst('Signup')")
     assert somebody.take() == [("pageview", "/c", None)]
     assert counted(tyst, domain) == {"/a": [1, 0], "/b": [1, 0], "/c": [1, 0], "/theirs": [1, 1]}
+
+
+TRACED = """<script>{
+    const real = fetch
+    window.fetch = (url, options) => real(url, {
+        ...options, headers: { traceparent: '00-1-2-01', 'sentry-trace': '1-2-1', baggage: 'a=b' } })
+}</script>"""
+
+
+def test_headers_that_other_tools_add_to_each_request_stop_nothing(
+    new_person: NewPerson, recorder: Recorder, tyst: Served, shop: Callable[..., str]
+) -> None:
+    """A page with tracing, and a collector on a host of its own, which the browser asks first: pages are counted, and a
+    withdrawal erases them."""
+    domain = shop("traced.test", "exempt")
+    recorder.html = recorder.html.replace("<script", f"{TRACED}<script", 1)
+    somebody = Visitor(new_person(), tyst.url)
+    traced: list[str] = []
+    somebody.context.on("request", lambda sent: traced.append(sent.method) if "traceparent" in sent.headers else None)
+    somebody.page.goto(f"{recorder.url}/a")
+    assert somebody.take() == [("pageview", "/a", None)]
+    assert "POST" in traced
+    assert held(tyst, domain) == ["/a"]
+    somebody.page.evaluate("tyst.consent('denied')")
+    assert somebody.take() == []
+    assert "DELETE" in traced
+    until("an erasure", lambda: held(tyst, domain) == [])
 
 
 @pytest.mark.parametrize("policy", ["required", "exempt"])
@@ -97,7 +131,7 @@ def test_a_no_erases_where_nothing_is_counted_after_it(
     assert held(tyst, domain) == ["/a", "/b"]
     somebody.page.evaluate("tyst.consent('denied')")
     assert somebody.take() == []
-    assert somebody.withdrawals == [{"d": domain, "k": None}]
+    assert somebody.withdrawals == [{"c": "withdrawn", "d": domain, "k": None}]
     until("an erasure", lambda: held(tyst, domain) == [])
     somebody.page.evaluate("tyst('Signup'); history.pushState({}, '', '/c')")
     somebody.page.goto(f"{recorder.url}/d")
@@ -143,7 +177,7 @@ def test_with_receipts_a_page_is_counted_once_after_one_question(
     page.evaluate("tyst.consent('denied'); tyst('Signup'); history.pushState({}, '', '/d')")
     somebody.settle()
     assert len(somebody.beacons) == sent
-    assert somebody.withdrawals == [{"d": domain, "k": somebody.beacons[-1]["k"]}]
+    assert somebody.withdrawals == [{"c": "withdrawn", "d": domain, "k": somebody.beacons[-1]["k"]}]
     until("an erasure", lambda: held(tyst, domain) == [])
     assert counted(tyst, domain) == {}
 
@@ -166,7 +200,7 @@ def test_a_no_takes_the_receipt_back(
     page.evaluate("tyst.consent('denied')")
     somebody.settle()
     somebody.settle()
-    assert somebody.withdrawals == [{"d": domain, "k": receipt}]
+    assert somebody.withdrawals == [{"c": "withdrawn", "d": domain, "k": receipt}]
     page.evaluate("history.pushState({}, '', '/b')")
     somebody.settle()
     bare = [beacon for beacon in somebody.beacons if "c" not in beacon]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from collector.clock_monitor import uptime
 from collector.settings import read_settings
 from dashboard.app import build
 from dashboard.keys import admin_key
@@ -25,7 +26,7 @@ def main(port: int, offset: Path) -> None:
         return time.time() + float(offset.read_text() or 0)
 
     logging.config.dictConfig(log_config(settings.log_level))
-    app = build(settings, clock=clock)
+    app = build(settings, clock=clock, since_boot=uptime)
     leave_word(
         settings.data_dir, Server(url=f"http://127.0.0.1:{port}", key=admin_key(settings.data_dir), pid=os.getpid())
     )

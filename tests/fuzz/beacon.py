@@ -13,14 +13,14 @@ from pathlib import Path
 import atheris  # type: ignore[import-untyped]  # it ships none
 
 with atheris.instrument_imports(include=["collector"]):
-    from collector.address import Proxies, client_address, network_of
+    from collector.address import TrustedProxies, client_address, network_of
     from collector.beacon import parse_beacon
     from collector.consent import Signals, judge
     from collector.exceptions import BeaconError
     from collector.page import clean_value, read_page, read_referrer
     from collector.settings import read_settings
 
-TRUSTED = Proxies(read_settings({"TYST_TRUSTED_PROXIES": "10.0.0.0/8"}).trusted_proxies)
+TRUSTED = TrustedProxies(read_settings({"TYST_TRUSTED_PROXIES": "10.0.0.0/8"}).trusted_proxies)
 
 
 def read_one(body: bytes) -> None:

@@ -1,0 +1,63 @@
+"""Host names: ASCII and Unicode forms, subdomain matching, and loopback names.
+
+Hosts are compared in ASCII, as browsers send them (`xn--…`), and shown in Unicode. The forms follow UTS 46 without
+its transitional mapping, as browsers do (`straße.de` is not `strasse.de`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import lru_cache
+
+import idna
+
+MAX_LENGTH = 253
+"""Characters of a host name (RFC 1035, section 2.3.4)."""
+
+_LOOPBACK = re.compile(r"(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[?::1\]?")
+
+
+def ascii_host(host: str) -> str:
+    """The lower-case ASCII form of a host; empty for an invalid one."""
+    return host.lower() if host.isascii() else _encoded(host)
+
+
+@lru_cache(maxsize=1024)
+def _encoded(host: str) -> str:
+    if len(host) > MAX_LENGTH:
+        return ""
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        pass
+    try:
+        # Symbols and emoji, which IDNA 2008 excludes and some registries still sell.
+        return host.lower().encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+
+
+@lru_cache(maxsize=1024)
+def unicode_host(host: str) -> str:
+    """The Unicode form of a host; the host itself where it has none."""
+    if "xn--" not in host or len(host) > MAX_LENGTH:
+        return host
+    try:
+        return idna.decode(host)
+    except idna.IDNAError:
+        return host
+
+
+def is_at_or_under(host: str, names: Collection[str]) -> bool:
+    """Whether `host`, in ASCII, is one of `names` or lies below one of them."""
+    while host:
+        if host in names:
+            return True
+        host = host.partition(".")[2]
+    return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is a loopback name or address (RFC 6761, section 6.3; RFC 1122, section 3.2.1.3)."""
+    return _LOOPBACK.fullmatch(host) is not None

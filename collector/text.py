@@ -1,0 +1,39 @@
+"""Detection and removal of invisible and bidirectional control characters in user-supplied text.
+
+Controls (Unicode category Cc), line and paragraph separators, surrogates, and of the format characters (Cf) all but
+the joiners U+200C and U+200D, which scripts and emoji need (UAX 31, 2.3).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+_REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS: Final = frozenset("\u200c\u200d")
+# Fast path: printable characters below U+0300 except U+00AD.
+_COMMON: Final = re.compile(r"[ -~\u00a0-\u00ac\u00ae-\u02ff]*")
+
+
+def has_hidden(text: str) -> bool:
+    """Whether the text contains control, invisible or bidirectional formatting characters."""
+    return _COMMON.fullmatch(text) is None and any(map(_is_hidden, text))
+
+
+def without_hidden(text: str) -> str:
+    """The text without control, invisible and bidirectional formatting characters."""
+    return text if _COMMON.fullmatch(text) else "".join(each for each in text if not _is_hidden(each))
+
+
+def is_one_line(text: str, longest: int) -> bool:
+    """Whether the text is valid as a name: 1 to `longest` characters, at least one visible, none hidden."""
+    return 0 < len(text) <= longest and not has_hidden(text) and any(_is_seen(each) for each in text)
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in _REFUSED and character not in _JOINERS
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character) not in {"Cf", "Zs", "Mn"}

@@ -1,0 +1,226 @@
+"""Execution of statements: read-only clients with limits, a fair queue, and a result cache."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import queue
+import secrets
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from dashboard.analytics.errors import QueryError, QueryTooLarge, QueueFull
+from dashboard.analytics.result_cache import ResultCache, Rows
+from dashboard.analytics.sql.parameters import inlined
+
+log = logging.getLogger(__name__)
+
+WORKERS = min(4, max(2, os.cpu_count() or 2))
+CACHE_SECONDS = 2.0
+# Enforced by the engine on every client. Statements are many and short: each has one thread.
+LIMITS: dict[str, Any] = {
+    "max_threads": 1,
+    "max_execution_time": 20,
+    "max_result_rows": 500_000,
+    "result_overflow_mode": "throw",
+    "max_memory_usage": 4_000_000_000,
+}
+
+# ClickHouse's ErrorCodes.cpp: TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED.
+_TOO_LARGE = {158, 159, 396, 241}
+# CANNOT_COMPILE_REGEXP, and Hyperscan's form of it.
+_BAD_PATTERN = {427}
+
+MAX_WAITING, MAX_WAITING_OF_SITE = 2_000, 500
+"""Statements of guests that wait at a time, in all and of one site: about thirty pages of a site."""
+
+Lane = tuple[bool, str]
+"""Whose work it is: whether a guest's, and of which site."""
+
+
+class FairQueue:
+    """A thread pool that takes work from lanes in turn. Members go before guests, who never have more than their share
+    of the threads: however much guests ask for, a member waits for no more than what is running."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._guest_workers = max(1, workers // 2)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="analytics")
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[Lane, deque[tuple[Future[Rows], Callable[[], Rows]]]] = OrderedDict()
+        self._running = {True: 0, False: 0}
+
+    def submit(self, lane: Lane, work: Callable[[], Rows]) -> Future[Rows]:
+        """Do the work when it is its turn. Raises `QueueFull` where too much waits in a guests' lane."""
+        future: Future[Rows] = Future()
+        with self._lock:
+            if lane[0]:
+                self._make_sure_of_room(lane)
+            self._waiting.setdefault(lane, deque()).append((future, work))
+        self._start()
+        return future
+
+    def close(self) -> None:
+        """Wait for what is running; what waits is cancelled."""
+        with self._lock:
+            waiting = [future for lane in self._waiting.values() for future, _ in lane]
+            self._waiting.clear()
+        for future in waiting:
+            future.cancel()
+        self._threads.shutdown()
+
+    def _start(self) -> None:
+        with self._lock:
+            while (lane := self._next()) is not None:
+                future, work = self._waiting[lane].popleft()
+                self._waiting.move_to_end(lane)
+                if not self._waiting[lane]:
+                    del self._waiting[lane]
+                if future.set_running_or_notify_cancel():
+                    self._running[lane[0]] += 1
+                    self._threads.submit(self._run, lane, future, work)
+
+    def _make_sure_of_room(self, lane: Lane) -> None:
+        waiting = {each: len(work) for each, work in self._waiting.items() if each[0]}
+        if waiting.get(lane, 0) >= MAX_WAITING_OF_SITE or sum(waiting.values()) >= MAX_WAITING:
+            raise QueueFull
+
+    def _next(self) -> Lane | None:
+        if sum(self._running.values()) >= self._workers:
+            return None
+        member = next((lane for lane in self._waiting if not lane[0]), None)
+        if member is not None or self._running[True] >= self._guest_workers:
+            return member
+        return next(iter(self._waiting), None)
+
+    def _run(self, lane: Lane, future: Future[Rows], work: Callable[[], Rows]) -> None:
+        try:
+            rows = work()
+        except BaseException as error:  # noqa: BLE001 # whoever waits for it is told
+            outcome = partial(future.set_exception, error)
+        else:
+            outcome = partial(future.set_result, rows)
+        with self._lock:
+            self._running[lane[0]] -= 1
+        self._start()
+        outcome()
+
+
+class QueryExecutor:
+    """Executes statements. `connect` opens a read-only client with given settings; at most `workers` statements run at
+    a time; a result is shared for `cache_seconds`."""
+
+    def __init__(
+        self, connect: Callable[[dict[str, Any]], Client], *, workers: int = WORKERS, cache_seconds: float = 0
+    ) -> None:
+        self._cache = ResultCache(cache_seconds)
+        self._queue = FairQueue(workers)
+        self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        for _ in range(workers):
+            self._clients.put(connect(LIMITS))
+        self._killer = connect({})
+        self._killing = ThreadPoolExecutor(1, thread_name_prefix="analytics-kill")
+
+    async def rows(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any],
+        *,
+        version: object = None,
+        lane: Lane = (False, ""),
+        immutable: bool = False,
+    ) -> Rows:
+        """The rows of a statement; those of the same statement, parameters and version of the data are shared, for
+        minutes where they are `immutable`: no other version of the data has others.
+
+        Raises `QueryError` for what the database cannot read, `QueryTooLarge` past a limit, `QueueFull` where too
+        much waits already.
+        """
+        # Not shared between members and guests: a member would wait in the guests' lane for what a guest asked first.
+        key = (lane[0], sql, repr(parameters), None if immutable else version)
+        flight = self._cache.join(key, lambda: self._begin(sql, parameters, lane), immutable=immutable)
+        try:
+            return await _waited(flight.future)
+        finally:
+            self._cache.leave(key, flight)
+
+    def clear(self) -> None:
+        """Share no result of before: data has changed."""
+        self._cache.clear()
+
+    def close(self) -> None:
+        """Wait for what is running, and close the clients."""
+        self._queue.close()
+        self._killing.shutdown()
+        self._killer.close()
+        while not self._clients.empty():
+            self._clients.get().close()
+
+    def _begin(self, sql: str, parameters: Mapping[str, Any], lane: Lane) -> tuple[Future[Rows], Callable[[], None]]:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("statement:\n%s", inlined(sql, parameters))
+        # By this comment the engine's list of running statements shows which one is ours.
+        mark = secrets.token_hex(8)
+        future = self._queue.submit(lane, lambda: self._execute(f"/* {mark} */ {sql}", dict(parameters)))
+        return future, partial(self._cancel, mark, future)
+
+    def _execute(self, sql: str, parameters: dict[str, Any]) -> Rows:
+        client = self._clients.get()
+        try:
+            rows: Rows = client.query(sql, parameters=parameters).result_rows
+        except DatabaseError as error:
+            classified = _classified(error)
+            if classified is None:
+                raise
+            raise classified from error
+        else:
+            return rows
+        finally:
+            self._clients.put(client)
+
+    def _cancel(self, mark: str, future: Future[Rows]) -> None:
+        if not future.cancel():
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                self._killing.submit(self._kill, mark)
+
+    def _kill(self, mark: str) -> None:
+        """End a statement that nobody waits for any more; a reader may end its own."""
+        try:
+            self._killer.query(_KILL, parameters={"mark": mark})
+        except DatabaseError:
+            log.exception("an abandoned statement could not be ended")
+
+
+_KILL = """
+KILL QUERY WHERE user = currentUser() AND query LIKE concat('%', {mark:String}, '%') AND query NOT LIKE 'KILL%' ASYNC"""
+
+
+async def _waited(future: Future[Rows]) -> Rows:
+    """The future's result. When the waiting is cancelled, the future itself goes on for its other readers."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def notify(_: Future[Rows]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(notify)
+    await done.wait()
+    return future.result()
+
+
+def _classified(error: DatabaseError) -> Exception | None:
+    if error.code in _TOO_LARGE:
+        return QueryTooLarge("the query takes too long or finds too much; narrow its dates or filters")
+    if error.code in _BAD_PATTERN:
+        return QueryError("filters", "expected regular expressions in RE2 syntax")
+    return None

@@ -1,0 +1,199 @@
+"""Filters of a query: a small tree of comparisons, and its form in JSON.
+
+The language is that of the Plausible Stats API v2: `["is", "visit:country", ["SE", "NO"]]`, combined by
+`["and", […]]`, `["or", […]]`, `["not", …]`; `["has_done", …]` asks for another event of the same visit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from collector.goals import Goal
+from dashboard.analytics.dimensions import find_dimension
+from dashboard.analytics.errors import QueryError
+
+Operator = Literal["is", "contains", "matches"]
+OPERATORS: tuple[Operator, ...] = ("is", "contains", "matches")
+# Of values, multiSearchAny takes 255.
+DEEPEST, MOST_LEAVES, MOST_VALUES, LONGEST_VALUE = 8, 50, 250, 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A dimension compared with any of some values: equal to, containing, or matching a regular expression (RE2).
+
+    `goals` are the site's own that are meant, once they are known; only where the dimension is `event:goal`.
+    """
+
+    operator: Operator
+    dimension: str
+    values: tuple[str, ...]
+    case_sensitive: bool = True
+    goals: tuple[Goal, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Every one of them."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one of them."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The opposite."""
+
+    part: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class HasDone:
+    """The visit has, that day, another event for which `part` holds."""
+
+    part: Filter
+
+
+Filter = Compare | And | Or | Not | HasDone
+
+
+def is_(dimension: str, *values: str) -> Compare:
+    """Short for the most common filter: the dimension is one of these values."""
+    return Compare("is", dimension, values)
+
+
+def every(*filters: Filter | None) -> Filter | None:
+    """All of the given filters that are there."""
+    parts = tuple(part for part in filters if part is not None)
+    return parts[0] if len(parts) == 1 else And(parts) if parts else None
+
+
+def leaves(tree: Filter | None) -> Iterator[Compare]:
+    """Every comparison in the tree."""
+    match tree:
+        case Compare():
+            yield tree
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from leaves(part)
+        case Not(part) | HasDone(part):
+            yield from leaves(part)
+
+
+def direct_leaves(tree: Filter | None) -> Iterator[Compare]:
+    """The comparisons that speak of the event itself, not of another one of its visit."""
+    match tree:
+        case Compare():
+            yield tree
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from direct_leaves(part)
+        case Not(part):
+            yield from direct_leaves(part)
+
+
+def positive_leaves(tree: Filter | None, *, negated: bool = False) -> Iterator[Compare]:
+    """The comparisons of the event itself that speak for it: not those under a `not`, but those under two."""
+    match tree:
+        case Compare() if not negated:
+            yield tree
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from positive_leaves(part, negated=negated)
+        case Not(part):
+            yield from positive_leaves(part, negated=not negated)
+
+
+def top_leaves(tree: Filter | None) -> Iterator[tuple[Compare, bool]]:
+    """The comparisons that must hold, and (True) those that must not."""
+    match tree:
+        case Compare():
+            yield tree, False
+        case Not(Compare() as leaf):
+            yield leaf, True
+        case And(parts):
+            for part in parts:
+                yield from top_leaves(part)
+
+
+def without(tree: Filter | None, dimension: str) -> Filter | None:
+    """The tree without its top-level comparisons of `dimension`."""
+    match tree:
+        case Compare(dimension=name) | Not(Compare(dimension=name)) if name == dimension:
+            return None
+        case And(parts):
+            return every(*(without(part, dimension) for part in parts))
+    return tree
+
+
+def parse_filters(given: Any, field: str = "filters") -> Filter | None:
+    """Read the JSON form: a list of filters that must all hold. Raises `QueryError` naming the place."""
+    if not isinstance(given, list):
+        raise QueryError(field, "expected a list of filters")
+    return checked_size(every(*(_parse(part, f"{field}[{index}]", 1) for index, part in enumerate(given))), field)
+
+
+def checked_size(tree: Filter | None, field: str) -> Filter | None:
+    """The tree, which is within the limits of comparisons and of their values. Raises `QueryError`."""
+    found = list(leaves(tree))
+    if len(found) > MOST_LEAVES:
+        raise QueryError(field, f"expected at most {MOST_LEAVES} comparisons")
+    if any(len(leaf.values) > MOST_VALUES or max(map(len, leaf.values)) > LONGEST_VALUE for leaf in found):
+        raise QueryError(field, f"expected at most {MOST_VALUES} values of at most {LONGEST_VALUE} characters")
+    return tree
+
+
+def _parse(given: Any, at: str, depth: int) -> Filter:
+    if not isinstance(given, list) or not given or not isinstance(given[0], str):
+        raise QueryError(at, 'expected a filter, such as ["is", "visit:country", ["SE"]]')
+    if depth > DEEPEST:
+        raise QueryError(at, f"expected at most {DEEPEST} filters within each other")
+    match given:
+        case ["and" | "or", list(parts)] if parts:
+            inner = tuple(_parse(part, f"{at}[1][{index}]", depth + 1) for index, part in enumerate(parts))
+            return And(inner) if given[0] == "and" else Or(inner)
+        case ["not", part]:
+            return Not(_parse(part, f"{at}[1]", depth + 1))
+        case ["has_done" | "has_not_done", part]:
+            done = HasDone(_parse(part, f"{at}[1]", depth + 1))
+            return done if given[0] == "has_done" else Not(done)
+        case [_, _, _] | [_, _, _, _]:
+            return _comparison(given, at)
+    raise QueryError(at, f"expected an operator, a dimension and a list of values, not {given[0][:40]!r} with these")
+
+
+def _comparison(given: Sequence[Any], at: str) -> Filter:
+    name, dimension, values, *modifiers = given
+    operator = name.removesuffix("_not")
+    if operator not in OPERATORS:
+        known = ", ".join(f"{each}, {each}_not" for each in OPERATORS)
+        raise QueryError(f"{at}[0]", f"expected one of {known}, and, or, not, has_done, has_not_done")
+    if not isinstance(dimension, str) or dimension.startswith("time"):
+        raise QueryError(f"{at}[1]", "expected an event or visit dimension")
+    find_dimension(dimension, f"{at}[1]")
+    case = _case_sensitive(modifiers[0], f"{at}[3]") if modifiers else True
+    compare = Compare(operator, dimension, _values(values, f"{at}[2]"), case)
+    return Not(compare) if name.endswith("_not") else compare
+
+
+def _values(given: Any, at: str) -> tuple[str, ...]:
+    if not isinstance(given, list) or not given or not all(isinstance(value, str) for value in given):
+        raise QueryError(at, "expected a list of strings")
+    if len(given) > MOST_VALUES or any(len(value) > LONGEST_VALUE for value in given):
+        raise QueryError(at, f"expected at most {MOST_VALUES} values of at most {LONGEST_VALUE} characters")
+    return tuple(value.encode("utf-8", "replace").decode() for value in given)
+
+
+def _case_sensitive(given: Any, at: str) -> bool:
+    match given:
+        case {"case_sensitive": bool(case)} if len(given) == 1:
+            return case
+    raise QueryError(at, 'expected {"case_sensitive": true} or {"case_sensitive": false}')

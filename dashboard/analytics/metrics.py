@@ -1,0 +1,127 @@
+"""Metrics of the query language: one table from metric to the components that it is computed from.
+
+A component is an integer that a statement counts; a metric is a component, or one divided by another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dashboard.analytics.errors import QueryError
+
+Denominator = Literal["", "all", "unconverted", "group", "page"]
+Basis = Literal["event", "visit", "engagement"]
+
+BASES: dict[str, Basis] = {
+    "visitors": "event",
+    "pageviews": "event",
+    "events": "event",
+    "visit_pageviews": "event",
+    "visits": "visit",
+    "views": "visit",
+    "seconds": "visit",
+    "landings": "visit",
+    "bounces": "visit",
+    "readings": "engagement",
+    "engaged": "engagement",
+    "scrolled": "engagement",
+}
+"""Components, and the rows that each is counted over: selected events, all events of the visits that contain one, or
+engagement with the selected pages. docs/metrics.md defines them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table of metrics: `scale` x `top` / `bottom`, rounded to `digits`.
+
+    `denominator` says that `bottom` comes from another result: that of the query without its dimensions (`all`),
+    without these and its goals (`unconverted`), of the same group without goals (`group`), or of the page of that path
+    (`page`).
+    """
+
+    name: str
+    top: str
+    bottom: str
+    meaning: str
+    scale: float = 1
+    digits: int = 0
+    denominator: Denominator = ""
+    needs: str = ""
+
+    @property
+    def is_revenue(self) -> bool:
+        """Whether it is counted by currency."""
+        return self.top == "revenue"
+
+
+_METRICS = (
+    Metric("visitors", "visitors", "", "Unique visitors; a visitor is new each site-local day."),
+    Metric("visits", "visits", "", "Visits: they end after 30 minutes without an event."),
+    Metric("pageviews", "pageviews", "", "Pages viewed."),
+    Metric("events", "events", "", "Pageviews and custom events."),
+    Metric("views_per_visit", "views", "visits", "Pageviews divided by visits.", digits=2),
+    Metric("bounce_rate", "bounces", "landings", "Visits with one pageview and nothing else, in percent.", 100),
+    Metric("visit_duration", "seconds", "visits", "Average seconds from a visit's first event to its last."),
+    Metric(
+        "percentage", "visitors", "visitors", "Share of the query's visitors, in percent.", 100, 1, "all", "dimensions"
+    ),
+    Metric(
+        "conversion_rate",
+        "visitors",
+        "visitors",
+        "Share of all visitors who reached the goal, in percent.",
+        100,
+        1,
+        "unconverted",
+        "goal",
+    ),
+    Metric(
+        "group_conversion_rate",
+        "visitors",
+        "visitors",
+        "Share of the group's visitors who reached the goal, in percent.",
+        100,
+        1,
+        "group",
+        "goal",
+    ),
+    Metric(
+        "time_on_page", "engaged", "readings", "Average seconds that a visit looked at the page.", 0.001, needs="page"
+    ),
+    Metric("scroll_depth", "scrolled", "readings", "Average of each visit's deepest scroll, in percent.", needs="page"),
+    Metric(
+        "exit_rate",
+        "visits",
+        "visit_pageviews",
+        "Visits that ended on the page, in percent of its pageviews.",
+        100,
+        1,
+        "page",
+        "exit_page",
+    ),
+    Metric("total_revenue", "revenue", "", "Revenue of the goal.", 0.001, 3, needs="goal"),
+    Metric("average_revenue", "revenue", "sales", "Revenue per sale.", 0.001, 3, needs="goal"),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
+
+
+def find_metric(name: str, field: str = "metrics") -> Metric:
+    """The metric of that name. Raises `QueryError` naming `field` when there is none."""
+    found = METRICS.get(name)
+    if found is None:
+        raise QueryError(field, f"{name[:80]!r} is none of {', '.join(METRICS)}")
+    return found
+
+
+def ratio(metric: Metric, top: int | None, bottom: int | None) -> int | float | None:
+    """The metric's value from its components; None where there is nothing to divide by."""
+    if top is None:
+        return None
+    if not metric.bottom:
+        return round(top * metric.scale, metric.digits) if metric.scale != 1 else top
+    if not bottom or bottom < 0:
+        return None if metric.denominator or metric.needs else 0
+    # Rows of earlier releases have visits that go on past midnight, whose bounce may end a day after it was counted.
+    value = round(max(0.0, metric.scale * top / bottom), metric.digits)
+    return value if metric.digits else int(value)

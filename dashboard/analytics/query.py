@@ -1,0 +1,248 @@
+"""Queries and results as values, and the aggregations that a query is answered from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, cast
+
+from collector.goals import Goal
+from dashboard.analytics.dimensions import PART, VALUE, Dimension, find_dimension
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.filters import Filter, direct_leaves, without
+from dashboard.analytics.goal_filters import Matching, listed, with_goals
+from dashboard.analytics.metrics import BASES, Metric, find_metric
+from dashboard.analytics.period import MAX_BUCKETS, Bucket, Period
+
+MAX_DIMENSIONS, MAX_METRICS = 5, 20
+DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 10_000, 1_000_000
+
+OTHER: Final = "(other)"
+"""Value of the row that groups below the site's minimum are folded into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to the service, in names of the tables `METRICS` and `DIMENSIONS`; `time` is the period's bucket.
+
+    `order_by` is pairs of a metric or dimension of the query and `asc` or `desc`; without it, time ascending and then
+    the first metric descending. `total_rows` asks how many rows there are before `limit` and `offset`.
+    """
+
+    site: str
+    metrics: tuple[str, ...]
+    period: Period
+    dimensions: tuple[str, ...] = ()
+    filters: Filter | None = None
+    order_by: tuple[tuple[str, str], ...] = ()
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    total_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Values of the query's dimensions, and of its metrics; None where there is nothing to divide by.
+
+    `currency` is that of the row's revenue; with several currencies there is none, and revenue is None. A `hidden` row
+    stands for a group below the site's minimum: all its metrics are None.
+    """
+
+    dimensions: tuple[str, ...]
+    metrics: tuple[int | float | None, ...]
+    currency: str = ""
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rows in order; without dimensions there is always exactly one.
+
+    `hidden`: everything is withheld, as the group has fewer than `min_visitors` visitors. `protected`: rows of groups
+    that small are folded or left out. `rounded_to`: every count is a multiple of it; 0 is exact.
+    `events_available_from` (an ISO date) is set where an earlier part of the range has no events any more and the
+    result is of the rest.
+    """
+
+    metrics: tuple[str, ...]
+    dimensions: tuple[str, ...]
+    rows: list[Row] = field(default_factory=list)
+    total_rows: int | None = None
+    hidden: bool = False
+    protected: bool = False
+    min_visitors: int = 1
+    rounded_to: int = 0
+    events_available_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTerm:
+    """One term of an order: the key of that index, or a component, or one component divided by another."""
+
+    descending: bool
+    top: str = ""
+    bottom: str = ""
+    unknown_last: bool = False
+    key: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """Components by groups, over a period: what one statement answers.
+
+    `components` always has `visitors` and `events`, the size of a group; `revenue` adds revenue by currency.
+    """
+
+    site: str
+    period: Period
+    filters: Filter | None
+    dimensions: tuple[Dimension, ...]
+    components: frozenset[str]
+    order: tuple[OrderTerm, ...] = ()
+    limit: int = MAX_LIMIT
+    offset: int = 0
+    total_rows: bool = False
+    parts: tuple[Dimension, ...] = ()
+    """Of several breakdowns in one: their dimensions. Its own are then `PART` and `VALUE`."""
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Indexes of the dimensions that are not time."""
+        return tuple(index for index, each in enumerate(self.dimensions) if each.level != "time")
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of the columns that the values of the dimensions are in."""
+        return [f"k{index}" for index in range(len(self.dimensions))]
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether it is grouped by hours or minutes."""
+        return any(each.column in ("hour", "minute") for each in self.dimensions)
+
+    def needs(self, basis: str) -> bool:
+        """Whether any component is counted over such rows."""
+        return any(BASES.get(each) == basis for each in self.components)
+
+
+def combined(aggregations: Sequence[Aggregation]) -> Aggregation:
+    """One aggregation for several totals that differ by components, or for several by one dimension each that differ by
+    dimensions, components and limits."""
+    components = frozenset[str]().union(*(each.components for each in aggregations))
+    first = replace(aggregations[0], components=components)
+    if not first.dimensions:
+        return first
+    return replace(
+        first,
+        dimensions=(PART, VALUE),
+        order=tuple(replace(term, key=1) if term.key == 0 else term for term in first.order),
+        limit=max(each.limit for each in aggregations),
+        parts=tuple(dict.fromkeys(each.dimensions[0] for each in aggregations)),
+    )
+
+
+ALWAYS = frozenset({"events", "visitors"})
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedQuery:
+    """A query whose every name was found in the tables."""
+
+    query: Query
+    metrics: tuple[Metric, ...]
+    dimensions: tuple[Dimension, ...]
+    order_by: tuple[tuple[str, str], ...]
+
+    @property
+    def ordered_here(self) -> bool:
+        """Whether the order is known only once other results are: then all rows are fetched and sorted in `results`."""
+        late = {each.name for each in self.metrics if each.is_revenue or each.denominator in ("group", "page")}
+        return any(name in late for name, _ in self.order_by)
+
+    def own(self) -> Aggregation:
+        """The aggregation of the query's own groups."""
+        query = self.query
+        components = {*ALWAYS, *(each.top for each in self.metrics)}
+        components |= {each.bottom for each in self.metrics if each.bottom and not each.denominator} - {"sales"}
+        found = Aggregation(query.site, query.period, query.filters, self.dimensions, frozenset(components))
+        if not found.values:
+            return replace(found, limit=MAX_BUCKETS)
+        if self.ordered_here:
+            return replace(found, order=(OrderTerm(descending=True, top="visitors"),), total_rows=query.total_rows)
+        order = tuple(self._term(name, way == "desc") for name, way in self.order_by)
+        return replace(found, order=order, limit=query.limit, offset=query.offset, total_rows=query.total_rows)
+
+    def denominator(self, metric: Metric) -> Aggregation:
+        """The aggregation of what the metric divides by."""
+        query, dimensions, filters = self.query, self.dimensions, self.query.filters
+        if metric.denominator == "all":
+            dimensions = ()
+        elif metric.denominator == "page":
+            dimensions = (find_dimension("event:page"),)
+        else:
+            filters = without(filters, "event:goal")
+            group = metric.denominator == "group"
+            dimensions = tuple(each for each in dimensions if group and each.name != "event:goal")
+        order = (OrderTerm(descending=True, top="visitors"),)
+        limit = MAX_LIMIT if any(each.level != "time" for each in dimensions) else MAX_BUCKETS
+        return Aggregation(query.site, query.period, filters, dimensions, ALWAYS | {metric.bottom}, order, limit)
+
+    def aggregations(self) -> list[Aggregation]:
+        """All that the query needs, its own first."""
+        return [self.own(), *(self.denominator(each) for each in self.metrics if each.denominator)]
+
+    def _term(self, name: str, descending: bool) -> OrderTerm:
+        names = [each.name for each in self.dimensions]
+        if name in names:
+            return OrderTerm(descending, key=names.index(name))
+        metric = find_metric(name)
+        # Over a denominator that all groups share, the order is that of the numerator.
+        return OrderTerm(descending, metric.top, "" if metric.denominator else metric.bottom, bool(metric.needs))
+
+
+def resolve(query: Query, goals: tuple[Goal, ...] = (), matching: Matching | None = None) -> ResolvedQuery:
+    """Look every name up, goals among the site's own (`with_goals`). Raises `QueryError` naming the field."""
+    metrics = tuple(map(find_metric, query.metrics))
+    if not 1 <= len(metrics) <= MAX_METRICS:
+        raise QueryError("metrics", f"expected one to {MAX_METRICS} metrics")
+    names = tuple(f"time:{query.period.bucket}" if name == "time" else name for name in query.dimensions)
+    if len(names) > MAX_DIMENSIONS or len(set(names)) < len(names):
+        raise QueryError("dimensions", f"expected at most {MAX_DIMENSIONS} different dimensions")
+    dimensions = tuple(map(find_dimension, names))
+    for each in dimensions:
+        if each.level == "time" and query.period.bucket_count(cast("Bucket", each.column)) > MAX_BUCKETS:
+            raise QueryError("dimensions", f"expected at most {MAX_BUCKETS} intervals in the period")
+    filtered = tuple(find_dimension(leaf.dimension, "filters") for leaf in direct_leaves(query.filters))
+    for metric in metrics:
+        _check_needs(metric, dimensions, filtered)
+    if not 1 <= query.limit <= MAX_LIMIT or not 0 <= query.offset <= MAX_OFFSET:
+        raise QueryError("pagination", f"expected a limit of 1 to {MAX_LIMIT} and an offset of 0 to {MAX_OFFSET}")
+    resolved = replace(query, filters=query.filters and with_goals(query.filters, goals, matching or {}))
+    shown = tuple(listed(dimension, resolved.filters, goals) for dimension in dimensions)
+    return ResolvedQuery(resolved, metrics, shown, _order(query, names))
+
+
+def _check_needs(metric: Metric, dimensions: tuple[Dimension, ...], filtered: tuple[Dimension, ...]) -> None:
+    names = {dimension.name for dimension in (*dimensions, *filtered)}
+    if metric.needs == "dimensions" and not dimensions:
+        raise QueryError("metrics", f"{metric.name} needs at least one dimension")
+    if metric.needs in ("goal", "page") and f"event:{metric.needs}" not in names:
+        raise QueryError("metrics", f"{metric.name} needs event:{metric.needs} as a dimension or filter")
+    if metric.needs == "exit_page":
+        if [each.name for each in dimensions] != ["visit:exit_page"]:
+            raise QueryError("metrics", f"{metric.name} needs visit:exit_page as the only dimension")
+        if any(each.level == "event" for each in filtered):
+            raise QueryError("metrics", f"{metric.name} cannot be filtered by event dimensions")
+
+
+def _order(query: Query, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    if not query.order_by:
+        times = tuple((name, "asc") for name in names if name.startswith("time:"))
+        return (*times, (query.metrics[0], "desc"))
+    order = tuple((f"time:{query.period.bucket}" if name == "time" else name, way) for name, way in query.order_by)
+    for name, way in order:
+        if name not in names and name not in query.metrics:
+            raise QueryError("order_by", f"{name[:80]!r} is none of the query's metrics and dimensions")
+        if way not in ("asc", "desc"):
+            raise QueryError("order_by", "expected asc or desc")
+    return order

@@ -1,0 +1,156 @@
+"""Results of queries: from the rows of statements to metrics, as a site's protection allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dashboard.analytics.dimensions import Dimension
+from dashboard.analytics.goal_filters import currency_of
+from dashboard.analytics.metrics import Metric, ratio
+from dashboard.analytics.query import OTHER, Aggregation, ResolvedQuery, Result, Row
+from dashboard.analytics.small_counts import Components, Protection
+from dashboard.analytics.sql.components import MONEY
+
+Key = tuple[str, ...]
+Money = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Components of one group, and revenue, events with revenue and their visitors by currency."""
+
+    components: Components
+    money: Money
+    hidden: bool
+
+
+@dataclass(slots=True)
+class Groups:
+    """The groups of an aggregation, in order, and how many there are in all."""
+
+    aggregation: Aggregation
+    groups: dict[Key, Group] = field(default_factory=dict)
+    total: int = 0
+    suppressed: frozenset[Key] = frozenset()
+    """Groups to fold in addition (complementary suppression)."""
+
+    def part(self, aggregation: Aggregation) -> Groups:
+        """The groups of one of several breakdowns in one."""
+        name = aggregation.dimensions[0].name
+        own = [(key[1:], group) for key, group in self.groups.items() if key[0] == name]
+        return Groups(aggregation, dict(own[: aggregation.limit]))
+
+
+def read_groups(
+    aggregation: Aggregation, columns: Sequence[str], rows: Sequence[Sequence[Any]], protection: Protection
+) -> Groups:
+    """The groups, from the rows of the aggregation's statement."""
+    found = Groups(aggregation)
+    keys = len(aggregation.dimensions)
+    for *row, shown, (size, *suppressed), total in rows:
+        counts = dict(zip(columns, row[keys:], strict=True))
+        money = {name: counts.pop(name) for name in MONEY if name in counts}
+        if size:
+            found.suppressed |= {tuple(suppressed)}
+        found.groups[tuple(row[:keys])] = Group(protection.reported(counts), money, not shown)
+        found.total = total
+    return found
+
+
+def build_result(
+    resolved: ResolvedQuery,
+    own: Groups,
+    denominators: Mapping[str, Groups],
+    protection: Protection,
+    events_available_from: str = "",
+) -> Result:
+    """The result of a query. `denominators` are the groups that its metrics divide by, by the metrics' names."""
+    query = resolved.query
+    groups = own.groups
+    if not resolved.dimensions and not groups:
+        groups = {(): Group({}, {}, hidden=False)}
+    # A fold that is too small is no row; a bucket of time that is too small is a hidden one.
+    named = bool(own.aggregation.values)
+    rows = [
+        _row(resolved, key, group, denominators, protection)
+        for key, group in groups.items()
+        if not (named and group.hidden)
+    ]
+    if resolved.ordered_here or not named:
+        for name, way in reversed(resolved.order_by):
+            _sort(resolved, rows, name, descending=way == "desc")
+        rows.sort(key=lambda row: OTHER in row.dimensions)
+        rows = rows[query.offset : query.offset + query.limit]
+    labels = (tuple(map(Dimension.label, resolved.dimensions, row.dimensions)) for row in rows)
+    return Result(
+        metrics=query.metrics,
+        dimensions=query.dimensions,
+        rows=[replace(row, dimensions=each) for row, each in zip(rows, labels, strict=True)],
+        total_rows=(own.total if named else len(groups)) if query.total_rows else None,
+        hidden=all(row.hidden for row in rows) and any(group.hidden for group in groups.values()),
+        protected=protection.covers(own.aggregation) or bool(protection.rounding),
+        min_visitors=protection.min_visitors,
+        rounded_to=protection.rounding,
+        events_available_from=events_available_from,
+    )
+
+
+def _row(
+    resolved: ResolvedQuery, key: Key, group: Group, denominators: Mapping[str, Groups], protection: Protection
+) -> Row:
+    if group.hidden:
+        return Row(key, (None,) * len(resolved.metrics), hidden=True)
+    currency, money = _money(resolved, key, group, protection)
+    values = tuple(
+        ratio(metric, money.get(metric.top), money.get(metric.bottom))
+        if metric.is_revenue
+        else _value(resolved, metric, key, group.components, denominators)
+        for metric in resolved.metrics
+    )
+    return Row(key, values, currency)
+
+
+def _value(
+    resolved: ResolvedQuery, metric: Metric, key: Key, components: Components, denominators: Mapping[str, Groups]
+) -> int | float | None:
+    divisor = components
+    if metric.denominator:
+        groups = denominators[metric.name]
+        names = {each.name for each in groups.aggregation.dimensions}
+        kept = tuple(value for value, each in zip(key, resolved.dimensions, strict=True) if each.name in names)
+        group = groups.groups.get(key if metric.denominator == "page" else kept)
+        divisor = group.components if group is not None and not group.hidden else {}
+    return ratio(metric, components.get(metric.top, 0), divisor.get(metric.bottom))
+
+
+def _money(resolved: ResolvedQuery, key: Key, group: Group, protection: Protection) -> tuple[str, dict[str, int]]:
+    """The currency of a group's revenue and the components in it; none where it has several and its goals have none."""
+    if not any(metric.is_revenue for metric in resolved.metrics) or OTHER in key:
+        return "", {}
+    # Where small groups are hidden, enough visitors must have paid in a currency: these cut groups further.
+    minimum = protection.min_visitors if protection.covers(resolved.own()) else 0
+    sales = protection.reported(group.money.get("sales", {}))
+    found = {
+        currency: {"revenue": amount, "sales": sales[currency]}
+        for currency, amount in group.money.get("revenue", {}).items()
+        if sales[currency] and (group.money["buyers"].get(currency, 0) or sales[currency]) >= minimum
+    }
+    asked = currency_of(resolved.dimensions, key, resolved.query.filters)
+    if asked:
+        nothing = {} if asked in group.money.get("revenue", {}) else {"revenue": 0, "sales": 0}
+        return asked, found.get(asked, nothing)
+    return next(iter(found.items())) if len(found) == 1 else ("", {})
+
+
+def _sort(resolved: ResolvedQuery, rows: list[Row], name: str, *, descending: bool) -> None:
+    """Sort stably, so that sorting by the last term of an order first gives the whole of it. None comes last."""
+    names = [dimension.name for dimension in resolved.dimensions]
+    if name in names:
+        index = names.index(name)
+        rows.sort(key=lambda row: row.dimensions[index], reverse=descending)
+        return
+    index = resolved.query.metrics.index(name)
+    sign = -1 if descending else 1
+    rows.sort(key=lambda row: (row.metrics[index] is None, sign * (row.metrics[index] or 0)))

@@ -1,0 +1,298 @@
+"""The service that dashboard, exports and Stats API read analytics data by."""
+
+# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
+from __future__ import annotations
+
+import asyncio
+import copy
+import datetime
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from collector.day import Zone, borders
+from collector.goals import Goal
+from collector.rollup import WITH_PROPERTIES
+from dashboard.analytics.executor import WORKERS, QueryExecutor
+from dashboard.analytics.filters import Filter
+from dashboard.analytics.goal_filters import Matching, patterns
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import Aggregation, Query, ResolvedQuery, Result, combined, resolve
+from dashboard.analytics.realtime_query import CURRENT_SQL, Realtime, current_visitors, read_realtime, realtime_sql
+from dashboard.analytics.result_cache import Rows
+from dashboard.analytics.results import Groups, Key, build_result, read_groups
+from dashboard.analytics.small_counts import Protection
+from dashboard.analytics.sql.expressions import VISITOR_KEY, EventScope
+from dashboard.analytics.sql.parameters import Parameters
+from dashboard.analytics.sql.rollups import RollupDays
+from dashboard.analytics.sql.statement import build_statement, is_combinable
+
+MAX_KEYS = 100
+MAX_STATES = 100
+"""Sites whose closed days are remembered; the least recently read is forgotten first."""
+SETTLED_SECONDS = 60
+"""After so long a minute's events have been inserted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """What a site's results depend on: its closed days, a hash of the stored parts, and which dates have had events."""
+
+    closed: RollupDays
+    parts: int
+    first_counted: datetime.date | None
+    first_event: datetime.date | None
+
+    def available_from(self, aggregation: Aggregation) -> str:
+        """The first date that still has events, where an earlier one of the range had some; else empty."""
+        first = self.first_event
+        if self.first_counted is None or (first is not None and first <= self.first_counted):
+            return ""
+        needed = self.closed.usable_by(aggregation).open_ranges(aggregation)
+        counted = {day for day, _ in self.closed.versions if day >= self.first_counted}
+        lost = any(a <= day <= b and (first is None or day < first) for a, b in needed for day in counted)
+        return (first.isoformat() if first else "never") if lost else ""
+
+
+class StatsService:
+    """Runs queries. `connect` opens a read-only client with given settings; `protection` gives a site's protection of
+    small counts, `goals` its goals; `workers` bound how many statements run at once; results are shared for
+    `cache_seconds`; `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        connect: Callable[[dict[str, Any]], Client],
+        *,
+        protection: Callable[[str], Protection] = lambda _: Protection(),
+        goals: Callable[[str], tuple[Goal, ...]] = lambda _: (),
+        workers: int = WORKERS,
+        cache_seconds: float = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._protection = protection
+        self._goals = goals
+        self._clock = clock
+        self._guest = False
+        self._states: OrderedDict[str, SiteState] = OrderedDict()
+        self._executor = QueryExecutor(connect, workers=workers, cache_seconds=cache_seconds)
+
+    def as_guest(self) -> StatsService:
+        """The same service for readers without an account: their open day moves in steps of new visitors, and their
+        statements yield to members'."""
+        found = copy.copy(self)
+        found._guest = True
+        return found
+
+    async def run(self, queries: Sequence[Query]) -> list[Result]:
+        """Answer several queries, in order; their statements run at the same time.
+
+        Raises `QueryError` for one that cannot be answered as asked, `QueryTooLarge` past a limit.
+        """
+        resolved = [await self._resolve(await self._in_steps(query)) for query in queries]
+        states = {site: await self._state(site) for site in {query.site for query in queries}}
+        found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), states)
+        return [self._result(each, found, states[each.query.site]) for each in resolved]
+
+    async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:
+        """Keys of the custom properties of the selected events, the most frequent first.
+
+        Of a filtered view, those of groups below the site's minimum are left out.
+        """
+        query = (await self._resolve(Query(site, ("events",), period, filters=filters))).query
+        protection, parameters = self._protection(site), Parameters()
+        protected = filters is not None or protection.strict
+        scope = EventScope(site, period, parameters, released=await self._released(site, period.zone, period.last))
+        state = await self._state(site)
+        sql = f"""
+SELECT key FROM (
+    SELECT key, uniqExactIf({VISITOR_KEY}, visitor != 0) AS visitors, count() AS events
+    FROM events ARRAY JOIN mapKeys(props) AS key
+    WHERE {scope.of_days()} AND {scope.selected(query.filters)}
+    GROUP BY key)
+WHERE if(visitors = 0, events, visitors) >= {protection.min_visitors if protected else 1:d}
+ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
+        return [key for (key,) in await self._rows(site, sql, parameters.values, version=state.parts)]
+
+    async def current_visitors(self, site: str, zone: str = "UTC") -> int | None:
+        """Visitors with an event in the last five minutes; None where these are too few to be told (`strict`)."""
+        now, until = await self._present(site, zone)
+        ((visitors,),) = await self._rows(site, CURRENT_SQL, {"site": site, "until": until})
+        return current_visitors(visitors, self._protection(site), now=now, until=until)
+
+    async def realtime(self, site: str, zone: str = "UTC") -> Realtime:
+        """The last half hour of the site; for a guest, up to the latest step of its open day."""
+        protection = self._protection(site)
+        now, until = await self._present(site, zone)
+        rows = await self._rows(site, realtime_sql(protection.min_visitors), {"site": site, "until": until})
+        return read_realtime(rows, protection, now=now, until=until)
+
+    async def first_day(self, site: str) -> datetime.date | None:
+        """The first site-local date that has had an event, or None."""
+        state = await self._state(site)
+        return min(filter(None, (state.first_counted, state.first_event)), default=None)
+
+    async def rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
+        """The rows of a statement over several sites."""
+        return await self._executor.rows(statement, parameters)
+
+    def clear_cache(self) -> None:
+        """Share no result of before: events were stored. Other processes notice by the newest part."""
+        self._executor.clear()
+
+    def close(self) -> None:
+        """Wait for what is running, and close the clients."""
+        self._executor.close()
+
+    async def _aggregate(
+        self, needed: Iterable[Aggregation], states: Mapping[str, SiteState]
+    ) -> dict[Aggregation, Groups]:
+        """The groups of every aggregation. Totals that differ only by components are one statement, and so are
+        breakdowns that differ only by dimensions, components and limits."""
+        batches: dict[Aggregation, list[Aggregation]] = {}
+        for each in needed:
+            shape = each
+            if is_combinable(each):
+                shape = replace(each, dimensions=(), components=frozenset(), limit=0)
+            elif not each.dimensions:
+                shape = replace(each, components=frozenset(), order=())
+            batches.setdefault(shape, []).append(each)
+        found = await asyncio.gather(*(self._batch(each, states[each[0].site]) for each in batches.values()))
+        return {aggregation: groups for part in found for aggregation, groups in part.items()}
+
+    async def _batch(self, batch: Sequence[Aggregation], state: SiteState) -> dict[Aggregation, Groups]:
+        """The groups of aggregations that one statement answers: one alone, totals, or breakdowns."""
+        whole = batch[0] if len(batch) == 1 else combined(batch)
+        found = await self._groups(whole, state)
+        return {each: found.part(each) if whole.parts else found for each in batch}
+
+    async def _groups(self, aggregation: Aggregation, state: SiteState) -> Groups:
+        """The groups of an aggregation."""
+        protection = self._protection(aggregation.site)
+        released = await self._released(aggregation.site, aggregation.period.zone, aggregation.period.last)
+        found, also_folded = None, tuple[Key, ...]()
+        # A group of anonymous events alone adds no visitors to the fold: one more may be needed.
+        while found is None or found.suppressed - {*also_folded}:
+            also_folded += () if found is None else tuple(sorted(found.suppressed))
+            statement = build_statement(aggregation, state.closed, protection, released, also_folded)
+            sql, immutable = statement.sql, statement.immutable
+            rows = await self._rows(aggregation.site, sql, statement.parameters, state.parts, immutable=immutable)
+            found = read_groups(aggregation, statement.columns, rows, protection)
+        return found
+
+    async def _rows(
+        self, site: str, sql: str, parameters: Mapping[str, Any], version: object = None, *, immutable: bool = False
+    ) -> Rows:
+        lane = (self._guest, site)
+        return await self._executor.rows(sql, parameters, version=version, lane=lane, immutable=immutable)
+
+    def _result(self, resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], state: SiteState) -> Result:
+        own = resolved.own()
+        denominators = {each.name: found[resolved.denominator(each)] for each in resolved.metrics if each.denominator}
+        protection = self._protection(own.site)
+        return build_result(resolved, found[own], denominators, protection, state.available_from(own))
+
+    async def _resolve(self, query: Query) -> ResolvedQuery:
+        goals = self._goals(query.site)
+        names = [goal.name for goal in goals]
+        matching: Matching = {}
+        for leaf in patterns(query.filters) if goals else ():
+            expressions = [each if leaf.case_sensitive else f"(?i){each}" for each in leaf.values]
+            rows = await self._executor.rows(_MATCHING, {"names": names, "patterns": expressions})
+            matching = {**matching, leaf: frozenset(rows[0][0])}
+        return resolve(query, goals, matching)
+
+    async def _state(self, site: str) -> SiteState:
+        """The state of a site now: read before all else, so that results of before are not shared after a change."""
+        ((parts,),) = await self._executor.rows(_PARTS, {}, version=object())
+        known = self._states.get(site)
+        if known is None or known.parts != parts:
+            ((days, first_event),) = await self._executor.rows(_DAYS, {"site": site}, version=parts)
+            known = self._states[site] = SiteState(
+                closed=RollupDays(
+                    tuple((day, version) for day, version, *_ in days),
+                    frozenset(day for day, _, form, _ in days if form != WITH_PROPERTIES),
+                ),
+                parts=parts,
+                first_counted=min((day for day, *_, counted in days if counted), default=None),
+                first_event=first_event,
+            )
+        self._states.move_to_end(site)
+        if len(self._states) > MAX_STATES:
+            self._states.popitem(last=False)
+        return known
+
+    async def _present(self, site: str, zone: str) -> tuple[int, int]:
+        """The Unix second now, and the one before which events are told: for a guest, of the latest step."""
+        now, released = int(self._clock()), await self._released(site, zone)
+        return now, released[1] if released else now + 1
+
+    async def _released(
+        self, site: str, zone: str, last: datetime.date = datetime.date.max
+    ) -> tuple[datetime.date, int] | None:
+        """For guests, the open day and the Unix second up to which its events may be told, if it is in dates up to the
+        `last`."""
+        # A day stays open until its last events are stored: else these were seen to arrive after the rest, one by one.
+        today = Zone(zone).date(self._clock() - SETTLED_SECONDS)
+        if not self._guest or self._protection(site).min_visitors <= 1 or last < today:
+            return None
+        return today, await self._release_time(site, today)
+
+    async def _in_steps(self, query: Query) -> Query:
+        """For a guest, the query with an end within its last date moved to a step of that date: a comparison with as
+        much of an earlier day as there is of today must not replay that day visitor by visitor."""
+        period = query.period
+        cut = period.start is None and period.end is not None
+        if not cut or not self._guest or self._protection(query.site).min_visitors <= 1:
+            return query
+        begins, _ = borders(period.last, period.zone, period.former)
+        step = await self._release_time(query.site, period.last, period.end)
+        return replace(query, period=replace(period, end=max(step, begins)))
+
+    async def _release_time(self, site: str, day: datetime.date, until: int | None = None) -> int:
+        """The last full minute but one by which the day's visitors had become more by the site's minimum or more, as of
+        now or of the Unix second `until`.
+
+        It depends on the stored events alone, so that all processes agree, and moves only with the next such step.
+        """
+        settled = int(self._clock()) // 60 * 60 - SETTLED_SECONDS
+        settled = settled if until is None else min(settled, until)
+        parameters = {"site": site, "day": day, "settled": settled, "step": self._protection(site).min_visitors}
+        ((step,),) = await self._rows(site, _RELEASE, parameters)
+        return int(step)
+
+
+# Every insert, merge and mutation makes new parts.
+_PARTS = """
+SELECT groupBitXor(cityHash64(name, modification_time, uuid)) FROM system.parts
+WHERE database = currentDatabase() AND table IN ('events', 'closed') AND active"""
+
+_DAYS = """
+SELECT
+    (SELECT groupArray((day, version, form, rows > 0)) FROM (
+        SELECT day, version, form, rows FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day)),
+    (SELECT day FROM events WHERE site = {site:String} ORDER BY site, day LIMIT 1)"""
+
+# Anonymous events may each be another person's: they count like visitors. Told is the step before the newest, so that
+# what is told in addition when the day is over is of the minimum, too.
+_RELEASE = """
+SELECT arrayFold(
+    (state, ends, added) -> if(state.1 + added >= {step:UInt64},
+        (toUInt64(0), ends, state.2), (state.1 + added, state.2, state.3)),
+    groupArray(ends), groupArray(added), (toUInt64(0), toUInt64(0), toUInt64(0))).3
+FROM (
+    SELECT toUInt64(ends) AS ends, toUInt64(count()) AS added FROM (
+        SELECT toUnixTimestamp(toStartOfMinute(min(ts))) + 60 AS ends FROM events
+        WHERE site = {site:String} AND day = {day:Date} AND visitor != 0 GROUP BY visitor
+        UNION ALL
+        SELECT toUnixTimestamp(toStartOfMinute(ts)) + 60 AS ends FROM events
+        WHERE site = {site:String} AND day = {day:Date} AND visitor = 0)
+    WHERE ends <= {settled:Int64} GROUP BY ends ORDER BY ends)"""
+
+_MATCHING = """
+SELECT arrayFilter(
+    each -> arrayExists(pattern -> match(each, pattern), {patterns:Array(String)}), {names:Array(String)}
+)"""

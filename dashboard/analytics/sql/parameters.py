@@ -1,0 +1,48 @@
+"""Parameters of statements: values are bound, never written into SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Parameters:
+    """The bound values of one statement. Equal values share a name."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    _names: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, value: Any, kind: str) -> str:
+        """Bind a value of a ClickHouse type; returns its placeholder."""
+        seen = (kind, repr(value))
+        if seen not in self._names:
+            self._names[seen] = f"p{len(self._names)}"
+            self.values[self._names[seen]] = value
+        return f"{{{self._names[seen]}:{kind}}}"
+
+    def text(self, value: str) -> str:
+        """Bind one string."""
+        return self.add(value, "String")
+
+    def texts(self, values: list[str]) -> str:
+        """Bind a list of strings."""
+        return self.add(values, "Array(String)")
+
+
+_PLACEHOLDER = re.compile(r"\{(\w+):([A-Za-z0-9()]+)\}")
+
+
+def inlined(sql: str, values: Mapping[str, Any]) -> str:
+    """The statement with its values as literals: to be read, or pasted into clickhouse-client; never executed here."""
+    return _PLACEHOLDER.sub(lambda found: f"CAST({_literal(values[found[1]])}, '{found[2]}')", sql)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, int):
+        return str(int(value))
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"

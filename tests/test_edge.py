@@ -1,0 +1,175 @@
+"""What every request and response passes, over real sockets: bodies, methods, names, header fields."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+
+import httpx
+import pytest
+
+from tests.served import PASSWORD, Served, served
+
+SANDBOX = "default-src 'none'; sandbox"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with a site that anybody may read."""
+    with served(tmp_path_factory.mktemp("edge")) as running:
+        running.add_site("site.test", public=True)
+        yield running
+
+
+BODIES = {
+    "/login": "application/x-www-form-urlencoded",
+    "/language": "application/x-www-form-urlencoded",
+    "/privacy/site.test": "application/x-www-form-urlencoded",
+    "/api/v2/query": "application/json",
+    "/api/v1/sites": "application/json",
+    "/api/v1/backups": "application/json",
+    "/api/v1/audit/search": "application/json",
+    "/api/event": "text/plain",
+    "/no/such/route": "text/plain",
+}
+
+
+async def dribble(url: httpx.URL, path: str, kind: str) -> bytes:
+    """All that comes back to a client that begins a body and lets it wait."""
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 999\r\n\r\n{{"
+    writer.write(head.encode())
+    found = await reader.read()
+    writer.close()
+    return found
+
+
+def test_a_body_that_dribbles_ends_with_408(server: Served) -> None:
+    """On every route, in words, and its connection with it; all of them at once."""
+
+    async def all_at_once() -> list[bytes]:
+        async with asyncio.timeout(50):
+            url = httpx.URL(server.url)
+            return await asyncio.gather(*(dribble(url, path, kind) for path, kind in BODIES.items()))
+
+    for path, found in zip(BODIES, asyncio.run(all_at_once()), strict=True):
+        assert found.startswith(b"HTTP/1.1 408 "), (path, found[:200])
+        assert b"connection: close" in found.lower()
+
+
+def test_abandoned_bodies_are_no_errors(server: Served) -> None:
+    """A client that goes away in the middle is not worth a line above `info`."""
+    url = httpx.URL(server.url)
+
+    async def abandon(path: str, kind: str) -> None:
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n".encode())
+        writer.write(b"Content-Length: 999\r\n\r\n{")
+        await writer.drain()
+        writer.transport.abort()
+
+    async def all_of_them() -> None:
+        for path, kind in BODIES.items():
+            await abandon(path, kind)
+
+    before = server.log()
+    asyncio.run(all_of_them())
+    assert server.http.get("/healthz").status_code == 200
+    written = server.log().removeprefix(before)
+    assert "Traceback" not in written
+    assert " error " not in written
+
+
+@pytest.mark.parametrize("path", ["/login", "/language", "/privacy/site.test"])
+def test_a_form_of_too_many_fields_is_refused_in_words(server: Served, path: str) -> None:
+    """Not as a fault of the server's own."""
+    before = server.log()
+    form = {f"field{number}": "x" for number in range(300)}
+    answer = server.http.post(path, data=form, headers={"sec-fetch-site": "same-origin"})
+    assert answer.status_code == 400
+    assert "could not be read" in answer.text
+    assert " error " not in server.log().removeprefix(before)
+
+
+def test_a_pixel_of_too_many_parameters_is_refused_in_words(server: Served) -> None:
+    """Likewise."""
+    before = server.log()
+    answer = server.http.get("/api/event.gif", params={f"field{number}": "x" for number in range(60)})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["request"])
+    assert " error " not in server.log().removeprefix(before)
+
+
+def test_a_body_beyond_the_bound_is_refused(server: Served) -> None:
+    """Before the route is entered, whatever it would have taken."""
+    for path in ("/login", "/api/v2/query", "/api/v1/sites", "/no/such/route"):
+        assert server.http.post(path, content=b"x" * 70_000).status_code == 413
+
+
+def signed_in(server: Served) -> httpx.Client:
+    """An administrator's browser."""
+    client = httpx.Client(base_url=server.url, headers={"sec-fetch-site": "same-origin"}, trust_env=False, timeout=60)
+    assert client.post("/login", data={"name": "admin", "password": PASSWORD}).status_code == 303
+    return client
+
+
+def test_head_uses_up_no_invitation(server: Served) -> None:
+    """Programs that look at links in mails ask so; whoever is signed in would have joined."""
+    with closing(signed_in(server)) as client:
+        invited = client.post("/site.test/people", data={"act": "invite", "role": "viewer"}).text
+        path = f"/invitation/{invited.partition('/invitation/')[2].partition('<')[0].partition(chr(34))[0].strip()}"
+        assert client.get(path).status_code == 200
+        for method in ("HEAD", "HEAD", "OPTIONS"):
+            client.request(method, path)
+        assert client.get(path).status_code == 200
+
+
+HEADED = ("/", "/site.test", "/site.test/realtime", "/site.test/realtime/stream", "/site.test/settings",
+          "/site.test/data", "/site.test/chart.csv", "/login", "/users", "/account", "/js/tyst.js", "/healthz",
+          "/api/openapi.json",
+          "/privacy/site.test", "/no/such/route", "/site.test/delete", "/logout", "/api/v2/query")  # fmt: skip
+
+
+def test_head_is_get_without_a_body(server: Served) -> None:
+    """The same status and type, and nothing else: a stream ends, and no form is sent."""
+    with closing(signed_in(server)) as client:
+        for path in HEADED:
+            head = client.head(path)
+            with client.stream("GET", path) as got:
+                assert (head.status_code, head.headers.get("content-type"), head.content) == (
+                    got.status_code,
+                    got.headers.get("content-type"),
+                    b"",
+                ), path
+    assert "site.test" in str(server.api("GET", "/api/v1/sites"))
+
+
+def test_a_head_for_the_pixel_counts_nothing(server: Served) -> None:
+    """Its GET is the act."""
+    before = server.counted("tyst_accepted_total")
+    path, cookie = "/api/event.gif?d=site.test&u=https://site.test/", {"cookie": "tyst_consent=granted"}
+    assert server.http.head(path, headers=cookie).status_code == 405
+    assert server.counted("tyst_accepted_total") == before
+    assert server.http.get(path, headers=cookie).status_code == 200
+    assert server.counted("tyst_accepted_total") == before + 1
+
+
+def test_what_is_no_page_is_sandboxed(server: Served) -> None:
+    """No type is guessed, and a browser that is led there runs nothing; pages have their own policy."""
+    for path in ("/healthz", "/readyz", "/metrics", "/js/tyst.js", "/api/openapi.json", "/api/me?d=site.test",
+                 "/api/me?d=none", "/api/v1/sites", "/site.test/chart.csv", "/", "/api/none"):  # fmt: skip
+        answer = server.http.get(path)
+        assert answer.headers["x-content-type-options"] == "nosniff", path
+        page = answer.headers.get("content-type", "").startswith("text/html")
+        assert (answer.headers["content-security-policy"] == SANDBOX) == (not page), path
+    for path in ("/login", "/site.test", "/privacy/site.test", "/no/such/route"):
+        answer = server.http.get(path)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+
+
+@pytest.mark.parametrize("path", ["//evil.test", "/login/", "/site.test/", "/api/event/", "//evil.test/%2e%2e"])
+def test_no_redirect_names_the_host_that_was_asked(server: Served, path: str) -> None:
+    """Nothing that a client wrote is in a response's header."""
+    answer = server.http.get(path, headers={"host": "evil.localhost"})
+    assert "evil.localhost" not in str(answer.headers)
