@@ -79,7 +79,7 @@ $(VENV)/.load: | $(VENV)/bin/python
 
 # Puts every text that is new into the catalogues of translations, and takes out what is gone.
 catalogues: $(VENV)/.dev
-	$(BIN)/python -m dashboard.catalogues
+	$(BIN)/python -m dashboard.i18n.catalogues
 
 # Needs uv. The lock files carry hashes and name no registry.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

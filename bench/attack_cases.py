@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import httpx
 
-from collector.app import MAX_BODY
+from collector.server.event_endpoint import MAX_BODY
 from tests.served import PASSWORD, Served
 
 SITE = "site.test"

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from collector.clickhouse import ClickHouse
+from collector.storage.client import ClickHouse
 
 FULL_SPEED = 0.5
 """Milliseconds that the statement takes on two free cores of the class of machine that the bounds were set on."""

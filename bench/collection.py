@@ -9,10 +9,10 @@ import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from collector.bots import Bots
-from collector.device import Devices
-from collector.shipped import shipped
-from collector.sources import KINDS
+from collector.core.resources import shipped
+from collector.enrichment.bot_detection import Bots
+from collector.enrichment.referrer_sources import KINDS
+from collector.enrichment.user_agent import Devices
 from tests.oracle.devices import measure, second_opinion
 from tests.oracle.programs import people, programs, sampled_people
 

@@ -28,10 +28,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from collector.spool import Spool
+from collector.spool.spool import Spool
+from tests.collector.storage.test_client import an_event
 from tests.faults.server import Serve, free_port, until
 from tests.standin import standin
-from tests.test_clickhouse import an_event
 
 CONNECTIONS = 64
 BODIES = {

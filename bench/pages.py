@@ -24,7 +24,7 @@ import httpx
 from bench.calibration import slowness
 from bench.screenshots import DEMO, PASSWORD, running
 from dashboard.analytics.executor import CACHE_SECONDS
-from dashboard.panels import PANELS
+from dashboard.reports.panels import PANELS
 
 TIMES = 3
 WARM, FIRST = 100.0, 150.0  # ms

@@ -25,10 +25,10 @@ from typing import Any
 from bench import beside as runlight
 from bench.measuring import Measurements, Took
 from bench.town import DAYS, SITE, Town
-from collector.clickhouse import ClickHouse
-from collector.records import Records
-from collector.rollup import Rollup
-from collector.sites import Site, Sites
+from collector.rollups.job import Rollup
+from collector.sites.registry import Site, Sites
+from collector.storage.client import ClickHouse
+from collector.storage.documents import Records
 from dashboard.analytics.filters import And, Filter, is_
 from dashboard.analytics.period import Period, parse_period
 from dashboard.analytics.query import Query

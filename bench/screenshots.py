@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from dashboard.listening import Server, read_word
+from dashboard.server.sockets import Server, read_word
 
 ROOT = Path(__file__).resolve().parent.parent
 README_PICTURES = ROOT / "docs/screenshots"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouse
+from collector.storage.client import ClickHouse
 
 SITE = "scale.example"
 DAYS = 90

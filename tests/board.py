@@ -16,34 +16,34 @@ from argon2 import PasswordHasher
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 
-from collector.clickhouse import ClickHouse
-from collector.counters import Counters
-from collector.deletion import Deletions
-from collector.event import Event
-from collector.inserter import ClickHouseInserter
-from collector.records import Records
-from collector.rollup import Rollup
-from collector.settings import read_settings
-from collector.sites import Site, Sites
-from collector.tally import Tally
+from collector.core.metrics import Counters
+from collector.core.settings import read_settings
+from collector.erasure.job_runner import Deletions
+from collector.ingest.event import Event
+from collector.rollups.job import Rollup
+from collector.server.drop_statistics import Tally
+from collector.sites.registry import Site, Sites
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.storage.client import ClickHouse
+from collector.storage.documents import Records
+from dashboard.access.audit_log import Changes
+from dashboard.access.one_time_links import Invitation, Invitations
+from dashboard.access.passwords import Passwords
+from dashboard.access.sessions import Session, Sessions
+from dashboard.access.share_links import Share, Shares
+from dashboard.access.users import Role, User, Users
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
-from dashboard.annotations import Annotation, Annotations
-from dashboard.changes import Changes
-from dashboard.context import Dashboard, build_dashboard
-from dashboard.editions import Editions, History
-from dashboard.error_handlers import error_handlers
-from dashboard.following import followers, share_revoker
-from dashboard.invitations import Invitation, Invitations
-from dashboard.locale_middleware import LocaleMiddleware
-from dashboard.passwords import Passwords
-from dashboard.segments import Segment, Segments
-from dashboard.sessions import Session, Sessions
-from dashboard.shares import Share, Shares
-from dashboard.users import Role, User, Users
-from dashboard.views import routes
-from dashboard.wording import Catalogues
+from dashboard.compliance.notice_versions import Editions, History
+from dashboard.i18n.translations import Catalogues
+from dashboard.reports.annotations import Annotation, Annotations
+from dashboard.reports.segments import Segment, Segments
+from dashboard.server.error_handlers import error_handlers
+from dashboard.server.site_lifecycle import followers, share_revoker
+from dashboard.web.app_context import Dashboard, build_dashboard
+from dashboard.web.locale_middleware import LocaleMiddleware
+from dashboard.web.routes import routes
 from tests.markup import Markup, read
 
 _seeds = itertools.count()

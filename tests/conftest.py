@@ -13,44 +13,42 @@ from collections.abc import Iterator
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.clickhouse import ClickHouse
+from collector.storage.client import ClickHouse
 from tests.databases import Databases, drop, unprepared
 from tests.standin import standin
 
 # What is stored and read must not depend on where ClickHouse runs. Tests of pages and commands need no second round.
 STORAGE = frozenset(
     {
-        "test_clickhouse",
-        "test_databases",
-        "test_migrations",
-        "test_model",
-        "test_rollup",
-        "test_sites",
-        "test_spool",
-        "test_store",
-        "test_writer",
-        "test_backup",
-        "test_table_salts",
-        "test_kept",
-        "test_summing",
-        "test_unspoilt",
-        "test_retention",
+        "collector.storage.test_client",
+        "project.test_databases",
+        "collector.storage.test_migrations",
+        "dashboard.analytics.test_model",
+        "collector.rollups.test_job",
+        "collector.sites.test_registry",
+        "collector.spool.test_spool",
+        "dashboard.analytics.test_service",
+        "collector.spool.test_writer",
+        "collector.storage.test_backup",
+        "collector.privacy.test_salts_clickhouse",
+        "collector.storage.test_chdb_workarounds",
+        "collector.erasure.test_retention",
     }
 )
 
 # What takes longest is begun first, so that no process is left alone with it in the end.
 LONGEST = (
-    "tests/test_privacy_served.py",
-    "tests/test_bench.py",
+    "tests/system/test_privacy_served.py",
+    "tests/bench/test_bench.py",
     "tests/faults/test_faults.py",
-    "tests/test_canary.py",
-    "tests/test_cli.py",
-    "tests/test_model.py",
-    "tests/test_injections.py",
-    "tests/test_server_mode.py",
-    "tests/test_clients.py",
-    "tests/test_backup.py",
-    "tests/test_demo.py",
+    "tests/system/test_leaks.py",
+    "tests/dashboard/cli/test_cli.py",
+    "tests/dashboard/analytics/test_model.py",
+    "tests/system/test_injections.py",
+    "tests/system/test_server_mode.py",
+    "tests/dashboard/api/test_clients.py",
+    "tests/collector/storage/test_backup.py",
+    "tests/dashboard/server/test_demo.py",
     "tests/browser/test_snippet_consent.py",
     "tests/browser/test_snippet_pages.py",
     "tests/browser/test_snippet_banners.py",
@@ -67,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the storage tests on both kinds of database, and all others on the embedded one."""
-    if "databases" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in STORAGE:
+    if "databases" in metafunc.fixturenames and metafunc.module.__name__.removeprefix("tests.") in STORAGE:
         metafunc.parametrize("databases", ["embedded", "served"], indirect=True)
 
 

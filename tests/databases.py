@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector.clickhouse import ClickHouse, split_statements
-from collector.shipped import shipped
+from collector.core.resources import shipped
+from collector.storage.client import ClickHouse, split_statements
 
 _TABLES = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
 _VERSIONS = "SELECT version, what, applied FROM schema_versions ORDER BY ALL"

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from collector.event import Event
-from collector.goals import Goal
+from collector.ingest.event import Event
+from collector.sites.goals import Goal
 
 Number = int | float | None
 Group = tuple[str, ...]

@@ -11,7 +11,7 @@ from typing import Final
 
 from jinja2 import Environment, nodes
 
-from dashboard import wording
+from dashboard.i18n import translations
 from tests.markup import VOID
 
 OPEN, CLOSE = "⟦⟧"
@@ -103,7 +103,7 @@ def _unbracketed(text: str, depth: int) -> tuple[str, int]:
 def written(source: str) -> list[str]:
     """Texts of a template that are not given to a catalogue."""
     environment = Environment(autoescape=True)
-    wording.install(environment)
+    translations.install(environment)
     environment.tests["guest"] = lambda _: True
     environment.filters.update(dict.fromkeys(("number", "compact", "day"), str))
     template = environment.parse(source)

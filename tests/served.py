@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from dashboard.listening import read_word
+from dashboard.server.sockets import read_word
 
 TYST = Path(sys.executable).with_name("tyst")
 PASSWORD = "only for this test"

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from collector.clickhouse import DATABASE, ClickHouse
+from collector.storage.client import DATABASE, ClickHouse
 
 Rows = list[dict[str, Any]]
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from collector.event import Event
+from collector.ingest.event import Event
 
 SITE = "example.com"
 ZONE = "Europe/Stockholm"

@@ -18,7 +18,7 @@ from itertools import permutations
 from pathlib import Path
 from urllib.parse import quote
 
-from dashboard.canary import files_below
+from dashboard.compliance.leak_search import files_below
 
 HASHES = ("md5", "sha1", "sha224", "sha256", "sha512", "sha3_256", "blake2b", "blake2s")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from collector.goals import Goal
+from collector.sites.goals import Goal
 from dashboard.analytics.errors import QueryError
 
 Level = Literal["visit", "event", "time"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collector.exceptions import TystError
+from collector.core.errors import TystError
 
 
 class QueryError(TystError):

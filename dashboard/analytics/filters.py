@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from collector.goals import Goal
+from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.errors import QueryError
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
-from collector.goals import KINDS_OF_LINKS, Goal
-from collector.patterns import expression, literal
-from collector.sites import Sites
+from collector.core.wildcards import expression, literal
+from collector.sites.goals import KINDS_OF_LINKS, Goal
+from collector.sites.registry import Sites
 from dashboard.analytics.dimensions import Dimension
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import And, Compare, Filter, HasDone, Not, Or, leaves, positive_leaves, top_leaves

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from collector.day import FormerZone, Zone, borders
+from collector.core.timezones import FormerZone, Zone, borders
 from dashboard.analytics.errors import QueryError
-from dashboard.wording import N_
+from dashboard.i18n.translations import N_
 
 Bucket = Literal["minute", "hour", "day", "week", "month"]
 BUCKETS: tuple[Bucket, ...] = ("minute", "hour", "day", "week", "month")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
-from collector.goals import Goal
+from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import PART, VALUE, Dimension, find_dimension
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import Filter, direct_leaves, without

@@ -14,9 +14,9 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from collector.day import Zone, borders
-from collector.goals import Goal
-from collector.rollup import WITH_PROPERTIES
+from collector.core.timezones import Zone, borders
+from collector.rollups.job import WITH_PROPERTIES
+from collector.sites.goals import Goal
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.filters import Filter
 from dashboard.analytics.goal_filters import Matching, patterns

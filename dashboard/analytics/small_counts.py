@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from collector.sites import Sites
+from collector.sites.registry import Sites
 from dashboard.analytics.query import Aggregation
 
 Components = Mapping[str, int]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboard.banners import BANNERS
-from dashboard.tags import script_lines
+from dashboard.compliance.site_check.cmp_detection import BANNERS
+from dashboard.compliance.site_check.tag_snippets import script_lines
 
 # TC strings made with @iabtechlabtcf/core: no purposes; 1, 7 and 8; 1, 7, 8 and 9.
 NOTHING = "CQuFeUAQuFeUAAfABAENBkFgAAAAAAAAAAAAAAAAAAAA.IAAA.YAAAAAAAAAAA"

@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from collector.shipped import shipped
+from collector.core.resources import shipped
 
 CHECKOUT = Path(__file__).parents[2]
 VENDOR = CHECKOUT / "dashboard/static/vendor"

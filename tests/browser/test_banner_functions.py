@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from dashboard.banners import BANNERS
-from dashboard.tags import script_lines
+from dashboard.compliance.site_check.cmp_detection import BANNERS
+from dashboard.compliance.site_check.tag_snippets import script_lines
 from tests.browser.banner_pages import PAGES
 from tests.browser.conftest import WITHDRAWAL, Visit
 

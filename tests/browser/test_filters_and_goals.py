@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from dashboard.demo_site import WARES
+from dashboard.server.demo.site import WARES
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
 from tests.served import Served, served

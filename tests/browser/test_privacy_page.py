@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from dashboard.privacy_words import PAGE_WORDS
+from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
 from tests.browser.conftest import USER_AGENT, NewPerson
 from tests.served import Served, served
 

@@ -176,7 +176,7 @@ def test_all_hosts_of_a_site_share_the_choice(visit: Visit) -> None:
 
 def test_reading_the_choice_through_the_stub_keeps_it(visit: Visit) -> None:
     """A banner may ask what it said before the script has loaded."""
-    from dashboard.tags import STUB
+    from dashboard.compliance.site_check.tag_snippets import STUB
 
     said = "tyst.consent('granted'); window.read = tyst.consent()"
     visit.recorder.page(head=f"{STUB}<script>{said}</script>")

@@ -8,7 +8,7 @@ import socket
 import pytest
 from playwright.sync_api import BrowserContext, Playwright
 
-from collector.shipped import shipped
+from collector.core.resources import shipped
 from tests.browser.conftest import PERSON, USER_AGENT, Visit, launch
 from tests.browser.recorder import Recorder
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Page
 
-from collector.beacon import _Wire
+from collector.ingest.payload import _Wire
 from tests.browser.conftest import USER_AGENT, NewPerson
 from tests.browser.people import Owner
 from tests.served import Served, served

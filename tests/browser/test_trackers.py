@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from collector.counters import REASONS
+from collector.core.metrics import REASONS
 from tests.browser.conftest import GPC, USER_AGENT
 from tests.browser.recorder import DEADLINE, FOREIGN
 from tests.served import Served, served, until

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, StorageState, expect
 
-from dashboard.measures import MEASURES
-from dashboard.panels import PANELS, TABS
+from dashboard.reports.chart_metrics import MEASURES
+from dashboard.reports.panels import PANELS, TABS
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
 from tests.browser.test_filters_and_goals import add_filter

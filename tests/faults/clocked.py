@@ -10,12 +10,12 @@ from pathlib import Path
 
 import uvicorn
 
-from collector.clock_monitor import uptime
-from collector.settings import read_settings
-from dashboard.app import build
-from dashboard.keys import admin_key
-from dashboard.listening import Server, leave_word
-from dashboard.logs import log_config
+from collector.core.clock_monitor import uptime
+from collector.core.settings import read_settings
+from dashboard.access.api_keys import admin_key
+from dashboard.server.app import build
+from dashboard.server.log_config import log_config
+from dashboard.server.sockets import Server, leave_word
 
 
 def main(port: int, offset: Path) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collector.clickhouse import ClickHouse
+from collector.storage.client import ClickHouse
 from tests.faults.server import ROOT, NotInTime, Serve, until
 from tests.standin import StandInProcess, start_standin
 

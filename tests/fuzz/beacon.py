@@ -13,12 +13,12 @@ from pathlib import Path
 import atheris  # type: ignore[import-untyped]  # it ships none
 
 with atheris.instrument_imports(include=["collector"]):
-    from collector.address import TrustedProxies, client_address, network_of
-    from collector.beacon import parse_beacon
-    from collector.consent import Signals, judge
-    from collector.exceptions import BeaconError
-    from collector.page import clean_value, read_page, read_referrer
-    from collector.settings import read_settings
+    from collector.core.errors import BeaconError
+    from collector.core.settings import read_settings
+    from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
+    from collector.enrichment.urls import clean_value, read_page, read_referrer
+    from collector.ingest.payload import parse_beacon
+    from collector.privacy.consent import Signals, judge
 
 TRUSTED = TrustedProxies(read_settings({"TYST_TRUSTED_PROXIES": "10.0.0.0/8"}).trusted_proxies)
 

@@ -18,7 +18,7 @@ from typing import Any
 import user_agents
 import yaml_rs
 
-from collector.device import Devices
+from collector.enrichment.user_agent import Devices
 
 FORMS = {
     "desktop": "desktop",

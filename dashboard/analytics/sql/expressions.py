@@ -7,9 +7,9 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collector.building import PLACED_PAGE, of_last_page
-from collector.day import zone_offsets
-from collector.patterns import expression
+from collector.core.timezones import zone_offsets
+from collector.core.wildcards import expression
+from collector.rollups.sql import PLACED_PAGE, of_last_page
 from dashboard.analytics.dimensions import Dimension, find_dimension
 from dashboard.analytics.filters import And, Compare, Filter, HasDone, Not, Or
 from dashboard.analytics.goal_filters import any_reached, countable, names_reached

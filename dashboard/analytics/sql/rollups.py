@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from collector.building import EVENT_DIMENSIONS, EVERY_EVENT, REVENUE, VISIT_DIMENSIONS
+from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, REVENUE, VISIT_DIMENSIONS
 from dashboard.analytics.dimensions import PART, Dimension
 from dashboard.analytics.goal_filters import rollup_names
 from dashboard.analytics.period import Period

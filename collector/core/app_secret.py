@@ -1,0 +1,30 @@
+"""The one secret that an installation signs with: sign-in cookies and receipts, each under a name of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from collector.core.settings import Settings
+
+KEY_FILE = "secret.key"
+
+
+def secret_of(settings: Settings) -> str:
+    """The operator's `TYST_SECRET_KEY`, or one that the data directory keeps."""
+    return settings.secret_key or kept_secret(settings.data_dir / KEY_FILE)
+
+
+def kept_secret(path: Path) -> str:
+    """A random secret in a file that only its owner can read; made when there is none."""
+    if not path.exists():
+        new = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(f"{secrets.token_urlsafe(32)}\n")
+        # Several workers may come here at once: the one whose link is first wins, whole.
+        with contextlib.suppress(FileExistsError):
+            os.link(new, path)
+        new.unlink()
+    return path.read_text().strip()

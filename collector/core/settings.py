@@ -1,0 +1,286 @@
+"""What the operator can set: one table of `TYST_*` environment variables, read once at start.
+
+A value that cannot be used raises `SettingError` with the variable's name, never later on the first request.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from collector.core.errors import SettingError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+SiteNetwork = tuple[str, Network]
+"""A site's domain, or an empty text for every site; and a network."""
+
+
+# A name or an address in brackets, and a port.
+_PUBLIC_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: environment variable, default as text, how it is read, and its help."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    help: str
+
+    @property
+    def field(self) -> str:
+        """The attribute of `Settings` that holds it: `TYST_DATA_DIR` is `data_dir`."""
+        return self.name.removeprefix("TYST_").lower()
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        digits = text.replace("_", "")
+        if not digits.isdecimal() or not least <= int(digits) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return int(digits)
+
+    return parse
+
+
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= most:
+            raise ValueError(f"expected a number of seconds from {least:g} to {most:g}")
+        return number
+
+    return parse
+
+
+def _level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}")
+    return text.lower()
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def _site_networks(text: str) -> tuple[SiteNetwork, ...]:
+    entries = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        site, _, network = part.rpartition("=")
+        entries.append((site.strip().lower(), ipaddress.ip_network(network.strip(), strict=False)))
+    return tuple(entries)
+
+
+def _public_url(text: str) -> str:
+    if not text:
+        return ""
+    url = urlsplit(text)
+    plain = url.path in ("", "/") and not (url.query or url.fragment or url.username or url.password)
+    if url.scheme not in ("http", "https") or not url.hostname or not plain or not _PUBLIC_HOST.fullmatch(url.netloc):
+        raise ValueError("expected an address such as https://stats.example.com, without a path")
+    return f"{url.scheme}://{url.netloc.lower()}"
+
+
+def _optional(text: str) -> str | None:
+    return text or None
+
+
+def _optional_path(text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    return path
+
+
+def _dsn(text: str) -> str:
+    if not text.startswith(("chdb://", "http://", "https://")):
+        raise ValueError("expected chdb:///directory, http://… or https://…")
+    if not text.startswith("chdb://") and not _is_readable(text):
+        raise ValueError(
+            "expected http(s)://user:password@host:port/database; "
+            "write special characters of a password as percent and two digits, such as %40 for @ and %23 for #"
+        )
+    if _IN_ADDRESS & {name for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True)}:
+        raise ValueError("expected http(s)://user:password@host:port/database, and none of these after a question mark")
+    return text
+
+
+_IN_ADDRESS = frozenset(
+    {"dsn", "user", "username", "password", "host", "port", "database", "interface", "access_token"}
+)
+"""Arguments of the driver that its DSN may not give as options, or that the address says already."""
+
+
+def _is_readable(url: str) -> bool:
+    """Whether an address has a host and a port that are meant as such. Says nothing of the address where it has not:
+    a part of a password may stand in the place of either."""
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    rest = f"{parts.path}?{parts.query}#{parts.fragment}"
+    return whole and url.isprintable() and " " not in url and "@" not in rest and not parts.fragment
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("TYST_DATA_DIR", "./data", Path, "Directory for everything that is kept: spool, salts, keys, database."),
+    Setting(
+        "TYST_CLICKHOUSE_DSN",
+        "chdb://",
+        _dsn,
+        "Where ClickHouse is: `chdb://` embeds it under the data directory; "
+        "`http(s)://user:password@host:port/database` is a server or cluster.",
+    ),
+    Setting("TYST_HOST", "127.0.0.1", str, "Address to listen on."),
+    Setting("TYST_PORT", "8000", _whole(0, 65535), "Port to listen on; 0 takes a free one."),
+    Setting(
+        "TYST_PUBLIC_URL",
+        "",
+        _public_url,
+        "The address by which visitors and owners reach this server, such as `https://stats.example.com`: for tags, "
+        "links, cookies, and the names that it answers to. Without it they follow each request.",
+    ),
+    Setting(
+        "TYST_ADMIN_PASSWORD",
+        "",
+        _optional,
+        "Password of the user `admin`, created at the first start; without it one is generated and printed once.",
+    ),
+    Setting("TYST_SECRET_KEY", "", _optional, "Signs sign-in cookies; without it one is generated and kept."),
+    Setting("TYST_GEOIP_DB", "", _optional_path, "An MMDB file to look countries up in instead of the built-in table."),
+    Setting(
+        "TYST_DATACENTER_FILE",
+        "",
+        _optional_path,
+        "A list of data centers' networks, by which visits from there are marked or dropped; none by default. "
+        "See docs/datacenters.md.",
+    ),
+    Setting(
+        "TYST_SPOOL_MAX_BYTES",
+        "1_073_741_824",
+        _whole(1_000_000, 2**50),
+        "Bound on the spool's bytes; beyond it beacons are answered 503.",
+    ),
+    Setting("TYST_FLUSH_SECONDS", "1", _seconds(0.05, 3600), "An open segment is sealed and inserted after this time."),
+    Setting("TYST_FLUSH_ROWS", "20000", _whole(1, 1_000_000), "An open segment is sealed at this number of events."),
+    Setting(
+        "TYST_TRUSTED_PROXIES",
+        "",
+        _site_networks,
+        "Addresses or networks, comma-separated, whose forwarding headers are believed; none by default. "
+        "`example.com=192.0.2.7` is a proxy that may speak for visitors of that site only.",
+    ),
+    Setting(
+        "TYST_EXCLUDED_ADDRESSES",
+        "",
+        _site_networks,
+        "Addresses or networks, comma-separated, that are never counted, such as your office's; "
+        "`example.com=192.0.2.0/24` leaves them out of one site only. They stay in memory.",
+    ),
+    Setting(
+        "TYST_RATE_LIMIT",
+        "50",
+        _whole(0, 1_000_000),
+        "Beacons a second from one address, each 2 KiB as one; more are answered 429. 0 is off.",
+    ),
+    Setting(
+        "TYST_API_RATE_LIMIT",
+        "600",
+        _whole(0, 1_000_000),
+        "Requests an hour with one API key, counted by each worker; more are answered 429. 0 is off.",
+    ),
+    Setting(
+        "TYST_SPAM_LIST_URL",
+        "https://raw.githubusercontent.com/matomo-org/referrer-spam-list/master/spammers.txt",
+        str,
+        "Where `tyst lists update` fetches hosts known for referrer spam. Nothing fetches it by itself.",
+    ),
+    Setting(
+        "TYST_VERIFY_NETWORKS",
+        "",
+        _networks,
+        "Networks, comma-separated, whose pages `tyst verify` and *Check my site* may fetch although they are not "
+        "public, on any port; none by default.",
+    ),
+    Setting("TYST_LOG_LEVEL", "info", _level, "One of debug, info, warning, error."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force. Field `x` is the variable `TYST_X` of the table `SETTINGS`."""
+
+    data_dir: Path
+    clickhouse_dsn: str
+    host: str
+    port: int
+    public_url: str
+    admin_password: str | None
+    secret_key: str | None
+    geoip_db: Path | None
+    datacenter_file: Path | None
+    spool_max_bytes: int
+    flush_seconds: float
+    flush_rows: int
+    trusted_proxies: tuple[SiteNetwork, ...]
+    excluded_addresses: tuple[SiteNetwork, ...]
+    rate_limit: int
+    api_rate_limit: int
+    spam_list_url: str
+    verify_networks: tuple[Network, ...]
+    log_level: str
+
+    @property
+    def embedded(self) -> bool:
+        """Whether ClickHouse runs inside this process."""
+        return self.clickhouse_dsn.startswith("chdb://")
+
+    @property
+    def database_dsn(self) -> str:
+        """The DSN for the driver; a bare `chdb://` becomes the data directory's own `clickhouse` folder."""
+        if self.clickhouse_dsn == "chdb://":
+            return f"chdb://{self.data_dir.resolve() / 'clickhouse'}"
+        return self.clickhouse_dsn
+
+
+def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
+    """Read the table from `environ`; `overrides` (from command-line options) win where not None.
+
+    Raises `SettingError` for a value that cannot be used and for a `TYST_*` name that is not in the table.
+    """
+    known = {setting.name for setting in SETTINGS} | OTHER_VARIABLES
+    for name in environ:
+        if name.startswith("TYST_") and name not in known:
+            raise SettingError(name, environ[name], "is no setting of Tyst; see the table in the README")
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        given = overrides.get(setting.field)
+        text = str(given) if given is not None else environ.get(setting.name, "").strip() or setting.default
+        try:
+            values[setting.field] = setting.parse(text)
+        except ValueError as error:
+            shown = "…" if setting.field in SECRET_FIELDS else text
+            raise SettingError(setting.name, shown, str(error)) from None
+    return Settings(**values)
+
+
+# Read by the command line's client and by the tests, not by the server.
+OTHER_VARIABLES = frozenset({"TYST_URL", "TYST_API_KEY", "TYST_TEST_CLICKHOUSE_DSN"})
+
+# Never shown in an error: they hold, or may hold, a password.
+SECRET_FIELDS = frozenset({"admin_password", "secret_key", "clickhouse_dsn"})

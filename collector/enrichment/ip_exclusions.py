@@ -1,0 +1,39 @@
+"""Addresses that an operator does not want counted, such as the office's: in the settings and in memory only."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from collector.core.settings import Network, SiteNetwork
+from collector.enrichment.client_ip import parse_address
+from collector.sites.hostnames import ascii_host
+
+
+class Shield:
+    """The networks that are left out, of every site or of one. An empty one is false, and costs nothing."""
+
+    def __init__(self, excluded: tuple[SiteNetwork, ...] = ()) -> None:
+        self._everywhere: list[Network] = []
+        self._sites: dict[str, list[Network]] = {}
+        for site, network in excluded:
+            networks = self._sites.setdefault(ascii_host(site), []) if site else self._everywhere
+            networks.append(_unmapped(network))
+
+    def __bool__(self) -> bool:
+        return bool(self._everywhere or self._sites)
+
+    def covers(self, domain: str, address: str) -> bool:
+        """Whether beacons for `domain` from `address` are left out. What is no address is in no network."""
+        networks = [*self._everywhere, *self._sites.get(ascii_host(domain), ())]
+        parsed = parse_address(address) if networks else None
+        return parsed is not None and any(
+            parsed.version == network.version and parsed in network for network in networks
+        )
+
+
+def _unmapped(network: Network) -> Network:
+    """A network of mapped IPv4 addresses (`::ffff:192.0.2.0/120`) as IPv4: that is how addresses are compared."""
+    mapped = network.version == 6 and network.network_address.ipv4_mapped
+    if not mapped or network.prefixlen < 96:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - 96))

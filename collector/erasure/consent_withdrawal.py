@@ -1,0 +1,79 @@
+"""Who says no may have said yes before: what that left is erased, and its receipts are worth nothing any more.
+
+A no comes as a `DELETE` from the snippet when a choice is taken back, and as a beacon or a cookie that says so.
+"""
+
+from __future__ import annotations
+
+import anyio.to_thread
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector.core.errors import SpoolUnavailable
+from collector.erasure.subject_access import Browser, Privacy
+from collector.ingest.payload import Beacon
+from collector.ingest.pipeline import Arrival
+from collector.ingest.rate_limit import RateLimit
+from collector.privacy.consent import NOES
+from collector.privacy.consent_receipts import Receipts
+from collector.privacy.receipt_revocations import Revocations
+from collector.sites.registry import Site, Sites
+from collector.storage.client import plain_reason
+
+MOST = 5
+"""A second, of one address; each is written to the disk, and may rewrite a part of a table."""
+
+
+def says_no(arrival: Arrival) -> bool:
+    """Whether a beacon, or the cookie beside it, refuses in so many words."""
+    return arrival.beacon.refuses or arrival.signals.cookie in NOES
+
+
+class Withdrawals:
+    """Carries out the noes of one collector's visitors."""
+
+    def __init__(self, sites: Sites, privacy: Privacy, receipts: Receipts, revocations: Revocations) -> None:
+        self._sites = sites
+        self._privacy = privacy
+        self._receipts = receipts
+        self._revocations = revocations
+        self._rate = RateLimit(MOST)
+
+    def wait(self, arrival: Arrival) -> int:
+        """Seconds that who says no has to wait, where too much would be erased from one address; or 0."""
+        erases = arrival.beacon.receipt or self._sites_to_erase(arrival)
+        return self._rate.wait(arrival.network, None) if erases else 0
+
+    async def carry_out(self, arrival: Arrival) -> None:
+        """Erase what is held about the browser, promised on disk when this returns, and take back the receipts.
+
+        Raises `SpoolUnavailable` when the disk does not take the promise, or ClickHouse not what is taken back.
+        """
+        for site in self._sites_of(arrival.beacon):
+            await self._revoke(site, arrival.beacon.receipt)
+        sites = self._sites_to_erase(arrival)
+        if sites:
+            await self._privacy.withdraw(sites, Browser(arrival.address, arrival.user_agent))
+
+    def _sites_to_erase(self, arrival: Arrival) -> list[Site]:
+        """The beacon's sites; of a cookie those that may hold something about the browser, as it comes with every page.
+
+        A cookie is not sent from the pages of other sites (`SameSite=Lax`). What a beacon claims may be, so that
+        nothing that can be observed may depend on what is held.
+        """
+        sites = self._sites_of(arrival.beacon)
+        if arrival.beacon.refuses:
+            return sites
+        browser = Browser(arrival.address, arrival.user_agent)
+        return [site for site in sites if self._privacy.may_hold(site, browser)]
+
+    def _sites_of(self, beacon: Beacon) -> list[Site]:
+        sites = map(self._sites.measured, beacon.domains)
+        return [site for site in sites if site is not None]
+
+    async def _revoke(self, site: Site, receipts: str) -> None:
+        """Whoever has these receipts has no consent any more, here and in every other process."""
+        for receipt in self._receipts.read_all(receipts, site.domain, self._revocations.today()):
+            try:
+                await anyio.to_thread.run_sync(self._revocations.add, receipt)
+            except (ClickHouseError, OSError) as error:
+                raise SpoolUnavailable(plain_reason(error)) from None

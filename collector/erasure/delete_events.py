@@ -1,0 +1,134 @@
+"""Deleting events of a site from ClickHouse, and its sums with them: the steps of a task that deletes.
+
+Of a deletion by filter the days concerned are built anew from what is left. A day whose raw events are past their
+retention has nothing to filter: its sums stay. A reset or removal takes all there is.
+"""
+
+# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from collector.erasure.site_job import Task
+from collector.rollups.job import Rollup
+
+FIELDS: Final = {
+    "page": "page",
+    "hostname": "hostname",
+    "event": "name",
+    "source": "source",
+    "referrer": "referrer",
+    "country": "country",
+    "browser": "browser",
+    "os": "os",
+}
+"""What events may be chosen by: name and column."""
+
+FIRST_DAY: Final = datetime.date(1970, 1, 1)
+LAST_DAY: Final = datetime.date(2149, 6, 6)
+
+KEPT_TABLES: Final = frozenset({"events", "changes", "erasing"})
+"""Tables with a column `site` that are not figures, or have steps of their own."""
+
+_MEANT = """site = {site:String} AND ts <= toDateTime({until:UInt32})
+    AND day >= {first:Date} AND day <= {last:Date}"""
+_COUNT = f"SELECT count() FROM events WHERE {_MEANT}"
+_ANY = "SELECT count() FROM events WHERE site = {site:String}"
+_DAYS = f"SELECT DISTINCT day FROM events WHERE {_MEANT}"
+# What is compared with is in a table in memory, so that ClickHouse's own list of mutations never has it.
+_MARK = "INSERT INTO purging SELECT DISTINCT {batch:UInt64}, "
+_MARKED = "(SELECT value FROM purging WHERE batch = {batch:UInt64})"
+_UNMARK = "ALTER TABLE purging DELETE WHERE batch = {batch:UInt64}"
+_DELETE = f"ALTER TABLE events DELETE IN PARTITION {{month:UInt32}} WHERE {_MEANT}"
+_TABLES = """
+SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase() AND name = 'site' ORDER BY table"""
+_EMPTY = "ALTER TABLE {table:Identifier} DELETE WHERE site = {site:String}"
+_NOT_LOGGED: Final = {"mutations_sync": 1, "log_queries": 0}
+
+NO_LIMIT: Final = 4_294_967_295
+
+
+class Purging:
+    """Deletes. Blocking."""
+
+    def __init__(self, client: Client, rollup: Rollup) -> None:
+        self._client = client
+        self._rollup = rollup
+
+    def count(self, task: Task) -> int:
+        """How many stored events the task is about."""
+        column = FIELDS.get(task.field, "")
+        compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
+        rows = self._client.query(_COUNT + compared, parameters=_of(task), settings={"log_queries": 0}).result_rows
+        return int(rows[0][0])
+
+    def has_events(self, site: str) -> bool:
+        """Whether there are events under that name."""
+        return bool(self._client.query(_ANY, parameters={"site": site}).result_rows[0][0])
+
+    def go_on(self, task: Task, put: Callable[[Task], None], check: Callable[[], None] = lambda: None) -> Task:
+        """Do what is left of the task, once more from the beginning where it is not known how far it came. `check` is
+        called between steps, and may raise."""
+        days = {*task.days, *self._days(task)}
+        if days != set(task.days):
+            task = msgspec.structs.replace(task, days=tuple(sorted(days)))
+            put(task)
+        if task.kind == "delete":
+            # Until the day is built anew it is answered from its events: no sum outlives them.
+            for day in task.days:
+                self._rollup.late(task.site, day)
+        self._delete_events(task, check)
+        check()
+        if task.kind == "delete":
+            self._rollup.renew(task.site, task.days)
+        else:
+            for table in tables_with_site(self._client):
+                parameters = {"table": table, "site": task.site}
+                self._client.command(_EMPTY, parameters=parameters, settings={"mutations_sync": 1})
+            self._rollup.forget(task.site)
+        return task
+
+    def _days(self, task: Task) -> list[datetime.date]:
+        column = FIELDS.get(task.field, "")
+        compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
+        rows = self._client.query(_DAYS + compared, parameters=_of(task), settings={"log_queries": 0}).result_rows
+        return [row[0] for row in rows]
+
+    def _delete_events(self, task: Task, check: Callable[[], None]) -> None:
+        column, parameters = FIELDS.get(task.field, ""), {**_of(task), "batch": int(task.id, 16)}
+        if column:
+            mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT} AND {column} LIKE {{pattern:String}}"
+            self._client.command(mark, parameters=parameters, settings={"log_queries": 0})
+        among = f" AND {column} IN {_MARKED}" if column else ""
+        without = {name: value for name, value in parameters.items() if name != "pattern"}
+        for month in sorted({day.year * 100 + day.month for day in task.days}):
+            check()
+            self._client.command(_DELETE + among, parameters={**without, "month": month}, settings=_NOT_LOGGED)
+        if column:
+            self._client.command(_UNMARK, parameters=without, settings=_NOT_LOGGED)
+
+
+def tables_with_site(client: Client) -> list[str]:
+    """Tables that hold figures by site, other than the events themselves."""
+    return [table for (table,) in client.query(_TABLES).result_rows if table not in KEPT_TABLES]
+
+
+def _of(task: Task) -> dict[str, object]:
+    return {
+        "site": task.site,
+        "until": NO_LIMIT if task.until is None else task.until,
+        "first": task.first or FIRST_DAY,
+        "last": task.last or LAST_DAY,
+        "pattern": like(task.value),
+    }
+
+
+def like(value: str) -> str:
+    """The value as a pattern of SQL's LIKE: `*` stands for any characters, all else for itself."""
+    escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%")

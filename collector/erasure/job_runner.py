@@ -1,0 +1,291 @@
+"""What is to be done to the figures of a whole site: delete some of them, reset, remove or rename it.
+
+Each is a *task*: a record that is stored before anything is done, and gone on with, in steps that may be taken again,
+until it is done. So it survives the process being killed anywhere. One worker does the tasks, one after the other,
+beside the upkeep. A task that takes longer than its time budget, or fails again and again, is set aside and reported;
+an operator may have it tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector.core.errors import JobTimeout, RecordError
+from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS, is_bounded
+from collector.erasure.delete_events import FIELDS, Purging
+from collector.erasure.rename_site import Moving
+from collector.erasure.site_job import Task
+from collector.rollups.job import Rollup
+from collector.sites.registry import Site, Sites, checked
+from collector.spool.rewrite import Purge
+from collector.spool.spool import Spool
+from collector.storage.documents import Records
+
+log = logging.getLogger(__name__)
+
+WORKERS_SECONDS = 60
+"""Where there are several workers, a task stays open so long after it was asked for and is then done once more:
+what another worker had not written by then is found by it."""
+
+SETTLE_SECONDS = 10
+"""Where there are several workers, each knows of a new name by then."""
+
+BUDGET_SECONDS = 3_600.0
+"""Maximum duration of an attempt, after which the task is set aside."""
+
+MOST_ATTEMPTS = 8
+"""Failures or crashes of a task before it is set aside."""
+
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30.0, 3_600.0
+"""Before the second attempt, twice as long before each further one, and at most."""
+
+KEPT_SECONDS = 30 * 24 * 3600
+"""Tasks that are done are listed for so long."""
+
+
+class Deletions:
+    """The tasks of all sites. Blocking but for reading what is in memory; `clock` gives Unix seconds.
+
+    `spools` are those that this process empties; `followers` hear of the id of each site that is no more, once or more
+    often. `monotonic` gives seconds that no setting of a clock changes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        sites: Sites,
+        rollup: Rollup,
+        spools: Callable[[], Sequence[Spool]],
+        clock: Callable[[], float],
+        *,
+        workers: int = 1,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
+        self._begun: set[str] = set()
+        self._next_attempt: dict[str, float] = {}
+        self._client = client
+        self._records = Records(client, "deletions", Task)
+        self._sites = sites
+        self._spools = spools
+        self._clock = clock
+        self._workers = workers
+        self._turn = threading.Lock()
+        self._changing = threading.Lock()
+        self._purging = Purging(client, rollup)
+        self._moving = Moving(client)
+        self._tasks: dict[str, Task] = {}
+        self._read_before: dict[str, list[tuple[Spool, frozenset[int]]]] = {}
+        self.followers: list[Callable[[str], None]] = []
+
+    def refresh(self) -> None:
+        """Read all tasks. Names of sites that are being removed or renamed cannot be taken meanwhile."""
+        with self._changing:
+            self._keep(self._records.all())
+
+    def of(self, site: Site) -> list[Task]:
+        """The tasks of one site, the newest first."""
+        found = (task for task in self._tasks.values() if site.id == (task.site_id or task.site))
+        return sorted(found, key=lambda task: -task.asked)
+
+    def all(self) -> list[Task]:
+        """Every task, the newest first."""
+        return sorted(self._tasks.values(), key=lambda task: -task.asked)
+
+    @property
+    def renaming(self) -> bool:
+        """Whether a site has its figures under two names: then no day is to be closed."""
+        return any(task.kind == "rename" and task.waiting for task in self._tasks.values())
+
+    def preview(self, task: Task) -> int:
+        """How many stored events the task is about."""
+        return self._purging.count(task)
+
+    def ask(self, task: Task) -> Task:
+        """Store the task: from now on it will be done. Raises `RecordError` naming what cannot be meant."""
+        self._must_make_sense(task)
+        task = msgspec.structs.replace(task, rows=self.preview(task))
+        # Nobody takes the name between its being found free and its being kept for the task.
+        with self._sites.lock:
+            self._must_make_sense(task)
+            self._put(task)
+        self._begin(task)
+        return task
+
+    def keep_up(self) -> bool:
+        """Go on with what is not done; returns whether nothing is left to do.
+
+        Raises what a task has failed with, which is then tried again later, or set aside.
+        """
+        with self._turn:
+            for task in sorted((task for task in self._tasks.values() if task.waiting), key=lambda task: task.asked):
+                if self._monotonic() >= self._next_attempt.get(task.id, -math.inf):
+                    self._attempt(task)
+            for task in [task for task in self._tasks.values() if 0 < task.finished < self._clock() - KEPT_SECONDS]:
+                self._forget(task)
+        return not any(task.waiting for task in self._tasks.values())
+
+    def set_aside(self) -> list[Task]:
+        """The tasks that were given up, the newest first."""
+        return [task for task in self.all() if task.open and task.set_aside]
+
+    def retry(self) -> int:
+        """Have every task that was set aside tried again; returns how many."""
+        tasks = self.set_aside()
+        for task in tasks:
+            self._begun.discard(task.id)
+            self._next_attempt.pop(task.id, None)
+            self._put(msgspec.structs.replace(task, attempts=0, set_aside=0, error=""))
+        return len(tasks)
+
+    def _attempt(self, task: Task) -> None:
+        if task.id not in self._begun:
+            if task.attempts >= MOST_ATTEMPTS:
+                self._give_up(task, f"it was started {task.attempts} times and never completed")
+                return
+            self._begun.add(task.id)
+            task = msgspec.structs.replace(task, attempts=task.attempts + 1)
+            self._put(task)
+        try:
+            self._go_on(task, self._budget())
+        except JobTimeout as error:
+            self._give_up(self._tasks[task.id], str(error))
+        except Exception as error:
+            self._failed(self._tasks[task.id], error)
+            raise
+
+    def _budget(self) -> Callable[[], None]:
+        """What raises `JobTimeout` once the time of an attempt that begins now is over."""
+        ends = self._monotonic() + BUDGET_SECONDS
+
+        def check() -> None:
+            if self._monotonic() >= ends:
+                raise JobTimeout(BUDGET_SECONDS)
+
+        return check
+
+    def _failed(self, task: Task, error: Exception) -> None:
+        """Try later, and after many failures not at all. An outage of the database is no failure of the task."""
+        try:
+            self._client.command("SELECT 1")
+        except (ClickHouseError, OSError):
+            return
+        attempts = task.attempts + 1
+        if attempts > MOST_ATTEMPTS:
+            # The message may contain what was to be erased.
+            self._give_up(task, type(error).__name__)
+            return
+        wait = min(RETRY_SECONDS * 2 ** (attempts - 2), LONGEST_RETRY_SECONDS)
+        self._next_attempt[task.id] = self._monotonic() + wait
+        self._put(msgspec.structs.replace(task, attempts=attempts))
+
+    def _give_up(self, task: Task, reason: str) -> None:
+        self._read_before.pop(task.id, None)
+        self._put(msgspec.structs.replace(task, set_aside=max(1, int(self._clock())), error=reason))
+        log.error("a task was set aside", extra={"kind": task.kind, "site": task.site, "reason": reason})
+
+    def _go_on(self, task: Task, check: Callable[[], None]) -> None:
+        self._begin(task)
+        if not self._arrived(task, check):
+            return
+        steps = self._moving if task.kind == "rename" else self._purging
+        task = steps.go_on(task, self._put, check)
+        if self._workers == 1 or self._clock() >= task.asked + WORKERS_SECONDS:
+            self._put(msgspec.structs.replace(task, value="", finished=max(1, int(self._clock()))))
+            # What was compared with is not to outlive the task in an older version of it.
+            self._client.command("OPTIMIZE TABLE deletions FINAL")
+            self._read_before.pop(task.id, None)
+            log.info("a task is done", extra={"kind": task.kind, "site": task.site, "rows": task.rows})
+
+    def _begin(self, task: Task) -> None:
+        """From now on the site is no more, or has its new name: beacons of the old one count as its own."""
+        if task.kind not in ("remove", "rename"):
+            return
+        id_ = task.site_id or task.site
+        # Whoever asked and the worker may both be here.
+        with self._sites.lock:
+            site = self._sites.get(task.site)
+            if site is not None and site.id == id_ and task.to:
+                self._sites.rename_now(site, task.to)
+            elif site is not None and site.id == id_:
+                self._sites.remove_now(task.site)
+        if task.kind == "remove":
+            for follower in self.followers:
+                follower(id_)
+
+    def _arrived(self, task: Task, check: Callable[[], None]) -> bool:
+        """Whether everything that was on its way when the task began is in ClickHouse, or out of the spools."""
+        if task.id not in self._read_before:
+            if task.kind != "rename":
+                purge = Purge(task.site, task.until, task.first, task.last, FIELDS.get(task.field, ""), task.value)
+                for spool in self._spools():
+                    spool.purge(purge, check)
+            self._read_before[task.id] = [(spool, spool.under_way()) for spool in self._spools()]
+        if self._workers > 1 and self._clock() < task.asked + SETTLE_SECONDS:
+            return False
+        return not any(before & spool.under_way() for spool, before in self._read_before[task.id])
+
+    def _put(self, task: Task) -> None:
+        # Together with `refresh`: what was read before must not come after what was stored since.
+        with self._changing:
+            self._records.put(task.id, task)
+            self._keep({**self._tasks, task.id: task})
+
+    def _forget(self, task: Task) -> None:
+        with self._changing:
+            self._records.delete(task.id)
+            self._keep({id_: each for id_, each in self._tasks.items() if id_ != task.id})
+
+    def _keep(self, tasks: dict[str, Task]) -> None:
+        self._tasks = tasks
+        busy = [task for task in tasks.values() if task.open and task.kind in ("remove", "rename")]
+        self._sites.busy = frozenset({task.site for task in busy} | {task.to for task in busy if task.to})
+
+    def _must_make_sense(self, task: Task) -> None:
+        if any(_occupies(each) and task.site in (each.site, each.to) for each in self._tasks.values()):
+            raise RecordError("site", "something else is still being done to this site; try again in a minute")
+        if task.kind == "rename":
+            self._must_be_free(task)
+        if task.kind == "delete":
+            if task.first is None or task.last is None or task.first > task.last:
+                raise RecordError("first", "expected a first and a last day, in order")
+            if task.field and task.field not in FIELDS:
+                raise RecordError("field", "expected one of {choices}", choices=", ".join(FIELDS))
+            if bool(task.field) != bool(task.value):
+                raise RecordError("value", "expected a value to compare with")
+            if task.field and not is_bounded(task.value):
+                raise RecordError(
+                    "value",
+                    "expected at most {count} characters and {stars} stars",
+                    count=LONGEST_PATTERN,
+                    stars=MOST_STARS,
+                )
+
+    def _must_be_free(self, task: Task) -> None:
+        site = self._sites.get(task.site)
+        if site is None or site.id != (task.site_id or task.site):
+            raise RecordError("domain", "{name} is not registered", name=task.site)
+        new = checked(msgspec.structs.replace(site, domain=task.to)).domain
+        if new == task.site:
+            raise RecordError("domain", "that is its name already")
+        if new != task.to:
+            raise RecordError("domain", "expected a name such as {name}", name=new)
+        self._sites.must_be_free(new, but=site)
+        if self._purging.has_events(new) or self._moving.has_sums(new):
+            raise RecordError(
+                "domain", "there are figures of an earlier site {name}; add that site and remove it first", name=new
+            )
+
+
+def _occupies(task: Task) -> bool:
+    """Whether nothing else may be done to its site: also what was set aside, where it has the figures half under
+    another name."""
+    return task.waiting or (task.open and task.kind in ("remove", "rename"))

@@ -1,0 +1,91 @@
+"""A site's figures under another name: the steps of a task that renames.
+
+A sorting key cannot be updated, so rows are copied and then deleted. Events go day by day under a token each, which
+ClickHouse takes once: a copy that was interrupted is repeated and adds nothing. The sums of closed days are copied
+as a whole before the task notes that they are, and only then deleted under the old name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from collector.erasure.delete_events import tables_with_site
+from collector.erasure.site_job import Task
+
+CHANGES: Final = "changes"
+"""The list of who changed what about a site goes with it."""
+
+SUMS_COPIED: Final = 1
+SUMS_MOVED: Final = 2
+
+_DAYS = "SELECT DISTINCT day FROM events WHERE site = {site:String} ORDER BY day"
+_COPY_DAY = """
+INSERT INTO events SELECT * REPLACE ({to:String} AS site)
+FROM (SELECT * FROM events WHERE site = {site:String} AND day = {day:Date}) ORDER BY ALL"""
+_DELETE_EVENTS = "ALTER TABLE events DELETE IN PARTITION {month:UInt32} WHERE site = {site:String}"
+_EMPTY = "ALTER TABLE {table:Identifier} DELETE WHERE site = {site:String}"
+_COPY = """
+INSERT INTO {table:Identifier} SELECT * REPLACE ({to:String} AS site)
+FROM (SELECT * FROM {table:Identifier} WHERE site = {site:String})"""
+_HAS_SUMS = "SELECT count() FROM daily WHERE site = {site:String}"
+_DONE: Final = {"mutations_sync": 1}
+
+
+class Moving:
+    """Moves. Blocking."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def has_sums(self, site: str) -> bool:
+        """Whether there are sums under that name."""
+        return bool(self._client.query(_HAS_SUMS, parameters={"site": site}).result_rows[0][0])
+
+    def go_on(self, task: Task, put: Callable[[Task], None], check: Callable[[], None] = lambda: None) -> Task:
+        """Do what is left of the task; `put` stores how far it has come. May be called again when all is done: then
+        it moves what has come since. `check` is called between steps, and may raise."""
+        task = self._move_events(task, put, check)
+        for step, act in ((SUMS_COPIED, self._copy_sums), (SUMS_MOVED, self._drop_sums)):
+            if task.step < step:
+                check()
+                act(task)
+                task = msgspec.structs.replace(task, step=step)
+                put(task)
+        return task
+
+    def _move_events(self, task: Task, put: Callable[[Task], None], check: Callable[[], None]) -> Task:
+        parameters = {"site": task.site, "to": task.to}
+        days = [row[0] for row in self._client.query(_DAYS, parameters=parameters).result_rows]
+        if not days and not task.deleting:
+            return task
+        if not task.deleting:
+            for day in days:
+                check()
+                if task.copied is None or day > task.copied:
+                    settings = {"insert_deduplication_token": f"{task.id} {task.round} {day}", "max_threads": 1}
+                    self._client.command(_COPY_DAY, parameters={**parameters, "day": day}, settings=settings)
+                    task = msgspec.structs.replace(task, copied=day)
+                    put(task)
+            task = msgspec.structs.replace(task, deleting=True)
+            put(task)
+        for month in sorted({day.year * 100 + day.month for day in days}):
+            self._client.command(_DELETE_EVENTS, parameters={"site": task.site, "month": month}, settings=_DONE)
+        task = msgspec.structs.replace(task, round=task.round + 1, copied=None, deleting=False)
+        put(task)
+        return task
+
+    def _copy_sums(self, task: Task) -> None:
+        for table in tables_with_site(self._client):
+            parameters = {"table": table, "site": task.site, "to": task.to}
+            self._client.command(_EMPTY, parameters={**parameters, "site": task.to}, settings=_DONE)
+            self._client.command(_COPY, parameters=parameters)
+        # Each of its rows has an id: one that is copied twice is one.
+        self._client.command(_COPY, parameters={"table": CHANGES, "site": task.site, "to": task.to})
+
+    def _drop_sums(self, task: Task) -> None:
+        for table in (*tables_with_site(self._client), CHANGES):
+            self._client.command(_EMPTY, parameters={"table": table, "site": task.site}, settings=_DONE)

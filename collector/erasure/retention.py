@@ -1,0 +1,131 @@
+"""Retention: raw events are deleted when their site's retention is over, and never before their day is closed.
+
+Every quarter of an hour the rows are deleted whose site-local day of expiry, their column `expires`, has come, if the
+sums of their day are built; two days later they go whatever happens. A site whose retention has changed has its rows'
+`expires` written anew, so that old rows follow too. The same for what else is kept for a time only: revocations, counts
+of drops, the list of changes. No table has a TTL, and nothing is deleted while the clock cannot be believed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import math
+from collections.abc import Callable, Iterator
+
+from clickhouse_connect.driver.client import Client
+
+from collector.core.clock_monitor import uptime
+from collector.sites.registry import Sites
+
+log = logging.getLogger(__name__)
+
+PASS_SECONDS = 900
+"""Between two looks at the table."""
+
+_DAY = datetime.timedelta(days=1)
+
+_OTHERS = {
+    "revoked": "day + INTERVAL 3 DAY",
+    "drops": "day + INTERVAL 13 MONTH",
+    "trims": "day + INTERVAL 13 MONTH",
+    "changes": "toDate(at) + INTERVAL 25 MONTH",
+}
+"""Retention of other tables."""
+
+_STALE = """
+SELECT site, min(expires - day) AS least, max(expires - day) AS most FROM events GROUP BY site"""
+_RENEW = """
+ALTER TABLE events UPDATE expires = day + {days:UInt16} WHERE site = {site:String} AND expires != day + {days:UInt16}"""
+_EXPIRED = """
+SELECT DISTINCT site, day, expires FROM events WHERE expires <= {latest:Date}"""
+_CLOSED = "SELECT site, day FROM closed FINAL WHERE NOT open"
+_DELETE = """
+ALTER TABLE events DELETE IN PARTITION {month:UInt32}
+WHERE (site, day) IN {days:Array(Tuple(String, Date))} AND expires <= {latest:Date}"""
+_ANY = "SELECT 1 FROM {table:Identifier}"
+_CLEAR = "ALTER TABLE {table:Identifier} DELETE"
+_DONE = {"mutations_sync": 1}
+
+
+class Retention:
+    """Keeps the retention of all sites. Blocking; `clock` gives Unix seconds, `since_boot` seconds that only go
+    forward, `client` writes. Nothing is deleted while `may_delete` says no."""
+
+    def __init__(
+        self,
+        client: Client,
+        sites: Sites,
+        clock: Callable[[], float],
+        *,
+        since_boot: Callable[[], float] = uptime,
+        may_delete: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._client = client
+        self._sites = sites
+        self._clock = clock
+        self._since_boot = since_boot
+        self._may_delete = may_delete
+        self._next = -math.inf
+
+    def keep_up(self) -> None:
+        """Look at the table, if it is time."""
+        if self._since_boot() >= self._next:
+            self._next = self._since_boot() + PASS_SECONDS
+            self.keep()
+
+    def keep(self) -> int:
+        """Apply changed retentions, then delete what is expired; returns from how many days of sites."""
+        self._renew()
+        if not self._may_delete():
+            return 0
+        self._expire_others()
+        return self._expire()
+
+    def _renew(self) -> None:
+        """Rows that were stored under another retention follow the one that their site has now."""
+        for domain, least, most in self._client.query(_STALE).result_rows:
+            site = self._sites.get(domain)
+            if site is not None and (least, most) != (site.retention_days, site.retention_days):
+                parameters = {"site": domain, "days": site.retention_days}
+                self._client.command(_RENEW, parameters=parameters, settings=_DONE)
+                log.info("a changed retention was applied", extra={"site": domain, "days": site.retention_days})
+
+    def _expire_others(self) -> None:
+        today = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
+        for table, until in _OTHERS.items():
+            over = f"{until} <= {{today:Date}}"
+            parameters = {"table": table, "today": today}
+            if self._client.query(f"{_ANY} WHERE {over} LIMIT 1", parameters=parameters).result_rows:
+                self._client.command(f"{_CLEAR} WHERE {over}", parameters=parameters, settings=_DONE)
+
+    def _expire(self) -> int:
+        # The farthest zone is fourteen hours ahead of UTC.
+        latest = datetime.datetime.fromtimestamp(self._clock() + 14 * 3600, datetime.UTC).date()
+        expired = self._client.query(_EXPIRED, parameters={"latest": latest}).result_rows
+        if not expired:
+            return 0
+        closed = {(site, day) for site, day in self._client.query(_CLOSED).result_rows}
+        over = sorted({(site, day) for site, day, expires in expired if self._is_over(site, day, expires, closed)})
+        for month, days in _by_month(over):
+            self._client.command(_DELETE, parameters={"month": month, "days": days, "latest": latest}, settings=_DONE)
+        if over:
+            log.info("expired events were deleted", extra={"days": len(over)})
+        return len(over)
+
+    def _is_over(
+        self, domain: str, day: datetime.date, expires: datetime.date, closed: set[tuple[str, datetime.date]]
+    ) -> bool:
+        site, today = self._sites.get(domain), datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
+        if site is None:
+            # A site that is no longer measured has no days to close.
+            return expires + _DAY <= today
+        return expires + 2 * _DAY <= today or (
+            expires <= self._sites.zone(site).date(self._clock()) and (domain, day) in closed
+        )
+
+
+def _by_month(over: list[tuple[str, datetime.date]]) -> Iterator[tuple[int, list[tuple[str, datetime.date]]]]:
+    months = sorted({day.year * 100 + day.month for _, day in over})
+    for month in months:
+        yield month, [(site, day) for site, day in over if day.year * 100 + day.month == month]

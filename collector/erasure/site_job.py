@@ -1,0 +1,82 @@
+"""One thing to do to the figures of a site, as it is stored."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from typing import Literal
+
+import msgspec
+
+from collector.sites.registry import Site
+
+Kind = Literal["delete", "reset", "remove", "rename"]
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing to do. `first` and `last` are site-local dates; `until` and `asked` Unix seconds."""
+
+    id: str
+    kind: Kind
+    site: str
+    by: str
+    asked: int
+    site_id: str = ""
+    """The site's own id; empty in tasks of a release without ids, when it was the name."""
+    to: str = ""
+    """The new name, of a rename."""
+    first: datetime.date | None = None
+    last: datetime.date | None = None
+    field: str = ""
+    """What is compared, one of `collector.purging.FIELDS`; empty takes every event of the dates."""
+    value: str = ""
+    """`*` stands for any characters. Empty again once the task is done: it may be what was to be forgotten."""
+    days: tuple[datetime.date, ...] = ()
+    """Days whose sums have to be built anew."""
+    step: int = 0
+    """How far a rename has come with the sums."""
+    round: int = 0
+    """How often a rename has moved events."""
+    copied: datetime.date | None = None
+    """The last day whose events this round has copied."""
+    deleting: bool = False
+    """Whether this round has copied everything, and deletes it under the old name."""
+    rows: int = 0
+    """Events that it was about when it began."""
+    finished: int = 0
+    attempts: int = 0
+    """How often it was begun, by different processes, or has failed. Stored before it is begun: a process that does not
+    survive it counts as well."""
+    set_aside: int = 0
+    """Unix second at which it was given up until an operator has it tried again; 0 while it is not."""
+    error: str = ""
+    """Why."""
+
+    @property
+    def open(self) -> bool:
+        """Whether something is left to do."""
+        return self.finished == 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is left to do that will be done without anybody's help."""
+        return self.open and not self.set_aside
+
+    @property
+    def until(self) -> int | None:
+        """Events up to this second are meant; None is all."""
+        return self.asked if self.kind in ("delete", "reset") else None
+
+
+def new_task(kind: Kind, site: Site, by: str, at: float, **fields: object) -> Task:
+    """A task that nobody has asked for yet; `at` is the present Unix second."""
+    given = {
+        "id": secrets.token_hex(8),
+        "kind": kind,
+        "site": site.domain,
+        "site_id": site.id,
+        "by": by,
+        "asked": int(at),
+        **fields,
+    }
+    return msgspec.convert(given, Task)

@@ -1,0 +1,267 @@
+"""What a visitor may ask: what is held about this browser, to take it along, to have it erased.
+
+Nobody has an account: who asks is told by what a beacon would be told by, the address and the user agent of the
+request itself, under the salts that are still there. So the answer is about this browser alone, and until the salt of
+the day is destroyed, not a minute less; after that nobody can tell whose an event was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sqlite3
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import anyio
+import anyio.to_thread
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector.core.csv import BYTE_ORDER_MARK, Cell, CsvWriter
+from collector.core.errors import SpoolFull, SpoolUnavailable
+from collector.enrichment.client_ip import network_of
+from collector.erasure.schedule import ERASE_SECONDS, ErasureSchedule
+from collector.erasure.visitor_erasure import Eraser
+from collector.ingest.event import COLUMNS, Event
+from collector.ingest.visits import IDLE_SECONDS, Visits
+from collector.privacy.salt_rotation import SaltRotation
+from collector.privacy.visitor_id import Salts, visitor_id
+from collector.sites.registry import Site, Sites
+from collector.spool.rewrite import Erasure
+from collector.spool.serialization import encode
+from collector.spool.spool import Spool
+
+Ids = tuple[tuple[datetime.date, int], ...]
+"""A browser's id on each site-local date whose salt is still there; today's is the last."""
+
+MOST_EVENTS = 10_000
+"""Events shown at once; more in a day are no person's."""
+
+MOST_DENIALS = 50_000
+"""Visitors who said no remembered at once, each for half an hour."""
+
+_COLUMNS = ", ".join("toUnixTimestamp(ts)" if name == "ts" else name for name in COLUMNS)
+_STORED = f"""
+SELECT {_COLUMNS} FROM events
+WHERE site = {{site:String}} AND day = {{day:Date}} AND visitor = {{visitor:UInt64}}
+ORDER BY ts, seq LIMIT {{most:UInt32}}"""  # noqa: S608 # names of our own columns
+# Who asks is not to be found in a server's list of queries either.
+_NOT_LOGGED = {"log_queries": 0}
+
+
+class Browser(msgspec.Struct, frozen=True):
+    """Who asks, as the request itself shows. It lives in memory, for as long as the request."""
+
+    address: str
+    user_agent: str
+
+    def __repr__(self) -> str:
+        """Shows nothing of the visitor, also in a traceback."""
+        return "Browser(…)"
+
+
+class HeldEvents(msgspec.Struct, frozen=True):
+    """What is held about one browser on one site."""
+
+    site: str
+    linkable_until: int
+    """Unix second at which the salt of today's date is destroyed: then it is nobody's."""
+    visitors: Ids
+    """The browser's id on each site-local date whose salt is still there."""
+    events: tuple[Event, ...]
+    """In order of time."""
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """What an erasure has done: how many events there were, and whether they are gone from everywhere already."""
+
+    events: int
+    complete: bool
+
+
+class Privacy:
+    """Answers for the visitors of one collector. `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        sites: Sites,
+        salts: Salts,
+        rotation: SaltRotation,
+        visits: Visits,
+        spool: Spool,
+        client: Client,
+        eraser: Eraser,
+        schedule: ErasureSchedule,
+    ) -> None:
+        self._clock = clock
+        self._sites = sites
+        self._salts = salts
+        self._rotation = rotation
+        self._visits = visits
+        self._spool = spool
+        self._client = client
+        self._eraser = eraser
+        self._schedule = schedule
+        self._denials: OrderedDict[int, int] = OrderedDict()
+
+    def now(self) -> float:
+        """The collector's clock, Unix seconds."""
+        return self._clock()
+
+    async def held(self, site: Site, browser: Browser) -> HeldEvents:
+        """What is held about this browser. Raises `ClickHouseError` when the database does not answer."""
+        ids = self._ids(site, browser)
+        events = await anyio.to_thread.run_sync(self._read, site.domain, ids)
+        return HeldEvents(site.domain, self._rotation.linkable_until(ids[-1][0]), ids, tuple(events))
+
+    async def erase(self, site: Site, browser: Browser, *, seconds: float = ERASE_SECONDS) -> Erased:
+        """Erase what is held about this browser: promised on disk when this returns, complete if that was possible
+        within `seconds`. Raises `SpoolUnavailable` when the disk does not take the promise."""
+        ids = self._ids(site, browser)
+        await self._settle()
+        found = await anyio.to_thread.run_sync(self._count, site.domain, ids)
+        self._forget(ids)
+        if found == 0:
+            return Erased(0, complete=True)
+        await self._promise([(site, ids)])
+        return Erased(max(found, 0), await self._schedule.run(seconds))
+
+    async def withdraw(self, sites: Sequence[Site], browser: Browser) -> None:
+        """Erase what is held on these sites about a browser that says no: promised on disk when this returns, and
+        carried out in the background. Raises as `erase`.
+
+        The page of any site may say so in its visitor's place, and must not learn what the visitor did on another. So
+        nobody looks what there is, and the answer is the same and comes as soon whether there is anything or not.
+        """
+        ids = [(site, self._ids(site, browser)) for site in sites]
+        await self._settle()
+        for _, each in ids:
+            self._forget(each)
+        await self._promise(ids)
+        self._schedule.run_soon()
+        for _, each in ids:
+            visitor = each[-1][1]
+            self._denials[visitor] = int(self._clock())
+            self._denials.move_to_end(visitor)
+            if len(self._denials) > MOST_DENIALS:
+                self._denials.popitem(last=False)
+
+    async def _settle(self) -> None:
+        """Wait until what was taken in before can be found: nobody waits for an empty group, but it comes after it."""
+        with contextlib.suppress(SpoolFull, SpoolUnavailable):
+            await self._spool.append((), None)
+
+    def _forget(self, ids: Ids) -> None:
+        for _, visitor in ids:
+            self._visits.forget(visitor)
+
+    async def _promise(self, meant: Sequence[tuple[Site, Ids]]) -> None:
+        until = int(self._clock())
+        erasures = [Erasure(site.domain, day, visitor, until) for site, ids in meant for day, visitor in ids]
+        try:
+            await anyio.to_thread.run_sync(self._eraser.promise, erasures)
+        except sqlite3.Error as error:
+            raise SpoolUnavailable(str(error)) from None
+
+    def may_hold(self, site: Site, browser: Browser) -> bool:
+        """Whether something may be held about a browser that says no: not when it said so within half an hour, and
+        has not been counted with consent since, which would be a visit that goes on."""
+        now, visits = int(self._clock()), self._visits
+        ids = self._ids(site, browser)
+        said = self._denials.get(ids[-1][1])
+        return said is None or now - said >= IDLE_SECONDS or any(visits.current(id_, now) is not None for _, id_ in ids)
+
+    def _ids(self, site: Site, browser: Browser) -> Ids:
+        """Today's, the last, and those of earlier days whose salt is still there: where sites have several time zones
+        it is kept until the day is over for all of them."""
+        today = self._sites.zone(site).date(self._clock())
+        first, network = self._rotation.first_linkable(), network_of(browser.address)
+        dates = [first + datetime.timedelta(days=number) for number in range((today - first).days + 1)]
+        return tuple(
+            (date, visitor_id(self._salts.salt(date), site.hash_name, network, browser.user_agent)) for date in dates
+        )
+
+    def _read(self, domain: str, ids: Sequence[tuple[datetime.date, int]]) -> list[Event]:
+        # The spool first: what moves on meanwhile is then seen twice and counted once, and never missed.
+        wanted = {visitor for _, visitor in ids}
+        waiting = [_as_stored(event) for event in self._spool.events_of(wanted) if event.site == domain]
+        stored = []
+        for day, visitor in ids:
+            rows = self._client.query(
+                _STORED,
+                parameters={"site": domain, "day": day, "visitor": visitor, "most": MOST_EVENTS},
+                settings=_NOT_LOGGED,
+            ).result_rows
+            stored += [Event(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        return _merged(stored, waiting)
+
+    def _count(self, domain: str, ids: Sequence[tuple[datetime.date, int]]) -> int:
+        """How many events there are; -1 when the database does not answer and nobody can tell."""
+        try:
+            return len(self._read(domain, ids))
+        except (ClickHouseError, OSError):
+            return -1
+
+
+def _merged(stored: Sequence[Event], waiting: Sequence[Event]) -> list[Event]:
+    """Both in order of time; an event that is in both is one."""
+    ahead = Counter(map(encode, stored))
+    events = list(stored)
+    for event in waiting:
+        key = encode(event)
+        if ahead[key]:
+            ahead[key] -= 1
+        else:
+            events.append(event)
+    return sorted(events, key=lambda event: (event.ts, event.seq))
+
+
+def _as_stored(event: Event) -> Event:
+    """As ClickHouse will give it back, so that it reads the same wherever it lies."""
+    return msgspec.structs.replace(event, revenue=event.revenue.quantize(Decimal("0.001")))
+
+
+def as_json(held: HeldEvents) -> bytes:
+    """Everything held, for programs: times as ISO 8601 in UTC, names of the columns of `events`."""
+    return msgspec.json.encode(
+        {
+            "site": held.site,
+            "linkable_until": _time(held.linkable_until),
+            "visitors": [{"day": day.isoformat(), "visitor": str(visitor)} for day, visitor in held.visitors],
+            "events": [_shown(event) for event in held.events],
+        }
+    )
+
+
+def as_count(held: HeldEvents) -> bytes:
+    """How much is held, and nothing of what."""
+    return msgspec.json.encode(
+        {"site": held.site, "linkable_until": _time(held.linkable_until), "count": len(held.events)}
+    )
+
+
+def as_csv(held: HeldEvents, writer: CsvWriter) -> str:
+    """The events as a table."""
+    rows: list[Sequence[Cell]] = [COLUMNS]
+    for event in held.events:
+        props = msgspec.json.encode(event.props).decode()
+        rows.append(list(map(_cell, {**_shown(event), "props": props}.values())))
+    return BYTE_ORDER_MARK + writer.lines(rows)
+
+
+def _shown(event: Event) -> dict[str, object]:
+    fields = msgspec.to_builtins(msgspec.structs.asdict(event))
+    return {**fields, "ts": _time(event.ts), "visitor": str(event.visitor)}
+
+
+def _cell(value: object) -> Cell:
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _time(at: int) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat()

@@ -1,0 +1,125 @@
+"""Erasing what a visitor has sent: durable once promised, complete wherever it lies.
+
+An *erasure* is a row in the spool's file, and done when nothing of it is left. Each round takes the visitor's events
+out of the spool's groups, then out of ClickHouse. A segment that the writer may have read before cannot be called
+back; so the round is repeated until every such segment is in ClickHouse or set aside, and only then is the row
+deleted. A process that is killed anywhere begins the rounds again; each part of one may be done twice.
+
+Only events up to the second of the erasure are taken: what the visitor sends later is a new visit, and is kept.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+
+from collector.spool.rewrite import Erasure
+from collector.spool.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_MARK = """
+INSERT INTO erasing SELECT {batch:UInt64}, site, day, visitor, ts FROM events
+WHERE (site, day, visitor) IN {visitors:Array(Tuple(String, Date, UInt64))} AND ts <= toDateTime({until:UInt32})"""
+_MOST_MARKED = 100
+"""Visitors looked for by one statement."""
+_MARKED = "SELECT toYYYYMM(day) AS month, count() FROM erasing WHERE batch = {batch:UInt64} GROUP BY month"
+# The ids are in a table in memory, so that ClickHouse's own list of mutations never has them.
+_DELETE = """
+ALTER TABLE events DELETE IN PARTITION {month:UInt32} WHERE (site, day, visitor, ts) IN
+(SELECT site, day, visitor, ts FROM erasing WHERE batch = {batch:UInt64})"""
+_UNMARK = "ALTER TABLE erasing DELETE WHERE batch = {batch:UInt64}"
+_NOT_LOGGED = {"mutations_sync": 1, "log_queries": 0}
+
+
+def delete_stored(client: Client, erasures: Iterable[Erasure], batch: int) -> int:
+    """Delete the events that ClickHouse has, and rewrite the parts that had them; returns how many there were.
+
+    `batch` tells this call from any other that runs at the same time.
+    """
+    meant: dict[int, dict[tuple[str, datetime.date, int], None]] = {}
+    for erasure in erasures:
+        meant.setdefault(erasure.until, {})[erasure.site, erasure.day, erasure.visitor] = None
+    for until, found in meant.items():
+        visitors = list(found)
+        for first in range(0, len(visitors), _MOST_MARKED):
+            parameters = {"batch": batch, "visitors": visitors[first : first + _MOST_MARKED], "until": until}
+            client.command(_MARK, parameters=parameters, settings={"log_queries": 0})
+    marked = client.query(_MARKED, parameters={"batch": batch}).result_rows
+    for month, _ in marked:
+        client.command(_DELETE, parameters={"month": month, "batch": batch}, settings=_NOT_LOGGED)
+    if marked:
+        client.command(_UNMARK, parameters={"batch": batch}, settings=_NOT_LOGGED)
+    return sum(count for _, count in marked)
+
+
+class Eraser:
+    """Keeps the promises of one process. Blocking; any thread may call, one round runs at a time.
+
+    `spools` are those that the process empties, the first its own; `clock` gives nanoseconds.
+    """
+
+    def __init__(self, client: Client, spools: Callable[[], Sequence[Spool]], clock: Callable[[], int]) -> None:
+        self._client = client
+        self._spools = spools
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._noting = threading.Lock()
+        self._read_before: dict[tuple[Path, int], frozenset[int]] = {}
+        self.pending = any(spool.erasures.promised() for spool in spools())
+        """Whether something promised is not done."""
+
+    def promise(self, erasures: Sequence[Erasure]) -> None:
+        """Have them on disk: from now on they will be kept. Raises `sqlite3.Error`."""
+        self._spools()[0].erasures.promise(erasures)
+        with self._noting:
+            self.pending = True
+
+    def pending_days(self) -> frozenset[tuple[str, datetime.date]]:
+        """The sites and days of what is promised and not done. Raises `sqlite3.Error`."""
+        if not self.pending:
+            return frozenset()
+        promised = [each for spool in self._spools() for each in spool.erasures.promised().values()]
+        return frozenset((each.site, each.day) for each in promised)
+
+    def keep(self) -> bool:
+        """One round over everything promised. Returns whether nothing is left to do.
+
+        Raises what the disk and ClickHouse raise; the promises stay.
+        """
+        with self._turn:
+            left = [self._keep_of(spool) for spool in self._spools()]
+            with self._noting:
+                # Also what was promised while the round was under way.
+                self.pending = any(spool.erasures.promised() for spool in self._spools())
+            return not any(left)
+
+    def _keep_of(self, own: Spool) -> bool:
+        """One round over what was promised in one spool's file; whether some of it has to wait for a segment."""
+        promised = own.erasures.promised()
+        if not promised:
+            return False
+        erasures = list(promised.values())
+        for spool in self._spools():
+            spool.erase(erasures)
+            for number in promised:
+                self._read_before.setdefault((spool.path, number), spool.under_way())
+        over = [number for number in promised if not self._waits(number)]
+        delete_stored(self._client, erasures, self._clock())
+        own.erasures.kept(over)
+        for key in [key for key in self._read_before if key[1] in over]:
+            del self._read_before[key]
+        if over:
+            log.info("erasures were completed", extra={"count": len(over)})
+        return len(over) < len(promised)
+
+    def _waits(self, number: int) -> bool:
+        """Whether a segment that was read before the erasure may still be on its way."""
+        return any(
+            self._read_before.get((spool.path, number), frozenset()) & spool.under_way() for spool in self._spools()
+        )

@@ -1,0 +1,428 @@
+"""From a beacon to an event: an ordered list of small steps.
+
+Each step may stop the beacon (`drop_*`, with a reason from a closed set) or add to the draft (`put_*`). The
+address and the user agent are known to the draft and to no later stage: the `Event` has no field for them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import msgspec
+
+from collector.core.metrics import Reason
+from collector.core.wildcards import fits
+from collector.enrichment.bot_detection import Bots
+from collector.enrichment.datacenters import DatacenterNetworks
+from collector.enrichment.geoip import Countries
+from collector.enrichment.host_lists import HostList
+from collector.enrichment.ip_exclusions import Shield
+from collector.enrichment.referrer import is_own, is_spam, read_origin
+from collector.enrichment.sender_redaction import redact_sender, redact_user_agent
+from collector.enrichment.text_limits import truncated
+from collector.enrichment.url_policy import PageCleaner
+from collector.enrichment.urls import NO_HOST, NO_TAGS, Page, clean_value, read_referrer
+from collector.enrichment.user_agent import NO_HINTS, Device, Devices, Hints, size_class
+from collector.ingest.event import Event
+from collector.ingest.payload import Beacon
+from collector.ingest.visits import Attribution, EventInVisit, Visit, Visits
+from collector.privacy.consent import Signals, judge
+from collector.privacy.consent_receipts import Receipts
+from collector.privacy.visitor_id import Salts, visitor_id
+from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback
+from collector.sites.registry import Site, Sites
+
+OWN_NAMES = frozenset({"pageview", "engagement"})
+NO_ATTRIBUTION = Attribution()
+NO_PART = EventInVisit(visit=0, entry_page="", attribution=NO_ATTRIBUTION)
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What one request brought. It lives in memory, until its events are made."""
+
+    beacon: Beacon
+    at: int
+    """Server clock, Unix seconds."""
+    address: str
+    network: str
+    """Of the address: what a household shares, or empty."""
+    user_agent: str
+    signals: Signals
+    hints: Hints = NO_HINTS
+    """They name browser and system more exactly; who the visitor is, they do not say."""
+    prefetch: bool = False
+
+    def __repr__(self) -> str:
+        """Shows nothing of the visitor, also in a traceback."""
+        return "Arrival(…)"
+
+
+class Drop(msgspec.Struct, frozen=True, gc=False):
+    """A beacon that is not kept, and why. `kind` says which kind of bot it was."""
+
+    reason: Reason
+    kind: str = ""
+
+
+class Draft(msgspec.Struct, gc=False):
+    """An event in the making, for one site."""
+
+    arrival: Arrival
+    domain: str
+    site: Site | None = None
+    limited: bool = False
+    evidence: str = ""
+    day: datetime.date = datetime.date.min
+    page: Page | None = None
+    device: Device | None = None
+    country: str = ""
+    datacenter: bool = False
+    visitor: int = 0
+    visit: Visit | None = None
+    attribution: Attribution = NO_ATTRIBUTION
+    part: EventInVisit = NO_PART
+    engaged: int = 0
+    """Milliseconds of the day on which it is stored."""
+
+    @property
+    def today(self) -> datetime.date:
+        """The date in UTC, by which receipts go."""
+        return datetime.datetime.fromtimestamp(self.arrival.at, datetime.UTC).date()
+
+    def __repr__(self) -> str:
+        """Shows nothing of the visitor, also in a traceback."""
+        return f"Draft({self.domain!r}, …)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the steps look things up in."""
+
+    sites: Sites
+    salts: Salts
+    visits: Visits
+    countries: Countries
+    spam: HostList
+    datacenters: DatacenterNetworks = field(default_factory=DatacenterNetworks)
+    shield: Shield = field(default_factory=Shield)
+    devices: Devices = field(default_factory=Devices)
+    bots: Bots = field(default_factory=Bots)
+    pages: PageCleaner = field(default_factory=PageCleaner)
+    receipts: Receipts = field(default_factory=lambda: Receipts(secrets.token_urlsafe(32)))
+
+
+Step = Callable[[Draft, Rooms], Drop | None]
+
+
+def drop_unknown_site(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Only registered sites are measured."""
+    site = rooms.sites.measured(draft.domain)
+    if site is None:
+        return Drop("unknown_site")
+    draft.site, draft.domain = site, site.domain
+    return None
+
+
+def drop_without_consent(draft: Draft, rooms: Rooms) -> Drop | None:
+    """The site's policy decides what consent, refusal or silence allow."""
+    beacon = draft.arrival.beacon
+    site = _site(draft)
+    verdict = judge(site.consent, beacon.consent, draft.arrival.signals, bare=beacon.bare)
+    if site.receipts and verdict.by_evidence and not rooms.receipts.find(beacon.receipt, site.domain, draft.today):
+        # The answer brings a receipt, and the snippet sends the beacon again with it.
+        return Drop("consent")
+    if verdict.reason:
+        return Drop(verdict.reason)
+    draft.limited = verdict.lane == "limited"
+    if draft.limited and beacon.name != "pageview":
+        # The identifier-free lane counts pages; what a person did on them needs consent.
+        return Drop("consent")
+    draft.evidence = "none" if draft.limited else verdict.evidence
+    return None
+
+
+def drop_prefetch(draft: Draft, rooms: Rooms) -> Drop | None:
+    """A page fetched ahead of time has not been seen by anybody."""
+    return Drop("prefetch") if draft.arrival.prefetch else None
+
+
+def drop_bot(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Programs do not count; a missing or unknown user agent is a person."""
+    kind = rooms.bots.kind(draft.arrival.user_agent)
+    return Drop("bot", kind) if kind else None
+
+
+def put_day(draft: Draft, rooms: Rooms) -> Drop | None:
+    """The site-local date."""
+    draft.day = rooms.sites.zone(_site(draft)).date(draft.arrival.at)
+    return None
+
+
+def put_page(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Host, cleaned path and allow-listed query values."""
+    beacon = draft.arrival.beacon
+    page = rooms.pages.read(beacon.url, _site(draft), hash_mode=beacon.hash_mode)
+    draft.page = redact_sender(page, draft.arrival.user_agent, draft.arrival.address)
+    return None
+
+
+def put_device(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Families and major versions; the user agent itself goes no further than the visitor's hash."""
+    draft.device = rooms.devices.read(draft.arrival.user_agent, draft.arrival.hints)
+    return None
+
+
+def put_country(draft: Draft, rooms: Rooms) -> Drop | None:
+    """From the browser's time zone, else from the address, which goes no further than the visitor's hash."""
+    beacon, address = draft.arrival.beacon, draft.arrival.address
+    draft.country = rooms.countries.read(beacon.zone, address, is_hosted=draft.datacenter)
+    return None
+
+
+def drop_excluded(draft: Draft, rooms: Rooms) -> Drop | None:
+    """What the owner or the operator does not want counted: addresses, other hosts, some paths, some countries; and
+    copies of the site on somebody's own machine."""
+    if rooms.shield and rooms.shield.covers(draft.domain, draft.arrival.address):
+        return Drop("excluded")
+    site, page = _site(draft), _page(draft)
+    if site.excluded_countries and draft.country in site.excluded_countries:
+        return Drop("excluded")
+    if site.hostnames and not any(_host_matches(page.hostname, allowed) for allowed in site.hostnames):
+        return Drop("excluded")
+    if _is_on_own_machine(page.hostname, draft.arrival.beacon.url) and not rooms.sites.is_local(site, page.hostname):
+        # Somebody works on the site, or has saved a copy of it: neither is a visit.
+        return Drop("excluded")
+    if site.excluded_paths and any(fits(pattern, page.path) for pattern in site.excluded_paths):
+        return Drop("excluded")
+    return None
+
+
+def put_datacenter(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Check the address against the data center list, for sites that enable it. Does not store the address."""
+    draft.datacenter = _site(draft).datacenter != "off" and rooms.datacenters.covers(draft.arrival.address)
+    return None
+
+
+def drop_datacenter(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Drop visits from data centers, mostly automated browsers, on sites that choose so."""
+    return Drop("datacenter") if draft.datacenter and _site(draft).datacenter == "drop" else None
+
+
+def drop_spam_referrer(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Referrers on the operator's list of spam hosts."""
+    spam = rooms.spam.hosts
+    if spam and is_spam(read_referrer(draft.arrival.beacon.referrer)[0], spam):
+        return Drop("spam_referrer")
+    return None
+
+
+def put_visitor(draft: Draft, rooms: Rooms) -> Drop | None:
+    """The id of the day. Here the address and the user agent end."""
+    if not draft.limited:
+        salt, arrival = rooms.salts.salt(draft.day), draft.arrival
+        draft.visitor = visitor_id(salt, _site(draft).hash_name, arrival.network, arrival.user_agent)
+    return None
+
+
+def put_visit(draft: Draft, rooms: Rooms) -> Drop | None:
+    """The visit that goes on, if there is one. Under the id of a new day there is none."""
+    if draft.visitor != 0:
+        draft.visit = rooms.visits.current(draft.visitor, draft.arrival.at)
+    return None
+
+
+def put_origin(draft: Draft, rooms: Rooms) -> Drop | None:
+    """Referrer, source, channel and campaign: the first event of a visit says where it came from."""
+    if draft.visitor != 0 and draft.visit is None:
+        draft.attribution = _attribution(draft, rooms)
+    return None
+
+
+def put_part(draft: Draft, rooms: Rooms) -> Drop | None:
+    """What the event is within its visit, and adds to the sums."""
+    if draft.visitor == 0:
+        return None
+    visits, visit, beacon, at = rooms.visits, draft.visit, draft.arrival.beacon, draft.arrival.at
+    if beacon.name == "engagement":
+        # What was read before midnight belongs to a day that is over: it would tell that this visitor was there.
+        of_today = 1000 * (at - rooms.sites.zone(_site(draft)).bounds(draft.day)[0])
+        draft.engaged = min(beacon.engaged, of_today)
+        draft.part = visits.engage(draft.visitor, visit, at) if visit is not None else NO_PART
+        return None
+    pageview = beacon.name == "pageview"
+    path = _page(draft).path if pageview else ""
+    if visit is None:
+        draft.part = visits.begin(draft.visitor, at, path, draft.attribution, network=draft.arrival.network)
+    else:
+        ends_bounce = beacon.interactive and (not pageview or bool(visit.entry_page))
+        draft.part = visits.go_on(draft.visitor, visit, at, path, ends_bounce=ends_bounce)
+    return None
+
+
+STEPS: tuple[Step, ...] = (
+    drop_unknown_site,
+    drop_without_consent,
+    drop_prefetch,
+    drop_bot,
+    put_day,
+    put_page,
+    put_datacenter,
+    put_country,
+    drop_excluded,
+    drop_spam_referrer,
+    drop_datacenter,
+    put_device,
+    put_visitor,
+    put_visit,
+    put_origin,
+    put_part,
+)
+
+
+def run(arrival: Arrival, domain: str, rooms: Rooms, steps: Sequence[Step] = STEPS) -> Event | Drop:
+    """Take one beacon through the steps for one of its sites."""
+    draft = Draft(arrival, domain)
+    for step in steps:
+        dropped = step(draft, rooms)
+        if dropped is not None:
+            return dropped
+    return _limited_event(draft, rooms) if draft.limited else _event(draft)
+
+
+def _event(draft: Draft) -> Event:
+    beacon, page, device, part = draft.arrival.beacon, _page(draft), _device(draft), draft.part
+    came = part.attribution
+    return Event(
+        site=draft.domain,
+        day=draft.day,
+        ts=draft.arrival.at,
+        visitor=draft.visitor,
+        visit=part.visit,
+        name=beacon.name if beacon.name in OWN_NAMES else _clean(beacon.name, draft),
+        consent=draft.evidence,
+        hostname=page.hostname,
+        page=page.path,
+        entry_page=part.entry_page,
+        referrer=came.referrer,
+        source=came.source,
+        channel=came.channel,
+        utm_source=came.utm_source,
+        utm_medium=came.utm_medium,
+        utm_campaign=came.utm_campaign,
+        utm_content=came.utm_content,
+        utm_term=came.utm_term,
+        click_id=came.click_id,
+        country=came.country,
+        browser=device.browser,
+        browser_version=device.browser_version,
+        os=device.os,
+        os_version=device.os_version,
+        device=device.kind,
+        size=size_class(beacon.width),
+        visits=part.visits,
+        bounces=part.bounces,
+        seconds=part.seconds,
+        engaged=draft.engaged,
+        scroll=beacon.scroll,
+        props={_clean(key, draft): _clean(value, draft) for key, value in beacon.props.items()} if beacon.props else {},
+        revenue=beacon.revenue,
+        currency=beacon.currency,
+        expires=_days_after(draft.day, _site(draft).retention_days),
+        seq=part.seq,
+        datacenter=draft.datacenter,
+    )
+
+
+def _limited_event(draft: Draft, rooms: Rooms) -> Event:
+    """The identifier-free count: page, referring host, device class, and nothing that could tell people apart."""
+    page = _page(draft)
+    host = read_referrer(draft.arrival.beacon.referrer)[0]
+    own = rooms.sites.own_hosts(_site(draft))
+    return Event(
+        site=draft.domain,
+        day=draft.day,
+        # The second could be matched with a log of requests.
+        ts=draft.arrival.at // 60 * 60,
+        visitor=0,
+        visit=0,
+        name="pageview",
+        consent="none",
+        hostname=page.hostname,
+        page=page.path,
+        referrer="" if host == draft.arrival.address or is_own(host, page.hostname, own) else host,
+        device=_device(draft).kind,
+        expires=_days_after(draft.day, _site(draft).retention_days),
+    )
+
+
+def _attribution(draft: Draft, rooms: Rooms) -> Attribution:
+    page, referrer = _page(draft), draft.arrival.beacon.referrer
+    if draft.arrival.address in referrer and read_referrer(referrer)[0] == draft.arrival.address:
+        referrer = ""
+    if not referrer and page.tags is NO_TAGS:
+        return _direct(draft.country)
+    origin, tags = read_origin(referrer, page, rooms.sites.own_hosts(_site(draft))), page.tags
+    return Attribution(
+        referrer=truncated("referrer", redact_user_agent(origin.referrer, draft.arrival.user_agent)),
+        source=truncated("source", origin.source),
+        channel=origin.channel,
+        utm_source=tags.source,
+        utm_medium=origin.medium,
+        utm_campaign=tags.campaign,
+        utm_content=tags.content,
+        utm_term=tags.term,
+        click_id=tags.click_id,
+        country=draft.country,
+    )
+
+
+def _clean(text: str, draft: Draft) -> str:
+    """A name, key or value without what could lead to a person, and without the sender's user agent."""
+    return clean_value(redact_user_agent(text, draft.arrival.user_agent))
+
+
+@lru_cache(maxsize=512)
+def _direct(country: str) -> Attribution:
+    """Of a visit that nothing says anything of, as many are: those of a country share one."""
+    origin = read_origin("", Page("", "/", NO_TAGS))
+    return Attribution(channel=origin.channel, country=country)
+
+
+@lru_cache(maxsize=256)
+def _days_after(day: datetime.date, days: int) -> datetime.date:
+    return day + datetime.timedelta(days=days)
+
+
+def _host_matches(hostname: str, allowed: str) -> bool:
+    if allowed.startswith("*."):
+        return is_at_or_under(hostname, (ascii_host(allowed[2:]),))
+    return hostname == ascii_host(allowed).removeprefix("www.")
+
+
+def _is_on_own_machine(hostname: str, url: str) -> bool:
+    if hostname == NO_HOST:
+        return url[:8].lstrip().lower().startswith("file:")
+    # Most hosts are known by their first letters.
+    return hostname == "localhost" or (hostname.startswith(("127.", "[::")) and is_loopback(hostname))
+
+
+def _site(draft: Draft) -> Site:
+    if draft.site is None:
+        raise RuntimeError("drop_unknown_site comes first")
+    return draft.site
+
+
+def _page(draft: Draft) -> Page:
+    if draft.page is None:
+        raise RuntimeError("put_page comes first")
+    return draft.page
+
+
+def _device(draft: Draft) -> Device:
+    if draft.device is None:
+        raise RuntimeError("put_device comes first")
+    return draft.device

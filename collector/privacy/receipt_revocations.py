@@ -1,0 +1,64 @@
+"""Which receipts are revoked, for every process: a table of hashes of random numbers, and the date of each.
+
+Nothing in it is of a visitor, and none of it is stored with an event. A row goes when its receipt would have ended.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable
+
+from clickhouse_connect.driver.client import Client
+
+from collector.privacy.consent_receipts import LIFETIME, Receipt, Receipts
+
+# A receipt may be dated a day ahead, where clocks differ.
+KEPT = LIFETIME + datetime.timedelta(days=1)
+_MARKS = "SELECT DISTINCT mark FROM revoked WHERE day >= {since:Date}"
+
+
+class Revocations:
+    """Keeps what `receipts` must not take. Blocking; `clock` gives Unix seconds."""
+
+    def __init__(self, client: Client, receipts: Receipts, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._receipts = receipts
+        self._clock = clock
+        # What this process revoked: a look at the table that began before must not bring it back.
+        self._own: dict[str, datetime.date] = {}
+        self._unkept: dict[str, datetime.date] = {}
+        self._keeping = threading.Lock()
+
+    def today(self) -> datetime.date:
+        """The date in UTC, by which receipts go."""
+        return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
+
+    def add(self, receipt: Receipt) -> None:
+        """Revoke for good: here at once, on disk when this returns, and elsewhere at the next `refresh`.
+
+        What ClickHouse does not take is tried again by `refresh`, and by whoever asks again.
+        """
+        if not self._receipts.is_revoked(receipt):
+            self._unkept[receipt.mark] = self._own[receipt.mark] = receipt.day
+            self._receipts.revoke([receipt.mark])
+        self._keep()
+
+    def _keep(self) -> None:
+        # Who asks and the upkeep may come at once: each is kept once, and on disk before either returns.
+        with self._keeping:
+            unkept = self._unkept.copy()
+            if not unkept:
+                return
+            rows = [[mark, day] for mark, day in unkept.items()]
+            self._client.insert("revoked", rows, column_names=["mark", "day"])
+            for mark in unkept:
+                self._unkept.pop(mark, None)
+
+    def refresh(self) -> None:
+        """Learn what other processes, or an earlier one, revoked; forget what has ended anyway."""
+        self._keep()
+        since = self.today() - KEPT
+        rows = self._client.query(_MARKS, parameters={"since": since}).result_rows
+        self._own = {mark: day for mark, day in self._own.copy().items() if day >= since}
+        self._receipts.forget_all_but([*self._own, *(mark for (mark,) in rows)])

@@ -1,0 +1,53 @@
+"""Rotation of the daily salts: which dates have one, and when it is destroyed."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from collector.core.clock_monitor import ClockMonitor
+from collector.core.file_locks import turn
+from collector.core.timezones import Zone
+from collector.privacy.visitor_id import Salts
+from collector.sites.registry import Site, Sites
+
+log = logging.getLogger(__name__)
+
+
+class SaltRotation:
+    """The dates that have a salt: from the earliest current date of a site until tomorrow at the last one.
+
+    `lock` is a file by which processes that share a data directory take turns; `clock` gives Unix seconds.
+    """
+
+    def __init__(
+        self, sites: Sites, salts: Salts, clock_monitor: ClockMonitor, lock: Path, clock: Callable[[], float]
+    ) -> None:
+        self._sites = sites
+        self._salts = salts
+        self._clock_monitor = clock_monitor
+        self._lock = lock
+        self._clock = clock
+
+    def rotate(self) -> None:
+        """Create salts for every date of a site until tomorrow; destroy all older ones if the clock is trusted.
+        Blocking."""
+        now = self._clock()
+        last = max(zone.date(now) for zone in self._zones()) + datetime.timedelta(days=1)
+        with turn(self._lock):
+            over = self._salts.keep(self.first_linkable(), last, destroy=self._clock_monitor.may_destroy_salts)
+        for date in over:
+            log.info("a day's salt was destroyed", extra={"date": date.isoformat()})
+
+    def first_linkable(self) -> datetime.date:
+        """The oldest date with a salt: the current date of some site."""
+        return min(zone.date(self._clock()) for zone in self._zones())
+
+    def linkable_until(self, date: datetime.date) -> int:
+        """Unix second at which the date's salt is destroyed: the end of the date at the last site."""
+        return max(zone.bounds(date)[1] for zone in self._zones())
+
+    def _zones(self) -> list[Zone]:
+        return [self._sites.zone(site) for site in self._sites.all()] or [self._sites.zone(Site(domain=""))]

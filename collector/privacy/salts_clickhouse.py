@@ -1,0 +1,90 @@
+"""Salts that several collectors share: a table of ClickHouse, partitioned by date, left out of every backup.
+
+Each date's salt is made ahead. Two collectors that make one at once agree on the one made first; a third that asks
+later sees the same. Once a date is over its partition is dropped.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+from collections.abc import Callable
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector.privacy.visitor_id import Salt, overwrite, random_salt
+
+log = logging.getLogger(__name__)
+
+# `old_parts_lifetime`: what is dropped leaves the disk at once, not after eight minutes.
+TABLE = """
+CREATE TABLE IF NOT EXISTS salts
+(
+    date Date,
+    salt String,
+    made UInt64
+)
+ENGINE = MergeTree
+PARTITION BY date
+ORDER BY (date, made, salt)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 1
+"""
+
+_FIRST_MADE = "SELECT date, argMin(salt, (made, salt)) FROM salts GROUP BY date"
+
+
+class TableSalts:
+    """One random salt per date, from memory; `keep` talks to the database and may block.
+
+    When the database does not answer, the collector goes on with what it has. `clock` gives nanoseconds.
+    """
+
+    def __init__(self, client: Client, clock: Callable[[], int] = time.time_ns) -> None:
+        self._client = client
+        self._clock = clock
+        self._salts: dict[datetime.date, bytearray] = {}
+        client.command(TABLE)
+
+    def salt(self, date: datetime.date) -> Salt:
+        """The salt of `date`. One that nobody has made ahead is random, and stored when the upkeep comes by."""
+        found = self._salts.get(date)
+        if found is None:
+            found = self._salts[date] = random_salt()
+        return found
+
+    def keep(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
+        """Have a salt for each date from `first` to `last`, the same in every process; destroy all others."""
+        wanted = [first + datetime.timedelta(days=offset) for offset in range((last - first).days + 1)]
+        for date in wanted:
+            self.salt(date)
+        over = {date for date in self._salts if not first <= date <= last} if destroy else set()
+        try:
+            over |= self._agree(wanted, first, last, destroy=destroy)
+        except (ClickHouseError, OSError) as error:
+            log.warning("salts cannot be shared now", extra={"reason": type(error).__name__})
+        for date in over:
+            overwrite(self._salts.pop(date, None))
+        return sorted(over)
+
+    def _agree(
+        self, wanted: list[datetime.date], first: datetime.date, last: datetime.date, *, destroy: bool
+    ) -> set[datetime.date]:
+        """Take what others stored, store what nobody has, drop what is over; returns the dates dropped."""
+        stored = self._stored()
+        missing = [date for date in wanted if date not in stored]
+        if missing:
+            rows = [[date, self._salts[date].hex(), self._clock()] for date in missing]
+            self._client.insert("salts", rows, column_names=["date", "salt", "made"])
+            stored = self._stored()
+        for date in wanted:
+            if date in stored:
+                self._salts[date][:] = bytes.fromhex(stored[date])
+        over = {date for date in stored if not first <= date <= last} if destroy else set()
+        for date in over:
+            self._client.command("ALTER TABLE salts DROP PARTITION {date:Date}", parameters={"date": date})
+        return over
+
+    def _stored(self) -> dict[datetime.date, str]:
+        return {row[0]: row[1] for row in self._client.query(_FIRST_MADE).result_rows}

@@ -1,0 +1,236 @@
+"""Close the day: once a site-local day is over, its sums are built from its events, once and for all dimensions.
+
+A build is one INSERT of all rows of a day, or of several, each under a version of its own; a record in `closed` then
+says that this version counts. So a build may stop anywhere, be run again, or be run by two processes: what counts is
+always one whole build. Rows that arrive later make their day count as open, answered from events, until it is built
+again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import logging
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from clickhouse_connect.driver.client import Client
+
+from collector.ingest.event import Event
+from collector.rollups.daily_status import ClosedDay, ClosedDays
+from collector.rollups.sql import BUILD, BUILD_WITH_PROPERTIES
+from collector.sites.registry import Sites
+from collector.spool.serialization import Rows
+
+log = logging.getLogger(__name__)
+
+# Rows of the day's last minutes may still be on their way from the spool; of later ones the day is built again.
+GRACE_SECONDS = 1800
+# How far back each pass looks for days that got more rows; the first looks at all of them.
+RECENT_DAYS = 4
+# Rows of a version that no longer counts stay this long, for queries that read the record just before.
+SUPERSEDED_SECONDS = 600
+
+# What a build of this release makes. Days of an earlier form are built again while they have all their events.
+WITHOUT_PROPERTIES, WITH_PROPERTIES = 1, 2
+# A day with more different properties has no sums by them: each costs a look at every event.
+MOST_PROPERTIES = 60
+
+# Half a kilobyte of memory for each event that is built at a time; of fewer most of the work is planning.
+MOST_EVENTS = 250_000
+# Each may be of another month, and one INSERT may be into at most 100 partitions.
+MOST_DAYS = 90
+
+# A version is a moment with the day's number, since 1970, in its last digits.
+_VERSIONS = 1_000_000
+
+_DAY = datetime.timedelta(days=1)
+_BEGINNING = datetime.date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A day of a site that is to be built: how many events it has, and the newest version there is of it.
+
+    `renewed` days are built only because an earlier release built less of them.
+    """
+
+    site: str
+    day: datetime.date
+    rows: int
+    version: int = 0
+    renewed: bool = False
+
+
+class Rollup:
+    """Closes days, as many at a time as have `most_events` together. Blocking; `clock` gives Unix seconds. `client`
+    writes."""
+
+    def __init__(
+        self, client: Client, sites: Sites, clock: Callable[[], float], *, most_events: int = MOST_EVENTS
+    ) -> None:
+        self._client = client
+        self._records = ClosedDays(client)
+        self._sites = sites
+        self._clock = clock
+        self._most_events = most_events
+        self._looked_at_all = False
+        self._sweep_at = math.inf
+        self._closed: set[tuple[str, datetime.date]] = set()
+
+    def close_due(self, excluded: Collection[tuple[str, datetime.date]] = ()) -> int:
+        """Build every day that is over and has not been built, or got more rows since, without the `excluded` sites'
+        days. Returns how many."""
+        due = [closing for closing in self.due() if (closing.site, closing.day) not in excluded]
+        for batch in self._batches(due):
+            self.close(batch)
+        if due:
+            log.info("closed days", extra={"days": len(due), "rows": sum(closing.rows for closing in due)})
+        if not self._looked_at_all or self._clock() >= self._sweep_at:
+            self._sweep()
+        self._looked_at_all = True
+        return len(due)
+
+    def due(self) -> list[Closing]:
+        """The days that are to be built now, of each site oldest first; then those that an earlier release built."""
+        since = _BEGINNING
+        if self._looked_at_all:
+            since = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date() - RECENT_DAYS * _DAY
+        recorded = self._recorded(since)
+        found = []
+        for site, days in self._counted(since).items():
+            for day in self._over(site, days):
+                record = recorded.get(site, {}).get(day)
+                rows = days.get(day, 0)
+                if record is None or record.open or rows > record.rows:
+                    found.append(Closing(site, day, rows, record.version if record else 0))
+                elif not record.form and rows == record.rows:
+                    found.append(Closing(site, day, rows, record.version, renewed=True))
+        return sorted(found, key=lambda closing: (closing.renewed, closing.site, closing.day))
+
+    def close(self, batch: Sequence[Closing]) -> None:
+        """Build days of one site together. May be called again; the newest build counts."""
+        site, days = batch[0].site, [closing.day for closing in batch if closing.rows]
+        after = max(closing.version for closing in batch)
+        versions = _VERSIONS * max(after // _VERSIONS + 1, int(self._clock() * 1_000_000_000) // _VERSIONS)
+        without = self._build(site, days, versions) if days else frozenset()
+        built = {}
+        for closing in batch:
+            form = WITHOUT_PROPERTIES if closing.day in without else WITH_PROPERTIES
+            version = versions + (closing.day - _BEGINNING).days
+            built[closing.day] = ClosedDay(version, closing.rows, open=False, form=form)
+        self._records.put(site, built)
+        self._closed.update((site, closing.day) for closing in batch)
+        if after:
+            self._sweep_at = self._clock() + SUPERSEDED_SECONDS + 1
+        log.debug("closed days", extra={"site": site, "days": len(batch), "rows": sum(each.rows for each in batch)})
+
+    def _batches(self, closings: Iterable[Closing]) -> Iterator[list[Closing]]:
+        """Days of one site that are built together, in their order."""
+        for _, days in itertools.groupby(closings, key=lambda closing: (closing.site, closing.renewed)):
+            batch: list[Closing] = []
+            for closing in days:
+                rows = closing.rows + sum(each.rows for each in batch)
+                if batch and (rows > self._most_events or len(batch) == MOST_DAYS):
+                    yield batch
+                    batch = []
+                batch.append(closing)
+            yield batch
+
+    def _build(self, site: str, days: Sequence[datetime.date], versions: int) -> frozenset[datetime.date]:
+        """Insert the sums; returns the days that have too many properties for sums by them."""
+        given: dict[str, object] = {"site": site, "days": days}
+        counts = self._client.query(_PROPERTIES, parameters=given).result_rows
+        many = frozenset(day for day, count in counts if count > MOST_PROPERTIES)
+        given["versions"] = versions
+        if any(0 < count <= MOST_PROPERTIES for _, count in counts):
+            self._client.command(BUILD_WITH_PROPERTIES, parameters=given | {"most": MOST_PROPERTIES})
+        else:
+            self._client.command(BUILD, parameters=given)
+        return many
+
+    def rebuild(self, site: str, first: datetime.date, last: datetime.date) -> Iterator[Closing]:
+        """Build the closed days from `first` to `last` anew; yields each when it is done."""
+        days = self._counted(first).get(site, {})
+        records = self._recorded(first).get(site, {})
+        found = [
+            Closing(site, day, days.get(day, 0), records[day].version if day in records else 0)
+            for day in self._over(site, days)
+            # A day whose events are past their retention keeps the sums that were built while it had them.
+            if first <= day <= last and (day not in records or days.get(day, 0) >= records[day].rows)
+        ]
+        for batch in self._batches(found):
+            self.close(batch)
+            yield from batch
+
+    def renew(self, site: str, days: Iterable[datetime.date]) -> None:
+        """Build these days anew from the events that are left of them, also when these are fewer than before."""
+        wanted = sorted(days)
+        if not wanted:
+            return
+        counted, recorded = self._counted(wanted[0]).get(site, {}), self._recorded(wanted[0]).get(site, {})
+        known = (day for day in wanted if day in recorded)
+        for batch in self._batches(Closing(site, day, counted.get(day, 0), recorded[day].version) for day in known):
+            self.close(batch)
+
+    def forget(self, site: str) -> None:
+        """The site has no closed day any more."""
+        self._closed = {pair for pair in self._closed if pair[0] != site}
+
+    def note(self, events: Sequence[Event]) -> None:
+        """Events were stored: where some are of a closed day, take it back until it is built again."""
+        for site, day in Rows.of(events).dates & self._closed:
+            self.late(site, day)
+
+    def late(self, site: str, day: datetime.date) -> None:
+        """The events of a closed day have changed: it counts as open until it is built again."""
+        record = self._records.get(site, day)
+        if record is not None and not record.open:
+            self._records.put(site, {day: replace(record, version=record.version + 1, open=True)})
+        self._closed.discard((site, day))
+
+    def _over(self, site: str, days: dict[datetime.date, int]) -> Iterator[datetime.date]:
+        """Every date from the first with events to the last that is over; those without events too."""
+        known = self._sites.get(site)
+        if known is None or not days:
+            return
+        zone, now = self._sites.zone(known), self._clock()
+        day, last = min(days), max(*days, zone.date(now))
+        while day <= last and zone.bounds(day)[1] + GRACE_SECONDS <= now:
+            yield day
+            day += _DAY
+
+    def _counted(self, since: datetime.date) -> dict[str, dict[datetime.date, int]]:
+        rows = self._client.query(_COUNT, parameters={"since": since}).result_rows
+        found: dict[str, dict[datetime.date, int]] = {}
+        for site, day, count in rows:
+            found.setdefault(site, {})[day] = count
+        return found
+
+    def _recorded(self, since: datetime.date) -> dict[str, dict[datetime.date, ClosedDay]]:
+        found = self._records.since(since)
+        self._closed.update((site, day) for site, days in found.items() for day, each in days.items() if not each.open)
+        return found
+
+    def _sweep(self) -> None:
+        """Delete builds that no longer count, once no query can still be reading them."""
+        self._sweep_at = math.inf
+        before = int((self._clock() - SUPERSEDED_SECONDS) * 1_000_000_000)
+        stale = self._client.query(_SUPERSEDED, parameters={"before": before}).result_rows
+        for site, day, version in stale:
+            self._client.command(_DELETE, parameters={"site": site, "day": day, "version": version})
+
+
+# Nobody can ask for a property without a name.
+_PROPERTIES = """
+SELECT day, uniqExactArray(arrayFilter(key -> key != '', mapKeys(props))) FROM events
+WHERE site = {site:String} AND day IN {days:Array(Date)} AND name != 'engagement'
+GROUP BY day"""
+_COUNT = "SELECT site, day, count() FROM events WHERE day >= {since:Date} GROUP BY site, day"
+_SUPERSEDED = """
+SELECT built.site, built.day, closed.version
+FROM (SELECT site, day, min(version) AS oldest FROM daily WHERE dimension = '' GROUP BY site, day) AS built
+INNER JOIN (SELECT site, day, version FROM closed FINAL WHERE NOT open) AS closed USING (site, day)
+WHERE built.oldest < closed.version AND closed.version < {before:UInt64}"""
+_DELETE = "DELETE FROM daily WHERE site = {site:String} AND day = {day:Date} AND version < {version:UInt64}"

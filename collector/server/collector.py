@@ -1,0 +1,368 @@
+"""What one collecting process holds: the data directory, the database, salts, visits, spool and writer.
+
+Built once, started and stopped by the composition root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import math
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio.to_thread
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+
+from collector.core.app_secret import secret_of
+from collector.core.clock_monitor import ClockMonitor, uptime
+from collector.core.errors import DatabaseUnreachable
+from collector.core.file_locks import claim, claim_left_over, hold
+from collector.core.metrics import Counters
+from collector.core.settings import Settings
+from collector.enrichment.datacenters import DatacenterNetworks
+from collector.enrichment.geoip import Countries
+from collector.enrichment.host_lists import SPAM_FILE, HostList
+from collector.enrichment.ip_exclusions import Shield
+from collector.erasure.job_runner import Deletions
+from collector.erasure.retention import Retention
+from collector.erasure.schedule import ErasureSchedule
+from collector.erasure.subject_access import Privacy
+from collector.erasure.visitor_erasure import Eraser
+from collector.ingest.event import COLUMNS, Event
+from collector.ingest.pipeline import Rooms
+from collector.ingest.visits import IDLE_SECONDS, Visits
+from collector.privacy.consent_receipts import Receipts
+from collector.privacy.receipt_revocations import Revocations
+from collector.privacy.salt_rotation import SaltRotation
+from collector.privacy.salts_clickhouse import TableSalts
+from collector.privacy.visitor_id import FileSalts, Salts
+from collector.rollups.job import Rollup
+from collector.server.drop_statistics import Tally
+from collector.sites.registry import Site, Sites
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.spool.site_aliases import Renaming
+from collector.spool.worker import Lane
+from collector.storage.client import ClickHouse, plain_reason
+from collector.storage.disk_guard import Room
+from collector.storage.documents import Records
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5.0
+UPKEEP_SECONDS = 30.0
+# What another process changed is known here after so long, and so is how much room there is.
+SHARED_SECONDS = 2.0
+# Between two looks for something to do to a site.
+TASKS_SECONDS = 0.5
+# How long a start waits for a ClickHouse server that does not answer.
+START_SECONDS = 30.0
+LATE_SECONDS = 60.0
+
+Clock = Callable[[], float]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether beacons are taken in and reach ClickHouse; each problem as a sentence that says what to do."""
+
+    ready: bool
+    problems: list[str]
+    spool_rows: int
+    spool_bytes: int
+    oldest_seconds: float
+    refused_segments: int
+
+
+class Collector:
+    """The collecting side of one process. `inserted` hears of each segment that reached ClickHouse; `clickhouse`
+    is another database than the one of the settings, as in tests; `since_boot` gives seconds that only go forward, with
+    which the clock is compared; `workers` is how many processes there are, each
+    with a slot of its own in the data directory.
+
+    Raises `DataDirectoryInUse` when other processes have the data directory, `DatabaseUnreachable` when a
+    ClickHouse server does not answer for half a minute, `SchemaTooNew`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = time.time,
+        inserted: Callable[[Sequence[Event]], None] = lambda _: None,
+        clickhouse: ClickHouse | None = None,
+        workers: int = 1,
+        since_boot: Clock | None = None,
+    ) -> None:
+        # An injected clock is not compared with the system's.
+        since_boot = since_boot or (uptime if clock is time.time else clock)
+        self.settings = settings
+        self.clock = clock
+        self.workers = workers
+        self._inserted = inserted
+        self._lock = hold(settings.data_dir, shared=not settings.embedded)
+        slot = claim(settings.data_dir, workers)
+        self.slot = slot.number
+        self.clock_monitor = ClockMonitor(clock, since_boot, settings.data_dir / f"clock-{self.slot}")
+        self.clickhouse = clickhouse or ClickHouse.at(settings.database_dsn, backups=settings.data_dir / "backups")
+        marker = settings.data_dir / "clickhouse.full"
+        # Where there are workers, the server was there when they were started: it will come back.
+        self.client: Client = prepared(self.clickhouse, START_SECONDS if workers == 1 else math.inf, marker)
+        self.room = Room(self.clickhouse.client(), marker)
+        self.counters = Counters()
+        self.sites = Sites(Records(self.client, "sites", Site), clock)
+        self.sites.refresh()
+        self.salts: Salts = FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
+        self.salt_rotation = SaltRotation(
+            self.sites, self.salts, self.clock_monitor, settings.data_dir / "salts.lock", clock
+        )
+        self.refreshes: list[Callable[[], None]] = [self.sites.refresh]
+        """What reads anew from the database what other processes may have changed; blocking."""
+        self.receipts = Receipts(secret_of(settings))
+        self.revocations = Revocations(self.client, self.receipts, clock)
+        self.revocations.refresh()
+        self.refreshes.append(self.revocations.refresh)
+        self.rooms = Rooms(
+            sites=self.sites,
+            salts=self.salts,
+            visits=Visits(),
+            countries=Countries(settings.geoip_db),
+            spam=HostList(settings.data_dir / SPAM_FILE),
+            datacenters=DatacenterNetworks(settings.datacenter_file),
+            shield=Shield(settings.excluded_addresses),
+            receipts=self.receipts,
+        )
+        self.rollup = Rollup(self.clickhouse.client(), self.sites, clock)
+        self.lane = Lane(
+            slot,
+            settings,
+            Renaming(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites),
+            self.counters,
+            inserted=self._stored,
+            clock=clock,
+        )
+        self.spool = self.lane.spool
+        self.writer = self.lane.writer
+        self._left_over: list[Lane] = []
+        self.retention = Retention(
+            self.client,
+            self.sites,
+            clock,
+            since_boot=since_boot,
+            may_delete=lambda: self.clock_monitor.may_delete_events,
+        )
+        self.eraser = Eraser(self.client, lambda: [lane.spool for lane in (self.lane, *self._left_over)], time.time_ns)
+        self.erasures = ErasureSchedule(self.eraser)
+        self.privacy = Privacy(
+            clock=clock,
+            sites=self.sites,
+            salts=self.salts,
+            rotation=self.salt_rotation,
+            visits=self.rooms.visits,
+            spool=self.spool,
+            client=self.client,
+            eraser=self.eraser,
+            schedule=self.erasures,
+        )
+        self.deletions = Deletions(
+            self.clickhouse.client(),
+            self.sites,
+            self.rollup,
+            lambda: [lane.spool for lane in (self.lane, *self._left_over)],
+            clock,
+            workers=workers,
+        )
+        self.deletions.refresh()
+        self.refreshes.append(self.deletions.refresh)
+        self.tally = Tally(self.client, self.counters, self.sites, clock)
+        self.counters.watch(self._gauges)
+        self._upkeep: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin: salts for the days at hand, the visits that go on, the spool and the writer."""
+        self.salt_rotation.rotate()
+        await anyio.to_thread.run_sync(self._recall_visits)
+        self.lane.start()
+        await anyio.to_thread.run_sync(self._take_over)
+        self._upkeep = asyncio.create_task(self._keep_up())
+        # Deleting much takes its time; salts are not to wait for it.
+        self._work = asyncio.create_task(self._do_tasks()) if self.slot == 1 else None
+
+    async def stop(self) -> None:
+        """Drain for a few seconds, then let go of everything. What is not inserted waits in the spool."""
+        for running in (self._upkeep, self._work):
+            if running is not None:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
+        await self.erasures.stop()
+        for lane in (self.lane, *self._left_over):
+            await anyio.to_thread.run_sync(lane.stop, DRAIN_SECONDS)
+        try:
+            await anyio.to_thread.run_sync(self.tally.write)
+        except (ClickHouseError, OSError) as error:
+            log.warning("the last counts of drops are lost", extra={"reason": plain_reason(error)})
+        self.client.close()
+        os.close(self._lock)
+
+    def readiness(self) -> Readiness:
+        """How it is going, in words."""
+        held = self.spool.held()
+        problems = []
+        if self.writer.problem:
+            problems.append(f"ClickHouse does not take events: {self.writer.problem}. They wait in the spool.")
+        elif held.oldest_seconds > self.settings.flush_seconds + LATE_SECONDS:
+            problems.append(f"The oldest event has waited {held.oldest_seconds:.0f} s for ClickHouse.")
+        if self.room.problem and not self.writer.problem:
+            problems.append(self.room.problem)
+        if self.clock_monitor.problem:
+            problems.append(self.clock_monitor.problem)
+        if self.spool.full:
+            problems.append("The spool is full and beacons are refused; raise TYST_SPOOL_MAX_BYTES or mend ClickHouse.")
+        if held.problem:
+            problems.append(
+                f"The spool cannot be written and beacons are refused: {held.problem}. Make room on its disk."
+            )
+        if held.refused:
+            problems.append(f"{held.refused} segments were refused by ClickHouse and set aside; see the log.")
+        return Readiness(
+            ready=not problems,
+            problems=problems,
+            spool_rows=held.rows,
+            spool_bytes=held.bytes,
+            oldest_seconds=round(held.oldest_seconds, 3),
+            refused_segments=held.refused,
+        )
+
+    def _recall_visits(self) -> None:
+        """Visits that go on are rebuilt from ClickHouse and from what the spool still holds."""
+        since = int(self.clock()) - IDLE_SECONDS
+        columns = ", ".join("toUnixTimestamp(ts)" if name == "ts" else name for name in COLUMNS)
+        rows = self.client.query(
+            f"SELECT {columns} FROM events WHERE (visitor, visit) IN ("  # noqa: S608 # names of our own columns
+            "SELECT visitor, visit FROM events WHERE day >= toDate({since:UInt32}) - 1"
+            " AND ts >= toDateTime({since:UInt32}) AND visitor != 0"
+            ") AND day >= toDate({since:UInt32}) - 2",
+            parameters={"since": since},
+        ).result_rows
+        stored = [Event(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        self.rooms.visits.recall(stored)
+        for event in self.spool.events(since):
+            if event.ts >= since:
+                self.rooms.visits.recall([event])
+
+    def retry_refused(self) -> int:
+        """Have segments and tasks that were set aside tried again; returns how many segments. Blocking."""
+        self.deletions.retry()
+        return sum(lane.spool.retry_refused() for lane in (self.lane, *self._left_over))
+
+    def close_days(self) -> None:
+        """Close the days that are over, without those of which events are being erased; one worker does. Blocking."""
+        if self.slot == 1 and not self.deletions.renaming:
+            self.rollup.close_due(self.eraser.pending_days())
+
+    def _stored(self, events: Sequence[Event]) -> None:
+        """A segment is in ClickHouse: days that were closed without it count as open."""
+        try:
+            self.rollup.note(Renaming.current(events, self.sites))
+        except (ClickHouseError, OSError) as error:
+            # Its rows are found by their number when days are next closed.
+            log.warning("a late segment is not noted yet", extra={"reason": plain_reason(error)})
+        self._inserted(events)
+
+    def _take_over(self) -> None:
+        """Empty the spools of workers that are no more, and let go of those that are empty."""
+        if self.settings.embedded or self.slot != 1:
+            return
+        for lane in [lane for lane in self._left_over if not lane.spool.waiting()]:
+            lane.stop(DRAIN_SECONDS)
+            self._left_over.remove(lane)
+        for slot in claim_left_over(self.settings.data_dir, self.workers):
+            inserter = Renaming(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites)
+            lane = Lane(slot, self.settings, inserter, self.counters, inserted=self._stored, clock=self.clock)
+            lane.start()
+            self._left_over.append(lane)
+
+    async def _keep_up(self) -> None:
+        """Every half minute: salts, lists, spools that were left over. More often: what other processes changed."""
+        rounds = round(UPKEEP_SECONDS / SHARED_SECONDS)
+        for round_ in itertools.count():
+            chores = [self.room.look] if self.slot == 1 else []
+            if not self.settings.embedded or round_ % rounds == 0:
+                chores += [*self.refreshes, self.erasures.run_pending]
+            if round_ % rounds == 0:
+                chores += [
+                    self.clock_monitor.check,
+                    self.salt_rotation.rotate,
+                    self.rooms.spam.refresh,
+                    self.rooms.datacenters.refresh,
+                    self._take_over,
+                    self.tally.write,
+                    self.close_days,
+                ]
+                chores += [self.retention.keep_up] if self.slot == 1 else []
+            for chore in chores:
+                try:
+                    await anyio.to_thread.run_sync(chore)
+                except (ClickHouseError, OSError) as error:
+                    log.warning("upkeep failed and is tried again", extra={"reason": plain_reason(error)})
+                except Exception:  # one failed chore must not end the upkeep
+                    log.exception("upkeep failed and is tried again")
+            await asyncio.sleep(SHARED_SECONDS)
+
+    async def _do_tasks(self) -> None:
+        """Go on with what is to be done to whole sites."""
+        while True:
+            try:
+                await anyio.to_thread.run_sync(self.deletions.keep_up)
+            except (ClickHouseError, OSError, sqlite3.Error) as error:
+                log.warning("a task failed and is tried again", extra={"reason": plain_reason(error)})
+            except Exception:  # one failed task must not end the work
+                log.exception("a task failed and is tried again")
+            await asyncio.sleep(TASKS_SECONDS)
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        held = self.spool.held()
+        return {
+            "tyst_spool_rows": ("Events on disk that are not yet in ClickHouse.", held.rows),
+            "tyst_spool_bytes": ("Bytes of these events.", held.bytes),
+            "tyst_spool_oldest_seconds": ("Age of the oldest of them.", held.oldest_seconds),
+            "tyst_spool_commits": ("Groups of beacons written to the spool, each with one fsync.", self.spool.commits),
+            "tyst_spool_refused_segments": ("Segments that ClickHouse refused for good.", held.refused),
+            "tyst_visits_live": ("Visits that go on, in memory.", len(self.rooms.visits)),
+            "tyst_visits_bytes": ("Bytes that they take.", self.rooms.visits.bytes),
+            "tyst_visits_closed_early": ("Visits closed at a bound of memory.", self.rooms.visits.closed_early),
+        }
+
+
+def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Path | None = None) -> Client:
+    """A client of the database, with the schema applied. Waits for a server that does not answer yet, at most
+    `patience` seconds; `marker` is that of `Room`. Raises `DatabaseUnreachable`, `SchemaTooNew`."""
+    deadline = time.monotonic() + patience
+    waited = False
+    while True:
+        try:
+            if marker is not None and marker.exists():
+                with contextlib.closing(clickhouse.create()) as client:
+                    Room(client, marker).mend_before_start()
+            return clickhouse.prepare()
+        except (ClickHouseError, OSError) as error:
+            if clickhouse.embedded:
+                raise
+            # What the server itself says no to, such as a password, it will say no to again.
+            final = isinstance(error, DatabaseError) and not isinstance(error, OperationalError)
+            # Unless its disk is full.
+            final = final and not (marker is not None and marker.exists())
+            if final or time.monotonic() > deadline:
+                raise DatabaseUnreachable(plain_reason(error)) from None
+            if not waited:
+                log.warning("ClickHouse does not answer and is waited for", extra={"reason": plain_reason(error)})
+            waited = True
+            time.sleep(0.5)

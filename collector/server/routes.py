@@ -1,0 +1,61 @@
+"""The collector's endpoints beside the one for beacons: the snippet out, and how the process is doing."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from collector.core.resources import shipped
+from collector.server.collector import Collector
+
+
+class SnippetEndpoint:
+    """`GET /js/tyst.js`: the snippet, with an ETag and compressed where the browser takes it."""
+
+    def __init__(self) -> None:
+        self._plain = shipped("tyst.js").read_bytes()
+        self._gzip = gzip.compress(self._plain, compresslevel=9, mtime=0)
+        self._etag = f'"{hashlib.blake2b(self._plain, digest_size=8).hexdigest()}"'
+
+    async def __call__(self, request: Request) -> Response:
+        headers = {
+            "ETag": self._etag,
+            "Cache-Control": "public, max-age=3600, stale-while-revalidate=86400",
+            "Vary": "Accept-Encoding",
+            "Access-Control-Allow-Origin": "*",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+            "X-Content-Type-Options": "nosniff",
+        }
+        if self._etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            return Response(self._gzip, headers=headers, media_type="text/javascript")
+        return Response(self._plain, headers=headers, media_type="text/javascript")
+
+
+def routes(collector: Collector) -> list[Route]:
+    """The collector's endpoints other than the hot path."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        state = collector.readiness()
+        status = 200 if state.ready else 503
+        return JSONResponse(msgspec.to_builtins(state), status_code=status, headers={"Cache-Control": "no-store"})
+
+    async def metrics(_: Request) -> Response:
+        return Response(collector.counters.text(), media_type="text/plain; version=0.0.4")
+
+    return [
+        Route("/js/tyst.js", SnippetEndpoint().__call__, methods=["GET"]),
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
+    ]

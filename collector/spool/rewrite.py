@@ -1,0 +1,186 @@
+"""Removal of events from the queued groups of a spool, and the erasures that are pending.
+
+Erasures are rows in the spool's own file: stored before they are acknowledged, deleted once complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from collector.core.wildcards import fits
+from collector.ingest.event import Event
+from collector.spool.serialization import encode, events_of, group, may_have
+
+_TABLE = """\
+CREATE TABLE IF NOT EXISTS erasures (number INTEGER PRIMARY KEY AUTOINCREMENT, erasure BLOB NOT NULL);
+"""
+
+
+class Erasure(msgspec.Struct, frozen=True, array_like=True):
+    """One visitor of one site on one day: everything up to Unix second `until`, and that second with it."""
+
+    site: str
+    day: datetime.date
+    visitor: int
+    until: int
+
+    def __repr__(self) -> str:
+        """Says nothing of the visitor."""
+        return f"Erasure({self.site!r}, {self.day}, …)"
+
+    def takes(self, event: Event) -> bool:
+        """Whether the event is the visitor's."""
+        return (
+            event.visitor == self.visitor
+            and event.ts <= self.until
+            and event.day == self.day
+            and event.site == self.site
+        )
+
+
+class Purge:
+    """Events of a site that its owner deletes: up to Unix second `until` (None: all), of these days and this value."""
+
+    def __init__(
+        self,
+        site: str,
+        until: int | None,
+        first: datetime.date | None = None,
+        last: datetime.date | None = None,
+        column: str = "",
+        value: str = "",
+    ) -> None:
+        self.site = site
+        self._until = until
+        self._first = first or datetime.date.min
+        self._last = last or datetime.date.max
+        self._column = column
+        self._value = value
+
+    def takes(self, event: Event) -> bool:
+        """Whether the event is one of these."""
+        return (
+            event.site == self.site
+            and (self._until is None or event.ts <= self._until)
+            and self._first <= event.day <= self._last
+            and (not self._column or fits(self._value, str(getattr(event, self._column)), segments=False))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A group of the spool that lost rows: its segment, how many rows, how many bytes."""
+
+    segment: int
+    rows: int
+    bytes: int
+
+
+class SpoolErasures:
+    """The erasures of one spool's file, beside its committer: SQLite lets one write at a time.
+
+    Every method may raise `sqlite3.Error`; a lock that is held by the committer is waited for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._connected() as connection:
+            connection.executescript(_TABLE)
+
+    def promise(self, erasures: Iterable[Erasure]) -> None:
+        """Have them on disk."""
+        with self._connected() as connection:
+            rows = [(msgspec.msgpack.encode(erasure),) for erasure in erasures]
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT INTO erasures (erasure) VALUES (?)", rows)
+            connection.execute("COMMIT")
+
+    def promised(self) -> dict[int, Erasure]:
+        """What is not done yet, by number."""
+        with self._connected() as connection:
+            rows = connection.execute("SELECT number, erasure FROM erasures ORDER BY number").fetchall()
+        return {number: msgspec.msgpack.decode(packed, type=Erasure) for number, packed in rows}
+
+    def kept(self, numbers: Iterable[int]) -> None:
+        """These are done. Nothing of them, nor of the events, is left in the write-ahead log."""
+        with self._connected() as connection:
+            connection.executemany("DELETE FROM erasures WHERE number = ?", [(number,) for number in numbers])
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def events_of(self, visitors: Iterable[int], skipped: frozenset[int] = frozenset()) -> list[Event]:
+        """The events of these visitors in the groups, without those of the segments `skipped`."""
+        wanted = set(visitors)
+        with self._connected() as connection:
+            return [
+                event
+                for _, segment, held in _groups_with(connection, {encode(visitor) for visitor in wanted})
+                if segment not in skipped
+                for event in events_of(held)
+                if event.visitor in wanted
+            ]
+
+    def rewrite(self, erasures: Sequence[Erasure]) -> Iterator[Rewritten]:
+        """Take the events out of every group; yields each group that lost some, once that is on disk."""
+        needles = {encode(erasure.visitor) for erasure in erasures}
+        yield from self._rewrite(needles, erasures)
+
+    def purge(self, purge: Purge, check: Callable[[], None] = lambda: None) -> Iterator[Rewritten]:
+        """The same for what an owner deletes. `check` is called before each group, and may raise."""
+        yield from self._rewrite({purge.site.encode()}, [purge], check)
+
+    def _rewrite(
+        self, needles: Iterable[bytes], meant: Sequence[Erasure | Purge], check: Callable[[], None] = lambda: None
+    ) -> Iterator[Rewritten]:
+        with self._connected() as connection:
+            for number, segment, _ in _groups_with(connection, needles):
+                check()
+                lost = _rewrite_group(connection, number, meant)
+                if lost is not None:
+                    yield Rewritten(segment, *lost)
+        if not isinstance(meant[0], Erasure):
+            self.kept(())
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(sqlite3.connect(self._path, isolation_level=None, timeout=30)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            yield connection
+
+
+def _groups_with(connection: sqlite3.Connection, needles: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
+    """Number, segment and bytes of each group that may have one of the needles: ids of visitors, names of sites."""
+    needles = list(needles)
+    for (number,) in connection.execute("SELECT number FROM groups ORDER BY number").fetchall():
+        row = connection.execute("SELECT segment, events FROM groups WHERE number = ?", (number,)).fetchone()
+        if row is not None and may_have(row[1], needles):
+            yield number, row[0], row[1]
+
+
+def _rewrite_group(
+    connection: sqlite3.Connection, number: int, erasures: Sequence[Erasure | Purge]
+) -> tuple[int, int] | None:
+    """Rows and bytes that the group has lost; None when it has none of the visitor, or is gone."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        row = connection.execute("SELECT events FROM groups WHERE number = ?", (number,)).fetchone()
+        before = events_of(row[0]) if row is not None else []
+        left = [event for event in before if not any(erasure.takes(event) for erasure in erasures)]
+        if len(left) == len(before):
+            connection.execute("ROLLBACK")
+            return None
+        packed = group(map(encode, left))
+        connection.execute("UPDATE groups SET rows = ?, events = ? WHERE number = ?", (len(left), packed, number))
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    return len(before) - len(left), len(row[0]) - len(packed)

@@ -1,0 +1,497 @@
+"""The spool: where an event is durable before its beacon is acknowledged.
+
+Requests hand encoded events over in memory, those of one turn of the event loop together; one committer thread writes
+what came meanwhile as one group, and one fsync serves many beacons. Groups belong to numbered segments. A segment is
+sealed when it is large, or when it is old and ClickHouse waits for work, and never changes after; it is one insert,
+named by a token, and deleted after success. After a crash a new segment starts, so a token never changes its meaning.
+
+Deletions ride along with the next group, so that they cost no fsync of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collector.core.errors import SpoolFull, SpoolUnavailable
+from collector.ingest.event import Event
+from collector.spool.deduplication import ONCE_SECONDS, OnceKeys, once_key
+from collector.spool.rewrite import Erasure, Purge, Rewritten, SpoolErasures
+from collector.spool.serialization import Rows, encode, events_of, group
+from collector.spool.sqlite_store import SpoolFile
+
+__all__ = ["ONCE_SECONDS", "Held", "Spool", "SpoolSegment"]
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 8 << 20
+"""Seals a segment as its rows do, so that what an insert holds in memory is bounded."""
+
+GROUP_BYTES = 2 << 20
+WAITING_BYTES = 32 << 20
+"""Beacons that wait for the disk take at most so much memory; more are refused."""
+
+# How often a full disk is looked at again.
+_UNWELL_SECONDS = 0.5
+# SQLite's primary result codes for a disk that is full or fails: nothing can be written until it is mended.
+_DISK_ERRORS = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSegment:
+    """A sealed segment: what is inserted at once. `began` is the Unix time of its first event."""
+
+    number: int
+    token: str
+    rows: int
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the spool holds: events and bytes not yet in ClickHouse, the age of the oldest in seconds, how many
+    segments ClickHouse has refused for good, and what is wrong with the disk, if anything."""
+
+    rows: int
+    bytes: int
+    oldest_seconds: float
+    refused: int
+    problem: str | None = None
+
+
+Stored = Callable[[SpoolUnavailable | None], None]
+"""Called on the event loop that handed a beacon over: its events are on disk, or the disk did not take them."""
+
+
+class _Waiting:
+    """One beacon's encoded events, waiting for their group to be on disk."""
+
+    __slots__ = ("done", "encoded", "once", "rows")
+
+    def __init__(self, rows: int, encoded: bytes, once: int, done: Stored) -> None:
+        self.rows = rows
+        self.encoded = encoded
+        self.once = once
+        self.done = done
+
+
+class _Tally:
+    """Rows and bytes of one segment."""
+
+    __slots__ = ("began", "bytes", "finished", "read", "refused", "rows")
+
+    def __init__(self, began: float, rows: int = 0, bytes_: int = 0, *, refused: bool = False) -> None:
+        self.began = began
+        self.rows = rows
+        self.bytes = bytes_
+        self.refused = refused
+        self.finished = False
+        self.read = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be inserted."""
+        return not (self.refused or self.finished)
+
+
+class Spool:
+    """Opened on a file; `start` begins the committer, `close` ends it.
+
+    `max_bytes` bounds the encoded events held; `segment_rows` and `segment_seconds` seal a segment. `clock` gives
+    Unix time. Beacons are handed over on one event loop; `take`, `read`, `done` and `refuse` by one writer thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        segment_rows: int,
+        segment_seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._segment_rows = segment_rows
+        self._segment_seconds = segment_seconds
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._handed: list[_Waiting] = []
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._finished: list[int] = []
+        self._closing = False
+        self._seal_now = False
+        self._problem: str | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pending: dict[int, list[Stored]] = {}
+        self._file = SpoolFile(path)
+        self.path = path
+        self.erasures = SpoolErasures(path)
+        self._tallies = {
+            stored.number: _Tally(stored.began, stored.rows, stored.bytes, refused=stored.refused)
+            for stored in self._file.segments()
+        }
+        for tally in self._tallies.values():
+            # An earlier process may have read it, and even have had it inserted.
+            tally.read = True
+        self._seen = OnceKeys(self._file.seen(clock()), clock())
+        self._bytes = sum(tally.bytes for tally in self._tallies.values())
+        self._open: int | None = None
+        self.commits = 0
+        """Groups written since the start, each with one fsync."""
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._thread = threading.Thread(target=self._commit_groups, name="tyst-spool", daemon=True)
+        self._thread.start()
+
+    def hand_over(self, events: Sequence[Event], key: int, done: Stored) -> None:
+        """Have `events` written, and `done` called when that is so. On an event loop. `key` is the beacon's `once_key`,
+        or 0.
+
+        Raises `SpoolFull` when the bound is reached, `SpoolUnavailable` when the disk does not take anything.
+        """
+        if self.full:
+            raise self.too_full()
+        if self._problem is not None:
+            raise SpoolUnavailable(self._problem)
+        if self._waiting_bytes > WAITING_BYTES:
+            raise SpoolUnavailable("the disk does not keep up")
+        if key:
+            self._pending.setdefault(key, [])
+        if not self._handed:
+            asyncio.get_running_loop().call_soon(self._enqueue, asyncio.get_running_loop())
+        rows = encode(events[0]) if len(events) == 1 else group(map(encode, events))
+        self._handed.append(_Waiting(len(events), rows, key, done))
+
+    async def append(self, events: Sequence[Event], once: bytes | None) -> None:
+        """Have `events` on disk before this returns. Raises as `hand_over` does."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(error: SpoolUnavailable | None) -> None:
+            if stored.done():
+                return
+            if error is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(error)
+
+        self.hand_over(events, once_key(once) if once is not None else 0, done)
+        await stored
+
+    def seen(self, key: int, done: Stored) -> bool:
+        """Whether the beacon of this `once_key` was handed over before; `done` is called when it is stored, or at
+        once."""
+        followers = self._pending.get(key)
+        if followers is not None:
+            followers.append(done)
+            return True
+        if key in self._seen:
+            done(None)
+            return True
+        return False
+
+    @property
+    def full(self) -> bool:
+        """Whether the bound is reached."""
+        return self._bytes >= self._max_bytes
+
+    def too_full(self) -> SpoolFull:
+        """The error that says so."""
+        return SpoolFull(self._bytes, self._max_bytes)
+
+    def take(self, timeout: float, after: int = 0) -> SpoolSegment | None:
+        """The oldest sealed segment later than number `after`; waits up to `timeout` seconds for one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._next_sealed(after) is not None, timeout)
+            number = self._next_sealed(after)
+            if number is None:
+                return None
+            tally = self._tallies[number]
+            return SpoolSegment(number, f"{self._file.id}-{number}", tally.rows, tally.began)
+
+    def read(self, segment: SpoolSegment) -> Rows:
+        """The events of a segment, in the order in which they came; none when all were erased."""
+        with self._changed:
+            self._tallies[segment.number].read = True
+        found = list(self._file.groups(segment.number))
+        return Rows([held for _, held in found], sum(rows for rows, _ in found))
+
+    def done(self, segment: SpoolSegment) -> None:
+        """ClickHouse has the segment: let it go."""
+        with self._changed:
+            self._tallies[segment.number].finished = True
+            self._finished.append(segment.number)
+            self._changed.notify_all()
+
+    def refuse(self, segment: SpoolSegment, reason: str) -> None:
+        """Set the segment aside: ClickHouse will not take it as it is. It stays on disk for the operator."""
+        with self._changed:
+            self._tallies[segment.number].refused = True
+            # The next one may have grown old while this one was before it.
+            self._seal_now = True
+            self._changed.notify_all()
+        try:
+            self._file.set_aside(segment.number, reason)
+        except sqlite3.Error as error:
+            # Not marked on disk, it is tried and refused once more after a restart.
+            log.warning("a segment that is set aside cannot be marked", extra={"reason": str(error)})
+
+    def retry_refused(self) -> int:
+        """Have every segment that was set aside tried again; returns how many."""
+        self._file.take_back()
+        with self._changed:
+            refused = [tally for tally in self._tallies.values() if tally.refused]
+            for tally in refused:
+                tally.refused = False
+            self._changed.notify_all()
+        return len(refused)
+
+    def held(self) -> Held:
+        """What is not yet in ClickHouse."""
+        with self._changed:
+            tallies = [tally for tally in self._tallies.values() if not tally.finished]
+            waiting = [tally.began for tally in tallies if not tally.refused]
+            return Held(
+                rows=sum(tally.rows for tally in tallies),
+                bytes=self._bytes,
+                oldest_seconds=max(0.0, self._clock() - min(waiting)) if waiting else 0.0,
+                refused=sum(tally.refused for tally in tallies),
+                problem=self._problem,
+            )
+
+    def waiting(self) -> bool:
+        """Whether something is still to be inserted, and has not been set aside."""
+        with self._changed:
+            return any(tally.waits for tally in self._tallies.values())
+
+    def events(self, since: float = 0.0) -> Iterator[Event]:
+        """Every event held, oldest first; without segments that ended before `since` (Unix time)."""
+        numbers = sorted(self._tallies)
+        for number, following in zip(numbers, [*numbers, None][1:], strict=True):
+            later = self._tallies.get(following) if following is not None else None
+            if later is not None and later.began < since:
+                continue
+            for _, held in self._file.groups(number):
+                yield from events_of(held)
+
+    def events_of(self, visitors: Collection[int]) -> list[Event]:
+        """The events of these visitors that are not yet in ClickHouse."""
+        with self._changed:
+            finished = frozenset(number for number, tally in self._tallies.items() if tally.finished)
+        return self.erasures.events_of(visitors, finished)
+
+    def erase(self, erasures: Sequence[Erasure]) -> None:
+        """Take events out of what is held. A segment that was read before still has them: see `under_way`."""
+        for lost in self.erasures.rewrite(erasures):
+            self._note_lost(lost)
+
+    def purge(self, purge: Purge, check: Callable[[], None] = lambda: None) -> None:
+        """The same for what an owner deletes. `check` is called between groups, and may raise."""
+        for lost in self.erasures.purge(purge, check):
+            self._note_lost(lost)
+
+    def _note_lost(self, lost: Rewritten) -> None:
+        with self._changed:
+            tally = self._tallies.get(lost.segment)
+            if tally is not None:
+                tally.rows -= lost.rows
+                tally.bytes -= lost.bytes
+                self._bytes -= lost.bytes
+
+    def under_way(self) -> frozenset[int]:
+        """Segments that were read for an insert whose end is not known yet."""
+        with self._changed:
+            return frozenset(number for number, tally in self._tallies.items() if tally.read and tally.waits)
+
+    def seal(self) -> None:
+        """Seal the open segment now, as before stopping."""
+        with self._changed:
+            self._seal_now = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Commit what waits, and end the committer."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        self._file.close()
+
+    # --- the committer's side
+
+    def _release(self, group: list[_Waiting], error: SpoolUnavailable | None) -> None:
+        """Tell every beacon of the group, with one call into the event loop."""
+        # The loop may be gone when the process is stopping.
+        with contextlib.suppress(RuntimeError):
+            if group and self._loop is not None:
+                self._loop.call_soon_threadsafe(self._tell, group, error)
+
+    def _tell(self, group: list[_Waiting], error: SpoolUnavailable | None) -> None:
+        for waiting in group:
+            for done in (waiting.done, *self._pending.pop(waiting.once, ())):
+                try:
+                    done(error)
+                except Exception:  # one that cannot be answered must not keep the others from their answers
+                    log.exception("a beacon that is stored could not be answered")
+
+    def _enqueue(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the committer what one turn of the event loop has brought."""
+        handed, self._handed = self._handed, []
+        with self._changed:
+            self._loop = loop
+            problem = "shutting down" if self._closing else self._problem
+            if problem is None:
+                first = not self._waiting
+                self._waiting += handed
+                self._waiting_bytes += sum(len(waiting.encoded) for waiting in handed)
+                if first:
+                    self._changed.notify_all()
+        if problem is not None:
+            self._tell(handed, SpoolUnavailable(problem))
+
+    def _commit_groups(self) -> None:
+        if not self._file.hold_reserve():
+            self._wait_for_disk("the disk is full")
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_work, self._until_sealed())
+                group = self._next_group()
+                finished, self._finished = self._finished, []
+                closing = self._closing and not group and not finished
+            if group or finished:
+                self._commit(group, finished)
+            self._seal_if_due()
+            if closing:
+                return
+
+    def _next_group(self) -> list[_Waiting]:
+        """What waits, up to the bytes of one group."""
+        if self._waiting_bytes <= GROUP_BYTES:
+            group, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            return group
+        count = size = 0
+        while size < GROUP_BYTES:
+            size += len(self._waiting[count].encoded)
+            count += 1
+        group = self._waiting[:count]
+        del self._waiting[:count]
+        self._waiting_bytes -= size
+        return group
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._finished or self._closing or (self._seal_now and self._open is not None))
+
+    def _until_sealed(self) -> float | None:
+        if self._open is None or self._next_sealed(0) is not None:
+            return None
+        began = self._tallies[self._open].began
+        return max(0.0, min(self._segment_seconds, began + self._segment_seconds - self._clock()))
+
+    def _commit(self, waited: list[_Waiting], finished: list[int]) -> None:
+        """Write one group and delete finished segments in one transaction, then release who waits."""
+        rows = sum(waiting.rows for waiting in waited)
+        encoded = group(waiting.encoded for waiting in waited)
+        keys = [waiting.once for waiting in waited if waiting.once]
+        now = self._clock()
+        try:
+            number = self._file.commit(self._open, rows, encoded, keys, finished, now)
+        except sqlite3.Error as error:
+            self._not_committed(waited, finished, error)
+            return
+        self.commits += 1
+        with self._changed:
+            if rows and number is not None:
+                tally = self._tallies.setdefault(number, _Tally(now))
+                tally.rows += rows
+                tally.bytes += len(encoded)
+                self._bytes += len(encoded)
+                self._open = number
+            self._forget(finished)
+        self._seen.add(keys, now)
+        self._release(waited, None)
+
+    def _forget(self, finished: list[int]) -> None:
+        for over in finished:
+            self._bytes -= self._tallies.pop(over).bytes
+
+    def _not_committed(self, group: list[_Waiting], finished: list[int], error: sqlite3.Error) -> None:
+        """The disk did not take the group: who waits is told so; what is finished is deleted with the next one."""
+        log.error("the spool cannot be written", extra={"reason": str(error), "beacons": len(group)})
+        self._release(group, SpoolUnavailable(str(error)))
+        with self._changed:
+            self._finished = finished + self._finished
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS:
+            self._wait_for_disk(str(error))
+            return
+        with self._changed:
+            # Without beacons there is no hurry: try again when the next one comes, or after a while.
+            self._changed.wait_for(lambda: bool(self._waiting) or self._closing, _UNWELL_SECONDS)
+            if self._closing and not self._waiting:
+                self._finished = []
+
+    def _wait_for_disk(self, reason: str) -> None:
+        """Refuse beacons until the disk has room for them again; meanwhile delete what ClickHouse has."""
+        with self._changed:
+            self._problem = reason
+            group, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        self._release(group, SpoolUnavailable(reason))
+        while not self._mended():
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, _UNWELL_SECONDS)
+                if self._closing:
+                    self._finished = []
+                    break
+        with self._changed:
+            self._problem = None
+        if not self._closing:
+            log.info("the spool can be written again")
+
+    def _mended(self) -> bool:
+        with self._changed:
+            finished, self._finished = self._finished, []
+        left = list(finished)
+        try:
+            self._file.delete_on_full_disk(left)
+            return self._file.hold_reserve()
+        except sqlite3.Error:
+            return False
+        finally:
+            with self._changed:
+                self._forget(finished[: len(finished) - len(left)])
+                self._finished = left + self._finished
+
+    def _seal_if_due(self) -> None:
+        with self._changed:
+            if self._open is None:
+                self._seal_now = False
+                return
+            tally = self._tallies[self._open]
+            now = self._clock()
+            # A clock that stepped back must not keep a segment open for longer.
+            aged = now >= tally.began + self._segment_seconds or now < tally.began
+            large = tally.rows >= self._segment_rows or tally.bytes >= SEGMENT_BYTES
+            # While ClickHouse has another one to take, an old segment may as well grow: inserts are few and large.
+            due = large or (aged and self._next_sealed(0) is None)
+            if due or self._seal_now or self._closing:
+                self._open = None
+                self._seal_now = False
+                self._changed.notify_all()
+
+    # --- reading
+
+    def _next_sealed(self, after: int) -> int | None:
+        # In order of number: they are added so, and a dict keeps its order.
+        for number, tally in self._tallies.items():
+            if number > after and number != self._open and tally.waits:
+                return number
+        return None

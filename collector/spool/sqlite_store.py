@@ -1,0 +1,230 @@
+"""The spool's file: SQLite (WAL, synchronous=FULL), so that what is committed survives a power cut.
+
+A *group* is what one commit wrote; groups belong to numbered segments. Beside it lies a *reserve*, a file of a few
+megabytes that is given up when the disk is full: SQLite needs room to delete, and without it a full disk would
+stay full when ClickHouse already has everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from collector.spool.deduplication import ONCE_SECONDS, pack
+
+_TABLES = """\
+CREATE TABLE IF NOT EXISTS spool (id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY AUTOINCREMENT, began REAL NOT NULL, refused TEXT);
+CREATE TABLE IF NOT EXISTS groups (number INTEGER PRIMARY KEY, segment INTEGER NOT NULL, rows INTEGER NOT NULL,
+                                   events BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS groups_of_segment ON groups (segment);
+CREATE TABLE IF NOT EXISTS seen (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, once BLOB NOT NULL);
+"""
+
+# More than the write-ahead log grows to before SQLite starts it anew (1,000 pages), and a large commit.
+RESERVE_BYTES = 8 << 20
+# Deleted a piece at a time, a segment needs little room in the log.
+_GROUPS_AT_ONCE = 16
+_PAGES_AT_ONCE = 256
+_PAGE = 4096  # bytes, SQLite's default
+# A file that an outage left large is made small again at the next start.
+_MUCH_FREE = 64 << 20
+
+
+class Stored(NamedTuple):
+    """A segment as it lies in the file. `began` is Unix time; `bytes` are those of its encoded events."""
+
+    number: int
+    began: float
+    refused: bool
+    rows: int
+    bytes: int
+
+
+class SpoolFile:
+    """One spool's file, made when there is none. `id` is random and lives as long as the file.
+
+    Every method may raise `sqlite3.Error`. One thread commits; reading and setting aside may be done by others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._committer = self._connect()
+        # Has its effect before the first table is made: then freed pages can be given back to the disk.
+        self._committer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self._committer.execute("PRAGMA journal_mode = WAL")
+        self._committer.executescript(_TABLES)
+        self._reader = self._connect()
+        self._reserve = Reserve(path.with_suffix(".reserve"))
+        # The last `seen` row of each second, so that old ones are deleted without a search.
+        self._seen_until: deque[tuple[int, int]] = deque()
+        self.id = self._named()
+        self._shrink()
+
+    def segments(self) -> list[Stored]:
+        """Every segment, oldest first."""
+        rows = self._reader.execute(
+            "SELECT s.number, s.began, s.refused IS NOT NULL, sum(g.rows), sum(length(g.events)) "
+            "FROM segments s JOIN groups g ON g.segment = s.number GROUP BY s.number ORDER BY s.number"
+        )
+        return [Stored(number, began, bool(refused), rows_, size) for number, began, refused, rows_, size in rows]
+
+    def seen(self, now: float) -> list[bytes]:
+        """Packed keys of the beacons of the last ten minutes; older ones are deleted."""
+        self._committer.execute("DELETE FROM seen WHERE at < ?", (now - ONCE_SECONDS,))
+        (last,) = self._reader.execute("SELECT coalesce(max(number), 0) FROM seen").fetchone()
+        self._seen_until.append((int(now), last))
+        return [blob for (blob,) in self._reader.execute("SELECT once FROM seen")]
+
+    def groups(self, segment: int) -> Iterator[tuple[int, bytes]]:
+        """The groups of a segment, in the order in which they were written: how many rows, and these."""
+        # One at a time: a segment may be large, and an open cursor would keep the log from starting anew.
+        numbers = self._reader.execute("SELECT number FROM groups WHERE segment = ? ORDER BY number", (segment,))
+        for (number,) in numbers.fetchall():
+            row = self._reader.execute("SELECT rows, events FROM groups WHERE number = ?", (number,)).fetchone()
+            if row is not None:
+                yield row[0], row[1]
+
+    def commit(
+        self, segment: int | None, rows: int, events: bytes, keys: Sequence[int], finished: Sequence[int], now: float
+    ) -> int | None:
+        """Write one group, delete finished segments, in one transaction; durable when this returns.
+
+        `segment` None begins a new one. Returns the number of the segment that has the group.
+        """
+        write = self._committer.execute
+        try:
+            write("BEGIN IMMEDIATE")
+            if rows:
+                if segment is None:
+                    segment = write("INSERT INTO segments (began) VALUES (?)", (now,)).lastrowid
+                write("INSERT INTO groups (segment, rows, events) VALUES (?, ?, ?)", (segment, rows, events))
+            if keys:
+                self._see(keys, int(now))
+            for over in finished:
+                write("DELETE FROM groups WHERE segment = ?", (over,))
+                write("DELETE FROM segments WHERE number = ?", (over,))
+            write("COMMIT")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                write("ROLLBACK")
+            raise
+        return segment
+
+    def set_aside(self, segment: int, reason: str) -> None:
+        """Mark a segment as refused."""
+        with contextlib.closing(self._connect()) as connection:
+            connection.execute("UPDATE segments SET refused = ? WHERE number = ?", (reason, segment))
+
+    def take_back(self) -> None:
+        """No segment is marked as refused any more."""
+        with contextlib.closing(self._connect()) as connection:
+            connection.execute("UPDATE segments SET refused = NULL WHERE refused IS NOT NULL")
+
+    def hold_reserve(self) -> bool:
+        """Whether there is room for writing and the reserve."""
+        return self._reserve.hold()
+
+    def delete_on_full_disk(self, finished: list[int]) -> None:
+        """Delete `finished` (emptying the list as it goes) with the room of the reserve."""
+        self._reserve.give_up()
+        self._checkpoint()
+        while finished:
+            deleted = self._committer.execute(
+                "DELETE FROM groups WHERE number IN (SELECT number FROM groups WHERE segment = ? LIMIT ?)",
+                (finished[0], _GROUPS_AT_ONCE),
+            ).rowcount
+            self._checkpoint()
+            if deleted < _GROUPS_AT_ONCE:
+                self._committer.execute("DELETE FROM segments WHERE number = ?", (finished[0],))
+                finished.pop(0)
+        before, free = None, self._free_pages()
+        while free > _PAGES_AT_ONCE and free != before:
+            # As a script it is stepped to its end; executed, it frees one page.
+            self._committer.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+            self._checkpoint()
+            before, free = free, self._free_pages()
+        # The log itself gives back what it grew by.
+        self._committer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Leave one file."""
+        with contextlib.suppress(sqlite3.Error):
+            self._committer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._committer.close()
+        self._reader.close()
+
+    def _see(self, keys: Sequence[int], now: int) -> None:
+        """Store the keys of a group; forget those of the second that is ten minutes over."""
+        row = self._committer.execute("INSERT INTO seen (at, once) VALUES (?, ?)", (now, pack(keys))).lastrowid or 0
+        if self._seen_until and self._seen_until[-1][0] >= now:
+            # Also when the clock stepped back: the second stays what it is until time catches up.
+            self._seen_until[-1] = (now, row)
+        else:
+            self._seen_until.append((now, row))
+        if now - self._seen_until[0][0] > ONCE_SECONDS:
+            self._committer.execute("DELETE FROM seen WHERE number <= ?", (self._seen_until.popleft()[1],))
+
+    def _free_pages(self) -> int:
+        return int(self._committer.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def _checkpoint(self) -> None:
+        self._committer.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _named(self) -> str:
+        row = self._reader.execute("SELECT id FROM spool").fetchone()
+        if row is None:
+            row = (secrets.token_hex(8),)
+            self._committer.execute("INSERT INTO spool (id) VALUES (?)", row)
+        return str(row[0])
+
+    def _shrink(self) -> None:
+        (page,), (free,) = (
+            self._reader.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "freelist_count")
+        )
+        if page * free > _MUCH_FREE:
+            # When there is no room for the copy, the large file goes on serving.
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._committer.execute("VACUUM")
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA synchronous = FULL")
+        # A deleted event is overwritten, not only unlinked.
+        connection.execute("PRAGMA secure_delete = ON")
+        return connection
+
+
+class Reserve:
+    """Room on the disk that is kept for later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = False
+        self.hold()
+
+    def hold(self) -> bool:
+        """Take the room, if it is there. Returns whether it is held."""
+        if not self._held:
+            opened = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(opened, 0, RESERVE_BYTES)
+                self._held = True
+            except OSError:
+                os.ftruncate(opened, 0)
+            finally:
+                os.close(opened)
+        return self._held
+
+    def give_up(self) -> None:
+        """Let the room be used."""
+        self._held = False
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self._path, 0)

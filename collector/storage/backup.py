@@ -1,0 +1,113 @@
+"""Backups of everything that is kept in ClickHouse, by the engine's own `BACKUP` and `RESTORE`, while serving.
+
+The table of salts is left out: with it, whoever has an old backup could tell who a visitor was. So are sign-ins and
+invitations: what was ended or used since must not come back.
+So is that of revoked receipts: an old backup must not make them good again.
+
+What was revoked or removed since stays so: users, keys and links that are deleted in the database that is there stay
+deleted, and of a user who is in both, the newer record counts, as an old role or an old password could be one that was
+taken away. Nor is a site opened again: one whose figures are not public now does not become public, and its small
+counts are protected as they are now or as they were, whichever is more. On another machine nothing is known of what
+came after the backup; there all of it is as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import Callable
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from collector.core.errors import BackupError
+from collector.storage.client import ClickHouse, apply_schema, plain_reason
+from collector.storage.migrations import migrate
+
+RIGHTS = ("users", "api_keys", "shares")
+"""Tables of which no backup brings back what was deleted since."""
+
+NEVER = frozenset({"salts", "revoked", "sessions", "invitations"})
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+
+_TABLES = """
+SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE '%MergeTree' ORDER BY name"""
+
+
+# Versions decide: what was deleted and created anew before the backup is there.
+_KEEP_DELETED = """
+INSERT INTO {table} SELECT id, record, version, deleted FROM {there}.{table} WHERE deleted"""
+_KEEP_CHANGED = """
+INSERT INTO users SELECT id, record, version, deleted FROM {there}.users WHERE id IN (SELECT id FROM users)"""
+
+
+def back_up(clickhouse: ClickHouse, name: str) -> list[str]:
+    """Write a backup `name` where the engine may write backups; returns the tables that are in it. Blocking.
+
+    Raises `BackupError`.
+    """
+    with contextlib.closing(clickhouse.client()) as client:
+        tables = _tables(client, clickhouse.database)
+        parts = ", ".join(f"TABLE {_quoted(clickhouse.database)}.{_quoted(table)}" for table in tables)
+        _command(client, f"BACKUP {parts} TO File({{name:String}})", name)
+    return tables
+
+
+def restore(clickhouse: ClickHouse, name: str, keep_protection: Callable[[Client, Client], None]) -> list[str]:
+    """Put the tables of the backup `name` in the place of those that are there; returns their names. Blocking.
+
+    They are restored beside them first, brought to this release's schema, and then exchanged one by one: whoever
+    reads meanwhile sees a table before or after, never half of it. `keep_protection` gets a client of the present and
+    one of the restored database before that. Raises `BackupError`, and `SchemaTooNew` for a
+    backup of a later release; then nothing has changed.
+    """
+    beside = ClickHouse(
+        clickhouse.dsn, f"{clickhouse.database}_restored_{secrets.token_hex(4)}", backups=clickhouse.backups
+    )
+    with contextlib.closing(beside.create()) as client:
+        try:
+            _command(
+                client,
+                f"RESTORE DATABASE {_quoted(clickhouse.database)} AS {_quoted(beside.database)} "
+                "FROM File({name:String}) SETTINGS create_database = 0",
+                name,
+            )
+            migrate(client)
+            apply_schema(client)
+            there = _quoted(clickhouse.database)
+            for table in RIGHTS:
+                client.command(_KEEP_DELETED.format(table=table, there=there))
+            client.command(_KEEP_CHANGED.format(there=there))
+            with contextlib.closing(clickhouse.client()) as present:
+                keep_protection(present, client)
+            tables = [table for table in _tables(client, beside.database) if table not in NEVER]
+            for table in tables:
+                places = [
+                    f"{_quoted(database)}.{_quoted(table)}" for database in (clickhouse.database, beside.database)
+                ]
+                client.command(f"EXCHANGE TABLES {places[0]} AND {places[1]}")
+        except DatabaseError as error:
+            raise BackupError(name, plain_reason(error)) from None
+        finally:
+            client.command(f"DROP DATABASE {_quoted(beside.database)} SYNC")
+    return tables
+
+
+def _command(client: Client, statement: str, name: str) -> None:
+    if not _NAME.match(name):
+        raise BackupError(name, "expected letters, digits, dots, dashes and underscores as a name")
+    try:
+        client.query(statement, parameters={"name": name})
+    except DatabaseError as error:
+        raise BackupError(name, plain_reason(error)) from None
+
+
+def _tables(client: Client, database: str) -> list[str]:
+    rows = client.query(_TABLES, parameters={"database": database}).result_rows
+    return [name for (name,) in rows if name not in NEVER]
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

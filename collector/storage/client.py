@@ -1,0 +1,143 @@
+"""ClickHouse, embedded or served: open clients, apply the schema, say in words what an error is.
+
+One code path serves both. `chdb:///directory` embeds the engine in this process (one directory per process, one
+process per directory); `http(s)://user:password@host:port/database` is a server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import StreamFailureError
+
+from collector.core.environment import isolate_engine
+from collector.core.resources import shipped
+from collector.storage.chdb_workarounds import unspoilt
+from collector.storage.migrations import migrate
+
+DATABASE = "tyst"
+
+# What the embedded engine may use. Its own logs are off: an idle installation must not grow, and a log of
+# queries is one more place that would have to be searched for what must not be kept.
+_ENGINE_CONFIG = """\
+<clickhouse>
+    <logger><level>none</level><console>0</console></logger>
+    <mark_cache_size>67108864</mark_cache_size>
+    <uncompressed_cache_size>0</uncompressed_cache_size>
+    <max_server_memory_usage_to_ram_ratio>0.6</max_server_memory_usage_to_ram_ratio>
+    <backups><allowed_path>{backups}</allowed_path></backups>
+</clickhouse>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouse:
+    """Where the database is, and how to open clients to it.
+
+    `dsn` is a `chdb://` or `http(s)://` address; `database` the one that holds Tyst's tables; `backups` the only
+    directory that an embedded engine may write backups to. Clients may be shared by threads.
+    """
+
+    dsn: str = field(repr=False)
+    database: str = DATABASE
+    backups: Path | None = None
+
+    @classmethod
+    def at(cls, dsn: str, *, backups: Path | None = None) -> ClickHouse:
+        """The database that `dsn` names; a server's DSN may name it in its path."""
+        served = not dsn.startswith("chdb://")
+        name = unquote(urlsplit(dsn).path.strip("/")) if served else ""
+        return cls(dsn=dsn, database=name or DATABASE, backups=backups)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs inside this process."""
+        return self.dsn.startswith("chdb://")
+
+    def client(self, *, readonly: bool = False, settings: dict[str, Any] | None = None) -> Client:
+        """Open a client whose default database is Tyst's. A read-only one is refused every write by the engine."""
+        return self._open(self.database, {**(settings or {}), **({"readonly": 1} if readonly else {})})
+
+    def create(self) -> Client:
+        """Create the database if it is not there; returns a writing client."""
+        first = self._open(None, {})
+        first.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": self.database})
+        first.close()
+        return self.client()
+
+    def prepare(self) -> Client:
+        """Create the database, bring an earlier release's schema to this one's and apply it; returns a writing
+        client. May be called at every start. Raises `SchemaTooNew`."""
+        client = self.create()
+        migrate(client)
+        apply_schema(client)
+        return client
+
+    def _open(self, database: str | None, settings: dict[str, Any]) -> Client:
+        if self.embedded:
+            isolate_engine()
+            return unspoilt(
+                lambda: clickhouse_connect.get_client(
+                    dsn=self.dsn, database=database, settings=settings, chdb_options=self._engine_options()
+                )
+            )
+        # Without an own session several threads may use one client at a time.
+        return clickhouse_connect.get_client(
+            dsn=self._server_dsn(),
+            database=database or "default",
+            settings=settings,
+            autogenerate_session_id=False,
+            connect_timeout=5,
+            send_receive_timeout=30,
+            query_retries=0,
+        )
+
+    def _server_dsn(self) -> str:
+        """The DSN without its path: before the first start the database it names does not exist."""
+        parts = urlsplit(self.dsn)
+        return parts._replace(path="").geturl()
+
+    def _engine_options(self) -> dict[str, str]:
+        directory = Path(urlsplit(self.dsn).path)
+        backups = self.backups or directory.parent / "backups"
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        config = directory.parent / "clickhouse.xml"
+        text = _ENGINE_CONFIG.format(backups=backups.resolve())
+        if not config.is_file() or config.read_text() != text:
+            config.write_text(text)
+        return {"config-file": str(config)}
+
+
+def split_statements(sql: str) -> Iterator[str]:
+    """The statements of a script, without comments: a statement ends with a semicolon at the end of a line.
+
+    Served ClickHouse takes one statement a call, so both modes are given one at a time.
+    """
+    bare = re.sub(r"^\s*--.*$", "", sql, flags=re.MULTILINE)
+    for statement in re.split(r";[ \t]*(?:\n|\Z)", bare):
+        if statement.strip():
+            yield statement.strip()
+
+
+def apply_schema(client: Client) -> None:
+    """Run every statement of `schema.sql`; each may be run again."""
+    for statement in split_statements(shipped("schema.sql").read_text()):
+        client.command(statement)
+
+
+def plain_reason(error: BaseException) -> str:
+    """The first line of an error, at most 300 characters, without any `user:password@` and without the query of
+    an address. Of what cannot be read, in an answer or in a row, bytes are shown to us: these are left out."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, StreamFailureError) and not lines[0].startswith(("Code: ", "Stream ")):
+        return "the answer broke off"
+    # ClickHouse quotes the rest of a row after these words.
+    lines[0] = re.sub(r" (before|here): .*?(?=: \(while |\Z)", "", lines[0])
+    return re.sub(r"(?<=/)\?[^\s)]*", "", re.sub(r"//[^/\s]*@", "//", lines[0]))[:300]

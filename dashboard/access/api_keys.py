@@ -1,0 +1,215 @@
+"""API keys: hashed at rest, for some sites or all, to read or to manage, revocable.
+
+A key is `tyst_ID_SECRET`. The secret has 256 random bits, so a plain SHA-256 of it is as safe at rest as a slow hash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import anyio.to_thread
+import msgspec
+
+from collector.core.errors import RecordError, RecordGone
+from collector.core.text import is_one_line
+from collector.sites.registry import Site
+from collector.storage.documents import Records
+from dashboard.access.api_quota import Quota
+
+Right = Literal["read", "manage"]
+RIGHTS: tuple[Right, ...] = ("read", "manage")
+
+ADMIN_KEY_FILE = "admin.key"
+
+DEFAULT_DAYS = 365
+"""A key is good for so many days unless it is made for others."""
+MOST_KEYS = 200
+"""Keys that are good at a time, made by one maker."""
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of one key: enough to recognise it, never the key itself."""
+
+    id: str
+    """Public part of the key; names it when it is listed or revoked."""
+    hash: str
+    """SHA-256 of the whole key, hexadecimal; empty for the key of the data directory."""
+    sites: tuple[str, ...] = ()
+    """Ids of the sites it is good for; empty is every site. One that is no more stays: without it a key for this site
+    alone would be for every site."""
+    right: Right = "read"
+    """`read` queries statistics; `manage` also changes sites."""
+    name: str = ""
+    """What its owner calls it."""
+    created: datetime.date | None = None
+    last_used: datetime.date | None = None
+    """Day (UTC) of its last use, or None."""
+    expires: datetime.date | None = None
+    """Last day (UTC) on which it is good; None is for ever, as keys of earlier releases are."""
+    by: str = ""
+    """Who made it, as in the list of changes."""
+
+    @property
+    def everything(self) -> bool:
+        """Whether it may do all there is to do: users and keys too."""
+        return self.right == "manage" and not self.sites
+
+    def may_read(self, site: Site) -> bool:
+        """Whether it may query the statistics of a site."""
+        if not self.sites:
+            return True
+        # Where an id is a name yet: not that of a site of the same name before it.
+        made = self.created or datetime.date.max
+        began = datetime.datetime.fromtimestamp(site.created, datetime.UTC).date()
+        return site.id in self.sites and (site.id != site.domain or made >= began)
+
+    def may_manage(self, site: Site) -> bool:
+        """Whether it may change a site."""
+        return self.right == "manage" and self.may_read(site)
+
+    def over(self, today: datetime.date) -> bool:
+        """Whether its last day is over."""
+        return self.expires is not None and today > self.expires
+
+
+ADMIN = ApiKey(id="admin", hash="", right="manage", name="key of the data directory")
+
+
+class Keys:
+    """Every key, in ClickHouse; nothing is cached, so a revoked key is refused at once by every process."""
+
+    max_of_maker = MOST_KEYS
+
+    def __init__(
+        self,
+        records: Records[ApiKey],
+        admin_key: str,
+        today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
+        quota: Quota | None = None,
+    ) -> None:
+        """`admin_key` is the key that the data directory holds; it has all rights. `quota` is that of each other."""
+        self.quota = quota or Quota(0)
+        self._records = records
+        self._admin = _hash(admin_key)
+        self._today = today
+
+    async def create(
+        self,
+        *,
+        sites: Collection[str] = (),
+        right: Right = "read",
+        name: str = "",
+        expires: str = "",
+        by: str = "",
+    ) -> tuple[ApiKey, str]:
+        """A new key, as it is kept and as it is shown this once. Raises `RecordError` naming what must be mended.
+
+        `sites` are ids. `expires` is the last day on which it is good (ISO 8601), or `never`; empty is in
+        `DEFAULT_DAYS`.
+        """
+        if right not in RIGHTS:
+            raise RecordError("right", f"expected one of {', '.join(RIGHTS)}")
+        if name and not is_one_line(name, 100):
+            raise RecordError("name", "expected one line of at most 100 characters")
+        today = self._today()
+        last = _last_day(expires, today)
+        id_ = secrets.token_hex(4)
+        shown = f"tyst_{id_}_{secrets.token_urlsafe(32)}"
+        key = ApiKey(
+            id=id_,
+            hash=_hash(shown),
+            sites=tuple(sorted(sites)),
+            right=right,
+            name=name,
+            created=today,
+            expires=last,
+            by=by,
+        )
+        await anyio.to_thread.run_sync(self._create, key)
+        return key, shown
+
+    async def all(self) -> list[ApiKey]:
+        """Every key, by its id."""
+        return list((await anyio.to_thread.run_sync(self._records.all)).values())
+
+    async def get(self, id_: str) -> ApiKey:
+        """The key of that id. Raises `RecordError` if there is none."""
+        key = await anyio.to_thread.run_sync(self._records.get, id_)
+        if key is None:
+            raise RecordError("id", f"there is no key {id_}")
+        return key
+
+    async def revoke(self, id_: str) -> ApiKey:
+        """The key is refused from now on; returns it. Raises `RecordError` if there is none."""
+        key = await anyio.to_thread.run_sync(self._records.delete, id_)
+        if key is None:
+            raise RecordError("id", f"there is no key {id_}")
+        return key
+
+    async def check(self, shown: str) -> ApiKey | None:
+        """The key that was shown, or None for one that is unknown, revoked, over or wrong. Notes the day of its use."""
+        given = _hash(shown)
+        if secrets.compare_digest(given, self._admin):
+            return ADMIN
+        prefix, _, rest = shown.partition("_")
+        id_ = rest.partition("_")[0]
+        if prefix != "tyst" or not id_:
+            return None
+        key = await anyio.to_thread.run_sync(self._records.get, id_)
+        today = self._today()
+        if key is None or not secrets.compare_digest(given, key.hash) or key.over(today):
+            return None
+        if key.last_used != today:
+            # Revoked meanwhile, it stays so.
+            with contextlib.suppress(RecordGone):
+                await anyio.to_thread.run_sync(
+                    self._records.update, id_, partial(msgspec.structs.replace, last_used=today)
+                )
+        return key
+
+    def _create(self, key: ApiKey) -> None:
+        with self._records.lock:
+            own = [each for each in self._records.all().values() if each.by == key.by and not each.over(self._today())]
+            if len(own) >= self.max_of_maker:
+                raise RecordError("name", f"there are {self.max_of_maker} keys already; revoke some first")
+            self._records.create(key.id, key)
+
+
+def _last_day(text: str, today: datetime.date) -> datetime.date | None:
+    if text == "never":
+        return None
+    try:
+        last = datetime.date.fromisoformat(text) if text else today + datetime.timedelta(days=DEFAULT_DAYS)
+    except ValueError:
+        last = datetime.date.min
+    if last < today:
+        raise RecordError("expires", "expected a day that is not over, such as 2027-01-31, or never")
+    return last
+
+
+def admin_key(directory: Path) -> str:
+    """The key with all rights that the data directory holds, readable only by its owner; made when there is none."""
+    path = directory / ADMIN_KEY_FILE
+    directory.mkdir(parents=True, exist_ok=True)
+    # Several workers may come here at once: the one whose link is first wins, whole.
+    if not path.exists():
+        new = directory / f"{ADMIN_KEY_FILE}.{os.getpid()}"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"tyst_admin_{secrets.token_urlsafe(32)}\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(new, path)
+        new.unlink()
+    return path.read_text().strip()
+
+
+def _hash(shown: str) -> str:
+    return hashlib.sha256(shown.encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""Answers that pages of others may show in a frame, and the line of HTML that does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from starlette.responses import Response
+
+from dashboard.access.guests import Theme
+
+HEIGHT = 2_100
+"""Pixels of the frame: the whole report in the width of a common page."""
+
+
+def framed(response: Response, ancestors: Sequence[str]) -> Response:
+    """The answer with the right to be shown in frames of these origins, and of no other (CSP level 3, 6.4.2).
+
+    `X-Frame-Options` knows no list of origins, and browsers that know `frame-ancestors` ignore it.
+    """
+    policy = response.headers.get("content-security-policy")
+    if policy is not None and ancestors:
+        response.headers["content-security-policy"] = policy.replace(
+            "frame-ancestors 'none'", f"frame-ancestors {' '.join(ancestors)}"
+        )
+        if "x-frame-options" in response.headers:
+            del response.headers["x-frame-options"]
+        # Pages that isolate themselves (COEP) show only frames that allow it.
+        response.headers["cross-origin-resource-policy"] = "cross-origin"
+    return response
+
+
+def frame_of(address: str, domain: str, theme: Theme = "auto") -> str:
+    """The line of HTML that shows the view at `address` in a page."""
+    source = f"{address}?embed=true" + (f"&theme={theme}" if theme != "auto" else "")
+    return (
+        f'<iframe src="{escape(source)}" title="Statistics of {escape(domain)}" '
+        f'width="100%" height="{HEIGHT}" loading="lazy"></iframe>'
+    )

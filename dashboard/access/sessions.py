@@ -1,0 +1,199 @@
+"""Signed-in browsers: each is a record that its user can see and end.
+
+The cookie holds a random token, signed, and is read from memory; what is kept is a hash of the token, the user, the
+days of its beginning and last use, and a coarse label such as "Firefox on Linux": no address, no user agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import anyio.to_thread
+import msgspec
+from itsdangerous import BadData, URLSafeSerializer
+from starlette.requests import Request
+from starlette.responses import Response
+
+from collector.core.errors import RecordGone
+from collector.enrichment.user_agent import Devices
+from collector.storage.documents import Records
+from dashboard.access.cookies import delete_cookie, read_cookie, set_cookie
+from dashboard.access.users import User, Users
+
+COOKIE: Final = "tyst_session"
+LIFETIME: Final = 14 * 24 * 3600
+"""Seconds that a sign-in lasts."""
+
+MOST_OF_USER: Final = 100
+"""Browsers that one user may be signed in with; beyond it the oldest is signed out."""
+
+YOUNG: Final = 30
+"""Seconds within which another process may not know of a sign-in yet, and asks the database."""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One signed-in browser."""
+
+    user: str
+    fingerprint: str
+    """Of the password's hash: a new password ends every sign-in."""
+    started: int
+    """Unix seconds."""
+    last_used: datetime.date
+    """Day (UTC) of its last use."""
+    browser: str = ""
+    """Family, such as Firefox; likewise `system`. Empty when unknown."""
+    system: str = ""
+
+
+class Sessions:
+    """Writes and reads the sign-in cookie.
+
+    Reading is from memory; signing in and out go to ClickHouse first. The day of the last use is written with the
+    next `refresh`. `clock` gives Unix seconds. `secret` signs cookies, so that made-up ones cost nothing.
+    """
+
+    max_of_user = MOST_OF_USER
+
+    def __init__(self, records: Records[Session], users: Users, secret: str, clock: Callable[[], float]) -> None:
+        self._records = records
+        self._users = users
+        self._clock = clock
+        self._devices = Devices(100)
+        self._serializer = URLSafeSerializer(
+            secret, salt="tyst.session.2", signer_kwargs={"digest_method": hashlib.sha256}
+        )
+        self._sessions: dict[str, Session] = {}
+        self._used: dict[str, Session] = {}
+        self._changing = threading.Lock()
+
+    async def start(self, request: Request, response: Response, user: User) -> None:
+        """Sign the user in: note the browser, and set the cookie on `response`."""
+        token, now = secrets.token_urlsafe(32), int(self._clock())
+        device = self._devices.read(request.headers.get("user-agent", ""))
+        session = Session(
+            user=user.name,
+            fingerprint=_fingerprint(user),
+            started=now,
+            last_used=self._today(),
+            browser=device.browser,
+            system=device.os,
+        )
+        await anyio.to_thread.run_sync(self._put, _hashed(token), session)
+        for id_, _oldest in self.of(user)[self.max_of_user :]:
+            await anyio.to_thread.run_sync(self._delete, id_)
+        set_cookie(request.scope, response, COOKIE, str(self._serializer.dumps([token, now])), max_age=LIFETIME)
+
+    async def end(self, request: Request, response: Response) -> None:
+        """Sign out: the record goes, and the browser forgets the cookie."""
+        id_ = self.id(request)
+        if id_ in self._sessions:
+            await anyio.to_thread.run_sync(self._delete, id_)
+        delete_cookie(request.scope, response, COOKIE)
+
+    def user(self, request: Request) -> User | None:
+        """Who is signed in, or None: no cookie, a forged, old or ended one, or the password has changed since."""
+        token, started = self._read(request)
+        if not token or self._clock() > started + LIFETIME:
+            return None
+        id_ = _hashed(token)
+        session = self._sessions.get(id_) or self._unseen(id_, started)
+        user = self._users.get(session.user) if session else None
+        if session is None or user is None or not secrets.compare_digest(_fingerprint(user), session.fingerprint):
+            return None
+        if session.last_used != self._today():
+            self._used[id_] = self._sessions[id_] = msgspec.structs.replace(session, last_used=self._today())
+        return user
+
+    def id(self, request: Request) -> str:
+        """Names the request's own session among those of its user; empty without one."""
+        token, _ = self._read(request)
+        return _hashed(token) if token else ""
+
+    def of(self, user: User) -> list[tuple[str, Session]]:
+        """The user's signed-in browsers, the newest first, each with what names it."""
+        fingerprint, since = _fingerprint(user), self._clock() - LIFETIME
+        found = [
+            (id_, session)
+            for id_, session in self._sessions.items()
+            if session.user == user.name and session.fingerprint == fingerprint and session.started > since
+        ]
+        return sorted(found, key=lambda pair: (-pair[1].started, pair[0]))
+
+    def forget_user(self, name: str) -> None:
+        """A user is no more: their sign-ins are over. Blocking."""
+        for id_ in [id_ for id_, session in self._sessions.items() if session.user == name]:
+            self._delete(id_)
+
+    async def end_one(self, user: User, id_: str) -> bool:
+        """End one of the user's sign-ins; whether there was such a one."""
+        session = self._sessions.get(id_)
+        if session is None or session.user != user.name:
+            return False
+        await anyio.to_thread.run_sync(self._delete, id_)
+        return True
+
+    async def end_all(self, user: User, *, but: str = "") -> None:
+        """End all of the user's sign-ins, except that of id `but`."""
+        for id_ in [id_ for id_, session in self._sessions.items() if session.user == user.name and id_ != but]:
+            await anyio.to_thread.run_sync(self._delete, id_)
+
+    def refresh(self) -> None:
+        """Write the days of last use, read all sign-ins anew, and remove those that are over. Blocking."""
+        with self._changing:
+            used, self._used = self._used, {}
+            stored = self._records.all()
+            for id_, session in used.items():
+                # One that another process has ended must not come back.
+                if id_ in stored:
+                    with contextlib.suppress(RecordGone):
+                        self._records.put(id_, session)
+                        stored[id_] = session
+            for id_ in [id_ for id_, session in stored.items() if session.started + LIFETIME < self._clock()]:
+                self._records.delete(id_)
+                del stored[id_]
+            self._sessions = stored
+
+    def _put(self, id_: str, session: Session) -> None:
+        with self._changing:
+            self._records.create(id_, session)
+            self._sessions[id_] = session
+
+    def _delete(self, id_: str) -> None:
+        with self._changing:
+            self._records.delete(id_)
+            self._used.pop(id_, None)
+            self._sessions.pop(id_, None)
+
+    def _unseen(self, id_: str, started: float) -> Session | None:
+        """A sign-in that another process has just noted. Only a young one can be unknown here."""
+        if self._clock() > started + YOUNG:
+            return None
+        session = self._records.get(id_)
+        if session is not None:
+            self._sessions[id_] = session
+        return session
+
+    def _read(self, request: Request) -> tuple[str, float]:
+        try:
+            token, started = self._serializer.loads(read_cookie(request.scope, COOKIE))
+        except (BadData, ValueError, TypeError):
+            return "", 0.0
+        return (token, float(started)) if isinstance(token, str) and isinstance(started, int) else ("", 0.0)
+
+    def _today(self) -> datetime.date:
+        return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
+
+
+def _hashed(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _fingerprint(user: User) -> str:
+    return hashlib.blake2b(user.password.encode(), digest_size=12, person=b"tyst.session").hexdigest()

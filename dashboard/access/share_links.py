@@ -1,0 +1,205 @@
+"""Secret links to one site's figures, for people without an account: hashed at rest, named, revocable.
+
+A token has 192 random bits, so a plain SHA-256 of it is as safe at rest as a slow hash. It is shown once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+import msgspec
+
+from collector.core.errors import RecordError, RecordGone
+from collector.core.text import is_one_line
+from collector.sites.registry import Site, Sites
+from collector.storage.documents import CachedRecords, Records
+from dashboard.access.users import User
+from dashboard.i18n.translations import _
+
+MOST_SHARES: Final = 100
+"""Links of one site that one user may have made."""
+MOST_ANCESTORS: Final = 10
+LONGEST_NAME: Final = 100
+
+# Only what cannot end the directive or begin another may ever reach the header `Content-Security-Policy`.
+_ANCESTOR = re.compile(
+    r"(https?)://((?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*)(:[0-9]{1,5})?/?"
+)
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of one link: enough to recognise its token, never the token itself."""
+
+    id: str
+    """Names it when it is revoked, and in the list of changes."""
+    hash: str
+    """SHA-256 of the token, hexadecimal."""
+    site: str
+    """Id of the site whose figures it shows."""
+    name: str = ""
+    """What its owner calls it."""
+    password: str = ""
+    """argon2id hash, or empty when the link alone is enough."""
+    expires: datetime.date | None = None
+    """Last day, by the site's clock, on which it opens."""
+    ancestors: tuple[str, ...] = ()
+    """Origins whose pages may show it in a frame (CSP `frame-ancestors`)."""
+    created: int = 0
+    """Unix seconds."""
+    last_used: datetime.date | None = None
+    """Day, by the site's clock, of its last use."""
+    by: str = ""
+    """Name of the user who made it."""
+
+
+class Shares:
+    """All links. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
+
+    def __init__(self, records: Records[Share], sites: Sites, clock: Callable[[], float]) -> None:
+        self._records = CachedRecords(records, self._index)
+        self._sites = sites
+        self._clock = clock
+        self._by_hash: dict[str, Share] = {}
+
+    def refresh(self) -> None:
+        """Read every link from ClickHouse. Blocking."""
+        self._records.refresh()
+
+    def of(self, site: Site) -> list[Share]:
+        """The links of one site, oldest first; those that are over are among them."""
+        found = [share for share in self._by_hash.values() if share.site == site.id and _belongs(share, site)]
+        return sorted(found, key=lambda share: (share.created, share.id))
+
+    def opened(self, token: str) -> tuple[Share, Site] | None:
+        """What the token opens now; None for one that is unknown, revoked or over, or whose site is gone."""
+        share = self._by_hash.get(hashed(token))
+        site = self._sites.by_id(share.site) if share else None
+        if share is None or site is None or not _belongs(share, site) or self.over(share, site):
+            return None
+        return share, site
+
+    def over(self, share: Share, site: Site) -> bool:
+        """Whether the link's last day is over."""
+        return share.expires is not None and self.today(site) > share.expires
+
+    def today(self, site: Site) -> datetime.date:
+        """The date by the site's clock."""
+        return self._sites.zone(site).date(self._clock())
+
+    async def create(
+        self,
+        site: Site,
+        *,
+        name: str = "",
+        password: str = "",
+        expires: datetime.date | None = None,
+        ancestors: tuple[str, ...] = (),
+        by: str = "",
+    ) -> tuple[Share, str]:
+        """A new link: as it is kept, and its token, which is shown this once. `password` is a hash.
+
+        Raises `RecordError` naming the field that must be mended.
+        """
+        name = name.strip()
+        if not is_one_line(name, LONGEST_NAME):
+            raise RecordError("name", _("expected 1 to {count} characters").format(count=LONGEST_NAME))
+        if expires is not None and expires < self.today(site):
+            raise RecordError("expires", _("expected a day that is not over"))
+        if password and ancestors:
+            raise RecordError("ancestors", _("a link with a password cannot be embedded"))
+        token = secrets.token_urlsafe(24)
+        share = Share(
+            id=secrets.token_hex(4),
+            hash=hashed(token),
+            site=site.id,
+            name=name,
+            password=password,
+            expires=expires,
+            ancestors=ancestors,
+            created=int(self._clock()),
+            by=by,
+        )
+
+        def may_add(shares: Mapping[str, Share]) -> None:
+            if sum(each.site == site.id and each.by == by for each in shares.values()) >= MOST_SHARES:
+                reason = _("you can have {count} links of a site; revoke one first").format(count=MOST_SHARES)
+                raise RecordError("name", reason)
+
+        await anyio.to_thread.run_sync(self._records.create, share.id, share, may_add)
+        return share, token
+
+    async def revoke(self, site: Site, id_: str) -> Share:
+        """The link opens nothing from now on. Raises `RecordError` if the site has none of that id."""
+        share = next((share for share in self.of(site) if share.id == id_), None)
+        gone = await anyio.to_thread.run_sync(self._records.delete, share.id) if share else None
+        if gone is None:
+            raise RecordError("id", _("there is no such link"))
+        return gone
+
+    def forget_site(self, site_id: str) -> None:
+        """A site is no more: its links go with it. Blocking."""
+        for share in [share for share in self._by_hash.values() if share.site == site_id]:
+            self._records.delete(share.id)
+
+    def forget_sites_of(self, user: User) -> list[Share]:
+        """A user sees fewer sites, or none: delete their links to the others, and return these. Blocking."""
+        made = [share for share in self._by_hash.values() if share.by == user.name]
+        return [share for share in made if user.role_at(share.site) is None and self._records.delete(share.id)]
+
+    async def note_use(self, share: Share, site: Site) -> None:
+        """Note the day of its use."""
+        today = self.today(site)
+        if share.last_used == today:
+            return
+        # Revoked meanwhile, it stays so.
+        with contextlib.suppress(RecordGone):
+            change = partial(msgspec.structs.replace, last_used=today)
+            await anyio.to_thread.run_sync(self._records.update, share.id, change)
+
+    def _index(self, shares: Mapping[str, Share]) -> None:
+        self._by_hash = {share.hash: share for share in shares.values()}
+
+
+def hashed(token: str) -> str:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def read_ancestors(text: str) -> tuple[str, ...]:
+    """Origins, one a line or separated by commas or spaces, as they go into `frame-ancestors`.
+
+    Raises `RecordError` for what is no origin: `https://www.example.com`, `https://*.example.com`.
+    """
+    found = []
+    for part in text.replace(",", " ").split():
+        origin = part.lower() if "://" in part else f"https://{part.lower()}"
+        match = _ANCESTOR.fullmatch(_ascii(origin))
+        if match is None or len(origin) > 260:
+            raise RecordError("ancestors", _("expected origins such as https://www.example.com"))
+        found.append(f"{match[1]}://{match[2]}{match[3] or ''}")
+    if len(found) > MOST_ANCESTORS:
+        raise RecordError("ancestors", _("expected at most {count} origins").format(count=MOST_ANCESTORS))
+    return tuple(dict.fromkeys(found))
+
+
+def _ascii(origin: str) -> str:
+    """The origin with an international host as browsers send it."""
+    try:
+        host = urlsplit(origin).hostname or ""
+        return origin.replace(host, host.encode("idna").decode(), 1) if not host.isascii() else origin
+    except (UnicodeError, ValueError):
+        return ""
+
+
+def _belongs(share: Share, site: Site) -> bool:
+    """Whether the link was made for this very site: where ids are names yet, not for one of the name before it."""
+    return share.created >= site.created

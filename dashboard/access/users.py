@@ -1,0 +1,210 @@
+"""People who may sign in: name, password hash, role, and the sites they see.
+
+Rights go by a site's own id, never by its name: a name may be taken by another site later.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import anyio.to_thread
+import msgspec
+
+from collector.core.errors import RecordError
+from collector.core.text import is_one_line
+from collector.sites.registry import Site
+from collector.storage.documents import CachedRecords, Records
+from dashboard.access.passwords import Passwords
+
+Role = Literal["admin", "owner", "viewer"]
+ROLES: tuple[Role, ...] = ("admin", "owner", "viewer")
+SITE_ROLES: tuple[Role, ...] = ("owner", "viewer")
+"""What one can be to one site; an administrator is so everywhere."""
+
+ADMIN = "admin"
+LONGEST_NAME = 100
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One account. `password` is an argon2id hash, never the password."""
+
+    name: str
+    password: str
+    role: Role = "viewer"
+    sites: tuple[str, ...] = ()
+    """Ids of sites that an owner or viewer sees with the role of the account; an admin sees all."""
+    roles: dict[str, Role] = {}
+    """Ids of sites where the user's role is another, or given by invitation; it comes before that of the account."""
+
+    def role_at(self, site_id: str) -> Role | None:
+        """What the user is to the site of that id; None is nobody."""
+        if self.role == "admin":
+            return "admin"
+        return self.roles.get(site_id) or (self.role if site_id in self.sites else None)
+
+    def role_on(self, site: Site) -> Role | None:
+        """What the user is to that site; None is nobody."""
+        return self.role_at(site.id)
+
+    def sees(self, site: Site) -> bool:
+        """Whether the user may look at that site."""
+        return self.role_on(site) is not None
+
+    def may_change(self, site: Site) -> bool:
+        """Whether the user may change that site's settings."""
+        return self.role_on(site) in ("admin", "owner")
+
+    @property
+    def site_ids(self) -> tuple[str, ...]:
+        """Ids of every site that an owner or viewer sees, in order."""
+        return tuple(sorted({*self.sites, *self.roles}))
+
+    def with_role(self, site_id: str, role: Role | None) -> User:
+        """The user with that role on one site; None takes the site away."""
+        roles = {site: given for site, given in self.roles.items() if site != site_id}
+        sites = tuple(site for site in self.sites if site != site_id)
+        return msgspec.structs.replace(self, sites=sites, roles={**roles, **({site_id: role} if role else {})})
+
+    def with_roles_of_sites(self) -> User:
+        """The user with what they are to each site said site by site, so that the account's role may change."""
+        if self.role == "admin":
+            return self
+        return msgspec.structs.replace(
+            self, sites=(), roles={site: self.role_at(site) or "viewer" for site in self.site_ids}
+        )
+
+    @property
+    def may_add_sites(self) -> bool:
+        """Whether the user may register new sites."""
+        return self.role in ("admin", "owner")
+
+
+def checked(user: User) -> User:
+    """The user as it may be stored. Raises `RecordError` naming the field that must be mended."""
+    # Not even the joiners: who is meant must be plain to see.
+    if not user.name.isprintable() or not is_one_line(user.name, LONGEST_NAME) or re.search(r"[\s/]", user.name):
+        raise RecordError("name", "expected 1 to 100 characters without spaces or slashes")
+    if user.role not in ROLES:
+        raise RecordError("role", "expected one of {choices}", choices=", ".join(ROLES))
+    if any(role not in SITE_ROLES for role in user.roles.values()):
+        raise RecordError("roles", "expected one of {choices} for each site", choices=", ".join(SITE_ROLES))
+    return user
+
+
+class Users:
+    """All users. Reading is from memory; changes go to ClickHouse first."""
+
+    def __init__(self, records: Records[User]) -> None:
+        self._records = CachedRecords(records)
+        self.followers: list[Callable[[str], None]] = []
+        """Called, blocking, with the name of each user who is removed: another may get the name."""
+        self.access_reduced: list[Callable[[User], None]] = []
+        """Called, blocking, with each user who may see fewer sites than before; who is removed sees none."""
+
+    def get(self, name: str) -> User | None:
+        """The user of that name, or None."""
+        return self._records.values.get(name)
+
+    def all(self) -> list[User]:
+        """Every user, by name."""
+        return _by_name(self._records.values)
+
+    def refresh(self) -> None:
+        """Read every user from ClickHouse. Blocking."""
+        self._records.refresh()
+
+    async def add(self, user: User) -> User:
+        """Create a user. Raises `RecordError` when it is not valid or the name is taken."""
+        user = checked(user)
+
+        def must_be_free(users: Mapping[str, User]) -> None:
+            if user.name in users:
+                raise RecordError("name", "{name} exists already", name=user.name)
+
+        await anyio.to_thread.run_sync(self._records.create, user.name, user, must_be_free)
+        return user
+
+    async def update(self, name: str, change: Callable[[User], User]) -> tuple[User, User]:
+        """Store what `change` makes of the user as they are now; returns them before and after.
+
+        `change` runs in a thread, and must be quick: whatever is slow, such as hashing, comes before. Raises
+        `RecordError` when the result is not valid, when nobody would be administrator any more, and `RecordGone` when
+        the user was removed meanwhile.
+        """
+
+        def changed(user: User) -> User:
+            after = checked(change(user))
+            if user.role == "admin" != after.role:
+                # Another process may have demoted or removed the others.
+                self._records.refresh()
+                self._must_leave_an_admin(self._records.values, name)
+            return after
+
+        def update() -> tuple[User, User]:
+            before, after = self._records.update(name, changed)
+            if (before.role, before.sites, before.roles) != (after.role, after.sites, after.roles):
+                self._notify_access_reduced(after)
+            return before, after
+
+        return await anyio.to_thread.run_sync(update)
+
+    def of(self, site: Site) -> list[User]:
+        """Everybody who sees that site, administrators first, then by name."""
+        return sorted((user for user in self.all() if user.sees(site)), key=lambda user: user.role != "admin")
+
+    def forget_site(self, site_id: str) -> None:
+        """A site is no more: nobody has a role there. Blocking."""
+        for user in self.all():
+            if site_id in user.site_ids:
+                self._records.update(user.name, lambda each: each.with_role(site_id, None))
+
+    async def remove(self, name: str) -> None:
+        """Remove a user, which ends all their sign-ins. Raises `RecordError` for the last administrator, and if the
+        name is unknown."""
+
+        def may_go(users: Mapping[str, User]) -> None:
+            self._must_leave_an_admin(users, name)
+
+        def remove() -> bool:
+            gone = self._records.delete(name, may_go) is not None
+            if gone:
+                self._notify_access_reduced(User(name=name, password=""))
+                for follower in self.followers:
+                    follower(name)
+            return gone
+
+        if not await anyio.to_thread.run_sync(remove):
+            raise RecordError("name", "there is no user {name}", name=name)
+
+    def _notify_access_reduced(self, user: User) -> None:
+        for follower in self.access_reduced:
+            follower(user)
+
+    def _must_leave_an_admin(self, users: Mapping[str, User], name: str) -> None:
+        admins = {user.name for user in users.values() if user.role == "admin"}
+        if admins == {name}:
+            raise RecordError("name", "{name} is the only administrator", name=name)
+
+
+def _by_name(users: Mapping[str, User]) -> list[User]:
+    return [users[name] for name in sorted(users)]
+
+
+def titled(user: User, domains: Mapping[str, str]) -> Iterable[tuple[str, Role]]:
+    """The sites of an owner or viewer as domain and role, by domain; `domains` are those of the sites by id."""
+    return sorted((domains[id_], user.role_at(id_) or "viewer") for id_ in user.site_ids if id_ in domains)
+
+
+async def ensure_admin(users: Users, passwords: Passwords, given: str | None) -> str | None:
+    """Create `admin` when nobody can sign in yet; `given` is the operator's password, if one is set.
+
+    Returns the password when it had to be generated, to be shown once; else None.
+    """
+    if users.all():
+        return None
+    password = given or secrets.token_urlsafe(12)
+    await users.add(User(name=ADMIN, password=await passwords.hash(password), role="admin"))
+    return None if given else password

@@ -1,0 +1,79 @@
+"""Who asks: the bearer key of a request, and how a request is refused, always as JSON that names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from collector.sites.registry import Sites
+from dashboard.access.api_keys import ADMIN, ApiKey, Keys
+from dashboard.access.api_quota import note
+
+
+class ApiError(Exception):
+    """An answer other than success: its status, the field that it is about, and why."""
+
+    def __init__(self, status: HTTPStatus, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.status = status
+        self.field = field
+        self.reason = reason
+
+
+async def bearer(keys: Keys, request: Request) -> ApiKey:
+    """The key that a request shows. Raises `ApiError` without one that is good, and for one with no quota left."""
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not shown.strip():
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "expected `Authorization: Bearer KEY`")
+    key = await keys.check(shown.strip())
+    if key is None:
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked, or has expired")
+    # The key of the data directory is the operator's own.
+    taken = None if key is ADMIN else keys.quota.take(key.id)
+    if taken is not None:
+        note(request.scope, taken)
+        if taken.wait:
+            reason = f"expected at most {taken.limit} requests an hour with this key; try again in {taken.wait} s"
+            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason)
+    return key
+
+
+def readers(keys: Keys, sites: Sites) -> Callable[[Request, str], Awaitable[Response | None]]:
+    """Whether a request may read the statistics of a domain: None, or the answer that refuses it."""
+
+    async def authorise(request: Request, domain: str) -> Response | None:
+        try:
+            key = await bearer(keys, request)
+        except ApiError as error:
+            return refused(error)
+        site = sites.get(domain)
+        if site is not None and key.may_read(site):
+            return None
+        return refused(ApiError(HTTPStatus.NOT_FOUND, "site_id", f"{domain} is not registered, or not for this key"))
+
+    return authorise
+
+
+def refused(error: ApiError) -> Response:
+    """The error as an answer."""
+    response = json_answer({"error": str(error), "errors": {error.field: [error.reason]}}, error.status)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def explained(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer to what is no question of the API at all, such as another method or address."""
+    response = refused(ApiError(status, "request", status.phrase.lower()))
+    response.headers.update(headers or {})
+    return response
+
+
+def json_answer(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """A JSON object as an answer."""
+    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")

@@ -1,0 +1,135 @@
+"""What an operator asks of the running server: a backup, its restoration, another try for segments set aside."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from typing import TypeVar
+
+import anyio.to_thread
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from collector.core.errors import BackupError, SchemaTooNew
+from collector.server.collector import Collector
+from collector.sites.registry import keep_protection
+from collector.storage.backup import back_up, restore
+from dashboard.access.api_keys import ApiKey, Keys
+from dashboard.api.auth import ApiError, bearer, json_answer, refused
+
+MOST_BODY = 4_096  # bytes
+
+T = TypeVar("T", bound=msgspec.Struct)
+RETRY_PATH = "/api/v1/spool/retry"
+
+
+class BackupName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that names a backup."""
+
+    name: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup that was written or restored. `place` is its directory where this machine has it, else empty: then
+    it lies where the ClickHouse server keeps its backups."""
+
+    name: str
+    tables: list[str]
+    place: str = ""
+
+
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that names closed days of a site; without dates all of them."""
+
+    site: str
+    first: datetime.date = datetime.date(1970, 1, 1)
+    last: datetime.date = datetime.date(2149, 6, 6)
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """How many segments that were set aside are tried again."""
+
+    segments: int
+
+
+def routes(collector: Collector, keys: Keys) -> list[Route]:
+    """The operator's part of the API; its key must be one that may do everything."""
+
+    async def make(request: Request) -> Response:
+        """`POST /api/v1/backups`."""
+        name = await _name(request)
+        tables = await anyio.to_thread.run_sync(back_up, collector.clickhouse, name)
+        return _answer(Done(name=name, tables=tables, place=_place(collector, name)), HTTPStatus.CREATED)
+
+    async def put_back(request: Request) -> Response:
+        """`POST /api/v1/backups/restore`."""
+        name = await _name(request)
+        tables = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep_protection)
+        for refresh in collector.refreshes:
+            await anyio.to_thread.run_sync(refresh)
+        return _answer(Done(name=name, tables=tables, place=_place(collector, name)))
+
+    async def retry(_: Request) -> Response:
+        """`POST /api/v1/spool/retry`."""
+        return _answer(Retried(await anyio.to_thread.run_sync(collector.retry_refused)))
+
+    async def roll_up(request: Request) -> Response:
+        """`POST /api/v1/rollup`: one line of JSON for each day, as it is built."""
+        wanted = await _decoded(request, Range, "site", "expected a site's domain, and dates like 2026-03-01")
+        if collector.sites.get(wanted.site) is None:
+            raise ApiError(HTTPStatus.NOT_FOUND, "site", f"{wanted.site} is not registered")
+        days = collector.rollup.rebuild(wanted.site, wanted.first, wanted.last)
+        lines = (msgspec.json.encode({"day": done.day, "rows": done.rows}) + b"\n" for done in days)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    table = [
+        ("/api/v1/backups", make),
+        ("/api/v1/backups/restore", put_back),
+        ("/api/v1/rollup", roll_up),
+        (RETRY_PATH, retry),
+    ]
+    return [Route(path, partial(_guarded, keys, handler), methods=["POST"]) for path, handler in table]
+
+
+async def _guarded(keys: Keys, handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    try:
+        _must_do_everything(await bearer(keys, request))
+        return await handler(request)
+    except ApiError as error:
+        return refused(error)
+    except BackupError as error:
+        return refused(ApiError(HTTPStatus.BAD_REQUEST, "name", error.reason))
+    except SchemaTooNew as error:
+        return refused(ApiError(HTTPStatus.BAD_REQUEST, "name", str(error)))
+
+
+def _must_do_everything(key: ApiKey) -> None:
+    if not key.everything:
+        raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
+
+
+async def _name(request: Request) -> str:
+    return (await _decoded(request, BackupName, "name", "expected the name of a backup")).name
+
+
+async def _decoded(request: Request, kind: type[T], field: str, expected: str) -> T:
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > MOST_BODY:
+        raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", f"expected at most {MOST_BODY} bytes")
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise ApiError(HTTPStatus.BAD_REQUEST, field, expected) from None
+
+
+def _place(collector: Collector, name: str) -> str:
+    directory = collector.clickhouse.backups
+    return str(directory.resolve() / name) if directory is not None and collector.clickhouse.embedded else ""
+
+
+def _answer(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return json_answer(msgspec.structs.asdict(body), status)

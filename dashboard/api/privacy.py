@@ -1,0 +1,195 @@
+"""The part of the API that serves `tyst notice` and `tyst audit`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+import anyio.to_thread
+import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from collector.core.errors import RecordError
+from collector.enrichment.url_policy import preview
+from collector.ingest.payload_fields import MOST_URL
+from collector.ingest.request_origin import public_base
+from collector.server.collector import Collector
+from collector.sites.registry import Site, checked
+from collector.storage.client import plain_reason
+from dashboard.access.api_keys import ApiKey, Keys
+from dashboard.api.auth import ApiError, bearer, json_answer, refused
+from dashboard.compliance import privacy_notice
+from dashboard.compliance.cnil_assessment import DISCLAIMER, conditions
+from dashboard.compliance.leak_search import Form, Searched, search_files, search_tables
+from dashboard.compliance.notice_versions import Editions
+from dashboard.compliance.privacy_notice import Edition, Language, visitor_page_path
+from dashboard.compliance.privacy_notice_texts import WORDS
+
+MOST_BODY = 1 << 20
+
+Handler = Callable[[Request, ApiKey], Awaitable[Response]]
+
+
+class NoticeWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that asks for a notice. `url` is this server as visitors reach it."""
+
+    language: Language = "en"
+    format: Literal["md", "html"] = "md"
+    url: str = ""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A notice: its text, its version, and which settings are missing that it should name."""
+
+    text: str
+    version: int
+    digest: str
+    missing: list[str]
+    changes: list[str]
+
+
+class PreviewWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that asks what would be kept of an address; settings that are named stand in for the site's."""
+
+    url: str
+    referrer: str = ""
+    query_keys: tuple[str, ...] | None = None
+    hidden_paths: tuple[str, ...] | None = None
+
+
+class SearchWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that asks for a search."""
+
+    forms: list[Form]
+
+
+class PrivacyApi:
+    """The handlers, with what they need."""
+
+    def __init__(self, collector: Collector, keys: Keys, editions: Editions) -> None:
+        self._collector = collector
+        self._keys = keys
+        self._editions = editions
+
+    async def write_notice(self, request: Request, key: ApiKey) -> Response:
+        """`POST /api/v1/sites/DOMAIN/notice`: the site's privacy notice."""
+        site = self._site(request, key)
+        wanted = await _body(request, NoticeWanted)
+        base = (wanted.url or public_base(request)).rstrip("/")
+        editions = await self._editions.of(site)
+        written = write_notice(site, editions, wanted.language, wanted.format, base + visitor_page_path(site))
+        return json_answer(msgspec.to_builtins(written))
+
+    async def preview(self, request: Request, key: ApiKey) -> Response:
+        """`POST /api/v1/sites/DOMAIN/preview`: what would be kept of an address. Nothing is stored."""
+        site = self._site(request, key)
+        wanted = await _body(request, PreviewWanted)
+        if wanted.query_keys is not None:
+            site = msgspec.structs.replace(site, query_keys=wanted.query_keys)
+        if wanted.hidden_paths is not None:
+            site = msgspec.structs.replace(site, hidden_paths=wanted.hidden_paths)
+        try:
+            found = preview(checked(site), wanted.url[:MOST_URL], wanted.referrer[:MOST_URL])
+        except RecordError as error:
+            raise ApiError(HTTPStatus.BAD_REQUEST, error.field, error.reason) from None
+        return json_answer(msgspec.to_builtins(found))
+
+    async def assess(self, _: Request, key: ApiKey) -> Response:
+        """`GET /api/v1/audit`: the conditions of the audience-measurement exemption for every site of the key."""
+        sites = [site for site in self._collector.sites.all() if key.may_read(site)]
+        kept = await anyio.to_thread.run_sync(self._longest_kept)
+        found = [
+            {"site": site.domain, "conditions": msgspec.to_builtins(conditions(site, kept.get(site.domain, 0)))}
+            for site in sites
+        ]
+        return json_answer({"disclaimer": DISCLAIMER, "sites": found})
+
+    async def search(self, request: Request, key: ApiKey) -> Response:
+        """`POST /api/v1/audit/search`: look for bytes in the data directory and in every table."""
+        if not key.everything:
+            raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
+        wanted = await _body(request, SearchWanted)
+        searched = await anyio.to_thread.run_sync(self._search, wanted.forms)
+        return json_answer(msgspec.to_builtins(searched))
+
+    def guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """The handler behind its key, with its errors as JSON."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request, await bearer(self._keys, request))
+            except ApiError as error:
+                return refused(error)
+            except (ClickHouseError, OSError) as error:
+                return refused(ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "database", plain_reason(error)))
+
+        return answer
+
+    def _site(self, request: Request, key: ApiKey) -> Site:
+        domain = self._collector.sites.name_of(request.path_params["domain"])
+        site = self._collector.sites.get(domain)
+        if site is None or not key.may_read(site):
+            raise ApiError(HTTPStatus.NOT_FOUND, "domain", f"{domain} is not registered, or not for this key")
+        return site
+
+    def _longest_kept(self) -> dict[str, int]:
+        rows = self._collector.client.query("SELECT site, max(expires - day) FROM events GROUP BY site").result_rows
+        return {site: int(days) for site, days in rows}
+
+    def _search(self, forms: Sequence[Form]) -> Searched:
+        files = search_files([self._collector.settings.data_dir], forms)
+        tables = search_tables(self._collector.client, forms)
+        return Searched((*files.places, *tables.places), (*files.found, *tables.found))
+
+
+def routes(collector: Collector, keys: Keys, editions: Editions) -> list[Route]:
+    """The routes of this part."""
+    part = PrivacyApi(collector, keys, editions)
+    return [
+        Route("/api/v1/sites/{domain}/notice", part.guarded(part.write_notice), methods=["POST"]),
+        Route("/api/v1/sites/{domain}/preview", part.guarded(part.preview), methods=["POST"]),
+        Route("/api/v1/audit", part.guarded(part.assess), methods=["GET"]),
+        Route("/api/v1/audit/search", part.guarded(part.search), methods=["POST"]),
+    ]
+
+
+def write_notice(
+    site: Site, editions: Sequence[Edition], language: Language, format_: Literal["md", "html"], page: str
+) -> Written:
+    """The notice in force, as text. `page` is the address of the visitors' page."""
+    zone = ZoneInfo(site.timezone)
+    days = [datetime.datetime.fromtimestamp(edition.since, zone).date().isoformat() for edition in editions]
+    facts = editions[-1].facts
+    log = privacy_notice.change_log(editions, language, days)
+    render = privacy_notice.as_markdown if format_ == "md" else privacy_notice.as_html
+    text = render(
+        privacy_notice.heading(facts, language),
+        privacy_notice.sections(facts, language, page),
+        privacy_notice.version_line(editions, language, days[-1]),
+        WORDS[language].changes_title,
+        log,
+    )
+    return Written(text, editions[-1].number, facts.digest, privacy_notice.missing(facts), log)
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+async def _body(request: Request, kind: type[T]) -> T:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BODY:
+            raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", f"must be at most {MOST_BODY} bytes")
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.MsgspecError as error:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "body", str(error)) from None
+    except UnicodeDecodeError:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "body", "expected JSON in UTF-8") from None

@@ -1,0 +1,92 @@
+"""The part of the API that serves `tyst verify`: a look at a site's page from outside."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import httpx
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from collector.ingest.request_origin import public_base
+from collector.sites.registry import Site, Sites
+from dashboard.access.api_keys import ApiKey, Keys
+from dashboard.api.auth import ApiError, bearer, json_answer, refused
+from dashboard.api.request_bodies import read_as, read_fields
+from dashboard.compliance.site_check.inspector import Inspector
+
+MOST_URL = 2_000
+
+
+class LookWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that asks for a look. Without `site` it is the site whose pages `url` has."""
+
+    url: str
+    site: str = ""
+
+
+class VerifyApi:
+    """The handler, with what it needs."""
+
+    def __init__(self, sites: Sites, keys: Keys, inspector: Inspector) -> None:
+        self._sites = sites
+        self._keys = keys
+        self._inspector = inspector
+
+    async def verify(self, request: Request) -> Response:
+        """`POST /api/v1/verify`: what was found, each with what to do."""
+        try:
+            key = await bearer(self._keys, request)
+            wanted = read_as(await read_fields(request), LookWanted)
+            return await self._look(request, key, wanted)
+        except ApiError as error:
+            return refused(error)
+
+    async def _look(self, request: Request, key: ApiKey, wanted: LookWanted) -> Response:
+        if not 1 <= len(wanted.url) <= MOST_URL:
+            raise ApiError(HTTPStatus.BAD_REQUEST, "url", f"expected 1 to {MOST_URL} characters")
+        site = self._site(key, wanted)
+        wait = self._inspector.wait(f"key {key.id}", site)
+        if wait:
+            error = ApiError(HTTPStatus.TOO_MANY_REQUESTS, "url", f"looked at too often; try again in {wait} s")
+            answer = refused(error)
+            answer.headers["retry-after"] = str(wait)
+            return answer
+        found = await self._inspector.look(site, wanted.url, public_base(request))
+        return json_answer({"site": site.domain, "checks": msgspec.to_builtins(found)})
+
+    def _site(self, key: ApiKey, wanted: LookWanted) -> Site:
+        mine = [site for site in self._sites.all() if key.may_manage(site)]
+        if wanted.site:
+            site = next((site for site in mine if site.domain == wanted.site), None)
+            if site is None:
+                reason = f"{wanted.site} is not registered, or not for this key to manage"
+                raise ApiError(HTTPStatus.NOT_FOUND, "site", reason)
+            return site
+        host = _host(wanted.url)
+        # The longest name that fits: blog.example.com is its own site where there is one.
+        fitting = [site for site in mine if _has(site, host)]
+        if not fitting:
+            reason = f"no site that this key may manage has pages at {host or wanted.url[:100]}; name one"
+            raise ApiError(HTTPStatus.NOT_FOUND, "site", reason)
+        return max(fitting, key=lambda site: len(site.domain))
+
+
+def _host(url: str) -> str:
+    try:
+        return httpx.URL(url if "://" in url else f"https://{url}").host.lower()
+    except (httpx.InvalidURL, ValueError):
+        return ""
+
+
+def _has(site: Site, host: str) -> bool:
+    """Whether pages of that host are the site's: its own name, below it, or one of its hosts."""
+    names = (site.domain.partition("/")[0], *(name.removeprefix("*.") for name in site.hostnames))
+    return any(host == name or host.endswith(f".{name}") for name in names)
+
+
+def routes(sites: Sites, keys: Keys, inspector: Inspector) -> list[Route]:
+    """The routes of this part."""
+    return [Route("/api/v1/verify", VerifyApi(sites, keys, inspector).verify, methods=["POST"])]

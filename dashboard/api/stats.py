@@ -1,0 +1,207 @@
+"""The Stats API: statistics over HTTP, in the form that Plausible's clients speak.
+
+Every error is JSON and names the field: `{"error": "metrics: …", "errors": {"metrics": ["…"]}}`.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from collector.sites.registry import Site, Sites
+from dashboard.analytics.client_disconnect import while_connected
+from dashboard.analytics.errors import QueryError, QueryTooLarge
+from dashboard.analytics.goal_filters import check_names
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import Query, Result
+from dashboard.analytics.service import StatsService
+from dashboard.api import stats_v1
+from dashboard.api.openapi import document
+from dashboard.api.stats_v2 import read_query, write_result
+from dashboard.reports.comparison import alike
+from dashboard.reports.segment_filters import with_segments
+from dashboard.reports.segments import Segment
+
+MOST_BODY = 65_536  # bytes
+
+Authorise = Callable[[Request, str], Awaitable[Response | None]]
+"""Whether the request may read the statistics of a domain: None, or the answer that refuses it."""
+
+SegmentsOf = Callable[[Site], Sequence[Segment]]
+"""The segments of a site that queries may name."""
+
+
+class StatsApi:
+    """The handlers, with what they need. `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        stats: StatsService,
+        sites: Sites,
+        authorise: Authorise,
+        clock: Callable[[], float],
+        segments: SegmentsOf,
+    ) -> None:
+        self._stats = stats
+        self._sites = sites
+        self._authorise = authorise
+        self._clock = clock
+        self._segments = segments
+        self._document = document()
+
+    async def query(self, request: Request) -> Any:
+        """`POST /api/v2/query`."""
+        body = await _body(request)
+        domain = body.get("site_id")
+        if not isinstance(domain, str) or not domain:
+            raise QueryError("site_id", "expected a site's domain")
+        site = await self._site(request, domain)
+        first_day = await self._first_day(site, body.get("date_range") == "all")
+        filters = body.get("filters") or []
+        expanded = body | {"filters": with_segments(filters, self._segments(site))}
+        asked = read_query(expanded, site.timezone, self._now(), first_day).at_site(site.former_timezones)
+        asked = replace(asked, filters=filters)
+        check_names(asked.query.filters, site.goals)
+        queries = [asked.query, *([asked.compared] if asked.compared else [])]
+        result, *compared = await while_connected(request, self._stats.run(queries))
+        return write_result(asked, result, compared[0] if compared else None)
+
+    async def current(self, request: Request) -> Any:
+        """`GET /api/v1/stats/realtime/visitors`."""
+        site = await self._site(request, request.query_params.get("site_id", ""))
+        return await self._stats.current_visitors(site.domain, site.timezone)
+
+    async def aggregate(self, request: Request) -> Any:
+        """`GET /api/v1/stats/aggregate`."""
+        site, period = await self._asked(request, "aggregate")
+        query = stats_v1.read_aggregate(site.domain, request.query_params, period)
+        check_names(query.filters, site.goals)
+        compare = request.query_params.get("compare")
+        if compare not in (None, "previous_period"):
+            raise QueryError("compare", "expected previous_period")
+        before = alike(period, period.previous(), self._clock())
+        queries = [query, *([replace(query, period=before)] if compare else [])]
+        result, *compared = await while_connected(request, self._stats.run(queries))
+        return stats_v1.write_aggregate(result, compared[0] if compared else None)
+
+    async def timeseries(self, request: Request) -> Any:
+        """`GET /api/v1/stats/timeseries`."""
+        site, period = await self._asked(request, "timeseries")
+        query = stats_v1.read_timeseries(site.domain, request.query_params, period)
+        return stats_v1.write_timeseries(query, await self._one(request, site, query))
+
+    async def breakdown(self, request: Request) -> Any:
+        """`GET /api/v1/stats/breakdown`."""
+        site, period = await self._asked(request, "breakdown")
+        query = stats_v1.read_breakdown(site.domain, request.query_params, period)
+        return stats_v1.write_breakdown(await self._one(request, site, query))
+
+    async def described(self, request: Request) -> Any:  # noqa: ARG002 - every handler is given the request
+        """`GET /api/openapi.json`: open to all, it holds nothing of anyone."""
+        return self._document
+
+    async def _one(self, request: Request, site: Site, query: Query) -> Result:
+        check_names(query.filters, site.goals)
+        return (await while_connected(request, self._stats.run([query])))[0]
+
+    async def _asked(self, request: Request, endpoint: str) -> tuple[Site, Period]:
+        given = request.query_params
+        site = await self._site(request, given.get("site_id", ""))
+        stats_v1.check_parameters(endpoint, given.multi_items())
+        first_day = await self._first_day(site, given.get("period") == "all")
+        period = stats_v1.read_period(given, site.timezone, self._now(), first_day)
+        return site, period.at_site(site.former_timezones)
+
+    async def _site(self, request: Request, domain: str) -> Site:
+        domain = self._sites.name_of(domain)
+        refusal = await self._authorise(request, domain)
+        site = self._sites.get(domain)
+        if refusal is not None:
+            raise _Refused(refusal)
+        if site is None:
+            raise _Refused(_error(404, "site_id", "this site is not registered, or not for this key"))
+        return site
+
+    async def _first_day(self, site: Site, wanted: bool) -> datetime.date | None:
+        return await self._stats.first_day(site.domain) if wanted else None
+
+    def _now(self) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
+
+
+class _Refused(Exception):
+    """An answer other than success, made by whoever refuses."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+def routes(
+    *,
+    stats: StatsService,
+    sites: Sites,
+    authorise: Authorise,
+    clock: Callable[[], float],
+    segments: SegmentsOf = lambda _: (),
+) -> list[Route]:
+    """The routes of the Stats API."""
+    api = StatsApi(stats, sites, authorise, clock, segments)
+    return [
+        Route("/api/v2/query", _answered(api.query), methods=["POST"]),
+        Route("/api/v1/stats/realtime/visitors", _answered(api.current), methods=["GET"]),
+        Route("/api/v1/stats/aggregate", _answered(api.aggregate), methods=["GET"]),
+        Route("/api/v1/stats/timeseries", _answered(api.timeseries), methods=["GET"]),
+        Route("/api/v1/stats/breakdown", _answered(api.breakdown), methods=["GET"]),
+        Route("/api/openapi.json", _answered(api.described), methods=["GET"]),
+    ]
+
+
+def _answered(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+    """The handler with its answer, and its errors, as JSON."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return _json(200, await handler(request))
+        except QueryError as error:
+            return _error(400, error.field, error.expected)
+        except QueryTooLarge as error:
+            return _error(422, "date_range", str(error))
+        except _Refused as refused:
+            return refused.response
+        except ClientDisconnect:
+            return Response(status_code=499)
+
+    return endpoint
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BODY:
+            raise _Refused(_error(413, "body", f"expected at most {MOST_BODY} bytes"))
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise QueryError("body", "expected JSON") from None
+    if not isinstance(found, dict):
+        raise QueryError("body", "expected a JSON object")
+    return found
+
+
+def _error(status: int, field: str, expected: str) -> Response:
+    return _json(status, {"error": f"{field}: {expected}", "errors": {field: [expected]}})
+
+
+def _json(status: int, body: Any) -> Response:
+    return Response(
+        msgspec.json.encode(body), status, media_type="application/json", headers={"Cache-Control": "no-store"}
+    )

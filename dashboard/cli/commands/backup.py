@@ -1,0 +1,102 @@
+"""`tyst backup`, `tyst restore` and `tyst retry`: what an operator asks of the running server."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collector.core.environment import make_private, use_private_umask
+from collector.core.errors import BackupError
+from collector.core.settings import read_settings
+from dashboard.cli.commands.output import Json, print_json, say
+from dashboard.cli.http_client import Refused, connect
+
+# A large database takes its time.
+PATIENCE = 3_600.0  # seconds
+
+Directory = Annotated[Path, typer.Argument(help="A directory; for a backup, one that is not there yet.")]
+
+
+def backup(directory: Directory, json: Json = False) -> None:
+    """Write a backup of everything in ClickHouse while serving. Salts are in no backup."""
+    use_private_umask()
+    if directory.exists():
+        raise BackupError(directory.name, f"{directory} is there already; choose another directory")
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    with connect(os.environ, timeout=PATIENCE) as client:
+        try:
+            done = client.post("backups", body={"name": f"{stamp}-{secrets.token_hex(4)}"})
+        except Refused as error:
+            raise BackupError(directory.name, error.reason) from None
+    place = Path(done["place"]) if done["place"] else None
+    if place is not None and place.is_dir():
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(place, directory)
+        # What the engine writes, it may have written for others to read.
+        make_private(directory)
+        found = str(directory)
+    else:
+        found = done["name"]
+    if json:
+        print_json({"backup": found, "tables": done["tables"]})
+    elif place is not None:
+        say(f"{len(done['tables'])} tables are in {found}")
+    else:
+        say(f"{len(done['tables'])} tables are in the ClickHouse server's backups, under {found}")
+
+
+Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Replace everything without being asked.")]
+
+
+def restore(directory: Directory, yes: Yes = False, json: Json = False) -> None:
+    """Put a backup in the place of everything that is in ClickHouse, while serving. Asks first."""
+    use_private_umask()
+    if not yes:
+        _confirm(directory)
+    local = directory.is_dir()
+    name = f"restore-{secrets.token_hex(4)}" if local else directory.name
+    backups = Path(read_settings(os.environ).data_dir) / "backups"
+    if local:
+        backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copytree(directory, backups / name)
+    try:
+        with connect(os.environ, timeout=PATIENCE) as client:
+            done = client.post("backups", "restore", body={"name": name})
+    except Refused as error:
+        raise BackupError(directory.name, error.reason) from None
+    finally:
+        if local:
+            shutil.rmtree(backups / name)
+    if json:
+        print_json({"restored": str(directory), "tables": done["tables"]})
+    else:
+        say(f"{len(done['tables'])} tables are as they were in {directory}")
+
+
+def _confirm(directory: Path) -> None:
+    """Ask whether what is there may be replaced; exit status 1 for a no, 2 where nobody can be asked."""
+    with connect(os.environ) as client:
+        sites, url = [site["domain"] for site in client.get("sites")["sites"]], client.url
+    named = ", ".join(sites[:5]) + (f" and {len(sites) - 5} more" if len(sites) > 5 else "")
+    what = f"everything at {url}, with {len(sites)} sites{f' ({named})' if sites else ''},"
+    if not sys.stdin.isatty():
+        typer.echo(f"This would replace {what} by {directory}. Say so with --yes.", err=True)
+        raise typer.Exit(2)
+    typer.confirm(f"This replaces {what} by {directory}. Replace it?", abort=True, err=True)
+
+
+def retry(json: Json = False) -> None:
+    """Try again what was set aside, segments and jobs, once the cause is mended."""
+    with connect() as client:
+        segments = client.post("spool", "retry", body={})["segments"]
+    if json:
+        print_json({"segments": segments})
+    else:
+        say(f"{segments} segments are tried again." if segments else "No segment was set aside.")

@@ -1,0 +1,43 @@
+"""`tyst notice`: the privacy notice of a site, from its settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from dashboard.cli.commands.output import Json, print_json
+from dashboard.cli.commands.site import Domain, near_misses
+from dashboard.cli.http_client import Refused, connect
+
+
+def notice(
+    domain: Domain,
+    lang: Annotated[Literal["sv", "en"], typer.Option(metavar="LANG", help="Its language: sv or en.")] = "en",
+    format_: Annotated[
+        Literal["md", "html"], typer.Option("--format", metavar="FORMAT", help="md (Markdown) or html.")
+    ] = "md",
+    url: Annotated[
+        str,
+        typer.Option(metavar="URL", help="This server as visitors reach it, for the link to their page."),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Print the privacy notice of a site: a complete text from its settings, with its version and its changes."""
+    with connect() as client:
+        try:
+            written: dict[str, Any] = client.post(
+                "sites", domain, "notice", body={"language": lang, "format": format_, "url": url}
+            )
+        except Refused as error:
+            raise near_misses(client, domain, error) from None
+    if json:
+        print_json(written)
+        return
+    typer.echo(written["text"], nl=False)
+    if written["missing"]:
+        options = " ".join(f"--{name} …" for name in written["missing"])
+        text = f"Some of it only you know. Fill it in with: tyst site set {domain} {options}"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))

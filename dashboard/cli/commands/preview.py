@@ -1,0 +1,36 @@
+"""`tyst preview`: what would be kept of an address on a site."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from dashboard.cli.commands.output import Json, print_json, print_table
+from dashboard.cli.commands.site import Domain, near_misses
+from dashboard.cli.http_client import Refused, connect
+
+
+def preview(
+    domain: Domain,
+    url: Annotated[str, typer.Argument(metavar="URL", help="A page's address, as a browser shows it.")],
+    referrer: Annotated[str, typer.Option(metavar="URL", help="The page that led there.")] = "",
+    hide: Annotated[
+        list[str] | None,
+        typer.Option("--hide", metavar="PATTERN", help="Try this pattern in place of the site's. Again for more."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what would be kept of a page's address. Nothing is stored."""
+    asked: dict[str, Any] = {"url": url, "referrer": referrer} | ({"hidden_paths": hide} if hide else {})
+    with connect() as client:
+        try:
+            found: dict[str, Any] = client.post("sites", domain, "preview", body=asked)
+        except Refused as error:
+            raise near_misses(client, domain, error) from None
+    if json:
+        print_json(found)
+        return
+    rows = [["host", found["hostname"]], ["page", found["path"]], ["referrer", found["referrer"]]]
+    rows += [[f"campaign {name}", value] for name, value in found["tags"].items()]
+    print_table(["Part", "Kept"], [row for row in rows if row[1]], empty="")

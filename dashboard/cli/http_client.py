@@ -1,0 +1,136 @@
+"""The command line's side of the management API: where the running server is, and how to talk to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from collector.core.errors import TystError
+from collector.core.settings import read_settings
+from dashboard.server.sockets import read_word
+
+
+class ServerNotReached(TystError):
+    """No server answers; the text says how to start one or where it was looked for."""
+
+
+class Refused(TystError):
+    """The server answered with an error: its HTTP status, the field that it names, and why."""
+
+    def __init__(self, status: int, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.status = status
+        self.field = field
+        self.reason = reason
+
+
+class Client:
+    """Talks to one running server."""
+
+    def __init__(self, url: str, key: str, *, trust_env: bool = False, timeout: float = 20) -> None:
+        self.url = url
+        self._http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout, trust_env=trust_env
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, *path: str) -> dict[str, Any]:
+        """What stands at `/api/v1/` and the parts of `path`. Raises `Refused` and `ServerNotReached`, as do all."""
+        return self._ask("GET", path, None)
+
+    def post(self, *path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create something."""
+        return self._ask("POST", path, body)
+
+    def put(self, *path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Change something."""
+        return self._ask("PUT", path, body)
+
+    def delete(self, *path: str) -> dict[str, Any]:
+        """Remove something."""
+        return self._ask("DELETE", path, None)
+
+    def stream(self, *path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Ask for long work; yields each line of the answer as it comes."""
+        try:
+            with self._http.stream("POST", _address(path), json=body) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    self._read(answer)
+                for line in answer.iter_lines():
+                    yield msgspec.json.decode(line, type=dict[str, Any])
+        except httpx.HTTPError as error:
+            raise self._not_reached(error) from None
+
+    def fetch(self, path: str) -> httpx.Response:
+        """Any address of the server, as anybody sees it. Raises `ServerNotReached`."""
+        try:
+            return self._http.get(path, headers={"Authorization": ""})
+        except httpx.HTTPError as error:
+            raise self._not_reached(error) from None
+
+    def _ask(self, method: str, path: tuple[str, ...], body: Mapping[str, Any] | None) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, _address(path), json=body)
+        except httpx.HTTPError as error:
+            raise self._not_reached(error) from None
+        return self._read(answer)
+
+    def _read(self, answer: httpx.Response) -> dict[str, Any]:
+        try:
+            fields = msgspec.json.decode(answer.content, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            raise ServerNotReached(
+                f"{self.url} answers, but not as Tyst does (status {answer.status_code}). Check TYST_URL."
+            ) from None
+        if answer.is_success:
+            return fields
+        field, reasons = next(iter(fields.get("errors", {}).items()), ("answer", [f"status {answer.status_code}"]))
+        raise Refused(answer.status_code, field, "; ".join(reasons))
+
+    def _not_reached(self, error: httpx.HTTPError) -> ServerNotReached:
+        if isinstance(error, httpx.TimeoutException):
+            return ServerNotReached(f"{self.url} does not answer in time. Look at its log.")
+        return ServerNotReached(f"nothing answers at {self.url} ({type(error).__name__}). Is Tyst running there?")
+
+
+def _address(path: tuple[str, ...]) -> str:
+    return "/api/v1/" + "/".join(quote(part, safe="") for part in path)
+
+
+def connect(environ: Mapping[str, str] = os.environ, timeout: float = 20) -> Client:
+    """A client of the server that `TYST_URL` and `TYST_API_KEY` name, else of the one that uses the data directory.
+
+    Raises `ServerNotReached` when there is none, `SettingError` for a setting that cannot be used.
+    """
+    url, key = environ.get("TYST_URL", "").rstrip("/"), environ.get("TYST_API_KEY", "")
+    if url:
+        if not url.startswith(("http://", "https://")):
+            raise ServerNotReached(f"TYST_URL is {url!r}; expected something like https://stats.example.com")
+        if not key:
+            # The data directory's own key is never sent to an address from elsewhere.
+            raise ServerNotReached("TYST_URL is set but TYST_API_KEY is not; make a key there: tyst key create")
+        return Client(url, key, trust_env=True, timeout=timeout)
+    directory = Path(read_settings(environ).data_dir)
+    server = read_word(directory)
+    if server is None:
+        raise ServerNotReached(
+            f"Tyst is not running with the data directory {directory}.\n"
+            "Start it with: tyst serve\n"
+            "Or name another directory with TYST_DATA_DIR, or another server with TYST_URL and TYST_API_KEY."
+        )
+    return Client(server.url, key or server.key, timeout=timeout)

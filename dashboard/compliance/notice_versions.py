@@ -1,0 +1,52 @@
+"""Which versions a site's privacy notice has had: a new one whenever its settings come to say something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import anyio.to_thread
+import msgspec
+
+from collector.sites.registry import Site
+from collector.storage.documents import Records
+from dashboard.compliance.privacy_notice import Edition, facts_of
+
+
+class History(msgspec.Struct, frozen=True):
+    """Every edition of one site's notice, the oldest first."""
+
+    editions: tuple[Edition, ...]
+
+
+class Editions:
+    """The histories of all sites, kept with the other control records. `clock` gives Unix seconds."""
+
+    def __init__(self, records: Records[History], clock: Callable[[], float]) -> None:
+        self._records = records
+        self._clock = clock
+
+    async def of(self, site: Site) -> tuple[Edition, ...]:
+        """The editions of the site's notice, the last being the one in force."""
+        return await anyio.to_thread.run_sync(self._of, site)
+
+    def note(self, sites: Sequence[Site]) -> None:
+        """See that each site's notice in force is in its history. Blocking."""
+        known = self._records.all()
+        for site in sites:
+            self._extended(site, known.get(site.id))
+
+    def forget_site(self, site_id: str) -> None:
+        """A site is no more: its history goes with it. Blocking."""
+        self._records.delete(site_id)
+
+    def _of(self, site: Site) -> tuple[Edition, ...]:
+        return self._extended(site, self._records.get(site.id))
+
+    def _extended(self, site: Site, history: History | None) -> tuple[Edition, ...]:
+        editions = history.editions if history is not None else ()
+        facts = facts_of(site)
+        if editions and editions[-1].facts == facts:
+            return editions
+        editions = (*editions, Edition(len(editions) + 1, int(self._clock()), facts))
+        self._records.store(site.id, History(editions))
+        return editions

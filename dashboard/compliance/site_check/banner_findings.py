@@ -1,0 +1,159 @@
+"""What is found about a page's consent banner, and whether the tag follows it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from dashboard.compliance.health_report import Check, State
+from dashboard.compliance.site_check.cmp_detection import ADAPTERS, FUNCTIONS, Banner, Traces
+from dashboard.compliance.site_check.html_scan import Script
+from dashboard.compliance.site_check.page_inspection import Look, quoted
+from dashboard.compliance.site_check.tag_snippets import following
+from dashboard.i18n.translations import _
+
+MAX_NAMED: Final = 3
+_FUNCTION: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
+"""A function's name that the collector takes as evidence."""
+_CALL: Final = re.compile(r"\btyst\.consent\(\s{0,9}([^\s),]{1,40})")
+_YES: Final = frozenset({"'granted'", '"granted"', "`granted`", "true", "!0"})
+
+
+def banner_findings(look: Look) -> Iterator[Check]:
+    """At most one finding: which banner the page has, and whether the tag hears what its visitors answer."""
+    cmp = look.tag.attributes.get("data-cmp", "") if look.tag else ""
+    traces = look.traces
+    if cmp:
+        yield _followed(look, look.tag, cmp, traces) if look.tag else _none()
+    elif look.site.consent == "exempt" and not traces.found and not traces.possible:
+        return
+    elif calls := [call for script in look.source.scripts for call in _CALL.findall(script.inner)]:
+        yield _called(look, calls, traces)
+    elif traces.found:
+        yield _unheard(look, traces.found)
+    elif traces.possible:
+        yield _uncertain(look, traces.possible)
+    else:
+        yield _none()
+
+
+def _check(state: State, found: str, advice: str = "", code: str = "") -> Check:
+    return Check(name=_("Banner"), state=state, found=found, advice=advice, code=code)
+
+
+def _followed(look: Look, tag: Script, cmp: str, traces: Traces) -> Check:
+    """A tag with `data-cmp`."""
+    if cmp in ADAPTERS:
+        return _followed_banner(look, tag, ADAPTERS[cmp], traces)
+    if not _FUNCTION.fullmatch(cmp) or (cmp not in FUNCTIONS and difflib.get_close_matches(cmp, ADAPTERS, cutoff=0.75)):
+        known = _("It may be one of: {names}; or the name of a function of the page.").format(names=", ".join(ADAPTERS))
+        return _check("failed", _("There is no data-cmp=“{cmp}”.").format(cmp=quoted(cmp)), known)
+    defined = _defines(look.source.scripts, cmp)
+    if cmp in FUNCTIONS and not defined:
+        found = _("The tag asks {function}(), and the page’s source does not have it.").format(function=cmp)
+        advice = _("Put the lines in place of the tag:")
+        return _check("failed", found, advice, following(tag, look.site, look.base, FUNCTIONS[cmp].key))
+    if cmp in FUNCTIONS:
+        return _followed_banner(look, tag, FUNCTIONS[cmp], traces)
+    if not defined:
+        found = _("The tag asks {function}(), and the page’s source does not have it.").format(function=cmp)
+        return _check("warning", found, _("Where another of its scripts has it, all is well: try it out."))
+    return _check("ok", _("The tag asks a function of the page, {function}().").format(function=cmp))
+
+
+def _followed_banner(look: Look, tag: Script, banner: Banner, traces: Traces) -> Check:
+    """A tag that follows a banner of the list."""
+    cmp = tag.attributes["data-cmp"]
+    name, others = banner.name, traces.found
+    if any(each.followed_by(cmp) for each in others):
+        found = _("The tag follows {banner}.").format(banner=name)
+        return _check("ok", found, _slow_answer(look, cmp))
+    if others:
+        text = _("The tag follows {banner}, but the page has {found}.").format(banner=name, found=_names(others))
+        code = following(tag, look.site, look.base, others[0].key)
+        # Of two products by one name the one is never heard by what follows the other.
+        if any(banner.resembles and each.resembles == banner.resembles for each in others):
+            text = _("The tag follows {banner}, but the page has {found}: nothing is counted.").format(
+                banner=name, found=_names(others)
+            )
+            return _check("failed", text, _adapted(_("Put this in place of the tag:"), others), code)
+        advice = _("Where that is the banner that visitors see, put this in place of the tag:")
+        return _check("warning", text, _adapted(advice, others), code)
+    if banner in traces.possible:
+        text = _("The tag follows {banner}. The page’s script may also be another product: {found}.").format(
+            banner=name, found=_names(each for each in traces.possible if each != banner)
+        )
+        return _check("warning", text, _look_at_start())
+    text = _("The tag follows {banner}, which the page’s source does not show.").format(banner=name)
+    return _check("warning", text, _("Where it is bundled with other scripts, all is well: try it out."))
+
+
+def _called(look: Look, calls: Iterable[str], traces: Traces) -> Check:
+    """A page that calls `tyst.consent` itself; `calls` are the arguments."""
+    if not all(call in _YES for call in calls):
+        return _check("ok", _("The page tells the tag itself what its visitors choose."))
+    found = _("The page tells the tag when visitors agree, but never when they refuse or take it back.")
+    if look.tag and traces.found:
+        advice = _("Put this in place of the tag, and take the calls out of the page:")
+        return _check("failed", found, advice, following(look.tag, look.site, look.base, traces.found[0].key))
+    return _check(
+        "failed", found, _("Let the banner run this after a refusal and a withdrawal:"), 'tyst.consent("denied")'
+    )
+
+
+def _unheard(look: Look, banners: tuple[Banner, ...]) -> Check:
+    """Banners that nothing follows."""
+    if look.tag is None:
+        found = _("The page has a banner ({found}).").format(found=_names(banners))
+        return _check("warning", found, _adapted(_("The lines above let the tag follow it."), banners))
+    found = _("The page has a banner ({found}), and the tag does not follow it.").format(found=_names(banners))
+    code = following(look.tag, look.site, look.base, banners[0].key)
+    state: State = "warning" if look.site.consent == "exempt" else "failed"
+    return _check(state, found, _adapted(_("Put this in place of the tag:"), banners), code)
+
+
+def _uncertain(look: Look, banners: tuple[Banner, ...]) -> Check:
+    found = _("The page has a banner that is one of these: {found}.").format(found=_names(banners))
+    return _check("warning" if look.site.consent == "exempt" else "failed", found, _look_at_start())
+
+
+def _none() -> Check:
+    return _check(
+        "warning",
+        _("No consent banner that we know was found."),
+        _('Nothing is counted in full until the page calls tyst.consent("granted").'),
+    )
+
+
+def _look_at_start() -> str:
+    return _(
+        "Look at how the page starts it: cookieconsent.initialise(…) is Osano Cookie Consent 3.1, initCookieConsent() "
+        "is vanilla-cookieconsent 2, CookieConsent.run(…) is vanilla-cookieconsent 3. Then choose it on the "
+        "installation page."
+    )
+
+
+def _slow_answer(look: Look, cmp: str) -> str:
+    """What owners of an exempt site have to know of Google Consent Mode."""
+    if cmp != "gcm" or look.site.consent != "exempt":
+        return ""
+    return _(
+        "Many banners set Google Consent Mode to denied before anybody has answered. Where yours does so by an update, "
+        "that counts as a refusal, and nothing is counted until visitors agree."
+    )
+
+
+def _adapted(advice: str, banners: tuple[Banner, ...]) -> str:
+    """The advice, after what an owner of that banner has to look at."""
+    return " ".join(filter(None, (_(banners[0].adapt) if banners[0].adapt else "", advice)))
+
+
+def _names(banners: Iterable[Banner]) -> str:
+    return ", ".join(banner.name for banner in list(banners)[:MAX_NAMED])
+
+
+def _defines(scripts: Iterable[Script], name: str) -> bool:
+    defined = re.compile(rf"\bfunction\s{{1,9}}{name}\b|\b{name}\s{{0,9}}=")
+    return any(defined.search(script.inner) for script in scripts if not script.inert)

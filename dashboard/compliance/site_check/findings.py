@@ -1,0 +1,140 @@
+"""What a look at a site's page has found, in words, with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dashboard.compliance.health_report import Check
+from dashboard.compliance.site_check.banner_findings import banner_findings
+from dashboard.compliance.site_check.html_scan import Script
+from dashboard.compliance.site_check.page_inspection import Look, quoted
+from dashboard.compliance.site_check.script_findings import content_policy_findings, script_findings
+from dashboard.compliance.site_check.tag_snippets import OWN, TagOptions, code_of, following, tag_of
+from dashboard.i18n.translations import _, plural
+
+
+def findings(look: Look) -> list[Check]:
+    """Every finding, in the order in which things have to work."""
+    found = [*_page(look), *_tag(look)]
+    if look.tag is not None:
+        found += [*_domain(look, look.tag), *script_findings(look, look.tag), *_policy(look, look.tag)]
+        found += [*content_policy_findings(look, look.tag)]
+    return [*found, *banner_findings(look)]
+
+
+def _page(look: Look) -> Iterator[Check]:
+    page, name = look.page, _("Page")
+    if page.status >= 400:
+        yield Check(
+            name=name,
+            state="failed",
+            found=_("{url} answers with status {status}.").format(url=page.url, status=page.status),
+            advice=_("Check a page that visitors see. A firewall or a password may keep programs out."),
+        )
+    elif page.hops and page.hops[0].host.removeprefix("www.") != page.url.host.removeprefix("www."):
+        yield Check(
+            name=name,
+            state="warning",
+            found=_("{url} leads on to another host: {target}").format(url=page.hops[0], target=page.url),
+            advice=_("That page was looked at. Where it is not the site you mean, check the right address."),
+        )
+    else:
+        yield Check(name=name, state="ok", found=_("{url} was fetched.").format(url=page.url))
+    if not page.whole:
+        yield Check(
+            name=name,
+            state="warning",
+            found=_("It is longer than two megabytes; only its beginning was looked at."),
+            advice=_("Put the tag into the <head>, which is read first."),
+        )
+
+
+def _tag(look: Look) -> Iterator[Check]:
+    name, tags = _("Tag"), look.tags
+    wanted = TagOptions(banner=look.traces.found[0].key if look.traces.found else OWN)
+    code = code_of(look.site, look.base, wanted) if wanted.banner else tag_of(look.site, look.base)
+    if look.tag is None and tags.inert:
+        yield _held_back(look, tags.inert[0])
+    elif look.tag is None and tags.manager:
+        yield Check(
+            name=name,
+            state="warning",
+            found=_("The page has no tag, but a tag manager, which may add one that cannot be seen from outside."),
+            advice=_("Open the page in a browser and watch what arrives."),
+        )
+    elif look.tag is None:
+        yield Check(
+            name=name,
+            state="failed",
+            found=_("The page has no tag."),
+            advice=_("Put this into its <head>:"),
+            code=code,
+        )
+    elif look.tag.made:
+        yield Check(name=name, state="ok", found=_("A script of the page adds the tag."))
+    elif len(tags.active) > 1:
+        count = len(tags.active)
+        text = plural("The page has {count} tag.", "The page has {count} tags.", count)
+        yield Check(
+            name=name,
+            state="warning",
+            found=text.format(count=count),
+            advice=_(
+                "Keep one. The first that runs counts, the others do nothing; a theme and a plugin may both add one."
+            ),
+        )
+    else:
+        yield Check(name=name, state="ok", found=_("The page has the tag."))
+
+
+def _held_back(look: Look, script: Script) -> Check:
+    code = ""
+    if script.inert == "type":
+        found = _('The tag stands in an inert form (type="{type}"), which browsers do not run.').format(
+            type=quoted(script.attributes.get("type", ""))
+        )
+        advice = _(
+            "Take the type away, so that it always runs: it sends nothing before the choice. Started by the banner it "
+            "would not learn of the choice. Add data-cmp for your banner instead."
+        )
+        if look.site.consent == "exempt":
+            advice = _("Take the type away: under this site’s policy it need not wait for consent.")
+        elif look.traces.found:
+            code = following(script, look.site, look.base, look.traces.found[0].key)
+    elif script.inert == "comment":
+        found, advice = _("The tag stands in a comment."), _("Take the comment’s <!-- and --> away.")
+    else:
+        found = _("The tag stands inside <{element}>, which browsers do not run.").format(element=script.inert)
+        advice = _("Move it out of there, into the <head>.")
+    return Check(name=_("Tag"), state="failed", found=found, advice=advice, code=code)
+
+
+def _domain(look: Look, tag: Script) -> Iterator[Check]:
+    given, domain = tag.attributes.get("data-domain", ""), look.site.domain
+    name, advice = _("Domain"), _('It must be data-domain="{domain}".').format(domain=domain)
+    if domain in (part.strip() for part in given.split(",")):
+        yield Check(name=name, state="ok", found=_("It counts for {domain}.").format(domain=domain))
+    elif given:
+        found = _("It counts for {given}, not for {domain}.").format(given=quoted(given), domain=domain)
+        yield Check(name=name, state="failed", found=found, advice=advice)
+    elif tag.made:
+        found = _("What it counts for cannot be read from here.")
+        yield Check(name=name, state="warning", found=found, advice=advice)
+    else:
+        yield Check(name=name, state="failed", found=_("The tag has no data-domain."), advice=advice)
+
+
+def _policy(look: Look, tag: Script) -> Iterator[Check]:
+    given, wanted = tag.attributes.get("data-consent", "required"), look.site.consent
+    name = _("Policy")
+    if given == wanted:
+        yield Check(name=name, state="ok", found=_("Tag and settings agree: {policy}.").format(policy=wanted))
+        return
+    found = _("The tag says data-consent=“{given}”, the settings say {wanted}.").format(
+        given=quoted(given), wanted=wanted
+    )
+    if wanted == "required":
+        advice = _("Take data-consent out of the tag, or change the settings.")
+    else:
+        advice = _('Write data-consent="{policy}" into the tag, or change the settings.').format(policy=wanted)
+    yield Check(name=name, state="failed", found=found, advice=advice)

@@ -1,0 +1,80 @@
+"""Looks at a site's page from outside: fetches it and the script that its tag names, and says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import anyio.to_thread
+
+from collector.sites.registry import Site
+from dashboard.access.login_throttle import Attempts
+from dashboard.compliance.health_report import Check
+from dashboard.compliance.site_check.errors import FetchError
+from dashboard.compliance.site_check.fetcher import SECONDS, Fetched, Fetcher, within_time
+from dashboard.compliance.site_check.findings import findings
+from dashboard.compliance.site_check.html_scan import Source, read_source
+from dashboard.compliance.site_check.page_inspection import Look, obstacle
+from dashboard.compliance.site_check.tag_finder import FoundTags, find_tags
+from dashboard.i18n.translations import _
+
+LOOKS_A_MINUTE = 10
+AT_ONCE = 4
+
+
+class Inspector:
+    """Looks at pages, a few at once and a few a minute for each who asks. `clock` gives seconds."""
+
+    def __init__(self, fetcher: Fetcher, clock: Callable[[], float]) -> None:
+        self._fetcher = fetcher
+        self._asked = Attempts(clock, per_name=LOOKS_A_MINUTE, per_network=LOOKS_A_MINUTE, window=60)
+        self._limiter = anyio.Semaphore(AT_ONCE)
+
+    def wait(self, who: str, site: Site) -> int:
+        """Seconds until `who` may have that site looked at again; 0 is now, and counts as one look."""
+        wait = self._asked.wait(site.domain, who)
+        if not wait:
+            self._asked.count(site.domain, who)
+        return wait
+
+    async def look(self, site: Site, url: str, base: str) -> list[Check]:
+        """What is found at `url` for the site; `base` is this server's address, with a slash at the end."""
+        url = url.strip() if "://" in url else f"https://{url.strip()}"
+        async with self._limiter:
+            ends = anyio.current_time() + SECONDS
+            try:
+                page = await within_time(self._fetcher, url)
+            except FetchError as error:
+                return [_not_fetched(url, error)]
+            source, tags = await anyio.to_thread.run_sync(_read, page.text)
+            look = Look(site, base, page, source, tags)
+            script = await self._script(look, ends - anyio.current_time())
+        # In a thread: of megabytes that somebody else wrote this may take a second.
+        return await anyio.to_thread.run_sync(findings, Look(site, base, page, source, tags, script))
+
+    async def _script(self, look: Look, seconds: float) -> Fetched | FetchError | None:
+        address = look.address(look.tag.source) if look.tag else None
+        if address is None:
+            return None
+        try:
+            return await within_time(self._fetcher, str(address), seconds)
+        except FetchError as error:
+            return error
+
+
+def _read(html: str) -> tuple[Source, FoundTags]:
+    source = read_source(html)
+    return source, find_tags(source)
+
+
+def _not_fetched(url: str, error: FetchError) -> Check:
+    """Why the page could not be fetched, and what to do."""
+    advice = {
+        "address": _("Only public pages are fetched. The operator can allow more with TYST_VERIFY_NETWORKS."),
+        "port": _("Only the ports 80 and 443 are asked. The operator can allow more with TYST_VERIFY_NETWORKS."),
+        "name": _("Look for a misspelling, or at the domain’s DNS records."),
+        "certificate": _("Browsers refuse it too: renew it, and send its intermediate certificates along."),
+        "scheme": _("Give it as https://example.com/"),
+    }.get(error.obstacle, _("Open it in a browser. Try again when it works there."))
+    found = _("{url} could not be fetched: {reason}.").format(url=url[:300], reason=obstacle(error))
+    return Check(name=_("Page"), state="failed", found=found, advice=advice)

@@ -1,0 +1,81 @@
+"""A page of a site as it was looked at, and how it is spoken of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from collector.sites.registry import Site
+from dashboard.compliance.site_check.cmp_detection import Traces, find_banners
+from dashboard.compliance.site_check.errors import FetchError
+from dashboard.compliance.site_check.fetcher import Fetched
+from dashboard.compliance.site_check.html_scan import Script, Source
+from dashboard.compliance.site_check.tag_finder import FoundTags
+from dashboard.i18n.translations import _
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Everything that findings are made of."""
+
+    site: Site
+    base: str
+    """This server's address, with a slash at the end."""
+    page: Fetched
+    source: Source
+    tags: FoundTags
+    script: Fetched | FetchError | None = None
+    """What the first tag's address answers."""
+
+    @property
+    def traces(self) -> Traces:
+        """The consent banners that have left a trace in the page."""
+        return find_banners(self.source.scripts)
+
+    @property
+    def tag(self) -> Script | None:
+        """The tag that counts: the first that runs."""
+        return self.tags.active[0] if self.tags.active else None
+
+    def address(self, text: str) -> httpx.URL | None:
+        """An address in the page, in full; None for what is none."""
+        try:
+            return self.page.url.join(self.source.base).join(text)
+        except (httpx.InvalidURL, ValueError):
+            return None
+
+
+def collects_at(look: Look, tag: Script, url: httpx.URL) -> httpx.URL | None:
+    """Where the snippet sends: `data-api`, else beside its own address, as the snippet reads it."""
+    given = tag.attributes.get("data-api", "")
+    return look.address(given) if given else url.join("../api/event")
+
+
+def quoted(text: str) -> str:
+    """What a page says, fit to be repeated: short, and without characters that a terminal would act on."""
+    return "".join(character if character.isprintable() else "?" for character in text[:100])
+
+
+def origin(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode()}"
+
+
+def is_local(url: httpx.URL) -> bool:
+    """Whether browsers trust the address without encryption (Secure Contexts, 3.1)."""
+    return url.host in ("localhost", "127.0.0.1", "::1") or url.host.endswith(".localhost")
+
+
+def obstacle(error: FetchError) -> str:
+    """What was in the way, in words."""
+    return {
+        "scheme": _("it is no address of the web"),
+        "address": _("it does not lead to a public address"),
+        "port": _("only the ports 80 and 443 are asked"),
+        "name": _("its name is not known"),
+        "connection": _("no connection came about"),
+        "certificate": _("its certificate cannot be verified"),
+        "time": _("it took too long"),
+        "redirects": _("it leads on and on"),
+        "encoding": _("its answer cannot be unpacked"),
+    }[error.obstacle]

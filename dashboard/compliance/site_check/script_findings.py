@@ -1,0 +1,86 @@
+"""What is found about a tag's script: whether it is there, and whether browsers would load it and let it send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+
+from dashboard.compliance.health_report import Check
+from dashboard.compliance.site_check.csp import Directives, ResourceRequest, blocking, read_policies
+from dashboard.compliance.site_check.errors import FetchError
+from dashboard.compliance.site_check.html_scan import Script
+from dashboard.compliance.site_check.page_inspection import Look, collects_at, is_local, obstacle, origin
+from dashboard.i18n.translations import _
+
+
+def script_findings(look: Look, tag: Script) -> Iterator[Check]:
+    name, url = _("Script"), look.address(tag.source)
+    right = _("Its address should be {url}").format(url=f"{look.base}js/tyst.js")
+    if url is None or url.scheme not in ("http", "https"):
+        yield Check(name=name, state="failed", found=_("The tag’s src is no address."), advice=right)
+        return
+    for each in (url, collects_at(look, tag, url)):
+        if each is not None and look.page.url.scheme == "https" and each.scheme == "http" and not is_local(each):
+            found = _("{url} is not encrypted; in a page over https browsers block it.").format(url=each)
+            yield Check(name=name, state="failed", found=found, advice=_("Serve it over https, and say so in the tag."))
+            return
+    yield _answered(look, url, right)
+
+
+def _answered(look: Look, url: httpx.URL, right: str) -> Check:
+    """What the script's address answers."""
+    name, script = _("Script"), look.script
+    home = httpx.URL(look.base)
+    if isinstance(script, FetchError) and url.host == home.host:
+        found = _("{url} could not be fetched from this server ({reason}).").format(url=url, reason=obstacle(script))
+        return Check(name=name, state="warning", found=found, advice=_("Open it in a browser: it must show a script."))
+    if script is None or isinstance(script, FetchError):
+        reason = obstacle(script) if script else _("no answer")
+        found = _("{url} could not be fetched: {reason}.").format(url=url, reason=reason)
+        return Check(name=name, state="failed", found=found, advice=right)
+    if script.status != 200:
+        found = _("{url} answers with status {status}.").format(url=url, status=script.status)
+        return Check(name=name, state="failed", found=found, advice=right)
+    if "tyst_consent" not in script.text:
+        if "plausible" in script.text:
+            found = _("{url} is Plausible’s script.").format(url=url)
+            return Check(
+                name=name, state="warning", found=found, advice=_("It works when it sends here; ours knows of consent.")
+            )
+        return Check(name=name, state="failed", found=_("{url} is another script.").format(url=url), advice=right)
+    if url.host not in (home.host, look.page.url.host):
+        found = _("{url} comes from another server than this one.").format(url=url)
+        return Check(name=name, state="warning", found=found, advice=right)
+    return Check(name=name, state="ok", found=_("{url} answers with the script.").format(url=url))
+
+
+def content_policy_findings(look: Look, tag: Script) -> Iterator[Check]:
+    """What the page's own policy says of the script, and of where it sends."""
+    policies = read_policies([*look.page.headers.get_list("content-security-policy"), *look.source.policies])
+    url = look.address(tag.source)
+    if not policies or url is None:
+        return
+    nonce = tag.attributes.get("nonce", "")
+    script = ResourceRequest("script", url, look.page.url, nonce, tag.made)
+    collected = collects_at(look, tag, url)
+    asked = [script, *([ResourceRequest("connect", collected, look.page.url)] if collected else [])]
+    problems = [problem for each in asked if (problem := _blocked(policies, each))]
+    yield from problems or [
+        Check(name=_("Content policy"), state="ok", found=_("The page’s Content-Security-Policy lets it through."))
+    ]
+
+
+def _blocked(policies: list[Directives], asked: ResourceRequest) -> Check | None:
+    directive = blocking(policies, asked)
+    if not directive:
+        return None
+    what = _("the script") if asked.kind == "script" else _("what it sends")
+    found = _("The page’s Content-Security-Policy blocks {what}: {directive} does not allow {origin}.").format(
+        what=what, directive=directive, origin=origin(asked.url)
+    )
+    wanted = f"{asked.kind}-src"
+    advice = _("Add {origin} to {directive}.").format(origin=origin(asked.url), directive=wanted)
+    if asked.kind == "script" and any("'strict-dynamic'" in policy.get(directive, ()) for policy in policies):
+        advice = _("Give the tag the nonce of the page’s other scripts.")
+    return Check(name=_("Content policy"), state="failed", found=found, advice=advice)

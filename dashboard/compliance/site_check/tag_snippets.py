@@ -1,0 +1,174 @@
+"""The tag that a site's pages need, in the forms that it is pasted in: HTML, WordPress, tag manager, Next.js."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from collector.sites.registry import Site
+from dashboard.compliance.site_check.cmp_detection import BANNERS
+from dashboard.compliance.site_check.html_scan import Script
+from dashboard.i18n.translations import N_, _
+
+STUB: Final = (
+    "<script>window.tyst=window.tyst||function(){(tyst.q=tyst.q||[]).push(arguments)};"
+    "tyst.consent=tyst.consent||function(c){return tyst.c=c||tyst.c}</script>"
+)
+"""Makes calls work before the script has loaded; the same line as in the README."""
+
+
+OWN: Final = ""
+"""No banner of the list: the page calls, or has a function of its own."""
+
+OWN_FUNCTION: Final = """<script>
+function my_consent() {
+  // true, false, or undefined while the visitor has not answered
+  return myBanner.answered ? myBanner.accepted('statistics') : undefined
+}
+</script>"""
+"""What a page may offer the tag to ask; its name is the value of `data-cmp`."""
+
+VARIANTS: Final = {
+    "html": N_("HTML"),
+    "wordpress": "WordPress",
+    "gtm": "Google Tag Manager",
+    "nextjs": "Next.js",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TagOptions:
+    """Which form of the tag, and for which banner; read from an address and written back into links."""
+
+    variant: str = "html"
+    banner: str = OWN
+
+    def href(self, site: Site, **other: str) -> str:
+        """The address of the page of the tag with these, or with `other` in place of one of them."""
+        pairs = {"variant": self.variant, "banner": self.banner, **other}
+        plain = TagOptions()
+        said = {name: value for name, value in pairs.items() if value != getattr(plain, name)}
+        return f"/{quote(site.domain)}/install" + (f"?{urlencode(said)}" if said else "")
+
+
+def read_wanted(params: Mapping[str, str]) -> TagOptions:
+    """What an address asks for; what there is not is the plain form."""
+    variant, banner = params.get("variant", "html"), params.get("banner", OWN)
+    return TagOptions(variant if variant in VARIANTS else "html", banner if banner in BANNERS else OWN)
+
+
+def tag_of(site: Site, base: str, banner: str = OWN) -> str:
+    """The line of HTML that the site's pages need; `base` is this server's address, with a slash at the end."""
+    return tag_line(_attributes(site, banner), f"{base}js/tyst.js")
+
+
+def tag_line(attributes: list[tuple[str, str]], source: str) -> str:
+    """A tag with these attributes, as HTML."""
+    pairs = "".join(f' {name}="{escape(value)}"' for name, value in attributes)
+    return f'<script defer{pairs} src="{escape(source)}"></script>'
+
+
+def following(tag: Script, site: Site, base: str, banner: str) -> str:
+    """The tag of a page with what it needs to follow that banner, and the function before it where it needs one."""
+    kept = [(name, value) for name, value in tag.attributes.items() if name not in _ANEW]
+    source = tag.source or f"{base}js/tyst.js"
+    # What a page says is repeated to a terminal as well.
+    odd = tag.made or not all(text.isprintable() and len(text) <= MAX_REPEATED for pair in kept for text in pair)
+    if odd or not source.isprintable() or len(source) > MAX_REPEATED:
+        return "\n".join([*script_lines(banner), tag_of(site, base, banner)])
+    return "\n".join([*script_lines(banner), tag_line([*kept, ("data-cmp", BANNERS[banner].cmp)], source)])
+
+
+_ANEW: Final = frozenset({"src", "type", "defer", "async", "data-cmp"})
+"""Attributes of a page's tag that are not taken over."""
+MAX_REPEATED: Final = 200
+"""Characters of one attribute that are repeated from a page."""
+
+
+def script_lines(banner: str) -> list[str]:
+    """What stands before the tag, as lines of HTML: the banner's function, or nothing."""
+    script = BANNERS[banner].script if banner in BANNERS else ""
+    if not script:
+        return []
+    return ["<script>", *script.split("\n"), "</script>"] if "\n" in script else [f"<script>{script}</script>"]
+
+
+def code_of(site: Site, base: str, wanted: TagOptions) -> str:
+    """What to paste, whole."""
+    tag = tag_of(site, base, wanted.banner)
+    before = script_lines(wanted.banner)
+    if site.consent != "exempt" and wanted.banner not in BANNERS:
+        before = [STUB]
+    if wanted.variant == "wordpress":
+        return _wordpress([*before, tag])
+    if wanted.variant == "gtm":
+        return "\n".join([*before, _tag_manager(site, base, wanted.banner)])
+    if wanted.variant == "nextjs":
+        return _nextjs(site, base, wanted.banner, "\n".join(before))
+    return "\n".join([*before, tag])
+
+
+def where_of(variant: str) -> str:
+    """Where that form is pasted, in words."""
+    return {
+        "html": _("Put this into the <head> of every page."),
+        "wordpress": _(
+            "Save this as the file wp-content/mu-plugins/tyst.php, or paste it without its first line into a plugin "
+            "for code snippets. A plugin that delays scripts must leave tyst.js alone."
+        ),
+        "gtm": _(
+            "Make a tag of the type Custom HTML with this, to be fired on Initialization - All Pages. Under its "
+            "consent settings choose that no additional consent is required: it sends nothing before the choice."
+        ),
+        "nextjs": _("Put the Script element into the root layout; with the pages router into pages/_app.tsx."),
+    }[variant]
+
+
+def _attributes(site: Site, banner: str) -> list[tuple[str, str]]:
+    pairs = [("data-domain", site.domain)]
+    if site.consent != "required":
+        pairs.append(("data-consent", site.consent))
+    if banner in BANNERS:
+        pairs.append(("data-cmp", BANNERS[banner].cmp))
+    return pairs
+
+
+def _spelled(site: Site, banner: str) -> str:
+    return " ".join(f'{name}="{value}"' for name, value in _attributes(site, banner))
+
+
+def _wordpress(lines: list[str]) -> str:
+    # In a string between single quotes PHP reads backslashes and single quotes alone (PHP manual, Strings).
+    quoted = (line.replace("\\", "\\\\").replace("'", "\\'") for line in lines)
+    echoed = "".join(f"\n    echo '{line}', \"\\n\";" for line in quoted)
+    return (
+        "<?php\n/* Plugin Name: Tyst */\nadd_action('wp_head', function () {\n"
+        "    if (current_user_can('edit_posts')) {\n        return; // who writes the site is not its audience\n    }"
+        f"{echoed}\n}}, 1);"
+    )
+
+
+def _tag_manager(site: Site, base: str, banner: str) -> str:
+    # The manager takes unknown attributes off the elements of a tag, so that the element has to be made by script.
+    attributes = "".join(f"\n  tag.setAttribute('{name}', '{value}');" for name, value in _attributes(site, banner))
+    return (
+        "<script>\n(function () {\n  var tag = document.createElement('script');\n  tag.defer = true;"
+        f"{attributes}\n  tag.src = '{base}js/tyst.js';\n  document.head.appendChild(tag);\n}})();\n</script>"
+    )
+
+
+def _nextjs(site: Site, base: str, banner: str, before: str) -> str:
+    plain = before.removeprefix("<script>").removesuffix("</script>")
+    # It becomes a template literal of JavaScript.
+    literal = plain.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
+    early = f'\n        <Script id="tyst-calls" strategy="beforeInteractive">{{`{literal}`}}</Script>' if plain else ""
+    return (
+        "import Script from 'next/script'\n\n"
+        "export default function RootLayout({ children }: { children: React.ReactNode }) {\n"
+        '  return (\n    <html lang="en">\n      <body>\n        {children}'
+        f'{early}\n        <Script {_spelled(site, banner)} src="{base}js/tyst.js" />\n'
+        "      </body>\n    </html>\n  )\n}"
+    )

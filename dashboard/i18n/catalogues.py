@@ -1,0 +1,133 @@
+"""Update the translation catalogues from the code: `make catalogues`, or `python -m dashboard.i18n.catalogues`.
+
+Every text that the code marks is written into `languages/tyst.pot`, from which a new language begins, and each
+`languages/CODE.po` gets what is new with an empty translation and loses what is gone. The same code gives the same
+files: they carry no dates and no line numbers.
+"""
+
+from __future__ import annotations
+
+import io
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from babel import Locale
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_python
+from babel.messages.pofile import read_po, write_po
+from jinja2.ext import babel_extract
+
+from dashboard.i18n.translations import SHIPPED
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+TEMPLATE: Final = SHIPPED / "tyst.pot"
+
+KEYWORDS: Final[dict[str, Any]] = {
+    "_": None,
+    "N_": None,
+    "gettext": None,
+    "ngettext": (1, 2),
+    "plural": (1, 2),
+    # Errors carry their text as a template, translated where a page shows it.
+    "RecordError": (2,),
+    "_wrong": (2,),
+}
+COMMENTS: Final = ["Translators:"]
+_OPTIONS: Final = {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}
+_HEADERS: Final = (b'"Language:', b'"Plural-Forms:', b'"MIME-Version:', b'"Content-T')
+"""What the head of a file says; all else there would be empty, or change by the day."""
+
+Extract = Callable[..., Iterator[Any]]
+
+
+def extract_data(file: io.BufferedReader, *_: object) -> Iterator[tuple[int, str, str, list[str]]]:
+    """The texts of a data file that readers see, as Babel's extractors give theirs."""
+    for entry in tomllib.load(file).values():
+        for field in _SHOWN:
+            if entry.get(field):
+                yield 0, "_", entry[field], []
+
+
+_SHOWN: Final = ("adapt",)
+"""Fields of entries in data files that hold a text for readers."""
+_SOURCES: Final[tuple[tuple[str, str, Extract], ...]] = (
+    ("collector", "**/*.py", extract_python),
+    ("dashboard", "**/*.py", extract_python),
+    ("dashboard/data", "*.toml", extract_data),
+    ("dashboard/templates", "**/*.html", babel_extract),
+)
+_ABROAD: Final = ("dashboard/frontend/", "dashboard/templates/demo/")
+"""What speaks English alone: the demonstration's website stands for somebody else's."""
+
+
+def extracted(root: Path = ROOT) -> Catalog:
+    """Every text that the code below `root` marks, as a catalogue without translations."""
+    found = Catalog(project="Tyst", charset="utf-8", fuzzy=False, header_comment="# Texts of Tyst, to be translated.")
+    for directory, pattern, extract in _SOURCES:
+        for path in sorted((root / directory).glob(pattern)):
+            name = path.relative_to(root).as_posix()
+            if not name.startswith(_ABROAD):
+                _add(found, name, path, extract)
+    return found
+
+
+def _add(found: Catalog, name: str, path: Path, extract: Extract) -> None:
+    with path.open("rb") as file:
+        for _line, function, texts, comments in extract(file, KEYWORDS, COMMENTS, _OPTIONS):
+            wanted = _wanted(function, texts)
+            if wanted:
+                found.add(wanted, locations=[(name, 0)], auto_comments=comments)
+
+
+def _wanted(function: str, texts: Any) -> str | tuple[str, str] | None:
+    """The text, or the two of a plural, that a call marks; None where it is not written out in the call."""
+    given = texts if isinstance(texts, tuple) else (texts,)
+    places = KEYWORDS.get(function) or (1,)
+    picked = [str(given[place - 1] or "") for place in places if place <= len(given)]
+    if len(picked) < len(places) or not all(picked):
+        return None
+    return picked[0] if len(picked) == 1 else (picked[0], picked[1])
+
+
+def updated(path: Path, template: Catalog) -> Catalog:
+    """The language's catalogue with the texts of `template`: what it had of them, and no others."""
+    with path.open("rb") as file:
+        catalogue = read_po(file, locale=path.stem)
+    known = {message.id: message for message in catalogue if message.id}
+    name = Locale.parse(path.stem).english_name
+    fresh = Catalog(
+        locale=path.stem, project="Tyst", charset="utf-8", fuzzy=False, header_comment=f"# Texts of Tyst in {name}."
+    )
+    for message in template:
+        if message.id:
+            fresh.add(
+                message.id, _translation(known.get(message.id)), message.locations, auto_comments=message.auto_comments
+            )
+    return fresh
+
+
+def _translation(message: Message | None) -> Any:
+    return message.string if message is not None and not message.fuzzy else None
+
+
+def written(catalogue: Catalog) -> bytes:
+    """The catalogue as its file has it."""
+    text = io.BytesIO()
+    write_po(text, catalogue, width=110, sort_by_file=True, include_lineno=False, ignore_obsolete=True)
+    head, separator, rest = text.getvalue().partition(b"\n\n")
+    lines = [line for line in head.split(b"\n") if not line.startswith(b'"') or line.startswith(_HEADERS)]
+    return b"\n".join(lines) + separator + rest
+
+
+def update() -> None:
+    """Write the template anew, and every catalogue by it."""
+    template = extracted()
+    TEMPLATE.write_bytes(written(template))
+    for path in sorted(SHIPPED.glob("*.po")):
+        path.write_bytes(written(updated(path, template)))
+
+
+if __name__ == "__main__":
+    update()

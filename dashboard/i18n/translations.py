@@ -1,0 +1,160 @@
+"""The reader's language: which it is, and texts in it. Each is a catalogue `CODE.po`; English needs none.
+
+Texts stand in the code in English. What is said while a request is answered goes through `_` and `plural`; what is
+defined before any request, such as the title of a panel, is marked by `N_` and goes through `_` where it is shown.
+
+To add a language, put its catalogue beside the others, or into `languages` of the data directory, and start again.
+Nothing has to be built.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from babel import Locale
+from babel.core import UnknownLocaleError
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import PoFileError, read_po
+from babel.support import NullTranslations, Translations
+from jinja2 import Environment
+
+from collector.core.errors import CatalogueError, RecordError, RecordGone
+
+SHIPPED: Final = Path(__file__).resolve().parents[1] / "languages"
+ENGLISH: Final = "en"
+
+
+class Catalogues:
+    """The languages that these directories have catalogues of; the last directory's counts where several have one."""
+
+    def __init__(self, *directories: Path) -> None:
+        """Raises `CatalogueError` for a file that cannot be read, or is named after no language."""
+        files = {path.stem: path for directory in directories for path in sorted(directory.glob("*.po"))}
+        self.names: Mapping[str, str] = {ENGLISH: "English"} | {code: _name(path) for code, path in files.items()}
+        """Every language by its code, under its own name."""
+        self._texts = {code: _read(path) for code, path in files.items()} | {ENGLISH: NullTranslations()}
+
+    def texts(self, code: str) -> NullTranslations:
+        """The texts in that language, which must be one of `names`."""
+        return self._texts[code]
+
+
+def _name(path: Path) -> str:
+    try:
+        locale = Locale.parse(path.stem)
+    except (UnknownLocaleError, ValueError):
+        raise CatalogueError(path, "is named after no language; sv.po or pt_BR.po would be") from None
+    return (locale.get_display_name(locale) or path.stem).capitalize()
+
+
+def _read(path: Path) -> NullTranslations:
+    compiled = io.BytesIO()
+    try:
+        with path.open("rb") as file:
+            write_mo(compiled, read_po(file, locale=path.stem, abort_invalid=True))
+        compiled.seek(0)
+        return Translations(compiled)
+    except (PoFileError, ValueError, OSError) as error:
+        raise CatalogueError(path, f"is no catalogue: {error}") from None
+
+
+@cache
+def shipped() -> Catalogues:
+    """The languages that Tyst comes with."""
+    return Catalogues(SHIPPED)
+
+
+_current: ContextVar[tuple[str, Catalogues] | None] = ContextVar("language", default=None)
+
+
+def _spoken() -> tuple[str, Catalogues]:
+    """The language that is answered in, and all there are; outside of any request these are English and Tyst's own."""
+    return _current.get() or (ENGLISH, shipped())
+
+
+def language() -> str:
+    """The language that is answered in: an ISO 639-1 code, possibly with a territory, such as `pt_BR`."""
+    return _spoken()[0]
+
+
+def languages() -> Mapping[str, str]:
+    """Every language there is, by its code, under its own name."""
+    return _spoken()[1].names
+
+
+def speak(code: str) -> None:
+    """Answer in this language from here on, within the running request."""
+    _current.set((code if code in languages() else ENGLISH, _spoken()[1]))
+
+
+@contextmanager
+def using(code: str, catalogues: Catalogues) -> Iterator[None]:
+    """Translate into this language within the block, which must be one of `catalogues`."""
+    token = _current.set((code, catalogues))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def in_english() -> Iterator[None]:
+    """Speak English for as long, as files do that programs read."""
+    token = _current.set((ENGLISH, _spoken()[1]))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def _texts() -> NullTranslations:
+    code, catalogues = _spoken()
+    return catalogues.texts(code)
+
+
+def _(text: str) -> str:
+    """The text in the reader's language."""
+    return str(_texts().ugettext(text))
+
+
+def plural(one: str, many: str, count: int) -> str:
+    """The one or the other by `count`, in the reader's language; `{count}` stays to be filled in."""
+    return str(_texts().ungettext(one, many, count))
+
+
+def explained(error: RecordError) -> str:
+    """Why a record cannot be stored, in the reader's language."""
+    if isinstance(error, RecordGone):
+        return _("this was deleted meanwhile; nothing was changed")
+    return _(error.template).format(**error.values) if error.values else _(error.template)
+
+
+def N_(text: str) -> str:  # noqa: N802 - the name that extractors of messages know
+    """The same text, marked to be translated where it is shown."""
+    return text
+
+
+def tag() -> str:
+    """The language that is answered in as an attribute of HTML has it (BCP 47), such as `pt-BR`."""
+    return language().replace("_", "-")
+
+
+def direction() -> str:
+    """Which way the language that is answered in is written: `ltr` or `rtl`."""
+    return "rtl" if Locale.parse(language()).character_order == "right-to-left" else "ltr"
+
+
+def install(environment: Environment) -> None:
+    """Give templates `_`, `gettext`, `ngettext` and `{% trans %}`, and the reader's language."""
+    environment.add_extension("jinja2.ext.i18n")
+    environment.install_gettext_callables(_, plural, newstyle=True)  # type: ignore[attr-defined]
+    environment.globals["reader_language"] = language
+    environment.globals["language_tag"] = tag
+    environment.globals["text_direction"] = direction
+    environment.globals["languages"] = languages

@@ -1,0 +1,259 @@
+"""A panel's rows, as values that a template only has to lay out."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import OTHER, Query, Result, Row
+from dashboard.analytics.service import StatsService
+from dashboard.i18n import formatting
+from dashboard.i18n.formatting import Value
+from dashboard.i18n.translations import N_, _
+from dashboard.reports.chart_metrics import MEASURES
+from dashboard.reports.filter_params import Chip, chosen_filter, dimension_title
+from dashboard.reports.panels import PANELS, Panel, Tab, property_tab, tab_under
+from dashboard.reports.svg import share
+from dashboard.reports.view_state import Choice
+
+ROWS = 9
+"""Rows of a panel."""
+
+TOTALS = ("visitors", "visits", "pageviews", "bounce_rate", "visit_duration")
+
+HEADS: Final = {
+    **MEASURES,
+    "conversion_rate": N_("CR"),
+    "group_conversion_rate": N_("CR"),
+    "total_revenue": N_("Revenue"),
+    "average_revenue": N_("Average"),
+}
+_OF_GOALS: Final = {"visitors": N_("Unique"), "events": N_("Total")}
+
+SHARE: Final = "share"
+"""What sorting by the share of the whole is called; its order is that of the first column."""
+
+Way = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Head of a column; where rows can be sorted by it, the address that does, and how they are sorted now."""
+
+    title: str
+    name: str = ""
+    href: str = ""
+    sorted: Literal["", "ascending", "descending"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownRow:
+    """One row of a panel; `href` filters by it, or no longer, and is "" where that is not possible."""
+
+    label: str
+    href: str
+    active: bool
+    """Whether it is filtered by already."""
+    texts: tuple[str, ...]
+    """Values of the columns."""
+    percent: str
+    bar: float
+    """Width of the bar behind it, 0 to 100."""
+    value: str = ""
+    """The value that it stands for, "" for small groups together; `count` is what its bar shows."""
+    count: Value = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TabLink:
+    """A tab's name and address."""
+
+    title: str
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A panel with its open tab's rows. `choices` are what the open tab itself offers: campaign tags, properties."""
+
+    panel: Panel
+    tab: Tab
+    links: tuple[TabLink, ...]
+    choices: tuple[TabLink, ...]
+    heading: Head
+    columns: tuple[Head, ...]
+    share: Head
+    lines: tuple[BreakdownRow, ...]
+    details: str
+    """Address of all rows with all columns."""
+    hidden: bool = False
+    """Whether it has too few visitors to be shown."""
+
+    @property
+    def title(self) -> str:
+        """What the rows are."""
+        tab = _(self.tab.group) + ": " + _(self.tab.title) if self.tab.group else _(self.tab.title)
+        return f"{_(self.panel.title)}: {tab}"
+
+
+async def open_tabs(stats: StatsService, choice: Choice, period: Period, panels: Sequence[Panel] = PANELS) -> list[Tab]:
+    """The open tab of each panel, as it is under the choice's filters."""
+    tabs = [tab_under(panel.tab(choice.tab(panel.name)), choice.chips) for panel in panels]
+    if not any(tab.empty for tab in tabs):
+        return tabs
+    keys = tuple(await stats.property_keys(choice.domain, period, chosen_filter(choice.chips)))
+    return [property_tab(tab, choice.chips, keys, choice.key) if tab.empty else tab for tab in tabs]
+
+
+def query(
+    choice: Choice,
+    period: Period,
+    metrics: tuple[str, ...],
+    dimensions: tuple[str, ...] = (),
+    limit: int = 1,
+    offset: int = 0,
+) -> Query:
+    """A question under the choice's filters; rows by value have the largest first, rows by time the earliest."""
+    timed = bool(dimensions) and dimensions[0].startswith("time:")
+    return Query(
+        site=choice.domain,
+        metrics=metrics,
+        period=period,
+        dimensions=dimensions,
+        filters=chosen_filter(choice.chips),
+        # Rows of the same count need an order of their own, or pages of rows would overlap.
+        order_by=() if timed or not dimensions else ((metrics[0], "desc"), (dimensions[0], "asc")),
+        limit=limit,
+        offset=offset,
+    )
+
+
+def columns_of(tab: Tab, *, wide: bool = False) -> tuple[str, ...]:
+    """The metrics that the tab has columns for: all where there is room."""
+    return tab.all_columns if wide else (*tab.columns, *tab.optional)
+
+
+def metrics_of(tab: Tab, *, wide: bool = False) -> tuple[str, ...]:
+    """The metrics that have to be asked for to show the tab."""
+    return tuple(dict.fromkeys((*columns_of(tab, wide=wide), *((tab.share,) if tab.share else ()))))
+
+
+def rows_query(choice: Choice, period: Period, tab: Tab, rows: int) -> Query:
+    """The question behind a tab, for so many rows that can be shown."""
+    if tab.empty:
+        return query(choice, period, TOTALS)
+    # A few more than are shown: hidden values take places too.
+    limit = rows + len(tab.hidden) + (not tab.nothing)
+    return query(choice, period, metrics_of(tab), (tab.dimension,), limit)
+
+
+def totals(result: Result) -> Sequence[Value]:
+    """The metrics of a question without dimensions."""
+    return result.rows[0].metrics if result.rows else (None,) * len(result.metrics)
+
+
+def available_from(*results: Result) -> datetime.date | None:
+    """The first date that still has events, where any of the results needs events of earlier ones."""
+    dates = [each.events_available_from for each in results if each.events_available_from]
+    return datetime.date.fromisoformat(max(dates)) if dates else None
+
+
+def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
+    """The rows that belong in the tab; small groups that stand together come last."""
+    return [] if tab.empty else sorted((row for row in rows if tab.shows(row.dimensions[0])), key=_folded)
+
+
+def breakdown(
+    choice: Choice,
+    panel: Panel,
+    tab: Tab,
+    part: Result,
+    whole: Mapping[str, Value],
+    *,
+    rows: int = ROWS,
+    below: str = "",
+    most: Value = None,
+    head: Callable[[str, str], Head] = Head,
+) -> Breakdown:
+    """Lay out one tab's answer. `whole` has the totals that shares are of; `below` is the page it stands on, where all
+    columns are shown; `most` is what the longest bar stands for; `head` makes the head of a column of its title and
+    its metric."""
+    shown = shown_rows(tab, part.rows)
+    columns = _with_values(part, shown, columns_of(tab, wide=bool(below)))
+    most = most or max((row.metrics[0] or 0 for row in shown), default=0)
+    return Breakdown(
+        panel=panel,
+        tab=tab,
+        links=tuple(_tab_links(choice, panel, tab, below)),
+        choices=tuple(_choices(choice, panel, tab, below)),
+        heading=head(_("Property") if tab.empty else dimension_title(tab.dimension), tab.dimension),
+        columns=tuple(head(column_title(tab, metric), metric) for metric in columns),
+        share=head(_(HEADS[tab.share]) if tab.share else "%", tab.share or SHARE),
+        lines=tuple(_line(choice, tab, part, row, columns, most, whole) for row in shown[:rows]),
+        details=choice.href(f"/details/{panel.name}") if shown and not below else "",
+        hidden=part.hidden,
+    )
+
+
+def column_title(tab: Tab, metric: str) -> str:
+    """Head of a column of values, in the reader's language."""
+    return _(_OF_GOALS.get(metric, HEADS[metric]) if tab.share else HEADS[metric])
+
+
+def _with_values(part: Result, rows: Sequence[Row], columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns without those of revenue where there is none."""
+    places = {metric: part.metrics.index(metric) for metric in columns if metric.endswith("_revenue")}
+    return tuple(
+        metric
+        for metric in columns
+        if metric not in places or any(row.metrics[places[metric]] is not None for row in rows)
+    )
+
+
+def _tab_links(choice: Choice, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
+    """The tabs of the head; those of one group are one, which is any of them."""
+    groups: set[str] = set()
+    for index, tab in enumerate(panel.tabs):
+        if tab.group in groups:
+            continue
+        groups |= {tab.group} - {""}
+        current = tab.name == open_.name or bool(tab.group and tab.group == open_.group)
+        href = choice.to_tab(panel.name, tab.name if index else "").href(below)
+        yield TabLink(_(tab.group or tab.title), href, current)
+
+
+def _choices(choice: Choice, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
+    for tab in panel.tabs:
+        if tab.group and tab.group == open_.group:
+            yield TabLink(_(tab.title), choice.to_tab(panel.name, tab.name).href(below), tab.name == open_.name)
+    for key in open_.keys:
+        yield TabLink(key, choice.to_key(key).href(below), open_.dimension.endswith(f":{key}"))
+
+
+def _folded(row: Row) -> bool:
+    return row.dimensions[0] == OTHER
+
+
+def _line(
+    choice: Choice, tab: Tab, part: Result, row: Row, columns: Iterable[str], most: Value, whole: Mapping[str, Value]
+) -> BreakdownRow:
+    value, folded = row.dimensions[0], _folded(row)
+    values = dict(zip(part.metrics, row.metrics, strict=True))
+    chip = Chip("is", tab.dimension, value)
+    active = chip in choice.chips
+    narrowed = choice.without(chip) if active else choice.filtered(chip)
+    first = row.metrics[0]
+    return BreakdownRow(
+        label=_("Other (grouped for privacy)") if folded else tab.label(value),
+        href="" if folded else narrowed.href(),
+        active=active,
+        texts=tuple(formatting.metric_text(name, values[name], short=True, currency=row.currency) for name in columns),
+        percent=formatting.percent(values[tab.share] if tab.share else share(first, whole[part.metrics[0]])),
+        bar=share(first, most),
+        value="" if folded else value,
+        count=first,
+    )

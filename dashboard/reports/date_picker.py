@@ -1,0 +1,80 @@
+"""The menus above the chart: which dates, what they are compared with, as values that a template lays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dashboard.i18n import formatting
+from dashboard.i18n.translations import _
+from dashboard.reports.date_range import COMPARISONS, GROUPED, PERIODS, Dates, NamedPeriod
+from dashboard.reports.view_state import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a menu; `key` on the keyboard opens it too."""
+
+    name: str
+    title: str
+    href: str
+    current: bool
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodMenu:
+    """The period's menu, its steps back and forward ("" where there is none), and what it is compared with."""
+
+    title: str
+    """What the open period is called."""
+    groups: tuple[tuple[Entry, ...], ...]
+    custom: NamedPeriod
+    earlier: str
+    later: str
+    comparisons: tuple[Entry, ...]
+    compared: str
+    """Title of the comparison."""
+    compared_dates: str
+    matching: Entry | None
+    """Turns the matching of weekdays on or off; None where it says nothing."""
+    toggle: str
+    """Address that turns the comparison off, or on again."""
+    problem: str
+
+
+def build_menu(choice: Choice, dates: Dates) -> PeriodMenu:
+    """The menus for the choice."""
+    span, before = choice.span, dates.before
+    named = PERIODS[span.period]
+    plain = not span.date and span.period != "custom"
+    return PeriodMenu(
+        title=_(named.title) if plain else formatting.dates(dates.period.first, dates.period.last),
+        groups=tuple(tuple(_entry(choice, name) for name in group) for group in GROUPED),
+        custom=NamedPeriod(_(PERIODS["custom"].title), PERIODS["custom"].key),
+        earlier=choice.to_span(dates.earlier).href() if dates.earlier else "",
+        later=choice.to_span(dates.later).href() if dates.later else "",
+        comparisons=tuple(
+            Entry(name, _(title), choice.to_comparison(name).href(), span.compare == name)
+            for name, title in COMPARISONS.items()
+            if name != "custom"
+        ),
+        compared=_(COMPARISONS[span.compare]),
+        compared_dates=formatting.dates(before.first, before.last) if before else "",
+        matching=_matching(choice),
+        toggle=choice.to_comparison("none" if span.compare != "none" else "previous").href(),
+        problem=dates.problem,
+    )
+
+
+def _entry(choice: Choice, name: str) -> Entry:
+    named = PERIODS[name]
+    current = choice.span.period == name and not choice.span.date
+    return Entry(name, _(named.title), choice.to_period(name).href(), current, named.key)
+
+
+def _matching(choice: Choice) -> Entry | None:
+    span = choice.span
+    if span.compare not in ("previous", "year"):
+        return None
+    href = choice.to_comparison(span.compare, weekday=not span.weekday).href()
+    return Entry("weekday", _("Match the day of the week"), href, span.weekday)

@@ -1,0 +1,231 @@
+"""The dates that a reader can choose: periods, their steps in the chart, what came before and after, comparisons."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, replace
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from collector.core.timezones import FormerZone
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.period import BUCKETS, EARLIEST, Bucket, Period, parse_period
+from dashboard.i18n.translations import N_, _
+from dashboard.reports.comparison import alike, calendar_before
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPeriod:
+    """One entry of the menu of periods; `key` on the keyboard chooses it."""
+
+    title: str
+    key: str
+
+
+PERIODS: Final = {
+    "day": NamedPeriod(N_("Today"), "D"),
+    "yesterday": NamedPeriod(N_("Yesterday"), "E"),
+    "7d": NamedPeriod(N_("Last 7 days"), "W"),
+    "28d": NamedPeriod(N_("Last 28 days"), "F"),
+    "30d": NamedPeriod(N_("Last 30 days"), "T"),
+    "91d": NamedPeriod(N_("Last 91 days"), "N"),
+    "month": NamedPeriod(N_("Month to date"), "M"),
+    "last_month": NamedPeriod(N_("Last month"), "P"),
+    "year": NamedPeriod(N_("Year to date"), "Y"),
+    "12mo": NamedPeriod(N_("Last 12 months"), "L"),
+    "all": NamedPeriod(N_("All time"), "A"),
+    "custom": NamedPeriod(N_("Custom dates"), "C"),
+}
+DEFAULT_PERIOD: Final = "30d"
+GROUPED: Final = (
+    ("day", "yesterday"),
+    ("7d", "28d", "30d", "91d"),
+    ("month", "last_month", "year", "12mo"),
+    ("all",),
+)
+"""The menu's entries, in parts; dates of one's own come last."""
+
+BUCKET_TITLES: Final = {"hour": N_("By hour"), "day": N_("By day"), "week": N_("By week"), "month": N_("By month")}
+BUCKET_HEADS: Final = {"hour": N_("Hour"), "day": N_("Day"), "week": N_("Week"), "month": N_("Month")}
+
+COMPARISONS: Final = {
+    "previous": N_("Period before"),
+    "year": N_("Same dates a year earlier"),
+    "custom": N_("Other dates"),
+    "none": N_("No comparison"),
+}
+DEFAULT_COMPARISON: Final = "previous"
+
+# From how many dates to how many each step is of use.
+_SENSIBLE: Final[dict[Bucket, tuple[int, int]]] = {
+    "hour": (1, 14),
+    "day": (2, 762),
+    "week": (14, 4_000),
+    "month": (45, 24_000),
+}
+
+MAX_CHART_BUCKETS: Final = 800
+"""Of a comparison: as many as any period has by the steps above. Every one is laid out and drawn."""
+
+_DAY: Final = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What an address says of dates: the name of a period; `first` and `last` of a custom one; and `date`, in place of
+    today, for those that a name counts back from. All are as they were written, ISO 8601."""
+
+    period: str = DEFAULT_PERIOD
+    first: str = ""
+    last: str = ""
+    date: str = ""
+    bucket: str = ""
+    compare: str = DEFAULT_COMPARISON
+    compare_first: str = ""
+    compare_last: str = ""
+    weekday: bool = False
+    """Whether the comparison begins on the same day of the week."""
+
+
+DEFAULT_SPAN: Final = Span()
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """A span, understood. `before` is what it is compared with, and `compared` as much of it as there is of the period
+    by now; the two spans are a step back and one forward."""
+
+    period: Period
+    before: Period | None
+    compared: Period | None
+    buckets: tuple[Bucket, ...]
+    """The steps that the chart can have."""
+    earlier: Span | None
+    later: Span | None
+    problem: str = ""
+    """What was wrong with the dates that were asked for."""
+
+    def at_site(self, former: tuple[FormerZone, ...]) -> Dates:
+        """The same at a site that had other time zones before."""
+        before = self.before.at_site(former) if self.before else None
+        compared = self.compared.at_site(former) if self.compared else None
+        return replace(self, period=self.period.at_site(former), before=before, compared=compared)
+
+
+def read_dates(span: Span, zone: str, now: datetime.datetime, began: datetime.date | None) -> Dates:
+    """The dates of `span` as of `now` at a site in `zone` whose first event was on `began`.
+
+    Dates that cannot be shown are explained in `problem`, and the default stands in their place.
+    """
+    today = now.astimezone(ZoneInfo(zone)).date()
+    try:
+        period = _period(span, zone, now, today, began)
+        before = _before(span, period, zone, now)
+        buckets, bucket = _buckets(span, period, before)
+    except QueryError as error:
+        plain = read_dates(DEFAULT_SPAN, zone, now, began)
+        return replace(plain, problem=_("Those dates cannot be shown: {reason}.").format(reason=_(error.expected)))
+    period = replace(period, bucket=bucket)
+    before = replace(before, bucket=bucket) if before else None
+    return Dates(
+        period,
+        before,
+        alike(period, before, now.timestamp()) if before else None,
+        buckets,
+        *_steps(span, period, today),
+    )
+
+
+def _buckets(span: Span, period: Period, before: Period | None) -> tuple[tuple[Bucket, ...], Bucket]:
+    """The steps that the chart can have, and the one that it has. Raises `QueryError` where it would have too many."""
+    buckets = offered(period)
+    if not buckets:
+        raise QueryError("date_range", N_("expected a shorter period"))
+    bucket = next((each for each in buckets if each == span.bucket), _fitting(period, buckets))
+    if before is not None and before.bucket_count(bucket) > MAX_CHART_BUCKETS:
+        raise QueryError("compare", N_("expected a shorter period to compare with"))
+    return buckets, bucket
+
+
+def offered(period: Period) -> tuple[Bucket, ...]:
+    """The steps that make sense over so many dates, the finest first."""
+    return tuple(step for step in BUCKETS if step in _SENSIBLE and _in(period.days, *_SENSIBLE[step]))
+
+
+def _in(days: int, least: int, most: int) -> bool:
+    return least <= days <= most
+
+
+def _fitting(period: Period, buckets: tuple[Bucket, ...]) -> Bucket:
+    return period.bucket if period.bucket in buckets else buckets[0]
+
+
+def _period(span: Span, zone: str, now: datetime.datetime, today: datetime.date, began: datetime.date | None) -> Period:
+    if span.period == "custom":
+        first, last = _date(span.first), _date(span.last)
+        if first and last and first > last:
+            first, last = last, first
+        return parse_period("custom", zone, now, first, last)
+    if span.period == "all":
+        return parse_period("all", zone, now, min(began or today, today))
+    day = _date(span.date)
+    if span.date and day is None:
+        raise QueryError("date_range", N_("expected a date such as 2026-01-31"))
+    day = min(day, today) if day else today
+    if span.period == "last_month":
+        day = day.replace(day=1) - _DAY
+    return parse_period("month" if span.period == "last_month" else span.period, zone, now, day=day)
+
+
+def _before(span: Span, period: Period, zone: str, now: datetime.datetime) -> Period | None:
+    if span.compare == "none" or period.name == "all":
+        return None
+    if span.compare == "custom":
+        first, last = _date(span.compare_first), _date(span.compare_last)
+        if first and last and first > last:
+            first, last = last, first
+        return parse_period("custom", zone, now, first, last)
+    before = period.year_before() if span.compare == "year" else calendar_before(period)
+    if before.first < EARLIEST + 7 * _DAY:
+        return None
+    if not span.weekday:
+        return before
+    # The nearest move that lets both begin on the same day of the week.
+    return before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
+
+
+def _steps(span: Span, period: Period, today: datetime.date) -> tuple[Span | None, Span | None]:
+    if span.period == "all":
+        return None, None
+    back = _to(span, period, period.first - _DAY, today)
+    return back, None if period.last >= today else _to(span, period, _next_end(period), today)
+
+
+def _to(span: Span, period: Period, end: datetime.date, today: datetime.date) -> Span:
+    """The span of the same kind that ends on `end`."""
+    if span.period == "custom":
+        first = end - (period.days - 1) * _DAY
+        return replace(span, first=str(first), last=str(end))
+    name = {"yesterday": "day", "last_month": "month"}.get(span.period, span.period)
+    return replace(span, period=name, first="", last="", date="" if end >= today else str(end))
+
+
+def _next_end(period: Period) -> datetime.date:
+    """The last date of the stretch that follows."""
+    begins = period.last + _DAY
+    months = {"month": 1, "year": 12, "12mo": 12}.get(period.name)
+    if months is None:
+        return period.last + period.days * _DAY
+    return _months_later(begins.replace(day=1), months) - _DAY
+
+
+def _months_later(month: datetime.date, count: int) -> datetime.date:
+    years, index = divmod(month.year * 12 + month.month - 1 + count, 12)
+    return datetime.date(years, index + 1, 1)
+
+
+def _date(text: str) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        return None

@@ -1,0 +1,202 @@
+"""All rows of one breakdown: searched, sorted by any column, and a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from starlette.datastructures import QueryParams
+
+from dashboard.analytics.filters import Compare, every
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, Query, Result, Row
+from dashboard.analytics.service import StatsService
+from dashboard.reports.breakdown import (
+    SHARE,
+    TOTALS,
+    Breakdown,
+    Head,
+    Way,
+    breakdown,
+    columns_of,
+    metrics_of,
+    open_tabs,
+    query,
+    shown_rows,
+    totals,
+)
+from dashboard.reports.filter_bar import ChipLink, chip_links
+from dashboard.reports.labels import names
+from dashboard.reports.panels import Panel, Tab
+from dashboard.reports.view_state import Choice
+
+ROWS: Final = 50
+"""Rows of a page. Blocks of `MAX_LIMIT` rows are asked for, and hold whole pages."""
+MOST_PAGES: Final = 10_000
+MOST_ROWS: Final = MAX_OFFSET + MAX_LIMIT
+"""Rows of an export."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsOptions:
+    """Which rows a reader asks for: `search` in their labels, by which column and which way, which page of them.
+
+    `by` is a metric, the share, or the dimension itself; "" is the tab's own order.
+    """
+
+    search: str = ""
+    by: str = ""
+    way: Way = "desc"
+    page: int = 1
+
+    def extra(self, **other: str) -> dict[str, str]:
+        """What an address says of it besides the choice; `other` takes its place."""
+        said = {"q": self.search, "by": self.by, "way": "asc" if self.by and self.way == "asc" else ""} | other
+        return {name: value for name, value in said.items() if value}
+
+
+def read_wanted(params: QueryParams) -> DetailsOptions:
+    """What an address asks for; what it misspells is the default."""
+    page = params.get("page", "1")
+    return DetailsOptions(
+        params.get("q", "").strip(),
+        params.get("by", "")[:400],
+        "asc" if params.get("way") == "asc" else "desc",
+        min(max(int(page), 1), MOST_PAGES) if page.isascii() and page.isdigit() and len(page) < 9 else 1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """One page of all rows; `previous` and `next` are addresses, "" where there is no such page."""
+
+    choice: Choice
+    period: Period
+    breakdown: Breakdown
+    chips: tuple[ChipLink, ...]
+    wanted: DetailsOptions
+    first: int
+    """Number of the page's first row, from 1; `last` is that of its last, `total` of all that there are."""
+    last: int
+    total: int
+    previous: str
+    next: str
+    export: str
+    """Address of all of them as CSV."""
+    hidden: tuple[tuple[str, str], ...]
+    """Fields that the form to search keeps."""
+
+
+async def build_details(
+    stats: StatsService, choice: Choice, period: Period, panel: Panel, wanted: DetailsOptions
+) -> Details:
+    """The page of the panel's open tab that is wanted."""
+    (tab,) = await open_tabs(stats, choice, period, (panel,))
+    wanted = replace(wanted, by=_known(tab, wanted.by))
+    offset = (wanted.page - 1) * ROWS
+    all_, part = await _found(stats, choice, period, tab, wanted, offset - offset % MAX_LIMIT)
+    rows = _sorted(tab, _matching(tab, part.rows, wanted.search), wanted)
+    begins = offset % MAX_LIMIT
+    here = f"/details/{panel.name}"
+    # Hidden rows of a bigger answer are not looked for: the number is then that of all.
+    total = len(rows) if (part.total_rows or 0) <= MAX_LIMIT else part.total_rows or 0
+    whole = dict(zip(TOTALS, totals(all_), strict=True))
+    most = max((row.metrics[0] or 0 for row in rows), default=0)
+    page = rows[begins : begins + ROWS]
+    return Details(
+        choice=choice,
+        period=period,
+        breakdown=breakdown(
+            choice,
+            panel,
+            tab,
+            replace(part, rows=page),
+            whole,
+            rows=ROWS,
+            below=here,
+            most=most,
+            head=lambda title, name: _head(choice, here, replace(wanted, by=wanted.by or part.metrics[0]), title, name),
+        ),
+        chips=chip_links(choice, here),
+        wanted=wanted,
+        first=min(offset + 1, total),
+        last=min(offset + len(page), total),
+        total=total,
+        previous=choice.href(here, **wanted.extra(page=str(wanted.page - 1))) if wanted.page > 1 else "",
+        next=choice.href(here, **wanted.extra(page=str(wanted.page + 1))) if offset + ROWS < total else "",
+        export=choice.href(f"{here}.csv", **wanted.extra()),
+        hidden=(*choice.hidden(), *((name, value) for name, value in wanted.extra(q="").items())),
+    )
+
+
+async def all_rows(
+    stats: StatsService, choice: Choice, period: Period, panel: Panel, wanted: DetailsOptions
+) -> AsyncIterator[tuple[Tab, Result]]:
+    """Every row that is wanted, in blocks: what the pages of details show, without pages. Beyond `MOST_ROWS` there are
+    none; `total_rows` of a block says how many there would be."""
+    (tab,) = await open_tabs(stats, choice, period, (panel,))
+    wanted = replace(wanted, by=_known(tab, wanted.by))
+    offset, total = 0, 1
+    while offset < min(total, MOST_ROWS):
+        _all, part = await _found(stats, choice, period, tab, wanted, offset)
+        total, offset = part.total_rows or 0, offset + MAX_LIMIT
+        yield tab, replace(part, rows=_sorted(tab, _matching(tab, part.rows, wanted.search), wanted))
+
+
+async def _found(
+    stats: StatsService, choice: Choice, period: Period, tab: Tab, wanted: DetailsOptions, offset: int
+) -> tuple[Result, Result]:
+    """The totals, and a block of rows in order from `offset` on.
+
+    Rows are searched here, by their labels: a filter would have small counts rounded that are not rounded otherwise.
+    Only where they are too many for one block the database searches.
+    """
+    whole = query(choice, period, TOTALS)
+    if tab.empty:
+        (all_,) = await stats.run([whole])
+        return all_, replace(all_, rows=[], total_rows=0)
+    rows = _rows_query(choice, period, tab, wanted, offset)
+    all_, part = await stats.run([whole, rows])
+    if wanted.search and (part.total_rows or 0) > MAX_LIMIT:
+        searched = every(rows.filters, Compare("contains", tab.dimension, (wanted.search,), case_sensitive=False))
+        (part,) = await stats.run([replace(rows, filters=searched)])
+    return all_, part
+
+
+def _rows_query(choice: Choice, period: Period, tab: Tab, wanted: DetailsOptions, offset: int) -> Query:
+    metrics = metrics_of(tab, wide=True)
+    by = metrics[0] if wanted.by in ("", SHARE) else wanted.by
+    order = ((by, wanted.way), *(((tab.dimension, "asc"),) if by != tab.dimension else ()))
+    asked = query(choice, period, metrics, (tab.dimension,), MAX_LIMIT, offset)
+    return replace(asked, order_by=order, total_rows=True)
+
+
+def _known(tab: Tab, by: str) -> str:
+    return by if by in (*metrics_of(tab, wide=True), tab.dimension, SHARE) else ""
+
+
+def _matching(tab: Tab, rows: Sequence[Row], search: str) -> list[Row]:
+    shown, wanted = shown_rows(tab, rows), search.casefold()
+    return [row for row in shown if wanted in tab.label(row.dimensions[0]).casefold()] if wanted else shown
+
+
+def _sorted(tab: Tab, rows: list[Row], wanted: DetailsOptions) -> list[Row]:
+    """Rows are in order already, but where their labels are not their values."""
+    if wanted.by != tab.dimension or not any(names(tab.dimension)):
+        return rows
+    return sorted(rows, key=lambda row: tab.label(row.dimensions[0]).casefold(), reverse=wanted.way == "desc")
+
+
+def _head(choice: Choice, here: str, wanted: DetailsOptions, title: str, name: str) -> Head:
+    """The head of a column: a click sorts by it, another one the other way round."""
+    current = name == wanted.by
+    first: Way = "asc" if ":" in name else "desc"
+    other: Way = "asc" if wanted.way == "desc" else "desc"
+    href = choice.href(here, **replace(wanted, by=name, way=other if current else first).extra())
+    return Head(title, name, href, ("ascending" if wanted.way == "asc" else "descending") if current else "")
+
+
+def exported_columns(tab: Tab) -> tuple[str, ...]:
+    """The metrics of an export, in order."""
+    return tuple(dict.fromkeys((*columns_of(tab, wide=True), *((tab.share,) if tab.share else ()))))

@@ -1,0 +1,215 @@
+"""The filters in force and the ways to change them, as values that a template only has to lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.datastructures import QueryParams
+
+from collector.sites.registry import Site
+from dashboard.access.guests import is_guest
+from dashboard.access.users import User
+from dashboard.analytics.dimensions import PROPERTY
+from dashboard.i18n.translations import _
+from dashboard.reports.filter_params import (
+    GROUPS,
+    OPERATORS,
+    PRESETS,
+    Chip,
+    ChipGroup,
+    dimension_title,
+    grouped,
+    new_chip,
+    operators,
+    preset_title,
+)
+from dashboard.reports.labels import label, named_value
+from dashboard.reports.segments import Segment
+from dashboard.reports.view_state import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of comparing, and the address that compares so."""
+
+    title: str
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChipValue:
+    """One of a chip's alternatives, and the address without it."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChipLink:
+    """Active filters of one operator and dimension: alternatives. `href` is the address without them."""
+
+    name: str
+    """The dimension, as addresses spell it."""
+    dimension: str
+    operator: str
+    """The operator in words; `way` is its name."""
+    way: str
+    values: tuple[ChipValue, ...]
+    ways: tuple[Way, ...]
+    href: str
+    preset: str
+    """Title of the preset that it is; "" when it is none."""
+
+    @property
+    def text(self) -> str:
+        """The filter as a sentence, or the title of its preset."""
+        return self.preset or f"{self.dimension} {self.operator} {self.joined}"
+
+    @property
+    def joined(self) -> str:
+        """The alternatives."""
+        return _(" or ").join(value.text for value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class PresetLink:
+    """A ready-made filter. `href` is the address with it, or, where it is in force, without it."""
+
+    title: str
+    explanation: str
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentLink:
+    """A saved segment, and the address of the view under its filters."""
+
+    segment: Segment
+    href: str
+    current: bool
+    """Whether its filters are those in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterBar:
+    """Everything above the figures that narrows them. `below` is the page it stands on."""
+
+    chips: tuple[ChipLink, ...]
+    presets: tuple[PresetLink, ...]
+    segments: tuple[SegmentLink, ...]
+    action: str
+    """Where forms for filters are sent to."""
+    hidden: tuple[tuple[str, str], ...]
+    """Fields of these forms that keep the rest of the state."""
+    here: str
+    """Address of the figures, with the filters to save."""
+    clear: str
+    """Address without any filter."""
+    groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    operators: Sequence[tuple[str, str]]
+    may_save: bool
+    may_share: bool
+
+    @property
+    def segment(self) -> SegmentLink | None:
+        """The segment whose filters are those in force."""
+        return next((each for each in self.segments if each.current), None) if self.chips else None
+
+
+def filter_bar(choice: Choice, segments: Iterable[Segment], user: User, site: Site, below: str = "") -> FilterBar:
+    """The bar for this reader of the site, who has these saved segments."""
+    return FilterBar(
+        chips=chip_links(choice, below),
+        presets=preset_links(choice, below),
+        segments=segment_links(choice, segments),
+        action=f"{choice.home}{below}",
+        hidden=tuple(choice.hidden()),
+        here=choice.href(),
+        clear=choice.only(()).href(below),
+        groups=dimension_groups(),
+        operators=operator_titles(),
+        may_save=not is_guest(user),
+        may_share=user.may_change(site),
+    )
+
+
+def chip_links(choice: Choice, below: str = "") -> tuple[ChipLink, ...]:
+    """The active filters, alternatives of one dimension together."""
+    return tuple(_chip_link(choice, group, below) for group in grouped(choice.chips))
+
+
+def preset_links(choice: Choice, below: str = "") -> tuple[PresetLink, ...]:
+    """The ready-made filters, each to be switched on or off."""
+    return tuple(
+        PresetLink(
+            title=_(preset.title),
+            explanation=_(preset.explanation),
+            href=(choice.without(preset.chip) if preset.chip in choice.chips else choice.filtered(preset.chip)).href(
+                below
+            ),
+            current=preset.chip in choice.chips,
+        )
+        for preset in PRESETS
+    )
+
+
+def segment_links(choice: Choice, segments: Iterable[Segment]) -> tuple[SegmentLink, ...]:
+    """The saved segments that the reader may use."""
+    active = set(choice.chips)
+    return tuple(
+        SegmentLink(segment, choice.only(segment.chips).href(), set(segment.chips) == active) for segment in segments
+    )
+
+
+def dimension_groups() -> Sequence[tuple[str, Sequence[tuple[str, str]]]]:
+    """What can be filtered by, for a list to choose from: titles of groups, with names and titles of dimensions."""
+    return [(_(title), [(name, _(each)) for name, each in group.items()]) for title, group in GROUPS.items()]
+
+
+def operator_titles() -> Sequence[tuple[str, str]]:
+    """Every way to compare."""
+    return [(name, _(title)) for name, title in OPERATORS.items()]
+
+
+ADDING: Final = ("fd", "fk", "fo", "fv")
+"""Fields of the form for one more filter: dimension, key of a property, operator, value."""
+
+
+def added_chip(params: QueryParams) -> Chip | None:
+    """The filter that the form for one more asks for; None when there is none such."""
+    dimension, value = params.get("fd", ""), params.get("fv", "").strip()
+    if dimension == PROPERTY:
+        dimension += params.get("fk", "").strip()
+    chip = new_chip(params.get("fo", "is"), dimension, value) if value else None
+    if chip is None or chip.operator.startswith("contains"):
+        return chip
+    return new_chip(chip.operator, chip.dimension, named_value(chip.dimension, value))
+
+
+def without_lost_goals(choice: Choice, site: Site) -> Choice:
+    """The choice without filters by goals that the site no longer has: nothing could be said of them."""
+    names = {goal.name for goal in site.goals}
+    lost = [chip for chip in choice.chips if chip.dimension == "event:goal" and names and chip.value not in names]
+    return choice.without(*lost)
+
+
+def _chip_link(choice: Choice, group: ChipGroup, below: str) -> ChipLink:
+    return ChipLink(
+        name=group.dimension,
+        dimension=dimension_title(group.dimension),
+        operator=_(OPERATORS[group.operator]),
+        way=group.operator,
+        values=tuple(
+            ChipValue(label(chip.dimension, chip.value), choice.without(chip).href(below)) for chip in group.chips
+        ),
+        ways=tuple(
+            Way(_(OPERATORS[each]), choice.compared(group.chips, each).href(below), each == group.operator)
+            for each in operators(group.dimension)
+        ),
+        href=choice.without(*group.chips).href(below),
+        preset=preset_title(group.chips),
+    )

@@ -1,0 +1,178 @@
+"""Filters as the address of a page spells them: `operator,dimension,value`, each a removable chip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dashboard.analytics.dimensions import LONGEST_KEY, PROPERTY
+from dashboard.analytics.filters import LONGEST_VALUE, MOST_VALUES, Compare, Filter, Not, every
+from dashboard.i18n.translations import N_, _
+
+Operator = Literal["is", "is_not", "contains", "contains_not"]
+OPERATORS: Final[Mapping[Operator, str]] = {
+    "is": N_("is"),
+    "is_not": N_("is not"),
+    "contains": N_("contains"),
+    "contains_not": N_("does not contain"),
+}
+
+GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
+    N_("Pages"): {
+        "event:page": N_("Page"),
+        "visit:entry_page": N_("Entry page"),
+        "visit:exit_page": N_("Exit page"),
+        "event:hostname": N_("Host"),
+    },
+    N_("Sources"): {
+        "visit:channel": N_("Channel"),
+        "visit:source": N_("Source"),
+        "visit:referrer": N_("Referrer"),
+        "visit:utm_campaign": N_("Campaign"),
+        "visit:utm_source": N_("UTM source"),
+        "visit:utm_medium": N_("UTM medium"),
+        "visit:utm_content": N_("UTM content"),
+        "visit:utm_term": N_("UTM term"),
+    },
+    N_("Places and devices"): {
+        "visit:country": N_("Country"),
+        "visit:browser": N_("Browser"),
+        "visit:browser_version": N_("Browser version"),
+        "visit:os": N_("System"),
+        "visit:os_version": N_("System version"),
+        "visit:device": N_("Device"),
+        "visit:size": N_("Screen size"),
+    },
+    N_("What happened"): {
+        "event:goal": N_("Goal"),
+        "event:name": N_("Event"),
+        PROPERTY: N_("Property"),
+        "visit:consent": N_("Collected under"),
+        "visit:engaged": N_("Engaged"),
+        "visit:datacenter": N_("Data center"),
+    },
+}
+"""Every dimension to filter by, as the form for filters groups them. A property also needs its key."""
+
+DIMENSIONS: Final = {name: title for group in GROUPS.values() for name, title in group.items() if name != PROPERTY}
+
+WHOLE_VALUES: Final = frozenset(
+    {
+        "visit:country",
+        "visit:device",
+        "visit:size",
+        "visit:consent",
+        "visit:engaged",
+        "visit:datacenter",
+        "event:goal",
+    }
+)
+"""Dimensions whose stored values are not what readers see: they are or are not one of these, and contain nothing."""
+
+MAX_CHIPS: Final = MOST_VALUES
+"""Filters of one address: all may be values of one comparison."""
+
+
+def known(dimension: str) -> bool:
+    """Whether there are filters by that dimension."""
+    return dimension in DIMENSIONS or 0 < len(key_of(dimension)) <= LONGEST_KEY
+
+
+def key_of(dimension: str) -> str:
+    """The key of the property that the dimension stands for; "" when it stands for none."""
+    return dimension.removeprefix(PROPERTY) if dimension.startswith(PROPERTY) else ""
+
+
+def dimension_title(dimension: str) -> str:
+    """What the dimension is called in the reader's language; a property by its key."""
+    return key_of(dimension) or _(DIMENSIONS[dimension])
+
+
+def operators(dimension: str) -> tuple[Operator, ...]:
+    """How values of the dimension can be compared."""
+    return ("is", "is_not") if dimension in WHOLE_VALUES else tuple(OPERATORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One filter. Chips of one operator and dimension are alternatives."""
+
+    operator: Operator
+    dimension: str
+    value: str
+
+    def __str__(self) -> str:
+        # The comma ends the dimension, and keys of properties may have one.
+        dimension = self.dimension.replace("%", "%25").replace(",", "%2C")
+        return f"{self.operator},{dimension},{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A filter that the filter menu offers ready-made, and that its chip shows by name."""
+
+    chip: Chip
+    title: str
+    explanation: str
+
+
+PRESETS: Final = (
+    Preset(
+        Chip("is", "visit:engaged", "true"),
+        N_("Engaged visits only"),
+        N_("Visits with engagement, a scroll, or more than one page. Most automated visits have none of these."),
+    ),
+)
+
+
+def preset_title(chips: Iterable[Chip]) -> str:
+    """What the preset of these chips is called in the reader's language; "" when they are no preset."""
+    found = tuple(chips)
+    return next((_(preset.title) for preset in PRESETS if found == (preset.chip,)), "")
+
+
+def read_chip(text: str) -> Chip | None:
+    """The chip that `text` spells, or None when it spells none: an address may come from anywhere."""
+    operator, _comma, rest = text.partition(",")
+    spelt, comma, value = rest.partition(",")
+    return new_chip(operator, spelt.replace("%2C", ",").replace("%25", "%"), value) if comma else None
+
+
+def new_chip(operator: str, dimension: str, value: str) -> Chip | None:
+    """The filter of these parts, or None when there is no such filter."""
+    if not known(dimension) or len(value) > LONGEST_VALUE:
+        return None
+    found = next((each for each in operators(dimension) if each == operator), None)
+    return Chip(found, dimension, value) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class ChipGroup:
+    """Chips of one operator and dimension: alternatives."""
+
+    operator: Operator
+    dimension: str
+    chips: tuple[Chip, ...]
+
+
+def grouped(chips: Iterable[Chip]) -> tuple[ChipGroup, ...]:
+    """The chips by operator and dimension, in the order in which each first stands."""
+    groups: dict[tuple[Operator, str], list[Chip]] = {}
+    for chip in chips:
+        groups.setdefault((chip.operator, chip.dimension), []).append(chip)
+    return tuple(ChipGroup(*key, tuple(found)) for key, found in groups.items())
+
+
+def chosen_filter(chips: Iterable[Chip]) -> Filter | None:
+    """What the chips ask for together: alternatives within one operator and dimension, all of these at once."""
+    return every(*map(_compare, grouped(chips)))
+
+
+def _compare(group: ChipGroup) -> Filter:
+    values = tuple(chip.value for chip in group.chips)
+    if group.operator in ("contains", "contains_not"):
+        compare = Compare("contains", group.dimension, values, case_sensitive=False)
+    else:
+        compare = Compare("is", group.dimension, values)
+    return Not(compare) if group.operator.endswith("_not") else compare

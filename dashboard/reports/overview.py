@@ -1,0 +1,238 @@
+"""The top of a site page: its figures, and the chart of one of them over time."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dashboard.analytics.query import Query, Result
+from dashboard.i18n import formatting
+from dashboard.i18n.formatting import Change, Value
+from dashboard.i18n.translations import _
+from dashboard.reports.annotations import Annotation
+from dashboard.reports.breakdown import available_from, query
+from dashboard.reports.chart_metrics import COUNTS, MEASURES, by_time, measures_of
+from dashboard.reports.comparison import Totals, measured, paired
+from dashboard.reports.date_range import BUCKET_HEADS, BUCKET_TITLES, COMPARISONS, Dates
+from dashboard.reports.time_buckets import Moment, moments
+from dashboard.reports.view_state import Choice
+
+MOST_BUCKETS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the top figures; `href` draws it in the chart."""
+
+    metric: str
+    title: str
+    text: str
+    full: str
+    change: Change | None
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One bucket of the chart, and of the table in its place. `value` is None for what is still to come."""
+
+    label: str
+    long: str
+    value: Value
+    before: Value
+    text: str
+    before_text: str
+    before_long: str
+    """What it is compared with."""
+    running: bool
+    """Whether the bucket is not over yet."""
+    cut: bool
+    """Whether the period has only a part of it."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketWidth:
+    """A width that the chart's buckets can have, and the address that draws them so."""
+
+    name: str
+    title: str
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One metric over time. `before_title` names what it is compared with, "" when that is nothing."""
+
+    metric: str
+    title: str
+    heading: str
+    before_title: str
+    before_dates: str
+    points: tuple[Point, ...]
+    steps: tuple[BucketWidth, ...]
+    notes: tuple[Annotation, ...]
+
+    @property
+    def noted(self) -> bool:
+        """Whether any bucket has a note."""
+        return any(point.notes for point in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Figures and chart. `whole` has the totals that shares are of."""
+
+    figures: tuple[Figure, ...]
+    chart: Chart
+    whole: Totals
+    live: bool
+    """Whether the present is in the period, so that it is worth asking again."""
+    hidden: bool
+    """Whether the view has too few visitors to be shown."""
+    rounded_to: int
+    """The multiple that every count is rounded to; 0 where counts are exact."""
+    events_available_from: datetime.date | None
+    """The first date that still has events, where the view needs events of earlier ones."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all was counted."""
+        return not self.hidden and all(figure.full in ("0", formatting.NOTHING) for figure in self.figures)
+
+
+def names_of(choice: Choice) -> tuple[str, ...]:
+    """The metrics of the view."""
+    return measures_of({chip.dimension for chip in choice.chips})
+
+
+def overview_queries(choice: Choice, dates: Dates, *, every: bool = False) -> list[Query]:
+    """What `build_overview` needs answered, in order: totals and buckets; then the same of the comparison. With
+    `every`, the buckets have every metric."""
+    names = names_of(choice)
+    timed = tuple(map(by_time, names if every else (choice.metric,)))
+    return [
+        each
+        for whole, period in ((dates.period, dates.period), (dates.compared, dates.before))
+        if whole is not None and period is not None
+        for each in (
+            query(choice, whole, names),
+            query(choice, period, timed, (f"time:{period.bucket}",), MOST_BUCKETS),
+        )
+    ]
+
+
+def build_overview(
+    choice: Choice, dates: Dates, results: Sequence[Result], notes: Sequence[Annotation], now: float
+) -> Overview:
+    """Lay out the answers to `overview_queries`. `now` is a Unix second."""
+    names = names_of(choice)
+    nothing = Result(names, ())
+    all_, series = results[:2]
+    all_before, series_before = results[2:] if dates.before else (nothing, nothing)
+    shown = moments(dates.period, now)
+    earlier = moments(dates.before, now) if dates.before else ()
+    whole = measured(names, all_)
+    compared = measured(names, all_before) if dates.before else dict.fromkeys(names)
+    pairs = paired(dates.period, dates.before, dates.period.bucket) if dates.before else {}
+    points = _points(choice.metric, (shown, series), (earlier, series_before), pairs, notes)
+    return Overview(
+        figures=tuple(_figure(choice, metric, whole[metric], compared[metric]) for metric in names),
+        chart=_chart(choice, dates, points, notes),
+        whole=whole,
+        live=any(moment.running for moment in shown),
+        hidden=all_.hidden,
+        rounded_to=all_.rounded_to,
+        events_available_from=available_from(all_, series),
+    )
+
+
+def _figure(choice: Choice, metric: str, whole: Value, before: Value) -> Figure:
+    return Figure(
+        metric=metric,
+        title=_(MEASURES[metric]),
+        text=formatting.metric_text(metric, whole, short=True),
+        full=formatting.metric_text(metric, whole),
+        change=formatting.change(metric, whole, before),
+        href=choice.to_metric(metric).href(),
+        current=choice.metric == metric,
+    )
+
+
+def _chart(choice: Choice, dates: Dates, points: tuple[Point, ...], notes: Sequence[Annotation]) -> Chart:
+    period, before = dates.period, dates.before
+    return Chart(
+        metric=choice.metric,
+        title=_(MEASURES[choice.metric]),
+        heading=_(BUCKET_HEADS[period.bucket]),
+        before_title=_(COMPARISONS[choice.span.compare]) if before else "",
+        before_dates=formatting.dates(before.first, before.last) if before else "",
+        points=points,
+        steps=tuple(
+            BucketWidth(step, _(BUCKET_TITLES[step]), choice.to_bucket(step).href(), step == period.bucket)
+            for step in dates.buckets
+        ),
+        notes=tuple(notes),
+    )
+
+
+Series = tuple[Sequence[Moment], Result]
+
+
+def _points(
+    metric: str, now: Series, before: Series, pairs: Mapping[str, str], notes: Sequence[Annotation]
+) -> tuple[Point, ...]:
+    (shown, series), (earlier, series_before) = now, before
+    others = {moment.key: moment for moment in earlier}
+    values, values_before = _by_time(series, metric), _by_time(series_before, metric)
+    noted = _noted(shown, notes)
+    hidden, hidden_before = _hidden(series), _hidden(series_before)
+    # Rates and durations of nothing are unknown; counts of nothing are zero.
+    absent = 0 if metric in COUNTS else None
+    points = []
+    for index, moment in enumerate(shown):
+        value = None if moment.future else values.get(moment.key, absent)
+        past = others.get(pairs.get(moment.key, ""))
+        before_value = None if past is None or past.future else values_before.get(past.key, absent)
+        points.append(
+            Point(
+                label=moment.label,
+                long=moment.long,
+                value=value,
+                before=before_value,
+                text=_("Hidden") if moment.key in hidden else formatting.metric_text(metric, value),
+                before_text=_("Hidden")
+                if past is not None and past.key in hidden_before
+                else formatting.metric_text(metric, before_value),
+                before_long=past.long if past else "",
+                running=moment.running,
+                cut=moment.cut,
+                notes=tuple(noted.get(index, ())),
+            )
+        )
+    return tuple(points)
+
+
+def _noted(shown: Sequence[Moment], notes: Sequence[Annotation]) -> Mapping[int, list[str]]:
+    """Texts of the notes by the place of the bucket that has their date."""
+    found: dict[int, list[str]] = {}
+    for note in notes:
+        place = next((index for index, moment in enumerate(shown) if moment.first <= note.day <= moment.last), None)
+        if place is not None:
+            found.setdefault(place, []).append(note.text)
+    return found
+
+
+def _hidden(result: Result) -> frozenset[str]:
+    """The buckets that have too few visitors to be shown."""
+    return frozenset(row.dimensions[0] for row in result.rows if row.hidden)
+
+
+def _by_time(result: Result, metric: str) -> Mapping[str, Value]:
+    if not result.rows:
+        return {}
+    place = result.metrics.index(by_time(metric))
+    return {row.dimensions[0]: row.metrics[place] for row in result.rows}

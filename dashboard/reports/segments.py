@@ -1,0 +1,137 @@
+"""Saved segments: filters of a site's figures under a name, for one reader or for all who see the site."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+
+import anyio.to_thread
+import msgspec
+
+from collector.core.errors import RecordError
+from collector.core.text import is_one_line
+from collector.sites.registry import Site
+from collector.storage.documents import CachedRecords, Records
+from dashboard.access.users import User
+from dashboard.reports.filter_params import Chip, read_chip
+
+LONGEST_NAME = 60
+MOST_OF_USER = 50
+"""Segments of one site that one user may have saved: nobody fills the list of another."""
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Filters under a name. Addresses never name a segment: they say its filters, so that they mean the same to all."""
+
+    id: str
+    site: str
+    """Id of the site."""
+    name: str
+    filters: tuple[str, ...]
+    """As addresses spell them."""
+    owner: str
+    """Name of the user who saved it."""
+    shared: bool = False
+    """Whether everybody who sees the site has it; else its owner alone."""
+    created: int = 0
+    """Unix seconds."""
+
+    @property
+    def chips(self) -> tuple[Chip, ...]:
+        """Its filters; without those that there no longer are."""
+        return tuple(chip for chip in map(read_chip, self.filters) if chip)
+
+    def seen_by(self, user: User | None) -> bool:
+        """Whether it is in the reader's list; None is a reader without an account."""
+        return self.shared or (user is not None and user.name == self.owner)
+
+    def may_change(self, user: User) -> bool:
+        """Whether the user may rename or delete it: their own, and everybody's if the site is theirs to change."""
+        return user.role_at(self.site) in ("admin", "owner") if self.shared else user.name == self.owner
+
+
+class Segments:
+    """All segments. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
+
+    def __init__(self, records: Records[Segment], clock: Callable[[], float]) -> None:
+        self._records = CachedRecords(records)
+        self._clock = clock
+
+    def refresh(self) -> None:
+        """Read every segment from ClickHouse. Blocking."""
+        self._records.refresh()
+
+    def of(self, site: Site, user: User | None) -> list[Segment]:
+        """The segments of the site that the reader may use, everybody's first, each by name."""
+        found = [each for each in self._records.values.values() if each.site == site.id and each.seen_by(user)]
+        return sorted(found, key=lambda each: (not each.shared, each.name.casefold(), each.id))
+
+    def get(self, site: Site, id_: str, user: User | None) -> Segment | None:
+        """The site's segment of that id, if the reader may use it."""
+        found = self._records.values.get(id_)
+        return found if found and found.site == site.id and found.seen_by(user) else None
+
+    async def add(self, site: Site, user: User, name: str, chips: tuple[Chip, ...], *, shared: bool) -> Segment:
+        """Save filters under a name. Raises `RecordError` naming what must be mended."""
+        if not chips:
+            raise RecordError("filters", "choose at least one filter first")
+        segment = Segment(
+            id=secrets.token_hex(8),
+            site=site.id,
+            name=_name(name),
+            filters=tuple(map(str, chips)),
+            owner=user.name,
+            shared=shared,
+            created=int(self._clock()),
+        )
+
+        def may_add(segments: Mapping[str, Segment]) -> None:
+            own = sum(each.site == site.id and each.owner == user.name for each in segments.values())
+            if own >= MOST_OF_USER:
+                raise RecordError(
+                    "name", "you can have {count} segments of a site; delete some first", count=MOST_OF_USER
+                )
+            _must_be_free(segments, segment, user)
+
+        await anyio.to_thread.run_sync(self._records.create, segment.id, segment, may_add)
+        return segment
+
+    async def rename(self, segment: Segment, user: User, name: str) -> Segment:
+        """Give it another name. Raises `RecordError` when it cannot be."""
+        name = _name(name)
+
+        def renamed(newest: Segment) -> Segment:
+            after = msgspec.structs.replace(newest, name=name)
+            _must_be_free(self._records.values, after, user)
+            return after
+
+        return (await anyio.to_thread.run_sync(self._records.update, segment.id, renamed))[1]
+
+    async def remove(self, segment: Segment) -> None:
+        """Delete it."""
+        await anyio.to_thread.run_sync(self._records.delete, segment.id)
+
+    def forget_site(self, site_id: str) -> None:
+        """Delete every segment of a site that is no more. Blocking."""
+        for segment in [each for each in self._records.values.values() if each.site == site_id]:
+            self._records.delete(segment.id)
+
+    def forget_user(self, name: str) -> None:
+        """A user is no more: what was theirs alone goes, as another may get the name. Blocking."""
+        for segment in [each for each in self._records.values.values() if each.owner == name and not each.shared]:
+            self._records.delete(segment.id)
+
+
+def _name(given: str) -> str:
+    name = " ".join(given.split())
+    if not is_one_line(name, LONGEST_NAME):
+        raise RecordError("name", "expected a name of 1 to {count} characters", count=LONGEST_NAME)
+    return name
+
+
+def _must_be_free(segments: Mapping[str, Segment], segment: Segment, user: User) -> None:
+    """Raises `RecordError` where another segment that the user may use has the name."""
+    for other in segments.values():
+        same = other.site == segment.site and other.name.casefold() == segment.name.casefold()
+        if same and other.id != segment.id and other.seen_by(user):
+            raise RecordError("name", "there is a segment named {name} already", name=other.name)

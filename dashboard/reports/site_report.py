@@ -1,0 +1,99 @@
+"""Everything a site page shows, as values that the template only has to lay out."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashboard.analytics.period import Period
+from dashboard.analytics.service import StatsService
+from dashboard.reports.annotations import Annotation
+from dashboard.reports.breakdown import ROWS, Breakdown, breakdown, open_tabs, rows_query
+from dashboard.reports.date_picker import PeriodMenu, build_menu
+from dashboard.reports.date_range import Dates
+from dashboard.reports.filter_bar import ChipLink, chip_links
+from dashboard.reports.overview import Chart, Figure, Overview, build_overview, overview_queries
+from dashboard.reports.panels import PANELS, Tab
+from dashboard.reports.view_state import Choice
+from dashboard.reports.world import COUNTRIES, MAP
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A site page's figures, chart and panels for one choice."""
+
+    choice: Choice
+    menu: PeriodMenu
+    period: Period
+    now_visitors: int | None
+    overview: Overview
+    breakdowns: tuple[Breakdown, ...]
+    chips: tuple[ChipLink, ...]
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures on top."""
+        return self.overview.figures
+
+    @property
+    def chart(self) -> Chart:
+        """The chart under them."""
+        return self.overview.chart
+
+    @property
+    def live(self) -> bool:
+        """Whether the present is in the period, so that it is worth asking again."""
+        return self.overview.live
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all was counted."""
+        return self.overview.empty
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the view has too few visitors to be shown."""
+        return self.overview.hidden
+
+    @property
+    def rounded_to(self) -> int:
+        """The multiple that every count is rounded to; 0 where counts are exact."""
+        return self.overview.rounded_to
+
+    @property
+    def events_available_from(self) -> datetime.date | None:
+        """The first date that still has events, where the view needs events of earlier ones."""
+        return self.overview.events_available_from
+
+
+async def build_report(
+    stats: StatsService, choice: Choice, dates: Dates, notes: Sequence[Annotation], now: float
+) -> Report:
+    """Ask for everything at once and lay it out. `notes` are those of the period; `now` is a Unix second."""
+    period = dates.period
+    tabs = await open_tabs(stats, choice, period)
+    asked = overview_queries(choice, dates)
+    rows = (rows_query(choice, period, tab, _rows(tab) + 1) for tab in tabs)
+    results, now_visitors = await asyncio.gather(
+        stats.run([*asked, *rows]), stats.current_visitors(choice.domain, period.zone)
+    )
+    overview = build_overview(choice, dates, results[: len(asked)], notes, now)
+    return Report(
+        choice=choice,
+        menu=build_menu(choice, dates),
+        period=period,
+        now_visitors=now_visitors,
+        overview=overview,
+        breakdowns=tuple(
+            breakdown(choice, panel, tab, part, overview.whole, rows=_rows(tab))
+            for panel, tab, part in zip(PANELS, tabs, results[len(asked) :], strict=True)
+        ),
+        chips=chip_links(choice),
+    )
+
+
+def _rows(tab: Tab) -> int:
+    """The rows to show: on a map, every country."""
+    return COUNTRIES if tab.name == MAP else ROWS

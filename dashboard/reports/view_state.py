@@ -1,0 +1,172 @@
+"""What a site page shows, read from its address and written back into links: the address is the whole state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from starlette.datastructures import QueryParams
+
+from dashboard.access.guests import is_guest
+from dashboard.access.users import User
+from dashboard.analytics.dimensions import LONGEST_KEY
+from dashboard.reports.chart_metrics import DEFAULT_MEASURE, measures_of
+from dashboard.reports.date_range import COMPARISONS, DEFAULT_COMPARISON, DEFAULT_PERIOD, DEFAULT_SPAN, PERIODS, Span
+from dashboard.reports.filter_params import Chip, Operator, read_chip
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to show of which site. Only what differs from the defaults is written into addresses."""
+
+    domain: str
+    span: Span = DEFAULT_SPAN
+    """The dates, what they are compared with, and the steps of the chart."""
+    metric: str = DEFAULT_MEASURE
+    chips: tuple[Chip, ...] = ()
+    tabs: tuple[tuple[str, str], ...] = ()
+    """Open tab by panel, where it is not the first."""
+    key: str = ""
+    """Key of the property whose values are shown; "" is the most frequent."""
+    base: str = ""
+    """Address that links begin with, such as a secret link's; "" is the site's own page."""
+    kept: tuple[tuple[str, str], ...] = ()
+    """What addresses say besides, such as that the view is embedded."""
+
+    @property
+    def home(self) -> str:
+        """The address of the view without any choice: what forms are sent to."""
+        return self.base or f"/{quote(self.domain)}"
+
+    def tab(self, panel: str) -> str:
+        """The open tab of that panel, or "" for its first."""
+        return dict(self.tabs).get(panel, "")
+
+    def href(self, below: str = "", **extra: str) -> str:
+        """The address of this choice; `below` is a page under the site's own, such as `/details/pages`."""
+        pairs = [*self._pairs(), *extra.items()]
+        query = "&".join([f"{_spelt(name)}={_spelt(value)}" for name, value in pairs])
+        return f"{self.home}{below}{'?' if pairs else ''}{query}"
+
+    @property
+    def period(self) -> str:
+        """Name of the period."""
+        return self.span.period
+
+    def to_period(self, period: str, first: str = "", last: str = "") -> Choice:
+        """The same with another period, by the steps that fit it."""
+        span = replace(self.span, period=period, first=first, last=last, date="", bucket="")
+        return self.to_span(span if span.compare != "custom" else _compared(span))
+
+    def to_span(self, span: Span) -> Choice:
+        """The same with other dates."""
+        return replace(self, span=span)
+
+    def to_bucket(self, bucket: str) -> Choice:
+        """The same with other steps in the chart."""
+        return self.to_span(replace(self.span, bucket=bucket))
+
+    def to_comparison(self, compare: str, *, weekday: bool | None = None) -> Choice:
+        """The same compared with something else."""
+        aligned = self.span.weekday if weekday is None else weekday
+        return self.to_span(replace(_compared(self.span, compare), weekday=aligned and compare in ("previous", "year")))
+
+    def to_metric(self, metric: str) -> Choice:
+        """The same with another metric in the chart."""
+        return replace(self, metric=metric)
+
+    def to_tab(self, panel: str, tab: str) -> Choice:
+        """The same with another tab open; "" is the panel's first."""
+        others = tuple(pair for pair in self.tabs if pair[0] != panel)
+        return replace(self, tabs=(*others, (panel, tab)) if tab else others)
+
+    def to_key(self, key: str) -> Choice:
+        """The same with the values of another property."""
+        return replace(self, key=key)
+
+    def filtered(self, *chips: Chip) -> Choice:
+        """The same, narrowed by further filters."""
+        return replace(self, chips=tuple(dict.fromkeys((*self.chips, *chips))))
+
+    def without(self, *chips: Chip) -> Choice:
+        """The same without those filters."""
+        return replace(self, chips=tuple(chip for chip in self.chips if chip not in chips))
+
+    def compared(self, chips: Iterable[Chip], operator: Operator) -> Choice:
+        """The same with those filters comparing in another way."""
+        changed = {chip: replace(chip, operator=operator) for chip in chips}
+        return replace(self, chips=tuple(dict.fromkeys(changed.get(chip, chip) for chip in self.chips)))
+
+    def only(self, chips: Iterable[Chip]) -> Choice:
+        """The same with these filters in place of those there are."""
+        return replace(self, chips=tuple(chips))
+
+    def hidden(self, *but: str) -> list[tuple[str, str]]:
+        """Names and values of the hidden fields that a form needs to keep the rest of the state."""
+        return [pair for pair in self._pairs() if pair[0] not in but]
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        plain = (
+            ("period", self.span.period, DEFAULT_PERIOD),
+            ("date", self.span.date, ""),
+            ("from", self.span.first, ""),
+            ("to", self.span.last, ""),
+            ("bucket", self.span.bucket, ""),
+            ("compare", self.span.compare, DEFAULT_COMPARISON),
+            ("compare_from", self.span.compare_first, ""),
+            ("compare_to", self.span.compare_last, ""),
+            ("match", "weekday" if self.span.weekday else "", ""),
+            ("metric", self.metric, DEFAULT_MEASURE),
+            ("key", self.key, ""),
+        )
+        pairs = [(name, value) for name, value, default in plain if value != default]
+        return [*self.kept, *pairs, *self.tabs, *(("f", str(chip)) for chip in self.chips)]
+
+
+def read_choice(domain: str, params: QueryParams, tabs: Mapping[str, Iterable[str]]) -> Choice:
+    """The choice that an address spells; what it misspells is the default. `tabs` names the tabs of each panel.
+
+    Filters that it misspells are left out here; `chosen` refuses such an address.
+    """
+    chips = [read_chip(text) for text in params.getlist("f")]
+    known = tuple(dict.fromkeys(chip for chip in chips if chip))
+    metric = params.get("metric", DEFAULT_MEASURE)
+    return Choice(
+        domain,
+        _read_span(params),
+        metric if metric in measures_of({chip.dimension for chip in known}) else DEFAULT_MEASURE,
+        known,
+        tuple((panel, params[panel]) for panel, names in tabs.items() if params.get(panel) in list(names)[1:]),
+        params.get("key", "")[:LONGEST_KEY],
+    )
+
+
+def _read_span(params: QueryParams) -> Span:
+    period, compare = params.get("period", DEFAULT_PERIOD), params.get("compare", DEFAULT_COMPARISON)
+    dates = {name: params.get(name, "") for name in ("from", "to", "date", "compare_from", "compare_to")}
+    custom, other = period == "custom", compare == "custom"
+    return Span(
+        period=period if period in PERIODS else DEFAULT_PERIOD,
+        first=dates["from"] if custom else "",
+        last=dates["to"] if custom else "",
+        date="" if custom or period in ("all", "yesterday", "last_month") else dates["date"],
+        bucket=params.get("bucket", "")[:10],
+        compare=compare if compare in COMPARISONS else DEFAULT_COMPARISON,
+        compare_first=dates["compare_from"] if other else "",
+        compare_last=dates["compare_to"] if other else "",
+        weekday=params.get("match") == "weekday" and compare in ("previous", "year", DEFAULT_COMPARISON),
+    )
+
+
+def _spelt(text: str) -> str:
+    return quote(text, safe="/:,")
+
+
+def _compared(span: Span, compare: str = DEFAULT_COMPARISON) -> Span:
+    return replace(span, compare=compare, compare_first="", compare_last="")
+
+
+def placed(choice: Choice, user: User) -> Choice:
+    """The choice with links that stay where its reader is."""
+    return replace(choice, base=user.base, kept=user.kept) if is_guest(user) else choice

@@ -1,0 +1,246 @@
+"""The composition root: collector and dashboard put together as one application for one process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from collector.core.app_secret import secret_of
+from collector.core.settings import Settings
+from collector.enrichment.client_ip import TrustedProxies
+from collector.ingest.request_body import BodyReader
+from collector.ingest.request_context import RequestFields
+from collector.ingest.request_origin import RequestOrigins
+from collector.server.collector import Collector
+from collector.server.event_endpoint import EVENT_PATH, PIXEL_PATH, EventEndpoint
+from collector.server.header_timeout import MalformedRequests
+from collector.server.routes import routes as collector_routes
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.storage.documents import Records
+from dashboard.access.api_keys import ApiKey, Keys, admin_key
+from dashboard.access.api_quota import Quota, QuotaFields
+from dashboard.access.audit_log import Changes
+from dashboard.access.one_time_links import Invitation, Invitations
+from dashboard.access.passwords import Passwords
+from dashboard.access.sessions import Session, Sessions
+from dashboard.access.share_links import Share, Shares
+from dashboard.access.users import User, Users, ensure_admin
+from dashboard.analytics.executor import CACHE_SECONDS
+from dashboard.analytics.goal_filters import goals_of
+from dashboard.analytics.service import StatsService
+from dashboard.analytics.small_counts import protection_of
+from dashboard.api import management, operations, privacy, site_check
+from dashboard.api import stats as stats_api
+from dashboard.compliance.notice_versions import Editions, History
+from dashboard.i18n.translations import SHIPPED, Catalogues
+from dashboard.reports.annotations import Annotation, Annotations
+from dashboard.reports.segments import Segment, Segments
+from dashboard.server.demo.site import demo_routes
+from dashboard.server.demo.timeline import DemoPlan, fill
+from dashboard.server.error_handlers import error_handlers
+from dashboard.server.health_checks import status_of
+from dashboard.server.site_lifecycle import followers, share_revoker
+from dashboard.web import routes, visitor_privacy
+from dashboard.web.app_context import build_dashboard
+from dashboard.web.edge import REFUSAL, Edge
+from dashboard.web.locale_middleware import LocaleMiddleware
+from dashboard.web.stopping import on_stop
+
+log = logging.getLogger(__name__)
+
+LANGUAGES = "languages"
+"""The part of the data directory for catalogues of languages that Tyst does not come with."""
+
+
+class Tyst(Starlette):
+    """The application. Beacons go straight to their endpoint: that path is the hot one."""
+
+    def __init__(self, collector: Collector, catalogues: Catalogues | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.collector = collector
+        bodies = BodyReader()
+        self.beacons = EventEndpoint(collector, bodies)
+        self.malformed = MalformedRequests(collector.counters)
+        # A redirect to the address with a slash would have the request's Host in it.
+        self.router.redirect_slashes = False
+        trusted = TrustedProxies(collector.settings.trusted_proxies)
+        # Around everything: also what the application says when something broke is in the reader's language.
+        self._others = Edge(
+            LocaleMiddleware(self._explained, catalogues),
+            RequestOrigins(collector.settings, collector.sites),
+            bodies,
+            collector.counters,
+            lambda scope: RequestFields(scope, trusted).network,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in (EVENT_PATH, PIXEL_PATH):
+            await self.beacons(scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+    async def _explained(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, or in words why a request does not reach it."""
+        refusal = scope.get(REFUSAL)
+        if refusal is None:
+            await super().__call__(scope, receive, send)
+            return
+        explain = self.exception_handlers.get(HTTPException, refuse)
+        response = await explain(Request(scope, receive), refusal)
+        await response(scope, receive, send)
+
+
+async def refuse(_: Request, error: Exception) -> Response:
+    """Why a request does not reach an application that has no pages."""
+    known = error if isinstance(error, HTTPException) else HTTPException(500)
+    return PlainTextResponse(f"{known.detail}\n", known.status_code, known.headers)
+
+
+def build(
+    settings: Settings,
+    *,
+    workers: int = 1,
+    demo: DemoPlan | None = None,
+    clock: Callable[[], float] = time.time,
+    since_boot: Callable[[], float] | None = None,
+) -> Tyst:
+    """The application for these settings; it starts and stops with the server's lifespan.
+
+    Once started, `state.generated_password` is the password of `admin` if one was generated, else None. Raises
+    `DataDirectoryInUse` when another process has the data directory, and `CatalogueError` for one of its languages.
+    """
+    began = clock()
+    collector = Collector(
+        settings, clock=clock, since_boot=since_boot, workers=workers, inserted=lambda _: stats.clear_cache()
+    )
+    users = Users(Records(collector.client, "users", User))
+    users.refresh()
+    collector.refreshes.append(users.refresh)
+    editions = Editions(Records(collector.client, "notices", History), clock)
+    collector.refreshes.append(lambda: editions.note(collector.sites.all()))
+    passwords = Passwords()
+    keys = Keys(
+        Records(collector.client, "api_keys", ApiKey),
+        admin_key(settings.data_dir),
+        quota=Quota(settings.api_rate_limit),
+    )
+    stats = StatsService(
+        lambda limits: collector.clickhouse.client(readonly=True, settings=limits),
+        protection=protection_of(collector.sites),
+        goals=goals_of(collector.sites),
+        cache_seconds=CACHE_SECONDS,
+        clock=clock,
+    )
+    changes = Changes(collector.client, collector.sites, clock)
+    shares = Shares(Records(collector.client, "shares", Share), collector.sites, clock)
+    shares.refresh()
+    collector.refreshes.append(shares.refresh)
+    segments = Segments(Records(collector.client, "segments", Segment), clock)
+    segments.refresh()
+    collector.refreshes.append(segments.refresh)
+    annotations = Annotations(Records(collector.client, "annotations", Annotation))
+    annotations.refresh()
+    collector.refreshes.append(annotations.refresh)
+    secret = secret_of(settings)
+    sessions = Sessions(Records(collector.client, "sessions", Session), users, secret, clock)
+    sessions.refresh()
+    collector.refreshes.append(sessions.refresh)
+    invitations = Invitations(Records(collector.client, "invitations", Invitation), clock)
+    collector.deletions.followers += followers(users, invitations, editions, shares, segments, annotations)
+    users.access_reduced.append(share_revoker(shares, collector.sites, changes))
+    users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
+    dashboard = build_dashboard(
+        settings,
+        collector.sites,
+        users,
+        passwords,
+        stats,
+        collector.counters,
+        collector.tally,
+        secret,
+        clock,
+        changes=changes,
+        sessions=sessions,
+        invitations=invitations,
+        deletions=collector.deletions,
+        shares=shares,
+        annotations=annotations,
+        segments=segments,
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.generated_password = await ensure_admin(users, passwords, settings.admin_password)
+        if demo is not None:
+            await _prepare_demo(collector, demo)
+            await anyio.to_thread.run_sync(collector.close_days)
+        await collector.start()
+        log.info("started", extra={"sites": len(collector.sites.all()), "embedded": settings.embedded})
+        try:
+            with on_stop(dashboard.hubs.close_soon):
+                yield
+        finally:
+            await dashboard.hubs.close()
+            stats.close()
+            await collector.stop()
+            log.info("stopped", extra={"spool_rows": collector.spool.held().rows})
+
+    return Tyst(
+        collector,
+        Catalogues(SHIPPED, settings.data_dir / LANGUAGES),
+        lifespan=lifespan,
+        middleware=[Middleware(QuotaFields)],
+        routes=[
+            *collector_routes(collector),
+            *management.routes(
+                sites=collector.sites,
+                users=users,
+                passwords=passwords,
+                keys=keys,
+                status=partial(status_of, collector, began),
+                changes=changes,
+                deletions=collector.deletions,
+            ),
+            *site_check.routes(collector.sites, keys, dashboard.inspector),
+            *operations.routes(collector, keys),
+            *privacy.routes(collector, keys, editions),
+            *stats_api.routes(
+                stats=stats,
+                sites=collector.sites,
+                authorise=management.readers(keys, collector.sites),
+                clock=clock,
+                segments=lambda site: dashboard.segments.of(site, None),
+            ),
+            *(demo_routes(dashboard.pages) if demo is not None else []),
+            *visitor_privacy.routes(
+                privacy=collector.privacy,
+                sites=collector.sites,
+                editions=editions,
+                pages=dashboard.pages,
+                settings=settings,
+            ),
+            *routes.routes(dashboard),
+        ],
+        exception_handlers=error_handlers(dashboard),
+    )
+
+
+async def _prepare_demo(collector: Collector, plan: DemoPlan) -> None:
+    """The demonstration's site, and its visits up to now."""
+    site = plan.site(collector.clock())
+    known = collector.sites.get(site.domain)
+    site = known or await collector.sites.add(site)
+    inserter = ClickHouseInserter(collector.client)
+    await anyio.to_thread.run_sync(fill, plan, site, inserter, collector.settings.data_dir, collector.clock())

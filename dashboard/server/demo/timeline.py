@@ -1,0 +1,244 @@
+"""A plausible past for a demonstration site: a timeline of events, drawn from a seed.
+
+The timeline is a function of the plan and its anchor alone: weekdays and hours, growth, noise, a campaign. Filling
+inserts a slice of it, so that a program started again adds only what has happened since, and a slice that a crash
+cut short is sent again under the same tokens and stored once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import accumulate, chain
+from pathlib import Path
+
+import msgspec
+
+from collector.core.errors import RecordError
+from collector.core.timezones import Zone
+from collector.ingest.event import Event
+from collector.sites.registry import Site
+from collector.spool.writer import Inserter
+from dashboard.server.demo.profiles import (
+    ARRIVALS,
+    CAMPAIGN,
+    COUNTRIES,
+    ENTRY_PAGES,
+    EVIDENCE,
+    WEEKDAY_DEVICES,
+    WEEKEND_DEVICES,
+    DemoArrival,
+    Urn,
+)
+from dashboard.server.demo.visits import Reader, draw_steps, events_of
+
+DEMO_DOMAIN = "demo.localhost"
+BATCH = 20_000
+
+# Share of a day's visits in each hour from midnight, local time.
+WEEKDAY_HOURS = (8, 5, 3, 2, 2, 5, 14, 32, 55, 66, 68, 62, 64, 63, 60, 57, 52, 46, 42, 44, 48, 46, 34, 18)
+WEEKEND_HOURS = (13, 9, 5, 3, 2, 3, 6, 12, 24, 40, 53, 58, 56, 54, 53, 52, 51, 50, 51, 55, 58, 52, 38, 23)
+# Monday first.
+WEEKDAYS = (1.08, 1.12, 1.10, 1.05, 0.92, 0.66, 0.74)
+GROWTH = 0.6  # by so much the last day is busier than the first
+CAMPAIGN_BEGINS = 0.62  # of the way through
+CAMPAIGN_DAYS = (1.5, 0.95, 0.45, 0.2)  # extra visits, in ordinary days
+SECOND_VISIT = 0.09  # of the visitors come back the same day
+
+
+class DemoPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How much demonstration: about `events` events over the last `days` days, drawn from `seed`."""
+
+    events: int = 60_000
+    days: int = 30
+    seed: int = 1
+
+    def site(self, now: float) -> Site:
+        """The site that the demonstration is about; made at Unix second `now`."""
+        return Site(domain=DEMO_DOMAIN, timezone="Europe/Stockholm", created=int(now))
+
+
+class Timeline:
+    """All that happens on a demonstration site, before and after the moment it is set up (`anchor`, Unix seconds)."""
+
+    def __init__(self, plan: DemoPlan, site: Site, anchor: int) -> None:
+        self._plan = plan
+        self._site = site
+        self._zone = Zone(site.timezone)
+        self._anchor = anchor
+        self._last = self._zone.date(anchor)
+        self.first = self._last - datetime.timedelta(days=plan.days - 1)
+        self._visits_a_day = plan.events / (self._weights() * _events_per_visit(plan.seed))
+
+    @property
+    def begins(self) -> int:
+        """Unix second of the first day's midnight."""
+        return self._zone.bounds(self.first)[0]
+
+    def between(self, since: int, until: int) -> Iterator[Event]:
+        """The events from Unix second `since` until before `until`, day by day, each day in order of time."""
+        day, last = self._zone.date(since), self._zone.date(until - 1)
+        while day <= last:
+            for event in self._day(day):
+                if since <= event.ts < until:
+                    yield event
+            day += datetime.timedelta(days=1)
+
+    def _weights(self) -> float:
+        """The sum of all days' weights up to the anchor, the last day's only as far as it has come."""
+        days = [self.first + datetime.timedelta(days=number) for number in range(self._plan.days)]
+        whole = sum(self._ordinary(day) * (1 + self._campaign(day)) for day in days[:-1])
+        begins, ends = self._zone.bounds(self._last)
+        passed = _share_of_day(self._last, (self._anchor - begins) / (ends - begins))
+        return whole + self._ordinary(self._last) * (1 + self._campaign(self._last)) * max(passed, 0.01)
+
+    def _ordinary(self, day: datetime.date) -> float:
+        """How busy a day is without a campaign; about 1."""
+        grown = min(1.0, (day - self.first).days / max(1, self._plan.days - 1))
+        noise = random.Random(f"{self._plan.seed} weather {day}").lognormvariate(0, 0.07)  # noqa: S311 # no secret
+        return (1 + GROWTH * grown) * WEEKDAYS[day.weekday()] * noise
+
+    def _campaign(self, day: datetime.date) -> float:
+        """Extra visits of a campaign, as a share of the ordinary ones."""
+        number = (day - self.first).days - int(self._plan.days * CAMPAIGN_BEGINS)
+        return CAMPAIGN_DAYS[number] if 0 <= number < len(CAMPAIGN_DAYS) else 0.0
+
+    def _day(self, day: datetime.date) -> list[Event]:
+        random_ = random.Random(f"{self._plan.seed} {self._plan.events} {self._plan.days} {day}")  # noqa: S311
+        bounds = self._zone.bounds(day)
+        ordinary = self._visits_a_day * self._ordinary(day)
+        events: list[Event] = []
+        for arrivals, visits in ((ARRIVALS, ordinary), (CAMPAIGN, ordinary * self._campaign(day))):
+            for _ in range(int(visits + random_.random())):
+                events += self._person(random_, day, bounds, arrivals)
+        events.sort(key=_by_time)
+        return events
+
+    def _person(
+        self, random_: random.Random, day: datetime.date, bounds: tuple[int, int], arrivals: Urn[DemoArrival]
+    ) -> list[Event]:
+        """Everything one person does on one day, which lasts from and to the Unix seconds of `bounds`."""
+        begins, ends = bounds
+        reader = Reader(
+            site=self._site.domain,
+            day=day,
+            expires=day + datetime.timedelta(days=self._site.retention_days),
+            visitor=random_.getrandbits(64) or 1,
+            consent=EVIDENCE.draw(random_),
+            country=COUNTRIES.draw(random_),
+            device=(WEEKEND_DEVICES if day.weekday() >= 5 else WEEKDAY_DEVICES).draw(random_),
+        )
+        began = begins + min(
+            _hours(day.weekday() >= 5).draw(random_) * 3600 + random_.randrange(3600), ends - begins - 1
+        )
+        events = _visit(random_, reader, arrivals.draw(random_), began, ends)
+        if random_.random() < SECOND_VISIT:
+            again = events[-1].ts + random_.randrange(2_400, 18_000)
+            if again < ends:
+                events += _visit(random_, reader, DemoArrival(bounce=0.3), again, ends)
+        return events
+
+
+def fill(
+    plan: DemoPlan,
+    site: Site,
+    inserter: Inserter,
+    directory: Path,
+    now: float,
+    report: Callable[[int], None] = lambda events: None,  # noqa: ARG005 # nobody needs to know
+) -> int:
+    """Bring the demonstration up to `now`; returns how many events were inserted. Blocking.
+
+    What has been filled is noted in `directory`. `report` is told the number of events after each batch. Raises
+    `RecordError` when the directory holds a demonstration of another plan, `InsertError` from `inserter`.
+    """
+    note = _read_note(directory) or Note(plan=plan, anchor=int(now))
+    if note.plan != plan:
+        raise RecordError(
+            "demo",
+            f"{directory} already holds one of {note.plan.events:,} events over {note.plan.days} days "
+            f"with seed {note.plan.seed}. For another one set TYST_DATA_DIR to an empty directory.",
+        )
+    timeline = Timeline(plan, site, note.anchor)
+    since = note.until or timeline.begins
+    inserted = 0
+    # First the slice that a crash may have cut short, exactly as it was begun, then what has happened since.
+    for until in sorted({note.pending, int(now) + 1}):
+        if until <= since:
+            continue
+        note = msgspec.structs.replace(note, pending=until)
+        _write_note(directory, note)
+        for number, batch in enumerate(_batches(timeline.between(since, until))):
+            inserter.insert(batch, f"demo {plan.seed} {plan.events} {plan.days} {since} {until} {number}")
+            inserted += len(batch)
+            report(inserted)
+        note = msgspec.structs.replace(note, until=until)
+        _write_note(directory, note)
+        since = until
+    return inserted
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What the data directory remembers of a demonstration: `until` is filled, `pending` was begun."""
+
+    plan: DemoPlan
+    anchor: int
+    until: int = 0
+    pending: int = 0
+
+
+def _read_note(directory: Path) -> Note | None:
+    path = directory / "demo.json"
+    return msgspec.json.decode(path.read_bytes(), type=Note) if path.is_file() else None
+
+
+def _write_note(directory: Path, note: Note) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    new = directory / "demo.json.new"
+    new.write_bytes(msgspec.json.encode(note))
+    new.replace(directory / "demo.json")
+
+
+def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:
+    batch: list[Event] = []
+    for event in events:
+        batch.append(event)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _visit(random_: random.Random, reader: Reader, arrival: DemoArrival, began: int, ends: int) -> list[Event]:
+    """One visit that keeps within its day: what would come after `ends` is not done."""
+    steps = draw_steps(random_, began, arrival, arrival.landing or ENTRY_PAGES.draw(random_))
+    return events_of(reader, arrival, [step for step in steps if step.ts < ends])
+
+
+def _by_time(event: Event) -> int:
+    return event.ts
+
+
+@lru_cache
+def _hours(weekend: bool) -> Urn[int]:
+    return Urn({hour: float(share) for hour, share in enumerate(WEEKEND_HOURS if weekend else WEEKDAY_HOURS)})
+
+
+def _share_of_day(day: datetime.date, passed: float) -> float:
+    """Share of a day's visits that have begun when the share `passed` of its time has."""
+    hours = WEEKEND_HOURS if day.weekday() >= 5 else WEEKDAY_HOURS
+    sums = list(accumulate(chain([0], hours)))
+    whole, part = divmod(passed * 24, 1)
+    return (sums[int(whole)] + part * hours[min(int(whole), 23)]) / sums[-1]
+
+
+@lru_cache
+def _events_per_visit(seed: int) -> float:
+    """Mean number of events of a person's day, from a sample."""
+    random_ = random.Random(seed)  # noqa: S311 # no secret
+    sample = 4_000
+    steps = sum(len(draw_steps(random_, 0, ARRIVALS.draw(random_), "/")) for _ in range(sample))
+    return steps / sample * (1 + SECOND_VISIT)

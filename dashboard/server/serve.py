@@ -1,0 +1,323 @@
+"""Running the web server: one process, or several workers on one socket, with a greeting once it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import logging.config
+import os
+import re
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import uvicorn
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from collector.core.environment import restrict_permissions
+from collector.core.errors import SettingError, TystError
+from collector.core.settings import Settings
+from collector.server.collector import prepared
+from collector.server.fast_path import ShortcutProtocol
+from collector.server.workers import Worker
+from collector.storage.client import ClickHouse, plain_reason
+from collector.storage.documents import Records
+from dashboard.access.api_keys import admin_key
+from dashboard.access.passwords import Passwords
+from dashboard.access.users import User, Users, ensure_admin
+from dashboard.server.app import build
+from dashboard.server.demo.timeline import DemoPlan
+from dashboard.server.log_config import log_config
+from dashboard.server.sockets import Server, bind, leave_word, take_back, url_of
+
+log = logging.getLogger(__name__)
+
+# How long requests that are under way may take once the server is told to stop.
+GRACE_SECONDS = 10
+
+# How long all workers may take to start before the supervisor goes on without a greeting.
+READY_SECONDS = 60
+
+# How long the supervisor listens for one worker before it looks at the next.
+PING_SECONDS = 1
+
+EARLIEST = 365 * 86_400
+"""Unix second before which a clock cannot be right: the end of 1970."""
+
+Greeting = Callable[[str, Any], None]
+"""Called once with the server's URL and the application (where workers have one each, what stands for it)."""
+
+
+class CannotStart(TystError):
+    """The server cannot start; the text says why and what to look at."""
+
+
+class Foreseen:
+    """The application, remembering why its start failed, so that the reason can be told without a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        # Beacons take the short way past this and the application, where it has one.
+        self.beacons = getattr(app, "beacons", None)
+        self.malformed = getattr(app, "malformed", None)
+        self.error: BaseException | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def quietly(message: Message) -> None:
+            await send({"type": message["type"]})
+
+        try:
+            await self.app(scope, receive, quietly)
+        except BaseException as error:
+            self.error = error
+            # Whoever started the server tells the reason; that the start failed needs no line of its own.
+            logging.getLogger("uvicorn.error").disabled = True
+            raise
+
+
+class GreetingServer(uvicorn.Server):
+    """A server that says when it is ready and when it goes."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], going: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._going = going
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so, then stop."""
+        self._going()
+        await super().shutdown(sockets)
+
+
+class GreetingSupervisor(Multiprocess):
+    """Several workers on one socket, and word when all of them are ready."""
+
+    def __init__(self, config: uvicorn.Config, bound: socket.socket, ready: Callable[[], None]) -> None:
+        super().__init__(config, [bound])
+        self._ready = ready
+        self._heard: dict[int | None, float] = {}
+
+    def init_processes(self) -> None:
+        """Start the workers; one that does not come up is dealt with afterwards, like one that dies later."""
+        super().init_processes()
+        if all(process.wait_until_ready(READY_SECONDS) for process in self.processes):
+            self._ready()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended, and those that have not been heard of for long.
+
+        Uvicorn waits for one answer only. On a busy machine that ends workers which are still starting, for ever.
+        """
+        now = time.monotonic()
+        for process in self.processes:
+            if not process.process.is_alive():
+                continue
+            if process.ping(PING_SECONDS):
+                self._heard[process.pid] = now
+            elif now - self._heard.setdefault(process.pid, now) < READY_SECONDS:
+                return
+        super().keep_subprocess_alive()
+
+
+def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: DemoPlan | None = None) -> None:
+    """Serve until told to stop (SIGINT, SIGTERM).
+
+    Raises `SettingError` for workers that the embedded database has no room for, `CannotListen`,
+    `DataDirectoryInUse`, and `CannotStart` when the data directory or ClickHouse cannot be used.
+    """
+    if workers > 1 and settings.embedded:
+        raise SettingError(
+            "--workers",
+            str(workers),
+            "the embedded database has room for one process. Leave --workers out, "
+            "or run a ClickHouse server and name it with TYST_CLICKHOUSE_DSN.",
+        )
+    check_clock(time.time())
+    logging.config.dictConfig(log_config(settings.log_level))
+    restrict_permissions(settings.data_dir)
+    _allow_connections()
+    _leave_no_core()
+    bound = bind(settings.host, settings.port)
+    signal.signal(signal.SIGTERM, _stopped)
+    try:
+        if workers > 1:
+            _serve_many(settings, greeting, bound, workers, demo)
+        else:
+            _serve_one(settings, greeting, bound, demo)
+    except KeyboardInterrupt:
+        return
+    except ClickHouseError as error:
+        raise CannotStart(
+            f"ClickHouse cannot be used: {_short(plain_reason(error))}\n"
+            "See that it is up and that TYST_CLICKHOUSE_DSN names it."
+        ) from None
+    except OSError as error:
+        raise CannotStart(
+            f"the data directory {settings.data_dir} cannot be used: {error.strerror or error}\n"
+            "It must be a directory that this user may write to; TYST_DATA_DIR names another."
+        ) from None
+    finally:
+        bound.close()
+
+
+def check_clock(now: float) -> None:
+    """Raises `CannotStart` where this machine's clock (Unix seconds) was never set: days would be those of 1970."""
+    if now < EARLIEST:
+        raise CannotStart(
+            f"the clock of this machine says {time.strftime('%Y-%m-%d %H:%M', time.gmtime(now))} UTC. "
+            "Set it, for example by NTP, and start again."
+        )
+
+
+def _leave_no_core() -> None:
+    """A process that crashes must not leave its memory on the disk: addresses pass through it, and salts are in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _collect_seldom() -> None:
+    """Beacons are born and gone by the thousand within milliseconds: at Python's own pace what looks for cycles looks
+    at them, and at every visit that goes on, again and again. It took a fifth of the rate."""
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _serve_one(settings: Settings, greeting: Greeting, bound: socket.socket, demo: DemoPlan | None) -> None:
+    _collect_seldom()
+    application = build(settings, demo=demo)
+    app = Foreseen(application)
+
+    def ready() -> None:
+        _leave_word(settings, bound)
+        greeting(url_of(bound), application)
+
+    server = GreetingServer(_config(app, settings), ready, partial(take_back, settings.data_dir))
+    try:
+        server.run(sockets=[bound])
+    except SystemExit:
+        if app.error is None:
+            raise
+        raise app.error from None
+
+
+def _serve_many(
+    settings: Settings, greeting: Greeting, bound: socket.socket, workers: int, demo: DemoPlan | None
+) -> None:
+    config = _config(partial(_worker, settings, workers, demo), settings, factory=True, workers=workers)
+    first = _first_things(settings)
+
+    def ready() -> None:
+        _leave_word(settings, bound)
+        greeting(url_of(bound), first)
+
+    supervisor = GreetingSupervisor(config, bound, ready)
+    try:
+        supervisor.run()
+    finally:
+        take_back(settings.data_dir)
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise CannotStart("a worker could not start; the log above says why.")
+
+
+def _worker(settings: Settings, workers: int, demo: DemoPlan | None) -> ASGIApp:
+    """One worker's application, built in its own process; the supervisor does not try again where it cannot be."""
+    _end_with_parent()
+    _collect_seldom()
+    try:
+        with _ended_at_once():
+            app = build(settings, workers=workers, demo=demo)
+        return Worker(app, app.collector)
+    except (TystError, ClickHouseError, OSError) as error:
+        log.error("a worker cannot start", extra={"reason": plain_reason(error)})
+        sys.exit(STARTUP_FAILURE)
+
+
+@contextlib.contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """Signals end the process while the block runs: it may wait for ClickHouse for long, and has begun nothing that
+    would have to be brought to an end. The server's own handlers wait for its event loop, which has no turn yet."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this worker, in order, when the process that started it is gone (prctl(2))."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _first_things(settings: Settings) -> SimpleNamespace:
+    """What is done once, before there are workers: the schema, and the first user. What it returns stands for an
+    application to whoever greets: it has the generated password, if any."""
+    client = prepared(ClickHouse.at(settings.database_dsn))
+    users = Users(Records(client, "users", User))
+    users.refresh()
+    generated = asyncio.run(ensure_admin(users, Passwords(), settings.admin_password))
+    client.close()
+    return SimpleNamespace(state=SimpleNamespace(generated_password=generated))
+
+
+def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=log_config(settings.log_level),
+        # An access log would be a list of addresses.
+        access_log=False,
+        http=ShortcutProtocol,
+        server_header=False,
+        # Forwarding headers are read by the collector, and only from trusted proxies.
+        proxy_headers=False,
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=READY_SECONDS,
+        **options,
+    )
+
+
+def _allow_connections() -> None:
+    """Open as many files as the system lets this process: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _leave_word(settings: Settings, bound: socket.socket) -> None:
+    leave_word(settings.data_dir, Server(url=url_of(bound), key=admin_key(settings.data_dir), pid=os.getpid()))
+
+
+def _short(reason: str) -> str:
+    """The operating system's own words, where the driver wraps them in its own."""
+    found = re.search(r"\[Errno -?\d+\] ([\w ,]+)", reason)
+    return found[1] if found else reason
+
+
+def _stopped(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,53 @@
+"""What belongs to a site goes when the site goes. When it only gets another name there is nothing to do: all of it
+goes by the site's own id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from collector.sites.registry import Sites
+from dashboard.access.audit_log import Changes
+from dashboard.access.one_time_links import Invitations
+from dashboard.access.share_links import Shares
+from dashboard.access.users import User, Users
+from dashboard.compliance.notice_versions import Editions
+from dashboard.i18n.translations import N_
+from dashboard.reports.annotations import Annotations
+from dashboard.reports.segments import Segments
+
+Follower = Callable[[str], None]
+
+
+def followers(
+    users: Users,
+    invitations: Invitations,
+    editions: Editions,
+    shares: Shares,
+    segments: Segments,
+    annotations: Annotations,
+) -> list[Follower]:
+    """For `Deletions.followers`: each is told the id of a site that is no more, and may be told again. Blocking.
+
+    API keys are not among them: one without its site would be for every site. It opens nothing any more.
+    """
+    return [
+        users.forget_site,
+        invitations.forget_site,
+        editions.forget_site,
+        shares.forget_site,
+        segments.forget_site,
+        annotations.forget_site,
+    ]
+
+
+def share_revoker(shares: Shares, sites: Sites, changes: Changes) -> Callable[[User], None]:
+    """For `Users.access_reduced`: links end with the access of who made them, and the list of changes says so."""
+
+    def revoke(user: User) -> None:
+        for share in shares.forget_sites_of(user):
+            site = sites.by_id(share.site)
+            if site is not None:
+                what = N_("Share link revoked, as its maker lost access")
+                changes.insert(user.name, site.domain, what, share.name, site_id=site.id)
+
+    return revoke

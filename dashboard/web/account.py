@@ -1,0 +1,110 @@
+"""One's own account: the password, the language, the browsers that are signed in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from collector.core.errors import RecordError, RecordGone
+from dashboard.access.passwords import HashingBusy
+from dashboard.access.sessions import Session
+from dashboard.access.users import User
+from dashboard.i18n import formatting
+from dashboard.i18n.translations import N_, _, explained
+from dashboard.web.app_context import Dashboard, Post, network_of_request, read_form
+from dashboard.web.language import remember_language
+from dashboard.web.members import day_of
+
+
+async def account(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`/account`: what it holds, and changes of it."""
+    if request.method == "GET":
+        return _page(dashboard, request, user)
+    form = await read_form(request)
+    act = _ACTS.get(form.get("act", ""))
+    if act is None:
+        raise HTTPException(400)
+    try:
+        return await act(Post(dashboard, request, user, form))
+    except RecordGone:
+        # The account itself: whoever is asked to sign in learns that it is no more.
+        return RedirectResponse("/login", 303)
+    except RecordError as error:
+        return _page(dashboard, request, user, problems={error.field: explained(error)})
+
+
+def _page(dashboard: Dashboard, request: Request, user: User, *, problems: dict[str, str] | None = None) -> Response:
+    own = dashboard.sessions.id(request)
+    return dashboard.pages.html(
+        "account.html",
+        422 if problems else 200,
+        user=user,
+        problems=problems or {},
+        done=request.query_params.get("done", ""),
+        sessions=[
+            (id_, browser_label(session), day_of(session.started), formatting.date(session.last_used), id_ == own)
+            for id_, session in dashboard.sessions.of(user)
+        ],
+    )
+
+
+def browser_label(session: Session) -> str:
+    """Such as "Firefox on Linux", in the reader's language."""
+    if session.browser and session.system:
+        return _("{browser} on {system}").format(browser=session.browser, system=session.system)
+    return session.browser or session.system or _("Unknown browser")
+
+
+async def _password(post: Post) -> Response:
+    network, attempts, name = network_of_request(post.dashboard, post.request), post.dashboard.attempts, post.user.name
+    wait = attempts.wait(name, network)
+    if wait:
+        raise RecordError("old", _("Too many attempts. Try again in {time}.").format(time=formatting.waiting(wait)))
+    attempts.count(name, network)
+    old = post.user.password
+    try:
+        right = await post.dashboard.passwords.matches(old, post.form.get("old", ""))
+    except HashingBusy:
+        attempts.uncount(name, network)
+        raise
+    if not right:
+        raise RecordError("old", _("This is not your present password."))
+    attempts.forgive(name, network)
+    hashed = await post.dashboard.passwords.hash(post.form.get("password", ""))
+
+    def changed(user: User) -> User:
+        # Who changed it meanwhile may have done so because the old one was known to others.
+        if user.password != old:
+            raise RecordError("old", _("This is not your present password."))
+        return msgspec.structs.replace(user, password=hashed)
+
+    _before, user = await post.dashboard.users.update(name, changed)
+    await post.note(N_("Own password changed"))
+    await post.dashboard.sessions.end_all(user)
+    response = RedirectResponse("/account?done=password", 303)
+    # Every other browser is signed out by it; this one goes on.
+    await post.dashboard.sessions.start(post.request, response, user)
+    return response
+
+
+async def _language(post: Post) -> Response:
+    response = RedirectResponse("/account?done=language", 303)
+    remember_language(post.request, response, post.form.get("language", ""))
+    return response
+
+
+async def _end(post: Post) -> Response:
+    await post.dashboard.sessions.end_one(post.user, post.form.get("id", ""))
+    return RedirectResponse("/account#browsers", 303)
+
+
+async def _end_others(post: Post) -> Response:
+    await post.dashboard.sessions.end_all(post.user, but=post.dashboard.sessions.id(post.request))
+    return RedirectResponse("/account#browsers", 303)
+
+
+_ACTS: Final = {"password": _password, "language": _language, "end": _end, "end_others": _end_others}

@@ -1,0 +1,227 @@
+"""What the pages of the dashboard need to have at hand, put together once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+
+from collector.core.metrics import Counters
+from collector.core.settings import Settings
+from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
+from collector.erasure.job_runner import Deletions
+from collector.server.drop_statistics import Tally
+from collector.sites.registry import Site, Sites
+from dashboard.access.audit_log import Changes
+from dashboard.access.guests import is_guest
+from dashboard.access.login_throttle import Attempts, same_origin
+from dashboard.access.one_time_links import Invitations
+from dashboard.access.passwords import Passwords
+from dashboard.access.sessions import Sessions
+from dashboard.access.share_access import Doors
+from dashboard.access.share_links import Shares
+from dashboard.access.users import User, Users
+from dashboard.analytics.client_disconnect import while_connected
+from dashboard.analytics.realtime_query import Realtime
+from dashboard.analytics.service import StatsService
+from dashboard.compliance.site_check.fetcher import Fetcher
+from dashboard.compliance.site_check.inspector import Inspector
+from dashboard.reports.annotations import Annotations
+from dashboard.reports.realtime_hub import Hubs
+from dashboard.reports.segments import Segments
+from dashboard.web.static_files import Assets
+from dashboard.web.templating import Pages
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """The parts that the views work with. `clock` gives Unix seconds."""
+
+    settings: Settings
+    sites: Sites
+    users: Users
+    passwords: Passwords
+    stats: StatsService
+    counters: Counters
+    tally: Tally
+    sessions: Sessions
+    attempts: Attempts
+    pages: Pages
+    changes: Changes
+    invitations: Invitations
+    deletions: Deletions
+    shares: Shares
+    doors: Doors
+    inspector: Inspector
+    annotations: Annotations
+    hubs: Hubs
+    segments: Segments
+    clock: Callable[[], float] = field(default=time.time)
+
+
+def build_dashboard(
+    settings: Settings,
+    sites: Sites,
+    users: Users,
+    passwords: Passwords,
+    stats: StatsService,
+    counters: Counters,
+    tally: Tally,
+    secret: str,
+    clock: Callable[[], float] = time.time,
+    *,
+    changes: Changes,
+    sessions: Sessions,
+    invitations: Invitations,
+    deletions: Deletions,
+    shares: Shares,
+    annotations: Annotations,
+    segments: Segments,
+) -> Dashboard:
+    """Put the dashboard together. `secret` signs cookies."""
+    return Dashboard(
+        settings=settings,
+        sites=sites,
+        users=users,
+        passwords=passwords,
+        stats=stats,
+        counters=counters,
+        tally=tally,
+        sessions=sessions,
+        attempts=Attempts(clock),
+        pages=Pages(Assets()),
+        changes=changes,
+        invitations=invitations,
+        deletions=deletions,
+        shares=shares,
+        annotations=annotations,
+        hubs=Hubs(partial(_realtime, stats, sites)),
+        segments=segments,
+        doors=Doors(secret, clock),
+        inspector=Inspector(Fetcher(settings.verify_networks), clock),
+        clock=clock,
+    )
+
+
+def stats_for(dashboard: Dashboard, user: User) -> StatsService:
+    """The analytics of a reader: for guests, with an open day that moves in steps."""
+    return dashboard.stats.as_guest() if is_guest(user) else dashboard.stats
+
+
+async def _realtime(stats: StatsService, sites: Sites, domain: str, guest: bool) -> Realtime:
+    site = sites.get(domain)
+    return await (stats.as_guest() if guest else stats).realtime(domain, site.timezone if site else "UTC")
+
+
+View = Callable[[Dashboard, Request, User], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def signed_in(dashboard: Dashboard, view: View) -> Endpoint:
+    """The view for users who are signed in; others are sent to sign in, and come back."""
+
+    async def endpoint(request: Request) -> Response:
+        user = dashboard.sessions.user(request)
+        if user is None:
+            return _to_login(request)
+        if request.method == "POST" and not same_origin(request.headers):
+            raise HTTPException(403)
+        if request.method == "GET":
+            return await shown_to(dashboard, request, user, view)
+        return await view(dashboard, request, user)
+
+    return endpoint
+
+
+async def shown_to(dashboard: Dashboard, request: Request, user: User, view: View) -> Response:
+    """The page; when its reader goes away first, what was asked for it is ended and nobody hears the answer."""
+    try:
+        return await while_connected(request, _answer(view(dashboard, request, user)))
+    except ClientDisconnect:
+        return Response(status_code=499)
+
+
+async def _answer(page: Awaitable[Response]) -> Response:
+    return await page
+
+
+def _to_login(request: Request) -> Response:
+    if "hx-request" in request.headers:
+        # htmx would follow a redirect and put the sign-in page into the middle of this one.
+        return Response(status_code=204, headers={"HX-Refresh": "true"})
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    wanted = request.method == "GET" and here != "/"
+    return RedirectResponse(f"/login?{urlencode({'next': here})}" if wanted else "/login", 303)
+
+
+def visible_site(dashboard: Dashboard, request: Request, user: User) -> Site:
+    """The site that the address names. One that the user may not see is as absent as one that is not there."""
+    name = request.path_params["domain"]
+    site = dashboard.sites.get(name.lower())
+    former = dashboard.sites.measured(name.lower()) if site is None and request.method == "GET" else None
+    if former is not None and user.sees(former):
+        # Bookmarks of a name that the site had before go on to work.
+        rest = request.url.path.partition("/")[2].partition("/")[2]
+        query = f"?{request.url.query}" if request.url.query else ""
+        there = f"/{quote(former.domain)}{f'/{quote(rest)}' if rest else ''}{query}"
+        raise HTTPException(307, headers={"location": there})
+    if site is None or not user.sees(site):
+        raise HTTPException(404)
+    return site
+
+
+def changeable_site(dashboard: Dashboard, request: Request, user: User) -> Site:
+    """The same, for what only its owners and administrators may do: others are refused."""
+    site = visible_site(dashboard, request, user)
+    if not user.may_change(site):
+        raise HTTPException(403)
+    return site
+
+
+def network_of_request(dashboard: Dashboard, request: Request) -> str:
+    """The network that a request comes from (IPv6: the /64), for counting attempts; it stays in memory."""
+    peer = request.client.host if request.client else ""
+    return network_of(client_address(peer, request.headers.raw, TrustedProxies(dashboard.settings.trusted_proxies)))
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A form that was sent: by whom, and about which site, where it is about one."""
+
+    dashboard: Dashboard
+    request: Request
+    user: User
+    form: dict[str, str]
+    site: Site | None = None
+
+    @property
+    def domain(self) -> str:
+        """Name of the site; empty where it is about none."""
+        return self.site.domain if self.site else ""
+
+    async def note(self, what: str, before: object = "", after: object = "") -> None:
+        """Note what it changed."""
+        await self.dashboard.changes.note(self.user.name, self.domain, what, before, after)
+
+
+MOST_FORM = 65_536  # bytes
+MAX_FIELDS = 200
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a posted form, the last value of each name. Raises 413 or 400 for more than any form here sends."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_FORM:
+            raise HTTPException(413)
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise HTTPException(400, f"expected at most {MAX_FIELDS} fields") from None

@@ -1,0 +1,113 @@
+"""Lists of who changed what: of one site, and of everything."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from collector.core.timezones import Zone
+from dashboard.access.audit_log import COMMAND_LINE, Noted
+from dashboard.access.users import User
+from dashboard.i18n import formatting
+from dashboard.i18n.translations import N_, _
+from dashboard.web.app_context import Dashboard, changeable_site
+
+PAGE: Final = 50
+MOST_PAGES: Final = 1_000
+_CODES: Final = frozenset(
+    {N_("yes"), N_("no"), N_("none")}
+    | {N_("viewer"), N_("owner"), N_("admin")}
+    | {N_("required"), N_("limited"), N_("exempt")}
+    | {N_("event"), N_("page"), N_("outbound"), N_("download"), N_("form"), N_("scroll")}
+)
+"""Values that are kept as codes and read as words."""
+_CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z]+)(?P<after>|\)|, .*\))")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """One change as it is read."""
+
+    time: str
+    who: str
+    site: str
+    what: str
+    before: str
+    after: str
+
+
+async def site_changes(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`/SITE/changes`."""
+    site = changeable_site(dashboard, request, user)
+    number = _number(request)
+    noted = await dashboard.changes.of(site, PAGE + 1, (number - 1) * PAGE)
+    zone = dashboard.sites.zone(site)
+    return _page(dashboard, user, noted, zone, "site_changes.html", f"/{site.domain}/changes", number, site=site)
+
+
+async def all_changes(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`/changes`, for administrators."""
+    if user.role != "admin":
+        raise HTTPException(403)
+    number = _number(request)
+    noted = await dashboard.changes.all(PAGE + 1, (number - 1) * PAGE)
+    return _page(dashboard, user, noted, Zone("UTC"), "changes.html", "/changes", number)
+
+
+def _page(
+    dashboard: Dashboard,
+    user: User,
+    noted: list[Noted],
+    zone: Zone,
+    template: str,
+    here_href: str,
+    number: int,
+    **values: object,
+) -> Response:
+    days = [
+        (formatting.date(day), [_shown(each, zone) for each in group])
+        for day, group in groupby(noted[:PAGE], key=lambda each: zone.date(each.at))
+    ]
+    return dashboard.pages.html(
+        template,
+        user=user,
+        days=days,
+        zone=zone.name,
+        newer=f"{here_href}?page={number - 1}" if number > 1 else "",
+        older=f"{here_href}?page={number + 1}" if len(noted) > PAGE else "",
+        **values,
+    )
+
+
+def _shown(noted: Noted, zone: Zone) -> ChangeRow:
+    day_begins = zone.bounds(zone.date(noted.at))[0]
+    at = datetime.timedelta(seconds=noted.at - day_begins)
+    minutes = int(at.total_seconds()) // 60
+    return ChangeRow(
+        time=f"{minutes // 60:02}:{minutes % 60:02}",
+        who=_("command line") if noted.who == COMMAND_LINE else noted.who,
+        site=noted.site,
+        what=_(noted.what),
+        before=_value(noted.before),
+        after=_value(noted.after),
+    )
+
+
+def _value(text: str) -> str:
+    """A noted value with its code in words: it stands alone, after a user's name, or after a goal's."""
+    found = _CODED.fullmatch(text)
+    if found is None or found["code"] not in _CODES:
+        return text
+    return f"{found['before']}{_(found['code'])}{found['after']}"
+
+
+def _number(request: Request) -> int:
+    page = request.query_params.get("page", "1")
+    return min(max(int(page), 1), MOST_PAGES) if page.isascii() and page.isdigit() else 1

@@ -1,0 +1,58 @@
+"""The chart's numbers as CSV: every metric of the view by bucket, and those of the comparison beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from collector.core.csv import BYTE_ORDER_MARK, Cell
+from dashboard.access.users import User
+from dashboard.analytics.query import Result
+from dashboard.i18n.formatting import Value
+from dashboard.reports.chart_metrics import COUNTS
+from dashboard.reports.comparison import paired
+from dashboard.reports.csv_export import csv_headers, csv_writer
+from dashboard.reports.date_range import Dates
+from dashboard.reports.overview import names_of, overview_queries
+from dashboard.reports.time_buckets import moments
+from dashboard.reports.view_state import Choice
+from dashboard.web.app_context import Dashboard, stats_for, visible_site
+from dashboard.web.templating import DATA_HEADERS
+from dashboard.web.view_state_loader import chosen
+
+
+async def export_chart(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`/SITE/chart.csv`: one row a bucket, as long as it is not still to come."""
+    site = visible_site(dashboard, request, user)
+    choice, dates = await chosen(dashboard, site, request, user)
+    results = await stats_for(dashboard, user).run(overview_queries(choice, dates, every=True))
+    text = BYTE_ORDER_MARK + csv_writer(request).lines(chart_rows(choice, dates, results, dashboard.clock()))
+    name = f"{site.domain}-{dates.period.first}-{dates.period.last}.csv"
+    return Response(text, headers={**DATA_HEADERS, **csv_headers(name)})
+
+
+def chart_rows(choice: Choice, dates: Dates, results: Sequence[Result], now: float) -> list[Sequence[Cell]]:
+    """The answers to `overview_queries`, of every metric, as a table with its heads."""
+    names = names_of(choice)
+    period, before = dates.period, dates.before
+    compared_names = ("compared_with", *(f"compared_{name}" for name in names)) if before else ()
+    rows: list[Sequence[Cell]] = [(period.bucket, *names, *compared_names)]
+    pairs = paired(period, before, period.bucket) if before else {}
+    values, values_before = _by_time(results[1]), _by_time(results[3]) if before else {}
+    for moment in moments(period, now):
+        if moment.future:
+            break
+        past = pairs.get(moment.key, "")
+        compared = (past, *values_before.get(past, _nothing(names))) if past else (None,) * len(compared_names)
+        rows.append((moment.key, *values.get(moment.key, _nothing(names)), *compared))
+    return rows
+
+
+def _nothing(names: Sequence[str]) -> tuple[Value, ...]:
+    return tuple(0 if name in COUNTS else None for name in names)
+
+
+def _by_time(result: Result) -> Mapping[str, Sequence[Value]]:
+    return {row.dimensions[0]: row.metrics for row in result.rows}

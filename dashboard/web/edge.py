@@ -1,0 +1,151 @@
+"""ASGI middleware of all routes except beacons.
+
+- Reject requests for a host that is not this server's (421).
+- Set the scheme that the client used, also behind a TLS proxy.
+- Handle HEAD as GET without a body.
+- Read the body, limited in size, time and number, before the route is called.
+- Validate response header fields, and sandbox responses other than pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from collector.core.metrics import Counters
+from collector.core.response_headers import DATA_HEADERS, Header, encode_headers
+from collector.ingest.request_body import BodyError, BodyReader
+from collector.ingest.request_origin import ORIGIN, RequestOrigin, RequestOrigins
+
+MAX_BODY: Final = 64 * 1024
+MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
+"""Bytes by path, for routes that accept more than `MAX_BODY`."""
+
+ANY_HOST: Final = frozenset({"/js/tyst.js", "/healthz", "/readyz", "/metrics"})
+"""Public or machine-readable paths, served under any host."""
+# Static files are public; the visitor endpoints authorise by site, in `RequestOrigins.may_access`.
+_ANY_HOST_BELOW: Final = ("/static/", "/privacy/", "/api/me")
+
+HSTS: Final[Header] = (b"strict-transport-security", b"max-age=31536000")
+
+REFUSAL: Final = "tyst.refusal"
+"""Key of the scope: the `HTTPException` to answer with, in place of a route."""
+
+
+class Edge:
+    """ASGI middleware around the whole application. `network` gives the network of a request's sender."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: RequestOrigins,
+        bodies: BodyReader,
+        counters: Counters,
+        network: Callable[[Scope], str],
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._bodies = bodies
+        self._counters = counters
+        self._network = network
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        origin = self._hosts.origin(scope)
+        head = scope["method"] == "HEAD"
+        # A copy, since the server still needs the original method.
+        scope = {**scope, "scheme": origin.scheme, "method": "GET" if head else scope["method"], ORIGIN: origin}
+        send = _checked(send, secure=origin.is_public and origin.scheme == "https")
+        try:
+            refusal = _refuse_host(scope["path"], origin)
+            if refusal is None and scope["method"] not in ("GET", "OPTIONS"):
+                body = await self._bodies.read(receive, MAX_BODIES.get(scope["path"], MAX_BODY), self._network(scope))
+                receive = _replayed(body, receive)
+        except BodyError as error:
+            if not error.status:
+                return
+            self._counters.fault(error.kind)
+            headers = {"connection": "close"}
+            if error.retry_seconds is not None:
+                headers["retry-after"] = str(error.retry_seconds)
+            refusal = HTTPException(error.status, error.reason, headers)
+        if refusal is not None:
+            scope[REFUSAL] = refusal
+        if head:
+            receive, send = _without_body(receive, send)
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            return
+
+
+def _refuse_host(path: str, origin: RequestOrigin) -> HTTPException | None:
+    if path in ANY_HOST or path.startswith(_ANY_HOST_BELOW):
+        return None
+    if not origin.host:
+        return HTTPException(400, "expected one Host")
+    return (
+        None if origin.is_own else HTTPException(421, "this server does not answer to that name: set TYST_PUBLIC_URL")
+    )
+
+
+def _checked(send: Send, *, secure: bool) -> Send:
+    """Reject invalid header fields (response splitting), and sandbox responses other than pages."""
+
+    async def checked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(name.lower(), value) for name, value in message.get("headers", ())]
+            given = dict(headers)
+            if not (given.get(b"content-type", b"").startswith(b"text/html") and b"content-security-policy" in given):
+                replaced = dict(DATA_HEADERS)
+                headers = [*(pair for pair in headers if pair[0] not in replaced), *DATA_HEADERS]
+            if secure:
+                headers.append(HSTS)
+            encode_headers(headers)
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return checked
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Replay the body as one message, then pass on further messages."""
+    messages: Iterator[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def replayed() -> Message:
+        for message in messages:
+            return message
+        return await receive()
+
+    return replayed
+
+
+def _without_body(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Send only the head of the response, then signal a disconnect to the route, which ends streams."""
+    sent = asyncio.Event()
+
+    async def received() -> Message:
+        waiting = [asyncio.ensure_future(receive()), asyncio.ensure_future(sent.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if waiting[0].done():
+                return waiting[0].result()  # type: ignore[return-value]
+            return {"type": "http.disconnect"}
+        finally:
+            for each in waiting:
+                each.cancel()
+
+    async def sent_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            sent.set()
+
+    return received, sent_head

@@ -1,0 +1,80 @@
+"""`/SITE/install`: the tag to paste, whether anything arrives, and a look at the site's own page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from collector.ingest.request_origin import public_base
+from collector.sites.registry import Site
+from dashboard.access.users import User
+from dashboard.compliance.site_check.cmp_detection import BANNERS, STANDARDS
+from dashboard.compliance.site_check.tag_snippets import OWN, OWN_FUNCTION, VARIANTS, code_of, read_wanted, where_of
+from dashboard.i18n import formatting
+from dashboard.i18n.translations import _
+from dashboard.reports.installation_status import Arrivals, arrivals_of
+from dashboard.web.app_context import Dashboard, changeable_site, read_form, visible_site
+from dashboard.web.templating import HEADERS, fragment_asked
+
+MOST_URL = 2_000
+
+
+async def install(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """The page; alone what has arrived when htmx asks for that."""
+    site = visible_site(dashboard, request, user)
+    if fragment_asked(request) == "receiving":
+        arrivals = await _arrivals(dashboard, site)
+        # Asked for every two seconds: what is on the screen already is not read out again.
+        if request.headers.get("x-seen") == arrivals.version:
+            return Response(status_code=204, headers=HEADERS)
+        return dashboard.pages.html("_receiving.html", site=site, user=user, arrivals=arrivals)
+    return await install_page(dashboard, request, user, site)
+
+
+async def install_page(
+    dashboard: Dashboard, request: Request, user: User, site: Site, status: int = 200, **looked: Any
+) -> Response:
+    """The whole page; `looked` is what a look at the site has found, if there was one."""
+    wanted = read_wanted(request.query_params)
+    values = {
+        "wanted": wanted,
+        "code": code_of(site, public_base(request), wanted),
+        "where": where_of(wanted.variant),
+        "variants": VARIANTS,
+        "banners": BANNERS,
+        "banner": BANNERS.get(wanted.banner),
+        "standards": STANDARDS,
+        "own_function": OWN_FUNCTION,
+        "OWN": OWN,
+        "arrivals": await _arrivals(dashboard, site),
+    }
+    unlooked = {"url": f"https://{site.domain}/", "findings": None, "problem": ""}
+    return dashboard.pages.html("install.html", status, site=site, user=user, **values, **{**unlooked, **looked})
+
+
+async def _arrivals(dashboard: Dashboard, site: Site) -> Arrivals:
+    # Counters begin anew with the process; what stands in ClickHouse does not.
+    known = dashboard.counters.accepted(site.domain) == 0 and await dashboard.stats.first_day(site.domain) is not None
+    dropped = await dashboard.tally.of(site.domain)
+    return arrivals_of(site, dashboard.counters, dropped, known=known)
+
+
+async def check(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`POST /SITE/install/check`: look at the page `url` and say what was found."""
+    site = changeable_site(dashboard, request, user)
+    url = (await read_form(request)).get("url", "").strip()[:MOST_URL]
+    wait = dashboard.inspector.wait(user.name, site)
+    looked: dict[str, Any] = {"url": url, "findings": None, "problem": ""}
+    if wait:
+        looked["problem"] = _("That was often. Try again in {time}.").format(time=formatting.waiting(wait))
+    elif not url:
+        looked["problem"] = _("Which page?")
+    else:
+        looked["findings"] = await dashboard.inspector.look(site, url, public_base(request))
+    status = 429 if wait else 200
+    if fragment_asked(request) == "findings":
+        # htmx shows answers of success only.
+        return dashboard.pages.html("_findings.html", site=site, user=user, **looked)
+    return await install_page(dashboard, request, user, site, status, **looked)

@@ -1,0 +1,231 @@
+"""Who sees a site, and who may sign in at all: roles, invitations by link, links for a new password."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from collector.core.errors import RecordError
+from collector.core.text import has_hidden
+from collector.ingest.request_origin import public_base
+from dashboard.access.audit_log import EVERYWHERE
+from dashboard.access.one_time_links import Invitation, password_mark
+from dashboard.access.users import ROLES, SITE_ROLES, Role, User, titled
+from dashboard.i18n import formatting
+from dashboard.i18n.translations import N_, _, explained
+from dashboard.web.app_context import Dashboard, Post, changeable_site, read_form
+
+ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_("Owner"), "viewer": N_("Viewer")}
+ROLE_MEANINGS: Final[dict[Role, str]] = {
+    "admin": N_("sees and changes everything"),
+    "owner": N_("changes settings, people and figures"),
+    "viewer": N_("looks at figures"),
+}
+ACCOUNT_ROLES: Final[tuple[Role, ...]] = ("admin", "owner")
+"""What one may be invited to be without a site."""
+ACCOUNT_MEANINGS: Final[dict[Role, str]] = {
+    "admin": N_("sees and changes everything"),
+    "owner": N_("may add sites"),
+}
+LONGEST_NOTE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link as it is shown this once."""
+
+    href: str
+    what: str
+
+
+async def people(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`/SITE/people`: who sees the site; and changes of that."""
+    site = changeable_site(dashboard, request, user)
+    link, problems = None, {}
+    if request.method == "POST":
+        form = await read_form(request)
+        act = _ACTS.get(form.get("act", ""))
+        if act is None:
+            raise HTTPException(400)
+        try:
+            link = await act(Post(dashboard, request, user, form, site))
+        except RecordError as error:
+            problems = {error.field: explained(error)}
+        if link is None and not problems:
+            # Who has taken away their own right to this page is led elsewhere.
+            now = dashboard.users.get(user.name)
+            still = now is not None and now.may_change(site)
+            return RedirectResponse(f"/{quote(site.domain)}/people" if still else "/", 303)
+    return dashboard.pages.html(
+        "people.html",
+        422 if problems else 200,
+        site=site,
+        user=user,
+        people=[(each, each.role_on(site)) for each in dashboard.users.of(site)],
+        invitations=[
+            (id_, each, day_of(dashboard.invitations.expires(each)))
+            for id_, each in await dashboard.invitations.open_for(site.id)
+        ],
+        link=link,
+        problems=problems,
+        roles=[(role, _(ROLE_NAMES[role]), _(ROLE_MEANINGS[role])) for role in SITE_ROLES],
+        role_names={role: _(name) for role, name in ROLE_NAMES.items()},
+    )
+
+
+async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """`/users`: everybody who may sign in, for administrators."""
+    if user.role != "admin":
+        raise HTTPException(403)
+    link, problems = None, {}
+    if request.method == "POST":
+        form = await read_form(request)
+        act = _USER_ACTS.get(form.get("act", ""))
+        if act is None:
+            raise HTTPException(400)
+        try:
+            link = await act(Post(dashboard, request, user, form))
+        except RecordError as error:
+            problems = {error.field: explained(error)}
+        if link is None and not problems:
+            return RedirectResponse("/users", 303)
+    return dashboard.pages.html(
+        "users.html",
+        422 if problems else 200,
+        user=user,
+        users=[(each, titled(each, dashboard.sites.domains)) for each in dashboard.users.all()],
+        invitations=[
+            (id_, each, day_of(dashboard.invitations.expires(each)))
+            for id_, each in await dashboard.invitations.open_for(EVERYWHERE)
+        ],
+        link=link,
+        problems=problems,
+        roles=[(role, _(ROLE_NAMES[role])) for role in ROLES],
+        new_roles=[(role, _(ROLE_NAMES[role]), _(ACCOUNT_MEANINGS[role])) for role in ACCOUNT_ROLES],
+        role_names={role: _(name) for role, name in ROLE_NAMES.items()},
+    )
+
+
+async def _invite(post: Post) -> Link:
+    role = _role(post.form, SITE_ROLES if post.site else ACCOUNT_ROLES)
+    note = post.form.get("note", "").strip()
+    if len(note) > LONGEST_NOTE or has_hidden(note):
+        raise RecordError("note", _("expected one line of at most {count} characters").format(count=LONGEST_NOTE))
+    site_id = post.site.id if post.site else ""
+    invitation = Invitation(by=post.user.name, made=int(post.dashboard.clock()), site=site_id, role=role, note=note)
+    secret = await post.dashboard.invitations.make(invitation)
+    await post.note(N_("Somebody invited"), "", _described(note, role))
+    return Link(f"{public_base(post.request)}invitation/{secret}", _("Invitation"))
+
+
+async def _revoke(post: Post) -> None:
+    gone = await post.dashboard.invitations.revoke(post.site.id if post.site else "", post.form.get("id", ""))
+    if gone is not None:
+        await post.note(N_("Invitation revoked"), _described(gone.note, gone.role))
+
+
+async def _change_role(post: Post) -> None:
+    role = _role(post.form, SITE_ROLES)
+    name, before = await _set_role(post, role)
+    await post.note(N_("Role changed"), f"{name}: {before}", f"{name}: {role}")
+
+
+async def _take_off(post: Post) -> None:
+    name, before = await _set_role(post, None)
+    await post.note(N_("Person removed from the site"), f"{name}: {before}")
+
+
+async def _set_role(post: Post, role: Role | None) -> tuple[str, Role | None]:
+    """Give somebody who sees the site another role there, or none; returns their name and what they were."""
+    site_id = post.site.id if post.site else ""
+
+    def changed(other: User) -> User:
+        if other.role_at(site_id) in (None, "admin"):
+            raise _not_here(other)
+        return other.with_role(site_id, role)
+
+    before, after = await post.dashboard.users.update(_other(post).name, changed)
+    return after.name, before.role_at(site_id)
+
+
+async def _account_role(post: Post) -> None:
+    role = _role(post.form, ROLES)
+
+    def changed(other: User) -> User:
+        # What somebody was to a site they stay, whatever the account becomes.
+        return msgspec.structs.replace(other.with_roles_of_sites(), role=role)
+
+    before, after = await post.dashboard.users.update(_other(post).name, changed)
+    await post.dashboard.changes.note(
+        post.user.name, EVERYWHERE, N_("Role changed"), f"{after.name}: {before.role}", f"{after.name}: {role}"
+    )
+
+
+async def _remove_user(post: Post) -> None:
+    other = _other(post)
+    if other.name == post.user.name:
+        raise RecordError("name", _("you cannot remove your own account"))
+    await post.dashboard.users.remove(other.name)
+    await post.note(N_("User removed"), f"{other.name}: {other.role}")
+
+
+async def _password_link(post: Post) -> Link:
+    other = _other(post)
+    await post.dashboard.invitations.revoke_of(other.name)
+    secret = await post.dashboard.invitations.make(
+        Invitation(
+            by=post.user.name,
+            made=int(post.dashboard.clock()),
+            user=other.name,
+            password_mark=password_mark(other),
+        )
+    )
+    await post.note(N_("Link for a new password made"), "", other.name)
+    return Link(f"{public_base(post.request)}password/{secret}", _("New password for {name}").format(name=other.name))
+
+
+_ACTS: Final = {"invite": _invite, "revoke": _revoke, "role": _change_role, "remove": _take_off}
+_USER_ACTS: Final = {
+    "invite": _invite,
+    "revoke": _revoke,
+    "role": _account_role,
+    "remove": _remove_user,
+    "password": _password_link,
+}
+
+
+def day_of(at: int) -> str:
+    """The day of a Unix second, as it is read."""
+    return formatting.date(datetime.datetime.fromtimestamp(at, datetime.UTC).date())
+
+
+def _other(post: Post) -> User:
+    other = post.dashboard.users.get(post.form.get("name", ""))
+    if other is None:
+        raise RecordError("name", _("there is no such user"))
+    return other
+
+
+def _not_here(other: User) -> RecordError:
+    """Who does not see a site is not told apart from who does not exist."""
+    if other.role == "admin":
+        return RecordError("name", _("an administrator sees every site"))
+    return RecordError("name", _("there is no such user"))
+
+
+def _role(form: dict[str, str], allowed: tuple[Role, ...]) -> Role:
+    for role in allowed:
+        if form.get("role") == role:
+            return role
+    raise RecordError("role", _("expected one of {choices}").format(choices=", ".join(allowed)))
+
+
+def _described(note: str, role: Role) -> str:
+    return f"{note}: {role}" if note else role

@@ -1,0 +1,134 @@
+"""Turns templates into answers: one environment, one set of security headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from collector.core.response_headers import SANDBOX_POLICY
+from dashboard.access.guests import is_guest
+from dashboard.access.users import User
+from dashboard.i18n import formatting, translations
+from dashboard.i18n.translations import N_, _
+from dashboard.web.static_files import Assets
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+HEADERS: Final = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()",
+    # A page holds an account's figures, and the same address answers whole pages and fragments.
+    "cache-control": "private, no-store",
+    "vary": "cookie, accept-language, hx-request, hx-target",
+}
+
+
+DATA_HEADERS: Final = {**HEADERS, "content-security-policy": SANDBOX_POLICY.decode()}
+"""On what is not a page: figures and lists as files."""
+
+
+class Pages:
+    """Renders templates with what every page needs at hand."""
+
+    def __init__(self, assets: Assets) -> None:
+        self.assets = assets
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=select_autoescape(default=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        translations.install(self._environment)
+        self._environment.globals["ngettext"] = _numbered(self._environment.globals["ngettext"])
+        self._environment.globals["static_url"] = assets.url
+        self._environment.globals["chart_units"] = formatting.chart_units
+        self._environment.tests["guest"] = is_guest
+        self._environment.filters.update(number=formatting.number, compact=formatting.compact, day=formatting.date)
+
+    def text(self, template: str, **values: Any) -> str:
+        """The template with these values, as text."""
+        return self._environment.get_template(template).render(**values)
+
+    def prepare(self) -> None:
+        """Read all templates, and what the reader's language needs, so that the first page of figures need not."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
+        formatting.prepare()
+
+    def html(
+        self, template: str, status: int = 200, headers: Mapping[str, str] | None = None, /, **values: Any
+    ) -> HTMLResponse:
+        """The template with these values, as an answer with every security header."""
+        return HTMLResponse(self.text(template, **values), status, headers={**HEADERS, **(headers or {})})
+
+
+def _numbered(ngettext: Any) -> Callable[..., Any]:
+    """The same, with `%(num)s` as the reader's language writes numbers."""
+
+    @pass_context
+    def counted(context: Context, one: str, many: str, count: int, /, **values: Any) -> Any:
+        return ngettext(context, one, many, count, **{"num": formatting.number(count), **values})
+
+    return counted
+
+
+def fragment_asked(request: Request) -> str:
+    """The id of the element that htmx will replace, or "" when a whole page is asked for."""
+    if request.headers.get("hx-request") != "true" or "hx-history-restore-request" in request.headers:
+        return ""
+    return request.headers.get("hx-target", "")
+
+
+EXPLANATIONS: Final = {
+    400: (N_("This could not be read"), N_("Something in the address or the form is not as it should be.")),
+    403: (N_("This is not yours to open"), N_("You are signed in, but your account has no right to this.")),
+    404: (N_("Nothing here"), N_("There is no such page, or your account does not see it.")),
+    405: (N_("Not like that"), N_("This address does not take that kind of request.")),
+    408: (N_("That took too long"), N_("The request did not arrive in time. Try again.")),
+    413: (N_("Too much at once"), N_("The form was larger than anything this page asks for.")),
+    421: (
+        N_("Another address"),
+        N_(
+            "This server does not answer to the name in the address. Whoever runs it sets TYST_PUBLIC_URL to the "
+            "address by which it is reached."
+        ),
+    ),
+    422: (N_("Too much at once"), N_("These figures take too long to count. Choose fewer dates or filters.")),
+    429: (N_("Too many attempts"), N_("Take a pause, then try again.")),
+    500: (N_("Something broke"), N_("It is not your fault. What went wrong is in the server's log.")),
+    503: (N_("One moment"), N_("The database does not answer right now. Nothing is lost; try again shortly.")),
+}
+REFUSED_STRANGER: Final = (
+    N_("This was refused"),
+    N_("It did not come from a page of this server, as your browser says. Open the page again, and try once more."),
+)
+"""403 for somebody who is not signed in."""
+UNEXPLAINED: Final = (N_("That did not work"), N_("The request could not be answered."))
+
+
+def error_page(
+    pages: Pages, status: int, headers: Mapping[str, str] | None = None, user: User | None = None
+) -> HTMLResponse:
+    """A page that says what went wrong, in words, and where to go from there."""
+    title, text = EXPLANATIONS.get(status, UNEXPLAINED)
+    if status == 403 and user is None:
+        title, text = REFUSED_STRANGER
+    return pages.html("error.html", status, headers, title=_(title), text=_(text), code=status, user=user)

@@ -1,0 +1,326 @@
+"""The visitors' own addresses: `/api/me` for programs and `/privacy/SITE` as a page. No account, no script needed.
+
+Who asks is told by the request's own address and user agent, so another browser's data cannot be named, let alone
+read. Everything that changes something must come from a page of this very origin, or from no page at all: a
+stranger's page cannot erase or choose in a visitor's place. Answers to other origins carry no CORS header: the
+site's own pages must not read them either, or they could learn which reader did what.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
+
+import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from collector.core.errors import SpoolUnavailable
+from collector.core.settings import Settings
+from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
+from collector.erasure.subject_access import Browser, Erased, HeldEvents, Privacy, as_count, as_csv, as_json
+from collector.ingest.cookies import CONSENT_COOKIE, consent_cookie
+from collector.ingest.rate_limit import RateLimit
+from collector.ingest.request_context import user_agent_of
+from collector.ingest.request_origin import RequestOrigins, origin_of, public_base
+from collector.sites.registry import Site, Sites
+from dashboard.access.disclosure_limit import DisclosureLimit
+from dashboard.access.login_throttle import is_foreign_subresource, same_origin
+from dashboard.compliance import privacy_notice
+from dashboard.compliance.notice_versions import Editions
+from dashboard.compliance.privacy_notice import LANGUAGES, Edition, Language, facts_of, visitor_page_path
+from dashboard.compliance.privacy_notice_texts import WORDS
+from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
+from dashboard.i18n.formatting import duration
+from dashboard.reports.csv_export import csv_writer, usual_separator
+from dashboard.web.app_context import read_form
+from dashboard.web.templating import DATA_HEADERS, Pages
+
+READS: Final = 5
+ERASURES: Final = 1
+"""A second, of one address; an erasure may rewrite a part of the table."""
+
+CHOICE_SECONDS: Final = 34_000_000
+"""About 13 months, as the snippet keeps it."""
+
+# Each button's choice as its cookie holds it. A refusal here is the visitor's own word to the site: a banner that the
+# snippet follows does not overrule it.
+CHOICES: Final = {"granted": "granted", "denied": "denied.own", "excluded": "excluded"}
+NOTES: Final = frozenset({"erased", "erased_later", "not_erased", "too_often", "saved", "withdrawn"})
+MOST_ROWS: Final = 200
+
+_FOREIGN = "a visitor's data is not for the pages of other origins"
+
+
+class VisitorViews:
+    """The handlers, with what they need."""
+
+    def __init__(self, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, settings: Settings) -> None:
+        self._privacy = privacy
+        self._sites = sites
+        self._editions = editions
+        self._pages = pages
+        self._trusted = TrustedProxies(settings.trusted_proxies)
+        self._hosts = RequestOrigins(settings, sites)
+        self._reads = RateLimit(READS)
+        self._erasures = RateLimit(ERASURES)
+        self._asking = DisclosureLimit()
+
+    async def read(self, request: Request) -> Response:
+        """`GET /api/me?d=SITE`: what is held about this browser, as JSON, or as CSV where that is asked for. Where
+        others of its network have asked before: how much it is."""
+        site, browser = self._asked(request, self._reads)
+        held = await self._privacy.held(site, browser)
+        if not self._may_see(browser):
+            return _file(as_count(held), "application/json", f"{site.domain}.json", request)
+        name = f"{site.domain}-{datetime.datetime.fromtimestamp(held.linkable_until, datetime.UTC):%Y-%m-%d}"
+        as_table = request.query_params.get("format") == "csv" or (
+            "text/csv" in request.headers.get("accept", "") and "format" not in request.query_params
+        )
+        if as_table:
+            return _file(as_csv(held, csv_writer(request)), "text/csv", f"{name}.csv", request)
+        return _file(as_json(held), "application/json", f"{name}.json", request)
+
+    async def erase(self, request: Request) -> Response:
+        """`DELETE /api/me?d=SITE`: 200 when everything is gone, 202 when it is promised and still being done."""
+        site, browser = self._asked(request, self._erasures)
+        erased = await self._privacy.erase(site, browser)
+        return _json(200 if erased.complete else 202, msgspec.to_builtins(erased))
+
+    def guarded(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """The handler with its errors as JSON, and closed to other origins."""
+
+        async def answer(request: Request) -> Response:
+            if not same_origin(request.headers):
+                return _json(403, {"errors": {"request": [_FOREIGN]}})
+            try:
+                return await handler(request)
+            except HTTPException as error:
+                return _json(error.status_code, {"errors": {"request": [error.detail]}}, error.headers)
+            except (ClickHouseError, SpoolUnavailable, OSError):
+                reason = "the database or its disk does not answer now; ask again later"
+                return _json(503, {"errors": {"request": [reason]}}, {"Retry-After": "5"})
+
+        return answer
+
+    async def page(self, request: Request) -> Response:
+        """`GET /privacy/SITE`."""
+        if is_foreign_subresource(request.headers):
+            raise HTTPException(403)
+        site = self._site(request, request.path_params["domain"])
+        browser = self._browser(request)
+        held, problem, details = None, "", False
+        if self._reads.wait(network_of(browser.address), None):
+            problem = "too_often"
+        else:
+            try:
+                held = await self._privacy.held(site, browser)
+                details = self._may_see(browser)
+            except (ClickHouseError, OSError):
+                problem = "not_now"
+        return await self._shown(request, site, held, problem, details=details)
+
+    async def change(self, request: Request) -> Response:
+        """`POST /privacy/SITE`: the page's own buttons."""
+        site = self._site(request, request.path_params["domain"])
+        if not same_origin(request.headers):
+            raise HTTPException(403)
+        form = await read_form(request)
+        language = form.get("lang", "")
+        action = form.get("action", "")
+        if action == "erase":
+            return _back(site, language, await self._erase_for_page(request, site))
+        if action not in CHOICES:
+            raise HTTPException(400)
+        answer = _back(site, language, "saved" if action == "granted" else await self._withdraw_for_page(request, site))
+        answer.set_cookie(
+            CONSENT_COOKIE,
+            CHOICES[action],
+            max_age=CHOICE_SECONDS,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+        return answer
+
+    async def _withdraw_for_page(self, request: Request, site: Site) -> str:
+        """Who says no here withdraws: what was held goes as well."""
+        erased = await self._erase_for_page(request, site)
+        return "withdrawn" if erased == "erased" else erased
+
+    async def _erase_for_page(self, request: Request, site: Site) -> str:
+        browser = self._browser(request)
+        if self._erasures.wait(network_of(browser.address), None):
+            return "too_often"
+        try:
+            erased: Erased = await self._privacy.erase(site, browser)
+        except SpoolUnavailable:
+            return "not_erased"
+        return "erased" if erased.complete else "erased_later"
+
+    def _may_see(self, browser: Browser) -> bool:
+        today = datetime.datetime.fromtimestamp(self._privacy.now(), datetime.UTC).date()
+        return self._asking.may_disclose(network_of(browser.address), browser.user_agent, today)
+
+    async def _shown(
+        self, request: Request, site: Site, held: HeldEvents | None, problem: str, *, details: bool
+    ) -> Response:
+        language = language_of(request)
+        words = PAGE_WORDS[language]
+        zone = ZoneInfo(site.timezone)
+        editions, facts = await self._editions_of(site), facts_of(site)
+        days = [_day(edition.since, zone) for edition in editions]
+        done = request.query_params.get("done", "")
+        host = origin_of(request).host
+        here = public_base(request).rstrip("/") + visitor_page_path(site)
+        return self._pages.html(
+            "privacy.html",
+            503 if problem == "not_now" else 429 if problem == "too_often" else 200,
+            {"content-language": language, "vary": "cookie, accept-language"},
+            user=None,
+            site=site,
+            words=words,
+            language=language,
+            other=next(name for name in LANGUAGES if name != language),
+            held=held,
+            details=details,
+            summary=summary_of(held, words, zone) if held is not None and held.events else [],
+            rows=[_row(event, zone) for event in held.events[:MOST_ROWS]] if held is not None else [],
+            until=_minute(held.linkable_until, zone) if held is not None else "",
+            problem=problem,
+            done=done if done in NOTES else "",
+            choice=_choice(request),
+            signals=[name for name, header in SIGNALS.items() if request.headers.get(header) == "1"],
+            own=host in (site.domain, f"www.{site.domain}"),
+            host=host,
+            query=urlencode({"d": site.domain}),
+            separator=usual_separator(language),
+            sections=privacy_notice.sections(facts, language, here),
+            version=privacy_notice.version_line(editions, language, days[-1]) if editions else "",
+            log_title=WORDS[language].changes_title,
+            log=privacy_notice.change_log(editions, language, days) if editions else [],
+        )
+
+    async def _editions_of(self, site: Site) -> Sequence[Edition]:
+        """The versions of the site's notice; none while the database does not answer: the rules can be said still."""
+        try:
+            return await self._editions.of(site)
+        except (ClickHouseError, OSError):
+            return ()
+
+    def _asked(self, request: Request, limit: RateLimit) -> tuple[Site, Browser]:
+        """The site and the browser of a request. Raises 404 and 429."""
+        site = self._site(request, request.query_params.get("d", ""))
+        browser = self._browser(request)
+        wait = limit.wait(network_of(browser.address), None)
+        if wait:
+            raise HTTPException(429, "comes too often from one address", {"Retry-After": str(wait)})
+        return site, browser
+
+    def _site(self, request: Request, domain: str) -> Site:
+        """The site, where the request's host may ask about it; others are as absent as those that are not there."""
+        site = self._sites.measured(domain.lower())
+        if site is None or not self._hosts.may_access(origin_of(request), site):
+            raise HTTPException(404, "there is no such site at this address")
+        return site
+
+    def _browser(self, request: Request) -> Browser:
+        peer = request.client.host if request.client else ""
+        address = client_address(peer, request.headers.raw, self._trusted)
+        return Browser(address, user_agent_of(request.headers.raw))
+
+
+SIGNALS: Final = {"signal_gpc": "sec-gpc", "signal_dnt": "dnt"}
+
+
+def routes(*, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, settings: Settings) -> list[Route]:
+    """The visitors' addresses."""
+    views = VisitorViews(privacy, sites, editions, pages, settings)
+    return [
+        Route("/api/me", views.guarded(views.read), methods=["GET"]),
+        Route("/api/me", views.guarded(views.erase), methods=["DELETE"]),
+        Route("/privacy/{domain}", views.page, methods=["GET"]),
+        Route("/privacy/{domain}", views.change, methods=["POST"]),
+    ]
+
+
+def language_of(request: Request) -> Language:
+    """`?lang=`, else the first of our languages that the browser prefers, else English."""
+    asked = request.query_params.get("lang", "")
+    weighed = []
+    for part in request.headers.get("accept-language", "")[:200].split(","):
+        name, _, quality = part.strip().partition(";q=")
+        weighed.append((-_quality(quality), name.partition("-")[0].lower()))
+    for name in [asked, *(name for _, name in sorted(weighed, key=lambda pair: pair[0]))]:
+        for language in LANGUAGES:
+            if name == language:
+                return language
+    return "en"
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text or "1")
+    except ValueError:
+        return 0.0
+
+
+def summary_of(held: HeldEvents, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
+    """What is held, in words: a few lines of a name and what stands behind it."""
+    first, last = held.events[0], held.events[-1]
+    pages = Counter(event.page for event in held.events if event.name == "pageview")
+    shown = ", ".join(f"{page} ×{count}" if count > 1 else page for page, count in pages.most_common(8))
+    engaged = sum(event.engaged for event in held.events) // 1000
+    lines = [
+        (words["first"], _minute(first.ts, zone)),
+        (words["last"], _minute(last.ts, zone)),
+        (words["pages"], shown + (", …" if len(pages) > 8 else "")),
+        (words["came_from"], first.source or first.referrer or words["direct"]),
+        (words["from_country"], last.country or words["unknown"]),
+        (words["browser"], f"{last.browser} {last.browser_version}".strip() or words["unknown"]),
+        (words["system"], f"{last.os} {last.os_version}".strip() or words["unknown"]),
+        (words["device"], last.device or words["unknown"]),
+        (words["looked"], duration(engaged)),
+        (words["evidence"], ", ".join(sorted({event.consent for event in held.events}))),
+    ]
+    return [(name, text) for name, text in lines if text]
+
+
+def _row(event: Any, zone: ZoneInfo) -> tuple[str, str, str]:
+    at = datetime.datetime.fromtimestamp(event.ts, zone)
+    return f"{at:%H:%M:%S}", event.name, event.page
+
+
+def _choice(request: Request) -> str:
+    return consent_cookie(value for name, value in request.headers.raw if name == b"cookie") or "none"
+
+
+def _minute(at: int, zone: ZoneInfo) -> str:
+    return f"{datetime.datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M}"
+
+
+def _day(at: int, zone: ZoneInfo) -> str:
+    return datetime.datetime.fromtimestamp(at, zone).date().isoformat()
+
+
+def _back(site: Site, language: str, done: str) -> Response:
+    query = {"done": done} | ({"lang": language} if language in LANGUAGES else {})
+    return RedirectResponse(f"{visitor_page_path(site)}?{urlencode(query)}", 303)
+
+
+def _json(status: int, value: Any, headers: Any = None) -> Response:
+    return Response(
+        msgspec.json.encode(value), status, {**DATA_HEADERS, **(headers or {})}, media_type="application/json"
+    )
+
+
+def _file(content: str | bytes, kind: str, name: str, request: Request) -> Response:
+    wanted = "download" in request.query_params
+    disposition = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"} if wanted else {}
+    return Response(content, headers={**DATA_HEADERS, **disposition}, media_type=kind)

@@ -1,0 +1,65 @@
+"""Settings: one table, read once, refused at start with a message that names the variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collector.core.errors import SettingError
+from collector.core.settings import SETTINGS, Settings, read_settings
+
+
+def test_the_defaults_are_usable() -> None:
+    """An empty environment is enough to start."""
+    settings = read_settings({})
+    assert settings.embedded
+    assert settings.database_dsn == f"chdb://{Path('data').resolve() / 'clickhouse'}"
+
+
+def test_the_table_and_the_type_agree() -> None:
+    """Each variable has its attribute, and each attribute its variable."""
+    assert [setting.field for setting in SETTINGS] == list(Settings.__dataclass_fields__)
+
+
+def test_an_option_wins_over_the_environment() -> None:
+    """What is typed is nearer than what is set."""
+    assert read_settings({"TYST_PORT": "1"}, port=2).port == 2
+    assert read_settings({"TYST_PORT": "1"}, port=None).port == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("TYST_PORT", "abc", "a whole number from 0 to 65535"),
+        ("TYST_PORT", "65536", "a whole number from 0 to 65535"),
+        ("TYST_RATE_LIMIT", "-1", "a whole number from 0"),
+        ("TYST_FLUSH_SECONDS", "soon", "a number of seconds"),
+        ("TYST_FLUSH_SECONDS", "nan", "a number of seconds"),
+        ("TYST_TRUSTED_PROXIES", "10.0.0.0/8, proxy", "does not appear to be"),
+        ("TYST_CLICKHOUSE_DSN", "mysql://db", "chdb:///directory"),
+        ("TYST_GEOIP_DB", "/nowhere.mmdb", "no such file"),
+        ("TYST_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+        ("TYST_DATADIR", "x", "no setting of Tyst"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(name: str, value: str, expected: str) -> None:
+    """A misspelt name too: it would otherwise be a setting that silently does nothing."""
+    with pytest.raises(SettingError, match=expected) as raised:
+        read_settings({name: value})
+    assert raised.value.name == name
+
+
+@pytest.mark.parametrize("option", ["user=ada", "password=s3cret", "username=ada", "compress=1&password="])
+def test_a_dsn_says_each_thing_once(option: str) -> None:
+    """The driver takes these from the address; given twice, it ends with an error of its own that may show them."""
+    with pytest.raises(SettingError, match="after a question mark") as raised:
+        read_settings({"TYST_CLICKHOUSE_DSN": f"http://localhost:8123/tyst?{option}"})
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_wrong_dsn_does_not_show_its_password() -> None:
+    """It ends up in logs and bug reports."""
+    with pytest.raises(SettingError) as raised:
+        read_settings({"TYST_CLICKHOUSE_DSN": "mysql://user:s3cret@db"})
+    assert "s3cret" not in str(raised.value)

@@ -1,0 +1,86 @@
+"""Bodies are read within bounds of bytes, time and number, on every route."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.types import Message
+
+from collector.ingest.request_body import BodyError, BodyReader
+
+pytestmark = pytest.mark.anyio
+
+
+class Sender:
+    """A client whose body arrives as the test says."""
+
+    def __init__(self, *messages: Message) -> None:
+        self._messages = asyncio.Queue[Message]()
+        for message in messages:
+            self._messages.put_nowait(message)
+
+    async def receive(self) -> Message:
+        return await self._messages.get()
+
+    def send(self, body: bytes, *, more: bool) -> None:
+        self._messages.put_nowait({"type": "http.request", "body": body, "more_body": more})
+
+
+def part(body: bytes, *, more: bool) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_a_body_is_its_parts() -> None:
+    """Up to the limit."""
+    sender = Sender(part(b"ab", more=True), part(b"", more=True), part(b"cd", more=False))
+    assert await BodyReader().read(sender.receive, 4, "192.0.2.1") == b"abcd"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[part(b"abcde", more=False)], [part(b"abc", more=True), part(b"de", more=False)], [part(b"abcde", more=True)]],
+)
+async def test_a_body_beyond_the_limit_is_refused(messages: list[Message]) -> None:
+    """As soon as it is known to be."""
+    with pytest.raises(BodyError) as refused:
+        await BodyReader().read(Sender(*messages).receive, 4, "192.0.2.1")
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize("messages", [[], [part(b"a", more=True)]])
+async def test_a_body_that_does_not_come_is_given_up(messages: list[Message]) -> None:
+    """Also one of which nothing has come yet."""
+    with pytest.raises(BodyError) as refused:
+        await BodyReader(seconds=0).read(Sender(*messages).receive, 4, "192.0.2.1")
+    assert (refused.value.status, refused.value.kind) == (408, "too_slow")
+
+
+async def test_a_client_that_has_gone_is_told_nothing() -> None:
+    """Status 0: there is nobody to respond to."""
+    with pytest.raises(BodyError) as refused:
+        await BodyReader().read(Sender(part(b"a", more=True), {"type": "http.disconnect"}).receive, 4, "")
+    assert refused.value.status == 0
+
+
+async def test_slots_are_shared_out_by_network() -> None:
+    """One that holds all of its own keeps nobody else from being read; together they have an end."""
+    bodies = BodyReader(max_open=3, max_open_per_network=2)
+    senders = [Sender() for _ in range(3)]
+    networks = ("192.0.2.1", "192.0.2.1", "2001:db8::/64")
+    reading = [
+        asyncio.create_task(bodies.read(sender.receive, 4, network))
+        for sender, network in zip(senders, networks, strict=True)
+    ]
+    await asyncio.sleep(0)
+    assert bodies.open == 3
+    whole = Sender(part(b"a", more=False))
+    for network, status in (("192.0.2.1", 429), ("198.51.100.1", 503)):
+        with pytest.raises(BodyError) as refused:
+            await bodies.read(whole.receive, 4, network)
+        assert (refused.value.status, refused.value.retry_seconds) == (status, 5)
+    for sender in senders:
+        sender.send(b"b", more=False)
+    assert await asyncio.gather(*reading) == [b"b"] * 3
+    assert bodies.open == 0
+    assert await bodies.read(whole.receive, 4, "192.0.2.1") == b"a"

@@ -1,0 +1,109 @@
+"""Sites: valid when stored, in memory for the hot path, in ClickHouse for good."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.core.errors import RecordError
+from collector.sites.registry import Site, Sites, checked
+from collector.storage.documents import Records
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def sites(database: Client) -> Sites:
+    """No sites yet."""
+    return Sites(Records(database, "sites", Site))
+
+
+async def test_a_site_is_there_at_once_and_after_a_restart(sites: Sites, database: Client) -> None:
+    """Memory and database agree."""
+    added = await sites.add(Site(domain="Example.com", timezone="Europe/Stockholm", consent="exempt"))
+    assert sites.get("example.com") == added
+    restarted = Sites(Records(database, "sites", Site))
+    restarted.refresh()
+    assert restarted.all() == [added]
+
+
+async def test_the_newest_settings_win(sites: Sites, database: Client) -> None:
+    """Also when two changes come within one clock tick of a slow clock."""
+    ticks = iter([1, 2, 3])
+    records = Records(database, "sites", Site, clock=lambda: next(ticks))
+    records.put("a.test", Site(domain="a.test"))
+    records.put("a.test", Site(domain="a.test", min_visitors=7))
+    sites.refresh()
+    assert sites.all() == [Site(domain="a.test", min_visitors=7)]
+
+
+async def test_a_site_is_not_called_like_an_address_of_the_api(sites: Sites, database: Client) -> None:
+    """It could not be asked about. One that is called so already goes on to work."""
+    with pytest.raises(RecordError, match="an address of Tyst itself"):
+        await sites.add(Site(domain="goals"))
+    Records(database, "sites", Site).create("goals", Site(domain="goals"))
+    sites.refresh()
+    _, after = await sites.update(Site(domain="goals"), lambda site: msgspec.structs.replace(site, min_visitors=7))
+    assert after.min_visitors == 7
+
+
+async def test_a_removed_site_is_gone_and_may_come_back(sites: Sites) -> None:
+    """Removing is a version too."""
+    await sites.add(Site(domain="a.test"))
+    await sites.remove("a.test")
+    sites.refresh()
+    assert sites.all() == []
+    added = await sites.add(Site(domain="a.test", min_visitors=5))
+    sites.refresh()
+    assert sites.all() == [added]
+
+
+async def test_a_site_is_added_once(sites: Sites) -> None:
+    """The second time is an error that says so."""
+    await sites.add(Site(domain="a.test"))
+    with pytest.raises(RecordError, match="registered already"):
+        await sites.add(Site(domain="A.test"))
+
+
+@pytest.mark.parametrize(
+    ("site", "field"),
+    [
+        (Site(domain=""), "domain"),
+        (Site(domain="a b"), "domain"),
+        (Site(domain="a/b"), "domain"),
+        (Site(domain="-a"), "domain"),
+        (Site(domain="login"), "domain"),
+        (Site(domain="x" * 254), "domain"),
+        (Site(domain="a.test", timezone="Sweden"), "timezone"),
+        (Site(domain="a.test", timezone="localtime"), "timezone"),
+        (Site(domain="a.test", timezone="Factory"), "timezone"),
+        (Site(domain="a.test", timezone="posixrules"), "timezone"),
+        (Site(domain="a.test", timezone="right/Europe/Stockholm"), "timezone"),
+        (Site(domain="a.test", timezone="posix/UTC"), "timezone"),
+        (Site(domain="a.test", consent="whatever"), "consent"),  # type: ignore[arg-type] # the point of the test
+        (Site(domain="a.test", retention_days=0), "retention_days"),
+        (Site(domain="a.test", min_visitors=0), "min_visitors"),
+        (Site(domain="a.test", rate_limit=-1), "rate_limit"),
+    ],
+)
+def test_what_cannot_be_stored_names_its_field(site: Site, field: str) -> None:
+    """So that a form can show the message where it belongs."""
+    with pytest.raises(RecordError) as raised:
+        checked(site)
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("example.com", "example.com"),
+        (" https://Example.com/ ", "example.com"),
+        ("demo.localhost", "demo.localhost"),
+        ("räksmörgås.se", "räksmörgås.se"),
+        ("shop.example.co.uk", "shop.example.co.uk"),
+    ],
+)
+def test_a_domain_is_taken_as_people_write_it(given: str, stored: str) -> None:
+    """Scheme, case and slash are no reason to refuse."""
+    assert checked(Site(domain=given)).domain == stored

@@ -1,0 +1,364 @@
+"""The spool: durable before acknowledged, in segments that never change their meaning."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.core.errors import SpoolFull, SpoolUnavailable
+from collector.ingest.event import Event
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.spool.deduplication import once_key
+from collector.spool.rewrite import Erasure
+from collector.spool.serialization import encode
+from collector.spool.spool import ONCE_SECONDS, Spool, SpoolSegment
+from tests.collector.storage.test_client import an_event
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, now: float = 1_772_366_400.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Stands at a moment in 2026."""
+    return Clock()
+
+
+def a_spool(path: Path, clock: Clock, *, max_bytes: int = 1_000_000, rows: int = 1_000_000) -> Spool:
+    """A spool whose segments are sealed by rows or by hand."""
+    return Spool(path / "events.db", max_bytes=max_bytes, segment_rows=rows, segment_seconds=3600, clock=clock)
+
+
+@pytest.fixture
+def spool(tmp_path: Path, clock: Clock) -> Iterator[Spool]:
+    """A started spool."""
+    spool = a_spool(tmp_path, clock)
+    spool.start()
+    yield spool
+    spool.close()
+
+
+def pages(spool: Spool, segment: SpoolSegment | None) -> list[str]:
+    """The pages of a segment's events."""
+    assert segment is not None
+    return [event.page for event in spool.read(segment)]
+
+
+def sealed(spool: Spool) -> SpoolSegment:
+    """Seal what is open and take it."""
+    spool.seal()
+    segment = spool.take(timeout=10)
+    assert segment is not None
+    return segment
+
+
+async def emptied(spool: Spool) -> None:
+    """Wait until the committer has deleted what is done."""
+    async with asyncio.timeout(10):
+        while spool.held().bytes:  # noqa: ASYNC110 # the committer is a thread and sets no event
+            await asyncio.sleep(0)
+
+
+def files(path: Path) -> list[Path]:
+    """Every file of a directory."""
+    return list(path.iterdir())
+
+
+def known(spool: Spool, once: bytes) -> bool:
+    """Whether the spool has had this beacon before."""
+    return spool.seen(once_key(once), lambda _: None)
+
+
+def on_disk(path: Path) -> list[str]:
+    """Pages of the events that another process would find in the file now."""
+    return [event.page for event in a_spool(path, Clock()).events()]
+
+
+async def test_an_event_is_on_disk_when_append_returns(spool: Spool, tmp_path: Path) -> None:
+    """Another process sees it, without any help from this one."""
+    await spool.append([an_event(page="/a")], None)
+    assert on_disk(tmp_path) == ["/a"]
+
+
+async def test_beacons_that_wait_together_are_one_group(spool: Spool, tmp_path: Path) -> None:
+    """One fsync serves many: far fewer groups than beacons."""
+    await asyncio.gather(*(spool.append([an_event(page=f"/{n}")], None) for n in range(500)))
+    with sqlite3.connect(tmp_path / "events.db") as file:
+        (groups,) = file.execute("SELECT count() FROM groups").fetchone()
+    assert groups < 50
+    assert sorted(on_disk(tmp_path)) == sorted(f"/{n}" for n in range(500))
+
+
+async def test_every_column_survives_the_spool(spool: Spool) -> None:
+    """What is read is what was appended."""
+    event = an_event(page="/å", props={"k": "v"}, bounces=-1)
+    await spool.append([event], None)
+    assert list(spool.read(sealed(spool))) == [event]
+
+
+async def test_the_spool_of_the_first_release_is_read_and_erased_from(
+    tmp_path: Path, clock: Clock, database: Client
+) -> None:
+    """Its groups are MessagePack; what waits in them when Tyst is updated goes where it was to go."""
+    a_spool(tmp_path, clock).close()
+    events = [an_event(page="/mine", visitor=7, props={"å": "1"}), an_event(page="/theirs", visitor=8)]
+    packed = b"\xdd" + len(events).to_bytes(4, "big") + b"".join(map(msgspec.msgpack.encode, events))
+    with sqlite3.connect(tmp_path / "events.db") as file:
+        file.execute("INSERT INTO segments (number, began) VALUES (1, 0)")
+        file.execute("INSERT INTO groups (segment, rows, events) VALUES (1, 2, ?)", (packed,))
+    spool = a_spool(tmp_path, clock)
+    assert list(spool.events()) == events
+    assert spool.events_of({7}) == events[:1]
+    segment = sealed(spool)
+    ClickHouseInserter(database).insert(spool.read(segment), segment.token)
+    stored = database.query("SELECT visitor, page, props FROM events ORDER BY visitor").result_rows
+    assert stored == [(7, "/mine", {"å": "1"}), (8, "/theirs", {})]
+    spool.erase([Erasure(site="site.test", day=events[0].day, visitor=7, until=events[0].ts)])
+    assert list(spool.events()) == events[1:]
+    assert list(spool.read(segment)) == events[1:]
+    spool.close()
+
+
+async def test_rows_spooled_before_a_column_was_added_are_read_erased_from_and_inserted(
+    tmp_path: Path, clock: Clock, database: Client
+) -> None:
+    """They end earlier; what is missing has its default, also beside rows of this release."""
+    a_spool(tmp_path, clock).close()
+    events = [an_event(page="/mine", visitor=7), an_event(page="/theirs", visitor=8)]
+    shorter = b",".join(msgspec.json.encode(msgspec.json.decode(encode(event))[:-1]) for event in events)
+    with sqlite3.connect(tmp_path / "events.db") as file:
+        file.execute("INSERT INTO segments (number, began) VALUES (1, 0)")
+        file.execute("INSERT INTO groups (segment, rows, events) VALUES (1, 2, ?)", (shorter,))
+        newer = encode(an_event(page="/newer", visitor=9, seq=5))
+        file.execute("INSERT INTO groups (segment, rows, events) VALUES (1, 1, ?)", (newer,))
+    spool = a_spool(tmp_path, clock)
+    assert list(spool.events())[:2] == events
+    segment = sealed(spool)
+    ClickHouseInserter(database).insert(spool.read(segment), segment.token)
+    stored = database.query("SELECT visitor, page, seq FROM events ORDER BY visitor").result_rows
+    assert stored == [(7, "/mine", 0), (8, "/theirs", 0), (9, "/newer", 5)]
+    spool.erase([Erasure(site="site.test", day=events[0].day, visitor=7, until=events[0].ts)])
+    assert [event.page for event in spool.events()] == ["/theirs", "/newer"]
+    spool.close()
+
+
+async def test_rows_are_read_by_clickhouse_as_they_are(spool: Spool, database: Client) -> None:
+    """Whatever stands in an event, alone or between others, and with a beacon of no rows among them."""
+    odd = ['"', "\\", "\n\t\0\x7f", "],[", "åäö 漢字 🐘 \u2028", "'", "{x}", "\ufeff"]
+    events = [
+        an_event(visitor=2**64 - 1 - number, page=text, props={text: text}, revenue=Decimal("-99999999999.125"))
+        for number, text in enumerate(odd)
+    ]
+    await asyncio.gather(spool.append([], b"none"), *(spool.append([event], None) for event in events))
+    await spool.append(events, None)
+    segment = sealed(spool)
+    rows = spool.read(segment)
+    assert len(rows) == 2 * len(events)
+    ClickHouseInserter(database).insert(rows, segment.token)
+    stored = database.query("SELECT visitor, page, props, revenue FROM events ORDER BY visitor DESC").result_rows
+    assert stored == [
+        (event.visitor, event.page, event.props, event.revenue) for event in events for _ in range(2)
+    ]  # fmt: skip
+    assert database.query("SELECT DISTINCT day, toUnixTimestamp(ts), expires FROM events").result_rows == [
+        (events[0].day, events[0].ts, events[0].expires)
+    ]
+
+
+async def test_a_segment_is_sealed_by_rows(tmp_path: Path, clock: Clock) -> None:
+    """So that an insert has a bounded size."""
+    spool = a_spool(tmp_path, clock, rows=2)
+    spool.start()
+    for page in ("/1", "/2", "/3"):
+        await spool.append([an_event(page=page)], None)
+    assert pages(spool, spool.take(timeout=10)) == ["/1", "/2"]
+    spool.close()
+
+
+async def test_a_segment_is_sealed_by_age(tmp_path: Path, clock: Clock) -> None:
+    """So that a quiet site is up to date too."""
+    spool = Spool(tmp_path / "e.db", max_bytes=10**6, segment_rows=100, segment_seconds=0.05, clock=clock)
+    spool.start()
+    await spool.append([an_event(page="/1")], None)
+    assert spool.take(timeout=0) is None
+    clock.now += 0.05
+    assert pages(spool, spool.take(timeout=10)) == ["/1"]
+    spool.close()
+
+
+async def test_a_clock_that_steps_back_does_not_keep_a_segment_open(tmp_path: Path, clock: Clock) -> None:
+    """An hour back must not mean an hour's wait."""
+    spool = Spool(tmp_path / "e.db", max_bytes=10**6, segment_rows=100, segment_seconds=0.05, clock=clock)
+    spool.start()
+    await spool.append([an_event(page="/1")], None)
+    clock.now -= 3600
+    assert pages(spool, spool.take(timeout=10)) == ["/1"]
+    spool.close()
+
+
+async def test_a_finished_segment_is_gone_and_is_not_taken_again(spool: Spool, tmp_path: Path) -> None:
+    """Its bytes no longer count."""
+    await spool.append([an_event(page="/a")], None)
+    spool.done(sealed(spool))
+    assert spool.take(timeout=0) is None
+    await spool.append([an_event(page="/b")], None)
+    assert on_disk(tmp_path) == ["/b"]
+    assert spool.held().rows == 1
+
+
+async def test_tokens_are_never_used_twice(tmp_path: Path, clock: Clock) -> None:
+    """Not after a restart, not after everything was deleted, not by another spool."""
+    tokens = []
+    for directory in (tmp_path / "a", tmp_path / "a", tmp_path / "a", tmp_path / "b"):
+        spool = a_spool(directory, clock)
+        spool.start()
+        await spool.append([an_event()], None)
+        segment = sealed(spool)
+        tokens.append(segment.token)
+        spool.done(segment)
+        spool.close()
+    assert len(set(tokens)) == 4
+
+
+async def test_after_a_crash_what_was_open_is_a_segment_of_its_own(tmp_path: Path, clock: Clock) -> None:
+    """Nothing is ever added to a segment that an earlier process began."""
+    crashed = a_spool(tmp_path, clock)
+    crashed.start()
+    await crashed.append([an_event(page="/before")], None)
+    spool = a_spool(tmp_path, clock)
+    spool.start()
+    await spool.append([an_event(page="/after")], None)
+    first = spool.take(timeout=10)
+    assert pages(spool, first) == ["/before"]
+    assert first is not None
+    spool.done(first)
+    assert pages(spool, sealed(spool)) == ["/after"]
+    spool.close()
+    crashed.close()
+
+
+async def test_the_same_beacon_is_seen_for_ten_minutes_also_after_a_restart(tmp_path: Path, clock: Clock) -> None:
+    """And not longer: its key is not kept."""
+    spool = a_spool(tmp_path, clock)
+    spool.start()
+    assert not known(spool, b"q")
+    await spool.append([an_event()], b"q")
+    assert known(spool, b"q")
+    spool.close()
+    clock.now += ONCE_SECONDS
+    assert known(a_spool(tmp_path, clock), b"q")
+    clock.now += 1
+    assert not known(a_spool(tmp_path, clock), b"q")
+
+
+async def test_a_beacon_on_its_way_to_the_disk_is_seen_as_such(spool: Spool) -> None:
+    """A retry waits for the first try instead of being stored beside it."""
+    first = asyncio.ensure_future(spool.append([an_event()], b"q"))
+    await asyncio.sleep(0)
+    retried: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    assert spool.seen(once_key(b"q"), retried.set_result)
+    assert not retried.done()
+    assert await retried is None
+    await first
+    assert known(spool, b"q")
+
+
+async def test_memory_forgets_beacons_as_well(spool: Spool, clock: Clock) -> None:
+    """Within twenty minutes."""
+    await spool.append([an_event()], b"old")
+    for _ in range(2):
+        clock.now += ONCE_SECONDS
+        await spool.append([an_event()], b"new")
+    assert not known(spool, b"old")
+
+
+async def test_a_full_spool_refuses_and_takes_again_when_emptied(tmp_path: Path, clock: Clock) -> None:
+    """The bound is on bytes held."""
+    spool = a_spool(tmp_path, clock, max_bytes=1000)
+    spool.start()
+    while not spool.full:
+        await spool.append([an_event()], None)
+    with pytest.raises(SpoolFull):
+        await spool.append([an_event()], None)
+    assert 1000 <= spool.held().bytes < 1400
+    spool.done(sealed(spool))
+    await emptied(spool)
+    await spool.append([an_event()], None)
+    spool.close()
+
+
+async def test_a_refused_segment_is_set_aside_until_it_is_retried(spool: Spool, tmp_path: Path, clock: Clock) -> None:
+    """Also across a restart; what comes after it has its turn."""
+    await spool.append([an_event(page="/bad")], None)
+    spool.refuse(sealed(spool), "too odd")
+    await spool.append([an_event(page="/good")], None)
+    good = sealed(spool)
+    assert pages(spool, good) == ["/good"]
+    spool.done(good)
+    assert spool.held().refused == 1
+    restarted = a_spool(tmp_path, clock)
+    assert restarted.held().refused == 1
+    assert spool.retry_refused() == 1
+    assert pages(spool, spool.take(timeout=10)) == ["/bad"]
+
+
+async def test_a_disk_that_does_not_take_a_group_fails_its_beacons_and_no_others(spool: Spool, tmp_path: Path) -> None:
+    """Nobody is told that an event is stored when it is not; afterwards it works again."""
+    blocker = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    blocker.execute("CREATE TRIGGER full BEFORE INSERT ON groups BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    with pytest.raises(SpoolUnavailable, match="disk is full"):
+        await spool.append([an_event(page="/lost")], b"q")
+    assert not known(spool, b"q")
+    blocker.execute("DROP TRIGGER full")
+    await spool.append([an_event(page="/kept")], b"q")
+    assert on_disk(tmp_path) == ["/kept"]
+    blocker.close()
+
+
+async def test_what_waits_is_committed_before_the_spool_closes(tmp_path: Path, clock: Clock) -> None:
+    """And nothing is taken after."""
+    spool = a_spool(tmp_path, clock)
+    spool.start()
+    waiting = asyncio.ensure_future(spool.append([an_event(page="/last")], None))
+    # One turn of the event loop to hand it over, one in which that is passed on.
+    for _ in range(2):
+        await asyncio.sleep(0)
+    await asyncio.to_thread(spool.close)
+    await waiting
+    assert on_disk(tmp_path) == ["/last"]
+    with pytest.raises(SpoolUnavailable):
+        await spool.append([an_event()], None)
+
+
+async def test_held_tells_rows_bytes_and_age(spool: Spool, clock: Clock) -> None:
+    """The operator's view."""
+    events: list[Event] = [an_event(), an_event()]
+    await spool.append(events, None)
+    clock.now += 7
+    held = spool.held()
+    assert (held.rows, held.oldest_seconds, held.refused) == (2, 7.0, 0)
+    assert held.bytes > 50
+
+
+async def test_a_deleted_event_leaves_no_bytes(spool: Spool, tmp_path: Path) -> None:
+    """Once it is in ClickHouse, the spool's file has forgotten it."""
+    await spool.append([an_event(page="/very-recognisable-page")], None)
+    spool.done(sealed(spool))
+    await emptied(spool)
+    spool.close()
+    assert b"very-recognisable" not in b"".join(file.read_bytes() for file in files(tmp_path))

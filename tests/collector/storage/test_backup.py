@@ -1,0 +1,226 @@
+"""Backups by the engine itself, while serving: everything comes back, and salts are in none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.core.errors import BackupError
+from collector.privacy.salts_clickhouse import TableSalts
+from collector.sites.registry import Site, keep_protection
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.storage.backup import back_up, restore
+from collector.storage.client import ClickHouse, apply_schema
+from collector.storage.documents import Records
+from dashboard.access.api_keys import ApiKey
+from dashboard.access.one_time_links import Invitation
+from dashboard.access.share_links import Share
+from dashboard.access.users import User
+from tests.collector.storage.test_client import an_event
+from tests.faults.server import ROOT, TYST, Serve, until
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """An embedded server with one site."""
+    serve = Serve(tmp_path_factory.mktemp("backup"))
+    serve.start()
+    try:
+        until("the server answers", serve.answers)
+        serve.tyst("site", "add", "site.test", "--consent", "exempt")
+        yield serve
+    finally:
+        serve.kill()
+
+
+def send(serve: Serve, path: str) -> None:
+    """One beacon, and wait until it is in ClickHouse."""
+    body = json.dumps({"n": "pageview", "u": f"https://site.test{path}", "d": "site.test"}).encode()
+    agent = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+    request = urllib.request.Request(f"http://127.0.0.1:{serve.port}/api/event", body, agent)  # our own
+    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 # likewise
+    until("nothing waits", serve.well)
+
+
+def events(serve: Serve) -> int:
+    """How many events the server says it has."""
+    checks = json.loads(serve.tyst("check", "--json"))
+    found = next(check["found"] for check in checks if check["name"] == "ClickHouse")
+    return int(found.rpartition(",")[2].split()[0])
+
+
+def test_a_backup_comes_back_while_serving(server: Serve, tmp_path: Path) -> None:
+    """Events and sites are as they were; what came after the backup is gone; and what comes next is taken."""
+    send(server, "/before")
+    count = events(server)
+    done = json.loads(server.tyst("backup", str(tmp_path / "one"), "--json"))
+    assert {"events", "sites", "users"} <= set(done["tables"])
+    send(server, "/after")
+    server.tyst("site", "add", "later.test")
+    server.tyst("restore", str(tmp_path / "one"), "--yes")
+    assert events(server) == count
+    assert "later.test" not in server.tyst("site", "list", "--json")
+    send(server, "/next")
+    assert events(server) == count + 1
+
+
+def test_no_backup_has_a_salt(server: Serve, tmp_path: Path) -> None:
+    """Not one byte of it."""
+    server.tyst("backup", str(tmp_path / "two"))
+    salts = [file.read_bytes() for file in (server.directory / "data" / "salts").iterdir()]
+    assert salts
+    stored = b"".join(file.read_bytes() for file in (tmp_path / "two").rglob("*") if file.is_file())
+    assert len(stored) > 1_000
+    assert not any(salt in stored for salt in salts)
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_what_cannot_be_done_is_said(server: Serve, tmp_path: Path, command: str) -> None:
+    """A directory that is there is not written over; one that is not there is not restored."""
+    place = tmp_path if command == "backup" else tmp_path / "none"
+    with pytest.raises(AssertionError, match="there already" if command == "backup" else "not found"):
+        server.tyst(command, str(place), *(["--yes"] if command == "restore" else []))
+
+
+def test_a_restoration_is_confirmed_first(server: Serve, tmp_path: Path) -> None:
+    """It names what it would replace; where nobody can be asked and nothing was said, nothing is replaced."""
+    server.tyst("backup", str(tmp_path / "four"))
+    server.tyst("site", "add", "kept.test")
+    done = subprocess.run(
+        [TYST, "restore", str(tmp_path / "four")], env=server.environment(), cwd=ROOT, capture_output=True, text=True,
+        input="y\n", check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "kept.test" in done.stderr
+    assert "--yes" in done.stderr
+    assert "kept.test" in server.tyst("site", "list", "--json")
+
+
+def test_a_backup_is_its_owners(server: Serve, tmp_path: Path) -> None:
+    """Nobody else on the machine reads one byte of it, nor of the data directory."""
+    server.tyst("backup", str(tmp_path / "three"))
+    for directory in (tmp_path / "three", server.directory / "data"):
+        files = [directory, *directory.rglob("*")]
+        assert len(files) > 10
+        assert {path.name for path in files if path.stat().st_mode & 0o077} == set()
+
+
+@pytest.fixture
+def backups(engine: str, clickhouse: ClickHouse) -> ClickHouse:
+    """The database, with the place where this engine may write backups."""
+    assert engine
+    return ClickHouse(clickhouse.dsn, clickhouse.database)
+
+
+def test_a_restored_backup_is_of_this_releases_schema(database: Client, backups: ClickHouse) -> None:
+    """Whatever has changed in the tables since it was made."""
+    ClickHouseInserter(database).insert([an_event(page="/old")], "a")
+    database.command("DROP TABLE daily SYNC")
+    name = f"{backups.database}-old"
+    back_up(backups, name)
+    apply_schema(database)
+    restore(backups, name, keep_protection)
+    assert database.query("SELECT page FROM events").result_rows == [("/old",)]
+    assert database.command("EXISTS TABLE daily") == 1
+
+
+def test_shared_salts_are_left_out(database: Client, backups: ClickHouse) -> None:
+    """Their table is there and in no backup, and a restored backup leaves it alone."""
+    TableSalts(database)
+    database.command("INSERT INTO salts VALUES ('2026-03-01', 'abc', 1)")
+    name = f"{backups.database}-salts"
+    assert "salts" not in back_up(backups, name)
+    assert "salts" not in restore(backups, name, keep_protection)
+    assert database.query("SELECT salt FROM salts").result_rows == [("abc",)]
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "x" * 101, "a'b"])
+def test_a_backups_name_leads_nowhere_else(backups: ClickHouse, name: str) -> None:
+    """It is one plain name."""
+    with pytest.raises(BackupError, match="as a name"):
+        back_up(backups, name)
+
+
+def test_a_restored_backup_revives_nothing_that_was_revoked(database: Client, backups: ClickHouse) -> None:
+    """Users who were removed or demoted, passwords that were changed, keys and links that were revoked since."""
+    users, keys = Records(database, "users", User), Records(database, "api_keys", ApiKey)
+    shares = Records(database, "shares", Share)
+    for name in ("removed", "demoted", "stays"):
+        users.create(name, User(name=name, password="old", role="admin"))
+    for id_ in ("revoked", "good"):
+        keys.create(id_, ApiKey(id=id_, hash=id_))
+        shares.create(id_, Share(id=id_, hash=id_, site="site"))
+    name = f"{backups.database}-rights"
+    back_up(backups, name)
+    users.delete("removed")
+    users.update("demoted", lambda user: msgspec.structs.replace(user, role="viewer", password="new"))
+    users.create("later", User(name="later", password="x"))
+    keys.delete("revoked")
+    shares.delete("revoked")
+    restore(backups, name, keep_protection)
+    found = users.all()
+    assert set(found) == {"demoted", "stays"}
+    assert (found["demoted"].role, found["demoted"].password) == ("viewer", "new")
+    assert (set(keys.all()), set(shares.all())) == ({"good"}, {"good"})
+
+
+def test_a_backup_restores_users_where_nothing_is_known_of_them(database: Client, backups: ClickHouse) -> None:
+    """Also one who was removed and added again before it was made."""
+    users = Records(database, "users", User)
+    users.create("ada", User(name="ada", password="first"))
+    users.delete("ada")
+    users.create("ada", User(name="ada", password="second"))
+    name = f"{backups.database}-users"
+    back_up(backups, name)
+    database.command("TRUNCATE TABLE users")
+    restore(backups, name, keep_protection)
+    assert {user.password for user in users.all().values()} == {"second"}
+
+
+def test_a_restored_backup_begins_no_session_and_opens_no_invitation(database: Client, backups: ClickHouse) -> None:
+    """Neither table is in a backup: what was ended or used stays so, and what is open now stays open."""
+    invitations = Records(database, "invitations", Invitation)
+    invitations.create("used", Invitation(by="ada", made=1))
+    name = f"{backups.database}-invitations"
+    assert not {"sessions", "invitations"} & set(back_up(backups, name))
+    invitations.delete("used")
+    invitations.create("open", Invitation(by="ada", made=2))
+    restore(backups, name, keep_protection)
+    assert set(invitations.all()) == {"open"}
+
+
+def test_a_restored_backup_opens_no_site_again(database: Client, backups: ClickHouse) -> None:
+    """What strangers could read when the backup was made and cannot any more, they cannot after it is restored."""
+    sites = Records(database, "sites", Site)
+    for name in ("closed", "open", "deleted", "again"):
+        sites.create(name, Site(domain=name, id=name * 2, public=True, min_visitors=1))
+    name = f"{backups.database}-public"
+    back_up(backups, name)
+    sites.update("closed", lambda site: msgspec.structs.replace(site, public=False, strict=True, min_visitors=5))
+    for gone in ("deleted", "again"):
+        sites.delete(gone)
+    sites.create("again", Site(domain="again", id="another", public=True))
+    restore(backups, name, keep_protection)
+    found = sites.all()
+    assert {name for name, site in found.items() if site.public} == {"open"}
+    assert (found["closed"].strict, found["closed"].min_visitors) == (True, 5)
+    assert (found["open"].strict, found["open"].min_visitors) == (False, 1)
+
+
+def test_a_backup_restores_public_sites_where_nothing_is_known_of_them(database: Client, backups: ClickHouse) -> None:
+    """On another machine they are as they were."""
+    sites = Records(database, "sites", Site)
+    sites.create("open", Site(domain="open", public=True))
+    name = f"{backups.database}-elsewhere"
+    back_up(backups, name)
+    database.command("TRUNCATE TABLE sites")
+    restore(backups, name, keep_protection)
+    assert sites.all()["open"].public

@@ -1,0 +1,71 @@
+"""Nobody finds out what a neighbour did by trying user agents; everybody may still erase."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from dashboard.access.disclosure_limit import MAX_AGENTS, MAX_NETWORKS, DisclosureLimit
+from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
+from tests.collector.erasure.test_subject_access import OTHER, PAGE, Visiting
+from tests.collector.erasure.test_subject_access import town as town  # the fixture
+from tests.collector.ingest.test_pipeline import CHROME
+
+pytestmark = pytest.mark.anyio
+
+TODAY = datetime.date(2026, 3, 1)
+TRIED = [f"Mozilla/5.0 Chrome/{version}.0.0.0" for version in range(MAX_AGENTS)]
+
+
+async def test_whoever_tries_user_agents_learns_a_number_at_most(town: Visiting) -> None:
+    """After two that were wrong the right one is told how much there is, in whatever form it asks."""
+    await town.see()
+    for agent in TRIED:
+        assert await town.me(user_agent=agent) == []
+    async with town.client(user_agent=CHROME) as client:
+        for more in ("", "&format=csv&download", "&format=json"):
+            answer = await client.get(f"/api/me?d=site.test{more}")
+            assert answer.status_code == 200
+            assert set(answer.json()) == {"site", "linkable_until", "count"}
+            assert answer.json()["count"] == 1
+            assert PAGE not in answer.text
+
+
+async def test_the_page_shows_no_more_and_erases(town: Visiting) -> None:
+    """It says why, in both languages; who asked before sees what they saw, and another network all of its own."""
+    await town.see()
+    for agent in TRIED:
+        await town.me(user_agent=agent)
+    for language in ("en", "sv"):
+        words = PAGE_WORDS[language]
+        async with town.client(user_agent=CHROME) as client:
+            page = (await client.get(f"/privacy/site.test?lang={language}")).text
+        assert words["held_one"] in page
+        assert words["not_shown"] in page
+        assert words["erase"] in page
+        assert PAGE not in page
+        assert words["as_json"] not in page
+    await town.see("/theirs", address=OTHER)
+    assert await town.me(address=OTHER) == ["/theirs"]
+    assert (await town.erase()).json() == {"events": 1, "complete": True}
+
+
+def test_the_first_agents_of_a_day_keep_their_sight() -> None:
+    """However many come after them; the next day begins anew, and another network has its own."""
+    asking = DisclosureLimit()
+    for agent in TRIED:
+        assert asking.may_disclose("net", agent, TODAY)
+    for number in range(100):
+        assert not asking.may_disclose("net", f"guess {number}", TODAY)
+    assert all(asking.may_disclose("net", agent, TODAY) for agent in TRIED)
+    assert asking.may_disclose("other", "guess 1", TODAY)
+    assert asking.may_disclose("net", "guess 1", TODAY + datetime.timedelta(days=1))
+
+
+def test_memory_is_bounded() -> None:
+    """The network that asked longest ago is forgotten first."""
+    asking = DisclosureLimit()
+    for number in range(MAX_NETWORKS + 10):
+        asking.may_disclose(f"net {number}", "agent", TODAY)
+    assert len(asking._agents) == MAX_NETWORKS

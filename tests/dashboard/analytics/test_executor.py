@@ -1,0 +1,273 @@
+"""Execution of statements: shared results, a fair queue, and statements that can be pasted into clickhouse-client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.storage.client import ClickHouse
+from dashboard.analytics.errors import QueueFull
+from dashboard.analytics.executor import MAX_WAITING_OF_SITE, FairQueue, QueryExecutor
+from dashboard.analytics.filters import Filter, HasDone, is_
+from dashboard.analytics.query import Query
+from dashboard.analytics.result_cache import IMMUTABLE_SECONDS, ResultCache, Rows
+from dashboard.analytics.service import StatsService
+from tests.dashboard.analytics.test_service import MONDAY, SITE, STORY, ask, dates, event, seed
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Flights:
+    """Statements that end when a test says so."""
+
+    def __init__(self) -> None:
+        self.begun: list[Future[Rows]] = []
+        self.cancelled = 0
+
+    def begin(self) -> tuple[Future[Rows], Any]:
+        """One more statement."""
+        self.begun.append(Future())
+        return self.begun[-1], self._cancel
+
+    def _cancel(self) -> None:
+        self.cancelled += 1
+
+
+def test_a_result_is_shared_for_its_seconds() -> None:
+    """While it is under way and for a while after; then, and for any other key, it is executed anew."""
+    clock, flights = Clock(), Flights()
+    cache = ResultCache(3, clock)
+    first, second = cache.join("a", flights.begin), cache.join("a", flights.begin)
+    assert first is second
+    flights.begun[0].set_result([(1,)])
+    assert cache.join("a", flights.begin) is first
+    assert cache.join("b", flights.begin) is not first
+    clock.now += 3
+    assert cache.join("a", flights.begin) is not first
+    assert len(flights.begun) == 3
+
+
+def test_without_seconds_only_what_is_under_way_is_shared() -> None:
+    """Zero seconds keep nothing."""
+    flights = Flights()
+    cache = ResultCache(0, Clock())
+    assert cache.join("a", flights.begin) is cache.join("a", flights.begin)
+    flights.begun[0].set_result([])
+    cache.join("a", flights.begin)
+    assert len(flights.begun) == 2
+
+
+def test_failures_and_results_of_before_a_change_are_not_shared() -> None:
+    """A statement that failed is tried again; after new events nothing of before is given, even if it ends later."""
+    flights = Flights()
+    cache = ResultCache(60, Clock())
+    cache.join("a", flights.begin)
+    flights.begun[0].set_exception(ValueError())
+    cache.join("a", flights.begin)
+    assert len(flights.begun) == 2
+    cache.clear()
+    flights.begun[1].set_result([])
+    cache.join("a", flights.begin)
+    assert len(flights.begun) == 3
+
+
+def test_results_of_closed_days_are_shared_for_longer() -> None:
+    """Also after new events, for some minutes; not where nothing is to be shared."""
+    clock, flights = Clock(), Flights()
+    cache = ResultCache(3, clock)
+    first = cache.join("a", flights.begin, immutable=True)
+    flights.begun[0].set_result([(1,)])
+    cache.clear()
+    clock.now += IMMUTABLE_SECONDS - 1
+    assert cache.join("a", flights.begin, immutable=True) is first
+    clock.now += 1
+    assert cache.join("a", flights.begin, immutable=True) is not first
+    cache = ResultCache(0, clock)
+    cache.join("a", flights.begin, immutable=True)
+    flights.begun[-1].set_result([(1,)])
+    cache.join("a", flights.begin, immutable=True)
+    assert len(flights.begun) == 4
+
+
+def test_a_statement_is_cancelled_when_its_last_reader_leaves() -> None:
+    """Not while another one waits for it, and not once it is done."""
+    flights = Flights()
+    cache = ResultCache(60, Clock())
+    flight = cache.join("a", flights.begin)
+    cache.join("a", flights.begin)
+    cache.leave("a", flight)
+    assert flights.cancelled == 0
+    cache.leave("a", flight)
+    assert flights.cancelled == 1
+    done = cache.join("a", flights.begin)
+    flights.begun[-1].set_result([])
+    cache.leave("a", done)
+    assert flights.cancelled == 1
+
+
+def test_guests_leave_room_for_members() -> None:
+    """Forty guests' statements take half of the threads; a member's begins at once, before all guests who wait."""
+    queue, gate = FairQueue(4), threading.Event()
+    begun: list[str] = []
+    both = threading.Semaphore(0)
+
+    def work(name: str) -> Rows:
+        begun.append(name)
+        both.release()
+        assert name == "member" or gate.wait(30)
+        return []
+
+    guests = [queue.submit((True, f"site{number % 2}"), lambda: work("guest")) for number in range(40)]
+    for _ in range(2):
+        both.acquire(timeout=30)
+    queue.submit((False, "site1"), lambda: work("member")).result(timeout=30)
+    assert begun == ["guest", "guest", "member"]
+    gate.set()
+    for each in guests:
+        each.result(timeout=30)
+    queue.close()
+
+
+def test_lanes_take_turns() -> None:
+    """Whoever submits much waits behind whoever submits little."""
+    queue, gate, order = FairQueue(1), threading.Event(), list[str]()
+
+    def work(name: str) -> Rows:
+        assert gate.wait(30)
+        order.append(name)
+        return []
+
+    futures = [queue.submit((False, site), lambda site=site: work(site)) for site in ("a", "a", "a", "b")]  # type: ignore[misc]
+    gate.set()
+    for each in futures:
+        each.result(timeout=30)
+    queue.close()
+    assert order.index("b") <= 2
+
+
+class Counting:
+    """A client that counts its statements."""
+
+    def __init__(self, client: Client, statements: list[str]) -> None:
+        self._client = client
+        self._statements = statements
+
+    def query(self, sql: str, **more: Any) -> Any:
+        """Note the statement and execute it."""
+        self._statements.append(sql)
+        return self._client.query(sql, **more)
+
+    def close(self) -> None:
+        """Close the client."""
+        self._client.close()
+
+
+def test_a_page_asked_twice_executes_its_statements_once_until_events_come(
+    clickhouse: ClickHouse, database: Client
+) -> None:
+    """The newest part of events belongs to the key of a result, so that even another process's events are seen."""
+    statements: list[str] = []
+    stats = StatsService(
+        lambda settings: Counting(clickhouse.client(readonly=True, settings=settings), statements),  # type: ignore[arg-type,return-value] # as far as it is used
+        cache_seconds=3600,
+    )
+    seed(database, STORY)
+    assert ask(stats, "pageviews").rows[0].metrics == (5,)
+    first = len(statements)
+    assert ask(stats, "pageviews").rows[0].metrics == (5,)
+    assert len(statements) == first + 1, "only what the result depends on is read again"
+    ClickHouseInserter(database).insert([event(9, "/")], "later")
+    assert ask(stats, "pageviews").rows[0].metrics == (6,)
+    stats.close()
+
+
+FILTERS: list[Filter | None] = [
+    None,
+    is_("event:page", "/it's"),
+    is_("visit:exit_page", "/"),
+    is_("visit:engaged", "true"),
+    HasDone(is_("event:goal", "Signup")),
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_statements_are_logged_as_they_can_be_pasted(
+    clickhouse: ClickHouse, database: Client, caplog: pytest.LogCaptureFixture, filters: Filter | None
+) -> None:
+    """With their values as literals: each executes without parameters, to the same rows."""
+    seed(database, STORY)
+    stats = StatsService(lambda settings: clickhouse.client(readonly=True, settings=settings))
+    day, metrics = dates(MONDAY, MONDAY), ("visitors", "visits", "bounce_rate", "pageviews")
+    with caplog.at_level(logging.DEBUG, "dashboard.analytics.executor"):
+        for names in ((), ("time:day",), ("event:page",), ("visit:source",), ("visit:exit_page",)):
+            asyncio.run(stats.run([Query(SITE, metrics, day, names, filters)]))
+    stats.close()
+    logged = [record.getMessage().partition("\n")[2] for record in caplog.records]
+    assert len(logged) == 11
+    for sql in logged:
+        assert "{p" not in sql
+        database.query(sql)
+
+
+def test_guests_statements_do_not_wait_without_number() -> None:
+    """Beyond the limit of a site its guests are refused; other sites' guests and members are not."""
+    queue, go = FairQueue(2), threading.Event()
+
+    def work() -> Rows:
+        go.wait()
+        return []
+
+    waiting = [queue.submit((True, "busy"), work) for _ in range(1 + MAX_WAITING_OF_SITE)]
+    with pytest.raises(QueueFull):
+        queue.submit((True, "busy"), work)
+    others = [queue.submit((True, "calm"), work), queue.submit((False, "busy"), work)]
+    go.set()
+    assert [each.result() for each in others] == [[], []]
+    assert len([each.result() for each in waiting]) == 1 + MAX_WAITING_OF_SITE
+    queue.close()
+
+
+def test_a_member_does_not_wait_for_what_guests_asked_first(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
+    """The same statement, asked by a guest and then by a member, is the member's own."""
+
+    async def both() -> bool:
+        executor = QueryExecutor(lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2)
+        sleeping = [executor.rows(f"SELECT {n}, sleep(1)", {}, lane=(True, SITE)) for n in range(3)]
+        guests = [asyncio.ensure_future(each) for each in [*sleeping, executor.rows("SELECT 7", {}, lane=(True, SITE))]]
+        await asyncio.sleep(0)
+        await executor.rows("SELECT 7", {}, lane=(False, SITE))
+        overtaken = not guests[-1].done()
+        await asyncio.gather(*guests)
+        executor.close()
+        return overtaken
+
+    assert asyncio.run(both())
+
+
+def test_an_error_of_the_database_is_not_its_own_cause(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
+    """What is not the reader's to mend passes through as it is."""
+
+    async def failed() -> BaseException:
+        executor = QueryExecutor(lambda limits: clickhouse.client(readonly=True, settings=limits), workers=1)
+        with pytest.raises(DatabaseError) as caught:
+            await executor.rows("SELECT no_such_column", {})
+        executor.close()
+        return caught.value
+
+    error = asyncio.run(failed())
+    assert error.__cause__ is not error

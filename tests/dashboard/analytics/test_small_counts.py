@@ -1,0 +1,426 @@
+"""Small counts: exact or hidden, in every table; rounded under `strict`; in steps for guests."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collector.ingest.event import Event
+from collector.sites.registry import Site, Sites
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.storage.client import ClickHouse
+from collector.storage.documents import Records
+from dashboard.analytics.filters import And, Compare, Filter, Not, is_
+from dashboard.analytics.period import parse_moments, parse_period
+from dashboard.analytics.query import OTHER, Query, Result, Row
+from dashboard.analytics.service import StatsService
+from dashboard.analytics.small_counts import Protection, protection_of
+from dashboard.reports.comparison import alike
+from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, dates, event, later, seed
+
+M = 3
+COUNTS = ("visitors", "visits", "pageviews", "events")
+NOTHING: dict[str, Any] = {"name": "Buy", "page": "/x", "entry_page": "/"}
+
+
+def opened(clickhouse: ClickHouse, protection: Protection | None = None, now: float = NOON + 40_000) -> StatsService:
+    """A service with the default protection unless another is given, on the Monday."""
+    return StatsService(
+        lambda limits: clickhouse.client(readonly=True, settings=limits),
+        protection=lambda _: protection or Protection(),
+        workers=2,
+        clock=lambda: now,
+    )
+
+
+@pytest.fixture(params=["member", "guest"])
+def stats(request: pytest.FixtureRequest, clickhouse: ClickHouse, database: Client) -> Iterator[StatsService]:  # noqa: ARG001
+    """The service as members and as guests read it, the day after the Monday."""
+    service = opened(clickhouse, now=NOON + 86_400)
+    yield service.as_guest() if request.param == "guest" else service
+    service.close()
+
+
+def ask(stats: StatsService, *metrics: str, **more: Any) -> Result:
+    """One query over the Monday."""
+    asked: dict[str, Any] = {"site": SITE, "metrics": metrics, "period": dates(MONDAY, MONDAY), "limit": 1_000} | more
+    return asyncio.run(stats.run([Query(**asked)]))[0]
+
+
+def table(result: Result) -> dict[tuple[str, ...], tuple[int | float | None, ...]]:
+    """Rows by their values."""
+    return {row.dimensions: row.metrics for row in result.rows}
+
+
+def test_a_filtered_view_of_whole_visits_is_exact(database: Client, stats: StatsService) -> None:
+    """Six people view two pages and buy: by page, event and goal every metric is that of their whole visits."""
+    people = range(1, 7)
+    seed(database, [
+        *(event(n, "/") for n in people), *(later(n, "/x", 10, entry_page="/", bounces=-1, seconds=10) for n in people),
+        *(later(n, "/x", 30, entry_page="/", name="Buy", seconds=20) for n in people),
+    ])  # fmt: skip
+    metrics = (*COUNTS, "views_per_visit", "bounce_rate", "visit_duration")
+    for filters, counted in (
+        (is_("event:page", "/x"), (6, 6, 6, 12)),
+        (is_("event:name", "pageview"), (6, 6, 12, 12)),
+        (is_("event:goal", "Buy"), (6, 6, 0, 6)),
+        (is_("event:goal", "Visit /x"), (6, 6, 6, 6)),
+    ):
+        assert ask(stats, *metrics, filters=filters).rows[0].metrics == (*counted, 2.0, 0, 30), filters
+
+
+def test_a_small_view_says_that_it_is_hidden(database: Client, stats: StatsService) -> None:
+    """Its total, its rows and its buckets; nobody at all is no group, and a group of the minimum is exact."""
+    seed(database, [event(n, "/", country="SE" if n < 3 else "NO") for n in range(1, 6)])
+    small, exact, nobody = (is_("visit:country", code) for code in ("SE", "NO", "DK"))
+    total = ask(stats, *COUNTS, "bounce_rate", filters=small)
+    assert total.rows == [Row((), (None,) * 5, hidden=True)]
+    assert (total.hidden, total.min_visitors) == (True, 3)
+    by_page = ask(stats, "visitors", filters=small, dimensions=("event:page",), total_rows=True)
+    assert (by_page.rows, by_page.hidden, by_page.total_rows) == ([], True, 0)
+    by_day = ask(stats, "visitors", filters=small, dimensions=("time:day",))
+    assert by_day.rows == [Row((str(MONDAY),), (None,), hidden=True)]
+    assert ask(stats, "visitors", filters=exact).rows == [Row((), (3,))]
+    assert ask(stats, "visitors", filters=nobody).rows == [Row((), (0,))]
+
+
+def test_other_counts_everybody_once(database: Client, stats: StatsService) -> None:
+    """One person with three rare pages is one visitor and one visit of the fold; without a filter all is exact."""
+    rare = ("/a", "/b", "/c")
+    seed(database, [
+        *(event(n, "/", country="SE") for n in range(1, 11)),
+        *(later(n, page, 5, country="SE", entry_page="/") for n, page in zip((1, 2, 3), rare, strict=True)),
+        *(later(1, page, 9, country="SE", entry_page="/") for page in rare[1:]),
+    ])  # fmt: skip
+    filtered = ask(stats, *COUNTS, filters=is_("visit:country", "SE"), dimensions=("event:page",), total_rows=True)
+    assert table(filtered) == {("/",): (10, 10, 10, 10), (OTHER,): (3, 3, 5, 5)}
+    assert filtered.total_rows == 2
+    plain = table(ask(stats, "visitors", dimensions=("event:page",)))
+    assert plain == {("/",): (10,), ("/a",): (1,), ("/b",): (2,), ("/c",): (2,)}
+
+
+def test_one_person_is_not_seen_behind_a_country(database: Client, stats: StatsService) -> None:
+    """By page their view would say how much they read."""
+    seed(database, [event(1, "/", country="JP"), later(1, "/a", 2, country="JP"), later(1, "/b", 3, country="JP")])
+    for dimensions in (
+        (),
+        ("event:page",),
+        ("visit:browser",),
+        ("event:goal",),
+        ("time:hour",),
+        ("time:day", "event:page"),
+    ):
+        found = ask(stats, *COUNTS, filters=is_("visit:country", "JP"), dimensions=dimensions)
+        assert all(value is None for row in found.rows for value in row.metrics)
+
+
+def test_the_next_smallest_joins_a_fold_that_is_too_small(database: Client, stats: StatsService) -> None:
+    """Else whole minus rows would be the one who is hidden; of equals the first by value."""
+    codes = ["SE"] * 5 + ["NO"] * 4 + ["FI"] * 4 + ["DK"]
+    seed(database, [event(n, "/", country=code) for n, code in enumerate(codes, 1)])
+    found = ask(stats, "visitors", filters=is_("event:page", "/"), dimensions=("visit:country",))
+    assert [(row.dimensions[0], *row.metrics) for row in found.rows] == [("SE", 5), ("NO", 4), (OTHER, 5)]
+
+
+def test_anonymous_events_do_not_make_a_fold_large_enough(database: Client, stats: StatsService) -> None:
+    """They may be the same person's: the next smallest row joins, too, until the fold has the minimum of visitors."""
+    anonymous = [event(0, "/", n, visit=0, country="") for n in range(3)]
+    seed(database, [*anonymous, event(1, "/", country="NO"), *(event(n, "/", country="SE") for n in range(2, 5))])
+    found = ask(stats, "visitors", "events", filters=is_("event:page", "/"), dimensions=("visit:country",))
+    assert table(found) == {(OTHER,): (4, 7)}
+
+
+PEOPLE = st.lists(
+    st.tuples(
+        st.sampled_from(["SE", "NO"]),
+        st.lists(st.sampled_from(["/", "/a", "/b", "/c", "/d"]), min_size=1, max_size=4),
+        st.integers(0, 2),
+    ),
+    max_size=14,
+)
+FILTERS: tuple[Filter, ...] = (
+    is_("visit:country", "SE"),
+    Not(is_("visit:country", "SE")),
+    Compare("contains", "event:page", ("/",)),
+    is_("event:page", "/a", "/b"),
+    And((is_("visit:country", "SE"), is_("event:name", "pageview"))),
+)
+
+
+def town(people: Sequence[tuple[str, list[str], int]]) -> list[Event]:
+    """People with several pages each, in some of three hours."""
+    return [
+        (later if number else event)(
+            who, page, 3600 * hour + number, country=country, entry_page=pages[0], visit=NOON + 3600 * hour
+        )
+        for who, (country, pages, hour) in enumerate(people, 1)
+        for number, page in enumerate(pages)
+    ]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PEOPLE)
+def test_no_table_tells_a_small_group(
+    database: Client, stats: StatsService, people: list[tuple[str, list[str], int]]
+) -> None:
+    """By itself or by subtraction within it: every row, and everybody who is in no row that is shown, is nobody or a
+    group of the minimum; and what is shown is true."""
+    database.command("TRUNCATE TABLE events")
+    events = town(people)
+    ClickHouseInserter(database).insert(events, str(next(_batches)))
+    for filters in FILTERS:
+        selected = [each for each in events if _holds(filters, each)]
+        whole = {each.visitor for each in selected}
+        total = ask(stats, "visitors", filters=filters).rows[0]
+        assert total.hidden == (0 < len(whole) < M)
+        assert total.hidden or total.metrics == (len(whole),)
+        by_page = ask(stats, "visitors", "pageviews", filters=filters, dimensions=("event:page",))
+        shown = {row.dimensions[0] for row in by_page.rows}
+        _check(by_page.rows, selected, lambda each, shown=shown: each.page if each.page in shown else OTHER)
+        by_hour = ask(stats, "visitors", "pageviews", filters=filters, dimensions=("time:hour",))
+        hours = [row for row in by_hour.rows if not row.hidden]
+        _check(hours, selected, lambda each: f"2026-03-02 {12 + (each.ts - NOON) // 3600}:00:00")
+        hidden = {row.dimensions[0] for row in by_hour.rows if row.hidden}
+        rest = {each.visitor for each in selected if f"2026-03-02 {12 + (each.ts - NOON) // 3600}:00:00" in hidden}
+        assert not 0 < len(rest) < M or len(whole) < M
+
+
+def _holds(tree: Filter, each: Event) -> bool:
+    match tree:
+        case Compare("is", "visit:country", values):
+            return each.country in values
+        case Compare("is", "event:page", values):
+            return each.page in values
+        case Not(part):
+            return not _holds(part, each)
+        case And(parts):
+            return all(_holds(part, each) for part in parts)
+    return True
+
+
+def _check(rows: Sequence[Row], selected: Sequence[Event], value: Any) -> None:
+    """Rows are exact, of the minimum size, and leave nobody out but where nothing is shown at all."""
+    for row in rows:
+        mine = [each for each in selected if value(each) == row.dimensions[0]]
+        assert row.metrics == (len({each.visitor for each in mine}), len(mine))
+        assert len({each.visitor for each in mine}) >= M
+
+
+_batches = itertools.count()
+
+
+def test_what_cuts_like_a_filter_is_protected_like_one(database: Client, stats: StatsService) -> None:
+    """Two dimensions, hours by a dimension, a stretch of time by a dimension; hours alone are exact."""
+    seed(database, [event(n, "/", n, country="SE", browser="Firefox" if n % 9 else "Rare") for n in range(1, 12)])
+    two = ask(stats, "visitors", dimensions=("visit:country", "visit:browser"))
+    assert table(two) == {(OTHER, OTHER): (11,)}
+    hours = ask(stats, "visitors", dimensions=("time:hour", "visit:browser"))
+    assert table(hours) == {("2026-03-02 12:00:00", OTHER): (11,)}
+    assert ask(stats, "visitors", dimensions=("time:hour",)).rows[0].metrics == (11,)
+    first = datetime.datetime.fromtimestamp(NOON, datetime.UTC)
+    stretch = parse_moments(first, first + datetime.timedelta(seconds=2), "UTC")
+    assert ask(stats, "visitors", period=stretch, dimensions=("visit:country",)).hidden
+    assert ask(stats, "visitors", period=stretch).rows[0].metrics == (2,)
+
+
+def test_revenue_in_a_currency_of_few_is_not_told(database: Client, stats: StatsService) -> None:
+    """Under a filter a second currency that one person paid in is left out; the other is exact."""
+    paid = [("SEK", 10)] * 4 + [("EUR", 7)]
+    seed(database, [
+        event(n, "/", name="Buy", currency=currency, revenue=amount, country="SE")
+        for n, (currency, amount) in enumerate(paid, 1)
+    ])  # fmt: skip
+    (row,) = ask(stats, "visitors", "total_revenue", filters=is_("event:goal", "Buy")).rows
+    assert (row.currency, row.metrics) == ("SEK", (5, 40))
+
+
+@pytest.mark.parametrize(("protection", "visitors"), [(Protection(1), 2), (Protection(3), None), (Protection(2), 2)])
+def test_a_site_chooses_the_minimum(
+    clickhouse: ClickHouse, database: Client, protection: Protection, visitors: int | None
+) -> None:
+    """One turns protection off."""
+    seed(database, [event(n, "/", country="SE" if n < 3 else "NO") for n in range(1, 26)])
+    service = opened(clickhouse, protection)
+    assert ask(service, "visitors", filters=is_("visit:country", "SE")).rows[0].metrics == (visitors,)
+    service.close()
+
+
+def test_strict_rounds_every_count(clickhouse: ClickHouse, database: Client) -> None:
+    """A setting of the site: in total, by one dimension and by date none, one or two people look the same, and so do
+    their rows in any order; the result says the multiple."""
+    sites = Sites(Records(database, "sites", Site))
+    asyncio.run(sites.add(Site(domain=SITE, strict=True)))
+    service = StatsService(
+        lambda limits: clickhouse.client(readonly=True, settings=limits), protection=protection_of(sites)
+    )
+    seen = []
+    for size in range(M):
+        database.command("TRUNCATE TABLE events")
+        people = [event(n, "/", country="NO" if n <= size else "SE") for n in range(1, 26)]
+        ClickHouseInserter(database).insert(people, str(next(_batches)))
+        dimensions = ((), ("visit:country",), ("event:page",), ("time:day",), ("time:day", "visit:country"))
+        seen.append([ask(service, *COUNTS, dimensions=each) for each in dimensions])
+    service.close()
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][0].rows[0].metrics == (24, 24, 24, 24)
+    assert [row.dimensions for row in seen[0][1].rows] == [("SE",)]
+    assert {each.rounded_to for each in seen[0]} == {6}
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PEOPLE)
+def test_strict_tells_multiples_and_nothing_else(
+    clickhouse: ClickHouse, database: Client, people: list[tuple[str, list[str], int]]
+) -> None:
+    """Whatever the view; each within half a multiple of the truth, so that a difference of two answers leaves every
+    size of a small group possible."""
+    database.command("TRUNCATE TABLE events")
+    ClickHouseInserter(database).insert(town(people), str(next(_batches)))
+    service = opened(clickhouse, Protection(M, strict=True))
+    for filters in (None, *FILTERS):
+        for dimensions in ((), ("event:page",), ("visit:country",), ("time:hour",)):
+            for row in ask(service, *COUNTS, filters=filters, dimensions=dimensions).rows:
+                assert row.hidden or all(count is not None and count % (2 * M) == 0 for count in row.metrics)
+    service.close()
+
+
+def test_strict_sizes_that_look_alike_are_many() -> None:
+    """Of a group and one that contains it, for one who knows how counts are told: what both show leaves possible that
+    they differ by the minimum or more, or by any smaller number."""
+    protection = Protection(M, strict=True)
+
+    def told(size: int) -> int | None:
+        return None if 0 < size < M or size == 0 else protection.reported({"visitors": size})["visitors"]
+
+    possible: dict[tuple[int | None, int | None], set[int]] = {}
+    for part, whole in itertools.combinations_with_replacement(range(90), 2):
+        possible.setdefault((told(part), told(whole)), set()).add(whole - part)
+    for (_, outer), sizes in possible.items():
+        if outer is None or outer < 84:
+            assert max(sizes) >= M or sizes >= set(range(M))
+
+
+# A guest who polls a public dashboard while people come one by one.
+
+COMING = [("SE", "Firefox", "/"), ("SE", "Chrome", "/"), ("JP", "Firefox", "/treatment/hiv"), ("SE", "Chrome", "/a"),
+          ("NO", "Safari", "/"), ("SE", "Firefox", "/b"), ("DK", "Chrome", "/a"), ("SE", "Chrome", "/")]  # fmt: skip
+VIEWS = ((), ("visit:country",), ("visit:browser",), ("event:page",), ("time:hour",), ("time:minute",))
+
+
+@pytest.mark.parametrize("gap", [7, 61, 600])
+def test_a_guest_who_polls_sees_steps_of_several_people(clickhouse: ClickHouse, database: Client, gap: int) -> None:
+    """However often they look: between two different answers at least three new visitors came, in every view at once,
+    also when somebody who was there before does something more."""
+    now = [float(NOON)]
+    service = StatsService(
+        lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2, clock=lambda: now[0]
+    )
+    guest = service.as_guest()
+    today = parse_period("day", "UTC", datetime.datetime.fromtimestamp(NOON, datetime.UTC))
+    views = [Query(SITE, COUNTS, today, names, limit=1_000) for names in VIEWS]
+    seen: list[tuple[int, Any]] = []
+    people = 0
+    for number in range(4 * len(COMING)):
+        if number < 2 * len(COMING):
+            country, browser, page = COMING[number % len(COMING)]
+            who: dict[str, Any] = {"ts": NOON + gap * number, "country": country, "browser": browser}
+            arrived = [event(number + 1, page, **who), later(1, f"/more{number}", 0, **who)]
+            ClickHouseInserter(database).insert(arrived, str(next(_batches)))
+            people += 1
+        now[0] = NOON + gap * number + 1
+        answers = asyncio.run(guest.run(views))
+        realtime = asyncio.run(guest.realtime(SITE))
+        answer = ([each.rows for each in answers], realtime.sources, realtime.pages, realtime.countries)
+        if not seen or seen[-1][1] != answer:
+            seen.append((int(answers[0].rows[0].metrics[0] or 0), answer))
+        member = asyncio.run(service.run(views[:1]))[0]
+        assert member.rows[0].metrics[0] == people
+    service.close()
+    told = [visitors for visitors, _ in seen]
+    assert all(after - before >= M for before, after in itertools.pairwise(told)), told
+    assert told[-1] >= M
+
+
+@pytest.mark.parametrize("people", range(3, 11))
+def test_a_day_that_is_over_is_told_to_guests_whole(clickhouse: ClickHouse, database: Client, people: int) -> None:
+    """What was held back of it, the minimum or more, is told when the date is over."""
+    seed(database, [event(n, "/", 60 * n) for n in range(1, people + 1)])
+    told = []
+    for now in (NOON + 3600, NOON + 43_260):
+        service = opened(clickhouse, now=now)
+        told.append(ask(service.as_guest(), "visitors").rows[0].metrics[0] or 0)
+        assert ask(service, "visitors").rows[0].metrics == (people,)
+        service.close()
+    assert told[1] == people
+    assert told[1] - told[0] >= M
+    assert told[0] == max(0, people // M - 1) * M
+
+
+def test_what_arrives_around_midnight_is_not_seen_alone(clickhouse: ClickHouse, database: Client) -> None:
+    """The last visitor of a day may be stored seconds after it: guests see the whole day a minute later."""
+    midnight, last = NOON + 43_200, 43_199
+    seed(database, [event(n, "/", 60 * n) for n in range(1, 8)])
+    told: list[int] = []
+    for after in (1, 5, 61):
+        if after == 5:
+            ClickHouseInserter(database).insert([event(8, "/treatment/hiv", last)], str(next(_batches)))
+        service = opened(clickhouse, now=midnight + after)
+        told.append(int(ask(service.as_guest(), "visitors").rows[0].metrics[0] or 0))
+        service.close()
+    assert told == [3, 3, 8]
+
+
+def test_the_open_day_is_held_back_from_guests_in_a_comparison_too(clickhouse: ClickHouse, database: Client) -> None:
+    """Whichever of two ranges it is in, and whichever is asked for first."""
+    seed(database, [event(n, "/", 60 * n) for n in range(1, 9)])
+    now = datetime.datetime.fromtimestamp(NOON + 3600, datetime.UTC)
+    today = Query(SITE, ("visitors",), parse_period("day", "UTC", now))
+    before = replace(today, period=parse_period("day", "UTC", now - datetime.timedelta(days=3)))
+    service = opened(clickhouse, now=NOON + 3600)
+    for queries in ([before, today], [today, before]):
+        results = asyncio.run(service.as_guest().run(queries))
+        assert {each.rows[0].metrics for each in results} == {(0,), (3,)}
+    service.close()
+
+
+def test_a_guest_does_not_see_an_earlier_day_replayed(clickhouse: ClickHouse, database: Client) -> None:
+    """What today is compared with grows with the clock: between two looks by three visitors of that day or more, with
+    and without filters."""
+    people = [COMING[number % len(COMING)] for number in range(24)]
+    seed(database, [
+        event(number + 1, page, 600 * number, country=country, browser=browser)
+        for number, (country, browser, page) in enumerate(people)
+    ])  # fmt: skip
+    now = [float(NOON)]
+    service = StatsService(
+        lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2, clock=lambda: now[0]
+    )
+    yesterday = dates(MONDAY, MONDAY)
+    told: list[int] = []
+    for moment in range(NOON + 86_400 - 600, NOON + 86_400 + 600 * len(people), 300):
+        now[0] = float(moment)
+        today = parse_period("day", "UTC", datetime.datetime.fromtimestamp(moment, datetime.UTC))
+        compared = Query(SITE, ("visitors",), alike(today, yesterday, moment))
+        told.append(int(asyncio.run(service.as_guest().run([compared]))[0].rows[0].metrics[0] or 0))
+    member = asyncio.run(service.run([compared]))[0].rows[0].metrics
+    service.close()
+    assert member == (24,)
+    assert told[-1] >= 18
+    assert all(after == before or after - before >= M for before, after in itertools.pairwise(told)), told
+
+
+def test_a_site_without_protection_tells_guests_at_once(clickhouse: ClickHouse, database: Client) -> None:
+    """`min_visitors` 1 hides nothing, from nobody."""
+    seed(database, [event(1, "/")])
+    service = opened(clickhouse, Protection(1), now=NOON + 5)
+    assert ask(service.as_guest(), "visitors").rows[0].metrics == (1,)
+    service.close()

@@ -1,0 +1,405 @@
+"""The management API: who may do what, and errors that name what to mend."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from argon2 import PasswordHasher
+from clickhouse_connect.driver.client import Client
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from collector.erasure.job_runner import Deletions
+from collector.rollups.job import Rollup
+from collector.sites.registry import Site, Sites
+from collector.storage.documents import Records
+from dashboard.access.api_keys import ApiKey, Keys, admin_key
+from dashboard.access.api_quota import Quota, QuotaFields
+from dashboard.access.audit_log import Changes
+from dashboard.access.passwords import Passwords
+from dashboard.access.users import User, Users
+from dashboard.api.management import routes
+from dashboard.compliance.health_report import Check, Status
+
+ADMIN = "tyst_admin_for-tests"
+TODAY = datetime.date(2026, 3, 1)
+
+
+class Room:
+    """The API over a fresh database."""
+
+    def __init__(self, client: Client, quota: int = 0) -> None:
+        self.records = Records(client, "api_keys", ApiKey)
+        self.keys = Keys(self.records, ADMIN, today=lambda: TODAY, quota=Quota(quota))
+        # The cheapest argon2: the tests are about who may, not about how slowly.
+        self.passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        self.users = Users(Records(client, "users", User))
+        self.sites = Sites(Records(client, "sites", Site))
+        self.deletions = Deletions(client, self.sites, Rollup(client, self.sites, time.time), list, time.time)
+        app = Starlette(
+            routes=routes(
+                sites=self.sites,
+                users=self.users,
+                passwords=self.passwords,
+                keys=self.keys,
+                status=self.status,
+                changes=Changes(client, self.sites, time.time),
+                deletions=self.deletions,
+            ),
+            middleware=[Middleware(QuotaFields)],
+        )
+        self.transport = httpx.ASGITransport(app)
+
+    async def status(self) -> Status:
+        check = Check(name="spool", state="ok", found="0 events wait")
+        return Status(version="0.1.0", started=1, now=2, checks=(check,), dropped={"bot": 3}, accepted=4)
+
+    def ask(self, method: str, path: str, *, key: str = ADMIN, **options: Any) -> httpx.Response:
+        return self.send(method, path, f"Bearer {key}", **options)
+
+    def send(
+        self, method: str, path: str, authorization: str, *, extra: dict[str, str] | None = None, **options: Any
+    ) -> httpx.Response:
+        async def once() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self.transport, base_url="http://tyst.test") as client:
+                headers = {"Authorization": authorization} | (extra or {})
+                return await client.request(method, f"/api/v1/{path}", headers=headers, **options)
+
+        return anyio.run(once)
+
+    def site(self, domain: str) -> Site:
+        found = self.sites.get(domain)
+        assert found is not None
+        return found
+
+    def make_key(self, **body: Any) -> str:
+        return str(self.ask("POST", "keys", json=body).json()["key"])
+
+
+@pytest.fixture
+def room(database: Client) -> Room:
+    """The API with two sites."""
+    room = Room(database)
+    for domain in ("one.test", "two.test"):
+        room.ask("POST", "sites", json={"domain": domain})
+    return room
+
+
+def test_a_site_is_added_changed_and_removed(room: Room) -> None:
+    """What is left out keeps its value, and what is asked for is what is stored."""
+    body = {"domain": "New.Test", "timezone": "Europe/Stockholm", "consent": "limited"}
+    made = room.ask("POST", "sites", json=body)
+    assert made.status_code == 201
+    assert made.json() | body == made.json() | {"domain": "New.Test"}
+    assert made.json()["domain"] == "new.test"
+    assert made.json()["created"] > 0
+    changed = room.ask("PUT", "sites/new.test", json={"min_visitors": 1, "hostnames": ["new.test"]})
+    assert changed.json() == {**made.json(), "min_visitors": 1, "hostnames": ["new.test"]}
+    assert room.ask("GET", "sites/new.test").json() == changed.json()
+    assert room.ask("DELETE", "sites/new.test").json() == {"deleted": True}
+    assert [site["domain"] for site in room.ask("GET", "sites").json()["sites"]] == ["one.test", "two.test"]
+    room.sites.refresh()
+    assert [site.domain for site in room.sites.all()] == ["one.test", "two.test"]
+
+
+def test_a_site_may_come_as_a_form(room: Room) -> None:
+    """Clients of Plausible's Sites API send forms."""
+    data = {"domain": "form.test", "timezone": "Europe/Oslo", "min_visitors": "5"}
+    made = room.ask("POST", "sites", data=data).json()
+    assert (made["domain"], made["timezone"], made["min_visitors"]) == ("form.test", "Europe/Oslo", 5)
+
+
+def test_goals_and_the_strict_form_are_settings_of_a_site(room: Room) -> None:
+    """A goal without a name gets one; an empty list leaves every custom event a goal."""
+    goals = [{"kind": "page", "match": "/thanks"}, {"kind": "event", "match": "Buy", "name": "Sale", "currency": "sek"}]
+    room.ask("PUT", "sites/one.test", json={"goals": goals, "strict": True})
+    found = room.ask("GET", "sites/one.test").json()
+    assert found["goals"] == [{**goals[0], "name": "Visit /thanks"}, {**goals[1], "currency": "SEK"}]
+    assert found["strict"] is True
+    room.sites.refresh()
+    assert room.ask("PUT", "sites/one.test", json={"min_visitors": 5}).json()["goals"] == found["goals"]
+    assert room.ask("PUT", "sites/one.test", json={"goals": []}).json()["goals"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "field"),
+    [
+        ("POST", "sites", {}, 400, "domain"),
+        ("POST", "sites", {"domain": "one.test"}, 400, "domain"),
+        ("POST", "sites", {"domain": "no spaces.test"}, 400, "domain"),
+        ("POST", "sites", {"domain": "login"}, 400, "domain"),
+        ("POST", "sites", {"domain": "x.test", "timezone": "Europe/Stokholm"}, 400, "timezone"),
+        ("POST", "sites", {"domain": "x.test", "consent": "never"}, 400, "consent"),
+        ("POST", "sites", {"domain": "x.test", "min_visitors": "many"}, 400, "min_visitors"),
+        ("POST", "sites", {"domain": "x.test", "min_visitors": 0}, 400, "min_visitors"),
+        ("POST", "sites", {"domain": "x.test", "colour": "blue"}, 400, "colour"),
+        ("POST", "sites", {"domain": "x.test", "created": 5}, 400, "created"),
+        ("POST", "sites", ["one.test"], 400, "body"),
+        ("POST", "sites", {"domain": "x.test", "strict": "perhaps"}, 400, "strict"),
+        ("POST", "sites", {"domain": "x.test", "goals": "Signup"}, 400, "goals"),
+        ("POST", "sites", {"domain": "x.test", "goals": [{"match": "Signup"}]}, 400, "goals"),
+        ("POST", "sites", {"domain": "x.test", "goals": [{"kind": "wish"}]}, 400, "goals"),
+        ("GET", "sites/none.test", None, 404, "domain"),
+        ("PUT", "sites/one.test", {"domain": "two.test"}, 400, "domain"),
+        ("PUT", "sites/one.test", {"domain": "no spaces.test"}, 400, "domain"),
+        ("PUT", "sites/one.test", {"aliases": ["two.test"]}, 400, "aliases"),
+        ("PUT", "sites/one.test", {"hostnames": ["a.test"] * 201}, 400, "hostnames"),
+        ("PUT", "sites/one.test", {"query_keys": ["x" * 301]}, 400, "query_keys"),
+        ("POST", "sites/none.test/reset", {}, 404, "domain"),
+        ("PUT", "sites/one.test", {"retention_days": -1}, 400, "retention_days"),
+        ("DELETE", "sites/none.test", None, 404, "domain"),
+        ("POST", "users", {"name": "ada"}, 400, "password"),
+        ("POST", "users", {"name": "ada", "password": "short"}, 400, "password"),
+        ("POST", "users", {"name": "a b", "password": "long enough"}, 400, "name"),
+        ("POST", "users", {"name": "ada", "password": "long enough", "role": "king"}, 400, "role"),
+        ("POST", "users", {"name": "ada", "password": "long enough", "sites": ["none.test"]}, 400, "sites"),
+        ("POST", "users", {"name": "ada", "password": "long enough", "age": 36}, 400, "age"),
+        ("PUT", "users/nobody", {"password": "long enough"}, 404, "name"),
+        ("DELETE", "users/nobody", None, 404, "name"),
+        ("POST", "keys", {"right": "own"}, 400, "right"),
+        ("POST", "keys", {"sites": ["none.test"]}, 400, "sites"),
+        ("POST", "keys", {"name": "x" * 101}, 400, "name"),
+        ("DELETE", "keys/00000000", None, 404, "id"),
+    ],
+)
+def test_an_error_names_the_field(room: Room, method: str, path: str, body: Any, status: int, field: str) -> None:
+    """Each refusal is JSON with the field that must be mended, and nothing is changed by it."""
+    before = room.ask("GET", "sites").json()
+    answer = room.ask(method, path, **({"json": body} if body is not None else {}))
+    assert answer.status_code == status
+    assert list(answer.json()["errors"]) == [field]
+    assert answer.json()["error"].startswith(f"{field}: ")
+    assert room.ask("GET", "sites").json() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"\xff\xfe",
+        b"[" * 2_000,
+        b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+        b'"' + b"x" * 70_000 + b'"',
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused(room: Room, content: bytes) -> None:
+    """Broken, deep or huge JSON is a 400 or 413, never a server error."""
+    answer = room.ask("POST", "sites", content=content)
+    assert answer.status_code in (400, 413)
+    assert list(answer.json()["errors"]) == ["body"]
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer wrong", "Basic dHlzdDp0eXN0", "Bearer tyst_00000000_x", ADMIN]
+)
+@pytest.mark.parametrize("path", ["sites", "users", "keys", "status"])
+def test_without_a_key_nothing_is_told(room: Room, header: str, path: str) -> None:
+    """A missing, malformed or unknown key is answered 401 everywhere."""
+    answer = room.send("GET", path, header)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert list(answer.json()["errors"]) == ["authorization"]
+
+
+def test_a_key_to_read_one_site_does_only_that(room: Room) -> None:
+    """It sees its site and no other, changes nothing, and learns nothing of users, keys or status."""
+    key = room.make_key(sites=["one.test"])
+    assert [site["domain"] for site in room.ask("GET", "sites", key=key).json()["sites"]] == ["one.test"]
+    assert room.ask("GET", "sites/one.test", key=key).status_code == 200
+    unknown = room.ask("GET", "sites/none.test", key=key).json()["error"].replace("none.test", "two.test")
+    assert room.ask("GET", "sites/two.test", key=key).json()["error"] == unknown
+    assert room.ask("PUT", "sites/one.test", key=key, json={"min_visitors": 9}).status_code == 404
+    assert room.ask("DELETE", "sites/one.test", key=key).status_code == 404
+    assert room.ask("POST", "sites", key=key, json={"domain": "x.test"}).status_code == 403
+    for path in ("users", "keys", "status"):
+        assert room.ask("GET", path, key=key).status_code == 403
+    assert room.ask("GET", "sites/one.test").json()["min_visitors"] == 3
+
+
+def test_a_key_to_manage_one_site_changes_that_one(room: Room) -> None:
+    """And still has no say over other sites, users or keys."""
+    key = room.make_key(sites=["one.test"], right="manage")
+    assert room.ask("PUT", "sites/one.test", key=key, json={"min_visitors": 9}).json()["min_visitors"] == 9
+    assert room.ask("PUT", "sites/two.test", key=key, json={"min_visitors": 9}).status_code == 404
+    assert room.ask("POST", "keys", key=key, json={"right": "manage"}).status_code == 403
+    assert room.ask("POST", "users", key=key, json={"name": "a", "password": "long enough"}).status_code == 403
+
+
+def test_a_key_to_manage_every_site_may_do_everything(room: Room) -> None:
+    """It is what another server's command line uses."""
+    key = room.make_key(right="manage", name="ops")
+    assert room.ask("POST", "sites", key=key, json={"domain": "x.test"}).status_code == 201
+    assert room.ask("GET", "status", key=key).json()["dropped"] == {"bot": 3}
+
+
+def test_a_revoked_key_is_refused_at_once(room: Room) -> None:
+    """Also by another process: nothing is cached."""
+    key = room.make_key(sites=["one.test"])
+    assert room.ask("GET", "sites", key=key).status_code == 200
+    listed = room.ask("GET", "keys").json()["keys"]
+    assert room.ask("DELETE", f"keys/{listed[0]['id']}").json() == {"deleted": True}
+    assert room.ask("GET", "sites", key=key).status_code == 401
+    assert room.ask("GET", "keys").json() == {"keys": []}
+
+
+def test_a_key_is_nowhere_at_rest(room: Room) -> None:
+    """Neither the table nor the listing holds the key or its secret part; only the answer that made it did."""
+    key = room.make_key(sites=["one.test"], name="reports")
+    stored = str(room.records.all())
+    assert key not in stored
+    assert key.rpartition("_")[2] not in stored
+    listed = room.ask("GET", "keys")
+    assert key not in listed.text
+    assert "hash" not in listed.json()["keys"][0]
+    assert listed.json()["keys"][0]["name"] == "reports"
+
+
+def test_the_day_of_last_use_is_noted(room: Room) -> None:
+    """So that an owner sees which keys can go."""
+    key = room.make_key(sites=["one.test"])
+    assert room.ask("GET", "keys").json()["keys"][0]["last_used"] is None
+    room.ask("GET", "sites", key=key)
+    assert room.ask("GET", "keys").json()["keys"][0]["last_used"] == "2026-03-01"
+
+
+def test_a_key_has_a_quota_and_answers_tell_it(database: Client) -> None:
+    """Standard fields on every answer, 429 with when to come back, and no other key is held up."""
+    room = Room(database, quota=3)
+    key, other = room.make_key(name="a"), room.make_key(name="b")
+    answers = [room.ask("GET", path, key=key) for path in ("sites", "sites/none.test", "sites", "sites", "keys")]
+    assert [answer.status_code for answer in answers] == [200, 404, 200, 429, 429]
+    assert [answer.headers["RateLimit-Policy"] for answer in answers] == ['"key";q=3;w=3600'] * 5
+    left = [re.fullmatch(r'"key";r=(\d);t=\d+', answer.headers["RateLimit"]) for answer in answers]
+    assert [each and each[1] for each in left] == ["2", "1", "0", "0", "0"]
+    assert 1 <= int(answers[3].headers["Retry-After"]) <= 1200
+    assert "Retry-After" not in answers[2].headers
+    assert list(answers[3].json()["errors"]) == ["authorization"]
+    assert room.ask("GET", "sites", key=other).headers["RateLimit"].startswith('"key";r=2')
+
+
+def test_strangers_and_the_operator_have_no_quota(database: Client) -> None:
+    """A wrong key is refused as often as it comes; the key of the data directory is never held up."""
+    room = Room(database, quota=1)
+    for _ in range(3):
+        assert room.ask("GET", "sites", key="tyst_00000000_wrong").status_code == 401
+        answer = room.ask("GET", "sites")
+        assert answer.status_code == 200
+        assert "RateLimit" not in answer.headers
+
+
+def test_pages_of_other_origins_cannot_read_the_api(room: Room) -> None:
+    """No answer allows it, and what a browser asks beforehand is refused."""
+    ask = {"Origin": "https://evil.test", "Access-Control-Request-Method": "GET"}
+    for method, status in (("GET", 200), ("OPTIONS", 405)):
+        answer = room.send(method, "sites", f"Bearer {ADMIN}", extra=ask)
+        assert answer.status_code == status
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+def test_one_wrong_letter_is_a_wrong_key(room: Room) -> None:
+    """The whole key counts, not its public part."""
+    key = room.make_key(sites=["one.test"])
+    assert anyio.run(room.keys.check, key) is not None
+    for position in (5, 20, len(key) - 1):
+        letter = "0" if key[position] != "0" else "1"
+        assert anyio.run(room.keys.check, key[:position] + letter + key[position + 1 :]) is None
+    assert anyio.run(room.keys.check, "") is None
+
+
+def test_a_user_is_added_changed_and_removed(room: Room) -> None:
+    """The password is kept as an argon2 hash and never shown."""
+    room.ask("POST", "users", json={"name": "boss", "password": "correct horse", "role": "admin"})
+    body = {"name": "ada", "password": "difference engine", "sites": ["one.test"]}
+    made = room.ask("POST", "users", json=body)
+    assert made.json() == {"name": "ada", "role": "viewer", "sites": ["one.test"], "roles": {}}
+    ada = room.users.get("ada")
+    assert ada is not None
+    assert ada.password.startswith("$argon2id$")
+    assert (
+        room.ask("PUT", "users/ada", json={"password": "analytical engine", "role": "owner"}).json()["role"] == "owner"
+    )
+    ada = room.users.get("ada")
+    assert ada is not None
+    assert anyio.run(room.passwords.matches, ada.password, "analytical engine")
+    assert not anyio.run(room.passwords.matches, ada.password, "difference engine")
+    assert ada.sites == (room.site("one.test").id,)
+    assert room.ask("DELETE", "users/ada").json() == {"deleted": True}
+    assert [user["name"] for user in room.ask("GET", "users").json()["users"]] == ["boss"]
+
+
+@pytest.mark.parametrize(("method", "body"), [("DELETE", None), ("PUT", {"role": "viewer"})])
+def test_the_only_administrator_stays(room: Room, method: str, body: Any) -> None:
+    """Nobody can lock everybody out."""
+    room.ask("POST", "users", json={"name": "boss", "password": "correct horse", "role": "admin"})
+    answer = room.ask(method, "users/boss", **({"json": body} if body else {}))
+    assert answer.status_code == 400
+    assert "only administrator" in answer.json()["error"]
+
+
+def test_the_status_is_told_in_words(room: Room) -> None:
+    """Checks with what was found, and the counts since the start."""
+    assert room.ask("GET", "status").json() == {
+        "version": "0.1.0",
+        "started": 1,
+        "now": 2,
+        "checks": [{"name": "spool", "state": "ok", "found": "0 events wait", "advice": "", "code": ""}],
+        "dropped": {"bot": 3},
+        "accepted": 4,
+    }
+
+
+def test_the_key_of_the_data_directory_is_its_owners(tmp_path: Path) -> None:
+    """Made once, readable by nobody else, and the same for every worker."""
+    made = admin_key(tmp_path / "new")
+    assert admin_key(tmp_path / "new") == made
+    assert len(made) > 40
+    assert stat.S_IMODE((tmp_path / "new" / "admin.key").stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["admin.key"]
+
+
+def test_a_site_is_renamed_reset_and_deleted_with_its_figures(room: Room) -> None:
+    """Each is done by the server in its own time; who asked, with which key, is in the list of changes."""
+    assert room.ask("PUT", "sites/one.test", json={"domain": "new.test"}).json()["domain"] == "new.test"
+    assert room.sites.get("one.test") is None
+    assert room.deletions.keep_up()
+    assert room.ask("POST", "sites/new.test/reset").json() == {"deleted": True, "events": 0}
+    assert room.deletions.keep_up()
+    key, site = room.make_key(right="manage", name="robot"), room.site("new.test")
+    assert room.ask("DELETE", "sites/new.test", key=key).json() == {"deleted": True}
+    assert room.deletions.keep_up()
+    noted = anyio.run(Changes(room.records._client, room.sites, time.time).of, site)
+    assert [each.what for each in noted] == ["Site deleted", "All figures deleted", "Site renamed", "Site added"]
+    assert noted[0].who.endswith("(robot)")
+    assert noted[1].who == "command line"
+
+
+def test_a_key_for_one_site_does_not_rename_it(room: Room) -> None:
+    """It would take itself and others the way in. What is refused in part is refused as a whole."""
+    key = room.make_key(right="manage", sites=["one.test"])
+    assert room.ask("PUT", "sites/one.test", key=key, json={"domain": "new.test"}).status_code == 403
+    before = room.site("one.test")
+    for change in ({"min_visitors": 9, "domain": "new.test"}, {"public": True, "timezone": "Nowhere/Land"}):
+        assert room.ask("PUT", "sites/one.test", key=key, json=change).status_code in (400, 403)
+        assert room.site("one.test") == before
+    assert room.sites.get("one.test")
+
+
+def test_keys_of_one_maker_are_bounded(room: Room) -> None:
+    """Two hundred that are good at a time, for each who makes them."""
+    assert Keys.max_of_maker == 200
+    room.keys.max_of_maker = 2
+    first = room.ask("POST", "keys", json={"right": "manage"}).json()
+    assert room.ask("POST", "keys", json={"expires": str(TODAY)}).status_code == 201
+    answer = room.ask("POST", "keys", json={})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["name"])
+    assert room.ask("POST", "keys", key=first["key"], json={}).status_code == 201
+    assert room.ask("DELETE", f"keys/{first['id']}").status_code == 200
+    assert room.ask("POST", "keys", json={}).status_code == 201

@@ -1,0 +1,259 @@
+"""The demonstration: its timeline holds what a real collector would have stored, and filling it doubles nothing."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlencode
+
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.core.errors import InsertRetryable, RecordError
+from collector.core.timezones import Zone
+from collector.enrichment.referrer import read_origin
+from collector.enrichment.urls import clean_path, read_page
+from collector.enrichment.user_agent import Devices
+from collector.ingest.event import Event
+from collector.ingest.visits import IDLE_SECONDS
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from dashboard.server.demo.profiles import ARRIVALS, CAMPAIGN, PAGES, WEEKDAY_DEVICES, DemoArrival
+from dashboard.server.demo.timeline import DemoPlan, Timeline, fill
+
+# Tuesday 3 March 2026, 14:20 in Stockholm.
+NOW = 1_772_544_000
+PLAN = DemoPlan(events=12_000, days=20, seed=7)
+SITE = PLAN.site(NOW)
+
+
+class Shelf:
+    """An inserter that keeps events in memory, once per token, as ClickHouse does; it can run out of luck."""
+
+    def __init__(self, fails_after: int = 1_000_000) -> None:
+        self.tokens: set[str] = set()
+        self.events: list[Event] = []
+        self.fails_after = fails_after
+
+    def insert(self, events: Sequence[Event], token: str) -> None:
+        if self.fails_after == 0:
+            raise InsertRetryable("out of luck")
+        self.fails_after -= 1
+        if token not in self.tokens:
+            self.tokens.add(token)
+            self.events.extend(events)
+
+
+def all_events(plan: DemoPlan = PLAN) -> list[Event]:
+    timeline = Timeline(plan, SITE, NOW)
+    return list(timeline.between(timeline.begins, NOW + 1))
+
+
+def by_visit(events: list[Event]) -> dict[tuple[int, int], list[Event]]:
+    visits = defaultdict(list)
+    for event in events:
+        visits[event.visitor, event.visit].append(event)
+    return visits
+
+
+def test_the_same_seed_draws_the_same_events() -> None:
+    """Two runs agree in every column; another seed does not."""
+    assert all_events() == all_events()
+    other = Timeline(DemoPlan(events=12_000, days=20, seed=8), SITE, NOW)
+    assert all_events()[:100] != list(other.between(other.begins, NOW))[:100]
+
+
+@pytest.mark.parametrize("plan", [DemoPlan(events=3_000, days=3), PLAN, DemoPlan(events=60_000, days=90, seed=3)])
+def test_as_many_events_as_were_asked_for(plan: DemoPlan) -> None:
+    """About so many: within a tenth."""
+    assert len(all_events(plan)) == pytest.approx(plan.events, rel=0.1)
+
+
+def test_nothing_lies_in_the_future_or_outside_its_day() -> None:
+    """The timeline ends now, in the site's zone, and covers every day asked for."""
+    events, zone = all_events(), Zone(SITE.timezone)
+    assert max(event.ts for event in events) <= NOW
+    assert all(event.day == zone.date(event.ts) for event in events)
+    assert {event.day for event in events} == {
+        datetime.date(2026, 3, 3) - datetime.timedelta(days=n) for n in range(20)
+    }
+    assert all(event.expires == event.day + datetime.timedelta(days=SITE.retention_days) for event in events)
+
+
+def test_additive_columns_are_what_a_recomputation_gives() -> None:
+    """Visits, bounces and seconds summed over events are the visits' own, and each event carries its entry page."""
+    for (_, began), events in by_visit(all_events()).items():
+        counted = [event for event in events if event.name != "engagement"]
+        assert events[0].ts == began
+        assert [event.visits for event in events] == [1] + [0] * (len(events) - 1)
+        assert sum(event.bounces for event in events) == int(len(counted) == 1)
+        assert sum(event.seconds for event in events) == counted[-1].ts - began
+        assert {event.entry_page for event in events} == {events[0].page}
+        assert events[0].name == "pageview"
+
+
+def test_a_visit_keeps_its_source_and_device() -> None:
+    """What a visit came with is the same on all of its events."""
+    names = ("source", "channel", "referrer", "utm_campaign", "country", "browser", "os", "device", "size", "consent")
+    for events in by_visit(all_events()).values():
+        assert len({tuple(getattr(event, name) for name in names) for event in events}) == 1
+
+
+def test_visits_of_a_visitor_are_apart_and_within_one_day() -> None:
+    """Half an hour lies between two visits, none within one, and no visitor is seen on two days."""
+    visitors = defaultdict(list)
+    for event in all_events():
+        visitors[event.visitor].append(event)
+    assert 0 not in visitors
+    returned = 0
+    for events in visitors.values():
+        assert len({event.day for event in events}) == 1
+        for before, after in pairwise(events):
+            new = after.visit != before.visit
+            returned += new
+            assert (after.ts - before.ts >= IDLE_SECONDS) == new
+    assert returned > 50
+
+
+def test_it_looks_like_a_website() -> None:
+    """Weekdays are busier than weekends, days than nights, the end than the beginning; the campaign stands out."""
+    firsts = [event for event in all_events(DemoPlan(events=60_000, days=30)) if event.visits]
+    days = Counter(event.day for event in firsts)
+    weekend = [count for day, count in days.items() if day.weekday() >= 5]
+    weekday = [count for day, count in days.items() if day.weekday() < 5]
+    assert sum(weekday) / len(weekday) > 1.2 * sum(weekend) / len(weekend)
+    hours = Counter(event.ts // 3600 % 24 for event in firsts)
+    assert hours[9] > 8 * hours[2]
+    ordered = [days[day] for day in sorted(days)]
+    assert sum(ordered[-9:-2]) > 1.25 * sum(ordered[:7])
+    peak = max(days, key=days.__getitem__)
+    campaign = Counter(event.day for event in firsts if event.utm_campaign == "winter-fair")
+    assert max(campaign, key=campaign.__getitem__) == peak
+    pages = [count for _, count in Counter(event.entry_page for event in firsts).most_common()]
+    assert pages[0] > 1.5 * pages[1] > 2.2 * pages[4] > 4 * pages[-1]
+    bounced = sum(event.bounces for event in all_events()) / sum(event.visits for event in all_events())
+    assert 0.35 < bounced < 0.55
+
+
+def test_people_do_more_than_read() -> None:
+    """Custom events with properties and revenue, and engagement on pages, are there in plausible shares."""
+    events = all_events(DemoPlan(events=60_000, days=30))
+    names = Counter(event.name for event in events)
+    assert {"Add to Cart", "Purchase", "Booking", "Newsletter Signup", "Outbound Link: Click"} < set(names)
+    assert names["Purchase"] < names["Add to Cart"] < names["engagement"] < names["pageview"]
+    assert all(event.revenue > 0 and event.currency == "EUR" for event in events if event.name == "Purchase")
+    assert all(0 < event.scroll <= 100 and event.engaged > 0 for event in events if event.name == "engagement")
+
+
+def test_its_pages_are_clean_already() -> None:
+    """Paths look as the collector would leave them."""
+    assert [clean_path(page) for page in PAGES] == list(PAGES)
+    assert {event.page for event in all_events()} <= set(PAGES)
+
+
+@pytest.mark.parametrize("arrival", [*ARRIVALS.values, *CAMPAIGN.values])
+def test_its_sources_are_those_that_the_collector_derives(arrival: DemoArrival) -> None:
+    """A visit with this referrer and these tags would get the same source, channel and medium."""
+    tags = {name: getattr(arrival, name) for name in ("utm_source", "utm_medium", "utm_campaign", "utm_content")}
+    if arrival.click_id:
+        tags = {arrival.click_id: "x"}
+    url = "https://demo.localhost/?" + urlencode({name: value for name, value in tags.items() if value})
+    referrer = f"https://{arrival.referrer}" if arrival.referrer else ""
+    origin = read_origin(referrer, read_page(url, hash_mode=False))
+    given = (arrival.referrer, arrival.source, arrival.channel, arrival.utm_medium)
+    assert given == (origin.referrer, origin.source, origin.channel, origin.medium)
+
+
+BLINK = "AppleWebKit/537.36 (KHTML, like Gecko)"
+WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {BLINK} Chrome/155.0.0.0 Safari/537.36",
+        f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {BLINK} Chrome/155.0.0.0 Safari/537.36 Edg/155.0.0.0",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Version/26.1 Safari/605.1.15",
+        "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        f"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {BLINK} Chrome/155.0.0.0 Safari/537.36",
+        f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) {WEBKIT} Version/26.1 Mobile/15E148 Safari/604.1",
+        f"Mozilla/5.0 (Linux; Android 10; K) {BLINK} Chrome/155.0.0.0 Mobile Safari/537.36",
+        f"Mozilla/5.0 (Linux; Android 10; K) {BLINK} SamsungBrowser/29.0 Chrome/136.0.0.0 Mobile Safari/537.36",
+        "Mozilla/5.0 (Android 15; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0",
+        f"Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) {WEBKIT} Version/18.6 Mobile/15E148 Safari/604.1",
+    ],
+)
+def test_its_devices_are_such_as_the_collector_reads(user_agent: str) -> None:
+    """Browsers and systems go by the same names and versions as those of real visitors."""
+    read = Devices().read(user_agent)
+    drawn = {device[:5] for device in WEEKDAY_DEVICES.values}
+    assert (read.browser, read.browser_version, read.os, read.os_version, read.kind) in drawn
+
+
+def test_a_slice_at_a_time_gives_the_whole() -> None:
+    """Cutting the timeline anywhere loses nothing and doubles nothing."""
+    timeline = Timeline(PLAN, SITE, NOW)
+    cuts = [timeline.begins, timeline.begins + 86_400 * 3 + 4_711, NOW - 7_200, NOW + 1]
+    sliced = [event for since, until in pairwise(cuts) for event in timeline.between(since, until)]
+    assert sliced == all_events()
+
+
+def test_starting_again_adds_only_what_has_happened_since(tmp_path: Path) -> None:
+    """A second start at the same moment adds nothing; one two hours later adds two hours."""
+    shelf = Shelf()
+    first = fill(PLAN, SITE, shelf, tmp_path, NOW)
+    assert first == len(shelf.events) == len(all_events())
+    assert fill(PLAN, SITE, shelf, tmp_path, NOW) == 0
+    assert fill(PLAN, SITE, shelf, tmp_path, NOW + 7_200) > 0
+    assert {event.ts > NOW for event in shelf.events[first:]} == {True}
+    assert max(event.ts for event in shelf.events) <= NOW + 7_200
+
+
+def test_a_crash_in_the_middle_doubles_nothing(tmp_path: Path) -> None:
+    """What a crash cut short is sent again under the same tokens, though time has gone on."""
+    plan = DemoPlan(events=60_000, days=20, seed=7)
+    shelf = Shelf(fails_after=2)
+    with pytest.raises(InsertRetryable):
+        fill(plan, SITE, shelf, tmp_path, NOW)
+    assert len(shelf.events) == 40_000
+    shelf.fails_after = 1_000
+    fill(plan, SITE, shelf, tmp_path, NOW + 600)
+    timeline = Timeline(plan, SITE, NOW)
+    assert shelf.events == list(timeline.between(timeline.begins, NOW + 601))
+
+
+def test_another_plan_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+    """It would lie on top of the first; the message names both ways out."""
+    fill(PLAN, SITE, Shelf(), tmp_path, NOW)
+    with pytest.raises(RecordError, match="TYST_DATA_DIR"):
+        fill(DemoPlan(events=100, days=2), SITE, Shelf(), tmp_path, NOW)
+
+
+def test_it_stands_in_clickhouse_once(database: Client, tmp_path: Path) -> None:
+    """The sums in ClickHouse are those of the events, also when the note of what was filled is lost."""
+    inserter = ClickHouseInserter(database)
+    fill(PLAN, SITE, inserter, tmp_path, NOW)
+    (tmp_path / "demo.json").unlink()
+    fill(PLAN, SITE, inserter, tmp_path, NOW)
+    events = all_events()
+    row = database.query(
+        "SELECT count(), sum(visits), sum(bounces), sum(seconds), uniqExact(visitor), sum(revenue) FROM events"
+    ).result_rows[0]
+    assert row == (
+        len(events),
+        sum(event.visits for event in events),
+        sum(event.bounces for event in events),
+        sum(event.seconds for event in events),
+        len({event.visitor for event in events}),
+        sum(event.revenue for event in events),
+    )
+
+
+def test_an_arrival_has_the_columns_of_an_event() -> None:
+    """The tables of the demonstration cannot drift from the columns they fill."""
+    assert set(DemoArrival._fields) - {"bounce", "landing"} <= set(Event.__struct_fields__)
+    assert msgspec.json.decode(msgspec.json.encode(PLAN), type=DemoPlan) == PLAN

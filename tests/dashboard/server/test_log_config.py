@@ -1,0 +1,77 @@
+"""The server's log: one line a message, with what was said beside it."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import logging.config
+import re
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from dashboard.server.log_config import LineFormatter, log_config
+
+
+def line(message: str, **extra: object) -> str:
+    record = logging.makeLogRecord({"name": "collector.spool.writer", "levelname": "WARNING", "msg": message, **extra})
+    return LineFormatter().format(record)
+
+
+def test_a_message_is_one_line_with_its_time_level_and_place() -> None:
+    """UTC, then what a person greps for."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ warning collector\.writer: it waits", line("it waits"))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(3, "rows=3"), ("no route", "rows='no route'"), ("", "rows=''"), ("two\nlines", r"rows='two\nlines'")],
+)
+def test_what_was_said_beside_it_follows(value: object, shown: str) -> None:
+    """As name=value; nothing can break out of its line."""
+    assert line("it waits", rows=value).endswith(f": it waits {shown}")
+
+
+@pytest.fixture
+def configured() -> Iterator[None]:
+    """The server's configuration of logging, and afterwards the one before it."""
+    names = ("", "collector", "dashboard", "uvicorn", "urllib3", "clickhouse_connect")
+    before = {name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers)) for name in names}
+    logging.config.dictConfig(log_config("debug"))
+    yield
+    for name, (level, handlers) in before.items():
+        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).handlers = handlers
+
+
+@pytest.mark.usefixtures("configured")
+def test_debugging_tyst_does_not_make_the_web_server_talk() -> None:
+    """Below warning it would log the addresses of connections."""
+    assert logging.getLogger("collector.server.event_endpoint").isEnabledFor(logging.DEBUG)
+    for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+
+
+def test_a_traceback_stays_in_its_line() -> None:
+    """So that a line is a message also for those who count lines. It says which errors there were, the one that led
+    to it too, and where; not what they say, which may be what a visitor sent."""
+    try:
+        try:
+            ipaddress.ip_address("203.0.113.7x\n")
+        except ValueError as error:
+            raise LookupError("203.0.113.7x") from error
+    except LookupError:
+        text = line("unexpected\n", exc_info=sys.exc_info())
+    assert text.index("ValueError") < text.index("LookupError")
+    assert "test_logs.py" in text
+    assert "203.0.113.7" not in text.replace('"203.0.113.7x', "")
+    assert "\n" not in text
+
+
+def test_an_error_that_is_its_own_cause_is_logged() -> None:
+    """Once, in one line."""
+    error = ValueError("secret")
+    error.__cause__ = error
+    record = logging.LogRecord("tyst", logging.ERROR, "here", 1, "failed", None, (ValueError, error, None))
+    assert LineFormatter().format(record).endswith("failed traceback=ValueError")

@@ -1,0 +1,120 @@
+"""Filtered pages under default settings, by examples counted by hand: exact, or called hidden."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.ingest.event import Event
+from collector.sites.goals import Goal
+from collector.storage.client import ClickHouse
+from tests.board import NOON, SITE, Board, opened_board, pageview
+from tests.dashboard.test_surfaces import is_hidden, strip, table_rows
+
+TODAY = f"/{SITE}?period=day&compare=none"
+
+
+@pytest.fixture
+def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[Board]:
+    """A dashboard with one site of default settings but for a goal, and its admin signed in."""
+    with opened_board(clickhouse, database, tmp_path) as opened:
+        opened.add_site(SITE, goals=(Goal(name="Saw x", kind="page", match="/x"), Goal(kind="event", match="Buy")))
+        opened.sign_in()
+        yield opened
+
+
+def buyer(visitor: int, **columns: Any) -> list[Event]:
+    """One who views `/`, views `/x`, and buys on `/x`."""
+    later = {"visit": NOON, "entry_page": "/", "visits": 0, **columns}
+    return [
+        pageview(visitor, "/", seq=1, **columns),
+        pageview(visitor, "/x", NOON + 10, bounces=-1, seconds=10, seq=2, **later),
+        pageview(visitor, "/x", NOON + 30, name="Buy", bounces=0, seconds=20, seq=3, **later),
+    ]
+
+
+def seed(board: Board, count: int, first: int = 1, **columns: Any) -> None:
+    """So many buyers."""
+    board.seed([event for number in range(first, first + count) for event in buyer(number, **columns)])
+    board.clock.now = NOON + 600
+
+
+def test_a_page_filter_shows_whole_visits(board: Board) -> None:
+    """Six visits of two pages each contain the page: six pageviews of it, and two views per visit."""
+    seed(board, 6)
+    found = strip(board.get(f"{TODAY}&f=is,event:page,/x").text)
+    assert {name: found[name] for name in ("visitors", "visits", "pageviews", "events")} == {
+        "visitors": "6", "visits": "6", "pageviews": "6", "events": "12",
+    }  # fmt: skip
+    assert (found["views_per_visit"], found["visit_duration"]) == ("2", "30s") or (
+        float(found["views_per_visit"]),
+        found["visit_duration"],
+    ) == (2.0, "30s")
+
+
+def test_a_page_goal_counts_pageviews(board: Board) -> None:
+    """Six people saw the page six times; what they bought there is another goal."""
+    seed(board, 6)
+    rows = {label: cells for panel, _, label, cells in table_rows(board.get(TODAY).text) if panel == "events"}
+    assert (rows["Saw x"][:2], rows["Buy"][:2]) == (["6", "6"], ["6", "6"])
+    found = strip(board.get(f"{TODAY}&f=is,event:goal,Saw x").text)
+    assert (found["visitors"], found["pageviews"], found["events"]) == ("6", "6", "6")
+
+
+def test_goal_and_event_filters_keep_every_metric(board: Board) -> None:
+    """Visits in which the goal was reached, as a whole; events named pageview are the pageviews."""
+    seed(board, 6)
+    goal = strip(board.get(f"{TODAY}&f=is,event:goal,Buy").text)
+    assert float(goal["views_per_visit"]) == 2
+    assert (goal["bounce_rate"].strip("% "), goal["visit_duration"]) == ("0", "30s")
+    named = strip(board.get(f"{TODAY}&f=is,event:name,pageview").text)
+    assert (named["events"], named["pageviews"]) == ("12", "12")
+
+
+def test_filters_that_split_the_visitors_keep_views_per_visit(board: Board) -> None:
+    """Either browser, and both together, by one page."""
+    seed(board, 4, browser="Chrome")
+    seed(board, 4, first=50, browser="Firefox")
+    for browser in ("is,visit:browser,Chrome", "is_not,visit:browser,Chrome", "contains,visit:browser,r"):
+        found = strip(board.get(f"{TODAY}&f=is,event:page,/x&f={browser}").text)
+        assert float(found["views_per_visit"]) == 2, browser
+
+
+def test_a_site_with_one_visitor_calls_a_filtered_view_hidden(board: Board) -> None:
+    """Not zero, and not without anything in this period; the site itself is told exactly."""
+    seed(board, 1, country="SE")
+    whole = board.get(TODAY).text
+    assert (strip(whole)["visitors"], is_hidden(whole)) == ("1", False)
+    page = board.get(f"{TODAY}&f=is,visit:country,SE").text
+    assert is_hidden(page)
+    assert "Nothing yet in this period" not in page
+    assert "0" not in strip(page).values()
+    assert f'href="/{SITE}/settings#min_visitors"' in page
+
+
+@pytest.mark.parametrize("count", [3, 4, 15, 17, 18])
+def test_a_row_that_is_selected_says_what_it_said(board: Board, count: int) -> None:
+    """However many visitors it has, beside however many others."""
+    seed(board, count, source="Facebook")
+    seed(board, 2, first=100, source="Google")
+    page = board.get(TODAY).text
+    (href, cells) = next((href, cells) for _, href, label, cells in table_rows(page) if label == "Facebook")
+    assert cells[0] == str(count)
+    assert strip(board.get(href).text)["visitors"] == str(count)
+    (hidden,) = [href for _, href, label, _ in table_rows(page) if label == "Google"]
+    assert is_hidden(board.get(hidden).text)
+
+
+def test_small_groups_together_are_no_more_than_there_are(board: Board) -> None:
+    """Twelve people who each viewed a page of their own are twelve, not twice as many."""
+    for number in range(1, 13):
+        board.seed([pageview(number, f"/{number}", country="SE", browser="Brave")])
+    page = board.get(f"{TODAY}&f=is,visit:browser,Brave&f=is,visit:country,SE").text
+    assert strip(page)["visitors"] == "12"
+    text = re.sub(r"<[^>]*>", " ", page.partition('aria-labelledby="pages-title"')[2].partition("</section>")[0])
+    assert re.search(r"Other \(grouped for privacy\)\s+12\s", text)

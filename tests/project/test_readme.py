@@ -1,0 +1,197 @@
+"""The README keeps up with the program: what exists is in it, and what is in it exists."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from collector.core.metrics import REASONS, TRIMMED_KEYS
+from collector.core.settings import OTHER_VARIABLES, SETTINGS
+from collector.server.event_endpoint import EVENT_PATH, PIXEL_PATH
+from collector.sites.registry import POLICIES
+from dashboard.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+SNIPPET = (ROOT / "snippet" / "tyst.js").read_text()
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the tables under a heading, headings of columns left out."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip(" |") for cell in line] for line in lines if not set(line[0]) <= set("-: |")][1:]
+
+
+def spans(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_listed_as_it_is(setting: object) -> None:
+    """Name, default and what it does, word for word, in the table's order."""
+    listed = {row[0]: row[1:] for row in rows("Settings")}
+    name, default, help_ = setting.name, setting.default, setting.help  # type: ignore[attr-defined] # a Setting
+    assert listed[f"`{name}`"] == [f"`{default}`" if default else "", help_]
+
+
+def test_no_setting_is_listed_that_is_none() -> None:
+    """And the variables of the command line are named."""
+    assert [row[0] for row in rows("Settings")] == [f"`{setting.name}`" for setting in SETTINGS]
+    for name in OTHER_VARIABLES - {"TYST_TEST_CLICKHOUSE_DSN"}:
+        assert f"`{name}`" in README
+
+
+def test_every_drop_reason_is_explained() -> None:
+    """The closed set, no more and no less."""
+    assert [spans(row[0]) for row in rows("Why a beacon was dropped")] == [[reason] for reason in REASONS]
+
+
+def test_every_part_that_may_be_cut_is_explained() -> None:
+    """The closed set of keys that `X-Tyst-Trimmed` names, in its order."""
+    assert [spans(row[0]) for row in rows("Trimmed parts of an event")] == [[key] for key in TRIMMED_KEYS]
+
+
+def test_every_policy_is_explained() -> None:
+    """What is kept without consent and with it."""
+    for policy in POLICIES:
+        assert re.search(rf"^\| `{policy}`", README, flags=re.MULTILINE)
+
+
+def test_every_banner_of_the_snippet_is_named() -> None:
+    """The adapters that the snippet has are those that the README offers."""
+    adapters = SNIPPET.split("const banners = {")[1].split("\n  }\n")[0]
+    ours = set(re.findall(r"^    (\w+)(?:\(|: )", adapters, flags=re.MULTILINE))
+    table = README.split("| `data-cmp` | banner |")[1].split("\n\n")[0]
+    assert set(spans(table)) == ours
+
+
+def test_the_stub_is_the_one_of_the_snippet() -> None:
+    """The line that makes early calls work is the same wherever it is shown."""
+    stub = r"<script>window\.tyst=.*</script>"
+    assert re.findall(stub, README) == re.findall(stub, (ROOT / "snippet" / "README.md").read_text()) != []
+
+
+def documented() -> set[tuple[str, str]]:
+    """Method and path of each endpoint in the table; one cell may hold several of both."""
+    pairs = set()
+    for row in rows("Endpoints"):
+        for span in spans(row[0]):
+            *methods, path = span.split()
+            pairs |= {(method, path) for method in methods}
+    return pairs
+
+
+# In a process of its own: one process opens one embedded database in its life.
+LIST_ROUTES = """
+import anyio, json
+from collector.settings import read_settings
+from dashboard.app import build
+from dashboard.demo import DemoPlan
+
+built = build(read_settings({"TYST_DATA_DIR": "data"}), demo=DemoPlan(events=10, days=1))
+
+async def started_and_stopped():
+    async with built.router.lifespan_context(built):
+        pass
+
+anyio.run(started_and_stopped)
+print(json.dumps([[route.path, sorted(route.methods - {"HEAD"})] for route in built.routes]))
+"""
+
+
+def served(directory: Path) -> set[tuple[str, str]]:
+    """Method and path of each address that the whole application answers."""
+    command = [sys.executable, "-c", LIST_ROUTES]
+    listed = subprocess.run(command, cwd=directory, check=True, stdout=subprocess.PIPE).stdout
+    pairs = {("POST", EVENT_PATH), ("DELETE", EVENT_PATH), ("GET", PIXEL_PATH)}
+    for path, methods in json.loads(listed):
+        plain = re.sub(r"\{(\w+)[^}]*\}", lambda name: name[1].upper(), path)
+        pairs |= {(method, plain) for method in methods}
+    return pairs
+
+
+def test_every_endpoint_is_listed(tmp_path: Path) -> None:
+    """What programs and operators call is in the table, and what is in the table is served."""
+    answered = served(tmp_path)
+    assert documented() <= answered
+    # Pages of the dashboard and of the demonstration are found by clicking.
+    inner = re.compile(r"/(?:DOMAIN/|share/TOKEN/|demo/|static/)")
+    assert {pair for pair in answered if not inner.match(pair[1])} == documented()
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command of the command line with its options."""
+    found: dict[str, set[str]] = {}
+    root = get_command(app)
+    assert isinstance(root, TyperGroup)
+    for name, command in root.commands.items():
+        below = command.commands.items() if isinstance(command, TyperGroup) else []
+        for full, each in [(f"{name} {verb}", each) for verb, each in below] or [(name, command)]:
+            options = {option for parameter in each.params for option in parameter.opts if option.startswith("--")}
+            found[full] = options - {"--help", "--json"}
+    return found
+
+
+def test_every_command_is_listed_with_its_options() -> None:
+    """The table of the command line has each command once, and each option."""
+    listed = {}
+    for row in rows("Command line"):
+        name = re.sub(r" [A-Z]+$", "", spans(row[0])[0].removeprefix("tyst "))
+        listed[name] = {span for span in spans(row[1]) if span.startswith("--")}
+    assert set(listed) == set(commands())
+    for name, options in commands().items():
+        # `site set` changes what `site add` sets.
+        assert listed[name] == options or (name == "site set" and options == listed["site add"])
+
+
+def test_every_proof_exists() -> None:
+    """Each promise names tests, and those that promises, documents and the security page name are there."""
+    promises = [spans(row[1]) for row in rows("Promises, and the tests that prove them")]
+    assert len(promises) > 8
+    assert all(promises)
+    pages = [page.read_text() for page in (*(ROOT / "docs").glob("*.md"), ROOT / "SECURITY.md")]
+    named = [span for text in pages for span in spans(text) if span.startswith("tests/")]
+    assert len(named) > 40
+    for proof in {*named, *(span for proofs in promises for span in proofs)}:
+        path, _, function = proof.partition("::")
+        names = {node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, TEST)}
+        assert not function or function in names, proof
+        assert any(name.startswith("test_") for name in names), proof
+
+
+def test_each_attack_of_the_threat_model_has_an_answer_and_says_what_shows_it() -> None:
+    """No cell of its tables of attacks is empty, and a line that no test shows says so in words."""
+    model = (ROOT / "docs" / "threat-model.md").read_text().split("## Who might attack")[1].split("## What is left")[0]
+    attacks = [line.strip("| ").split(" | ") for line in model.splitlines() if line.startswith("| ")]
+    attacks = [cells for cells in attacks if cells[0] not in ("can they", "---")]
+    assert len(attacks) > 20
+    for cells in attacks:
+        assert len(cells) == 3, cells
+        assert all(cells), cells
+
+
+TEST = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def test_the_map_has_ten_lines_and_leads_somewhere() -> None:
+    """Every path in it exists."""
+    lines = rows("The code in ten lines")
+    assert len(lines) == 10
+    for path in [span for row in lines for span in spans(row[0])]:
+        assert (ROOT / path).exists(), path
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Files that the README and the change log link to are there, the screenshot among them."""
+    for page in ("README.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+            assert target.startswith("https://") or (ROOT / target).is_file(), target
