@@ -1,0 +1,1 @@
+"""From data of the request to attributes of an event: address, device, bot, country, referrer, channel, URL."""

@@ -1,0 +1,1 @@
+"""Whatever removes or renames stored data, and what visitors may request of theirs."""

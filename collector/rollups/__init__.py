@@ -1,0 +1,1 @@
+"""Daily aggregates of each site, and the job that builds and rebuilds them."""

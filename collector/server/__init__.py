@@ -1,0 +1,1 @@
+"""The collector put together: lifecycle, background jobs and HTTP endpoints."""

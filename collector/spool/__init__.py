@@ -1,0 +1,1 @@
+"""The durable queue between an acknowledged beacon and ClickHouse, in SQLite files."""

@@ -1,0 +1,1 @@
+"""ClickHouse, embedded or served: client, schema, migrations, document tables, disk guard and backup."""

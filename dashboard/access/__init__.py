@@ -1,0 +1,1 @@
+"""Accounts, sessions, API keys, invitations, shared links, throttles and the audit log."""

@@ -1,1 +1,1 @@
-"""Analytics queries: a `Query` value in, a `Result` out. The only code that reads analytics tables."""
+"""Queries and their results. No other package reads the analytics tables."""

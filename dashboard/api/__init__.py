@@ -1,0 +1,1 @@
+"""JSON for programs: management, statistics, privacy, operations and the OpenAPI document."""

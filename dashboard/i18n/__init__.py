@@ -1,0 +1,1 @@
+"""Languages: translations, and the formats of numbers, dates and countries."""

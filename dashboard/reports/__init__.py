@@ -1,0 +1,1 @@
+"""View models: from the state in a URL and query results to what a template prints. No HTTP."""

@@ -1,0 +1,1 @@
+"""The whole program put together: application, sockets, logs and uvicorn."""

@@ -1,0 +1,1 @@
+"""HTML pages: routes, forms, templates and static files."""

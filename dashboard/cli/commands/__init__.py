@@ -1,1 +1,1 @@
-"""The commands of `tyst`, one module each."""
+"""The subcommands of `tyst`, one module each."""
