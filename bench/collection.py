@@ -9,10 +9,10 @@ import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from collector.core.resources import shipped
-from collector.enrichment.bot_detection import Bots
+from collector.core.resources import resource_path
+from collector.enrichment.bot_detection import BotDetector
 from collector.enrichment.referrer_sources import KINDS
-from collector.enrichment.user_agent import Devices
+from collector.enrichment.user_agent import UserAgentParser
 from tests.oracle.devices import measure, second_opinion
 from tests.oracle.programs import people, programs, sampled_people
 
@@ -29,18 +29,18 @@ class AgreementRow:
 
 def figures() -> Iterator[AgreementRow]:
     """Measure everything; half a minute."""
-    devices, bots = Devices(), Bots()
+    devices, bots = UserAgentParser(), BotDetector()
     yield from _devices(devices)
     yield from _bots(bots)
     hosts = sum(len(hosts) for table in KINDS.values() for hosts in table.values())
     names = sum(len(table) for table in KINDS.values())
     yield AgreementRow("sources known by name", f"{names:,}", "300", f"{hosts:,} hosts and apps")
-    plain = shipped("tyst.js").read_bytes()
+    plain = resource_path("tyst.js").read_bytes()
     size = len(gzip.compress(plain, compresslevel=9, mtime=0))
     yield AgreementRow("snippet, gzipped", f"{size:,} bytes", "2,000", f"{len(plain):,} bytes plain")
 
 
-def _devices(devices: Devices) -> Iterator[AgreementRow]:
+def _devices(devices: UserAgentParser) -> Iterator[AgreementRow]:
     agreement = measure(devices)
     over = f"{agreement.entries:,} labelled user agents"
     yield AgreementRow("system agrees", _share(agreement.system), "95 %", over)
@@ -53,7 +53,7 @@ def _devices(devices: Devices) -> Iterator[AgreementRow]:
     )
 
 
-def _bots(bots: Bots) -> Iterator[AgreementRow]:
+def _bots(bots: BotDetector) -> Iterator[AgreementRow]:
     known = programs()
     dropped = sum(bool(bots.kind(text)) for text in known)
     yield AgreementRow("programs dropped", _share(dropped / len(known)), "99 %", f"{len(known):,} seen by others")

@@ -25,10 +25,10 @@ from typing import Any
 from bench import beside as runlight
 from bench.measuring import Measurements, Took
 from bench.town import DAYS, SITE, Town
-from collector.rollups.job import Rollup
+from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.filters import And, Filter, is_
 from dashboard.analytics.period import Period, parse_period
 from dashboard.analytics.query import Query
@@ -145,10 +145,10 @@ def _periods(now: float, name: str, first: datetime.date | None = None, last: da
 
 def _close(found: Measurements, town: Town) -> None:
     """Close every day that is over."""
-    sites = Sites(Records(town.client, "sites", Site))
+    sites = Sites(DocumentTable(town.client, "sites", Site))
     asyncio.run(sites.change(Site(domain=SITE)))
     began, used = time.perf_counter(), time.process_time()
-    Rollup(town.client, sites, lambda: town.now).close_due()
+    RollupJob(town.client, sites, lambda: town.now).close_due()
     seconds, processor = time.perf_counter() - began, time.process_time() - used
     found.line(
         "closing, per million events",

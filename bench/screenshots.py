@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from dashboard.server.sockets import Server, read_word
+from dashboard.server.sockets import Server, read_server_info
 
 ROOT = Path(__file__).resolve().parent.parent
 README_PICTURES = ROOT / "docs/screenshots"
@@ -114,7 +114,7 @@ def running(*options: str) -> Iterator[Server]:
             stdout=subprocess.DEVNULL,
         )
         try:
-            yield _until(lambda: read_word(Path(folder)))
+            yield _until(lambda: read_server_info(Path(folder)))
         finally:
             process.terminate()
             process.wait(DEADLINE)

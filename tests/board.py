@@ -18,29 +18,29 @@ from starlette.applications import Starlette
 
 from collector.core.metrics import Counters
 from collector.core.settings import read_settings
-from collector.erasure.job_runner import Deletions
+from collector.erasure.job_runner import SiteJobRunner
 from collector.ingest.event import Event
-from collector.rollups.job import Rollup
-from collector.server.drop_statistics import Tally
+from collector.rollups.job import RollupJob
+from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
-from dashboard.access.audit_log import Changes
+from collector.storage.documents import DocumentTable
+from dashboard.access.audit_log import AuditLog
 from dashboard.access.one_time_links import Invitation, Invitations
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
-from dashboard.access.share_links import Share, Shares
+from dashboard.access.share_links import ShareLink, ShareLinks
 from dashboard.access.users import Role, User, Users
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
-from dashboard.compliance.notice_versions import Editions, History
-from dashboard.i18n.translations import Catalogues
+from dashboard.compliance.notice_versions import History, NoticeVersions
+from dashboard.i18n.translations import Translations
 from dashboard.reports.annotations import Annotation, Annotations
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.error_handlers import error_handlers
-from dashboard.server.site_lifecycle import followers, share_revoker
+from dashboard.server.site_lifecycle import share_revoker, site_lifecycle_hooks
 from dashboard.web.app_context import Dashboard, build_dashboard
 from dashboard.web.locale_middleware import LocaleMiddleware
 from dashboard.web.routes import routes
@@ -79,7 +79,7 @@ class Board:
     app: Starlette
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
     secure: bool = True
-    catalogues: Catalogues | None = None
+    catalogues: Translations | None = None
     """Languages that it speaks; None is those that Tyst comes with."""
 
     def add_user(self, name: str, role: Role = "viewer", *sites: str) -> User:
@@ -145,7 +145,7 @@ class Board:
 def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> Iterator[Board]:
     """The dashboard with the user `admin`, who is not signed in yet."""
     clock = Clock()
-    sites = Sites(Records(database, "sites", Site), clock)
+    sites = Sites(DocumentTable(database, "sites", Site), clock)
     store = StatsService(
         lambda settings: clickhouse.client(readonly=True, settings=settings),
         protection=protection_of(sites),
@@ -154,16 +154,16 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
         clock=clock,
     )
     counters = Counters()
-    users = Users(Records(database, "users", User))
-    deletions = Deletions(database, sites, Rollup(database, sites, clock), list, clock)
-    sessions = Sessions(Records(database, "sessions", Session), users, "a secret for tests", clock)
-    invitations = Invitations(Records(database, "invitations", Invitation), clock)
-    shares = Shares(Records(database, "shares", Share), sites, clock)
-    annotations = Annotations(Records(database, "annotations", Annotation))
-    segments = Segments(Records(database, "segments", Segment), clock)
-    editions = Editions(Records(database, "notices", History), clock)
-    deletions.followers += followers(users, invitations, editions, shares, segments, annotations)
-    changes = Changes(database, sites, clock)
+    users = Users(DocumentTable(database, "users", User))
+    deletions = SiteJobRunner(database, sites, RollupJob(database, sites, clock), list, clock)
+    sessions = Sessions(DocumentTable(database, "sessions", Session), users, "a secret for tests", clock)
+    invitations = Invitations(DocumentTable(database, "invitations", Invitation), clock)
+    shares = ShareLinks(DocumentTable(database, "shares", ShareLink), sites, clock)
+    annotations = Annotations(DocumentTable(database, "annotations", Annotation))
+    segments = Segments(DocumentTable(database, "segments", Segment), clock)
+    editions = NoticeVersions(DocumentTable(database, "notices", History), clock)
+    deletions.followers += site_lifecycle_hooks(users, invitations, editions, shares, segments, annotations)
+    changes = AuditLog(database, sites, clock)
     users.access_reduced.append(share_revoker(shares, sites, changes))
     users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
     dashboard = build_dashboard(
@@ -173,7 +173,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
         cheap_passwords(),
         store,
         counters,
-        Tally(database, counters, sites, clock),
+        DropStatistics(database, counters, sites, clock),
         "a secret for tests",
         clock,
         changes=changes,

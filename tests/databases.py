@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector.core.resources import shipped
+from collector.core.resources import resource_path
 from collector.storage.client import ClickHouse, split_statements
 
 _TABLES = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
@@ -103,7 +103,7 @@ def drop(clickhouse: ClickHouse) -> None:
 
 def _statements() -> Iterator[tuple[str, str]]:
     """The name of each table, and how `schema.sql` makes it."""
-    for statement in split_statements(shipped("schema.sql").read_text()):
+    for statement in split_statements(resource_path("schema.sql").read_text()):
         found = re.match(r"\s*CREATE TABLE IF NOT EXISTS (\w+)", statement)
         if found is None:
             raise AssertionError(f"not a table: {statement}")

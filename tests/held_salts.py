@@ -39,12 +39,12 @@ async def run(directory: Path) -> None:
     taken: asyncio.Future[BeaconResponse] = asyncio.get_running_loop().create_future()
     scope = {"headers": [(b"user-agent", USER_AGENT.encode())], "client": (ADDRESS, 4321)}
     beacon = b'{"n":"pageview","u":"https://site.test/a","d":"site.test","c":"granted"}'
-    EventEndpoint(collector).take_posted(scope, beacon, taken.set_result)
+    EventEndpoint(collector).enqueue_beacon(scope, beacon, taken.set_result)
     response = await taken
     assert response.status == 202
     assert b"x-tyst-dropped" not in dict(response.headers)
     collector.spool.seal()
-    while collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
+    while collector.spool.stats().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
         await asyncio.sleep(0.01)
     rows = (await anyio.to_thread.run_sync(collector.client.query, "SELECT visitor FROM events")).result_rows
     say({"visitor": rows[0][0]})

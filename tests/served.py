@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from dashboard.server.sockets import read_word
+from dashboard.server.sockets import read_server_info
 
 TYST = Path(sys.executable).with_name("tyst")
 PASSWORD = "only for this test"
@@ -164,5 +164,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _word(process: subprocess.Popen[bytes], data_dir: Path, logs: Path) -> tuple[str, str] | None:
     if process.poll() is not None:
         raise NotInTime(f"tyst ended with status {process.returncode}:\n{(logs / 'stderr').read_text()[-4_000:]}")
-    word = read_word(data_dir)
+    word = read_server_info(data_dir)
     return (word.url, word.key) if word else None

@@ -14,10 +14,10 @@ KEY_FILE = "secret.key"
 
 def secret_of(settings: Settings) -> str:
     """The operator's `TYST_SECRET_KEY`, or one that the data directory keeps."""
-    return settings.secret_key or kept_secret(settings.data_dir / KEY_FILE)
+    return settings.secret_key or stored_secret(settings.data_dir / KEY_FILE)
 
 
-def kept_secret(path: Path) -> str:
+def stored_secret(path: Path) -> str:
     """A random secret in a file that only its owner can read; made when there is none."""
     if not path.exists():
         new = path.with_suffix(f".{os.getpid()}")

@@ -20,7 +20,7 @@ SPOOL = "spool"
 
 
 @dataclass(slots=True)
-class Slot:
+class DataDirLock:
     """A directory that this process has for itself until it lets go, or ends."""
 
     number: int
@@ -32,7 +32,7 @@ class Slot:
         os.close(self._lock)
 
 
-def hold(directory: Path, *, shared: bool = False) -> int:
+def lock_data_dir(directory: Path, *, shared: bool = False) -> int:
     """Lock the data directory for this process, or share it with others that share it; the lock ends with the
     process. Raises `DataDirectoryInUse`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def hold(directory: Path, *, shared: bool = False) -> int:
     return lock
 
 
-def claim(directory: Path, slots: int) -> Slot:
+def claim_worker_slot(directory: Path, slots: int) -> DataDirLock:
     """The first free slot of so many. Raises `DataDirectoryInUse` when other workers have them all."""
     for number in range(1, slots + 1):
         slot = _claim(directory, number)
@@ -53,7 +53,7 @@ def claim(directory: Path, slots: int) -> Slot:
     raise DataDirectoryInUse(str(directory), None)
 
 
-def claim_left_over(directory: Path, slots: int) -> list[Slot]:
+def claim_abandoned_slots(directory: Path, slots: int) -> list[DataDirLock]:
     """Slots beyond the first `slots` that nobody works on: more workers ran here before."""
     places = (directory / SPOOL).iterdir() if (directory / SPOOL).is_dir() else ()
     numbers = sorted(int(place.name) for place in places if place.name.isdecimal())
@@ -62,7 +62,7 @@ def claim_left_over(directory: Path, slots: int) -> list[Slot]:
 
 
 @contextlib.contextmanager
-def turn(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """One process at a time goes through the block. Blocking."""
     opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -72,11 +72,11 @@ def turn(path: Path) -> Iterator[None]:
         os.close(opened)
 
 
-def _claim(directory: Path, number: int) -> Slot | None:
+def _claim(directory: Path, number: int) -> DataDirLock | None:
     place = directory / SPOOL / str(number)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(place / "lock", fcntl.LOCK_EX)
-    return None if lock is None else Slot(number, place, lock)
+    return None if lock is None else DataDirLock(number, place, lock)
 
 
 def _lock(path: Path, kind: int) -> int | None:

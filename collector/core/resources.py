@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _PLACES = {"schema.sql": ("files/schema.sql", "../schema.sql"), "tyst.js": ("files/tyst.js", "../snippet/dist/tyst.js")}
 
 
-def shipped(name: str) -> Path:
+def resource_path(name: str) -> Path:
     """Path of the shipped file `name`. Raises `FileNotFoundError` saying how to build it."""
     for place in _PLACES[name]:
         path = _PACKAGE / place

@@ -29,7 +29,7 @@ def is_bounded(pattern: str) -> bool:
     return len(pattern) <= LONGEST_PATTERN and len(re.findall(r"\*+", pattern)) <= MOST_STARS
 
 
-def fits(pattern: str, text: str, *, segments: bool = True) -> bool:
+def matches(pattern: str, text: str, *, segments: bool = True) -> bool:
     """Whether the whole text is one that the pattern stands for. Without `segments` every star reaches across."""
     first, parts = _parsed(pattern, segments)
     if not parts:

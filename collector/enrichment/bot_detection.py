@@ -111,7 +111,7 @@ def _joined(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.VERBOSE | re.IGNORECASE)
 
 
-class Bots:
+class BotDetector:
     """Names the kind of program behind a user agent; remembers the last `capacity` answers."""
 
     def __init__(self, capacity: int = 10_000) -> None:

@@ -28,7 +28,7 @@ _PAID = re.compile(r"cp|^ppc$|^retargeting$|^paid")
 _SHOP = re.compile(r"(?:^|[^a-df-z])shop|shopping")
 
 
-class Clues(msgspec.Struct, frozen=True):
+class AttributionSignals(msgspec.Struct, frozen=True):
     """What the rules look at, in lower case. `kind` is the source's kind in `collector.sources`, or empty."""
 
     source: str = ""
@@ -51,7 +51,7 @@ class Clues(msgspec.Struct, frozen=True):
         return engine is not None and engine.lower() == self.source and self.medium not in DISPLAY_MEDIUMS
 
 
-RULES: tuple[tuple[str, Callable[[Clues], bool]], ...] = (
+RULES: tuple[tuple[str, Callable[[AttributionSignals], bool]], ...] = (
     ("Cross-network", lambda c: "cross-network" in c.campaign),
     ("Paid Shopping", lambda c: c.paid and c.shop),
     ("Paid Search", lambda c: (c.paid and c.kind == "search") or c.clicked_in_search),
@@ -85,6 +85,6 @@ CHANNELS: tuple[str, ...] = (*(name for name, _ in RULES), DIRECT)
 """Every channel there is."""
 
 
-def channel_of(clues: Clues) -> str:
+def channel_of(clues: AttributionSignals) -> str:
     """Return the channel of a visit with these `clues`."""
     return next((name for name, fits in RULES if fits(clues)), DIRECT)

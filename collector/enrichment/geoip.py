@@ -71,7 +71,7 @@ def _link_lines() -> Iterable[tuple[str, str, str]]:
             yield fields[0], fields[1], fields[2]
 
 
-class Database:
+class CountryDatabase:
     """An operator's MMDB file, read anew when the file has changed.
 
     The file is looked at every `check_seconds` of `clock`, when a lookup is asked for. It is read into memory as a
@@ -135,7 +135,7 @@ def _code_of(record: object) -> str:
     return code if isinstance(code, str) else ""
 
 
-class Countries:
+class CountryResolver:
     """Looks a visitor's country up. Both tables are read once, when this is built.
 
     `database` is an operator's MMDB file, used for addresses in place of the built-in table; `clock` (seconds) and
@@ -150,7 +150,7 @@ class Countries:
     ) -> None:
         self._zones = read_zones()
         self._codes = read_codes()
-        self._database = Database(database, clock, check_seconds) if database else None
+        self._database = CountryDatabase(database, clock, check_seconds) if database else None
 
     def read(self, zone: str, address: str, *, is_hosted: bool = False) -> str:
         """Return the ISO code for the IANA `zone`, else for the `address`, else an empty text.

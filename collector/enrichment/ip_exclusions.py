@@ -9,7 +9,7 @@ from collector.enrichment.client_ip import parse_address
 from collector.sites.hostnames import ascii_host
 
 
-class Shield:
+class IpExclusions:
     """The networks that are left out, of every site or of one. An empty one is false, and costs nothing."""
 
     def __init__(self, excluded: tuple[SiteNetwork, ...] = ()) -> None:

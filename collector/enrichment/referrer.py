@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 import msgspec
 
-from collector.enrichment.channels import PAID_SEARCH_CLICKS, Clues, channel_of
+from collector.enrichment.channels import PAID_SEARCH_CLICKS, AttributionSignals, channel_of
 from collector.enrichment.referrer_sources import ALIASES, APART, KINDS, SIGN_IN
 from collector.enrichment.urls import NO_TAGS, Page, read_referrer
 from collector.sites.hostnames import is_at_or_under
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Referral(msgspec.Struct, frozen=True):
     """Where a visit comes from. All empty but the channel: typed in, or from a bookmark."""
 
     referrer: str
@@ -25,7 +25,7 @@ class Origin(msgspec.Struct, frozen=True):
     """`utm_medium`, or the name of an advertisement's click identifier in brackets: `(gclid)`."""
 
 
-def read_origin(referrer: str, page: Page, own_hosts: Collection[str] = ()) -> Origin:
+def read_origin(referrer: str, page: Page, own_hosts: Collection[str] = ()) -> Referral:
     """Return the origin of a visit that begins with `page`. The page's tags win over the `referrer`.
 
     A referrer at or under one of `own_hosts` (in ASCII), or the page's own host, is no origin; nor is one where people
@@ -37,13 +37,13 @@ def read_origin(referrer: str, page: Page, own_hosts: Collection[str] = ()) -> O
     tags = page.tags
     if tags == NO_TAGS:
         source = name_of_host(host)
-        return Origin(host + path, source, _UNTAGGED[_KIND_OF.get(source, "") if source else None], "")
+        return Referral(host + path, source, _UNTAGGED[_KIND_OF.get(source, "") if source else None], "")
     source = name_of_tag(tags.source) if tags.source else name_of_host(host)
     medium = tags.medium
     if not medium and PAID_SEARCH_CLICKS.get(tags.click_id) == source:
         medium = f"({tags.click_id})"
-    clues = Clues(source.lower(), kind_of(source), medium.lower(), tags.campaign.lower(), tags.click_id)
-    return Origin(host + path, source, channel_of(clues), medium)
+    clues = AttributionSignals(source.lower(), kind_of(source), medium.lower(), tags.campaign.lower(), tags.click_id)
+    return Referral(host + path, source, channel_of(clues), medium)
 
 
 def is_own(host: str, page_host: str, own_hosts: Collection[str]) -> bool:
@@ -123,7 +123,8 @@ def _squeeze(name: str) -> str:
 
 # Without tags the channel follows from the kind of source alone, by the same rules; None is no source.
 _UNTAGGED: MappingProxyType[str | None, str] = MappingProxyType(
-    {kind: channel_of(Clues(source="host.example", kind=kind)) for kind in ("", *KINDS)} | {None: channel_of(Clues())}
+    {kind: channel_of(AttributionSignals(source="host.example", kind=kind)) for kind in ("", *KINDS)}
+    | {None: channel_of(AttributionSignals())}
 )
 _KIND_OF = MappingProxyType({name: kind for kind, table in KINDS.items() for name in table})
 _SQUEEZED = MappingProxyType({_squeeze(name): kind for name, kind in _KIND_OF.items()})

@@ -67,7 +67,7 @@ WINDOWS_11 = 13
 _BRAND = re.compile(r'"([^"]{1,40})";\s*v="(\d{1,5})')
 
 
-class Devices:
+class UserAgentParser:
     """Reads user agents; remembers the last `capacity` of them, in memory only."""
 
     def __init__(self, capacity: int = 10_000) -> None:

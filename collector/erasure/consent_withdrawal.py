@@ -9,9 +9,9 @@ import anyio.to_thread
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.core.errors import SpoolUnavailable
-from collector.erasure.subject_access import Browser, Privacy
+from collector.erasure.subject_access import Requester, SubjectAccess
 from collector.ingest.payload import Beacon
-from collector.ingest.pipeline import Arrival
+from collector.ingest.pipeline import BeaconRequest
 from collector.ingest.rate_limit import RateLimit
 from collector.privacy.consent import NOES
 from collector.privacy.consent_receipts import Receipts
@@ -23,27 +23,27 @@ MOST = 5
 """A second, of one address; each is written to the disk, and may rewrite a part of a table."""
 
 
-def says_no(arrival: Arrival) -> bool:
+def says_no(arrival: BeaconRequest) -> bool:
     """Whether a beacon, or the cookie beside it, refuses in so many words."""
     return arrival.beacon.refuses or arrival.signals.cookie in NOES
 
 
-class Withdrawals:
+class ConsentWithdrawals:
     """Carries out the noes of one collector's visitors."""
 
-    def __init__(self, sites: Sites, privacy: Privacy, receipts: Receipts, revocations: Revocations) -> None:
+    def __init__(self, sites: Sites, privacy: SubjectAccess, receipts: Receipts, revocations: Revocations) -> None:
         self._sites = sites
         self._privacy = privacy
         self._receipts = receipts
         self._revocations = revocations
         self._rate = RateLimit(MOST)
 
-    def wait(self, arrival: Arrival) -> int:
+    def wait(self, arrival: BeaconRequest) -> int:
         """Seconds that who says no has to wait, where too much would be erased from one address; or 0."""
         erases = arrival.beacon.receipt or self._sites_to_erase(arrival)
         return self._rate.wait(arrival.network, None) if erases else 0
 
-    async def carry_out(self, arrival: Arrival) -> None:
+    async def carry_out(self, arrival: BeaconRequest) -> None:
         """Erase what is held about the browser, promised on disk when this returns, and take back the receipts.
 
         Raises `SpoolUnavailable` when the disk does not take the promise, or ClickHouse not what is taken back.
@@ -52,9 +52,9 @@ class Withdrawals:
             await self._revoke(site, arrival.beacon.receipt)
         sites = self._sites_to_erase(arrival)
         if sites:
-            await self._privacy.withdraw(sites, Browser(arrival.address, arrival.user_agent))
+            await self._privacy.withdraw(sites, Requester(arrival.address, arrival.user_agent))
 
-    def _sites_to_erase(self, arrival: Arrival) -> list[Site]:
+    def _sites_to_erase(self, arrival: BeaconRequest) -> list[Site]:
         """The beacon's sites; of a cookie those that may hold something about the browser, as it comes with every page.
 
         A cookie is not sent from the pages of other sites (`SameSite=Lax`). What a beacon claims may be, so that
@@ -63,7 +63,7 @@ class Withdrawals:
         sites = self._sites_of(arrival.beacon)
         if arrival.beacon.refuses:
             return sites
-        browser = Browser(arrival.address, arrival.user_agent)
+        browser = Requester(arrival.address, arrival.user_agent)
         return [site for site in sites if self._privacy.may_hold(site, browser)]
 
     def _sites_of(self, beacon: Beacon) -> list[Site]:

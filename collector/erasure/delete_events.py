@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.erasure.site_job import Task
-from collector.rollups.job import Rollup
+from collector.erasure.site_job import SiteJob
+from collector.rollups.job import RollupJob
 
 FIELDS: Final = {
     "page": "page",
@@ -53,14 +53,14 @@ _NOT_LOGGED: Final = {"mutations_sync": 1, "log_queries": 0}
 NO_LIMIT: Final = 4_294_967_295
 
 
-class Purging:
+class EventDeletion:
     """Deletes. Blocking."""
 
-    def __init__(self, client: Client, rollup: Rollup) -> None:
+    def __init__(self, client: Client, rollup: RollupJob) -> None:
         self._client = client
         self._rollup = rollup
 
-    def count(self, task: Task) -> int:
+    def count(self, task: SiteJob) -> int:
         """How many stored events the task is about."""
         column = FIELDS.get(task.field, "")
         compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
@@ -71,7 +71,9 @@ class Purging:
         """Whether there are events under that name."""
         return bool(self._client.query(_ANY, parameters={"site": site}).result_rows[0][0])
 
-    def go_on(self, task: Task, put: Callable[[Task], None], check: Callable[[], None] = lambda: None) -> Task:
+    def run_step(
+        self, task: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None] = lambda: None
+    ) -> SiteJob:
         """Do what is left of the task, once more from the beginning where it is not known how far it came. `check` is
         called between steps, and may raise."""
         days = {*task.days, *self._days(task)}
@@ -81,25 +83,25 @@ class Purging:
         if task.kind == "delete":
             # Until the day is built anew it is answered from its events: no sum outlives them.
             for day in task.days:
-                self._rollup.late(task.site, day)
+                self._rollup.reopen_day(task.site, day)
         self._delete_events(task, check)
         check()
         if task.kind == "delete":
-            self._rollup.renew(task.site, task.days)
+            self._rollup.rebuild_days(task.site, task.days)
         else:
             for table in tables_with_site(self._client):
                 parameters = {"table": table, "site": task.site}
                 self._client.command(_EMPTY, parameters=parameters, settings={"mutations_sync": 1})
-            self._rollup.forget(task.site)
+            self._rollup.drop_site(task.site)
         return task
 
-    def _days(self, task: Task) -> list[datetime.date]:
+    def _days(self, task: SiteJob) -> list[datetime.date]:
         column = FIELDS.get(task.field, "")
         compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
         rows = self._client.query(_DAYS + compared, parameters=_of(task), settings={"log_queries": 0}).result_rows
         return [row[0] for row in rows]
 
-    def _delete_events(self, task: Task, check: Callable[[], None]) -> None:
+    def _delete_events(self, task: SiteJob, check: Callable[[], None]) -> None:
         column, parameters = FIELDS.get(task.field, ""), {**_of(task), "batch": int(task.id, 16)}
         if column:
             mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT} AND {column} LIKE {{pattern:String}}"
@@ -118,17 +120,17 @@ def tables_with_site(client: Client) -> list[str]:
     return [table for (table,) in client.query(_TABLES).result_rows if table not in KEPT_TABLES]
 
 
-def _of(task: Task) -> dict[str, object]:
+def _of(task: SiteJob) -> dict[str, object]:
     return {
         "site": task.site,
         "until": NO_LIMIT if task.until is None else task.until,
         "first": task.first or FIRST_DAY,
         "last": task.last or LAST_DAY,
-        "pattern": like(task.value),
+        "pattern": like_pattern(task.value),
     }
 
 
-def like(value: str) -> str:
+def like_pattern(value: str) -> str:
     """The value as a pattern of SQL's LIKE: `*` stands for any characters, all else for itself."""
     escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped.replace("*", "%")

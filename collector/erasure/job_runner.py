@@ -20,14 +20,14 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.core.errors import JobTimeout, RecordError
 from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS, is_bounded
-from collector.erasure.delete_events import FIELDS, Purging
-from collector.erasure.rename_site import Moving
-from collector.erasure.site_job import Task
-from collector.rollups.job import Rollup
+from collector.erasure.delete_events import FIELDS, EventDeletion
+from collector.erasure.rename_site import SiteRename
+from collector.erasure.site_job import SiteJob
+from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites, checked
-from collector.spool.rewrite import Purge
+from collector.spool.rewrite import DeletePredicate
 from collector.spool.spool import Spool
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 """Tasks that are done are listed for so long."""
 
 
-class Deletions:
+class SiteJobRunner:
     """The tasks of all sites. Blocking but for reading what is in memory; `clock` gives Unix seconds.
 
     `spools` are those that this process empties; `followers` hear of the id of each site that is no more, once or more
@@ -62,7 +62,7 @@ class Deletions:
         self,
         client: Client,
         sites: Sites,
-        rollup: Rollup,
+        rollup: RollupJob,
         spools: Callable[[], Sequence[Spool]],
         clock: Callable[[], float],
         *,
@@ -73,16 +73,16 @@ class Deletions:
         self._begun: set[str] = set()
         self._next_attempt: dict[str, float] = {}
         self._client = client
-        self._records = Records(client, "deletions", Task)
+        self._records = DocumentTable(client, "deletions", SiteJob)
         self._sites = sites
         self._spools = spools
         self._clock = clock
         self._workers = workers
         self._turn = threading.Lock()
         self._changing = threading.Lock()
-        self._purging = Purging(client, rollup)
-        self._moving = Moving(client)
-        self._tasks: dict[str, Task] = {}
+        self._purging = EventDeletion(client, rollup)
+        self._moving = SiteRename(client)
+        self._tasks: dict[str, SiteJob] = {}
         self._read_before: dict[str, list[tuple[Spool, frozenset[int]]]] = {}
         self.followers: list[Callable[[str], None]] = []
 
@@ -91,12 +91,12 @@ class Deletions:
         with self._changing:
             self._keep(self._records.all())
 
-    def of(self, site: Site) -> list[Task]:
+    def of(self, site: Site) -> list[SiteJob]:
         """The tasks of one site, the newest first."""
         found = (task for task in self._tasks.values() if site.id == (task.site_id or task.site))
         return sorted(found, key=lambda task: -task.asked)
 
-    def all(self) -> list[Task]:
+    def all(self) -> list[SiteJob]:
         """Every task, the newest first."""
         return sorted(self._tasks.values(), key=lambda task: -task.asked)
 
@@ -105,11 +105,11 @@ class Deletions:
         """Whether a site has its figures under two names: then no day is to be closed."""
         return any(task.kind == "rename" and task.waiting for task in self._tasks.values())
 
-    def preview(self, task: Task) -> int:
+    def preview(self, task: SiteJob) -> int:
         """How many stored events the task is about."""
         return self._purging.count(task)
 
-    def ask(self, task: Task) -> Task:
+    def enqueue(self, task: SiteJob) -> SiteJob:
         """Store the task: from now on it will be done. Raises `RecordError` naming what cannot be meant."""
         self._must_make_sense(task)
         task = msgspec.structs.replace(task, rows=self.preview(task))
@@ -120,7 +120,7 @@ class Deletions:
         self._begin(task)
         return task
 
-    def keep_up(self) -> bool:
+    def run_pending(self) -> bool:
         """Go on with what is not done; returns whether nothing is left to do.
 
         Raises what a task has failed with, which is then tried again later, or set aside.
@@ -133,7 +133,7 @@ class Deletions:
                 self._forget(task)
         return not any(task.waiting for task in self._tasks.values())
 
-    def set_aside(self) -> list[Task]:
+    def set_aside(self) -> list[SiteJob]:
         """The tasks that were given up, the newest first."""
         return [task for task in self.all() if task.open and task.set_aside]
 
@@ -146,7 +146,7 @@ class Deletions:
             self._put(msgspec.structs.replace(task, attempts=0, set_aside=0, error=""))
         return len(tasks)
 
-    def _attempt(self, task: Task) -> None:
+    def _attempt(self, task: SiteJob) -> None:
         if task.id not in self._begun:
             if task.attempts >= MOST_ATTEMPTS:
                 self._give_up(task, f"it was started {task.attempts} times and never completed")
@@ -172,7 +172,7 @@ class Deletions:
 
         return check
 
-    def _failed(self, task: Task, error: Exception) -> None:
+    def _failed(self, task: SiteJob, error: Exception) -> None:
         """Try later, and after many failures not at all. An outage of the database is no failure of the task."""
         try:
             self._client.command("SELECT 1")
@@ -187,17 +187,17 @@ class Deletions:
         self._next_attempt[task.id] = self._monotonic() + wait
         self._put(msgspec.structs.replace(task, attempts=attempts))
 
-    def _give_up(self, task: Task, reason: str) -> None:
+    def _give_up(self, task: SiteJob, reason: str) -> None:
         self._read_before.pop(task.id, None)
         self._put(msgspec.structs.replace(task, set_aside=max(1, int(self._clock())), error=reason))
         log.error("a task was set aside", extra={"kind": task.kind, "site": task.site, "reason": reason})
 
-    def _go_on(self, task: Task, check: Callable[[], None]) -> None:
+    def _go_on(self, task: SiteJob, check: Callable[[], None]) -> None:
         self._begin(task)
         if not self._arrived(task, check):
             return
         steps = self._moving if task.kind == "rename" else self._purging
-        task = steps.go_on(task, self._put, check)
+        task = steps.run_step(task, self._put, check)
         if self._workers == 1 or self._clock() >= task.asked + WORKERS_SECONDS:
             self._put(msgspec.structs.replace(task, value="", finished=max(1, int(self._clock()))))
             # What was compared with is not to outlive the task in an older version of it.
@@ -205,7 +205,7 @@ class Deletions:
             self._read_before.pop(task.id, None)
             log.info("a task is done", extra={"kind": task.kind, "site": task.site, "rows": task.rows})
 
-    def _begin(self, task: Task) -> None:
+    def _begin(self, task: SiteJob) -> None:
         """From now on the site is no more, or has its new name: beacons of the old one count as its own."""
         if task.kind not in ("remove", "rename"):
             return
@@ -221,35 +221,37 @@ class Deletions:
             for follower in self.followers:
                 follower(id_)
 
-    def _arrived(self, task: Task, check: Callable[[], None]) -> bool:
+    def _arrived(self, task: SiteJob, check: Callable[[], None]) -> bool:
         """Whether everything that was on its way when the task began is in ClickHouse, or out of the spools."""
         if task.id not in self._read_before:
             if task.kind != "rename":
-                purge = Purge(task.site, task.until, task.first, task.last, FIELDS.get(task.field, ""), task.value)
+                purge = DeletePredicate(
+                    task.site, task.until, task.first, task.last, FIELDS.get(task.field, ""), task.value
+                )
                 for spool in self._spools():
                     spool.purge(purge, check)
-            self._read_before[task.id] = [(spool, spool.under_way()) for spool in self._spools()]
+            self._read_before[task.id] = [(spool, spool.in_flight()) for spool in self._spools()]
         if self._workers > 1 and self._clock() < task.asked + SETTLE_SECONDS:
             return False
-        return not any(before & spool.under_way() for spool, before in self._read_before[task.id])
+        return not any(before & spool.in_flight() for spool, before in self._read_before[task.id])
 
-    def _put(self, task: Task) -> None:
+    def _put(self, task: SiteJob) -> None:
         # Together with `refresh`: what was read before must not come after what was stored since.
         with self._changing:
-            self._records.put(task.id, task)
+            self._records.save(task.id, task)
             self._keep({**self._tasks, task.id: task})
 
-    def _forget(self, task: Task) -> None:
+    def _forget(self, task: SiteJob) -> None:
         with self._changing:
             self._records.delete(task.id)
             self._keep({id_: each for id_, each in self._tasks.items() if id_ != task.id})
 
-    def _keep(self, tasks: dict[str, Task]) -> None:
+    def _keep(self, tasks: dict[str, SiteJob]) -> None:
         self._tasks = tasks
         busy = [task for task in tasks.values() if task.open and task.kind in ("remove", "rename")]
         self._sites.busy = frozenset({task.site for task in busy} | {task.to for task in busy if task.to})
 
-    def _must_make_sense(self, task: Task) -> None:
+    def _must_make_sense(self, task: SiteJob) -> None:
         if any(_occupies(each) and task.site in (each.site, each.to) for each in self._tasks.values()):
             raise RecordError("site", "something else is still being done to this site; try again in a minute")
         if task.kind == "rename":
@@ -269,7 +271,7 @@ class Deletions:
                     stars=MOST_STARS,
                 )
 
-    def _must_be_free(self, task: Task) -> None:
+    def _must_be_free(self, task: SiteJob) -> None:
         site = self._sites.get(task.site)
         if site is None or site.id != (task.site_id or task.site):
             raise RecordError("domain", "{name} is not registered", name=task.site)
@@ -285,7 +287,7 @@ class Deletions:
             )
 
 
-def _occupies(task: Task) -> bool:
+def _occupies(task: SiteJob) -> bool:
     """Whether nothing else may be done to its site: also what was set aside, where it has the figures half under
     another name."""
     return task.waiting or (task.open and task.kind in ("remove", "rename"))

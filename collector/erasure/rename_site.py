@@ -14,7 +14,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.erasure.delete_events import tables_with_site
-from collector.erasure.site_job import Task
+from collector.erasure.site_job import SiteJob
 
 CHANGES: Final = "changes"
 """The list of who changed what about a site goes with it."""
@@ -35,7 +35,7 @@ _HAS_SUMS = "SELECT count() FROM daily WHERE site = {site:String}"
 _DONE: Final = {"mutations_sync": 1}
 
 
-class Moving:
+class SiteRename:
     """Moves. Blocking."""
 
     def __init__(self, client: Client) -> None:
@@ -45,7 +45,9 @@ class Moving:
         """Whether there are sums under that name."""
         return bool(self._client.query(_HAS_SUMS, parameters={"site": site}).result_rows[0][0])
 
-    def go_on(self, task: Task, put: Callable[[Task], None], check: Callable[[], None] = lambda: None) -> Task:
+    def run_step(
+        self, task: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None] = lambda: None
+    ) -> SiteJob:
         """Do what is left of the task; `put` stores how far it has come. May be called again when all is done: then
         it moves what has come since. `check` is called between steps, and may raise."""
         task = self._move_events(task, put, check)
@@ -57,7 +59,7 @@ class Moving:
                 put(task)
         return task
 
-    def _move_events(self, task: Task, put: Callable[[Task], None], check: Callable[[], None]) -> Task:
+    def _move_events(self, task: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None]) -> SiteJob:
         parameters = {"site": task.site, "to": task.to}
         days = [row[0] for row in self._client.query(_DAYS, parameters=parameters).result_rows]
         if not days and not task.deleting:
@@ -78,7 +80,7 @@ class Moving:
         put(task)
         return task
 
-    def _copy_sums(self, task: Task) -> None:
+    def _copy_sums(self, task: SiteJob) -> None:
         for table in tables_with_site(self._client):
             parameters = {"table": table, "site": task.site, "to": task.to}
             self._client.command(_EMPTY, parameters={**parameters, "site": task.to}, settings=_DONE)
@@ -86,6 +88,6 @@ class Moving:
         # Each of its rows has an id: one that is copied twice is one.
         self._client.command(_COPY, parameters={"table": CHANGES, "site": task.site, "to": task.to})
 
-    def _drop_sums(self, task: Task) -> None:
+    def _drop_sums(self, task: SiteJob) -> None:
         for table in (*tables_with_site(self._client), CHANGES):
             self._client.command(_EMPTY, parameters={"table": table, "site": task.site}, settings=_DONE)

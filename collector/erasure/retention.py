@@ -48,7 +48,7 @@ _CLEAR = "ALTER TABLE {table:Identifier} DELETE"
 _DONE = {"mutations_sync": 1}
 
 
-class Retention:
+class RetentionJob:
     """Keeps the retention of all sites. Blocking; `clock` gives Unix seconds, `since_boot` seconds that only go
     forward, `client` writes. Nothing is deleted while `may_delete` says no."""
 
@@ -68,7 +68,7 @@ class Retention:
         self._may_delete = may_delete
         self._next = -math.inf
 
-    def keep_up(self) -> None:
+    def run_due(self) -> None:
         """Look at the table, if it is time."""
         if self._since_boot() >= self._next:
             self._next = self._since_boot() + PASS_SECONDS

@@ -29,7 +29,7 @@ class ErasureSchedule:
     def run_pending(self) -> None:
         """One round over erasures that are not complete. Blocking; raises as `Eraser.keep`."""
         if self._eraser.pending:
-            self._eraser.keep()
+            self._eraser.run_once()
 
     def run_soon(self) -> None:
         """Carry out what is pending in the background; what takes longer than seconds is left to the upkeep."""
@@ -42,7 +42,7 @@ class ErasureSchedule:
         with anyio.move_on_after(seconds):
             while True:
                 try:
-                    if await anyio.to_thread.run_sync(self._eraser.keep):
+                    if await anyio.to_thread.run_sync(self._eraser.run_once):
                         return True
                 except (ClickHouseError, OSError, sqlite3.Error):
                     return False

@@ -13,7 +13,7 @@ from collector.sites.registry import Site
 Kind = Literal["delete", "reset", "remove", "rename"]
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SiteJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing to do. `first` and `last` are site-local dates; `until` and `asked` Unix seconds."""
 
     id: str
@@ -68,7 +68,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.asked if self.kind in ("delete", "reset") else None
 
 
-def new_task(kind: Kind, site: Site, by: str, at: float, **fields: object) -> Task:
+def new_job(kind: Kind, site: Site, by: str, at: float, **fields: object) -> SiteJob:
     """A task that nobody has asked for yet; `at` is the present Unix second."""
     given = {
         "id": secrets.token_hex(8),
@@ -79,4 +79,4 @@ def new_task(kind: Kind, site: Site, by: str, at: float, **fields: object) -> Ta
         "asked": int(at),
         **fields,
     }
-    return msgspec.convert(given, Task)
+    return msgspec.convert(given, SiteJob)

@@ -26,7 +26,7 @@ from collector.enrichment.client_ip import network_of
 from collector.erasure.schedule import ERASE_SECONDS, ErasureSchedule
 from collector.erasure.visitor_erasure import Eraser
 from collector.ingest.event import COLUMNS, Event
-from collector.ingest.visits import IDLE_SECONDS, Visits
+from collector.ingest.visits import IDLE_SECONDS, VisitTracker
 from collector.privacy.salt_rotation import SaltRotation
 from collector.privacy.visitor_id import Salts, visitor_id
 from collector.sites.registry import Site, Sites
@@ -52,7 +52,7 @@ ORDER BY ts, seq LIMIT {{most:UInt32}}"""  # noqa: S608 # names of our own colum
 _NOT_LOGGED = {"log_queries": 0}
 
 
-class Browser(msgspec.Struct, frozen=True):
+class Requester(msgspec.Struct, frozen=True):
     """Who asks, as the request itself shows. It lives in memory, for as long as the request."""
 
     address: str
@@ -63,7 +63,7 @@ class Browser(msgspec.Struct, frozen=True):
         return "Browser(…)"
 
 
-class HeldEvents(msgspec.Struct, frozen=True):
+class VisitorDataExport(msgspec.Struct, frozen=True):
     """What is held about one browser on one site."""
 
     site: str
@@ -75,14 +75,14 @@ class HeldEvents(msgspec.Struct, frozen=True):
     """In order of time."""
 
 
-class Erased(msgspec.Struct, frozen=True):
+class ErasureReport(msgspec.Struct, frozen=True):
     """What an erasure has done: how many events there were, and whether they are gone from everywhere already."""
 
     events: int
     complete: bool
 
 
-class Privacy:
+class SubjectAccess:
     """Answers for the visitors of one collector. `clock` gives Unix seconds."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Privacy:
         sites: Sites,
         salts: Salts,
         rotation: SaltRotation,
-        visits: Visits,
+        visits: VisitTracker,
         spool: Spool,
         client: Client,
         eraser: Eraser,
@@ -113,13 +113,13 @@ class Privacy:
         """The collector's clock, Unix seconds."""
         return self._clock()
 
-    async def held(self, site: Site, browser: Browser) -> HeldEvents:
+    async def held(self, site: Site, browser: Requester) -> VisitorDataExport:
         """What is held about this browser. Raises `ClickHouseError` when the database does not answer."""
         ids = self._ids(site, browser)
         events = await anyio.to_thread.run_sync(self._read, site.domain, ids)
-        return HeldEvents(site.domain, self._rotation.linkable_until(ids[-1][0]), ids, tuple(events))
+        return VisitorDataExport(site.domain, self._rotation.linkable_until(ids[-1][0]), ids, tuple(events))
 
-    async def erase(self, site: Site, browser: Browser, *, seconds: float = ERASE_SECONDS) -> Erased:
+    async def erase(self, site: Site, browser: Requester, *, seconds: float = ERASE_SECONDS) -> ErasureReport:
         """Erase what is held about this browser: promised on disk when this returns, complete if that was possible
         within `seconds`. Raises `SpoolUnavailable` when the disk does not take the promise."""
         ids = self._ids(site, browser)
@@ -127,11 +127,11 @@ class Privacy:
         found = await anyio.to_thread.run_sync(self._count, site.domain, ids)
         self._forget(ids)
         if found == 0:
-            return Erased(0, complete=True)
+            return ErasureReport(0, complete=True)
         await self._promise([(site, ids)])
-        return Erased(max(found, 0), await self._schedule.run(seconds))
+        return ErasureReport(max(found, 0), await self._schedule.run(seconds))
 
-    async def withdraw(self, sites: Sequence[Site], browser: Browser) -> None:
+    async def withdraw(self, sites: Sequence[Site], browser: Requester) -> None:
         """Erase what is held on these sites about a browser that says no: promised on disk when this returns, and
         carried out in the background. Raises as `erase`.
 
@@ -158,17 +158,17 @@ class Privacy:
 
     def _forget(self, ids: Ids) -> None:
         for _, visitor in ids:
-            self._visits.forget(visitor)
+            self._visits.discard(visitor)
 
     async def _promise(self, meant: Sequence[tuple[Site, Ids]]) -> None:
         until = int(self._clock())
         erasures = [Erasure(site.domain, day, visitor, until) for site, ids in meant for day, visitor in ids]
         try:
-            await anyio.to_thread.run_sync(self._eraser.promise, erasures)
+            await anyio.to_thread.run_sync(self._eraser.enqueue, erasures)
         except sqlite3.Error as error:
             raise SpoolUnavailable(str(error)) from None
 
-    def may_hold(self, site: Site, browser: Browser) -> bool:
+    def may_hold(self, site: Site, browser: Requester) -> bool:
         """Whether something may be held about a browser that says no: not when it said so within half an hour, and
         has not been counted with consent since, which would be a visit that goes on."""
         now, visits = int(self._clock()), self._visits
@@ -176,7 +176,7 @@ class Privacy:
         said = self._denials.get(ids[-1][1])
         return said is None or now - said >= IDLE_SECONDS or any(visits.current(id_, now) is not None for _, id_ in ids)
 
-    def _ids(self, site: Site, browser: Browser) -> Ids:
+    def _ids(self, site: Site, browser: Requester) -> Ids:
         """Today's, the last, and those of earlier days whose salt is still there: where sites have several time zones
         it is kept until the day is over for all of them."""
         today = self._sites.zone(site).date(self._clock())
@@ -226,7 +226,7 @@ def _as_stored(event: Event) -> Event:
     return msgspec.structs.replace(event, revenue=event.revenue.quantize(Decimal("0.001")))
 
 
-def as_json(held: HeldEvents) -> bytes:
+def as_json(held: VisitorDataExport) -> bytes:
     """Everything held, for programs: times as ISO 8601 in UTC, names of the columns of `events`."""
     return msgspec.json.encode(
         {
@@ -238,14 +238,14 @@ def as_json(held: HeldEvents) -> bytes:
     )
 
 
-def as_count(held: HeldEvents) -> bytes:
+def as_count(held: VisitorDataExport) -> bytes:
     """How much is held, and nothing of what."""
     return msgspec.json.encode(
         {"site": held.site, "linkable_until": _time(held.linkable_until), "count": len(held.events)}
     )
 
 
-def as_csv(held: HeldEvents, writer: CsvWriter) -> str:
+def as_csv(held: VisitorDataExport, writer: CsvWriter) -> str:
     """The events as a table."""
     rows: list[Sequence[Cell]] = [COLUMNS]
     for event in held.events:

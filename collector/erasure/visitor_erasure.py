@@ -71,12 +71,12 @@ class Eraser:
         self._turn = threading.Lock()
         self._noting = threading.Lock()
         self._read_before: dict[tuple[Path, int], frozenset[int]] = {}
-        self.pending = any(spool.erasures.promised() for spool in spools())
+        self.pending = any(spool.erasures.pending() for spool in spools())
         """Whether something promised is not done."""
 
-    def promise(self, erasures: Sequence[Erasure]) -> None:
+    def enqueue(self, erasures: Sequence[Erasure]) -> None:
         """Have them on disk: from now on they will be kept. Raises `sqlite3.Error`."""
-        self._spools()[0].erasures.promise(erasures)
+        self._spools()[0].erasures.enqueue(erasures)
         with self._noting:
             self.pending = True
 
@@ -84,10 +84,10 @@ class Eraser:
         """The sites and days of what is promised and not done. Raises `sqlite3.Error`."""
         if not self.pending:
             return frozenset()
-        promised = [each for spool in self._spools() for each in spool.erasures.promised().values()]
+        promised = [each for spool in self._spools() for each in spool.erasures.pending().values()]
         return frozenset((each.site, each.day) for each in promised)
 
-    def keep(self) -> bool:
+    def run_once(self) -> bool:
         """One round over everything promised. Returns whether nothing is left to do.
 
         Raises what the disk and ClickHouse raise; the promises stay.
@@ -96,22 +96,22 @@ class Eraser:
             left = [self._keep_of(spool) for spool in self._spools()]
             with self._noting:
                 # Also what was promised while the round was under way.
-                self.pending = any(spool.erasures.promised() for spool in self._spools())
+                self.pending = any(spool.erasures.pending() for spool in self._spools())
             return not any(left)
 
     def _keep_of(self, own: Spool) -> bool:
         """One round over what was promised in one spool's file; whether some of it has to wait for a segment."""
-        promised = own.erasures.promised()
+        promised = own.erasures.pending()
         if not promised:
             return False
         erasures = list(promised.values())
         for spool in self._spools():
             spool.erase(erasures)
             for number in promised:
-                self._read_before.setdefault((spool.path, number), spool.under_way())
+                self._read_before.setdefault((spool.path, number), spool.in_flight())
         over = [number for number in promised if not self._waits(number)]
         delete_stored(self._client, erasures, self._clock())
-        own.erasures.kept(over)
+        own.erasures.mark_done(over)
         for key in [key for key in self._read_before if key[1] in over]:
             del self._read_before[key]
         if over:
@@ -121,5 +121,5 @@ class Eraser:
     def _waits(self, number: int) -> bool:
         """Whether a segment that was read before the erasure may still be on its way."""
         return any(
-            self._read_before.get((spool.path, number), frozenset()) & spool.under_way() for spool in self._spools()
+            self._read_before.get((spool.path, number), frozenset()) & spool.in_flight() for spool in self._spools()
         )

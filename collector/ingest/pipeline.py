@@ -15,22 +15,22 @@ from functools import lru_cache
 import msgspec
 
 from collector.core.metrics import Reason
-from collector.core.wildcards import fits
-from collector.enrichment.bot_detection import Bots
+from collector.core.wildcards import matches
+from collector.enrichment.bot_detection import BotDetector
 from collector.enrichment.datacenters import DatacenterNetworks
-from collector.enrichment.geoip import Countries
+from collector.enrichment.geoip import CountryResolver
 from collector.enrichment.host_lists import HostList
-from collector.enrichment.ip_exclusions import Shield
+from collector.enrichment.ip_exclusions import IpExclusions
 from collector.enrichment.referrer import is_own, is_spam, read_origin
 from collector.enrichment.sender_redaction import redact_sender, redact_user_agent
 from collector.enrichment.text_limits import truncated
 from collector.enrichment.url_policy import PageCleaner
 from collector.enrichment.urls import NO_HOST, NO_TAGS, Page, clean_value, read_referrer
-from collector.enrichment.user_agent import NO_HINTS, Device, Devices, Hints, size_class
+from collector.enrichment.user_agent import NO_HINTS, Device, Hints, UserAgentParser, size_class
 from collector.ingest.event import Event
 from collector.ingest.payload import Beacon
-from collector.ingest.visits import Attribution, EventInVisit, Visit, Visits
-from collector.privacy.consent import Signals, judge
+from collector.ingest.visits import Attribution, EventInVisit, Visit, VisitTracker
+from collector.privacy.consent import Signals, decide_consent
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.visitor_id import Salts, visitor_id
 from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback
@@ -41,7 +41,7 @@ NO_ATTRIBUTION = Attribution()
 NO_PART = EventInVisit(visit=0, entry_page="", attribution=NO_ATTRIBUTION)
 
 
-class Arrival(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class BeaconRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What one request brought. It lives in memory, until its events are made."""
 
     beacon: Beacon
@@ -61,17 +61,17 @@ class Arrival(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return "Arrival(…)"
 
 
-class Drop(msgspec.Struct, frozen=True, gc=False):
+class Rejection(msgspec.Struct, frozen=True, gc=False):
     """A beacon that is not kept, and why. `kind` says which kind of bot it was."""
 
     reason: Reason
     kind: str = ""
 
 
-class Draft(msgspec.Struct, gc=False):
+class EventContext(msgspec.Struct, gc=False):
     """An event in the making, for one site."""
 
-    arrival: Arrival
+    arrival: BeaconRequest
     domain: str
     site: Site | None = None
     limited: bool = False
@@ -99,70 +99,70 @@ class Draft(msgspec.Struct, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class PipelineServices:
     """What the steps look things up in."""
 
     sites: Sites
     salts: Salts
-    visits: Visits
-    countries: Countries
+    visits: VisitTracker
+    countries: CountryResolver
     spam: HostList
     datacenters: DatacenterNetworks = field(default_factory=DatacenterNetworks)
-    shield: Shield = field(default_factory=Shield)
-    devices: Devices = field(default_factory=Devices)
-    bots: Bots = field(default_factory=Bots)
+    shield: IpExclusions = field(default_factory=IpExclusions)
+    devices: UserAgentParser = field(default_factory=UserAgentParser)
+    bots: BotDetector = field(default_factory=BotDetector)
     pages: PageCleaner = field(default_factory=PageCleaner)
     receipts: Receipts = field(default_factory=lambda: Receipts(secrets.token_urlsafe(32)))
 
 
-Step = Callable[[Draft, Rooms], Drop | None]
+Step = Callable[[EventContext, PipelineServices], Rejection | None]
 
 
-def drop_unknown_site(draft: Draft, rooms: Rooms) -> Drop | None:
+def drop_unknown_site(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """Only registered sites are measured."""
     site = rooms.sites.measured(draft.domain)
     if site is None:
-        return Drop("unknown_site")
+        return Rejection("unknown_site")
     draft.site, draft.domain = site, site.domain
     return None
 
 
-def drop_without_consent(draft: Draft, rooms: Rooms) -> Drop | None:
+def drop_without_consent(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """The site's policy decides what consent, refusal or silence allow."""
     beacon = draft.arrival.beacon
     site = _site(draft)
-    verdict = judge(site.consent, beacon.consent, draft.arrival.signals, bare=beacon.bare)
+    verdict = decide_consent(site.consent, beacon.consent, draft.arrival.signals, bare=beacon.bare)
     if site.receipts and verdict.by_evidence and not rooms.receipts.find(beacon.receipt, site.domain, draft.today):
         # The answer brings a receipt, and the snippet sends the beacon again with it.
-        return Drop("consent")
+        return Rejection("consent")
     if verdict.reason:
-        return Drop(verdict.reason)
+        return Rejection(verdict.reason)
     draft.limited = verdict.lane == "limited"
     if draft.limited and beacon.name != "pageview":
         # The identifier-free lane counts pages; what a person did on them needs consent.
-        return Drop("consent")
+        return Rejection("consent")
     draft.evidence = "none" if draft.limited else verdict.evidence
     return None
 
 
-def drop_prefetch(draft: Draft, rooms: Rooms) -> Drop | None:
+def drop_prefetch(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """A page fetched ahead of time has not been seen by anybody."""
-    return Drop("prefetch") if draft.arrival.prefetch else None
+    return Rejection("prefetch") if draft.arrival.prefetch else None
 
 
-def drop_bot(draft: Draft, rooms: Rooms) -> Drop | None:
+def drop_bot(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """Programs do not count; a missing or unknown user agent is a person."""
     kind = rooms.bots.kind(draft.arrival.user_agent)
-    return Drop("bot", kind) if kind else None
+    return Rejection("bot", kind) if kind else None
 
 
-def put_day(draft: Draft, rooms: Rooms) -> Drop | None:
+def put_day(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """The site-local date."""
     draft.day = rooms.sites.zone(_site(draft)).date(draft.arrival.at)
     return None
 
 
-def put_page(draft: Draft, rooms: Rooms) -> Drop | None:
+def put_page(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """Host, cleaned path and allow-listed query values."""
     beacon = draft.arrival.beacon
     page = rooms.pages.read(beacon.url, _site(draft), hash_mode=beacon.hash_mode)
@@ -170,57 +170,57 @@ def put_page(draft: Draft, rooms: Rooms) -> Drop | None:
     return None
 
 
-def put_device(draft: Draft, rooms: Rooms) -> Drop | None:
+def put_device(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """Families and major versions; the user agent itself goes no further than the visitor's hash."""
     draft.device = rooms.devices.read(draft.arrival.user_agent, draft.arrival.hints)
     return None
 
 
-def put_country(draft: Draft, rooms: Rooms) -> Drop | None:
+def put_country(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """From the browser's time zone, else from the address, which goes no further than the visitor's hash."""
     beacon, address = draft.arrival.beacon, draft.arrival.address
     draft.country = rooms.countries.read(beacon.zone, address, is_hosted=draft.datacenter)
     return None
 
 
-def drop_excluded(draft: Draft, rooms: Rooms) -> Drop | None:
+def drop_excluded(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """What the owner or the operator does not want counted: addresses, other hosts, some paths, some countries; and
     copies of the site on somebody's own machine."""
     if rooms.shield and rooms.shield.covers(draft.domain, draft.arrival.address):
-        return Drop("excluded")
+        return Rejection("excluded")
     site, page = _site(draft), _page(draft)
     if site.excluded_countries and draft.country in site.excluded_countries:
-        return Drop("excluded")
+        return Rejection("excluded")
     if site.hostnames and not any(_host_matches(page.hostname, allowed) for allowed in site.hostnames):
-        return Drop("excluded")
+        return Rejection("excluded")
     if _is_on_own_machine(page.hostname, draft.arrival.beacon.url) and not rooms.sites.is_local(site, page.hostname):
         # Somebody works on the site, or has saved a copy of it: neither is a visit.
-        return Drop("excluded")
-    if site.excluded_paths and any(fits(pattern, page.path) for pattern in site.excluded_paths):
-        return Drop("excluded")
+        return Rejection("excluded")
+    if site.excluded_paths and any(matches(pattern, page.path) for pattern in site.excluded_paths):
+        return Rejection("excluded")
     return None
 
 
-def put_datacenter(draft: Draft, rooms: Rooms) -> Drop | None:
+def put_datacenter(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """Check the address against the data center list, for sites that enable it. Does not store the address."""
     draft.datacenter = _site(draft).datacenter != "off" and rooms.datacenters.covers(draft.arrival.address)
     return None
 
 
-def drop_datacenter(draft: Draft, rooms: Rooms) -> Drop | None:
+def drop_datacenter(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """Drop visits from data centers, mostly automated browsers, on sites that choose so."""
-    return Drop("datacenter") if draft.datacenter and _site(draft).datacenter == "drop" else None
+    return Rejection("datacenter") if draft.datacenter and _site(draft).datacenter == "drop" else None
 
 
-def drop_spam_referrer(draft: Draft, rooms: Rooms) -> Drop | None:
+def drop_spam_referrer(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """Referrers on the operator's list of spam hosts."""
     spam = rooms.spam.hosts
     if spam and is_spam(read_referrer(draft.arrival.beacon.referrer)[0], spam):
-        return Drop("spam_referrer")
+        return Rejection("spam_referrer")
     return None
 
 
-def put_visitor(draft: Draft, rooms: Rooms) -> Drop | None:
+def put_visitor(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """The id of the day. Here the address and the user agent end."""
     if not draft.limited:
         salt, arrival = rooms.salts.salt(draft.day), draft.arrival
@@ -228,21 +228,21 @@ def put_visitor(draft: Draft, rooms: Rooms) -> Drop | None:
     return None
 
 
-def put_visit(draft: Draft, rooms: Rooms) -> Drop | None:
+def put_visit(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """The visit that goes on, if there is one. Under the id of a new day there is none."""
     if draft.visitor != 0:
         draft.visit = rooms.visits.current(draft.visitor, draft.arrival.at)
     return None
 
 
-def put_origin(draft: Draft, rooms: Rooms) -> Drop | None:
+def put_origin(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """Referrer, source, channel and campaign: the first event of a visit says where it came from."""
     if draft.visitor != 0 and draft.visit is None:
         draft.attribution = _attribution(draft, rooms)
     return None
 
 
-def put_part(draft: Draft, rooms: Rooms) -> Drop | None:
+def assign_visit_counters(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """What the event is within its visit, and adds to the sums."""
     if draft.visitor == 0:
         return None
@@ -251,7 +251,7 @@ def put_part(draft: Draft, rooms: Rooms) -> Drop | None:
         # What was read before midnight belongs to a day that is over: it would tell that this visitor was there.
         of_today = 1000 * (at - rooms.sites.zone(_site(draft)).bounds(draft.day)[0])
         draft.engaged = min(beacon.engaged, of_today)
-        draft.part = visits.engage(draft.visitor, visit, at) if visit is not None else NO_PART
+        draft.part = visits.record_engagement(draft.visitor, visit, at) if visit is not None else NO_PART
         return None
     pageview = beacon.name == "pageview"
     path = _page(draft).path if pageview else ""
@@ -259,7 +259,7 @@ def put_part(draft: Draft, rooms: Rooms) -> Drop | None:
         draft.part = visits.begin(draft.visitor, at, path, draft.attribution, network=draft.arrival.network)
     else:
         ends_bounce = beacon.interactive and (not pageview or bool(visit.entry_page))
-        draft.part = visits.go_on(draft.visitor, visit, at, path, ends_bounce=ends_bounce)
+        draft.part = visits.extend(draft.visitor, visit, at, path, ends_bounce=ends_bounce)
     return None
 
 
@@ -279,13 +279,15 @@ STEPS: tuple[Step, ...] = (
     put_visitor,
     put_visit,
     put_origin,
-    put_part,
+    assign_visit_counters,
 )
 
 
-def run(arrival: Arrival, domain: str, rooms: Rooms, steps: Sequence[Step] = STEPS) -> Event | Drop:
+def run(
+    arrival: BeaconRequest, domain: str, rooms: PipelineServices, steps: Sequence[Step] = STEPS
+) -> Event | Rejection:
     """Take one beacon through the steps for one of its sites."""
-    draft = Draft(arrival, domain)
+    draft = EventContext(arrival, domain)
     for step in steps:
         dropped = step(draft, rooms)
         if dropped is not None:
@@ -293,7 +295,7 @@ def run(arrival: Arrival, domain: str, rooms: Rooms, steps: Sequence[Step] = STE
     return _limited_event(draft, rooms) if draft.limited else _event(draft)
 
 
-def _event(draft: Draft) -> Event:
+def _event(draft: EventContext) -> Event:
     beacon, page, device, part = draft.arrival.beacon, _page(draft), _device(draft), draft.part
     came = part.attribution
     return Event(
@@ -337,7 +339,7 @@ def _event(draft: Draft) -> Event:
     )
 
 
-def _limited_event(draft: Draft, rooms: Rooms) -> Event:
+def _limited_event(draft: EventContext, rooms: PipelineServices) -> Event:
     """The identifier-free count: page, referring host, device class, and nothing that could tell people apart."""
     page = _page(draft)
     host = read_referrer(draft.arrival.beacon.referrer)[0]
@@ -359,7 +361,7 @@ def _limited_event(draft: Draft, rooms: Rooms) -> Event:
     )
 
 
-def _attribution(draft: Draft, rooms: Rooms) -> Attribution:
+def _attribution(draft: EventContext, rooms: PipelineServices) -> Attribution:
     page, referrer = _page(draft), draft.arrival.beacon.referrer
     if draft.arrival.address in referrer and read_referrer(referrer)[0] == draft.arrival.address:
         referrer = ""
@@ -380,7 +382,7 @@ def _attribution(draft: Draft, rooms: Rooms) -> Attribution:
     )
 
 
-def _clean(text: str, draft: Draft) -> str:
+def _clean(text: str, draft: EventContext) -> str:
     """A name, key or value without what could lead to a person, and without the sender's user agent."""
     return clean_value(redact_user_agent(text, draft.arrival.user_agent))
 
@@ -410,19 +412,19 @@ def _is_on_own_machine(hostname: str, url: str) -> bool:
     return hostname == "localhost" or (hostname.startswith(("127.", "[::")) and is_loopback(hostname))
 
 
-def _site(draft: Draft) -> Site:
+def _site(draft: EventContext) -> Site:
     if draft.site is None:
         raise RuntimeError("drop_unknown_site comes first")
     return draft.site
 
 
-def _page(draft: Draft) -> Page:
+def _page(draft: EventContext) -> Page:
     if draft.page is None:
         raise RuntimeError("put_page comes first")
     return draft.page
 
 
-def _device(draft: Draft) -> Device:
+def _device(draft: EventContext) -> Device:
     if draft.device is None:
         raise RuntimeError("put_device comes first")
     return draft.device

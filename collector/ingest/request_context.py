@@ -17,7 +17,7 @@ from collector.enrichment.client_ip import FORWARDING_HEADERS, TrustedProxies, c
 from collector.enrichment.user_agent import LONGEST, NO_HINTS, Hints
 from collector.ingest.cookies import consent_cookie
 from collector.ingest.payload import Beacon
-from collector.ingest.pipeline import Arrival
+from collector.ingest.pipeline import BeaconRequest
 from collector.privacy.consent import NO_SIGNALS, Signals
 
 MAX_USER_AGENT: Final = 1_024
@@ -86,11 +86,11 @@ class RequestFields:
         """Shows nothing of the visitor."""
         return "RequestFields(…)"
 
-    def arrival(self, beacon: Beacon, at: int) -> Arrival:
+    def arrival(self, beacon: Beacon, at: int) -> BeaconRequest:
         """The beacon with all that its request says; `at` is the server's clock in Unix seconds."""
         gpc, dnt = self._gpc, self._dnt
         cookie = consent_cookie(self._cookies) if self._cookies else ""
-        return Arrival(
+        return BeaconRequest(
             beacon=beacon,
             at=at,
             address=self.address,

@@ -86,7 +86,7 @@ _VISIT_BYTES = 600
 _MOST_SHARED = 4_000
 
 
-class Visits:
+class VisitTracker:
     """The visits of the last 30 minutes, by visitor (whose id is unrelated between sites).
 
     Number and memory are limited. A network is an IPv4 /24 or an IPv6 /64, represented by a keyed hash.
@@ -123,7 +123,7 @@ class Visits:
         self._bound()
         return EventInVisit(ts, page, attribution, seq=1, visits=1, bounces=1)
 
-    def go_on(self, visitor: int, visit: Visit, ts: int, page: str, *, ends_bounce: bool) -> EventInVisit:
+    def extend(self, visitor: int, visit: Visit, ts: int, page: str, *, ends_bounce: bool) -> EventInVisit:
         """A further event that counts: a pageview (`page` is its path) or a custom event (`page` is empty)."""
         self._live.move_to_end(visitor)
         seconds = max(0, ts - visit.counted)
@@ -138,21 +138,21 @@ class Visits:
         visit.bouncing = visit.bouncing and not ends_bounce
         return EventInVisit(visit.id, visit.entry_page, visit.attribution, visit.seq, bounces=bounces, seconds=seconds)
 
-    def engage(self, visitor: int, visit: Visit, ts: int) -> EventInVisit:
+    def record_engagement(self, visitor: int, visit: Visit, ts: int) -> EventInVisit:
         """An engagement event: it keeps the visit alive and counts for nothing else."""
         self._live.move_to_end(visitor)
         visit.last = max(ts, visit.last)
         visit.seq += 1
         return EventInVisit(visit.id, visit.entry_page, visit.attribution, visit.seq)
 
-    def forget(self, visitor: int) -> None:
+    def discard(self, visitor: int) -> None:
         """Drop the visitor's visit, as after an erasure or an event that could not be kept."""
         visit = self._live.pop(visitor, None)
         if visit is not None:
             self.bytes -= visit.bytes
             self._networks.remove(visit.network, visitor)
 
-    def recall(self, events: Iterable[Event]) -> None:
+    def restore(self, events: Iterable[Event]) -> None:
         """Rebuild visits from stored events, in order of time, as after a restart."""
         for event in sorted(events, key=lambda event: (event.ts, event.seq)):
             # Engagement that came when no visit was open belongs to none.
@@ -178,7 +178,7 @@ class Visits:
         self._bound()
 
     def _put(self, visitor: int, visit: Visit) -> None:
-        self.forget(visitor)
+        self.discard(visitor)
         visit.bytes = _VISIT_BYTES + sys.getsizeof(visit.entry_page)
         if visit.attribution not in self._shared:
             # Counted with the visit that brought it.
@@ -200,7 +200,7 @@ class Visits:
             self._close(self._networks.biggest())
 
     def _close(self, network: int) -> None:
-        self.forget(self._networks.oldest(network))
+        self.discard(self._networks.oldest(network))
         self.closed_early += 1
 
     def _expire(self, ts: int) -> None:
@@ -209,7 +209,7 @@ class Visits:
             visitor, visit = next(iter(self._live.items()))
             if ts - visit.last < IDLE_SECONDS:
                 return
-            self.forget(visitor)
+            self.discard(visitor)
 
 
 class _Networks:

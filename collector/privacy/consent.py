@@ -44,7 +44,7 @@ class Signals(msgspec.Struct, frozen=True):
 NO_SIGNALS = Signals(gpc=False, dnt=False, cookie="")
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class ConsentDecision(msgspec.Struct, frozen=True):
     """The lane a beacon takes, the kind of evidence stored with it, and why it is dropped when it is."""
 
     lane: Literal["full", "limited", "none"]
@@ -57,14 +57,14 @@ class Verdict(msgspec.Struct, frozen=True):
         return self.lane == "full" and self.evidence != "exempt"
 
 
-GPC = Verdict("none", "", "gpc")
-DNT = Verdict("none", "", "dnt")
-WITHOUT_CONSENT = Verdict("none", "", "consent")
-LIMITED = Verdict("limited", "none", "")
-EXEMPT = Verdict("full", "exempt", "")
+GPC = ConsentDecision("none", "", "gpc")
+DNT = ConsentDecision("none", "", "dnt")
+WITHOUT_CONSENT = ConsentDecision("none", "", "consent")
+LIMITED = ConsentDecision("limited", "none", "")
+EXEMPT = ConsentDecision("full", "exempt", "")
 
 
-def judge(policy: Policy, claimed: str, signals: Signals, *, bare: bool = False) -> Verdict:
+def decide_consent(policy: Policy, claimed: str, signals: Signals, *, bare: bool = False) -> ConsentDecision:
     """Decide on one beacon. `claimed` is the beacon's own evidence, a refusal, or empty; `bare` when the beacon says
     that it is an identifier-free count.
 
@@ -83,7 +83,7 @@ def judge(policy: Policy, claimed: str, signals: Signals, *, bare: bool = False)
         return WITHOUT_CONSENT if policy == "required" else LIMITED
     evidence = claimed or ("cookie" if signals.cookie == "granted" else "")
     if evidence:
-        return Verdict("full", evidence, "")
+        return ConsentDecision("full", evidence, "")
     if policy == "exempt":
         return EXEMPT
     return LIMITED if policy == "limited" else WITHOUT_CONSENT

@@ -36,7 +36,7 @@ class Receipt(msgspec.Struct, frozen=True):
     """Random; only for revoking."""
 
     @property
-    def mark(self) -> str:
+    def id_hash(self) -> str:
         """What is kept of a receipt that is revoked: a hash of its number."""
         return hashlib.blake2b(self.number.encode(), digest_size=16, person=b"tyst.receipt").hexdigest()
 
@@ -90,12 +90,12 @@ class Receipts:
 
     def is_revoked(self, receipt: Receipt) -> bool:
         """Whether it is no consent any more."""
-        return receipt.mark in self._revoked
+        return receipt.id_hash in self._revoked
 
     def revoke(self, marks: Iterable[str]) -> None:
         """From now on these are no consent."""
         self._revoked = self._revoked.union(marks)
 
-    def forget_all_but(self, marks: Iterable[str]) -> None:
+    def prune_revocations(self, marks: Iterable[str]) -> None:
         """Exactly these are no consent."""
         self._revoked = frozenset(marks)

@@ -40,11 +40,11 @@ class Revocations:
         What ClickHouse does not take is tried again by `refresh`, and by whoever asks again.
         """
         if not self._receipts.is_revoked(receipt):
-            self._unkept[receipt.mark] = self._own[receipt.mark] = receipt.day
-            self._receipts.revoke([receipt.mark])
-        self._keep()
+            self._unkept[receipt.id_hash] = self._own[receipt.id_hash] = receipt.day
+            self._receipts.revoke([receipt.id_hash])
+        self.store()
 
-    def _keep(self) -> None:
+    def store(self) -> None:
         # Who asks and the upkeep may come at once: each is kept once, and on disk before either returns.
         with self._keeping:
             unkept = self._unkept.copy()
@@ -57,8 +57,8 @@ class Revocations:
 
     def refresh(self) -> None:
         """Learn what other processes, or an earlier one, revoked; forget what has ended anyway."""
-        self._keep()
+        self.store()
         since = self.today() - KEPT
         rows = self._client.query(_MARKS, parameters={"since": since}).result_rows
         self._own = {mark: day for mark, day in self._own.copy().items() if day >= since}
-        self._receipts.forget_all_but([*self._own, *(mark for (mark,) in rows)])
+        self._receipts.prune_revocations([*self._own, *(mark for (mark,) in rows)])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from collector.core.clock_monitor import ClockMonitor
-from collector.core.file_locks import turn
+from collector.core.file_locks import exclusive_lock
 from collector.core.timezones import Zone
 from collector.privacy.visitor_id import Salts
 from collector.sites.registry import Site, Sites
@@ -36,8 +36,8 @@ class SaltRotation:
         Blocking."""
         now = self._clock()
         last = max(zone.date(now) for zone in self._zones()) + datetime.timedelta(days=1)
-        with turn(self._lock):
-            over = self._salts.keep(self.first_linkable(), last, destroy=self._clock_monitor.may_destroy_salts)
+        with exclusive_lock(self._lock):
+            over = self._salts.rotate(self.first_linkable(), last, destroy=self._clock_monitor.may_destroy_salts)
         for date in over:
             log.info("a day's salt was destroyed", extra={"date": date.isoformat()})
 

@@ -54,7 +54,7 @@ class TableSalts:
             found = self._salts[date] = random_salt()
         return found
 
-    def keep(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
+    def rotate(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
         """Have a salt for each date from `first` to `last`, the same in every process; destroy all others."""
         wanted = [first + datetime.timedelta(days=offset) for offset in range((last - first).days + 1)]
         for date in wanted:

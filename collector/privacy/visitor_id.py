@@ -54,7 +54,7 @@ class Salts(Protocol):
         """The salt of that date; a new random one where there is none. Hot path: from memory. Do not keep it."""
         ...
 
-    def keep(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
+    def rotate(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
         """Have a salt for each date from `first` to `last`; destroy all others, and return their dates. Without
         `destroy` none is."""
         ...
@@ -74,7 +74,7 @@ class FileSalts:
             found = self._salts[date] = self._read(date) or self._make(date)
         return found
 
-    def keep(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
+    def rotate(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
         """Make ahead what is missing from `first` to `last`, and destroy every salt of a date outside it."""
         for offset in range((last - first).days + 1):
             self.salt(first + datetime.timedelta(days=offset))

@@ -21,7 +21,7 @@ from collector.ingest.event import Event
 from collector.rollups.daily_status import ClosedDay, ClosedDays
 from collector.rollups.sql import BUILD, BUILD_WITH_PROPERTIES
 from collector.sites.registry import Sites
-from collector.spool.serialization import Rows
+from collector.spool.serialization import SerializedEvents
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ _BEGINNING = datetime.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class RollupSchedule:
     """A day of a site that is to be built: how many events it has, and the newest version there is of it.
 
     `renewed` days are built only because an earlier release built less of them.
@@ -63,7 +63,7 @@ class Closing:
     renewed: bool = False
 
 
-class Rollup:
+class RollupJob:
     """Closes days, as many at a time as have `most_events` together. Blocking; `clock` gives Unix seconds. `client`
     writes."""
 
@@ -92,7 +92,7 @@ class Rollup:
         self._looked_at_all = True
         return len(due)
 
-    def due(self) -> list[Closing]:
+    def due(self) -> list[RollupSchedule]:
         """The days that are to be built now, of each site oldest first; then those that an earlier release built."""
         since = _BEGINNING
         if self._looked_at_all:
@@ -104,12 +104,12 @@ class Rollup:
                 record = recorded.get(site, {}).get(day)
                 rows = days.get(day, 0)
                 if record is None or record.open or rows > record.rows:
-                    found.append(Closing(site, day, rows, record.version if record else 0))
+                    found.append(RollupSchedule(site, day, rows, record.version if record else 0))
                 elif not record.form and rows == record.rows:
-                    found.append(Closing(site, day, rows, record.version, renewed=True))
+                    found.append(RollupSchedule(site, day, rows, record.version, renewed=True))
         return sorted(found, key=lambda closing: (closing.renewed, closing.site, closing.day))
 
-    def close(self, batch: Sequence[Closing]) -> None:
+    def close(self, batch: Sequence[RollupSchedule]) -> None:
         """Build days of one site together. May be called again; the newest build counts."""
         site, days = batch[0].site, [closing.day for closing in batch if closing.rows]
         after = max(closing.version for closing in batch)
@@ -126,10 +126,10 @@ class Rollup:
             self._sweep_at = self._clock() + SUPERSEDED_SECONDS + 1
         log.debug("closed days", extra={"site": site, "days": len(batch), "rows": sum(each.rows for each in batch)})
 
-    def _batches(self, closings: Iterable[Closing]) -> Iterator[list[Closing]]:
+    def _batches(self, closings: Iterable[RollupSchedule]) -> Iterator[list[RollupSchedule]]:
         """Days of one site that are built together, in their order."""
         for _, days in itertools.groupby(closings, key=lambda closing: (closing.site, closing.renewed)):
-            batch: list[Closing] = []
+            batch: list[RollupSchedule] = []
             for closing in days:
                 rows = closing.rows + sum(each.rows for each in batch)
                 if batch and (rows > self._most_events or len(batch) == MOST_DAYS):
@@ -150,12 +150,12 @@ class Rollup:
             self._client.command(BUILD, parameters=given)
         return many
 
-    def rebuild(self, site: str, first: datetime.date, last: datetime.date) -> Iterator[Closing]:
+    def rebuild(self, site: str, first: datetime.date, last: datetime.date) -> Iterator[RollupSchedule]:
         """Build the closed days from `first` to `last` anew; yields each when it is done."""
         days = self._counted(first).get(site, {})
         records = self._recorded(first).get(site, {})
         found = [
-            Closing(site, day, days.get(day, 0), records[day].version if day in records else 0)
+            RollupSchedule(site, day, days.get(day, 0), records[day].version if day in records else 0)
             for day in self._over(site, days)
             # A day whose events are past their retention keeps the sums that were built while it had them.
             if first <= day <= last and (day not in records or days.get(day, 0) >= records[day].rows)
@@ -164,26 +164,28 @@ class Rollup:
             self.close(batch)
             yield from batch
 
-    def renew(self, site: str, days: Iterable[datetime.date]) -> None:
+    def rebuild_days(self, site: str, days: Iterable[datetime.date]) -> None:
         """Build these days anew from the events that are left of them, also when these are fewer than before."""
         wanted = sorted(days)
         if not wanted:
             return
         counted, recorded = self._counted(wanted[0]).get(site, {}), self._recorded(wanted[0]).get(site, {})
         known = (day for day in wanted if day in recorded)
-        for batch in self._batches(Closing(site, day, counted.get(day, 0), recorded[day].version) for day in known):
+        for batch in self._batches(
+            RollupSchedule(site, day, counted.get(day, 0), recorded[day].version) for day in known
+        ):
             self.close(batch)
 
-    def forget(self, site: str) -> None:
+    def drop_site(self, site: str) -> None:
         """The site has no closed day any more."""
         self._closed = {pair for pair in self._closed if pair[0] != site}
 
-    def note(self, events: Sequence[Event]) -> None:
+    def on_insert(self, events: Sequence[Event]) -> None:
         """Events were stored: where some are of a closed day, take it back until it is built again."""
-        for site, day in Rows.of(events).dates & self._closed:
-            self.late(site, day)
+        for site, day in SerializedEvents.of(events).dates & self._closed:
+            self.reopen_day(site, day)
 
-    def late(self, site: str, day: datetime.date) -> None:
+    def reopen_day(self, site: str, day: datetime.date) -> None:
         """The events of a closed day have changed: it counts as open until it is built again."""
         record = self._records.get(site, day)
         if record is not None and not record.open:

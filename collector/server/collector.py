@@ -24,35 +24,35 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError,
 from collector.core.app_secret import secret_of
 from collector.core.clock_monitor import ClockMonitor, uptime
 from collector.core.errors import DatabaseUnreachable
-from collector.core.file_locks import claim, claim_left_over, hold
+from collector.core.file_locks import claim_abandoned_slots, claim_worker_slot, lock_data_dir
 from collector.core.metrics import Counters
 from collector.core.settings import Settings
 from collector.enrichment.datacenters import DatacenterNetworks
-from collector.enrichment.geoip import Countries
+from collector.enrichment.geoip import CountryResolver
 from collector.enrichment.host_lists import SPAM_FILE, HostList
-from collector.enrichment.ip_exclusions import Shield
-from collector.erasure.job_runner import Deletions
-from collector.erasure.retention import Retention
+from collector.enrichment.ip_exclusions import IpExclusions
+from collector.erasure.job_runner import SiteJobRunner
+from collector.erasure.retention import RetentionJob
 from collector.erasure.schedule import ErasureSchedule
-from collector.erasure.subject_access import Privacy
+from collector.erasure.subject_access import SubjectAccess
 from collector.erasure.visitor_erasure import Eraser
 from collector.ingest.event import COLUMNS, Event
-from collector.ingest.pipeline import Rooms
-from collector.ingest.visits import IDLE_SECONDS, Visits
+from collector.ingest.pipeline import PipelineServices
+from collector.ingest.visits import IDLE_SECONDS, VisitTracker
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations
 from collector.privacy.salt_rotation import SaltRotation
 from collector.privacy.salts_clickhouse import TableSalts
 from collector.privacy.visitor_id import FileSalts, Salts
-from collector.rollups.job import Rollup
-from collector.server.drop_statistics import Tally
+from collector.rollups.job import RollupJob
+from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.spool.site_aliases import Renaming
-from collector.spool.worker import Lane
+from collector.spool.site_aliases import SiteAliasInserter
+from collector.spool.worker import SpoolWorker
 from collector.storage.client import ClickHouse, plain_reason
-from collector.storage.disk_guard import Room
-from collector.storage.documents import Records
+from collector.storage.disk_guard import DiskSpaceGuard
+from collector.storage.documents import DocumentTable
 
 log = logging.getLogger(__name__)
 
@@ -106,17 +106,17 @@ class Collector:
         self.clock = clock
         self.workers = workers
         self._inserted = inserted
-        self._lock = hold(settings.data_dir, shared=not settings.embedded)
-        slot = claim(settings.data_dir, workers)
+        self._lock = lock_data_dir(settings.data_dir, shared=not settings.embedded)
+        slot = claim_worker_slot(settings.data_dir, workers)
         self.slot = slot.number
         self.clock_monitor = ClockMonitor(clock, since_boot, settings.data_dir / f"clock-{self.slot}")
         self.clickhouse = clickhouse or ClickHouse.at(settings.database_dsn, backups=settings.data_dir / "backups")
         marker = settings.data_dir / "clickhouse.full"
         # Where there are workers, the server was there when they were started: it will come back.
         self.client: Client = prepared(self.clickhouse, START_SECONDS if workers == 1 else math.inf, marker)
-        self.room = Room(self.clickhouse.client(), marker)
+        self.room = DiskSpaceGuard(self.clickhouse.client(), marker)
         self.counters = Counters()
-        self.sites = Sites(Records(self.client, "sites", Site), clock)
+        self.sites = Sites(DocumentTable(self.client, "sites", Site), clock)
         self.sites.refresh()
         self.salts: Salts = FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
         self.salt_rotation = SaltRotation(
@@ -128,29 +128,29 @@ class Collector:
         self.revocations = Revocations(self.client, self.receipts, clock)
         self.revocations.refresh()
         self.refreshes.append(self.revocations.refresh)
-        self.rooms = Rooms(
+        self.rooms = PipelineServices(
             sites=self.sites,
             salts=self.salts,
-            visits=Visits(),
-            countries=Countries(settings.geoip_db),
+            visits=VisitTracker(),
+            countries=CountryResolver(settings.geoip_db),
             spam=HostList(settings.data_dir / SPAM_FILE),
             datacenters=DatacenterNetworks(settings.datacenter_file),
-            shield=Shield(settings.excluded_addresses),
+            shield=IpExclusions(settings.excluded_addresses),
             receipts=self.receipts,
         )
-        self.rollup = Rollup(self.clickhouse.client(), self.sites, clock)
-        self.lane = Lane(
+        self.rollup = RollupJob(self.clickhouse.client(), self.sites, clock)
+        self.lane = SpoolWorker(
             slot,
             settings,
-            Renaming(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites),
+            SiteAliasInserter(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites),
             self.counters,
             inserted=self._stored,
             clock=clock,
         )
         self.spool = self.lane.spool
         self.writer = self.lane.writer
-        self._left_over: list[Lane] = []
-        self.retention = Retention(
+        self._left_over: list[SpoolWorker] = []
+        self.retention = RetentionJob(
             self.client,
             self.sites,
             clock,
@@ -159,7 +159,7 @@ class Collector:
         )
         self.eraser = Eraser(self.client, lambda: [lane.spool for lane in (self.lane, *self._left_over)], time.time_ns)
         self.erasures = ErasureSchedule(self.eraser)
-        self.privacy = Privacy(
+        self.privacy = SubjectAccess(
             clock=clock,
             sites=self.sites,
             salts=self.salts,
@@ -170,7 +170,7 @@ class Collector:
             eraser=self.eraser,
             schedule=self.erasures,
         )
-        self.deletions = Deletions(
+        self.deletions = SiteJobRunner(
             self.clickhouse.client(),
             self.sites,
             self.rollup,
@@ -180,7 +180,7 @@ class Collector:
         )
         self.deletions.refresh()
         self.refreshes.append(self.deletions.refresh)
-        self.tally = Tally(self.client, self.counters, self.sites, clock)
+        self.tally = DropStatistics(self.client, self.counters, self.sites, clock)
         self.counters.watch(self._gauges)
         self._upkeep: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None
@@ -191,9 +191,9 @@ class Collector:
         await anyio.to_thread.run_sync(self._recall_visits)
         self.lane.start()
         await anyio.to_thread.run_sync(self._take_over)
-        self._upkeep = asyncio.create_task(self._keep_up())
+        self._upkeep = asyncio.create_task(self.run_background_jobs())
         # Deleting much takes its time; salts are not to wait for it.
-        self._work = asyncio.create_task(self._do_tasks()) if self.slot == 1 else None
+        self._work = asyncio.create_task(self.run_site_jobs()) if self.slot == 1 else None
 
     async def stop(self) -> None:
         """Drain for a few seconds, then let go of everything. What is not inserted waits in the spool."""
@@ -214,7 +214,7 @@ class Collector:
 
     def readiness(self) -> Readiness:
         """How it is going, in words."""
-        held = self.spool.held()
+        held = self.spool.stats()
         problems = []
         if self.writer.problem:
             problems.append(f"ClickHouse does not take events: {self.writer.problem}. They wait in the spool.")
@@ -253,10 +253,10 @@ class Collector:
             parameters={"since": since},
         ).result_rows
         stored = [Event(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
-        self.rooms.visits.recall(stored)
+        self.rooms.visits.restore(stored)
         for event in self.spool.events(since):
             if event.ts >= since:
-                self.rooms.visits.recall([event])
+                self.rooms.visits.restore([event])
 
     def retry_refused(self) -> int:
         """Have segments and tasks that were set aside tried again; returns how many segments. Blocking."""
@@ -271,7 +271,7 @@ class Collector:
     def _stored(self, events: Sequence[Event]) -> None:
         """A segment is in ClickHouse: days that were closed without it count as open."""
         try:
-            self.rollup.note(Renaming.current(events, self.sites))
+            self.rollup.on_insert(SiteAliasInserter.current(events, self.sites))
         except (ClickHouseError, OSError) as error:
             # Its rows are found by their number when days are next closed.
             log.warning("a late segment is not noted yet", extra={"reason": plain_reason(error)})
@@ -284,17 +284,17 @@ class Collector:
         for lane in [lane for lane in self._left_over if not lane.spool.waiting()]:
             lane.stop(DRAIN_SECONDS)
             self._left_over.remove(lane)
-        for slot in claim_left_over(self.settings.data_dir, self.workers):
-            inserter = Renaming(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites)
-            lane = Lane(slot, self.settings, inserter, self.counters, inserted=self._stored, clock=self.clock)
+        for slot in claim_abandoned_slots(self.settings.data_dir, self.workers):
+            inserter = SiteAliasInserter(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites)
+            lane = SpoolWorker(slot, self.settings, inserter, self.counters, inserted=self._stored, clock=self.clock)
             lane.start()
             self._left_over.append(lane)
 
-    async def _keep_up(self) -> None:
+    async def run_background_jobs(self) -> None:
         """Every half minute: salts, lists, spools that were left over. More often: what other processes changed."""
         rounds = round(UPKEEP_SECONDS / SHARED_SECONDS)
         for round_ in itertools.count():
-            chores = [self.room.look] if self.slot == 1 else []
+            chores = [self.room.check] if self.slot == 1 else []
             if not self.settings.embedded or round_ % rounds == 0:
                 chores += [*self.refreshes, self.erasures.run_pending]
             if round_ % rounds == 0:
@@ -307,7 +307,7 @@ class Collector:
                     self.tally.write,
                     self.close_days,
                 ]
-                chores += [self.retention.keep_up] if self.slot == 1 else []
+                chores += [self.retention.run_due] if self.slot == 1 else []
             for chore in chores:
                 try:
                     await anyio.to_thread.run_sync(chore)
@@ -317,11 +317,11 @@ class Collector:
                     log.exception("upkeep failed and is tried again")
             await asyncio.sleep(SHARED_SECONDS)
 
-    async def _do_tasks(self) -> None:
+    async def run_site_jobs(self) -> None:
         """Go on with what is to be done to whole sites."""
         while True:
             try:
-                await anyio.to_thread.run_sync(self.deletions.keep_up)
+                await anyio.to_thread.run_sync(self.deletions.run_pending)
             except (ClickHouseError, OSError, sqlite3.Error) as error:
                 log.warning("a task failed and is tried again", extra={"reason": plain_reason(error)})
             except Exception:  # one failed task must not end the work
@@ -329,7 +329,7 @@ class Collector:
             await asyncio.sleep(TASKS_SECONDS)
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
-        held = self.spool.held()
+        held = self.spool.stats()
         return {
             "tyst_spool_rows": ("Events on disk that are not yet in ClickHouse.", held.rows),
             "tyst_spool_bytes": ("Bytes of these events.", held.bytes),
@@ -344,14 +344,14 @@ class Collector:
 
 def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Path | None = None) -> Client:
     """A client of the database, with the schema applied. Waits for a server that does not answer yet, at most
-    `patience` seconds; `marker` is that of `Room`. Raises `DatabaseUnreachable`, `SchemaTooNew`."""
+    `patience` seconds; `marker` is that of `DiskSpaceGuard`. Raises `DatabaseUnreachable`, `SchemaTooNew`."""
     deadline = time.monotonic() + patience
     waited = False
     while True:
         try:
             if marker is not None and marker.exists():
                 with contextlib.closing(clickhouse.create()) as client:
-                    Room(client, marker).mend_before_start()
+                    DiskSpaceGuard(client, marker).repair_before_start()
             return clickhouse.prepare()
         except (ClickHouseError, OSError) as error:
             if clickhouse.embedded:

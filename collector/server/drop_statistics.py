@@ -52,7 +52,7 @@ class Trimmed(msgspec.Struct, frozen=True):
     """In the last 30 days, today included."""
 
 
-class Tally:
+class DropStatistics:
     """Writes what has been counted since the last time; a count that could not be written is written the next time.
 
     A drop is counted on the site-local day of the writing, which comes up to half a minute after it.
@@ -81,7 +81,7 @@ class Tally:
             self._client.insert("trims", parts, column_names=_TRIM_COLUMNS)
             self._written_trims = trimmed
 
-    async def of(self, domain: str) -> list[Dropped]:
+    async def dropped(self, domain: str) -> list[Dropped]:
         """What was not kept of a site today and in 30 days, most frequent first."""
         new = self._counters.dropped() - self._written
         sums = {

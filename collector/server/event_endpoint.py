@@ -16,14 +16,14 @@ from starlette.types import Receive, Scope, Send
 
 from collector.core.errors import BeaconError, SpoolFull, SpoolUnavailable
 from collector.enrichment.client_ip import TrustedProxies
-from collector.erasure.consent_withdrawal import Withdrawals, says_no
+from collector.erasure.consent_withdrawal import ConsentWithdrawals, says_no
 from collector.ingest.event import Event
 from collector.ingest.payload import Beacon, parse_beacon, parse_withdrawal
-from collector.ingest.pipeline import Arrival, Drop, run
+from collector.ingest.pipeline import BeaconRequest, Rejection, run
 from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_body import BodyError, BodyReader
 from collector.ingest.request_context import RequestFields
-from collector.privacy.consent import judge
+from collector.privacy.consent import decide_consent
 from collector.server.collector import Collector
 from collector.server.responses import (
     ACCEPTED,
@@ -40,7 +40,7 @@ from collector.server.responses import (
     send_response,
 )
 from collector.sites.hostnames import ascii_host
-from collector.spool.deduplication import once_key
+from collector.spool.deduplication import idempotency_key
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,9 @@ class EventEndpoint:
         self._bodies = bodies or BodyReader()
         self._trusted = TrustedProxies(collector.settings.trusted_proxies)
         self._rate = RateLimit(collector.settings.rate_limit)
-        self._withdrawals = Withdrawals(collector.sites, collector.privacy, collector.receipts, collector.revocations)
+        self._withdrawals = ConsentWithdrawals(
+            collector.sites, collector.privacy, collector.receipts, collector.revocations
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending: list[tuple[Scope, bytes, ResponseCallback, BeaconResponse]] = []
 
@@ -128,7 +130,9 @@ class EventEndpoint:
             return self._refusal(error)
         return ACCEPTED
 
-    def take_posted(self, scope: Scope, body: bytes, answer: ResponseCallback, good: BeaconResponse = ACCEPTED) -> None:
+    def enqueue_beacon(
+        self, scope: Scope, body: bytes, answer: ResponseCallback, good: BeaconResponse = ACCEPTED
+    ) -> None:
         """Take a beacon that is whole; `answer` is called once, on this event loop, when it is stored or dropped: with
         `good`, where that went well. Of the scope, `headers` and `client` are read.
 
@@ -150,7 +154,7 @@ class EventEndpoint:
 
     async def _respond(self, scope: Scope, body: bytes, good: BeaconResponse, send: Send) -> None:
         responded: asyncio.Future[BeaconResponse] = asyncio.get_running_loop().create_future()
-        self.take_posted(scope, body, lambda found: None if responded.done() else responded.set_result(found), good)
+        self.enqueue_beacon(scope, body, lambda found: None if responded.done() else responded.set_result(found), good)
         await send_response(send, await responded)
 
     async def _pixel(self, scope: Scope, send: Send) -> None:
@@ -212,7 +216,7 @@ class EventEndpoint:
         self._collector.counters.fault("foreign_site")
         return error_response(403, "domain", "is not a site that this proxy may speak for")
 
-    def _collect(self, arrival: Arrival, good: BeaconResponse, answer: ResponseCallback) -> None:
+    def _collect(self, arrival: BeaconRequest, good: BeaconResponse, answer: ResponseCallback) -> None:
         """Raises `SpoolFull` or `SpoolUnavailable`; then nothing of the beacon is kept."""
         spool, sites = self._collector.spool, self._distinct(arrival.beacon.domains)
         if spool.full:
@@ -238,7 +242,7 @@ class EventEndpoint:
             self._store(arrival, keys, outcome)
 
     async def _collect_no(
-        self, arrival: Arrival, keys: dict[str, int], outcome: _Outcome, answer: ResponseCallback
+        self, arrival: BeaconRequest, keys: dict[str, int], outcome: _Outcome, answer: ResponseCallback
     ) -> None:
         try:
             await self._withdrawals.carry_out(arrival)
@@ -249,12 +253,12 @@ class EventEndpoint:
             log.exception("a withdrawal could not be answered")
             answer(FAILED)
 
-    def _store(self, arrival: Arrival, keys: dict[str, int], outcome: _Outcome) -> None:
+    def _store(self, arrival: BeaconRequest, keys: dict[str, int], outcome: _Outcome) -> None:
         """Run the pipeline for each of the beacon's sites and have the events on disk."""
         collector = self._collector
         for domain, key in keys.items():
             made = run(arrival, domain, collector.rooms)
-            if isinstance(made, Drop):
+            if isinstance(made, Rejection):
                 site = collector.sites.measured(domain)
                 collector.counters.drop("" if site is None else site.domain, made.reason, made.kind)
                 outcome.dropped.append(made.reason)
@@ -262,7 +266,7 @@ class EventEndpoint:
             else:
                 self._hand_over(arrival, made, key, outcome)
 
-    def _hand_over(self, arrival: Arrival, event: Event, key: int, outcome: _Outcome) -> None:
+    def _hand_over(self, arrival: BeaconRequest, event: Event, key: int, outcome: _Outcome) -> None:
         collector = self._collector
 
         def stored(error: Problem | None) -> None:
@@ -272,11 +276,11 @@ class EventEndpoint:
                     collector.counters.trim(event.site, trimmed)
             else:
                 # Visits do not go on from events that are not kept.
-                collector.rooms.visits.forget(event.visitor)
+                collector.rooms.visits.discard(event.visitor)
             outcome.settle(error)
 
         try:
-            collector.spool.hand_over([event], key, stored)
+            collector.spool.enqueue([event], key, stored)
         except (SpoolFull, SpoolUnavailable) as error:
             stored(error)
 
@@ -291,7 +295,7 @@ class EventEndpoint:
         self._collector.counters.fault("spool_full" if isinstance(error, SpoolFull) else "spool_unavailable")
         return UNAVAILABLE
 
-    def _reply_to(self, arrival: Arrival, good: BeaconResponse, dropped: list[str]) -> BeaconResponse:
+    def _reply_to(self, arrival: BeaconRequest, good: BeaconResponse, dropped: list[str]) -> BeaconResponse:
         found = dropped_response(good, dropped) if dropped else good
         trimmed, receipts = arrival.beacon.trimmed, self._receipts(arrival)
         if trimmed:
@@ -303,13 +307,15 @@ class EventEndpoint:
                 found = found.with_headers((b"retry-after", b"0"))
         return found
 
-    def _receipts(self, arrival: Arrival) -> str:
+    def _receipts(self, arrival: BeaconRequest) -> str:
         """The receipts that the page is to send along from now on: the good ones it has, else new ones; or empty."""
         found = []
         for domain in arrival.beacon.domains:
             site = self._collector.sites.measured(domain)
             if site is not None and site.receipts:
-                verdict = judge(site.consent, arrival.beacon.consent, arrival.signals, bare=arrival.beacon.bare)
+                verdict = decide_consent(
+                    site.consent, arrival.beacon.consent, arrival.signals, bare=arrival.beacon.bare
+                )
                 if verdict.by_evidence:
                     today, receipts = self._collector.revocations.today(), self._collector.receipts
                     known = receipts.find(arrival.beacon.receipt, site.domain, today)
@@ -353,5 +359,5 @@ def _once_keys(once: bytes | None, sites: tuple[str, ...]) -> Iterable[tuple[str
     if once is None:
         return [(site, 0) for site in sites]
     if len(sites) == 1:
-        return [(sites[0], once_key(once))]
-    return [(site, once_key(once + b" " + site.encode())) for site in sites]
+        return [(sites[0], idempotency_key(once))]
+    return [(site, idempotency_key(once + b" " + site.encode())) for site in sites]

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from collector.core.response_headers import Header, encode_headers
-from collector.server.header_timeout import MAX_FIELDS, PatientProtocol
+from collector.server.header_timeout import MAX_FIELDS, HeaderTimeoutProtocol
 from collector.server.responses import CONSTANT_RESPONSES, FAILED, BeaconResponse, ResponseCallback, send_response
 
 PATH = b"/api/event"
@@ -42,7 +42,7 @@ _ENCODED: Final = {
 }
 
 
-class Beacons(Protocol):
+class BeaconHandler(Protocol):
     """The endpoint, as the fast path needs it."""
 
     def take_posted(self, scope: Scope, body: bytes, answer: ResponseCallback) -> None:
@@ -68,12 +68,12 @@ class _Cycle:
         self.keep_alive = True
 
 
-class ShortcutProtocol(PatientProtocol):
+class FastPathProtocol(HeaderTimeoutProtocol):
     """The protocol of a server whose application has `beacons`; without it, it is that of any other."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._beacons: Beacons | None = getattr(self.app, "beacons", None)
+        self._beacons: BeaconHandler | None = getattr(self.app, "beacons", None)
         self._body: list[bytes] | None = None
         # The last response, the server's own fields in that second, and both encoded.
         self._sent: tuple[BeaconResponse, list[Header], bytes] | None = None
@@ -97,11 +97,11 @@ class ShortcutProtocol(PatientProtocol):
     def on_message_begin(self) -> None:
         # The scope is made when it is known to be needed.
         self.url, self.headers, self.expect_100_continue, self.oversize = b"", [], False, False
-        self.begun()
+        self.start_timer()
 
     def on_headers_complete(self) -> None:
         if self._beacons is not None and self._is_fast():
-            self.calm()
+            self.stop_timer()
             self._body = []
         else:
             self._take_ordinary_path()

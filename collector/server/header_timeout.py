@@ -65,7 +65,7 @@ async def _too_large(_: Scope, __: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class PatientProtocol(HttpToolsProtocol):
+class HeaderTimeoutProtocol(HttpToolsProtocol):
     """Uvicorn's HTTP protocol with limits on header fields and trailers, unread responses and pipelined requests.
 
     Uvicorn alone waits indefinitely for an incomplete request (slow loris) and for a client that does not read, buffers
@@ -92,7 +92,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.calm()
+        self.stop_timer()
         self._stop_write_timer()
         super().connection_lost(exc)
 
@@ -135,7 +135,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.oversize = False
-        self.begun()
+        self.start_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
@@ -149,7 +149,7 @@ class PatientProtocol(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self.calm()
+        self.stop_timer()
         if not (self.oversize or len(self.headers) > MAX_FIELDS or len(self.url) > MAX_FIELD):
             super().on_headers_complete()
             return
@@ -164,11 +164,11 @@ class PatientProtocol(HttpToolsProtocol):
         self._outside_body = 0
         super().on_body(body)
 
-    def begun(self) -> None:
+    def start_timer(self) -> None:
         """The header fields of a request begin."""
         self._in_head = True
 
-    def calm(self) -> None:
+    def stop_timer(self) -> None:
         """The header fields are whole."""
         self._in_head, self._outside_body = False, 0
         if self._patience is not None:

@@ -5,8 +5,8 @@ one worker: the one whose slot the hash of the address's network names. Whicheve
 reach passes the request on to it over a Unix socket in that slot's directory, and passes the answer back. A slot
 whose worker is gone answers 503 until the next worker has taken it over, with all that was acknowledged there.
 
-Frames in both directions: four bytes of length, then MessagePack of `Asked` or `Answered`. What is written within
-one turn of the event loop goes out in one piece.
+Frames in both directions: four bytes of length, then MessagePack of `ForwardedRequest` or `ForwardedResponse`. What is
+written within one turn of the event loop goes out in one piece.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NotPassedOn(TystError):
     """The slot's worker is gone, or does not answer."""
 
 
-class RelayedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class ForwardedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request as it is passed on: what of its scope the application reads, and its body."""
 
     number: int
@@ -55,7 +55,7 @@ class RelayedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return f"Asked({self.number}, {self.path!r}, …)"
 
 
-class Answered(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class ForwardedResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The answer to the request of that number."""
 
     number: int
@@ -117,7 +117,7 @@ class _Frames(asyncio.Protocol):
             self._transport.write(b"".join(going))
 
 
-class Peer:
+class WorkerConnection:
     """The way to one slot's worker. Connects when first needed, and again after it was lost."""
 
     def __init__(self, path: Path) -> None:
@@ -125,10 +125,10 @@ class Peer:
         self._frames: _Frames | None = None
         self._connecting = asyncio.Lock()
         self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[Answered]] = {}
-        self._decode = msgspec.msgpack.Decoder(Answered).decode
+        self._asked: dict[int, asyncio.Future[ForwardedResponse]] = {}
+        self._decode = msgspec.msgpack.Decoder(ForwardedResponse).decode
 
-    async def ask(self, scope: Scope, body: bytes) -> Answered:
+    async def request(self, scope: Scope, body: bytes) -> ForwardedResponse:
         """The worker's answer. Raises `NotPassedOn`."""
         frames = self._frames or await self._connect()
         number = next(self._numbers)
@@ -136,7 +136,7 @@ class Peer:
         try:
             frames.send(
                 _encode(
-                    RelayedRequest(
+                    ForwardedRequest(
                         number,
                         scope["method"],
                         scope["path"],
@@ -182,18 +182,18 @@ class Peer:
                 waiting.set_exception(NotPassedOn("another worker went away"))
 
 
-class Relay:
+class WorkerRouter:
     """This worker's slot and the way to the others'. `app` answers what is passed on to this one."""
 
     def __init__(self, app: ASGIApp, data_dir: Path, slot: int, slots: int) -> None:
         self._app = app
         self._slot = slot
         self._path = _socket_of(data_dir, slot)
-        self.peers = {n: Peer(_socket_of(data_dir, n)) for n in range(1, slots + 1) if n != slot}
+        self.peers = {n: WorkerConnection(_socket_of(data_dir, n)) for n in range(1, slots + 1) if n != slot}
         self._slots = slots
         self._server: asyncio.AbstractServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._decode = msgspec.msgpack.Decoder(RelayedRequest).decode
+        self._decode = msgspec.msgpack.Decoder(ForwardedRequest).decode
         self._inward: set[_Frames] = set()
 
     def slot_of(self, network: str) -> int:
@@ -228,16 +228,16 @@ class Relay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, frames: _Frames, asked: RelayedRequest) -> None:
+    async def _answer(self, frames: _Frames, asked: ForwardedRequest) -> None:
         try:
             answer = await call(self._app, asked)
         except Exception:  # as the web server does for its own requests: the worker goes on
             log.exception("a request that was passed on failed")
-            answer = Answered(asked.number, 500, [], b"")
+            answer = ForwardedResponse(asked.number, 500, [], b"")
         frames.send(_encode(answer))
 
 
-async def call(app: ASGIApp, asked: RelayedRequest) -> Answered:
+async def call(app: ASGIApp, asked: ForwardedRequest) -> ForwardedResponse:
     """The application's answer to a request that did not come over a connection of its own."""
     status, headers, parts = 500, list[tuple[bytes, bytes]](), list[bytes]()
     bodies = iter([asked.body])
@@ -255,10 +255,10 @@ async def call(app: ASGIApp, asked: RelayedRequest) -> Answered:
             parts.append(message.get("body", b""))
 
     await app(scope_of(asked), receive, send)
-    return Answered(asked.number, status, headers, b"".join(parts))
+    return ForwardedResponse(asked.number, status, headers, b"".join(parts))
 
 
-def scope_of(asked: RelayedRequest) -> Scope:
+def scope_of(asked: ForwardedRequest) -> Scope:
     """The request's scope, as the web server would have made it."""
     return {
         "type": "http",

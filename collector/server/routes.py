@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from collector.core.resources import shipped
+from collector.core.resources import resource_path
 from collector.server.collector import Collector
 
 
@@ -18,7 +18,7 @@ class SnippetEndpoint:
     """`GET /js/tyst.js`: the snippet, with an ETag and compressed where the browser takes it."""
 
     def __init__(self) -> None:
-        self._plain = shipped("tyst.js").read_bytes()
+        self._plain = resource_path("tyst.js").read_bytes()
         self._gzip = gzip.compress(self._plain, compresslevel=9, mtime=0)
         self._etag = f'"{hashlib.blake2b(self._plain, digest_size=8).hexdigest()}"'
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
 from collector.server.collector import Collector, Readiness
 from collector.server.header_timeout import MalformedRequests
-from collector.server.relay import Answered, NotPassedOn, Relay, RelayedRequest, call
+from collector.server.relay import ForwardedRequest, ForwardedResponse, NotPassedOn, WorkerRouter, call
 from collector.server.summed_metrics import labelled, summed
 
 # Whose answer depends on what one worker has in memory of a visitor.
@@ -33,7 +33,7 @@ class Worker:
         self._trusted = TrustedProxies(collector.settings.trusted_proxies)
         self._slot = collector.slot
         self._slots = collector.workers
-        self._relay = Relay(app, collector.settings.data_dir, collector.slot, collector.workers)
+        self._relay = WorkerRouter(app, collector.settings.data_dir, collector.slot, collector.workers)
         self._spoken: dict[str, Callable[[Scope], Awaitable[tuple[int, bytes, bytes]]]] = {
             "/metrics": self._metrics,
             "/readyz": self._readiness,
@@ -47,7 +47,9 @@ class Worker:
             await self._pass_on(scope, receive, send)
         elif scope["type"] == "http" and scope["path"] in self._spoken:
             status, kind, body = await self._spoken[scope["path"]](scope)
-            await _send(send, Answered(0, status, [(b"content-type", kind), (b"cache-control", b"no-store")], body))
+            await _send(
+                send, ForwardedResponse(0, status, [(b"content-type", kind), (b"cache-control", b"no-store")], body)
+            )
         else:
             await self._app(scope, receive, send)
 
@@ -62,9 +64,9 @@ class Worker:
             await self._app(scope, _replayed(came, receive), send)
             return
         try:
-            answer = await self._relay.peers[slot].ask(scope, body)
+            answer = await self._relay.peers[slot].request(scope, body)
         except NotPassedOn:
-            answer = Answered(
+            answer = ForwardedResponse(
                 0,
                 503,
                 [
@@ -122,14 +124,14 @@ class Worker:
         count = sum(msgspec.json.decode(answer.body)["segments"] for answer in answers)
         return 200, b"application/json", msgspec.json.encode({"segments": count})
 
-    async def _ask_all(self, scope: Scope) -> dict[int, Answered | None]:
+    async def _ask_all(self, scope: Scope) -> dict[int, ForwardedResponse | None]:
         """Every worker's answer, by slot; None where there is none."""
 
-        async def ask(slot: int) -> Answered | None:
+        async def ask(slot: int) -> ForwardedResponse | None:
             try:
                 if slot != self._slot:
-                    return await self._relay.peers[slot].ask(scope, b"")
-                asked = RelayedRequest(
+                    return await self._relay.peers[slot].request(scope, b"")
+                asked = ForwardedRequest(
                     0, scope["method"], scope["path"], scope["query_string"], scope["headers"], None, b""
                 )
                 return await call(self._app, asked)
@@ -169,6 +171,6 @@ def _replayed(came: list[Message], receive: Receive) -> Receive:
     return replay
 
 
-async def _send(send: Send, answer: Answered) -> None:
+async def _send(send: Send, answer: ForwardedResponse) -> None:
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -19,8 +19,8 @@ from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS, is_bounded
 from collector.sites.goals import Goal as Goal  # part of a site
 from collector.sites.goals import checked_goals
 from collector.sites.hostnames import ascii_host, is_loopback, unicode_host
-from collector.storage.document_lock import RecordLock
-from collector.storage.documents import CachedRecords, Records
+from collector.storage.document_lock import DocumentLock
+from collector.storage.documents import CachedDocumentTable, DocumentTable
 
 Policy = Literal["required", "limited", "exempt"]
 Datacenter = Literal["off", "mark", "drop"]
@@ -213,9 +213,9 @@ RESERVED_IN_API = frozenset({"goals"})
 class Sites:
     """All sites. Reading is from memory; changes go to ClickHouse first."""
 
-    def __init__(self, records: Records[Site], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, records: DocumentTable[Site], clock: Callable[[], float] = time.time) -> None:
         """`clock` gives Unix seconds."""
-        self._records = CachedRecords(records, self._index)
+        self._records = CachedDocumentTable(records, self._index)
         self._clock = clock
         self._zones: dict[str, Zone] = {}
         self._index({})
@@ -276,7 +276,7 @@ class Sites:
         self._records.refresh()
 
     @property
-    def lock(self) -> RecordLock:
+    def lock(self) -> DocumentLock:
         """Held while no site is added, changed or removed."""
         return self._records.lock
 
@@ -374,10 +374,10 @@ def own_hosts(site: Site) -> frozenset[str]:
 
 def keep_protection(present: Client, restored: Client) -> None:
     """Leave no site in `restored` open to more readers, or with smaller groups told to them, than in `present`."""
-    sites = {site.id: site for site in Records(present, "sites", Site).all().values()}
+    sites = {site.id: site for site in DocumentTable(present, "sites", Site).all().values()}
     # Those that were removed are among them.
     known = {name for (name,) in present.query("SELECT DISTINCT id FROM sites").result_rows}
-    records = Records(restored, "sites", Site)
+    records = DocumentTable(restored, "sites", Site)
     for name, site in records.all().items():
         now = sites.get(site.id)
         if now is not None:
@@ -390,4 +390,4 @@ def keep_protection(present: Client, restored: Client) -> None:
         else:
             protected = msgspec.structs.replace(site, public=site.public and name not in known)
         if protected != site:
-            records.put(name, protected)
+            records.save(name, protected)

@@ -16,9 +16,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from collector.core.errors import InsertRefused, InsertRetryable
 from collector.ingest.event import COLUMNS, Event
-from collector.spool.serialization import FORMAT, Rows
+from collector.spool.serialization import FORMAT, SerializedEvents
 from collector.storage.client import plain_reason
-from collector.storage.disk_guard import Room
+from collector.storage.disk_guard import DiskSpaceGuard
 
 # A token stands for one block: of an insert that is cut into several, a server may take the second for a repetition
 # of the first. A segment has fewer rows and bytes than a block may have (ClickHouse's min_insert_block_size_*), if it
@@ -45,7 +45,7 @@ GROUP BY site, visitor, ts, name, page"""
 class ClickHouseInserter:
     """Inserts events durably, once per token. `room` looks after the database's disk."""
 
-    def __init__(self, client: Client, room: Room | None = None) -> None:
+    def __init__(self, client: Client, room: DiskSpaceGuard | None = None) -> None:
         self._client = client
         self._room = room
         # What the process before was doing when it ended is not known either.
@@ -58,7 +58,7 @@ class ClickHouseInserter:
         except (ClickHouseError, OSError) as error:
             self._unsure = True
             if self._room is not None:
-                self._room.doubt(error)
+                self._room.on_insert_error(error)
             if isinstance(error, ClickHouseError):
                 raise _told_apart(error) from None
             raise InsertRetryable(type(error).__name__) from None
@@ -71,7 +71,7 @@ class ClickHouseInserter:
             self._send(events, token)
             return
         if not self._room.enough():
-            self._room.suspect()
+            self._room.report_low_space()
             raise InsertRetryable("there is little room on its disk")
         for form in range(_FORMS):
             self._send(events, f"{token} {form}" if form else token)
@@ -82,14 +82,14 @@ class ClickHouseInserter:
 
     def _send(self, events: Sequence[Event], token: str) -> None:
         settings = _ONE_BLOCK | _SHORTER_ROWS | {"insert_deduplication_token": token}
-        self._client.raw_insert("events", COLUMNS, Rows.of(events).body, settings=settings, fmt=FORMAT)
+        self._client.raw_insert("events", COLUMNS, SerializedEvents.of(events).body, settings=settings, fmt=FORMAT)
 
-    def _taken(self, events: Sequence[Event], room: Room) -> bool:
+    def _taken(self, events: Sequence[Event], room: DiskSpaceGuard) -> bool:
         """Whether an insert that ClickHouse calls good is so. Raises `InsertRetryable` when it was broken."""
         if not self._unsure and not room.in_doubt and room.enough():
             return True
         if room.broken_insert():
-            room.suspect()
+            room.report_low_space()
             room.reload()
             raise InsertRetryable("its disk was full")
         return not room.breaks_inserts or is_stored(self._client, events)

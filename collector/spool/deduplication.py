@@ -23,7 +23,7 @@ _MOST_SLOTS = 1 << 22
 _FULL = 0.65
 
 
-def once_key(once: bytes) -> int:
+def idempotency_key(once: bytes) -> int:
     """A beacon's random value as 64 bits, never 0."""
     return int.from_bytes(blake2b(once, digest_size=8).digest(), "little") or 1
 
@@ -58,7 +58,7 @@ class _Table:
         self.used += 1
 
 
-class OnceKeys:
+class DeduplicationWindow:
     """The keys of ten to fifteen minutes. `stored` are those of an earlier process, packed; `now` is Unix time.
 
     Any thread may ask; one thread adds.

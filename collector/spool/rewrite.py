@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from collector.core.wildcards import fits
+from collector.core.wildcards import matches
 from collector.ingest.event import Event
 from collector.spool.serialization import encode, events_of, group, may_have
 
@@ -45,7 +45,7 @@ class Erasure(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
-class Purge:
+class DeletePredicate:
     """Events of a site that its owner deletes: up to Unix second `until` (None: all), of these days and this value."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Purge:
             event.site == self.site
             and (self._until is None or event.ts <= self._until)
             and self._first <= event.day <= self._last
-            and (not self._column or fits(self._value, str(getattr(event, self._column)), segments=False))
+            and (not self._column or matches(self._value, str(getattr(event, self._column)), segments=False))
         )
 
 
@@ -94,7 +94,7 @@ class SpoolErasures:
         with self._connected() as connection:
             connection.executescript(_TABLE)
 
-    def promise(self, erasures: Iterable[Erasure]) -> None:
+    def enqueue(self, erasures: Iterable[Erasure]) -> None:
         """Have them on disk."""
         with self._connected() as connection:
             rows = [(msgspec.msgpack.encode(erasure),) for erasure in erasures]
@@ -102,13 +102,13 @@ class SpoolErasures:
             connection.executemany("INSERT INTO erasures (erasure) VALUES (?)", rows)
             connection.execute("COMMIT")
 
-    def promised(self) -> dict[int, Erasure]:
+    def pending(self) -> dict[int, Erasure]:
         """What is not done yet, by number."""
         with self._connected() as connection:
             rows = connection.execute("SELECT number, erasure FROM erasures ORDER BY number").fetchall()
         return {number: msgspec.msgpack.decode(packed, type=Erasure) for number, packed in rows}
 
-    def kept(self, numbers: Iterable[int]) -> None:
+    def mark_done(self, numbers: Iterable[int]) -> None:
         """These are done. Nothing of them, nor of the events, is left in the write-ahead log."""
         with self._connected() as connection:
             connection.executemany("DELETE FROM erasures WHERE number = ?", [(number,) for number in numbers])
@@ -131,12 +131,15 @@ class SpoolErasures:
         needles = {encode(erasure.visitor) for erasure in erasures}
         yield from self._rewrite(needles, erasures)
 
-    def purge(self, purge: Purge, check: Callable[[], None] = lambda: None) -> Iterator[Rewritten]:
+    def purge(self, purge: DeletePredicate, check: Callable[[], None] = lambda: None) -> Iterator[Rewritten]:
         """The same for what an owner deletes. `check` is called before each group, and may raise."""
         yield from self._rewrite({purge.site.encode()}, [purge], check)
 
     def _rewrite(
-        self, needles: Iterable[bytes], meant: Sequence[Erasure | Purge], check: Callable[[], None] = lambda: None
+        self,
+        needles: Iterable[bytes],
+        meant: Sequence[Erasure | DeletePredicate],
+        check: Callable[[], None] = lambda: None,
     ) -> Iterator[Rewritten]:
         with self._connected() as connection:
             for number, segment, _ in _groups_with(connection, needles):
@@ -145,7 +148,7 @@ class SpoolErasures:
                 if lost is not None:
                     yield Rewritten(segment, *lost)
         if not isinstance(meant[0], Erasure):
-            self.kept(())
+            self.mark_done(())
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -165,7 +168,7 @@ def _groups_with(connection: sqlite3.Connection, needles: Iterable[bytes]) -> It
 
 
 def _rewrite_group(
-    connection: sqlite3.Connection, number: int, erasures: Sequence[Erasure | Purge]
+    connection: sqlite3.Connection, number: int, erasures: Sequence[Erasure | DeletePredicate]
 ) -> tuple[int, int] | None:
     """Rows and bytes that the group has lost; None when it has none of the visitor, or is gone."""
     connection.execute("BEGIN IMMEDIATE")

@@ -55,7 +55,7 @@ def may_have(grouped: bytes, needles: Iterable[bytes]) -> bool:
     return grouped.startswith(_PACKED) or any(needle in grouped for needle in needles)
 
 
-class Rows(Sequence[Event]):
+class SerializedEvents(Sequence[Event]):
     """The events of some groups, which are taken apart only when one of them is looked at."""
 
     def __init__(self, groups: Sequence[bytes], count: int) -> None:
@@ -63,9 +63,9 @@ class Rows(Sequence[Event]):
         self._count = count
 
     @classmethod
-    def of(cls, events: Sequence[Event]) -> Rows:
+    def of(cls, events: Sequence[Event]) -> SerializedEvents:
         """Raises `TypeError` for what is no event's."""
-        return events if isinstance(events, Rows) else cls([group(map(encode, events))], len(events))
+        return events if isinstance(events, SerializedEvents) else cls([group(map(encode, events))], len(events))
 
     @cached_property
     def body(self) -> bytes:

@@ -8,11 +8,11 @@ import msgspec
 
 from collector.ingest.event import Event
 from collector.sites.registry import Sites
-from collector.spool.serialization import Rows
+from collector.spool.serialization import SerializedEvents
 from collector.spool.writer import Inserter
 
 
-class Renaming:
+class SiteAliasInserter:
     """An inserter before another. A segment keeps its token: what went in under the old name is not added again."""
 
     def __init__(self, inserter: Inserter, sites: Sites) -> None:
@@ -26,7 +26,7 @@ class Renaming:
     @staticmethod
     def current(events: Sequence[Event], sites: Sites) -> Sequence[Event]:
         """The events under the names that their sites have now."""
-        names = {name: sites.measured(name) for name in {site for site, _ in Rows.of(events).dates}}
+        names = {name: sites.measured(name) for name in {site for site, _ in SerializedEvents.of(events).dates}}
         former = {name: site.domain for name, site in names.items() if site is not None and site.domain != name}
         if not former:
             return events

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from collector.core.errors import SpoolFull, SpoolUnavailable
 from collector.ingest.event import Event
-from collector.spool.deduplication import ONCE_SECONDS, OnceKeys, once_key
-from collector.spool.rewrite import Erasure, Purge, Rewritten, SpoolErasures
-from collector.spool.serialization import Rows, encode, events_of, group
+from collector.spool.deduplication import ONCE_SECONDS, DeduplicationWindow, idempotency_key
+from collector.spool.rewrite import DeletePredicate, Erasure, Rewritten, SpoolErasures
+from collector.spool.serialization import SerializedEvents, encode, events_of, group
 from collector.spool.sqlite_store import SpoolFile
 
-__all__ = ["ONCE_SECONDS", "Held", "Spool", "SpoolSegment"]
+__all__ = ["ONCE_SECONDS", "Spool", "SpoolSegment", "SpoolStats"]
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class SpoolSegment:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SpoolStats:
     """What the spool holds: events and bytes not yet in ClickHouse, the age of the oldest in seconds, how many
     segments ClickHouse has refused for good, and what is wrong with the disk, if anything."""
 
@@ -82,7 +82,7 @@ class _Waiting:
         self.done = done
 
 
-class _Tally:
+class SegmentStats:
     """Rows and bytes of one segment."""
 
     __slots__ = ("began", "bytes", "finished", "read", "refused", "rows")
@@ -136,13 +136,13 @@ class Spool:
         self.path = path
         self.erasures = SpoolErasures(path)
         self._tallies = {
-            stored.number: _Tally(stored.began, stored.rows, stored.bytes, refused=stored.refused)
+            stored.number: SegmentStats(stored.began, stored.rows, stored.bytes, refused=stored.refused)
             for stored in self._file.segments()
         }
         for tally in self._tallies.values():
             # An earlier process may have read it, and even have had it inserted.
             tally.read = True
-        self._seen = OnceKeys(self._file.seen(clock()), clock())
+        self._seen = DeduplicationWindow(self._file.seen(clock()), clock())
         self._bytes = sum(tally.bytes for tally in self._tallies.values())
         self._open: int | None = None
         self.commits = 0
@@ -153,7 +153,7 @@ class Spool:
         self._thread = threading.Thread(target=self._commit_groups, name="tyst-spool", daemon=True)
         self._thread.start()
 
-    def hand_over(self, events: Sequence[Event], key: int, done: Stored) -> None:
+    def enqueue(self, events: Sequence[Event], key: int, done: Stored) -> None:
         """Have `events` written, and `done` called when that is so. On an event loop. `key` is the beacon's `once_key`,
         or 0.
 
@@ -184,7 +184,7 @@ class Spool:
             else:
                 stored.set_exception(error)
 
-        self.hand_over(events, once_key(once) if once is not None else 0, done)
+        self.enqueue(events, idempotency_key(once) if once is not None else 0, done)
         await stored
 
     def seen(self, key: int, done: Stored) -> bool:
@@ -208,7 +208,7 @@ class Spool:
         """The error that says so."""
         return SpoolFull(self._bytes, self._max_bytes)
 
-    def take(self, timeout: float, after: int = 0) -> SpoolSegment | None:
+    def next_segment(self, timeout: float, after: int = 0) -> SpoolSegment | None:
         """The oldest sealed segment later than number `after`; waits up to `timeout` seconds for one."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._next_sealed(after) is not None, timeout)
@@ -218,21 +218,21 @@ class Spool:
             tally = self._tallies[number]
             return SpoolSegment(number, f"{self._file.id}-{number}", tally.rows, tally.began)
 
-    def read(self, segment: SpoolSegment) -> Rows:
+    def read(self, segment: SpoolSegment) -> SerializedEvents:
         """The events of a segment, in the order in which they came; none when all were erased."""
         with self._changed:
             self._tallies[segment.number].read = True
         found = list(self._file.groups(segment.number))
-        return Rows([held for _, held in found], sum(rows for rows, _ in found))
+        return SerializedEvents([held for _, held in found], sum(rows for rows, _ in found))
 
-    def done(self, segment: SpoolSegment) -> None:
+    def acknowledge(self, segment: SpoolSegment) -> None:
         """ClickHouse has the segment: let it go."""
         with self._changed:
             self._tallies[segment.number].finished = True
             self._finished.append(segment.number)
             self._changed.notify_all()
 
-    def refuse(self, segment: SpoolSegment, reason: str) -> None:
+    def quarantine(self, segment: SpoolSegment, reason: str) -> None:
         """Set the segment aside: ClickHouse will not take it as it is. It stays on disk for the operator."""
         with self._changed:
             self._tallies[segment.number].refused = True
@@ -240,14 +240,14 @@ class Spool:
             self._seal_now = True
             self._changed.notify_all()
         try:
-            self._file.set_aside(segment.number, reason)
+            self._file.quarantine(segment.number, reason)
         except sqlite3.Error as error:
             # Not marked on disk, it is tried and refused once more after a restart.
             log.warning("a segment that is set aside cannot be marked", extra={"reason": str(error)})
 
     def retry_refused(self) -> int:
         """Have every segment that was set aside tried again; returns how many."""
-        self._file.take_back()
+        self._file.requeue()
         with self._changed:
             refused = [tally for tally in self._tallies.values() if tally.refused]
             for tally in refused:
@@ -255,12 +255,12 @@ class Spool:
             self._changed.notify_all()
         return len(refused)
 
-    def held(self) -> Held:
+    def stats(self) -> SpoolStats:
         """What is not yet in ClickHouse."""
         with self._changed:
             tallies = [tally for tally in self._tallies.values() if not tally.finished]
             waiting = [tally.began for tally in tallies if not tally.refused]
-            return Held(
+            return SpoolStats(
                 rows=sum(tally.rows for tally in tallies),
                 bytes=self._bytes,
                 oldest_seconds=max(0.0, self._clock() - min(waiting)) if waiting else 0.0,
@@ -294,7 +294,7 @@ class Spool:
         for lost in self.erasures.rewrite(erasures):
             self._note_lost(lost)
 
-    def purge(self, purge: Purge, check: Callable[[], None] = lambda: None) -> None:
+    def purge(self, purge: DeletePredicate, check: Callable[[], None] = lambda: None) -> None:
         """The same for what an owner deletes. `check` is called between groups, and may raise."""
         for lost in self.erasures.purge(purge, check):
             self._note_lost(lost)
@@ -307,7 +307,7 @@ class Spool:
                 tally.bytes -= lost.bytes
                 self._bytes -= lost.bytes
 
-    def under_way(self) -> frozenset[int]:
+    def in_flight(self) -> frozenset[int]:
         """Segments that were read for an insert whose end is not known yet."""
         with self._changed:
             return frozenset(number for number, tally in self._tallies.items() if tally.read and tally.waits)
@@ -360,7 +360,7 @@ class Spool:
             self._tell(handed, SpoolUnavailable(problem))
 
     def _commit_groups(self) -> None:
-        if not self._file.hold_reserve():
+        if not self._file.reserve_disk_space():
             self._wait_for_disk("the disk is full")
         while True:
             with self._changed:
@@ -411,7 +411,7 @@ class Spool:
         self.commits += 1
         with self._changed:
             if rows and number is not None:
-                tally = self._tallies.setdefault(number, _Tally(now))
+                tally = self._tallies.setdefault(number, SegmentStats(now))
                 tally.rows += rows
                 tally.bytes += len(encoded)
                 self._bytes += len(encoded)
@@ -462,7 +462,7 @@ class Spool:
         left = list(finished)
         try:
             self._file.delete_on_full_disk(left)
-            return self._file.hold_reserve()
+            return self._file.reserve_disk_space()
         except sqlite3.Error:
             return False
         finally:

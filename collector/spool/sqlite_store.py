@@ -37,7 +37,7 @@ _PAGE = 4096  # bytes, SQLite's default
 _MUCH_FREE = 64 << 20
 
 
-class Stored(NamedTuple):
+class StoredGroup(NamedTuple):
     """A segment as it lies in the file. `began` is Unix time; `bytes` are those of its encoded events."""
 
     number: int
@@ -62,19 +62,19 @@ class SpoolFile:
         self._committer.execute("PRAGMA journal_mode = WAL")
         self._committer.executescript(_TABLES)
         self._reader = self._connect()
-        self._reserve = Reserve(path.with_suffix(".reserve"))
+        self._reserve = DiskReserve(path.with_suffix(".reserve"))
         # The last `seen` row of each second, so that old ones are deleted without a search.
         self._seen_until: deque[tuple[int, int]] = deque()
         self.id = self._named()
         self._shrink()
 
-    def segments(self) -> list[Stored]:
+    def segments(self) -> list[StoredGroup]:
         """Every segment, oldest first."""
         rows = self._reader.execute(
             "SELECT s.number, s.began, s.refused IS NOT NULL, sum(g.rows), sum(length(g.events)) "
             "FROM segments s JOIN groups g ON g.segment = s.number GROUP BY s.number ORDER BY s.number"
         )
-        return [Stored(number, began, bool(refused), rows_, size) for number, began, refused, rows_, size in rows]
+        return [StoredGroup(number, began, bool(refused), rows_, size) for number, began, refused, rows_, size in rows]
 
     def seen(self, now: float) -> list[bytes]:
         """Packed keys of the beacons of the last ten minutes; older ones are deleted."""
@@ -118,17 +118,17 @@ class SpoolFile:
             raise
         return segment
 
-    def set_aside(self, segment: int, reason: str) -> None:
+    def quarantine(self, segment: int, reason: str) -> None:
         """Mark a segment as refused."""
         with contextlib.closing(self._connect()) as connection:
             connection.execute("UPDATE segments SET refused = ? WHERE number = ?", (reason, segment))
 
-    def take_back(self) -> None:
+    def requeue(self) -> None:
         """No segment is marked as refused any more."""
         with contextlib.closing(self._connect()) as connection:
             connection.execute("UPDATE segments SET refused = NULL WHERE refused IS NOT NULL")
 
-    def hold_reserve(self) -> bool:
+    def reserve_disk_space(self) -> bool:
         """Whether there is room for writing and the reserve."""
         return self._reserve.hold()
 
@@ -202,7 +202,7 @@ class SpoolFile:
         return connection
 
 
-class Reserve:
+class DiskReserve:
     """Room on the disk that is kept for later."""
 
     def __init__(self, path: Path) -> None:

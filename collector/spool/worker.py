@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from collector.core.file_locks import Slot
+from collector.core.file_locks import DataDirLock
 from collector.core.metrics import Counters
 from collector.core.settings import Settings
 from collector.ingest.event import Event
@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 SPOOL_FILE = "events.db"
 
 
-class Lane:
+class SpoolWorker:
     """From a slot's spool into ClickHouse. `inserted` hears of each segment that arrived there."""
 
     def __init__(
         self,
-        slot: Slot,
+        slot: DataDirLock,
         settings: Settings,
         inserter: Inserter,
         counters: Counters,

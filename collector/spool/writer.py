@@ -101,7 +101,7 @@ class Writer:
         except InsertRefused as error:
             self._counters.fault("insert_refused")
             log.error("a segment was set aside", extra={"reason": error.reason, "rows": segment.rows})
-            self._spool.refuse(segment, error.reason)
+            self._spool.quarantine(segment, error.reason)
             self._problem = None
             return True
         finally:
@@ -111,13 +111,13 @@ class Writer:
         if self._problem is not None:
             log.info("ClickHouse takes segments again")
             self._problem = None
-        self._spool.done(segment)
+        self._spool.acknowledge(segment)
         self._inserted(events)
         return True
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            segment = self._spool.take(timeout=0.25)
+            segment = self._spool.next_segment(timeout=0.25)
             if segment is None:
                 continue
             try:

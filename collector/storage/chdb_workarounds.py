@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
 
-def unspoilt(connect: Callable[[], Client]) -> Client:
+def reconnect_after_error(connect: Callable[[], Client]) -> Client:
     """A client of those that `connect` opens: another one after each failure. Threads may share it."""
     return cast("Client", _Unspoilt(connect))
 

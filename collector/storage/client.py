@@ -18,8 +18,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import StreamFailureError
 
 from collector.core.environment import isolate_engine
-from collector.core.resources import shipped
-from collector.storage.chdb_workarounds import unspoilt
+from collector.core.resources import resource_path
+from collector.storage.chdb_workarounds import reconnect_after_error
 from collector.storage.migrations import migrate
 
 DATABASE = "tyst"
@@ -83,7 +83,7 @@ class ClickHouse:
     def _open(self, database: str | None, settings: dict[str, Any]) -> Client:
         if self.embedded:
             isolate_engine()
-            return unspoilt(
+            return reconnect_after_error(
                 lambda: clickhouse_connect.get_client(
                     dsn=self.dsn, database=database, settings=settings, chdb_options=self._engine_options()
                 )
@@ -128,7 +128,7 @@ def split_statements(sql: str) -> Iterator[str]:
 
 def apply_schema(client: Client) -> None:
     """Run every statement of `schema.sql`; each may be run again."""
-    for statement in split_statements(shipped("schema.sql").read_text()):
+    for statement in split_statements(resource_path("schema.sql").read_text()):
         client.command(statement)
 
 

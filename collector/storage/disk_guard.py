@@ -54,7 +54,7 @@ _CHECK = "CHECK TABLE {{table:Identifier}} PART '{part}'"
 _PART = re.compile(r"[\w-]+\Z")
 
 
-class TablePart(NamedTuple):
+class DataPart(NamedTuple):
     """A part of a table, and when it was written, in Unix time: a name may come again."""
 
     table: str
@@ -62,7 +62,7 @@ class TablePart(NamedTuple):
     written: int
 
 
-class Room:
+class DiskSpaceGuard:
     """One process looks after the disk; every one that inserts asks. `marker` is a file that is there while
     something may be broken, so that a process that comes later knows."""
 
@@ -71,7 +71,7 @@ class Room:
         self._marker = marker
         self._broke = marker.with_suffix(".broke")
         self._problem: str | None = None
-        self._seen_whole: set[TablePart] = set()
+        self._seen_whole: set[DataPart] = set()
 
     @property
     def problem(self) -> str | None:
@@ -80,7 +80,7 @@ class Room:
             return "ClickHouse had no room on its disk for a moment. What that may have broken is looked for."
         return self._problem
 
-    def suspect(self) -> None:
+    def report_low_space(self) -> None:
         """There is little room, if only for a moment."""
         if not self._marker.exists():
             self._marker.touch()
@@ -95,12 +95,12 @@ class Room:
         """Whether something may be broken."""
         return self._marker.exists()
 
-    def doubt(self, error: Exception) -> None:
+    def on_insert_error(self, error: Exception) -> None:
         """An insert failed: it may have met a full disk, and left something broken all the same."""
         full = "No space left" in str(error) or getattr(error, "code", None) == _NOT_ENOUGH_SPACE
         with contextlib.suppress(ClickHouseError, OSError):
             if full or not self.enough():
-                self.suspect()
+                self.report_low_space()
 
     @property
     def breaks_inserts(self) -> bool:
@@ -111,28 +111,28 @@ class Room:
         """Whether there is a part that an insert has left broken, in the last minutes or since the first doubt."""
         since = self._suspected_since() if self.in_doubt else _NEVER
         rows = self._client.query(_INSERTED, parameters={"since": since, "before": _BEFORE}).result_rows
-        return any(not self._whole(part) for part in map(TablePart._make, rows))
+        return any(not self._whole(part) for part in map(DataPart._make, rows))
 
     def reload(self) -> None:
         """Load the events anew, without what inserts have left broken. Raises `ClickHouseError`."""
         self._load_anew("events")
 
-    def mend_before_start(self) -> None:
+    def repair_before_start(self) -> None:
         """Where an earlier process left off with something broken, have every table readable. Blocking."""
         self._load_detached()
         if self.in_doubt:
             self._each(_STOP_MERGES)
             self._reload_broken()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Let merges rest, mend, and let them go on. Blocking; what goes wrong is tried again at the next look."""
         free, little = self._free()
         if free < little:
-            self.suspect()
+            self.report_low_space()
         if self.in_doubt:
-            self._rest(free)
-            if self._mended() and free > 2 * little:
-                self._go_on()
+            self.pause_merges(free)
+            if self.repaired() and free > 2 * little:
+                self.resume_merges()
 
     def _free(self) -> tuple[int, int]:
         """Bytes free, and how few are little."""
@@ -140,7 +140,7 @@ class Room:
         free, little = self._client.query(_FREE, parameters=asked).result_rows[0]
         return free, little
 
-    def _rest(self, free: int) -> None:
+    def pause_merges(self, free: int) -> None:
         # Every time, for a table that is loaded anew, and a server that is started anew, let them run.
         self._each(_STOP_MERGES)
         if self._problem is None:
@@ -148,7 +148,7 @@ class Room:
         room = f"ClickHouse has little room on its disk ({free >> 20} MiB)"
         self._problem = f"{room}. Make some: merges rest, and inserts when it is less."
 
-    def _mended(self) -> bool:
+    def repaired(self) -> bool:
         """Whether nothing is broken; what is, is mended, and looked at once more next time."""
         self._load_detached()
         if self._client.query(_MERGING).result_rows[0][0]:
@@ -156,7 +156,7 @@ class Room:
             return False
         return not self._reload_broken()
 
-    def _go_on(self) -> None:
+    def resume_merges(self) -> None:
         self._each("SYSTEM START MERGES {table:Identifier}")
         self._note_broken_inserts()
         self._drop_put_aside()
@@ -168,7 +168,7 @@ class Room:
     def _reload_broken(self) -> bool:
         """Load the tables anew that have a broken part; returns whether there was one."""
         rows = self._client.query(_WRITTEN, parameters={"since": self._suspected_since()}).result_rows
-        broken = {part.table for part in map(TablePart._make, rows) if not self._whole(part)}
+        broken = {part.table for part in map(DataPart._make, rows) if not self._whole(part)}
         for table in sorted(broken):
             self._load_anew(table)
         return bool(broken)
@@ -205,7 +205,7 @@ class Room:
     def _suspected_since(self) -> int:
         return int(self._marker.stat().st_mtime) - _BEFORE
 
-    def _whole(self, part: TablePart) -> bool:
+    def _whole(self, part: DataPart) -> bool:
         """Raises `ClickHouseError` when it cannot be told."""
         if part in self._seen_whole:
             return True

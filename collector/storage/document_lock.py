@@ -37,7 +37,7 @@ SELECT count() FROM (
 )"""
 
 
-class RecordLock:
+class DocumentLock:
     """Context manager, re-entrant within a thread. Blocking. `monotonic` gives seconds.
 
     Entering raises `TimeoutError` after `WAIT_SECONDS`, and what the driver raises when ClickHouse is away.

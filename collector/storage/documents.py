@@ -18,7 +18,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordGone, RecordTaken
-from collector.storage.document_lock import RecordLock
+from collector.storage.document_lock import DocumentLock
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -33,7 +33,7 @@ class Version(NamedTuple):
     deleted: bool
 
 
-class Records(Generic[T]):
+class DocumentTable(Generic[T]):
     """The records of one table (`sites`, `users`, `api_keys`), as values of type `kind`.
 
     Blocking: an event loop calls through a thread. `clock` gives nanoseconds, and orders versions.
@@ -44,7 +44,7 @@ class Records(Generic[T]):
         self._table = table
         self._clock = clock
         self._decoder = msgspec.json.Decoder(kind)
-        self.lock = RecordLock(client, table)
+        self.lock = DocumentLock(client, table)
         """Acquired by every change; in-memory copies must be changed under it, too."""
 
     def all(self) -> dict[str, T]:
@@ -76,7 +76,7 @@ class Records(Generic[T]):
         with self.lock:
             self._write(id_, lambda _: record)
 
-    def put(self, id_: str, record: T) -> None:
+    def save(self, id_: str, record: T) -> None:
         """Replace the whole record. Raises `RecordGone` if it was deleted."""
         with self.lock:
             newest = self._newest(id_)
@@ -124,14 +124,14 @@ class Records(Generic[T]):
         self._client.insert(self._table, [row], column_names=["id", "record", "version", "deleted"])
 
 
-class CachedRecords(Generic[T]):
+class CachedDocumentTable(Generic[T]):
     """Write-through in-memory cache of one table's records.
 
     `values` is an immutable snapshot, replaced on each change. `loaded` is called with each new snapshot. Every method
     blocks.
     """
 
-    def __init__(self, records: Records[T], loaded: Callable[[Mapping[str, T]], None] = lambda _: None) -> None:
+    def __init__(self, records: DocumentTable[T], loaded: Callable[[Mapping[str, T]], None] = lambda _: None) -> None:
         self._records = records
         self._loaded = loaded
         self.lock = records.lock
@@ -153,11 +153,11 @@ class CachedRecords(Generic[T]):
     def put(self, id_: str, record: T) -> None:
         """Replace the whole record. Raises `RecordGone` if it was deleted."""
         with self.lock:
-            self._records.put(id_, record)
+            self._records.save(id_, record)
             self._keep({**self.values, id_: record})
 
     def update(self, id_: str, change: Callable[[T], T]) -> tuple[T, T]:
-        """As `Records.update`. `values` is current within `change`."""
+        """As `DocumentTable.update`. `values` is current within `change`."""
         with self.lock:
             try:
                 before, after = self._records.update(id_, change)

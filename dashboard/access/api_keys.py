@@ -21,8 +21,8 @@ import msgspec
 from collector.core.errors import RecordError, RecordGone
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
-from collector.storage.documents import Records
-from dashboard.access.api_quota import Quota
+from collector.storage.documents import DocumentTable
+from dashboard.access.api_quota import ApiQuota
 
 Right = Literal["read", "manage"]
 RIGHTS: tuple[Right, ...] = ("read", "manage")
@@ -83,20 +83,20 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 ADMIN = ApiKey(id="admin", hash="", right="manage", name="key of the data directory")
 
 
-class Keys:
+class ApiKeys:
     """Every key, in ClickHouse; nothing is cached, so a revoked key is refused at once by every process."""
 
     max_of_maker = MOST_KEYS
 
     def __init__(
         self,
-        records: Records[ApiKey],
+        records: DocumentTable[ApiKey],
         admin_key: str,
         today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
-        quota: Quota | None = None,
+        quota: ApiQuota | None = None,
     ) -> None:
         """`admin_key` is the key that the data directory holds; it has all rights. `quota` is that of each other."""
-        self.quota = quota or Quota(0)
+        self.quota = quota or ApiQuota(0)
         self._records = records
         self._admin = _hash(admin_key)
         self._today = today

@@ -20,7 +20,7 @@ _STATE = "quota"
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class QuotaUse:
     """One request's place in its key's quota. Times are in seconds."""
 
     limit: int
@@ -40,7 +40,7 @@ class Taken:
         return fields | ({"Retry-After": str(self.wait)} if self.wait else {})
 
 
-class Quota:
+class ApiQuota:
     """Requests an hour for each key, in memory, and as many at once; 0 is off."""
 
     def __init__(self, limit: int) -> None:
@@ -53,16 +53,16 @@ class Quota:
                 store=MemoryStore(options={"MAX_SIZE": MOST_KEYS}),
             )
 
-    def take(self, key: str) -> Taken | None:
+    def spend(self, key: str) -> QuotaUse | None:
         """Count one request of a key; None without a limit."""
         if self._throttled is None:
             return None
         found = self._throttled.limit(key)
         wait = max(1, math.ceil(found.state.retry_after)) if found.limited else 0
-        return Taken(self._limit, found.state.remaining, math.ceil(found.state.reset_after), wait)
+        return QuotaUse(self._limit, found.state.remaining, math.ceil(found.state.reset_after), wait)
 
 
-def note(scope: Scope, taken: Taken) -> None:
+def note(scope: Scope, taken: QuotaUse) -> None:
     """Remember for the answer what was taken."""
     scope.setdefault("state", {})[_STATE] = taken
 
@@ -81,7 +81,7 @@ class QuotaFields:
         scope["state"] = dict(scope.get("state", {}))
 
         async def told(message: Message) -> None:
-            taken: Taken | None = scope["state"].get(_STATE)
+            taken: QuotaUse | None = scope["state"].get(_STATE)
             if message["type"] == "http.response.start" and taken is not None:
                 MutableHeaders(scope=message).update(taken.headers)
             await send(message)

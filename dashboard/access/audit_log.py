@@ -37,7 +37,7 @@ SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
 ORDER BY at DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt32}"""
 
 
-class Noted(msgspec.Struct, frozen=True):
+class AuditEntry(msgspec.Struct, frozen=True):
     """One change. `at` is Unix seconds; `site` is empty for what concerns the whole installation."""
 
     at: int
@@ -49,7 +49,7 @@ class Noted(msgspec.Struct, frozen=True):
     after: str = ""
 
 
-class Changes:
+class AuditLog:
     """The list of changes. Each says the id of its site, so that nobody reads those of another that had the name
     before. `clock` gives Unix seconds."""
 
@@ -77,19 +77,19 @@ class Changes:
             site,
             who[:LONGEST],
             what[:LONGEST],
-            worded(before),
-            worded(after),
+            change_text(before),
+            change_text(after),
             time.time_ns(),
             id_,
         ]
         self._client.insert("changes", [row], column_names=_COLUMNS)
 
-    async def of(self, site: Site, limit: int = 100, offset: int = 0) -> list[Noted]:
+    async def of(self, site: Site, limit: int = 100, offset: int = 0) -> list[AuditEntry]:
         """The newest changes of one site."""
         parameters = {"site": site.domain, "id": site.id, "created": site.created, "limit": limit, "offset": offset}
         return await anyio.to_thread.run_sync(self._read, _OF_SITE, parameters)
 
-    async def all(self, limit: int = 100, offset: int = 0) -> list[Noted]:
+    async def all(self, limit: int = 100, offset: int = 0) -> list[AuditEntry]:
         """The newest changes of everything."""
         return await anyio.to_thread.run_sync(self._read, _ALL, {"limit": limit, "offset": offset})
 
@@ -100,11 +100,11 @@ class Changes:
             if old != new:
                 await self.note(who, after.domain, what, _setting(old), _setting(new))
 
-    def _read(self, query: str, parameters: Mapping[str, object]) -> list[Noted]:
-        return [Noted(*row) for row in self._client.query(query, parameters=dict(parameters)).result_rows]
+    def _read(self, query: str, parameters: Mapping[str, object]) -> list[AuditEntry]:
+        return [AuditEntry(*row) for row in self._client.query(query, parameters=dict(parameters)).result_rows]
 
 
-def worded(value: object) -> str:
+def change_text(value: object) -> str:
     """A value as it is shown: lists by commas, nothing as an empty text; one line, cut where it is long."""
     if value is None or isinstance(value, str):
         text = value or ""

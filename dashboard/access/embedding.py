@@ -13,7 +13,7 @@ HEIGHT = 2_100
 """Pixels of the frame: the whole report in the width of a common page."""
 
 
-def framed(response: Response, ancestors: Sequence[str]) -> Response:
+def allow_framing(response: Response, ancestors: Sequence[str]) -> Response:
     """The answer with the right to be shown in frames of these origins, and of no other (CSP level 3, 6.4.2).
 
     `X-Frame-Options` knows no list of origins, and browsers that know `frame-ancestors` ignore it.
@@ -30,7 +30,7 @@ def framed(response: Response, ancestors: Sequence[str]) -> Response:
     return response
 
 
-def frame_of(address: str, domain: str, theme: Theme = "auto") -> str:
+def iframe_html(address: str, domain: str, theme: Theme = "auto") -> str:
     """The line of HTML that shows the view at `address` in a page."""
     source = f"{address}?embed=true" + (f"&theme={theme}" if theme != "auto" else "")
     return (

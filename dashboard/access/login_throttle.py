@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from starlette.datastructures import Headers
 
 
-class Attempts:
+class LoginThrottle:
     """Counts failed sign-ins for a window of time, per network, and per name from one network.
 
     A name alone locks nobody out: else anybody could keep `admin` from signing in. A network is an IPv4 address or an
@@ -55,7 +55,7 @@ class Attempts:
         while len(self._failures) > self._capacity:
             self._failures.popitem(last=False)
 
-    def forgive(self, name: str, network: str) -> None:
+    def reset(self, name: str, network: str) -> None:
         """Forget the attempts under this name after a successful one, and that one of the network.
 
         Not all of the network: who has one account could otherwise try passwords of others without end.
@@ -66,7 +66,7 @@ class Attempts:
         if times:
             times.pop()
 
-    def uncount(self, name: str, network: str) -> None:
+    def refund(self, name: str, network: str) -> None:
         """Take back the last attempt: it was never tried."""
         for kind, value in _counted(name, network):
             times = self._failures.get(self._hashed(kind, value))
@@ -93,7 +93,7 @@ def same_origin(headers: Headers) -> bool:
     """Whether a post comes from a page of this very origin, as far as the browser says.
 
     `Sec-Fetch-Site` cannot be set by script (Fetch Metadata, W3C). Browsers send it to https and localhost only;
-    elsewhere `Origin` decides. A client that sends neither is no browser, so it carries no one's cookie unasked.
+    elsewhere `Referral` decides. A client that sends neither is no browser, so it carries no one's cookie unasked.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:

@@ -15,7 +15,7 @@ import anyio.to_thread
 import msgspec
 
 from collector.core.errors import RecordError
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.access.users import Role, User
 
 GOOD_FOR: Final = 7 * 24 * 3600
@@ -51,7 +51,7 @@ class Invitations:
 
     max_of_user = MOST_OF_USER
 
-    def __init__(self, records: Records[Invitation], clock: Callable[[], float]) -> None:
+    def __init__(self, records: DocumentTable[Invitation], clock: Callable[[], float]) -> None:
         self._records = records
         self._clock = clock
 
@@ -61,12 +61,12 @@ class Invitations:
         await anyio.to_thread.run_sync(self._make, _hashed(secret), invitation)
         return secret
 
-    async def look(self, secret: str) -> Invitation | None:
+    async def peek(self, secret: str) -> Invitation | None:
         """What the link is good for, or None: unknown, used, revoked or too old."""
         found = await anyio.to_thread.run_sync(self._records.get, _hashed(secret))
         return found if found is not None and self._good(found) else None
 
-    async def use(self, secret: str) -> Invitation | None:
+    async def redeem(self, secret: str) -> Invitation | None:
         """The same, and nobody can use it again."""
         return await anyio.to_thread.run_sync(self._use, _hashed(secret))
 

@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.core.errors import RecordGone
-from collector.enrichment.user_agent import Devices
-from collector.storage.documents import Records
+from collector.enrichment.user_agent import UserAgentParser
+from collector.storage.documents import DocumentTable
 from dashboard.access.cookies import delete_cookie, read_cookie, set_cookie
 from dashboard.access.users import User, Users
 
@@ -61,11 +61,11 @@ class Sessions:
 
     max_of_user = MOST_OF_USER
 
-    def __init__(self, records: Records[Session], users: Users, secret: str, clock: Callable[[], float]) -> None:
+    def __init__(self, records: DocumentTable[Session], users: Users, secret: str, clock: Callable[[], float]) -> None:
         self._records = records
         self._users = users
         self._clock = clock
-        self._devices = Devices(100)
+        self._devices = UserAgentParser(100)
         self._serializer = URLSafeSerializer(
             secret, salt="tyst.session.2", signer_kwargs={"digest_method": hashlib.sha256}
         )
@@ -153,7 +153,7 @@ class Sessions:
                 # One that another process has ended must not come back.
                 if id_ in stored:
                     with contextlib.suppress(RecordGone):
-                        self._records.put(id_, session)
+                        self._records.save(id_, session)
                         stored[id_] = session
             for id_ in [id_ for id_, session in stored.items() if session.started + LIFETIME < self._clock()]:
                 self._records.delete(id_)

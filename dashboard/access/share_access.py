@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dashboard.access.cookies import read_cookie, set_cookie
-from dashboard.access.login_throttle import Attempts
-from dashboard.access.share_links import Share
+from dashboard.access.login_throttle import LoginThrottle
+from dashboard.access.share_links import ShareLink
 
 COOKIE: Final = "tyst_share"
 LIFETIME: Final = 12 * 3600
@@ -23,24 +23,24 @@ WRONG_TOKENS: Final = 30
 """Unknown tokens a minute from one network; with 192 random bits to guess, any bound would do."""
 
 
-class Doors:
+class ShareAccess:
     """Who may pass through a secret link. `secret` signs the cookies; `clock` gives seconds."""
 
     def __init__(self, secret: str, clock: Callable[[], float]) -> None:
         self._serializer = URLSafeTimedSerializer(
             secret, salt="tyst.share", signer_kwargs={"digest_method": hashlib.sha256}
         )
-        self.tokens = Attempts(clock, per_name=WRONG_TOKENS, per_network=WRONG_TOKENS, window=60)
+        self.tokens = LoginThrottle(clock, per_name=WRONG_TOKENS, per_network=WRONG_TOKENS, window=60)
         """Unknown tokens, by network."""
-        self.passwords = Attempts(clock)
+        self.passwords = LoginThrottle(clock)
         """Passwords tried, by link and by network."""
 
-    def open(self, request: Request, response: Response, share: Share, path: str) -> None:
+    def open(self, request: Request, response: Response, share: ShareLink, path: str) -> None:
         """Remember in the browser that the password was right. The cookie is sent below `path` only."""
         value = str(self._serializer.dumps([share.id, _fingerprint(share)]))
         set_cookie(request.scope, response, COOKIE, value, max_age=LIFETIME, path=path)
 
-    def is_open(self, request: Request, share: Share) -> bool:
+    def is_open(self, request: Request, share: ShareLink) -> bool:
         """Whether the link needs no password, or this browser has given it."""
         if not share.password:
             return True
@@ -53,5 +53,5 @@ class Doors:
         return id_ == share.id and secrets.compare_digest(_fingerprint(share), str(fingerprint))
 
 
-def _fingerprint(share: Share) -> str:
+def _fingerprint(share: ShareLink) -> str:
     return hashlib.blake2b(share.password.encode(), digest_size=12, person=b"tyst.share").hexdigest()

@@ -21,7 +21,7 @@ import msgspec
 from collector.core.errors import RecordError, RecordGone
 from collector.core.text import is_one_line
 from collector.sites.registry import Site, Sites
-from collector.storage.documents import CachedRecords, Records
+from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.users import User
 from dashboard.i18n.translations import _
 
@@ -36,7 +36,7 @@ _ANCESTOR = re.compile(
 )
 
 
-class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ShareLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is kept of one link: enough to recognise its token, never the token itself."""
 
     id: str
@@ -61,25 +61,25 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name of the user who made it."""
 
 
-class Shares:
+class ShareLinks:
     """All links. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
-    def __init__(self, records: Records[Share], sites: Sites, clock: Callable[[], float]) -> None:
-        self._records = CachedRecords(records, self._index)
+    def __init__(self, records: DocumentTable[ShareLink], sites: Sites, clock: Callable[[], float]) -> None:
+        self._records = CachedDocumentTable(records, self._index)
         self._sites = sites
         self._clock = clock
-        self._by_hash: dict[str, Share] = {}
+        self._by_hash: dict[str, ShareLink] = {}
 
     def refresh(self) -> None:
         """Read every link from ClickHouse. Blocking."""
         self._records.refresh()
 
-    def of(self, site: Site) -> list[Share]:
+    def of(self, site: Site) -> list[ShareLink]:
         """The links of one site, oldest first; those that are over are among them."""
         found = [share for share in self._by_hash.values() if share.site == site.id and _belongs(share, site)]
         return sorted(found, key=lambda share: (share.created, share.id))
 
-    def opened(self, token: str) -> tuple[Share, Site] | None:
+    def opened(self, token: str) -> tuple[ShareLink, Site] | None:
         """What the token opens now; None for one that is unknown, revoked or over, or whose site is gone."""
         share = self._by_hash.get(hashed(token))
         site = self._sites.by_id(share.site) if share else None
@@ -87,7 +87,7 @@ class Shares:
             return None
         return share, site
 
-    def over(self, share: Share, site: Site) -> bool:
+    def over(self, share: ShareLink, site: Site) -> bool:
         """Whether the link's last day is over."""
         return share.expires is not None and self.today(site) > share.expires
 
@@ -104,7 +104,7 @@ class Shares:
         expires: datetime.date | None = None,
         ancestors: tuple[str, ...] = (),
         by: str = "",
-    ) -> tuple[Share, str]:
+    ) -> tuple[ShareLink, str]:
         """A new link: as it is kept, and its token, which is shown this once. `password` is a hash.
 
         Raises `RecordError` naming the field that must be mended.
@@ -117,7 +117,7 @@ class Shares:
         if password and ancestors:
             raise RecordError("ancestors", _("a link with a password cannot be embedded"))
         token = secrets.token_urlsafe(24)
-        share = Share(
+        share = ShareLink(
             id=secrets.token_hex(4),
             hash=hashed(token),
             site=site.id,
@@ -129,7 +129,7 @@ class Shares:
             by=by,
         )
 
-        def may_add(shares: Mapping[str, Share]) -> None:
+        def may_add(shares: Mapping[str, ShareLink]) -> None:
             if sum(each.site == site.id and each.by == by for each in shares.values()) >= MOST_SHARES:
                 reason = _("you can have {count} links of a site; revoke one first").format(count=MOST_SHARES)
                 raise RecordError("name", reason)
@@ -137,7 +137,7 @@ class Shares:
         await anyio.to_thread.run_sync(self._records.create, share.id, share, may_add)
         return share, token
 
-    async def revoke(self, site: Site, id_: str) -> Share:
+    async def revoke(self, site: Site, id_: str) -> ShareLink:
         """The link opens nothing from now on. Raises `RecordError` if the site has none of that id."""
         share = next((share for share in self.of(site) if share.id == id_), None)
         gone = await anyio.to_thread.run_sync(self._records.delete, share.id) if share else None
@@ -150,12 +150,12 @@ class Shares:
         for share in [share for share in self._by_hash.values() if share.site == site_id]:
             self._records.delete(share.id)
 
-    def forget_sites_of(self, user: User) -> list[Share]:
+    def forget_sites_of(self, user: User) -> list[ShareLink]:
         """A user sees fewer sites, or none: delete their links to the others, and return these. Blocking."""
         made = [share for share in self._by_hash.values() if share.by == user.name]
         return [share for share in made if user.role_at(share.site) is None and self._records.delete(share.id)]
 
-    async def note_use(self, share: Share, site: Site) -> None:
+    async def note_use(self, share: ShareLink, site: Site) -> None:
         """Note the day of its use."""
         today = self.today(site)
         if share.last_used == today:
@@ -165,7 +165,7 @@ class Shares:
             change = partial(msgspec.structs.replace, last_used=today)
             await anyio.to_thread.run_sync(self._records.update, share.id, change)
 
-    def _index(self, shares: Mapping[str, Share]) -> None:
+    def _index(self, shares: Mapping[str, ShareLink]) -> None:
         self._by_hash = {share.hash: share for share in shares.values()}
 
 
@@ -200,6 +200,6 @@ def _ascii(origin: str) -> str:
         return ""
 
 
-def _belongs(share: Share, site: Site) -> bool:
+def _belongs(share: ShareLink, site: Site) -> bool:
     """Whether the link was made for this very site: where ids are names yet, not for one of the name before it."""
     return share.created >= site.created

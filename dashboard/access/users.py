@@ -16,7 +16,7 @@ import msgspec
 from collector.core.errors import RecordError
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
-from collector.storage.documents import CachedRecords, Records
+from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.passwords import Passwords
 
 Role = Literal["admin", "owner", "viewer"]
@@ -97,8 +97,8 @@ def checked(user: User) -> User:
 class Users:
     """All users. Reading is from memory; changes go to ClickHouse first."""
 
-    def __init__(self, records: Records[User]) -> None:
-        self._records = CachedRecords(records)
+    def __init__(self, records: DocumentTable[User]) -> None:
+        self._records = CachedDocumentTable(records)
         self.followers: list[Callable[[str], None]] = []
         """Called, blocking, with the name of each user who is removed: another may get the name."""
         self.access_reduced: list[Callable[[User], None]] = []

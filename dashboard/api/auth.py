@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.sites.registry import Sites
-from dashboard.access.api_keys import ADMIN, ApiKey, Keys
+from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys
 from dashboard.access.api_quota import note
 
 
@@ -25,7 +25,7 @@ class ApiError(Exception):
         self.reason = reason
 
 
-async def bearer(keys: Keys, request: Request) -> ApiKey:
+async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
     """The key that a request shows. Raises `ApiError` without one that is good, and for one with no quota left."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not shown.strip():
@@ -34,7 +34,7 @@ async def bearer(keys: Keys, request: Request) -> ApiKey:
     if key is None:
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked, or has expired")
     # The key of the data directory is the operator's own.
-    taken = None if key is ADMIN else keys.quota.take(key.id)
+    taken = None if key is ADMIN else keys.quota.spend(key.id)
     if taken is not None:
         note(request.scope, taken)
         if taken.wait:
@@ -43,7 +43,7 @@ async def bearer(keys: Keys, request: Request) -> ApiKey:
     return key
 
 
-def readers(keys: Keys, sites: Sites) -> Callable[[Request, str], Awaitable[Response | None]]:
+def readers(keys: ApiKeys, sites: Sites) -> Callable[[Request, str], Awaitable[Response | None]]:
     """Whether a request may read the statistics of a domain: None, or the answer that refuses it."""
 
     async def authorise(request: Request, domain: str) -> Response | None:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from collector.sites.goals import Goal, checked_goals
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey
-from dashboard.access.audit_log import Changes
+from dashboard.access.audit_log import AuditLog
 from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.request_bodies import read_as, read_fields
 
@@ -36,7 +36,7 @@ class NewGoal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     currency: str = ""
 
 
-class OfSite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SiteParam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body that says which site's goal is deleted."""
 
     site_id: str
@@ -45,7 +45,7 @@ class OfSite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class GoalsApi:
     """The handlers, with what they need. `who` names a key in the list of changes."""
 
-    def __init__(self, sites: Sites, changes: Changes, who: Callable[[ApiKey], str]) -> None:
+    def __init__(self, sites: Sites, changes: AuditLog, who: Callable[[ApiKey], str]) -> None:
         self._sites = sites
         self._changes = changes
         self._who = who
@@ -80,7 +80,7 @@ class GoalsApi:
     async def delete_goal(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/sites/goals/ID`, with `site_id` in the body or the query."""
         query = request.query_params
-        site_id = query["site_id"] if "site_id" in query else read_as(await read_fields(request), OfSite).site_id
+        site_id = query["site_id"] if "site_id" in query else read_as(await read_fields(request), SiteParam).site_id
         site = self._site(site_id, key.may_manage)
         id_ = request.path_params["goal_id"]
         if id_ not in map(goal_id, site.goals):

@@ -18,12 +18,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from collector.core.errors import RecordError, RecordGone
-from collector.erasure.job_runner import Deletions
-from collector.erasure.site_job import Kind, Task, new_task
+from collector.erasure.job_runner import SiteJobRunner
+from collector.erasure.site_job import Kind, SiteJob, new_job
 from collector.sites.hostnames import unicode_host
 from collector.sites.registry import Site, Sites, checked
-from dashboard.access.api_keys import ADMIN, ApiKey, Keys
-from dashboard.access.audit_log import COMMAND_LINE, EVERYWHERE, Changes
+from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys
+from dashboard.access.audit_log import COMMAND_LINE, EVERYWHERE, AuditLog
 from dashboard.access.passwords import Passwords
 from dashboard.access.users import Role, User, Users, titled
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
@@ -38,7 +38,7 @@ Handler = Callable[[Request, ApiKey], Awaitable[Response]]
 DELETED_SITE: Final = "(deleted site)"
 
 
-class Api:
+class ManagementApi:
     """The handlers, with what they need."""
 
     def __init__(
@@ -46,10 +46,10 @@ class Api:
         sites: Sites,
         users: Users,
         passwords: Passwords,
-        keys: Keys,
+        keys: ApiKeys,
         status: Callable[[], Awaitable[Status]],
-        changes: Changes,
-        deletions: Deletions,
+        changes: AuditLog,
+        deletions: SiteJobRunner,
     ) -> None:
         self._sites = sites
         self._users = users
@@ -65,7 +65,7 @@ class Api:
 
     async def create_site(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites`: `domain`, and any setting of a site."""
-        _must_do_everything(key)
+        require_full_key(key)
         fields = await read_fields(request)
         site = await self._sites.add(read_site(Site(domain="", created=int(time.time())), fields))
         await self._changes.note(_who(key), site.domain, N_("Site added"))
@@ -83,7 +83,7 @@ class Api:
         new = unicode_host(str(fields.pop("domain", site.domain)).strip().lower())
         # Nothing is changed unless all of it may be and can be.
         if new != site.domain:
-            _must_do_everything(key)
+            require_full_key(key)
         checked(read_site(site, fields))
         if new != site.domain:
             task = await self._ask(key, site, "rename", to=new)
@@ -110,12 +110,12 @@ class Api:
 
     async def list_users(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/users`."""
-        _must_do_everything(key)
+        require_full_key(key)
         return json_answer({"users": [self._shown_user(user) for user in self._users.all()]})
 
     async def create_user(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/users`: `name`, `password`, `role`, `sites`, `roles` (by site, before `role`)."""
-        _must_do_everything(key)
+        require_full_key(key)
         new = read_as(await read_fields(request), NewUser)
         sites, roles = self._ids(new.sites), self._ids_of_roles(new.roles)
         hashed = await self._passwords.hash(new.password)
@@ -125,7 +125,7 @@ class Api:
 
     async def change_user(self, request: Request, key: ApiKey) -> Response:
         """`PUT /api/v1/users/NAME`: `password`, `role`, `sites`, `roles`; what is left out stays."""
-        _must_do_everything(key)
+        require_full_key(key)
         user = self._user(request)
         changes = read_as(await read_fields(request), UserChanges)
         given: dict[str, Any] = {}
@@ -144,7 +144,7 @@ class Api:
 
     async def remove_user(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/users/NAME`: ends their sign-ins too."""
-        _must_do_everything(key)
+        require_full_key(key)
         user = self._user(request)
         await self._users.remove(user.name)
         await self._changes.note(_who(key), EVERYWHERE, N_("User removed"), self._described(user))
@@ -152,13 +152,13 @@ class Api:
 
     async def list_keys(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/keys`: never the keys themselves."""
-        _must_do_everything(key)
+        require_full_key(key)
         return json_answer({"keys": [self._shown_key(each) for each in await self._keys.all()]})
 
     async def create_key(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/keys`: `sites` (none is all), `right`, `name`, `expires` (a day, or `never`). The only answer
         that shows the key."""
-        _must_do_everything(key)
+        require_full_key(key)
         new = read_as(await read_fields(request), NewKey)
         made, shown = await self._keys.create(
             sites=self._ids(new.sites), right=new.right, name=new.name, expires=new.expires, by=_who(key)
@@ -168,7 +168,7 @@ class Api:
 
     async def revoke_key(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/keys/ID`: refused from now on."""
-        _must_do_everything(key)
+        require_full_key(key)
         try:
             gone = await self._keys.revoke(request.path_params["id"])
         except RecordError as error:
@@ -178,7 +178,7 @@ class Api:
 
     async def status(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/status`."""
-        _must_do_everything(key)
+        require_full_key(key)
         return json_answer(msgspec.to_builtins(await self._status()))
 
     def guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -249,10 +249,10 @@ class Api:
         domains = self._sites.domains
         return sorted(domains.get(id_, DELETED_SITE) for id_ in key.sites)
 
-    async def _ask(self, key: ApiKey, site: Site, kind: Kind, **fields: object) -> Task:
+    async def _ask(self, key: ApiKey, site: Site, kind: Kind, **fields: object) -> SiteJob:
         """Have something done to the site as a whole."""
-        task = new_task(kind, site, _who(key), time.time(), **fields)
-        return await anyio.to_thread.run_sync(self._deletions.ask, task)
+        task = new_job(kind, site, _who(key), time.time(), **fields)
+        return await anyio.to_thread.run_sync(self._deletions.enqueue, task)
 
 
 def routes(
@@ -260,13 +260,13 @@ def routes(
     sites: Sites,
     users: Users,
     passwords: Passwords,
-    keys: Keys,
+    keys: ApiKeys,
     status: Callable[[], Awaitable[Status]],
-    changes: Changes,
-    deletions: Deletions,
+    changes: AuditLog,
+    deletions: SiteJobRunner,
 ) -> list[Route]:
     """The API's routes."""
-    api = Api(sites, users, passwords, keys, status, changes, deletions)
+    api = ManagementApi(sites, users, passwords, keys, status, changes, deletions)
     goals = GoalsApi(sites, changes, _who)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/api/v1/sites/goals", goals.list_goals),
@@ -290,7 +290,7 @@ def routes(
     return [Route(path, api.guarded(handler), methods=[method]) for method, path, handler in table]
 
 
-def _must_do_everything(key: ApiKey) -> None:
+def require_full_key(key: ApiKey) -> None:
     if not key.everything:
         raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
 

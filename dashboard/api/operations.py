@@ -18,7 +18,7 @@ from collector.core.errors import BackupError, SchemaTooNew
 from collector.server.collector import Collector
 from collector.sites.registry import keep_protection
 from collector.storage.backup import back_up, restore
-from dashboard.access.api_keys import ApiKey, Keys
+from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
 
 MOST_BODY = 4_096  # bytes
@@ -33,7 +33,7 @@ class BackupName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class OperationDone(msgspec.Struct, frozen=True, kw_only=True):
     """A backup that was written or restored. `place` is its directory where this machine has it, else empty: then
     it lies where the ClickHouse server keeps its backups."""
 
@@ -50,20 +50,20 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last: datetime.date = datetime.date(2149, 6, 6)
 
 
-class Retried(msgspec.Struct, frozen=True):
+class RetryDone(msgspec.Struct, frozen=True):
     """How many segments that were set aside are tried again."""
 
     segments: int
 
 
-def routes(collector: Collector, keys: Keys) -> list[Route]:
+def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
     """The operator's part of the API; its key must be one that may do everything."""
 
     async def make(request: Request) -> Response:
         """`POST /api/v1/backups`."""
         name = await _name(request)
         tables = await anyio.to_thread.run_sync(back_up, collector.clickhouse, name)
-        return _answer(Done(name=name, tables=tables, place=_place(collector, name)), HTTPStatus.CREATED)
+        return _answer(OperationDone(name=name, tables=tables, place=_place(collector, name)), HTTPStatus.CREATED)
 
     async def put_back(request: Request) -> Response:
         """`POST /api/v1/backups/restore`."""
@@ -71,11 +71,11 @@ def routes(collector: Collector, keys: Keys) -> list[Route]:
         tables = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep_protection)
         for refresh in collector.refreshes:
             await anyio.to_thread.run_sync(refresh)
-        return _answer(Done(name=name, tables=tables, place=_place(collector, name)))
+        return _answer(OperationDone(name=name, tables=tables, place=_place(collector, name)))
 
     async def retry(_: Request) -> Response:
         """`POST /api/v1/spool/retry`."""
-        return _answer(Retried(await anyio.to_thread.run_sync(collector.retry_refused)))
+        return _answer(RetryDone(await anyio.to_thread.run_sync(collector.retry_refused)))
 
     async def roll_up(request: Request) -> Response:
         """`POST /api/v1/rollup`: one line of JSON for each day, as it is built."""
@@ -95,7 +95,7 @@ def routes(collector: Collector, keys: Keys) -> list[Route]:
     return [Route(path, partial(_guarded, keys, handler), methods=["POST"]) for path, handler in table]
 
 
-async def _guarded(keys: Keys, handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+async def _guarded(keys: ApiKeys, handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
     try:
         _must_do_everything(await bearer(keys, request))
         return await handler(request)

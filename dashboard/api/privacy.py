@@ -22,13 +22,13 @@ from collector.ingest.request_origin import public_base
 from collector.server.collector import Collector
 from collector.sites.registry import Site, checked
 from collector.storage.client import plain_reason
-from dashboard.access.api_keys import ApiKey, Keys
+from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
 from dashboard.compliance import privacy_notice
 from dashboard.compliance.cnil_assessment import DISCLAIMER, conditions
-from dashboard.compliance.leak_search import Form, Searched, search_files, search_tables
-from dashboard.compliance.notice_versions import Editions
-from dashboard.compliance.privacy_notice import Edition, Language, visitor_page_path
+from dashboard.compliance.leak_search import EncodedNeedle, SearchReport, search_files, search_tables
+from dashboard.compliance.notice_versions import NoticeVersions
+from dashboard.compliance.privacy_notice import Language, NoticeVersion, visitor_page_path
 from dashboard.compliance.privacy_notice_texts import WORDS
 
 MOST_BODY = 1 << 20
@@ -36,7 +36,7 @@ MOST_BODY = 1 << 20
 Handler = Callable[[Request, ApiKey], Awaitable[Response]]
 
 
-class NoticeWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoticeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body that asks for a notice. `url` is this server as visitors reach it."""
 
     language: Language = "en"
@@ -44,7 +44,7 @@ class NoticeWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
 
 
-class Written(msgspec.Struct, frozen=True):
+class WrittenNotice(msgspec.Struct, frozen=True):
     """A notice: its text, its version, and which settings are missing that it should name."""
 
     text: str
@@ -54,7 +54,7 @@ class Written(msgspec.Struct, frozen=True):
     changes: list[str]
 
 
-class PreviewWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PreviewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body that asks what would be kept of an address; settings that are named stand in for the site's."""
 
     url: str
@@ -63,16 +63,16 @@ class PreviewWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hidden_paths: tuple[str, ...] | None = None
 
 
-class SearchWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body that asks for a search."""
 
-    forms: list[Form]
+    forms: list[EncodedNeedle]
 
 
 class PrivacyApi:
     """The handlers, with what they need."""
 
-    def __init__(self, collector: Collector, keys: Keys, editions: Editions) -> None:
+    def __init__(self, collector: Collector, keys: ApiKeys, editions: NoticeVersions) -> None:
         self._collector = collector
         self._keys = keys
         self._editions = editions
@@ -80,7 +80,7 @@ class PrivacyApi:
     async def write_notice(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/notice`: the site's privacy notice."""
         site = self._site(request, key)
-        wanted = await _body(request, NoticeWanted)
+        wanted = await _body(request, NoticeRequest)
         base = (wanted.url or public_base(request)).rstrip("/")
         editions = await self._editions.of(site)
         written = write_notice(site, editions, wanted.language, wanted.format, base + visitor_page_path(site))
@@ -89,7 +89,7 @@ class PrivacyApi:
     async def preview(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/preview`: what would be kept of an address. Nothing is stored."""
         site = self._site(request, key)
-        wanted = await _body(request, PreviewWanted)
+        wanted = await _body(request, PreviewRequest)
         if wanted.query_keys is not None:
             site = msgspec.structs.replace(site, query_keys=wanted.query_keys)
         if wanted.hidden_paths is not None:
@@ -114,7 +114,7 @@ class PrivacyApi:
         """`POST /api/v1/audit/search`: look for bytes in the data directory and in every table."""
         if not key.everything:
             raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
-        wanted = await _body(request, SearchWanted)
+        wanted = await _body(request, SearchRequest)
         searched = await anyio.to_thread.run_sync(self._search, wanted.forms)
         return json_answer(msgspec.to_builtins(searched))
 
@@ -142,13 +142,13 @@ class PrivacyApi:
         rows = self._collector.client.query("SELECT site, max(expires - day) FROM events GROUP BY site").result_rows
         return {site: int(days) for site, days in rows}
 
-    def _search(self, forms: Sequence[Form]) -> Searched:
+    def _search(self, forms: Sequence[EncodedNeedle]) -> SearchReport:
         files = search_files([self._collector.settings.data_dir], forms)
         tables = search_tables(self._collector.client, forms)
-        return Searched((*files.places, *tables.places), (*files.found, *tables.found))
+        return SearchReport((*files.places, *tables.places), (*files.found, *tables.found))
 
 
-def routes(collector: Collector, keys: Keys, editions: Editions) -> list[Route]:
+def routes(collector: Collector, keys: ApiKeys, editions: NoticeVersions) -> list[Route]:
     """The routes of this part."""
     part = PrivacyApi(collector, keys, editions)
     return [
@@ -160,8 +160,8 @@ def routes(collector: Collector, keys: Keys, editions: Editions) -> list[Route]:
 
 
 def write_notice(
-    site: Site, editions: Sequence[Edition], language: Language, format_: Literal["md", "html"], page: str
-) -> Written:
+    site: Site, editions: Sequence[NoticeVersion], language: Language, format_: Literal["md", "html"], page: str
+) -> WrittenNotice:
     """The notice in force, as text. `page` is the address of the visitors' page."""
     zone = ZoneInfo(site.timezone)
     days = [datetime.datetime.fromtimestamp(edition.since, zone).date().isoformat() for edition in editions]
@@ -175,7 +175,7 @@ def write_notice(
         WORDS[language].changes_title,
         log,
     )
-    return Written(text, editions[-1].number, facts.digest, privacy_notice.missing(facts), log)
+    return WrittenNotice(text, editions[-1].number, facts.digest, privacy_notice.missing(facts), log)
 
 
 T = TypeVar("T", bound=msgspec.Struct)

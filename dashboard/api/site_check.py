@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from collector.ingest.request_origin import public_base
 from collector.sites.registry import Site, Sites
-from dashboard.access.api_keys import ApiKey, Keys
+from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
 from dashboard.api.request_bodies import read_as, read_fields
 from dashboard.compliance.site_check.inspector import Inspector
@@ -20,17 +20,17 @@ from dashboard.compliance.site_check.inspector import Inspector
 MOST_URL = 2_000
 
 
-class LookWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PageCheckRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body that asks for a look. Without `site` it is the site whose pages `url` has."""
 
     url: str
     site: str = ""
 
 
-class VerifyApi:
+class SiteCheckApi:
     """The handler, with what it needs."""
 
-    def __init__(self, sites: Sites, keys: Keys, inspector: Inspector) -> None:
+    def __init__(self, sites: Sites, keys: ApiKeys, inspector: Inspector) -> None:
         self._sites = sites
         self._keys = keys
         self._inspector = inspector
@@ -39,12 +39,12 @@ class VerifyApi:
         """`POST /api/v1/verify`: what was found, each with what to do."""
         try:
             key = await bearer(self._keys, request)
-            wanted = read_as(await read_fields(request), LookWanted)
+            wanted = read_as(await read_fields(request), PageCheckRequest)
             return await self._look(request, key, wanted)
         except ApiError as error:
             return refused(error)
 
-    async def _look(self, request: Request, key: ApiKey, wanted: LookWanted) -> Response:
+    async def _look(self, request: Request, key: ApiKey, wanted: PageCheckRequest) -> Response:
         if not 1 <= len(wanted.url) <= MOST_URL:
             raise ApiError(HTTPStatus.BAD_REQUEST, "url", f"expected 1 to {MOST_URL} characters")
         site = self._site(key, wanted)
@@ -54,10 +54,10 @@ class VerifyApi:
             answer = refused(error)
             answer.headers["retry-after"] = str(wait)
             return answer
-        found = await self._inspector.look(site, wanted.url, public_base(request))
+        found = await self._inspector.inspect(site, wanted.url, public_base(request))
         return json_answer({"site": site.domain, "checks": msgspec.to_builtins(found)})
 
-    def _site(self, key: ApiKey, wanted: LookWanted) -> Site:
+    def _site(self, key: ApiKey, wanted: PageCheckRequest) -> Site:
         mine = [site for site in self._sites.all() if key.may_manage(site)]
         if wanted.site:
             site = next((site for site in mine if site.domain == wanted.site), None)
@@ -87,6 +87,6 @@ def _has(site: Site, host: str) -> bool:
     return any(host == name or host.endswith(f".{name}") for name in names)
 
 
-def routes(sites: Sites, keys: Keys, inspector: Inspector) -> list[Route]:
+def routes(sites: Sites, keys: ApiKeys, inspector: Inspector) -> list[Route]:
     """The routes of this part."""
-    return [Route("/api/v1/verify", VerifyApi(sites, keys, inspector).verify, methods=["POST"])]
+    return [Route("/api/v1/verify", SiteCheckApi(sites, keys, inspector).verify, methods=["POST"])]

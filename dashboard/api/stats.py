@@ -25,7 +25,7 @@ from dashboard.analytics.service import StatsService
 from dashboard.api import stats_v1
 from dashboard.api.openapi import document
 from dashboard.api.stats_v2 import read_query, write_result
-from dashboard.reports.comparison import alike
+from dashboard.reports.comparison import same_length
 from dashboard.reports.segment_filters import with_segments
 from dashboard.reports.segments import Segment
 
@@ -86,7 +86,7 @@ class StatsApi:
         compare = request.query_params.get("compare")
         if compare not in (None, "previous_period"):
             raise QueryError("compare", "expected previous_period")
-        before = alike(period, period.previous(), self._clock())
+        before = same_length(period, period.previous(), self._clock())
         queries = [query, *([replace(query, period=before)] if compare else [])]
         result, *compared = await while_connected(request, self._stats.run(queries))
         return stats_v1.write_aggregate(result, compared[0] if compared else None)

@@ -17,7 +17,7 @@ from dashboard.analytics.filters import parse_filters
 from dashboard.analytics.period import Period, parse_moments, parse_period
 from dashboard.analytics.query import MAX_LIMIT, Query, Result, Row
 from dashboard.api.country_names import COUNTRY, COUNTRY_NAME, by_code, country_name
-from dashboard.reports.comparison import alike, paired
+from dashboard.reports.comparison import paired, same_length
 
 Number = int | float | None
 KEYS = ("site_id", "metrics", "date_range", "dimensions", "filters", "order_by", "include", "pagination")
@@ -229,7 +229,7 @@ def _comparison(given: Any, period: Period, zone: str, now: datetime.datetime) -
     if aligned:
         # The nearest shift that puts the same weekday first.
         before = before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
-    return alike(period, before, now.timestamp())
+    return same_length(period, before, now.timestamp())
 
 
 def _pagination(given: Any) -> tuple[int, int]:

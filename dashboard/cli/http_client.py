@@ -14,7 +14,7 @@ import msgspec
 
 from collector.core.errors import TystError
 from collector.core.settings import read_settings
-from dashboard.server.sockets import read_word
+from dashboard.server.sockets import read_server_info
 
 
 class ServerNotReached(TystError):
@@ -126,7 +126,7 @@ def connect(environ: Mapping[str, str] = os.environ, timeout: float = 20) -> Cli
             raise ServerNotReached("TYST_URL is set but TYST_API_KEY is not; make a key there: tyst key create")
         return Client(url, key, trust_env=True, timeout=timeout)
     directory = Path(read_settings(environ).data_dir)
-    server = read_word(directory)
+    server = read_server_info(directory)
     if server is None:
         raise ServerNotReached(
             f"Tyst is not running with the data directory {directory}.\n"

@@ -21,7 +21,7 @@ from collector.core.settings import read_settings
 from dashboard.cli.commands import audit, backup, check, key, lists, notice, preview, rollup, site, user, verify
 from dashboard.cli.commands.output import say
 from dashboard.cli.http_client import Refused
-from dashboard.server.sockets import read_word
+from dashboard.server.sockets import read_server_info
 
 if TYPE_CHECKING:
     from dashboard.server.demo.timeline import DemoPlan
@@ -145,7 +145,7 @@ def main() -> int:
         option = error.name.startswith("--")
         return _fail(f"{error.name} {error.value}: {error.problem}" if option else str(error), 2)
     except DataDirectoryInUse as error:
-        server = read_word(Path(error.directory))
+        server = read_server_info(Path(error.directory))
         return _fail(f"{error}\nTyst runs there at {server.url}" if server else str(error), 1)
     except Refused as error:
         return _fail(f"{error}{ADVICE.get(error.status, '')}", 1)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from collector.core.resources import shipped
+from collector.core.resources import resource_path
 from collector.ingest.event import COLUMNS
 from collector.sites.registry import Site
 from dashboard.compliance.privacy_notice import facts_of, missing
@@ -97,6 +97,6 @@ def conditions(site: Site, longest_kept: int = 0) -> list[Condition]:
 def cookie_days() -> int:
     """For how many days at most the snippet that is served keeps the visitor's choice: no number in it is larger than
     the cookie's life in seconds. A very large number if it does not say."""
-    script = shipped("tyst.js").read_text(encoding="utf-8")
+    script = resource_path("tyst.js").read_text(encoding="utf-8")
     numbers = re.findall(r"\b\d+(?:\.\d+)?(?:e\d+)?\b", script)
     return int(max(map(float, numbers))) // 86_400 if "max-age=" in script else 1_000_000

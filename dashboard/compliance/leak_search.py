@@ -24,7 +24,7 @@ NEEDLES = 200
 """How many ClickHouse looks for at once; it takes at most 255."""
 
 
-class Form(msgspec.Struct, frozen=True):
+class EncodedNeedle(msgspec.Struct, frozen=True):
     """Whose it is, how it came about, and the bytes to look for, letters in lower case."""
 
     owner: str
@@ -43,57 +43,57 @@ class Place(msgspec.Struct, frozen=True):
     unit: str
 
 
-class Searched(msgspec.Struct, frozen=True):
+class SearchReport(msgspec.Struct, frozen=True):
     """What a search looked at, and what it found, in words."""
 
     places: tuple[Place, ...]
     found: tuple[str, ...]
 
 
-def forms_of_text(owner: str, text: str) -> Iterator[Form]:
+def forms_of_text(owner: str, text: str) -> Iterator[EncodedNeedle]:
     """Text as it is, in wide encodings, escaped, encoded and hashed."""
     for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
-        yield Form(owner, encoding, text.lower().encode(encoding))
-    yield Form(owner, "percent", quote(text, safe="").lower().encode())
-    yield Form(owner, "hex", text.encode().hex().encode())
+        yield EncodedNeedle(owner, encoding, text.lower().encode(encoding))
+    yield EncodedNeedle(owner, "percent", quote(text, safe="").lower().encode())
+    yield EncodedNeedle(owner, "hex", text.encode().hex().encode())
     for offset, skipped in ((0, 0), (1, 2), (2, 3)):
         whole = (offset + len(text.encode())) * 8 // 6
         encoded = base64.b64encode(bytes(offset) + text.encode())[skipped:whole]
-        yield Form(owner, "base64", encoded.lower())
+        yield EncodedNeedle(owner, "base64", encoded.lower())
     yield from _hashes(owner, text.encode())
 
 
-def forms_of_address(address: str) -> Iterator[Form]:
+def forms_of_address(address: str) -> Iterator[EncodedNeedle]:
     """An address as text, in full, mapped, as a number, packed and hashed."""
     parsed = ipaddress.ip_address(address)
     texts = {address, parsed.exploded, *((f"::ffff:{address}",) if parsed.version == 4 else ())}
     for text in sorted(texts):
         yield from forms_of_text(address, text)
     # Between separators: ten digits in the middle of a longer number are chance.
-    yield Form(address, "number", b"\0%d\0" % int(parsed))
-    yield Form(address, "hex of the number", parsed.packed.hex().encode())
+    yield EncodedNeedle(address, "number", b"\0%d\0" % int(parsed))
+    yield EncodedNeedle(address, "hex of the number", parsed.packed.hex().encode())
     if parsed.version == 6:
-        yield Form(address, "packed", parsed.packed.lower())
-        yield Form(address, "packed network", parsed.packed[:8].lower())
+        yield EncodedNeedle(address, "packed", parsed.packed.lower())
+        yield EncodedNeedle(address, "packed network", parsed.packed[:8].lower())
     yield from _hashes(address, parsed.packed)
 
 
-def forms_joined(owner: str, *parts: str) -> Iterator[Form]:
+def forms_joined(owner: str, *parts: str) -> Iterator[EncodedNeedle]:
     """Hashes over several texts together."""
     yield from _hashes(owner, "".join(parts).encode())
 
 
-def _hashes(owner: str, raw: bytes) -> Iterator[Form]:
+def _hashes(owner: str, raw: bytes) -> Iterator[EncodedNeedle]:
     for name in HASHES:
         digest = hashlib.new(name, raw, usedforsecurity=False).digest()[:8]
-        yield Form(owner, name, digest.hex().encode())
-        yield Form(owner, f"{name} packed", digest.lower())
+        yield EncodedNeedle(owner, name, digest.hex().encode())
+        yield EncodedNeedle(owner, f"{name} packed", digest.lower())
         for order in ("big", "little"):
             number = int.from_bytes(digest, order)
-            yield Form(owner, f"{name} as a number", b"\0%d\0" % number)
+            yield EncodedNeedle(owner, f"{name} as a number", b"\0%d\0" % number)
 
 
-def search_files(directories: Iterable[Path], forms: Sequence[Form]) -> Searched:
+def search_files(directories: Iterable[Path], forms: Sequence[EncodedNeedle]) -> SearchReport:
     """Every file below the directories, or the files themselves. Those that go meanwhile are gone; those that cannot
     be read are named as such."""
     places, found = [], []
@@ -110,7 +110,7 @@ def search_files(directories: Iterable[Path], forms: Sequence[Form]) -> Searched
                 continue
             places.append(Place(str(path), size, "bytes"))
             found += [f"{form.owner} ({form.how}) in {path}" for form in hits]
-    return Searched(tuple(places), tuple(sorted(found)))
+    return SearchReport(tuple(places), tuple(sorted(found)))
 
 
 def files_below(place: Path, refuse: Callable[[str], object]) -> Iterator[Path]:
@@ -129,9 +129,9 @@ def files_below(place: Path, refuse: Callable[[str], object]) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(names))
 
 
-def _search_file(path: Path, forms: Sequence[Form]) -> tuple[int, list[Form]]:
+def _search_file(path: Path, forms: Sequence[EncodedNeedle]) -> tuple[int, list[EncodedNeedle]]:
     overlap = max((len(form.needle) for form in forms), default=1)
-    size, before, hits = 0, b"", dict[bytes, Form]()
+    size, before, hits = 0, b"", dict[bytes, EncodedNeedle]()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             size += len(chunk)
@@ -149,7 +149,7 @@ INNER JOIN (SELECT database, name AS table FROM system.tables
 GROUP BY database, table ORDER BY database, table"""
 
 
-def search_tables(client: Client, forms: Sequence[Form]) -> Searched:
+def search_tables(client: Client, forms: Sequence[EncodedNeedle]) -> SearchReport:
     """Every column of every table that the engine keeps, its own logs among them, as text."""
     places, found = [], []
     for database, table, names in client.query(_COLUMNS).result_rows:
@@ -167,4 +167,4 @@ def search_tables(client: Client, forms: Sequence[Form]) -> Searched:
             rows, _, hits = client.query(sql, parameters={"needles": needles}, settings=NOT_LOGGED).result_rows[0]
             found += [f"{form.owner} ({form.how}) in {name}" for form, hit in zip(part, hits, strict=False) if hit]
         places.append(Place(name, rows, "rows"))
-    return Searched(tuple(places), tuple(sorted(set(found))))
+    return SearchReport(tuple(places), tuple(sorted(set(found))))

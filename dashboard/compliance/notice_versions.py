@@ -8,24 +8,24 @@ import anyio.to_thread
 import msgspec
 
 from collector.sites.registry import Site
-from collector.storage.documents import Records
-from dashboard.compliance.privacy_notice import Edition, facts_of
+from collector.storage.documents import DocumentTable
+from dashboard.compliance.privacy_notice import NoticeVersion, facts_of
 
 
 class History(msgspec.Struct, frozen=True):
     """Every edition of one site's notice, the oldest first."""
 
-    editions: tuple[Edition, ...]
+    editions: tuple[NoticeVersion, ...]
 
 
-class Editions:
+class NoticeVersions:
     """The histories of all sites, kept with the other control records. `clock` gives Unix seconds."""
 
-    def __init__(self, records: Records[History], clock: Callable[[], float]) -> None:
+    def __init__(self, records: DocumentTable[History], clock: Callable[[], float]) -> None:
         self._records = records
         self._clock = clock
 
-    async def of(self, site: Site) -> tuple[Edition, ...]:
+    async def of(self, site: Site) -> tuple[NoticeVersion, ...]:
         """The editions of the site's notice, the last being the one in force."""
         return await anyio.to_thread.run_sync(self._of, site)
 
@@ -39,14 +39,14 @@ class Editions:
         """A site is no more: its history goes with it. Blocking."""
         self._records.delete(site_id)
 
-    def _of(self, site: Site) -> tuple[Edition, ...]:
+    def _of(self, site: Site) -> tuple[NoticeVersion, ...]:
         return self._extended(site, self._records.get(site.id))
 
-    def _extended(self, site: Site, history: History | None) -> tuple[Edition, ...]:
+    def _extended(self, site: Site, history: History | None) -> tuple[NoticeVersion, ...]:
         editions = history.editions if history is not None else ()
         facts = facts_of(site)
         if editions and editions[-1].facts == facts:
             return editions
-        editions = (*editions, Edition(len(editions) + 1, int(self._clock()), facts))
+        editions = (*editions, NoticeVersion(len(editions) + 1, int(self._clock()), facts))
         self._records.store(site.id, History(editions))
         return editions

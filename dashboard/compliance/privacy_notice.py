@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from collector.sites.registry import Policy, Site
-from dashboard.compliance.privacy_notice_texts import WORDS, Words
+from dashboard.compliance.privacy_notice_texts import WORDS, NoticeTexts
 
 Language = Literal["sv", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("sv", "en")
@@ -55,7 +55,7 @@ class Section(msgspec.Struct, frozen=True):
     items: tuple[str, ...] = ()
 
 
-class Edition(msgspec.Struct, frozen=True):
+class NoticeVersion(msgspec.Struct, frozen=True):
     """One version of a site's notice: its number, the Unix second from which it holds, and what it rests on."""
 
     number: int
@@ -123,7 +123,7 @@ def changed(before: Facts, after: Facts, language: Language) -> list[str]:
     return found
 
 
-def _value(value: object, words: Words) -> str:
+def _value(value: object, words: NoticeTexts) -> str:
     text = ", ".join(value) if isinstance(value, tuple) else str(value)
     return text or words.nothing
 
@@ -133,13 +133,13 @@ def heading(facts: Facts, language: Language) -> str:
     return WORDS[language].title.format(site=facts.domain)
 
 
-def version_line(editions: Sequence[Edition], language: Language, day: str) -> str:
+def version_line(editions: Sequence[NoticeVersion], language: Language, day: str) -> str:
     """Which version this is, and since when."""
     last = editions[-1]
     return WORDS[language].version.format(number=last.number, digest=last.facts.digest, day=day)
 
 
-def change_log(editions: Sequence[Edition], language: Language, days: Sequence[str]) -> list[str]:
+def change_log(editions: Sequence[NoticeVersion], language: Language, days: Sequence[str]) -> list[str]:
     """One line per version, the newest first; `days` are the dates since which they hold."""
     words = WORDS[language]
     lines = [words.first_version.format(number=editions[0].number, day=days[0])]

@@ -13,7 +13,7 @@ from collector.sites.registry import Policy
 Texts = tuple[str, ...]
 
 
-class Words(msgspec.Struct, frozen=True, kw_only=True):
+class NoticeTexts(msgspec.Struct, frozen=True, kw_only=True):
     """One language's sentences."""
 
     title: str
@@ -58,7 +58,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the facts whose change makes a new version."""
 
 
-ENGLISH: Final = Words(
+ENGLISH: Final = NoticeTexts(
     title="How visits to {site} are counted",
     who_title="Who is responsible",
     who="Responsible for the statistics of {site} is {controller}. Contact: {contact}.",
@@ -194,7 +194,7 @@ ENGLISH: Final = Words(
     },
 )
 
-SWEDISH: Final = Words(
+SWEDISH: Final = NoticeTexts(
     title="Så räknas besök på {site}",
     who_title="Vem som ansvarar",
     who="Personuppgiftsansvarig för statistiken på {site} är {controller}. Kontakt: {contact}.",
@@ -326,4 +326,4 @@ SWEDISH: Final = Words(
     },
 )
 
-WORDS: Final[Mapping[str, Words]] = {"en": ENGLISH, "sv": SWEDISH}
+WORDS: Final[Mapping[str, NoticeTexts]] = {"en": ENGLISH, "sv": SWEDISH}

@@ -21,7 +21,8 @@ from babel import Locale
 from babel.core import UnknownLocaleError
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
-from babel.support import NullTranslations, Translations
+from babel.support import NullTranslations
+from babel.support import Translations as BabelTranslations
 from jinja2 import Environment
 
 from collector.core.errors import CatalogueError, RecordError, RecordGone
@@ -30,7 +31,7 @@ SHIPPED: Final = Path(__file__).resolve().parents[1] / "languages"
 ENGLISH: Final = "en"
 
 
-class Catalogues:
+class Translations:
     """The languages that these directories have catalogues of; the last directory's counts where several have one."""
 
     def __init__(self, *directories: Path) -> None:
@@ -59,21 +60,21 @@ def _read(path: Path) -> NullTranslations:
         with path.open("rb") as file:
             write_mo(compiled, read_po(file, locale=path.stem, abort_invalid=True))
         compiled.seek(0)
-        return Translations(compiled)
+        return BabelTranslations(compiled)
     except (PoFileError, ValueError, OSError) as error:
         raise CatalogueError(path, f"is no catalogue: {error}") from None
 
 
 @cache
-def shipped() -> Catalogues:
+def shipped() -> Translations:
     """The languages that Tyst comes with."""
-    return Catalogues(SHIPPED)
+    return Translations(SHIPPED)
 
 
-_current: ContextVar[tuple[str, Catalogues] | None] = ContextVar("language", default=None)
+_current: ContextVar[tuple[str, Translations] | None] = ContextVar("language", default=None)
 
 
-def _spoken() -> tuple[str, Catalogues]:
+def _spoken() -> tuple[str, Translations]:
     """The language that is answered in, and all there are; outside of any request these are English and Tyst's own."""
     return _current.get() or (ENGLISH, shipped())
 
@@ -88,13 +89,13 @@ def languages() -> Mapping[str, str]:
     return _spoken()[1].names
 
 
-def speak(code: str) -> None:
+def set_locale(code: str) -> None:
     """Answer in this language from here on, within the running request."""
     _current.set((code if code in languages() else ENGLISH, _spoken()[1]))
 
 
 @contextmanager
-def using(code: str, catalogues: Catalogues) -> Iterator[None]:
+def using(code: str, catalogues: Translations) -> Iterator[None]:
     """Translate into this language within the block, which must be one of `catalogues`."""
     token = _current.set((code, catalogues))
     try:
@@ -128,7 +129,7 @@ def plural(one: str, many: str, count: int) -> str:
     return str(_texts().ungettext(one, many, count))
 
 
-def explained(error: RecordError) -> str:
+def error_text(error: RecordError) -> str:
     """Why a record cannot be stored, in the reader's language."""
     if isinstance(error, RecordGone):
         return _("this was deleted meanwhile; nothing was changed")

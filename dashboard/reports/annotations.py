@@ -13,7 +13,7 @@ import msgspec
 from collector.core.errors import RecordError
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
-from collector.storage.documents import CachedRecords, Records
+from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.i18n.translations import _
 
 LONGEST_NOTE = 200
@@ -43,8 +43,8 @@ class Annotations:
 
     max_of_user = MOST_NOTES
 
-    def __init__(self, records: Records[Annotation]) -> None:
-        self._records = CachedRecords(records)
+    def __init__(self, records: DocumentTable[Annotation]) -> None:
+        self._records = CachedDocumentTable(records)
 
     def refresh(self) -> None:
         """Read every note from ClickHouse. Blocking."""

@@ -14,10 +14,10 @@ from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Value
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.chart_metrics import MEASURES
-from dashboard.reports.filter_params import Chip, chosen_filter, dimension_title
+from dashboard.reports.filter_params import FilterParam, chosen_filter, dimension_title
 from dashboard.reports.panels import PANELS, Panel, Tab, property_tab, tab_under
 from dashboard.reports.svg import share
-from dashboard.reports.view_state import Choice
+from dashboard.reports.view_state import ViewState
 
 ROWS = 9
 """Rows of a panel."""
@@ -40,7 +40,7 @@ Way = Literal["asc", "desc"]
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ColumnHeader:
     """Head of a column; where rows can be sorted by it, the address that does, and how they are sorted now."""
 
     title: str
@@ -84,9 +84,9 @@ class Breakdown:
     tab: Tab
     links: tuple[TabLink, ...]
     choices: tuple[TabLink, ...]
-    heading: Head
-    columns: tuple[Head, ...]
-    share: Head
+    heading: ColumnHeader
+    columns: tuple[ColumnHeader, ...]
+    share: ColumnHeader
     lines: tuple[BreakdownRow, ...]
     details: str
     """Address of all rows with all columns."""
@@ -100,7 +100,9 @@ class Breakdown:
         return f"{_(self.panel.title)}: {tab}"
 
 
-async def open_tabs(stats: StatsService, choice: Choice, period: Period, panels: Sequence[Panel] = PANELS) -> list[Tab]:
+async def open_tabs(
+    stats: StatsService, choice: ViewState, period: Period, panels: Sequence[Panel] = PANELS
+) -> list[Tab]:
     """The open tab of each panel, as it is under the choice's filters."""
     tabs = [tab_under(panel.tab(choice.tab(panel.name)), choice.chips) for panel in panels]
     if not any(tab.empty for tab in tabs):
@@ -110,7 +112,7 @@ async def open_tabs(stats: StatsService, choice: Choice, period: Period, panels:
 
 
 def query(
-    choice: Choice,
+    choice: ViewState,
     period: Period,
     metrics: tuple[str, ...],
     dimensions: tuple[str, ...] = (),
@@ -142,7 +144,7 @@ def metrics_of(tab: Tab, *, wide: bool = False) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*columns_of(tab, wide=wide), *((tab.share,) if tab.share else ()))))
 
 
-def rows_query(choice: Choice, period: Period, tab: Tab, rows: int) -> Query:
+def rows_query(choice: ViewState, period: Period, tab: Tab, rows: int) -> Query:
     """The question behind a tab, for so many rows that can be shown."""
     if tab.empty:
         return query(choice, period, TOTALS)
@@ -168,7 +170,7 @@ def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
 
 
 def breakdown(
-    choice: Choice,
+    choice: ViewState,
     panel: Panel,
     tab: Tab,
     part: Result,
@@ -177,7 +179,7 @@ def breakdown(
     rows: int = ROWS,
     below: str = "",
     most: Value = None,
-    head: Callable[[str, str], Head] = Head,
+    head: Callable[[str, str], ColumnHeader] = ColumnHeader,
 ) -> Breakdown:
     """Lay out one tab's answer. `whole` has the totals that shares are of; `below` is the page it stands on, where all
     columns are shown; `most` is what the longest bar stands for; `head` makes the head of a column of its title and
@@ -214,7 +216,7 @@ def _with_values(part: Result, rows: Sequence[Row], columns: tuple[str, ...]) ->
     )
 
 
-def _tab_links(choice: Choice, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
+def _tab_links(choice: ViewState, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
     """The tabs of the head; those of one group are one, which is any of them."""
     groups: set[str] = set()
     for index, tab in enumerate(panel.tabs):
@@ -226,7 +228,7 @@ def _tab_links(choice: Choice, panel: Panel, open_: Tab, below: str) -> Iterable
         yield TabLink(_(tab.group or tab.title), href, current)
 
 
-def _choices(choice: Choice, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
+def _choices(choice: ViewState, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
     for tab in panel.tabs:
         if tab.group and tab.group == open_.group:
             yield TabLink(_(tab.title), choice.to_tab(panel.name, tab.name).href(below), tab.name == open_.name)
@@ -239,11 +241,11 @@ def _folded(row: Row) -> bool:
 
 
 def _line(
-    choice: Choice, tab: Tab, part: Result, row: Row, columns: Iterable[str], most: Value, whole: Mapping[str, Value]
+    choice: ViewState, tab: Tab, part: Result, row: Row, columns: Iterable[str], most: Value, whole: Mapping[str, Value]
 ) -> BreakdownRow:
     value, folded = row.dimensions[0], _folded(row)
     values = dict(zip(part.metrics, row.metrics, strict=True))
-    chip = Chip("is", tab.dimension, value)
+    chip = FilterParam("is", tab.dimension, value)
     active = chip in choice.chips
     narrowed = choice.without(chip) if active else choice.filtered(chip)
     first = row.metrics[0]

@@ -33,7 +33,7 @@ _NEEDS: Final = {
 }
 
 
-def measures_of(dimensions: Collection[str]) -> tuple[str, ...]:
+def chart_metrics_of(dimensions: Collection[str]) -> tuple[str, ...]:
     """The metrics of a view that is filtered by these dimensions: some need a goal, some a page."""
     return tuple(name for name in MEASURES if name not in _NEEDS or _NEEDS[name] in dimensions)
 

@@ -41,7 +41,7 @@ def calendar_before(period: Period) -> Period:
     return aligned if aligned.last < period.first else before
 
 
-def alike(period: Period, before: Period, now: float) -> Period:
+def same_length(period: Period, before: Period, now: float) -> Period:
     """As much of `before` as there is of `period` at the Unix second `now`, by the clock on the same day of it.
 
     A period that is over, or has not begun, is compared as a whole.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import _
-from dashboard.reports.date_range import COMPARISONS, GROUPED, PERIODS, Dates, NamedPeriod
-from dashboard.reports.view_state import Choice
+from dashboard.reports.date_range import COMPARISONS, GROUPED, PERIODS, DateRange, PeriodOption
+from dashboard.reports.view_state import ViewState
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PeriodMenu:
     title: str
     """What the open period is called."""
     groups: tuple[tuple[Entry, ...], ...]
-    custom: NamedPeriod
+    custom: PeriodOption
     earlier: str
     later: str
     comparisons: tuple[Entry, ...]
@@ -42,7 +42,7 @@ class PeriodMenu:
     problem: str
 
 
-def build_menu(choice: Choice, dates: Dates) -> PeriodMenu:
+def build_menu(choice: ViewState, dates: DateRange) -> PeriodMenu:
     """The menus for the choice."""
     span, before = choice.span, dates.before
     named = PERIODS[span.period]
@@ -50,7 +50,7 @@ def build_menu(choice: Choice, dates: Dates) -> PeriodMenu:
     return PeriodMenu(
         title=_(named.title) if plain else formatting.dates(dates.period.first, dates.period.last),
         groups=tuple(tuple(_entry(choice, name) for name in group) for group in GROUPED),
-        custom=NamedPeriod(_(PERIODS["custom"].title), PERIODS["custom"].key),
+        custom=PeriodOption(_(PERIODS["custom"].title), PERIODS["custom"].key),
         earlier=choice.to_span(dates.earlier).href() if dates.earlier else "",
         later=choice.to_span(dates.later).href() if dates.later else "",
         comparisons=tuple(
@@ -66,13 +66,13 @@ def build_menu(choice: Choice, dates: Dates) -> PeriodMenu:
     )
 
 
-def _entry(choice: Choice, name: str) -> Entry:
+def _entry(choice: ViewState, name: str) -> Entry:
     named = PERIODS[name]
     current = choice.span.period == name and not choice.span.date
     return Entry(name, _(named.title), choice.to_period(name).href(), current, named.key)
 
 
-def _matching(choice: Choice) -> Entry | None:
+def _matching(choice: ViewState) -> Entry | None:
     span = choice.span
     if span.compare not in ("previous", "year"):
         return None

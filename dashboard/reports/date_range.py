@@ -11,11 +11,11 @@ from collector.core.timezones import FormerZone
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.period import BUCKETS, EARLIEST, Bucket, Period, parse_period
 from dashboard.i18n.translations import N_, _
-from dashboard.reports.comparison import alike, calendar_before
+from dashboard.reports.comparison import calendar_before, same_length
 
 
 @dataclass(frozen=True, slots=True)
-class NamedPeriod:
+class PeriodOption:
     """One entry of the menu of periods; `key` on the keyboard chooses it."""
 
     title: str
@@ -23,18 +23,18 @@ class NamedPeriod:
 
 
 PERIODS: Final = {
-    "day": NamedPeriod(N_("Today"), "D"),
-    "yesterday": NamedPeriod(N_("Yesterday"), "E"),
-    "7d": NamedPeriod(N_("Last 7 days"), "W"),
-    "28d": NamedPeriod(N_("Last 28 days"), "F"),
-    "30d": NamedPeriod(N_("Last 30 days"), "T"),
-    "91d": NamedPeriod(N_("Last 91 days"), "N"),
-    "month": NamedPeriod(N_("Month to date"), "M"),
-    "last_month": NamedPeriod(N_("Last month"), "P"),
-    "year": NamedPeriod(N_("Year to date"), "Y"),
-    "12mo": NamedPeriod(N_("Last 12 months"), "L"),
-    "all": NamedPeriod(N_("All time"), "A"),
-    "custom": NamedPeriod(N_("Custom dates"), "C"),
+    "day": PeriodOption(N_("Today"), "D"),
+    "yesterday": PeriodOption(N_("Yesterday"), "E"),
+    "7d": PeriodOption(N_("Last 7 days"), "W"),
+    "28d": PeriodOption(N_("Last 28 days"), "F"),
+    "30d": PeriodOption(N_("Last 30 days"), "T"),
+    "91d": PeriodOption(N_("Last 91 days"), "N"),
+    "month": PeriodOption(N_("Month to date"), "M"),
+    "last_month": PeriodOption(N_("Last month"), "P"),
+    "year": PeriodOption(N_("Year to date"), "Y"),
+    "12mo": PeriodOption(N_("Last 12 months"), "L"),
+    "all": PeriodOption(N_("All time"), "A"),
+    "custom": PeriodOption(N_("Custom dates"), "C"),
 }
 DEFAULT_PERIOD: Final = "30d"
 GROUPED: Final = (
@@ -71,7 +71,7 @@ _DAY: Final = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class DateRangeParams:
     """What an address says of dates: the name of a period; `first` and `last` of a custom one; and `date`, in place of
     today, for those that a name counts back from. All are as they were written, ISO 8601."""
 
@@ -87,11 +87,11 @@ class Span:
     """Whether the comparison begins on the same day of the week."""
 
 
-DEFAULT_SPAN: Final = Span()
+DEFAULT_SPAN: Final = DateRangeParams()
 
 
 @dataclass(frozen=True, slots=True)
-class Dates:
+class DateRange:
     """A span, understood. `before` is what it is compared with, and `compared` as much of it as there is of the period
     by now; the two spans are a step back and one forward."""
 
@@ -100,19 +100,19 @@ class Dates:
     compared: Period | None
     buckets: tuple[Bucket, ...]
     """The steps that the chart can have."""
-    earlier: Span | None
-    later: Span | None
+    earlier: DateRangeParams | None
+    later: DateRangeParams | None
     problem: str = ""
     """What was wrong with the dates that were asked for."""
 
-    def at_site(self, former: tuple[FormerZone, ...]) -> Dates:
+    def at_site(self, former: tuple[FormerZone, ...]) -> DateRange:
         """The same at a site that had other time zones before."""
         before = self.before.at_site(former) if self.before else None
         compared = self.compared.at_site(former) if self.compared else None
         return replace(self, period=self.period.at_site(former), before=before, compared=compared)
 
 
-def read_dates(span: Span, zone: str, now: datetime.datetime, began: datetime.date | None) -> Dates:
+def read_dates(span: DateRangeParams, zone: str, now: datetime.datetime, began: datetime.date | None) -> DateRange:
     """The dates of `span` as of `now` at a site in `zone` whose first event was on `began`.
 
     Dates that cannot be shown are explained in `problem`, and the default stands in their place.
@@ -127,16 +127,16 @@ def read_dates(span: Span, zone: str, now: datetime.datetime, began: datetime.da
         return replace(plain, problem=_("Those dates cannot be shown: {reason}.").format(reason=_(error.expected)))
     period = replace(period, bucket=bucket)
     before = replace(before, bucket=bucket) if before else None
-    return Dates(
+    return DateRange(
         period,
         before,
-        alike(period, before, now.timestamp()) if before else None,
+        same_length(period, before, now.timestamp()) if before else None,
         buckets,
         *_steps(span, period, today),
     )
 
 
-def _buckets(span: Span, period: Period, before: Period | None) -> tuple[tuple[Bucket, ...], Bucket]:
+def _buckets(span: DateRangeParams, period: Period, before: Period | None) -> tuple[tuple[Bucket, ...], Bucket]:
     """The steps that the chart can have, and the one that it has. Raises `QueryError` where it would have too many."""
     buckets = offered(period)
     if not buckets:
@@ -160,7 +160,9 @@ def _fitting(period: Period, buckets: tuple[Bucket, ...]) -> Bucket:
     return period.bucket if period.bucket in buckets else buckets[0]
 
 
-def _period(span: Span, zone: str, now: datetime.datetime, today: datetime.date, began: datetime.date | None) -> Period:
+def _period(
+    span: DateRangeParams, zone: str, now: datetime.datetime, today: datetime.date, began: datetime.date | None
+) -> Period:
     if span.period == "custom":
         first, last = _date(span.first), _date(span.last)
         if first and last and first > last:
@@ -177,7 +179,7 @@ def _period(span: Span, zone: str, now: datetime.datetime, today: datetime.date,
     return parse_period("month" if span.period == "last_month" else span.period, zone, now, day=day)
 
 
-def _before(span: Span, period: Period, zone: str, now: datetime.datetime) -> Period | None:
+def _before(span: DateRangeParams, period: Period, zone: str, now: datetime.datetime) -> Period | None:
     if span.compare == "none" or period.name == "all":
         return None
     if span.compare == "custom":
@@ -194,14 +196,16 @@ def _before(span: Span, period: Period, zone: str, now: datetime.datetime) -> Pe
     return before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
 
 
-def _steps(span: Span, period: Period, today: datetime.date) -> tuple[Span | None, Span | None]:
+def _steps(
+    span: DateRangeParams, period: Period, today: datetime.date
+) -> tuple[DateRangeParams | None, DateRangeParams | None]:
     if span.period == "all":
         return None, None
     back = _to(span, period, period.first - _DAY, today)
     return back, None if period.last >= today else _to(span, period, _next_end(period), today)
 
 
-def _to(span: Span, period: Period, end: datetime.date, today: datetime.date) -> Span:
+def _to(span: DateRangeParams, period: Period, end: datetime.date, today: datetime.date) -> DateRangeParams:
     """The span of the same kind that ends on `end`."""
     if span.period == "custom":
         first = end - (period.days - 1) * _DAY

@@ -16,7 +16,7 @@ from dashboard.reports.breakdown import (
     SHARE,
     TOTALS,
     Breakdown,
-    Head,
+    ColumnHeader,
     Way,
     breakdown,
     columns_of,
@@ -26,10 +26,10 @@ from dashboard.reports.breakdown import (
     shown_rows,
     totals,
 )
-from dashboard.reports.filter_bar import ChipLink, chip_links
+from dashboard.reports.filter_bar import FilterLink, filter_links
 from dashboard.reports.labels import names
 from dashboard.reports.panels import Panel, Tab
-from dashboard.reports.view_state import Choice
+from dashboard.reports.view_state import ViewState
 
 ROWS: Final = 50
 """Rows of a page. Blocks of `MAX_LIMIT` rows are asked for, and hold whole pages."""
@@ -71,10 +71,10 @@ def read_wanted(params: QueryParams) -> DetailsOptions:
 class Details:
     """One page of all rows; `previous` and `next` are addresses, "" where there is no such page."""
 
-    choice: Choice
+    choice: ViewState
     period: Period
     breakdown: Breakdown
-    chips: tuple[ChipLink, ...]
+    chips: tuple[FilterLink, ...]
     wanted: DetailsOptions
     first: int
     """Number of the page's first row, from 1; `last` is that of its last, `total` of all that there are."""
@@ -89,7 +89,7 @@ class Details:
 
 
 async def build_details(
-    stats: StatsService, choice: Choice, period: Period, panel: Panel, wanted: DetailsOptions
+    stats: StatsService, choice: ViewState, period: Period, panel: Panel, wanted: DetailsOptions
 ) -> Details:
     """The page of the panel's open tab that is wanted."""
     (tab,) = await open_tabs(stats, choice, period, (panel,))
@@ -118,7 +118,7 @@ async def build_details(
             most=most,
             head=lambda title, name: _head(choice, here, replace(wanted, by=wanted.by or part.metrics[0]), title, name),
         ),
-        chips=chip_links(choice, here),
+        chips=filter_links(choice, here),
         wanted=wanted,
         first=min(offset + 1, total),
         last=min(offset + len(page), total),
@@ -126,12 +126,12 @@ async def build_details(
         previous=choice.href(here, **wanted.extra(page=str(wanted.page - 1))) if wanted.page > 1 else "",
         next=choice.href(here, **wanted.extra(page=str(wanted.page + 1))) if offset + ROWS < total else "",
         export=choice.href(f"{here}.csv", **wanted.extra()),
-        hidden=(*choice.hidden(), *((name, value) for name, value in wanted.extra(q="").items())),
+        hidden=(*choice.hidden_form_fields(), *((name, value) for name, value in wanted.extra(q="").items())),
     )
 
 
 async def all_rows(
-    stats: StatsService, choice: Choice, period: Period, panel: Panel, wanted: DetailsOptions
+    stats: StatsService, choice: ViewState, period: Period, panel: Panel, wanted: DetailsOptions
 ) -> AsyncIterator[tuple[Tab, Result]]:
     """Every row that is wanted, in blocks: what the pages of details show, without pages. Beyond `MOST_ROWS` there are
     none; `total_rows` of a block says how many there would be."""
@@ -145,7 +145,7 @@ async def all_rows(
 
 
 async def _found(
-    stats: StatsService, choice: Choice, period: Period, tab: Tab, wanted: DetailsOptions, offset: int
+    stats: StatsService, choice: ViewState, period: Period, tab: Tab, wanted: DetailsOptions, offset: int
 ) -> tuple[Result, Result]:
     """The totals, and a block of rows in order from `offset` on.
 
@@ -164,7 +164,7 @@ async def _found(
     return all_, part
 
 
-def _rows_query(choice: Choice, period: Period, tab: Tab, wanted: DetailsOptions, offset: int) -> Query:
+def _rows_query(choice: ViewState, period: Period, tab: Tab, wanted: DetailsOptions, offset: int) -> Query:
     metrics = metrics_of(tab, wide=True)
     by = metrics[0] if wanted.by in ("", SHARE) else wanted.by
     order = ((by, wanted.way), *(((tab.dimension, "asc"),) if by != tab.dimension else ()))
@@ -188,13 +188,13 @@ def _sorted(tab: Tab, rows: list[Row], wanted: DetailsOptions) -> list[Row]:
     return sorted(rows, key=lambda row: tab.label(row.dimensions[0]).casefold(), reverse=wanted.way == "desc")
 
 
-def _head(choice: Choice, here: str, wanted: DetailsOptions, title: str, name: str) -> Head:
+def _head(choice: ViewState, here: str, wanted: DetailsOptions, title: str, name: str) -> ColumnHeader:
     """The head of a column: a click sorts by it, another one the other way round."""
     current = name == wanted.by
     first: Way = "asc" if ":" in name else "desc"
     other: Way = "asc" if wanted.way == "desc" else "desc"
     href = choice.href(here, **replace(wanted, by=name, way=other if current else first).extra())
-    return Head(title, name, href, ("ascending" if wanted.way == "asc" else "descending") if current else "")
+    return ColumnHeader(title, name, href, ("ascending" if wanted.way == "asc" else "descending") if current else "")
 
 
 def exported_columns(tab: Tab) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def drops_of(dropped: Iterable[Dropped]) -> list[DropCount]:
 
 
 @dataclass(frozen=True, slots=True)
-class Trim:
+class TrimCount:
     """Events of which one part was cut or left out, on the site's today and in 30 days."""
 
     key: TrimmedKey
@@ -121,6 +121,6 @@ PARTS: Final[dict[TrimmedKey, str]] = {
 """Each part, and what is done where it is out of its bounds."""
 
 
-def trims_of(trimmed: Iterable[Trimmed]) -> list[Trim]:
+def trims_of(trimmed: Iterable[Trimmed]) -> list[TrimCount]:
     """Parts of a site's events that were cut or left out, in the order given."""
-    return [Trim(each.key, _(PARTS[each.key]), each.today, each.month) for each in trimmed if each.key in PARTS]
+    return [TrimCount(each.key, _(PARTS[each.key]), each.today, each.month) for each in trimmed if each.key in PARTS]

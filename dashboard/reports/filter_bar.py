@@ -17,21 +17,21 @@ from dashboard.reports.filter_params import (
     GROUPS,
     OPERATORS,
     PRESETS,
-    Chip,
-    ChipGroup,
+    FilterParam,
+    FilterParamGroup,
     dimension_title,
     grouped,
-    new_chip,
+    new_filter,
     operators,
     preset_title,
 )
 from dashboard.reports.labels import label, named_value
 from dashboard.reports.segments import Segment
-from dashboard.reports.view_state import Choice
+from dashboard.reports.view_state import ViewState
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class OperatorOption:
     """One way of comparing, and the address that compares so."""
 
     title: str
@@ -40,7 +40,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class ChipValue:
+class FilterValue:
     """One of a chip's alternatives, and the address without it."""
 
     text: str
@@ -48,7 +48,7 @@ class ChipValue:
 
 
 @dataclass(frozen=True, slots=True)
-class ChipLink:
+class FilterLink:
     """Active filters of one operator and dimension: alternatives. `href` is the address without them."""
 
     name: str
@@ -57,8 +57,8 @@ class ChipLink:
     operator: str
     """The operator in words; `way` is its name."""
     way: str
-    values: tuple[ChipValue, ...]
-    ways: tuple[Way, ...]
+    values: tuple[FilterValue, ...]
+    ways: tuple[OperatorOption, ...]
     href: str
     preset: str
     """Title of the preset that it is; "" when it is none."""
@@ -98,7 +98,7 @@ class SegmentLink:
 class FilterBar:
     """Everything above the figures that narrows them. `below` is the page it stands on."""
 
-    chips: tuple[ChipLink, ...]
+    chips: tuple[FilterLink, ...]
     presets: tuple[PresetLink, ...]
     segments: tuple[SegmentLink, ...]
     action: str
@@ -120,14 +120,14 @@ class FilterBar:
         return next((each for each in self.segments if each.current), None) if self.chips else None
 
 
-def filter_bar(choice: Choice, segments: Iterable[Segment], user: User, site: Site, below: str = "") -> FilterBar:
+def filter_bar(choice: ViewState, segments: Iterable[Segment], user: User, site: Site, below: str = "") -> FilterBar:
     """The bar for this reader of the site, who has these saved segments."""
     return FilterBar(
-        chips=chip_links(choice, below),
+        chips=filter_links(choice, below),
         presets=preset_links(choice, below),
         segments=segment_links(choice, segments),
         action=f"{choice.home}{below}",
-        hidden=tuple(choice.hidden()),
+        hidden=tuple(choice.hidden_form_fields()),
         here=choice.href(),
         clear=choice.only(()).href(below),
         groups=dimension_groups(),
@@ -137,12 +137,12 @@ def filter_bar(choice: Choice, segments: Iterable[Segment], user: User, site: Si
     )
 
 
-def chip_links(choice: Choice, below: str = "") -> tuple[ChipLink, ...]:
+def filter_links(choice: ViewState, below: str = "") -> tuple[FilterLink, ...]:
     """The active filters, alternatives of one dimension together."""
     return tuple(_chip_link(choice, group, below) for group in grouped(choice.chips))
 
 
-def preset_links(choice: Choice, below: str = "") -> tuple[PresetLink, ...]:
+def preset_links(choice: ViewState, below: str = "") -> tuple[PresetLink, ...]:
     """The ready-made filters, each to be switched on or off."""
     return tuple(
         PresetLink(
@@ -157,7 +157,7 @@ def preset_links(choice: Choice, below: str = "") -> tuple[PresetLink, ...]:
     )
 
 
-def segment_links(choice: Choice, segments: Iterable[Segment]) -> tuple[SegmentLink, ...]:
+def segment_links(choice: ViewState, segments: Iterable[Segment]) -> tuple[SegmentLink, ...]:
     """The saved segments that the reader may use."""
     active = set(choice.chips)
     return tuple(
@@ -179,35 +179,35 @@ ADDING: Final = ("fd", "fk", "fo", "fv")
 """Fields of the form for one more filter: dimension, key of a property, operator, value."""
 
 
-def added_chip(params: QueryParams) -> Chip | None:
+def added_filter(params: QueryParams) -> FilterParam | None:
     """The filter that the form for one more asks for; None when there is none such."""
     dimension, value = params.get("fd", ""), params.get("fv", "").strip()
     if dimension == PROPERTY:
         dimension += params.get("fk", "").strip()
-    chip = new_chip(params.get("fo", "is"), dimension, value) if value else None
+    chip = new_filter(params.get("fo", "is"), dimension, value) if value else None
     if chip is None or chip.operator.startswith("contains"):
         return chip
-    return new_chip(chip.operator, chip.dimension, named_value(chip.dimension, value))
+    return new_filter(chip.operator, chip.dimension, named_value(chip.dimension, value))
 
 
-def without_lost_goals(choice: Choice, site: Site) -> Choice:
+def without_lost_goals(choice: ViewState, site: Site) -> ViewState:
     """The choice without filters by goals that the site no longer has: nothing could be said of them."""
     names = {goal.name for goal in site.goals}
     lost = [chip for chip in choice.chips if chip.dimension == "event:goal" and names and chip.value not in names]
     return choice.without(*lost)
 
 
-def _chip_link(choice: Choice, group: ChipGroup, below: str) -> ChipLink:
-    return ChipLink(
+def _chip_link(choice: ViewState, group: FilterParamGroup, below: str) -> FilterLink:
+    return FilterLink(
         name=group.dimension,
         dimension=dimension_title(group.dimension),
         operator=_(OPERATORS[group.operator]),
         way=group.operator,
         values=tuple(
-            ChipValue(label(chip.dimension, chip.value), choice.without(chip).href(below)) for chip in group.chips
+            FilterValue(label(chip.dimension, chip.value), choice.without(chip).href(below)) for chip in group.chips
         ),
         ways=tuple(
-            Way(_(OPERATORS[each]), choice.compared(group.chips, each).href(below), each == group.operator)
+            OperatorOption(_(OPERATORS[each]), choice.compared(group.chips, each).href(below), each == group.operator)
             for each in operators(group.dimension)
         ),
         href=choice.without(*group.chips).href(below),

@@ -95,7 +95,7 @@ def operators(dimension: str) -> tuple[Operator, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Chip:
+class FilterParam:
     """One filter. Chips of one operator and dimension are alternatives."""
 
     operator: Operator
@@ -112,64 +112,64 @@ class Chip:
 class Preset:
     """A filter that the filter menu offers ready-made, and that its chip shows by name."""
 
-    chip: Chip
+    chip: FilterParam
     title: str
     explanation: str
 
 
 PRESETS: Final = (
     Preset(
-        Chip("is", "visit:engaged", "true"),
+        FilterParam("is", "visit:engaged", "true"),
         N_("Engaged visits only"),
         N_("Visits with engagement, a scroll, or more than one page. Most automated visits have none of these."),
     ),
 )
 
 
-def preset_title(chips: Iterable[Chip]) -> str:
+def preset_title(chips: Iterable[FilterParam]) -> str:
     """What the preset of these chips is called in the reader's language; "" when they are no preset."""
     found = tuple(chips)
     return next((_(preset.title) for preset in PRESETS if found == (preset.chip,)), "")
 
 
-def read_chip(text: str) -> Chip | None:
+def read_filter(text: str) -> FilterParam | None:
     """The chip that `text` spells, or None when it spells none: an address may come from anywhere."""
     operator, _comma, rest = text.partition(",")
     spelt, comma, value = rest.partition(",")
-    return new_chip(operator, spelt.replace("%2C", ",").replace("%25", "%"), value) if comma else None
+    return new_filter(operator, spelt.replace("%2C", ",").replace("%25", "%"), value) if comma else None
 
 
-def new_chip(operator: str, dimension: str, value: str) -> Chip | None:
+def new_filter(operator: str, dimension: str, value: str) -> FilterParam | None:
     """The filter of these parts, or None when there is no such filter."""
     if not known(dimension) or len(value) > LONGEST_VALUE:
         return None
     found = next((each for each in operators(dimension) if each == operator), None)
-    return Chip(found, dimension, value) if found else None
+    return FilterParam(found, dimension, value) if found else None
 
 
 @dataclass(frozen=True, slots=True)
-class ChipGroup:
+class FilterParamGroup:
     """Chips of one operator and dimension: alternatives."""
 
     operator: Operator
     dimension: str
-    chips: tuple[Chip, ...]
+    chips: tuple[FilterParam, ...]
 
 
-def grouped(chips: Iterable[Chip]) -> tuple[ChipGroup, ...]:
+def grouped(chips: Iterable[FilterParam]) -> tuple[FilterParamGroup, ...]:
     """The chips by operator and dimension, in the order in which each first stands."""
-    groups: dict[tuple[Operator, str], list[Chip]] = {}
+    groups: dict[tuple[Operator, str], list[FilterParam]] = {}
     for chip in chips:
         groups.setdefault((chip.operator, chip.dimension), []).append(chip)
-    return tuple(ChipGroup(*key, tuple(found)) for key, found in groups.items())
+    return tuple(FilterParamGroup(*key, tuple(found)) for key, found in groups.items())
 
 
-def chosen_filter(chips: Iterable[Chip]) -> Filter | None:
+def chosen_filter(chips: Iterable[FilterParam]) -> Filter | None:
     """What the chips ask for together: alternatives within one operator and dimension, all of these at once."""
     return every(*map(_compare, grouped(chips)))
 
 
-def _compare(group: ChipGroup) -> Filter:
+def _compare(group: FilterParamGroup) -> Filter:
     values = tuple(chip.value for chip in group.chips)
     if group.operator in ("contains", "contains_not"):
         compare = Compare("contains", group.dimension, values, case_sensitive=False)

@@ -14,7 +14,7 @@ from dashboard.reports.drop_reasons import MEANINGS
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class DroppedCount:
     """Beacons that were not kept today for one reason."""
 
     reason: str
@@ -24,14 +24,14 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals:
+class InstallationStatus:
     """How it looks to somebody who waits for the first event."""
 
     arrived: bool
     """Whether anything was ever kept."""
     kept: int
     """Events kept since the server started."""
-    losses: tuple[Loss, ...]
+    losses: tuple[DroppedCount, ...]
     strangers: int
     """Beacons since the start that name a site which is not registered here."""
 
@@ -41,18 +41,18 @@ class Arrivals:
         return hashlib.blake2b(repr(self).encode(), digest_size=9).hexdigest()
 
 
-def arrivals_of(site: Site, counters: Counters, dropped: Iterable[Dropped], *, known: bool) -> Arrivals:
+def arrivals_of(site: Site, counters: Counters, dropped: Iterable[Dropped], *, known: bool) -> InstallationStatus:
     """What came of the site; `known` says whether it has events from before the server started."""
     kept = counters.accepted(site.domain)
     today: dict[str, int] = {}
     for each in dropped:
         today[each.reason] = today.get(each.reason, 0) + each.today
     losses = [
-        Loss(reason, _(MEANINGS[reason][0]), today[reason], advice_for(reason, site))
+        DroppedCount(reason, _(MEANINGS[reason][0]), today[reason], advice_for(reason, site))
         for reason in MEANINGS
         if today.get(reason)
     ]
-    return Arrivals(
+    return InstallationStatus(
         arrived=known or kept > 0,
         kept=kept,
         losses=tuple(sorted(losses, key=lambda loss: -loss.count)),

@@ -12,11 +12,11 @@ from dashboard.i18n.formatting import Change, Value
 from dashboard.i18n.translations import _
 from dashboard.reports.annotations import Annotation
 from dashboard.reports.breakdown import available_from, query
-from dashboard.reports.chart_metrics import COUNTS, MEASURES, by_time, measures_of
+from dashboard.reports.chart_metrics import COUNTS, MEASURES, by_time, chart_metrics_of
 from dashboard.reports.comparison import Totals, measured, paired
-from dashboard.reports.date_range import BUCKET_HEADS, BUCKET_TITLES, COMPARISONS, Dates
-from dashboard.reports.time_buckets import Moment, moments
-from dashboard.reports.view_state import Choice
+from dashboard.reports.date_range import BUCKET_HEADS, BUCKET_TITLES, COMPARISONS, DateRange
+from dashboard.reports.time_buckets import TimeBucket, time_buckets
+from dashboard.reports.view_state import ViewState
 
 MOST_BUCKETS = 5_000
 
@@ -104,12 +104,12 @@ class Overview:
         return not self.hidden and all(figure.full in ("0", formatting.NOTHING) for figure in self.figures)
 
 
-def names_of(choice: Choice) -> tuple[str, ...]:
+def names_of(choice: ViewState) -> tuple[str, ...]:
     """The metrics of the view."""
-    return measures_of({chip.dimension for chip in choice.chips})
+    return chart_metrics_of({chip.dimension for chip in choice.chips})
 
 
-def overview_queries(choice: Choice, dates: Dates, *, every: bool = False) -> list[Query]:
+def overview_queries(choice: ViewState, dates: DateRange, *, every: bool = False) -> list[Query]:
     """What `build_overview` needs answered, in order: totals and buckets; then the same of the comparison. With
     `every`, the buckets have every metric."""
     names = names_of(choice)
@@ -126,15 +126,15 @@ def overview_queries(choice: Choice, dates: Dates, *, every: bool = False) -> li
 
 
 def build_overview(
-    choice: Choice, dates: Dates, results: Sequence[Result], notes: Sequence[Annotation], now: float
+    choice: ViewState, dates: DateRange, results: Sequence[Result], notes: Sequence[Annotation], now: float
 ) -> Overview:
     """Lay out the answers to `overview_queries`. `now` is a Unix second."""
     names = names_of(choice)
     nothing = Result(names, ())
     all_, series = results[:2]
     all_before, series_before = results[2:] if dates.before else (nothing, nothing)
-    shown = moments(dates.period, now)
-    earlier = moments(dates.before, now) if dates.before else ()
+    shown = time_buckets(dates.period, now)
+    earlier = time_buckets(dates.before, now) if dates.before else ()
     whole = measured(names, all_)
     compared = measured(names, all_before) if dates.before else dict.fromkeys(names)
     pairs = paired(dates.period, dates.before, dates.period.bucket) if dates.before else {}
@@ -150,7 +150,7 @@ def build_overview(
     )
 
 
-def _figure(choice: Choice, metric: str, whole: Value, before: Value) -> Figure:
+def _figure(choice: ViewState, metric: str, whole: Value, before: Value) -> Figure:
     return Figure(
         metric=metric,
         title=_(MEASURES[metric]),
@@ -162,7 +162,7 @@ def _figure(choice: Choice, metric: str, whole: Value, before: Value) -> Figure:
     )
 
 
-def _chart(choice: Choice, dates: Dates, points: tuple[Point, ...], notes: Sequence[Annotation]) -> Chart:
+def _chart(choice: ViewState, dates: DateRange, points: tuple[Point, ...], notes: Sequence[Annotation]) -> Chart:
     period, before = dates.period, dates.before
     return Chart(
         metric=choice.metric,
@@ -179,7 +179,7 @@ def _chart(choice: Choice, dates: Dates, points: tuple[Point, ...], notes: Seque
     )
 
 
-Series = tuple[Sequence[Moment], Result]
+Series = tuple[Sequence[TimeBucket], Result]
 
 
 def _points(
@@ -216,7 +216,7 @@ def _points(
     return tuple(points)
 
 
-def _noted(shown: Sequence[Moment], notes: Sequence[Annotation]) -> Mapping[int, list[str]]:
+def _noted(shown: Sequence[TimeBucket], notes: Sequence[Annotation]) -> Mapping[int, list[str]]:
     """Texts of the notes by the place of the bucket that has their date."""
     found: dict[int, list[str]] = {}
     for note in notes:

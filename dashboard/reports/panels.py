@@ -8,7 +8,7 @@ from typing import Final
 
 from dashboard.analytics.dimensions import NONE, PROPERTY
 from dashboard.i18n.translations import N_, _
-from dashboard.reports.filter_params import Chip, key_of
+from dashboard.reports.filter_params import FilterParam, key_of
 from dashboard.reports.labels import UNKNOWN, label
 from dashboard.reports.world import MAP
 
@@ -157,7 +157,7 @@ def panel_named(name: str) -> Panel | None:
     return next((panel for panel in PANELS if panel.name == name), None)
 
 
-def tab_under(tab: Tab, chips: tuple[Chip, ...]) -> Tab:
+def tab_under(tab: Tab, chips: tuple[FilterParam, ...]) -> Tab:
     """The tab as it is under these filters.
 
     Of one browser or system it shows the versions; of goals, how many of each group reach them; of other events, the
@@ -176,7 +176,7 @@ def tab_under(tab: Tab, chips: tuple[Chip, ...]) -> Tab:
     return tab
 
 
-def property_tab(tab: Tab, chips: tuple[Chip, ...], keys: tuple[str, ...], key: str) -> Tab:
+def property_tab(tab: Tab, chips: tuple[FilterParam, ...], keys: tuple[str, ...], key: str) -> Tab:
     """The tab of a property's values: of `key`, else of the first of `keys`.
 
     Most events have no property at all. Only where the filters choose events is it telling how many lack this one.

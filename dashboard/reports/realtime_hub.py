@@ -28,7 +28,7 @@ GUEST_DIVISOR: Final = 2
 """Guests may use one half of each limit, so that members always find a place."""
 
 
-class Frame:
+class RealtimeSnapshot:
     """The present at one moment, and its texts: each is made once, by the first listener who needs it.
 
     `present` is None while the database does not answer. What names a text comes from a closed set (languages, kinds of
@@ -50,7 +50,7 @@ class Frame:
         return found
 
 
-class Hub:
+class RealtimeChannel:
     """The present of one site. `read` asks the database."""
 
     def __init__(self, read: Callable[[], Awaitable[Realtime]], every: float) -> None:
@@ -58,7 +58,7 @@ class Hub:
         self._every = every
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
-        self.frame: Frame | None = None
+        self.frame: RealtimeSnapshot | None = None
         self.listeners = 0
         self.closed = False
 
@@ -81,7 +81,7 @@ class Hub:
         async with self._changed:
             self._changed.notify_all()
 
-    async def newer(self, than: int) -> Frame | None:
+    async def newer(self, than: int) -> RealtimeSnapshot | None:
         """The next frame after that number, at once when there is one; None when the hub has closed."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.closed or (self.frame is not None and self.frame.number > than))
@@ -113,7 +113,7 @@ class Hub:
         if self.frame is not None and self.frame.present == present:
             return
         async with self._changed:
-            self.frame = Frame(self.frame.number + 1 if self.frame else 1, present)
+            self.frame = RealtimeSnapshot(self.frame.number + 1 if self.frame else 1, present)
             self._changed.notify_all()
 
 
@@ -121,14 +121,14 @@ class TooManyListeners(Exception):
     """There is no room for one more: in this process, for this site, or for the client's network."""
 
 
-class Hubs:
+class RealtimeHub:
     """The hubs of all sites that somebody looks at, in one process. `read` gives the present of a site, for a guest or
     a member."""
 
     def __init__(self, read: Callable[[str, bool], Awaitable[Realtime]], *, every: float = EVERY_SECONDS) -> None:
         self._read = read
         self._every = every
-        self._hubs: dict[tuple[str, bool], Hub] = {}
+        self._hubs: dict[tuple[str, bool], RealtimeChannel] = {}
         self._networks: Counter[tuple[str, bool]] = Counter()
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
@@ -152,7 +152,7 @@ class Hubs:
         )
 
     @contextlib.asynccontextmanager
-    async def listening(self, site: str, network: str = "", *, guest: bool = False) -> AsyncIterator[Hub]:
+    async def listening(self, site: str, network: str = "", *, guest: bool = False) -> AsyncIterator[RealtimeChannel]:
         """The site's hub, guests' or members', for as long as somebody in `network` listens. Raises
         `TooManyListeners`."""
         if self.is_full(site, network, guest=guest):
@@ -160,7 +160,7 @@ class Hubs:
         key = (site, guest)
         hub = self._hubs.get(key)
         if hub is None:
-            hub = self._hubs[key] = Hub(partial(self._read, site, guest), self._every)
+            hub = self._hubs[key] = RealtimeChannel(partial(self._read, site, guest), self._every)
         hub.enter()
         self._networks[network, guest] += 1
         try:

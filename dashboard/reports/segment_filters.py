@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dashboard.analytics.errors import QueryError
-from dashboard.reports.filter_params import Chip, grouped
+from dashboard.reports.filter_params import FilterParam, grouped
 from dashboard.reports.segments import Segment
 
 SEGMENT = "segment"
@@ -37,7 +37,7 @@ def _filter(value: Any, segments: Sequence[Segment]) -> list[Any]:
     raise QueryError("filters", f"{str(value)[:80]!r} is no shared segment of this site; it has {names[:500]}")
 
 
-def _comparisons(chips: Sequence[Chip]) -> list[Any]:
+def _comparisons(chips: Sequence[FilterParam]) -> list[Any]:
     """The filters as addresses spell them, as comparisons of the API."""
     return [
         [group.operator, group.dimension, [chip.value for chip in group.chips]]

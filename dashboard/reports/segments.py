@@ -11,9 +11,9 @@ import msgspec
 from collector.core.errors import RecordError
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
-from collector.storage.documents import CachedRecords, Records
+from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.users import User
-from dashboard.reports.filter_params import Chip, read_chip
+from dashboard.reports.filter_params import FilterParam, read_filter
 
 LONGEST_NAME = 60
 MOST_OF_USER = 50
@@ -37,9 +37,9 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix seconds."""
 
     @property
-    def chips(self) -> tuple[Chip, ...]:
+    def chips(self) -> tuple[FilterParam, ...]:
         """Its filters; without those that there no longer are."""
-        return tuple(chip for chip in map(read_chip, self.filters) if chip)
+        return tuple(chip for chip in map(read_filter, self.filters) if chip)
 
     def seen_by(self, user: User | None) -> bool:
         """Whether it is in the reader's list; None is a reader without an account."""
@@ -53,8 +53,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Segments:
     """All segments. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
-    def __init__(self, records: Records[Segment], clock: Callable[[], float]) -> None:
-        self._records = CachedRecords(records)
+    def __init__(self, records: DocumentTable[Segment], clock: Callable[[], float]) -> None:
+        self._records = CachedDocumentTable(records)
         self._clock = clock
 
     def refresh(self) -> None:
@@ -71,7 +71,7 @@ class Segments:
         found = self._records.values.get(id_)
         return found if found and found.site == site.id and found.seen_by(user) else None
 
-    async def add(self, site: Site, user: User, name: str, chips: tuple[Chip, ...], *, shared: bool) -> Segment:
+    async def add(self, site: Site, user: User, name: str, chips: tuple[FilterParam, ...], *, shared: bool) -> Segment:
         """Save filters under a name. Raises `RecordError` naming what must be mended."""
         if not chips:
             raise RecordError("filters", "choose at least one filter first")

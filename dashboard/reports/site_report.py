@@ -12,11 +12,11 @@ from dashboard.analytics.service import StatsService
 from dashboard.reports.annotations import Annotation
 from dashboard.reports.breakdown import ROWS, Breakdown, breakdown, open_tabs, rows_query
 from dashboard.reports.date_picker import PeriodMenu, build_menu
-from dashboard.reports.date_range import Dates
-from dashboard.reports.filter_bar import ChipLink, chip_links
+from dashboard.reports.date_range import DateRange
+from dashboard.reports.filter_bar import FilterLink, filter_links
 from dashboard.reports.overview import Chart, Figure, Overview, build_overview, overview_queries
 from dashboard.reports.panels import PANELS, Tab
-from dashboard.reports.view_state import Choice
+from dashboard.reports.view_state import ViewState
 from dashboard.reports.world import COUNTRIES, MAP
 
 
@@ -24,13 +24,13 @@ from dashboard.reports.world import COUNTRIES, MAP
 class Report:
     """A site page's figures, chart and panels for one choice."""
 
-    choice: Choice
+    choice: ViewState
     menu: PeriodMenu
     period: Period
     now_visitors: int | None
     overview: Overview
     breakdowns: tuple[Breakdown, ...]
-    chips: tuple[ChipLink, ...]
+    chips: tuple[FilterLink, ...]
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -69,7 +69,7 @@ class Report:
 
 
 async def build_report(
-    stats: StatsService, choice: Choice, dates: Dates, notes: Sequence[Annotation], now: float
+    stats: StatsService, choice: ViewState, dates: DateRange, notes: Sequence[Annotation], now: float
 ) -> Report:
     """Ask for everything at once and lay it out. `notes` are those of the period; `now` is a Unix second."""
     period = dates.period
@@ -90,7 +90,7 @@ async def build_report(
             breakdown(choice, panel, tab, part, overview.whole, rows=_rows(tab))
             for panel, tab, part in zip(PANELS, tabs, results[len(asked) :], strict=True)
         ),
-        chips=chip_links(choice),
+        chips=filter_links(choice),
     )
 
 

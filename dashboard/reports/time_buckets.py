@@ -14,7 +14,7 @@ _DAY = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimeBucket:
     """One bucket: `key` is the time dimension's value, `label` stands on the axis, `long` in the table."""
 
     key: str
@@ -29,7 +29,7 @@ class Moment:
     """Whether the period has only a part of this week or month."""
 
 
-def moments(period: Period, now: float) -> tuple[Moment, ...]:
+def time_buckets(period: Period, now: float) -> tuple[TimeBucket, ...]:
     """The period's buckets as of the Unix second `now`."""
     local = datetime.datetime.fromtimestamp(now, ZoneInfo(period.zone)).replace(tzinfo=None)
     keys = period.buckets()
@@ -47,12 +47,12 @@ def _end(period: Period) -> datetime.datetime:
 
 def _moment(
     period: Period, key: str, start: datetime.datetime, end: datetime.datetime, local: datetime.datetime
-) -> Moment:
+) -> TimeBucket:
     first, last = _whole(period, start.date())
     # A week may have begun before the period; hours of a date that another time zone was set on may lie beside it.
     clock = period.bucket in ("hour", "minute")
     begins = start if clock else max(start, datetime.datetime.combine(period.first, datetime.time()))
-    return Moment(
+    return TimeBucket(
         key,
         *_labels(period, start),
         first=begins.date(),

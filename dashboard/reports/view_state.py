@@ -11,20 +11,27 @@ from starlette.datastructures import QueryParams
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.analytics.dimensions import LONGEST_KEY
-from dashboard.reports.chart_metrics import DEFAULT_MEASURE, measures_of
-from dashboard.reports.date_range import COMPARISONS, DEFAULT_COMPARISON, DEFAULT_PERIOD, DEFAULT_SPAN, PERIODS, Span
-from dashboard.reports.filter_params import Chip, Operator, read_chip
+from dashboard.reports.chart_metrics import DEFAULT_MEASURE, chart_metrics_of
+from dashboard.reports.date_range import (
+    COMPARISONS,
+    DEFAULT_COMPARISON,
+    DEFAULT_PERIOD,
+    DEFAULT_SPAN,
+    PERIODS,
+    DateRangeParams,
+)
+from dashboard.reports.filter_params import FilterParam, Operator, read_filter
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ViewState:
     """What to show of which site. Only what differs from the defaults is written into addresses."""
 
     domain: str
-    span: Span = DEFAULT_SPAN
+    span: DateRangeParams = DEFAULT_SPAN
     """The dates, what they are compared with, and the steps of the chart."""
     metric: str = DEFAULT_MEASURE
-    chips: tuple[Chip, ...] = ()
+    chips: tuple[FilterParam, ...] = ()
     tabs: tuple[tuple[str, str], ...] = ()
     """Open tab by panel, where it is not the first."""
     key: str = ""
@@ -54,55 +61,55 @@ class Choice:
         """Name of the period."""
         return self.span.period
 
-    def to_period(self, period: str, first: str = "", last: str = "") -> Choice:
+    def to_period(self, period: str, first: str = "", last: str = "") -> ViewState:
         """The same with another period, by the steps that fit it."""
         span = replace(self.span, period=period, first=first, last=last, date="", bucket="")
         return self.to_span(span if span.compare != "custom" else _compared(span))
 
-    def to_span(self, span: Span) -> Choice:
+    def to_span(self, span: DateRangeParams) -> ViewState:
         """The same with other dates."""
         return replace(self, span=span)
 
-    def to_bucket(self, bucket: str) -> Choice:
+    def to_bucket(self, bucket: str) -> ViewState:
         """The same with other steps in the chart."""
         return self.to_span(replace(self.span, bucket=bucket))
 
-    def to_comparison(self, compare: str, *, weekday: bool | None = None) -> Choice:
+    def to_comparison(self, compare: str, *, weekday: bool | None = None) -> ViewState:
         """The same compared with something else."""
         aligned = self.span.weekday if weekday is None else weekday
         return self.to_span(replace(_compared(self.span, compare), weekday=aligned and compare in ("previous", "year")))
 
-    def to_metric(self, metric: str) -> Choice:
+    def to_metric(self, metric: str) -> ViewState:
         """The same with another metric in the chart."""
         return replace(self, metric=metric)
 
-    def to_tab(self, panel: str, tab: str) -> Choice:
+    def to_tab(self, panel: str, tab: str) -> ViewState:
         """The same with another tab open; "" is the panel's first."""
         others = tuple(pair for pair in self.tabs if pair[0] != panel)
         return replace(self, tabs=(*others, (panel, tab)) if tab else others)
 
-    def to_key(self, key: str) -> Choice:
+    def to_key(self, key: str) -> ViewState:
         """The same with the values of another property."""
         return replace(self, key=key)
 
-    def filtered(self, *chips: Chip) -> Choice:
+    def filtered(self, *chips: FilterParam) -> ViewState:
         """The same, narrowed by further filters."""
         return replace(self, chips=tuple(dict.fromkeys((*self.chips, *chips))))
 
-    def without(self, *chips: Chip) -> Choice:
+    def without(self, *chips: FilterParam) -> ViewState:
         """The same without those filters."""
         return replace(self, chips=tuple(chip for chip in self.chips if chip not in chips))
 
-    def compared(self, chips: Iterable[Chip], operator: Operator) -> Choice:
+    def compared(self, chips: Iterable[FilterParam], operator: Operator) -> ViewState:
         """The same with those filters comparing in another way."""
         changed = {chip: replace(chip, operator=operator) for chip in chips}
         return replace(self, chips=tuple(dict.fromkeys(changed.get(chip, chip) for chip in self.chips)))
 
-    def only(self, chips: Iterable[Chip]) -> Choice:
+    def only(self, chips: Iterable[FilterParam]) -> ViewState:
         """The same with these filters in place of those there are."""
         return replace(self, chips=tuple(chips))
 
-    def hidden(self, *but: str) -> list[tuple[str, str]]:
+    def hidden_form_fields(self, *but: str) -> list[tuple[str, str]]:
         """Names and values of the hidden fields that a form needs to keep the rest of the state."""
         return [pair for pair in self._pairs() if pair[0] not in but]
 
@@ -124,29 +131,29 @@ class Choice:
         return [*self.kept, *pairs, *self.tabs, *(("f", str(chip)) for chip in self.chips)]
 
 
-def read_choice(domain: str, params: QueryParams, tabs: Mapping[str, Iterable[str]]) -> Choice:
+def read_choice(domain: str, params: QueryParams, tabs: Mapping[str, Iterable[str]]) -> ViewState:
     """The choice that an address spells; what it misspells is the default. `tabs` names the tabs of each panel.
 
     Filters that it misspells are left out here; `chosen` refuses such an address.
     """
-    chips = [read_chip(text) for text in params.getlist("f")]
+    chips = [read_filter(text) for text in params.getlist("f")]
     known = tuple(dict.fromkeys(chip for chip in chips if chip))
     metric = params.get("metric", DEFAULT_MEASURE)
-    return Choice(
+    return ViewState(
         domain,
         _read_span(params),
-        metric if metric in measures_of({chip.dimension for chip in known}) else DEFAULT_MEASURE,
+        metric if metric in chart_metrics_of({chip.dimension for chip in known}) else DEFAULT_MEASURE,
         known,
         tuple((panel, params[panel]) for panel, names in tabs.items() if params.get(panel) in list(names)[1:]),
         params.get("key", "")[:LONGEST_KEY],
     )
 
 
-def _read_span(params: QueryParams) -> Span:
+def _read_span(params: QueryParams) -> DateRangeParams:
     period, compare = params.get("period", DEFAULT_PERIOD), params.get("compare", DEFAULT_COMPARISON)
     dates = {name: params.get(name, "") for name in ("from", "to", "date", "compare_from", "compare_to")}
     custom, other = period == "custom", compare == "custom"
-    return Span(
+    return DateRangeParams(
         period=period if period in PERIODS else DEFAULT_PERIOD,
         first=dates["from"] if custom else "",
         last=dates["to"] if custom else "",
@@ -163,10 +170,10 @@ def _spelt(text: str) -> str:
     return quote(text, safe="/:,")
 
 
-def _compared(span: Span, compare: str = DEFAULT_COMPARISON) -> Span:
+def _compared(span: DateRangeParams, compare: str = DEFAULT_COMPARISON) -> DateRangeParams:
     return replace(span, compare=compare, compare_first="", compare_last="")
 
 
-def placed(choice: Choice, user: User) -> Choice:
+def with_base_url(choice: ViewState, user: User) -> ViewState:
     """The choice with links that stay where its reader is."""
     return replace(choice, base=user.base, kept=user.kept) if is_guest(user) else choice

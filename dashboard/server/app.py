@@ -28,14 +28,14 @@ from collector.server.event_endpoint import EVENT_PATH, PIXEL_PATH, EventEndpoin
 from collector.server.header_timeout import MalformedRequests
 from collector.server.routes import routes as collector_routes
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.documents import Records
-from dashboard.access.api_keys import ApiKey, Keys, admin_key
-from dashboard.access.api_quota import Quota, QuotaFields
-from dashboard.access.audit_log import Changes
+from collector.storage.documents import DocumentTable
+from dashboard.access.api_keys import ApiKey, ApiKeys, admin_key
+from dashboard.access.api_quota import ApiQuota, QuotaFields
+from dashboard.access.audit_log import AuditLog
 from dashboard.access.one_time_links import Invitation, Invitations
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
-from dashboard.access.share_links import Share, Shares
+from dashboard.access.share_links import ShareLink, ShareLinks
 from dashboard.access.users import User, Users, ensure_admin
 from dashboard.analytics.executor import CACHE_SECONDS
 from dashboard.analytics.goal_filters import goals_of
@@ -43,15 +43,15 @@ from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
 from dashboard.api import management, operations, privacy, site_check
 from dashboard.api import stats as stats_api
-from dashboard.compliance.notice_versions import Editions, History
-from dashboard.i18n.translations import SHIPPED, Catalogues
+from dashboard.compliance.notice_versions import History, NoticeVersions
+from dashboard.i18n.translations import SHIPPED, Translations
 from dashboard.reports.annotations import Annotation, Annotations
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.demo.site import demo_routes
 from dashboard.server.demo.timeline import DemoPlan, fill
 from dashboard.server.error_handlers import error_handlers
 from dashboard.server.health_checks import status_of
-from dashboard.server.site_lifecycle import followers, share_revoker
+from dashboard.server.site_lifecycle import share_revoker, site_lifecycle_hooks
 from dashboard.web import routes, visitor_privacy
 from dashboard.web.app_context import build_dashboard
 from dashboard.web.edge import REFUSAL, Edge
@@ -67,7 +67,7 @@ LANGUAGES = "languages"
 class Tyst(Starlette):
     """The application. Beacons go straight to their endpoint: that path is the hot one."""
 
-    def __init__(self, collector: Collector, catalogues: Catalogues | None = None, **options: Any) -> None:
+    def __init__(self, collector: Collector, catalogues: Translations | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.collector = collector
         bodies = BodyReader()
@@ -125,16 +125,16 @@ def build(
     collector = Collector(
         settings, clock=clock, since_boot=since_boot, workers=workers, inserted=lambda _: stats.clear_cache()
     )
-    users = Users(Records(collector.client, "users", User))
+    users = Users(DocumentTable(collector.client, "users", User))
     users.refresh()
     collector.refreshes.append(users.refresh)
-    editions = Editions(Records(collector.client, "notices", History), clock)
+    editions = NoticeVersions(DocumentTable(collector.client, "notices", History), clock)
     collector.refreshes.append(lambda: editions.note(collector.sites.all()))
     passwords = Passwords()
-    keys = Keys(
-        Records(collector.client, "api_keys", ApiKey),
+    keys = ApiKeys(
+        DocumentTable(collector.client, "api_keys", ApiKey),
         admin_key(settings.data_dir),
-        quota=Quota(settings.api_rate_limit),
+        quota=ApiQuota(settings.api_rate_limit),
     )
     stats = StatsService(
         lambda limits: collector.clickhouse.client(readonly=True, settings=limits),
@@ -143,22 +143,22 @@ def build(
         cache_seconds=CACHE_SECONDS,
         clock=clock,
     )
-    changes = Changes(collector.client, collector.sites, clock)
-    shares = Shares(Records(collector.client, "shares", Share), collector.sites, clock)
+    changes = AuditLog(collector.client, collector.sites, clock)
+    shares = ShareLinks(DocumentTable(collector.client, "shares", ShareLink), collector.sites, clock)
     shares.refresh()
     collector.refreshes.append(shares.refresh)
-    segments = Segments(Records(collector.client, "segments", Segment), clock)
+    segments = Segments(DocumentTable(collector.client, "segments", Segment), clock)
     segments.refresh()
     collector.refreshes.append(segments.refresh)
-    annotations = Annotations(Records(collector.client, "annotations", Annotation))
+    annotations = Annotations(DocumentTable(collector.client, "annotations", Annotation))
     annotations.refresh()
     collector.refreshes.append(annotations.refresh)
     secret = secret_of(settings)
-    sessions = Sessions(Records(collector.client, "sessions", Session), users, secret, clock)
+    sessions = Sessions(DocumentTable(collector.client, "sessions", Session), users, secret, clock)
     sessions.refresh()
     collector.refreshes.append(sessions.refresh)
-    invitations = Invitations(Records(collector.client, "invitations", Invitation), clock)
-    collector.deletions.followers += followers(users, invitations, editions, shares, segments, annotations)
+    invitations = Invitations(DocumentTable(collector.client, "invitations", Invitation), clock)
+    collector.deletions.followers += site_lifecycle_hooks(users, invitations, editions, shares, segments, annotations)
     users.access_reduced.append(share_revoker(shares, collector.sites, changes))
     users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
     dashboard = build_dashboard(
@@ -195,11 +195,11 @@ def build(
             await dashboard.hubs.close()
             stats.close()
             await collector.stop()
-            log.info("stopped", extra={"spool_rows": collector.spool.held().rows})
+            log.info("stopped", extra={"spool_rows": collector.spool.stats().rows})
 
     return Tyst(
         collector,
-        Catalogues(SHIPPED, settings.data_dir / LANGUAGES),
+        Translations(SHIPPED, settings.data_dir / LANGUAGES),
         lifespan=lifespan,
         middleware=[Middleware(QuotaFields)],
         routes=[

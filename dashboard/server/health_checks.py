@@ -8,7 +8,7 @@ from importlib.metadata import version
 import anyio.to_thread
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from collector.erasure.job_runner import Deletions
+from collector.erasure.job_runner import SiteJobRunner
 from collector.server.collector import Collector
 from collector.storage.client import plain_reason
 from dashboard.compliance.health_report import Check, Status, check_directory
@@ -62,7 +62,7 @@ def _check_spool(collector: Collector) -> Check:
     return Check(name=name, state="failed", found=found, advice="\n".join(readiness.problems))
 
 
-def check_jobs(deletions: Deletions) -> Check:
+def check_jobs(deletions: SiteJobRunner) -> Check:
     """Whether something that was to be deleted or renamed was set aside."""
     name = "jobs"
     given_up = deletions.set_aside()

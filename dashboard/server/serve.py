@@ -30,17 +30,17 @@ from collector.core.environment import restrict_permissions
 from collector.core.errors import SettingError, TystError
 from collector.core.settings import Settings
 from collector.server.collector import prepared
-from collector.server.fast_path import ShortcutProtocol
+from collector.server.fast_path import FastPathProtocol
 from collector.server.workers import Worker
 from collector.storage.client import ClickHouse, plain_reason
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import admin_key
 from dashboard.access.passwords import Passwords
 from dashboard.access.users import User, Users, ensure_admin
 from dashboard.server.app import build
 from dashboard.server.demo.timeline import DemoPlan
 from dashboard.server.log_config import log_config
-from dashboard.server.sockets import Server, bind, leave_word, take_back, url_of
+from dashboard.server.sockets import Server, bind, remove_server_info, url_of, write_server_info
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class CannotStart(TystError):
     """The server cannot start; the text says why and what to look at."""
 
 
-class Foreseen:
+class StartupErrorCapture:
     """The application, remembering why its start failed, so that the reason can be told without a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -91,7 +91,7 @@ class Foreseen:
             raise
 
 
-class GreetingServer(uvicorn.Server):
+class NotifyingServer(uvicorn.Server):
     """A server that says when it is ready and when it goes."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], going: Callable[[], None]) -> None:
@@ -111,7 +111,7 @@ class GreetingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class GreetingSupervisor(Multiprocess):
+class NotifyingSupervisor(Multiprocess):
     """Several workers on one socket, and word when all of them are ready."""
 
     def __init__(self, config: uvicorn.Config, bound: socket.socket, ready: Callable[[], None]) -> None:
@@ -196,22 +196,22 @@ def _leave_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _collect_seldom() -> None:
+def tune_garbage_collector() -> None:
     """Beacons are born and gone by the thousand within milliseconds: at Python's own pace what looks for cycles looks
     at them, and at every visit that goes on, again and again. It took a fifth of the rate."""
     gc.set_threshold(50_000, 20, 50)
 
 
 def _serve_one(settings: Settings, greeting: Greeting, bound: socket.socket, demo: DemoPlan | None) -> None:
-    _collect_seldom()
+    tune_garbage_collector()
     application = build(settings, demo=demo)
-    app = Foreseen(application)
+    app = StartupErrorCapture(application)
 
     def ready() -> None:
         _leave_word(settings, bound)
         greeting(url_of(bound), application)
 
-    server = GreetingServer(_config(app, settings), ready, partial(take_back, settings.data_dir))
+    server = NotifyingServer(_config(app, settings), ready, partial(remove_server_info, settings.data_dir))
     try:
         server.run(sockets=[bound])
     except SystemExit:
@@ -230,11 +230,11 @@ def _serve_many(
         _leave_word(settings, bound)
         greeting(url_of(bound), first)
 
-    supervisor = GreetingSupervisor(config, bound, ready)
+    supervisor = NotifyingSupervisor(config, bound, ready)
     try:
         supervisor.run()
     finally:
-        take_back(settings.data_dir)
+        remove_server_info(settings.data_dir)
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise CannotStart("a worker could not start; the log above says why.")
 
@@ -242,7 +242,7 @@ def _serve_many(
 def _worker(settings: Settings, workers: int, demo: DemoPlan | None) -> ASGIApp:
     """One worker's application, built in its own process; the supervisor does not try again where it cannot be."""
     _end_with_parent()
-    _collect_seldom()
+    tune_garbage_collector()
     try:
         with _ended_at_once():
             app = build(settings, workers=workers, demo=demo)
@@ -277,7 +277,7 @@ def _first_things(settings: Settings) -> SimpleNamespace:
     """What is done once, before there are workers: the schema, and the first user. What it returns stands for an
     application to whoever greets: it has the generated password, if any."""
     client = prepared(ClickHouse.at(settings.database_dsn))
-    users = Users(Records(client, "users", User))
+    users = Users(DocumentTable(client, "users", User))
     users.refresh()
     generated = asyncio.run(ensure_admin(users, Passwords(), settings.admin_password))
     client.close()
@@ -290,7 +290,7 @@ def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
         log_config=log_config(settings.log_level),
         # An access log would be a list of addresses.
         access_log=False,
-        http=ShortcutProtocol,
+        http=FastPathProtocol,
         server_header=False,
         # Forwarding headers are read by the collector, and only from trusted proxies.
         proxy_headers=False,
@@ -310,7 +310,7 @@ def _allow_connections() -> None:
 
 
 def _leave_word(settings: Settings, bound: socket.socket) -> None:
-    leave_word(settings.data_dir, Server(url=url_of(bound), key=admin_key(settings.data_dir), pid=os.getpid()))
+    write_server_info(settings.data_dir, Server(url=url_of(bound), key=admin_key(settings.data_dir), pid=os.getpid()))
 
 
 def _short(reason: str) -> str:

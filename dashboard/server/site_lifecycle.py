@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from collector.sites.registry import Sites
-from dashboard.access.audit_log import Changes
+from dashboard.access.audit_log import AuditLog
 from dashboard.access.one_time_links import Invitations
-from dashboard.access.share_links import Shares
+from dashboard.access.share_links import ShareLinks
 from dashboard.access.users import User, Users
-from dashboard.compliance.notice_versions import Editions
+from dashboard.compliance.notice_versions import NoticeVersions
 from dashboard.i18n.translations import N_
 from dashboard.reports.annotations import Annotations
 from dashboard.reports.segments import Segments
@@ -18,15 +18,15 @@ from dashboard.reports.segments import Segments
 Follower = Callable[[str], None]
 
 
-def followers(
+def site_lifecycle_hooks(
     users: Users,
     invitations: Invitations,
-    editions: Editions,
-    shares: Shares,
+    editions: NoticeVersions,
+    shares: ShareLinks,
     segments: Segments,
     annotations: Annotations,
 ) -> list[Follower]:
-    """For `Deletions.followers`: each is told the id of a site that is no more, and may be told again. Blocking.
+    """For `SiteJobRunner.followers`: each is told the id of a site that is no more, and may be told again. Blocking.
 
     API keys are not among them: one without its site would be for every site. It opens nothing any more.
     """
@@ -40,7 +40,7 @@ def followers(
     ]
 
 
-def share_revoker(shares: Shares, sites: Sites, changes: Changes) -> Callable[[User], None]:
+def share_revoker(shares: ShareLinks, sites: Sites, changes: AuditLog) -> Callable[[User], None]:
     """For `Users.access_reduced`: links end with the access of who made them, and the list of changes says so."""
 
     def revoke(user: User) -> None:

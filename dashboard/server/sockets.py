@@ -59,7 +59,7 @@ def url_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def leave_word(directory: Path, server: Server) -> None:
+def write_server_info(directory: Path, server: Server) -> None:
     """Write where the server is, readable only by its owner."""
     new = directory / f"{SERVER_FILE}.new"
     new.unlink(missing_ok=True)
@@ -68,12 +68,12 @@ def leave_word(directory: Path, server: Server) -> None:
     new.replace(directory / SERVER_FILE)
 
 
-def take_back(directory: Path) -> None:
+def remove_server_info(directory: Path) -> None:
     """The server is no longer there."""
     (directory / SERVER_FILE).unlink(missing_ok=True)
 
 
-def read_word(directory: Path) -> Server | None:
+def read_server_info(directory: Path) -> Server | None:
     """Where a server that uses this data directory is, or None: it is not running."""
     try:
         return msgspec.json.decode((directory / SERVER_FILE).read_bytes(), type=Server)

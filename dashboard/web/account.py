@@ -14,8 +14,8 @@ from dashboard.access.passwords import HashingBusy
 from dashboard.access.sessions import Session
 from dashboard.access.users import User
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import N_, _, explained
-from dashboard.web.app_context import Dashboard, Post, network_of_request, read_form
+from dashboard.i18n.translations import N_, _, error_text
+from dashboard.web.app_context import Dashboard, FormPost, network_of_request, read_form
 from dashboard.web.language import remember_language
 from dashboard.web.members import day_of
 
@@ -29,12 +29,12 @@ async def account(dashboard: Dashboard, request: Request, user: User) -> Respons
     if act is None:
         raise HTTPException(400)
     try:
-        return await act(Post(dashboard, request, user, form))
+        return await act(FormPost(dashboard, request, user, form))
     except RecordGone:
         # The account itself: whoever is asked to sign in learns that it is no more.
         return RedirectResponse("/login", 303)
     except RecordError as error:
-        return _page(dashboard, request, user, problems={error.field: explained(error)})
+        return _page(dashboard, request, user, problems={error.field: error_text(error)})
 
 
 def _page(dashboard: Dashboard, request: Request, user: User, *, problems: dict[str, str] | None = None) -> Response:
@@ -59,7 +59,7 @@ def browser_label(session: Session) -> str:
     return session.browser or session.system or _("Unknown browser")
 
 
-async def _password(post: Post) -> Response:
+async def _password(post: FormPost) -> Response:
     network, attempts, name = network_of_request(post.dashboard, post.request), post.dashboard.attempts, post.user.name
     wait = attempts.wait(name, network)
     if wait:
@@ -69,11 +69,11 @@ async def _password(post: Post) -> Response:
     try:
         right = await post.dashboard.passwords.matches(old, post.form.get("old", ""))
     except HashingBusy:
-        attempts.uncount(name, network)
+        attempts.refund(name, network)
         raise
     if not right:
         raise RecordError("old", _("This is not your present password."))
-    attempts.forgive(name, network)
+    attempts.reset(name, network)
     hashed = await post.dashboard.passwords.hash(post.form.get("password", ""))
 
     def changed(user: User) -> User:
@@ -91,18 +91,18 @@ async def _password(post: Post) -> Response:
     return response
 
 
-async def _language(post: Post) -> Response:
+async def _language(post: FormPost) -> Response:
     response = RedirectResponse("/account?done=language", 303)
     remember_language(post.request, response, post.form.get("language", ""))
     return response
 
 
-async def _end(post: Post) -> Response:
+async def _end(post: FormPost) -> Response:
     await post.dashboard.sessions.end_one(post.user, post.form.get("id", ""))
     return RedirectResponse("/account#browsers", 303)
 
 
-async def _end_others(post: Post) -> Response:
+async def _end_others(post: FormPost) -> Response:
     await post.dashboard.sessions.end_all(post.user, but=post.dashboard.sessions.id(post.request))
     return RedirectResponse("/account#browsers", 303)
 

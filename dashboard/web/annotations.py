@@ -8,10 +8,10 @@ from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
 from dashboard.access.users import User
-from dashboard.i18n.translations import N_, explained
+from dashboard.i18n.translations import N_, error_text
 from dashboard.reports.annotations import Annotation
 from dashboard.web.app_context import Dashboard, read_form, visible_site
-from dashboard.web.view_state_loader import chosen
+from dashboard.web.view_state_loader import view_state_of
 
 ADDED = N_("Note added")
 CHANGED = N_("Note changed")
@@ -23,7 +23,7 @@ async def change_note(dashboard: Dashboard, request: Request, user: User) -> Res
     site = visible_site(dashboard, request, user)
     if not user.may_change(site):
         raise HTTPException(403)
-    choice, _ = await chosen(dashboard, site, request, user)
+    choice, _ = await view_state_of(dashboard, site, request, user)
     form = await read_form(request)
     notes, known = dashboard.annotations, None
     if form.get("id"):
@@ -43,7 +43,7 @@ async def change_note(dashboard: Dashboard, request: Request, user: User) -> Res
             note = await notes.add(site, user.name, date, text, shared=shared)
     except RecordError as error:
         # The form asks for a date and for so many characters at most: a browser does not send others.
-        raise HTTPException(422, explained(error)) from None
+        raise HTTPException(422, error_text(error)) from None
     await dashboard.changes.note(user.name, site.domain, CHANGED if known else ADDED, before, _said(note))
     return RedirectResponse(choice.href(), 303)
 

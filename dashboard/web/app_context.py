@@ -15,17 +15,17 @@ from starlette.responses import RedirectResponse, Response
 from collector.core.metrics import Counters
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
-from collector.erasure.job_runner import Deletions
-from collector.server.drop_statistics import Tally
+from collector.erasure.job_runner import SiteJobRunner
+from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
-from dashboard.access.audit_log import Changes
+from dashboard.access.audit_log import AuditLog
 from dashboard.access.guests import is_guest
-from dashboard.access.login_throttle import Attempts, same_origin
+from dashboard.access.login_throttle import LoginThrottle, same_origin
 from dashboard.access.one_time_links import Invitations
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Sessions
-from dashboard.access.share_access import Doors
-from dashboard.access.share_links import Shares
+from dashboard.access.share_access import ShareAccess
+from dashboard.access.share_links import ShareLinks
 from dashboard.access.users import User, Users
 from dashboard.analytics.client_disconnect import while_connected
 from dashboard.analytics.realtime_query import Realtime
@@ -33,7 +33,7 @@ from dashboard.analytics.service import StatsService
 from dashboard.compliance.site_check.fetcher import Fetcher
 from dashboard.compliance.site_check.inspector import Inspector
 from dashboard.reports.annotations import Annotations
-from dashboard.reports.realtime_hub import Hubs
+from dashboard.reports.realtime_hub import RealtimeHub
 from dashboard.reports.segments import Segments
 from dashboard.web.static_files import Assets
 from dashboard.web.templating import Pages
@@ -49,18 +49,18 @@ class Dashboard:
     passwords: Passwords
     stats: StatsService
     counters: Counters
-    tally: Tally
+    tally: DropStatistics
     sessions: Sessions
-    attempts: Attempts
+    attempts: LoginThrottle
     pages: Pages
-    changes: Changes
+    changes: AuditLog
     invitations: Invitations
-    deletions: Deletions
-    shares: Shares
-    doors: Doors
+    deletions: SiteJobRunner
+    shares: ShareLinks
+    doors: ShareAccess
     inspector: Inspector
     annotations: Annotations
-    hubs: Hubs
+    hubs: RealtimeHub
     segments: Segments
     clock: Callable[[], float] = field(default=time.time)
 
@@ -72,15 +72,15 @@ def build_dashboard(
     passwords: Passwords,
     stats: StatsService,
     counters: Counters,
-    tally: Tally,
+    tally: DropStatistics,
     secret: str,
     clock: Callable[[], float] = time.time,
     *,
-    changes: Changes,
+    changes: AuditLog,
     sessions: Sessions,
     invitations: Invitations,
-    deletions: Deletions,
-    shares: Shares,
+    deletions: SiteJobRunner,
+    shares: ShareLinks,
     annotations: Annotations,
     segments: Segments,
 ) -> Dashboard:
@@ -94,16 +94,16 @@ def build_dashboard(
         counters=counters,
         tally=tally,
         sessions=sessions,
-        attempts=Attempts(clock),
+        attempts=LoginThrottle(clock),
         pages=Pages(Assets()),
         changes=changes,
         invitations=invitations,
         deletions=deletions,
         shares=shares,
         annotations=annotations,
-        hubs=Hubs(partial(_realtime, stats, sites)),
+        hubs=RealtimeHub(partial(_realtime, stats, sites)),
         segments=segments,
-        doors=Doors(secret, clock),
+        doors=ShareAccess(secret, clock),
         inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,
     )
@@ -133,13 +133,13 @@ def signed_in(dashboard: Dashboard, view: View) -> Endpoint:
         if request.method == "POST" and not same_origin(request.headers):
             raise HTTPException(403)
         if request.method == "GET":
-            return await shown_to(dashboard, request, user, view)
+            return await may_view(dashboard, request, user, view)
         return await view(dashboard, request, user)
 
     return endpoint
 
 
-async def shown_to(dashboard: Dashboard, request: Request, user: User, view: View) -> Response:
+async def may_view(dashboard: Dashboard, request: Request, user: User, view: View) -> Response:
     """The page; when its reader goes away first, what was asked for it is ended and nobody hears the answer."""
     try:
         return await while_connected(request, _answer(view(dashboard, request, user)))
@@ -191,7 +191,7 @@ def network_of_request(dashboard: Dashboard, request: Request) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class FormPost:
     """A form that was sent: by whom, and about which site, where it is about one."""
 
     dashboard: Dashboard

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.core.timezones import Zone
-from dashboard.access.audit_log import COMMAND_LINE, Noted
+from dashboard.access.audit_log import COMMAND_LINE, AuditEntry
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _
@@ -64,7 +64,7 @@ async def all_changes(dashboard: Dashboard, request: Request, user: User) -> Res
 def _page(
     dashboard: Dashboard,
     user: User,
-    noted: list[Noted],
+    noted: list[AuditEntry],
     zone: Zone,
     template: str,
     here_href: str,
@@ -86,7 +86,7 @@ def _page(
     )
 
 
-def _shown(noted: Noted, zone: Zone) -> ChangeRow:
+def _shown(noted: AuditEntry, zone: Zone) -> ChangeRow:
     day_begins = zone.bounds(zone.date(noted.at))[0]
     at = datetime.timedelta(seconds=noted.at - day_begins)
     minutes = int(at.total_seconds()) // 60

@@ -14,26 +14,26 @@ from dashboard.i18n.formatting import Value
 from dashboard.reports.chart_metrics import COUNTS
 from dashboard.reports.comparison import paired
 from dashboard.reports.csv_export import csv_headers, csv_writer
-from dashboard.reports.date_range import Dates
+from dashboard.reports.date_range import DateRange
 from dashboard.reports.overview import names_of, overview_queries
-from dashboard.reports.time_buckets import moments
-from dashboard.reports.view_state import Choice
+from dashboard.reports.time_buckets import time_buckets
+from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, stats_for, visible_site
 from dashboard.web.templating import DATA_HEADERS
-from dashboard.web.view_state_loader import chosen
+from dashboard.web.view_state_loader import view_state_of
 
 
 async def export_chart(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`/SITE/chart.csv`: one row a bucket, as long as it is not still to come."""
     site = visible_site(dashboard, request, user)
-    choice, dates = await chosen(dashboard, site, request, user)
+    choice, dates = await view_state_of(dashboard, site, request, user)
     results = await stats_for(dashboard, user).run(overview_queries(choice, dates, every=True))
     text = BYTE_ORDER_MARK + csv_writer(request).lines(chart_rows(choice, dates, results, dashboard.clock()))
     name = f"{site.domain}-{dates.period.first}-{dates.period.last}.csv"
     return Response(text, headers={**DATA_HEADERS, **csv_headers(name)})
 
 
-def chart_rows(choice: Choice, dates: Dates, results: Sequence[Result], now: float) -> list[Sequence[Cell]]:
+def chart_rows(choice: ViewState, dates: DateRange, results: Sequence[Result], now: float) -> list[Sequence[Cell]]:
     """The answers to `overview_queries`, of every metric, as a table with its heads."""
     names = names_of(choice)
     period, before = dates.period, dates.before
@@ -41,7 +41,7 @@ def chart_rows(choice: Choice, dates: Dates, results: Sequence[Result], now: flo
     rows: list[Sequence[Cell]] = [(period.bucket, *names, *compared_names)]
     pairs = paired(period, before, period.bucket) if before else {}
     values, values_before = _by_time(results[1]), _by_time(results[3]) if before else {}
-    for moment in moments(period, now):
+    for moment in time_buckets(period, now):
         if moment.future:
             break
         past = pairs.get(moment.key, "")

@@ -13,8 +13,8 @@ from dashboard.access.users import User
 from dashboard.analytics.period import Period, parse_period
 from dashboard.analytics.query import Query, Result
 from dashboard.i18n import formatting
-from dashboard.reports.filter_params import Chip
-from dashboard.reports.view_state import Choice
+from dashboard.reports.filter_params import FilterParam
+from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, visible_site
 
 WITHOUT = "none"
@@ -72,7 +72,7 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
 
 def _figures_of(domain: str, page: str) -> str:
     """The address of the figures of one page, over the same thirty days."""
-    return Choice(domain).filtered(Chip("is", "event:page", page)).href()
+    return ViewState(domain).filtered(FilterParam("is", "event:page", page)).href()
 
 
 def _both(dimension: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -16,12 +16,12 @@ from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
 from collector.erasure.delete_events import FIELDS
-from collector.erasure.site_job import Kind, Task, new_task
+from collector.erasure.site_job import Kind, SiteJob, new_job
 from collector.sites.hostnames import unicode_host
 from collector.sites.registry import Site
 from dashboard.access.users import User
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import N_, _, explained
+from dashboard.i18n.translations import N_, _, error_text
 from dashboard.web.app_context import Dashboard, changeable_site, read_form
 from dashboard.web.members import day_of
 from dashboard.web.templating import fragment_asked
@@ -68,7 +68,7 @@ async def figures(dashboard: Dashboard, request: Request, user: User) -> Respons
     try:
         return await act(dashboard, user, site, form)
     except RecordError as error:
-        return await _page(dashboard, user, site, form=form, problems={error.field: explained(error)})
+        return await _page(dashboard, user, site, form=form, problems={error.field: error_text(error)})
 
 
 async def delete_site(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -78,7 +78,7 @@ async def delete_site(dashboard: Dashboard, request: Request, user: User) -> Res
     try:
         return await _remove(dashboard, user, site, form)
     except RecordError as error:
-        return await _page(dashboard, user, site, form=form, problems={error.field: explained(error)})
+        return await _page(dashboard, user, site, form=form, problems={error.field: error_text(error)})
 
 
 async def _page(
@@ -110,7 +110,7 @@ async def _page(
     )
 
 
-def _shown(task: Task) -> TaskRow:
+def _shown(task: SiteJob) -> TaskRow:
     return TaskRow(_(KIND_NAMES[task.kind]), day_of(task.asked), task.rows, task.open, bool(task.set_aside))
 
 
@@ -133,14 +133,14 @@ async def _delete(dashboard: Dashboard, user: User, site: Site, form: dict[str, 
 
 async def _reset(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Response:
     _confirmed(site, form, "confirm_reset")
-    task = await _ask(dashboard, new_task("reset", site, user.name, dashboard.clock()))
+    task = await _ask(dashboard, new_job("reset", site, user.name, dashboard.clock()))
     await dashboard.changes.note(user.name, site.domain, KIND_NAMES["reset"], f"{task.rows} events")
     return _back(site.domain)
 
 
 async def _rename(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Response:
     name = unicode_host(form.get("domain", "").strip().lower())
-    await _ask(dashboard, new_task("rename", site, user.name, dashboard.clock(), to=name))
+    await _ask(dashboard, new_job("rename", site, user.name, dashboard.clock(), to=name))
     await dashboard.changes.note(user.name, name, KIND_NAMES["rename"], site.domain, name)
     return _back(name)
 
@@ -157,7 +157,7 @@ async def _release(dashboard: Dashboard, user: User, site: Site, form: dict[str,
 
 async def _remove(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Response:
     _confirmed(site, form, "confirm")
-    task = await _ask(dashboard, new_task("remove", site, user.name, dashboard.clock()))
+    task = await _ask(dashboard, new_job("remove", site, user.name, dashboard.clock()))
     await dashboard.changes.note(user.name, site.domain, KIND_NAMES["remove"], f"{task.rows} events", site_id=site.id)
     return RedirectResponse("/", 303)
 
@@ -173,11 +173,11 @@ _ACTS: Final[dict[str, Act]] = {
 }
 
 
-async def _ask(dashboard: Dashboard, task: Task) -> Task:
-    return await anyio.to_thread.run_sync(dashboard.deletions.ask, task)
+async def _ask(dashboard: Dashboard, task: SiteJob) -> SiteJob:
+    return await anyio.to_thread.run_sync(dashboard.deletions.enqueue, task)
 
 
-def _some(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Task:
+def _some(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> SiteJob:
     first, last = _date(form, "first"), _date(form, "last")
     field, value = form.get("field", ""), form.get("value", "").strip()
     if first > last:
@@ -187,7 +187,7 @@ def _some(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) ->
     if field and not value:
         raise RecordError("value", _("expected a value to compare with; * stands for any characters"))
     fields = {"first": first, "last": last, "field": field, "value": value if field else ""}
-    return new_task("delete", site, user.name, dashboard.clock(), **fields)
+    return new_job("delete", site, user.name, dashboard.clock(), **fields)
 
 
 def _date(form: dict[str, str], field: str) -> datetime.date:

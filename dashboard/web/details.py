@@ -23,14 +23,14 @@ from dashboard.i18n.translations import _, in_english, plural
 from dashboard.reports.breakdown import query
 from dashboard.reports.csv_export import csv_headers, csv_writer
 from dashboard.reports.details import MOST_ROWS, all_rows, build_details, exported_columns, read_wanted
-from dashboard.reports.filter_bar import ADDING, added_chip, filter_bar
+from dashboard.reports.filter_bar import ADDING, added_filter, filter_bar
 from dashboard.reports.filter_params import key_of, known
 from dashboard.reports.labels import label, names
 from dashboard.reports.panels import Panel, Tab, panel_named
-from dashboard.reports.view_state import Choice
+from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, stats_for, visible_site
 from dashboard.web.templating import DATA_HEADERS
-from dashboard.web.view_state_loader import chosen
+from dashboard.web.view_state_loader import view_state_of
 
 MOST_VALUES = 20
 """Values that are suggested at once."""
@@ -43,7 +43,7 @@ MOST_BLOCKS, MOST_BLOCKS_OF_GUEST = 101, 2
 async def show_details(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`/SITE/details/PANEL`: all rows of a breakdown, a page at a time."""
     site, panel = _place(dashboard, request, user)
-    choice, dates = await chosen(dashboard, site, request, user)
+    choice, dates = await view_state_of(dashboard, site, request, user)
     here = f"/details/{panel.name}"
     added = after_adding(choice, request, here)
     if added is not None:
@@ -67,7 +67,7 @@ async def export_details(dashboard: Dashboard, request: Request, user: User) -> 
     A file is for programs too: its names are those of the Stats API, and its labels English, whoever reads it.
     """
     site, panel = _place(dashboard, request, user)
-    choice, dates = await chosen(dashboard, site, request, user)
+    choice, dates = await view_state_of(dashboard, site, request, user)
     blocks = all_rows(stats_for(dashboard, user), choice, dates.period, panel, read_wanted(request.query_params))
     # What cannot be answered is said before the answer begins.
     tab, first = await anext(blocks)
@@ -91,7 +91,7 @@ async def export_details(dashboard: Dashboard, request: Request, user: User) -> 
 async def suggest_values(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`/SITE/values`: values of a dimension that have what was typed in their names, the most frequent first."""
     site = visible_site(dashboard, request, user)
-    choice, dates = await chosen(dashboard, site, request, user)
+    choice, dates = await view_state_of(dashboard, site, request, user)
     params = request.query_params
     dimension = params.get("fd", "") + (params.get("fk", "").strip() if params.get("fd") == PROPERTY else "")
     typed = params.get("fv", "").strip().casefold()
@@ -109,7 +109,7 @@ async def suggest_values(dashboard: Dashboard, request: Request, user: User) -> 
 
 
 async def _all_values(
-    stats: StatsService, choice: Choice, period: Period, dimension: str, blocks: int
+    stats: StatsService, choice: ViewState, period: Period, dimension: str, blocks: int
 ) -> AsyncIterator[str]:
     """The values, the most frequent first; read in blocks, for as long as somebody looks for more.
 
@@ -126,11 +126,11 @@ async def _all_values(
         offset, total, limit = offset + limit, result.total_rows or 0, MAX_LIMIT
 
 
-def after_adding(choice: Choice, request: Request, below: str = "") -> Response | None:
+def after_adding(choice: ViewState, request: Request, below: str = "") -> Response | None:
     """Where the form for one more filter leads: the address that says all of it. None when it was not sent."""
     if not any(name in request.query_params for name in ADDING):
         return None
-    chip = added_chip(request.query_params)
+    chip = added_filter(request.query_params)
     if chip is None and len(request.query_params.get("fv", "").strip()) > LONGEST_VALUE:
         raise HTTPException(400)
     return RedirectResponse((choice.filtered(chip) if chip else choice).href(below), 303)

@@ -18,7 +18,7 @@ from collector.core.errors import RecordError, RecordGone
 from dashboard.access.login_throttle import same_origin
 from dashboard.access.one_time_links import Invitation, is_for
 from dashboard.access.users import User, checked
-from dashboard.i18n.translations import N_, _, explained
+from dashboard.i18n.translations import N_, _, error_text
 from dashboard.web.app_context import Dashboard, Endpoint, network_of_request, read_form
 from dashboard.web.members import ACCOUNT_MEANINGS, ROLE_MEANINGS, ROLE_NAMES
 
@@ -54,7 +54,7 @@ def _entry(dashboard: Dashboard, act: Act, fits: Callable[[Invitation], bool]) -
         if wait:
             raise HTTPException(429, headers={"retry-after": str(wait)})
         secret = request.path_params["secret"]
-        found = await dashboard.invitations.look(secret)
+        found = await dashboard.invitations.peek(secret)
         if found is None or not fits(found) or not _stands(dashboard, found):
             dashboard.attempts.count(LINKS, network)
             return dashboard.pages.html("entry_over.html", 410, user=dashboard.sessions.user(request))
@@ -85,14 +85,14 @@ async def _invited(dashboard: Dashboard, request: Request, secret: str, found: I
             new = checked(User(name=name, password=await dashboard.passwords.hash(form.get("password", ""))))
             # Again: hashing took its time, and a link that is used up for nothing would be lost.
             _must_be_free(dashboard, name)
-        if await dashboard.invitations.use(secret) is None or not _stands(dashboard, found):
+        if await dashboard.invitations.redeem(secret) is None or not _stands(dashboard, found):
             return dashboard.pages.html("entry_over.html", 410, user=None)
         if new is not None:
             user = await dashboard.users.add(_joined(new, found))
         else:
             _, user = await dashboard.users.update(name, lambda newest: _joined(newest, found))
     except RecordError as error:
-        return _invited_page(dashboard, secret, found, None, name, {error.field: explained(error)})
+        return _invited_page(dashboard, secret, found, None, name, {error.field: error_text(error)})
     site = dashboard.sites.by_id(found.site)
     domain = site.domain if site else ""
     await dashboard.changes.note(user.name, domain, N_("Invitation accepted"), "", f"{user.name}: {found.role}")
@@ -150,13 +150,13 @@ async def _forgotten(dashboard: Dashboard, request: Request, secret: str, found:
     form = await read_form(request)
     try:
         hashed = await dashboard.passwords.hash(form.get("password", ""))
-        if await dashboard.invitations.use(secret) is None or not _stands(dashboard, found):
+        if await dashboard.invitations.redeem(secret) is None or not _stands(dashboard, found):
             return dashboard.pages.html("entry_over.html", 410, user=None)
         _, user = await dashboard.users.update(name, partial(_with_password, found, hashed))
     except RecordGone:
         return dashboard.pages.html("entry_over.html", 410, user=None)
     except RecordError as error:
-        problems = {error.field: explained(error)}
+        problems = {error.field: error_text(error)}
         return dashboard.pages.html("password.html", 422, secret=secret, name=name, user=None, problems=problems)
     await dashboard.sessions.end_all(user)
     await dashboard.changes.note(user.name, "", N_("Password changed by a link"))

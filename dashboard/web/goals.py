@@ -19,9 +19,9 @@ from collector.sites.registry import Site
 from dashboard.access.users import User
 from dashboard.analytics.period import parse_period
 from dashboard.analytics.query import OTHER, Query
-from dashboard.i18n.translations import N_, _, explained
-from dashboard.reports.filter_params import Chip
-from dashboard.reports.view_state import Choice
+from dashboard.i18n.translations import N_, _, error_text
+from dashboard.reports.filter_params import FilterParam
+from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, read_form, visible_site
 
 
@@ -158,7 +158,7 @@ async def _store(
     try:
         await dashboard.sites.update(site, lambda newest: msgspec.structs.replace(newest, goals=change(newest.goals)))
     except RecordError as error:
-        return await _page(dashboard, site, user, {}, {"name": explained(error)})
+        return await _page(dashboard, site, user, {}, {"name": error_text(error)})
     await dashboard.changes.note(user.name, site.domain, what, before, after)
     return _back(site)
 
@@ -203,13 +203,13 @@ def _problem(goal: Goal, others: tuple[Goal, ...]) -> tuple[str, str] | None:
     try:
         checked = checked_goals((goal,))
     except RecordError as error:
-        return _field(goal), explained(error)
+        return _field(goal), error_text(error)
     if any(each.name == checked[0].name for each in others):
         return "name", _("there is a goal of that name already")
     try:
         checked_goals((*others, *checked))
     except RecordError as error:
-        return "name", explained(error)
+        return "name", error_text(error)
     return None
 
 
@@ -256,7 +256,10 @@ async def _seen(dashboard: Dashboard, site: Site) -> list[tuple[str, int]]:
 async def _page(
     dashboard: Dashboard, site: Site, user: User, form: dict[str, str], problems: dict[str, str] | None = None
 ) -> Response:
-    listed = [(goal, Choice(site.domain, chips=(Chip("is", "event:goal", goal.name),)).href()) for goal in site.goals]
+    listed = [
+        (goal, ViewState(site.domain, chips=(FilterParam("is", "event:goal", goal.name),)).href())
+        for goal in site.goals
+    ]
     return dashboard.pages.html(
         "goals.html",
         422 if problems else 200,

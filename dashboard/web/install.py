@@ -14,7 +14,7 @@ from dashboard.compliance.site_check.cmp_detection import BANNERS, STANDARDS
 from dashboard.compliance.site_check.tag_snippets import OWN, OWN_FUNCTION, VARIANTS, code_of, read_wanted, where_of
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import _
-from dashboard.reports.installation_status import Arrivals, arrivals_of
+from dashboard.reports.installation_status import InstallationStatus, arrivals_of
 from dashboard.web.app_context import Dashboard, changeable_site, read_form, visible_site
 from dashboard.web.templating import HEADERS, fragment_asked
 
@@ -54,10 +54,10 @@ async def install_page(
     return dashboard.pages.html("install.html", status, site=site, user=user, **values, **{**unlooked, **looked})
 
 
-async def _arrivals(dashboard: Dashboard, site: Site) -> Arrivals:
+async def _arrivals(dashboard: Dashboard, site: Site) -> InstallationStatus:
     # Counters begin anew with the process; what stands in ClickHouse does not.
     known = dashboard.counters.accepted(site.domain) == 0 and await dashboard.stats.first_day(site.domain) is not None
-    dropped = await dashboard.tally.of(site.domain)
+    dropped = await dashboard.tally.dropped(site.domain)
     return arrivals_of(site, dashboard.counters, dropped, known=known)
 
 
@@ -72,7 +72,7 @@ async def check(dashboard: Dashboard, request: Request, user: User) -> Response:
     elif not url:
         looked["problem"] = _("Which page?")
     else:
-        looked["findings"] = await dashboard.inspector.look(site, url, public_base(request))
+        looked["findings"] = await dashboard.inspector.inspect(site, url, public_base(request))
     status = 429 if wait else 200
     if fragment_asked(request) == "findings":
         # htmx shows answers of success only.

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.access.cookies import read_cookie
-from dashboard.i18n.translations import ENGLISH, Catalogues, shipped, using
+from dashboard.i18n.translations import ENGLISH, Translations, shipped, using
 
 COOKIE: Final = "tyst_language"
 _LONGEST: Final = 200
@@ -37,7 +37,7 @@ def preferred(accepted: str, known: Iterable[str]) -> str:
 class LocaleMiddleware:
     """ASGI middleware that sets the language of a request: the one chosen by cookie, else the browser's preference."""
 
-    def __init__(self, app: ASGIApp, catalogues: Catalogues | None = None) -> None:
+    def __init__(self, app: ASGIApp, catalogues: Translations | None = None) -> None:
         self._app = app
         self._catalogues = catalogues or shipped()
 

@@ -19,8 +19,8 @@ from dashboard.access.audit_log import EVERYWHERE
 from dashboard.access.one_time_links import Invitation, password_mark
 from dashboard.access.users import ROLES, SITE_ROLES, Role, User, titled
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import N_, _, explained
-from dashboard.web.app_context import Dashboard, Post, changeable_site, read_form
+from dashboard.i18n.translations import N_, _, error_text
+from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read_form
 
 ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_("Owner"), "viewer": N_("Viewer")}
 ROLE_MEANINGS: Final[dict[Role, str]] = {
@@ -55,9 +55,9 @@ async def people(dashboard: Dashboard, request: Request, user: User) -> Response
         if act is None:
             raise HTTPException(400)
         try:
-            link = await act(Post(dashboard, request, user, form, site))
+            link = await act(FormPost(dashboard, request, user, form, site))
         except RecordError as error:
-            problems = {error.field: explained(error)}
+            problems = {error.field: error_text(error)}
         if link is None and not problems:
             # Who has taken away their own right to this page is led elsewhere.
             now = dashboard.users.get(user.name)
@@ -91,9 +91,9 @@ async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
         if act is None:
             raise HTTPException(400)
         try:
-            link = await act(Post(dashboard, request, user, form))
+            link = await act(FormPost(dashboard, request, user, form))
         except RecordError as error:
-            problems = {error.field: explained(error)}
+            problems = {error.field: error_text(error)}
         if link is None and not problems:
             return RedirectResponse("/users", 303)
     return dashboard.pages.html(
@@ -113,7 +113,7 @@ async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
     )
 
 
-async def _invite(post: Post) -> Link:
+async def _invite(post: FormPost) -> Link:
     role = _role(post.form, SITE_ROLES if post.site else ACCOUNT_ROLES)
     note = post.form.get("note", "").strip()
     if len(note) > LONGEST_NOTE or has_hidden(note):
@@ -125,24 +125,24 @@ async def _invite(post: Post) -> Link:
     return Link(f"{public_base(post.request)}invitation/{secret}", _("Invitation"))
 
 
-async def _revoke(post: Post) -> None:
+async def _revoke(post: FormPost) -> None:
     gone = await post.dashboard.invitations.revoke(post.site.id if post.site else "", post.form.get("id", ""))
     if gone is not None:
         await post.note(N_("Invitation revoked"), _described(gone.note, gone.role))
 
 
-async def _change_role(post: Post) -> None:
+async def _change_role(post: FormPost) -> None:
     role = _role(post.form, SITE_ROLES)
     name, before = await _set_role(post, role)
     await post.note(N_("Role changed"), f"{name}: {before}", f"{name}: {role}")
 
 
-async def _take_off(post: Post) -> None:
+async def _take_off(post: FormPost) -> None:
     name, before = await _set_role(post, None)
     await post.note(N_("Person removed from the site"), f"{name}: {before}")
 
 
-async def _set_role(post: Post, role: Role | None) -> tuple[str, Role | None]:
+async def _set_role(post: FormPost, role: Role | None) -> tuple[str, Role | None]:
     """Give somebody who sees the site another role there, or none; returns their name and what they were."""
     site_id = post.site.id if post.site else ""
 
@@ -155,7 +155,7 @@ async def _set_role(post: Post, role: Role | None) -> tuple[str, Role | None]:
     return after.name, before.role_at(site_id)
 
 
-async def _account_role(post: Post) -> None:
+async def _account_role(post: FormPost) -> None:
     role = _role(post.form, ROLES)
 
     def changed(other: User) -> User:
@@ -168,7 +168,7 @@ async def _account_role(post: Post) -> None:
     )
 
 
-async def _remove_user(post: Post) -> None:
+async def _remove_user(post: FormPost) -> None:
     other = _other(post)
     if other.name == post.user.name:
         raise RecordError("name", _("you cannot remove your own account"))
@@ -176,7 +176,7 @@ async def _remove_user(post: Post) -> None:
     await post.note(N_("User removed"), f"{other.name}: {other.role}")
 
 
-async def _password_link(post: Post) -> Link:
+async def _password_link(post: FormPost) -> Link:
     other = _other(post)
     await post.dashboard.invitations.revoke_of(other.name)
     secret = await post.dashboard.invitations.make(
@@ -206,7 +206,7 @@ def day_of(at: int) -> str:
     return formatting.date(datetime.datetime.fromtimestamp(at, datetime.UTC).date())
 
 
-def _other(post: Post) -> User:
+def _other(post: FormPost) -> User:
     other = post.dashboard.users.get(post.form.get("name", ""))
     if other is None:
         raise RecordError("name", _("there is no such user"))

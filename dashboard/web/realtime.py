@@ -19,13 +19,13 @@ from dashboard.analytics.query import OTHER
 from dashboard.analytics.realtime_query import BREAKDOWNS, Realtime, RealtimeGroup
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, language
-from dashboard.reports.date_range import DEFAULT_SPAN, Span
-from dashboard.reports.filter_params import Chip, dimension_title
+from dashboard.reports.date_range import DEFAULT_SPAN, DateRangeParams
+from dashboard.reports.filter_params import FilterParam, dimension_title
 from dashboard.reports.labels import label
 from dashboard.reports.panels import TABS
-from dashboard.reports.realtime_hub import HEARTBEAT_SECONDS, Frame, Hub, TooManyListeners
+from dashboard.reports.realtime_hub import HEARTBEAT_SECONDS, RealtimeChannel, RealtimeSnapshot, TooManyListeners
 from dashboard.reports.svg import Bar, bars, share
-from dashboard.reports.view_state import Choice, placed, read_choice
+from dashboard.reports.view_state import ViewState, read_choice, with_base_url
 from dashboard.web.app_context import Dashboard, network_of_request, stats_for, visible_site
 from dashboard.web.event_stream import BEAT, RETRY, EventStream, event
 
@@ -95,7 +95,7 @@ async def stream(dashboard: Dashboard, request: Request, user: User) -> Response
         live = build_live(present, choice)
         return event("present", dashboard.pages.text("_live.html", site=site, choice=choice, live=live))
 
-    def text(frame: Frame) -> bytes:
+    def text(frame: RealtimeSnapshot) -> bytes:
         present = frame.present
         if present is None:
             return event("away", "")
@@ -108,7 +108,7 @@ async def stream(dashboard: Dashboard, request: Request, user: User) -> Response
         try:
             async with dashboard.hubs.listening(site.domain, network, guest=is_guest(user)) as hub:
                 yield RETRY
-                async for part in told(hub, text):
+                async for part in encode_snapshot(hub, text):
                     yield part
         except TooManyListeners:
             return
@@ -118,8 +118,11 @@ async def stream(dashboard: Dashboard, request: Request, user: User) -> Response
     return EventStream(parts)
 
 
-async def told(
-    hub: Hub, text: Callable[[Frame], bytes], beat: float = HEARTBEAT_SECONDS, lifetime: float = LIFETIME_SECONDS
+async def encode_snapshot(
+    hub: RealtimeChannel,
+    text: Callable[[RealtimeSnapshot], bytes],
+    beat: float = HEARTBEAT_SECONDS,
+    lifetime: float = LIFETIME_SECONDS,
 ) -> AsyncIterator[bytes]:
     """The hub's frames as texts, with a beat where nothing happens, until the hub closes or the time is over."""
     loop = asyncio.get_running_loop()
@@ -136,11 +139,11 @@ async def told(
         yield text(frame)
 
 
-def build_live(present: Realtime, choice: Choice) -> Live:
+def build_live(present: Realtime, choice: ViewState) -> Live:
     """Lay the present out; `choice` is the view that links lead from."""
     counts = [count for _start, count in present.minutes]
     last = len(counts) - 1
-    today = choice.to_span(Span(period="day"))
+    today = choice.to_span(DateRangeParams(period="day"))
     parts = zip(BREAKDOWNS.items(), (present.sources, present.pages, present.countries), strict=True)
     return Live(
         present=present,
@@ -152,31 +155,31 @@ def build_live(present: Realtime, choice: Choice) -> Live:
     )
 
 
-def _lines(choice: Choice, dimension: str, groups: tuple[RealtimeGroup, ...]) -> list[RealtimeRow]:
+def _lines(choice: ViewState, dimension: str, groups: tuple[RealtimeGroup, ...]) -> list[RealtimeRow]:
     most = max((group.visitors for group in groups), default=0)
     return [_line(choice, dimension, group, most) for group in groups]
 
 
-def _line(choice: Choice, dimension: str, group: RealtimeGroup, most: int) -> RealtimeRow:
+def _line(choice: ViewState, dimension: str, group: RealtimeGroup, most: int) -> RealtimeRow:
     folded = group.value == OTHER
     value = find_dimension(dimension).label(group.value)
     return RealtimeRow(
         label=_("Other (grouped for privacy)") if folded else label(dimension, value),
-        href="" if folded else choice.filtered(Chip("is", dimension, value)).href(),
+        href="" if folded else choice.filtered(FilterParam("is", dimension, value)).href(),
         text=formatting.compact(group.visitors),
         bar=share(group.visitors, most),
     )
 
 
-def _choice(site: Site, request: Request, user: User) -> Choice:
+def _choice(site: Site, request: Request, user: User) -> ViewState:
     """The view that the page belongs to, without its dates: these are the last half hour."""
-    return placed(read_choice(site.domain, request.query_params, TABS), user).to_span(DEFAULT_SPAN).only(())
+    return with_base_url(read_choice(site.domain, request.query_params, TABS), user).to_span(DEFAULT_SPAN).only(())
 
 
-def _stream_choice(site: Site, user: User) -> tuple[Choice, str]:
+def _stream_choice(site: Site, user: User) -> tuple[ViewState, str]:
     """The view of a stream, whatever else its address says, and the base of a guest's links, which is empty for others.
 
     The view's own links begin with `_ANY_BASE`, so that all secret links of a site share its texts.
     """
-    choice = placed(Choice(site.domain), user)
+    choice = with_base_url(ViewState(site.domain), user)
     return (replace(choice, base=_ANY_BASE), choice.base) if choice.base else (choice, "")

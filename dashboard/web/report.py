@@ -20,13 +20,13 @@ from dashboard.reports.site_report import build_report
 from dashboard.web.app_context import Dashboard, stats_for, visible_site
 from dashboard.web.details import after_adding
 from dashboard.web.templating import HEADERS, fragment_asked
-from dashboard.web.view_state_loader import chosen
+from dashboard.web.view_state_loader import view_state_of
 
 
 async def show_site(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`/SITE`: the report, alone when htmx asks for it, else in its page."""
     site = visible_site(dashboard, request, user)
-    choice, dates = await chosen(dashboard, site, request, user)
+    choice, dates = await view_state_of(dashboard, site, request, user)
     added = after_adding(choice, request)
     if added is not None:
         return added
@@ -67,7 +67,7 @@ async def show_status(dashboard: Dashboard, request: Request, user: User) -> Res
         site=site,
         user=user,
         accepted=accepted,
-        drops=drops_of(await dashboard.tally.of(site.domain)),
+        drops=drops_of(await dashboard.tally.dropped(site.domain)),
         trims=trims_of(await dashboard.tally.trimmed(site.domain)),
         last_event=_("today at {time}").format(time=result.rows[0].dimensions[0][11:16])
         if result.rows

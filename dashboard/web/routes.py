@@ -53,8 +53,8 @@ def routes(dashboard: Dashboard) -> list[Route]:
     def figures(path: str, view: View) -> list[Route]:
         """A view that readers without an account may have too: at public sites, and below secret links."""
         return [
-            Route(f"/share/{{token}}{path}", shared_dashboard.shared(dashboard, view), middleware=COMPRESSED),
-            Route(f"/{{domain}}{path}", shared_dashboard.opened(dashboard, view), middleware=COMPRESSED),
+            Route(f"/share/{{token}}{path}", shared_dashboard.share_link_view(dashboard, view), middleware=COMPRESSED),
+            Route(f"/{{domain}}{path}", shared_dashboard.public_or_signed_in(dashboard, view), middleware=COMPRESSED),
         ]
 
     return [
@@ -122,12 +122,12 @@ async def _sign_in(dashboard: Dashboard, request: Request) -> Response:
     try:
         right = await dashboard.passwords.matches(user.password if user else None, form.get("password", ""))
     except HashingBusy as error:
-        dashboard.attempts.uncount(name, network)
+        dashboard.attempts.refund(name, network)
         problem = _("Too many people are signing in at the moment. Try again in a few seconds.")
         return _door(dashboard, target, name, problem, 503, {"retry-after": str(error.retry_after)})
     if user is None or not right:
         return _door(dashboard, target, name, _("That user name and password do not belong together."), 401)
-    dashboard.attempts.forgive(name, network)
+    dashboard.attempts.reset(name, network)
     response = RedirectResponse(safe_target(target), 303)
     await dashboard.sessions.start(request, response, user)
     return response

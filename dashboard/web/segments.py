@@ -13,11 +13,11 @@ from collector.core.errors import RecordError
 from collector.sites.registry import Site
 from dashboard.access.login_throttle import safe_target
 from dashboard.access.users import User
-from dashboard.i18n.translations import N_, explained
-from dashboard.reports.filter_bar import chip_links
+from dashboard.i18n.translations import N_, error_text
+from dashboard.reports.filter_bar import filter_links
 from dashboard.reports.panels import TABS
 from dashboard.reports.segments import Segment
-from dashboard.reports.view_state import Choice, read_choice
+from dashboard.reports.view_state import ViewState, read_choice
 from dashboard.web.app_context import Dashboard, read_form, visible_site
 
 
@@ -32,7 +32,7 @@ async def show_segments(dashboard: Dashboard, request: Request, user: User) -> R
             return await _save(dashboard, site, user, form)
         return await _change(dashboard, site, user, form)
     except RecordError as error:
-        return _page(dashboard, site, user, form, {form.get("id", ""): explained(error)})
+        return _page(dashboard, site, user, form, {form.get("id", ""): error_text(error)})
 
 
 async def _save(dashboard: Dashboard, site: Site, user: User, form: dict[str, str]) -> Response:
@@ -61,14 +61,14 @@ async def _change(dashboard: Dashboard, site: Site, user: User, form: dict[str, 
     return RedirectResponse(f"/{quote(site.domain)}/segments", 303)
 
 
-def _shown(site: Site, form: dict[str, str]) -> Choice:
+def _shown(site: Site, form: dict[str, str]) -> ViewState:
     """The view that the form was sent from."""
     query = urlsplit(safe_target(form.get("back", ""))).query
     return read_choice(site.domain, QueryParams(query), TABS)
 
 
 def _words(site: Site, segment: Segment) -> str:
-    links = chip_links(Choice(site.domain, chips=segment.chips))
+    links = filter_links(ViewState(site.domain, chips=segment.chips))
     return f"{segment.name}: {'; '.join(link.text for link in links)}"
 
 
@@ -80,9 +80,9 @@ def _page(
     problems: dict[str, str] | None = None,
 ) -> Response:
     found = [
-        (segment, choice.href(), chip_links(choice))
+        (segment, choice.href(), filter_links(choice))
         for segment in dashboard.segments.of(site, user)
-        for choice in (Choice(site.domain, chips=segment.chips),)
+        for choice in (ViewState(site.domain, chips=segment.chips),)
     ]
     shown = _shown(site, form) if form else None
     return dashboard.pages.html(
@@ -92,6 +92,6 @@ def _page(
         user=user,
         segments=found,
         form=form or {},
-        saving=(shown.href(), chip_links(shown)) if shown and shown.chips else None,
+        saving=(shown.href(), filter_links(shown)) if shown and shown.chips else None,
         problems=problems or {},
     )

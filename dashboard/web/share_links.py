@@ -11,11 +11,11 @@ from starlette.responses import RedirectResponse, Response
 from collector.core.errors import RecordError
 from collector.ingest.request_origin import public_base
 from collector.sites.registry import Site
-from dashboard.access.embedding import frame_of
+from dashboard.access.embedding import iframe_html
 from dashboard.access.guests import THEMES
 from dashboard.access.share_links import read_ancestors
 from dashboard.access.users import User
-from dashboard.i18n.translations import N_, _, explained
+from dashboard.i18n.translations import N_, _, error_text
 from dashboard.web.app_context import Dashboard, changeable_site, read_form
 
 FIELDS = ("name", "expires", "ancestors")
@@ -38,10 +38,10 @@ async def show_sharing(dashboard: Dashboard, request: Request, user: User) -> Re
             by=user.name,
         )
     except RecordError as error:
-        return _page(dashboard, user, site, form, {error.field: explained(error)})
+        return _page(dashboard, user, site, form, {error.field: error_text(error)})
     await dashboard.changes.note(user.name, site.domain, N_("Share link made"), after=share.name)
     link = f"{public_base(request)}share/{token}"
-    frames = [(theme, frame_of(link, site.domain, theme)) for theme in THEMES] if share.ancestors else []
+    frames = [(theme, iframe_html(link, site.domain, theme)) for theme in THEMES] if share.ancestors else []
     return _page(dashboard, user, site, made=share, link=link, frames=frames)
 
 

@@ -9,18 +9,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.sites.registry import Site
-from dashboard.access.embedding import framed
+from dashboard.access.embedding import allow_framing
 from dashboard.access.guests import guest_of
 from dashboard.access.login_throttle import same_origin
 from dashboard.access.passwords import HashingBusy
-from dashboard.access.share_links import Share
+from dashboard.access.share_links import ShareLink
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import _
-from dashboard.web.app_context import Dashboard, Endpoint, View, network_of_request, read_form, shown_to, signed_in
+from dashboard.web.app_context import Dashboard, Endpoint, View, may_view, network_of_request, read_form, signed_in
 from dashboard.web.templating import fragment_asked
 
 
-def opened(dashboard: Dashboard, view: View) -> Endpoint:
+def public_or_signed_in(dashboard: Dashboard, view: View) -> Endpoint:
     """A view of a site's figures for users who see the site, and for anybody where its figures are public."""
     for_users = signed_in(dashboard, view)
 
@@ -29,17 +29,17 @@ def opened(dashboard: Dashboard, view: View) -> Endpoint:
         if site is not None and site.public:
             user = dashboard.sessions.user(request)
             if user is None or not user.sees(site):
-                return await shown_to(dashboard, request, guest_of(site), view)
+                return await may_view(dashboard, request, guest_of(site), view)
         return await for_users(request)
 
     return endpoint
 
 
-def shared(dashboard: Dashboard, view: View) -> Endpoint:
+def share_link_view(dashboard: Dashboard, view: View) -> Endpoint:
     """The same view below `/share/TOKEN`, for whoever has the link and, where it has one, its password."""
 
     async def endpoint(request: Request) -> Response:
-        share, site = _behind(dashboard, request)
+        share, site = resolve_share_token(dashboard, request)
         if not dashboard.doors.is_open(request, share):
             return _locked(dashboard, request)
         # Views find their site by the name in the address.
@@ -48,9 +48,9 @@ def shared(dashboard: Dashboard, view: View) -> Endpoint:
         # A password is remembered in a cookie, which browsers withhold from frames in pages of others.
         embedded = asked.get("embed") == "true" and not share.password
         guest = guest_of(site, _base(request), embedded=embedded, theme=asked.get("theme", ""))
-        response = await shown_to(dashboard, request, guest, view)
+        response = await may_view(dashboard, request, guest, view)
         await dashboard.shares.note_use(share, site)
-        return framed(response, share.ancestors) if embedded else response
+        return allow_framing(response, share.ancestors) if embedded else response
 
     return endpoint
 
@@ -61,7 +61,7 @@ def unlock(dashboard: Dashboard) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         if not same_origin(request.headers):
             raise HTTPException(403)
-        share, _site = _behind(dashboard, request)
+        share, _site = resolve_share_token(dashboard, request)
         if not share.password:
             return RedirectResponse(_here(request), 303)
         given = (await read_form(request)).get("password", "")
@@ -74,11 +74,11 @@ def unlock(dashboard: Dashboard) -> Endpoint:
         try:
             right = await dashboard.passwords.matches(share.password, given)
         except HashingBusy:
-            attempts.uncount(share.id, network)
+            attempts.refund(share.id, network)
             raise
         if not right:
             return _door(dashboard, request, _("That is not the password of this link."), 401)
-        attempts.forgive(share.id, network)
+        attempts.reset(share.id, network)
         response = RedirectResponse(_here(request), 303)
         dashboard.doors.open(request, response, share, _base(request))
         return response
@@ -86,7 +86,7 @@ def unlock(dashboard: Dashboard) -> Endpoint:
     return endpoint
 
 
-def _behind(dashboard: Dashboard, request: Request) -> tuple[Share, Site]:
+def resolve_share_token(dashboard: Dashboard, request: Request) -> tuple[ShareLink, Site]:
     """What the token in the address opens. Raises 404 where that is nothing, 429 after too many of those."""
     network, tokens = network_of_request(dashboard, request), dashboard.doors.tokens
     wait = tokens.wait(network, network)

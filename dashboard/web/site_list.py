@@ -19,7 +19,7 @@ from dashboard.access.users import User
 from dashboard.analytics.period import parse_period
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change
-from dashboard.reports.comparison import alike
+from dashboard.reports.comparison import same_length
 from dashboard.reports.svg import Sparkline, sparkline
 from dashboard.web.app_context import Dashboard
 
@@ -29,7 +29,7 @@ DAYS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class SiteCard:
     """One site in the list: visitors today, the last fifteen days as a line, and the last seven days.
 
     `change` compares these with as much of the seven days before, as the site's own page does.
@@ -50,7 +50,7 @@ class Card:
 class SitePage:
     """A page of the list. `previous` and `next` are addresses, "" where there is no such page."""
 
-    cards: tuple[Card, ...]
+    cards: tuple[SiteCard, ...]
     search: str
     first: int
     last: int
@@ -113,7 +113,7 @@ def _parameters(sites: Sequence[Site], now: float) -> dict[str, Any]:
     moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
     weeks = [parse_period("7d", site.timezone, moment) for site in sites]
     # As much of the week before as there is of this one.
-    cut = [alike(week, week.previous(), now) for week in weeks]
+    cut = [same_length(week, week.previous(), now) for week in weeks]
     todays = [week.last for week in weeks]
     return {
         "sites": [site.domain for site in sites],
@@ -124,12 +124,12 @@ def _parameters(sites: Sequence[Site], now: float) -> dict[str, Any]:
     }
 
 
-def _card(site: Site, counted: Mapping[str, int], now: float) -> Card:
+def _card(site: Site, counted: Mapping[str, int], now: float) -> SiteCard:
     today = datetime.datetime.fromtimestamp(now, ZoneInfo(site.timezone)).date()
     dates = [today - datetime.timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     days = [counted.get(str(date), 0) for date in dates]
     week, before = sum(days[-7:]), sum(days[-14:-8]) + counted.get("until", 0)
-    return Card(
+    return SiteCard(
         domain=site.domain,
         href=f"/{site.domain}",
         today=days[-1],

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from collector.core.errors import RecordError, RecordGone
 from collector.sites.registry import Policy, Site
 from dashboard.access.users import User
-from dashboard.i18n.translations import N_, _, explained, plural
+from dashboard.i18n.translations import N_, _, error_text, plural
 from dashboard.web.app_context import Dashboard, changeable_site, read_form
 from dashboard.web.site_settings_form import RETENTIONS, SECTIONS, becomes, problem_of, read_section, shown
 
@@ -45,7 +45,7 @@ async def add_site(dashboard: Dashboard, request: Request, user: User) -> Respon
     try:
         site = await dashboard.sites.add(given)
     except RecordError as error:
-        return _new_page(dashboard, user, given, {error.field: explained(error)})
+        return _new_page(dashboard, user, given, {error.field: error_text(error)})
     await dashboard.changes.note(user.name, site.domain, N_("Site added"))
     # As an owner by name: the account's role may change, or has changed since the form was sent.
     with contextlib.suppress(RecordGone):

@@ -12,7 +12,7 @@ from collector.core.errors import RecordError
 from collector.enrichment.url_policy import preview
 from collector.ingest.payload_fields import MOST_URL
 from collector.sites.registry import DATACENTER_MODES, POLICIES, Site, checked, is_hiding
-from dashboard.i18n.translations import N_, _, explained
+from dashboard.i18n.translations import N_, _, error_text
 
 RETENTIONS: Final = {
     1: N_("today only"),
@@ -151,4 +151,4 @@ def _field(value: object) -> str:
 
 def problem_of(error: RecordError) -> dict[str, str]:
     """A record's error as a form shows it."""
-    return {error.field: explained(error)}
+    return {error.field: error_text(error)}

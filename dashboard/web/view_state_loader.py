@@ -13,11 +13,11 @@ from collector.sites.registry import Site
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.analytics.filters import MOST_LEAVES
-from dashboard.reports.date_range import DEFAULT_SPAN, Dates, read_dates
+from dashboard.reports.date_range import DEFAULT_SPAN, DateRange, read_dates
 from dashboard.reports.filter_bar import without_lost_goals
-from dashboard.reports.filter_params import MAX_CHIPS, grouped, read_chip
+from dashboard.reports.filter_params import MAX_CHIPS, grouped, read_filter
 from dashboard.reports.panels import TABS
-from dashboard.reports.view_state import Choice, placed, read_choice
+from dashboard.reports.view_state import ViewState, read_choice, with_base_url
 from dashboard.web.app_context import Dashboard
 
 
@@ -35,7 +35,7 @@ MEMBER_LIMITS: Final = FilterLimits(MAX_CHIPS, MOST_LEAVES, 16_384)
 GUEST_LIMITS: Final = FilterLimits(50, 10, 2_500)
 
 
-async def chosen(dashboard: Dashboard, site: Site, request: Request, user: User) -> tuple[Choice, Dates]:
+async def view_state_of(dashboard: Dashboard, site: Site, request: Request, user: User) -> tuple[ViewState, DateRange]:
     """The choice and its dates. Where these cannot be shown, both are of the default, and the dates say why.
 
     A filter that cannot be applied is an error (400): figures without it would be those of another view.
@@ -44,10 +44,10 @@ async def chosen(dashboard: Dashboard, site: Site, request: Request, user: User)
     limits = GUEST_LIMITS if is_guest(user) else MEMBER_LIMITS
     if len(filters) > limits.chips or sum(map(len, filters)) > limits.characters:
         raise HTTPException(400)
-    chips = [chip for chip in map(read_chip, filters) if chip]
+    chips = [chip for chip in map(read_filter, filters) if chip]
     if len(chips) < len(filters) or len(grouped(chips)) > limits.groups:
         raise HTTPException(400)
-    choice = placed(read_choice(site.domain, request.query_params, TABS), user)
+    choice = with_base_url(read_choice(site.domain, request.query_params, TABS), user)
     choice = without_lost_goals(choice, site)
     now = datetime.datetime.fromtimestamp(dashboard.clock(), datetime.UTC)
     began = await dashboard.stats.first_day(site.domain) if choice.span.period == "all" else None

@@ -25,7 +25,15 @@ from starlette.routing import Route
 from collector.core.errors import SpoolUnavailable
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
-from collector.erasure.subject_access import Browser, Erased, HeldEvents, Privacy, as_count, as_csv, as_json
+from collector.erasure.subject_access import (
+    ErasureReport,
+    Requester,
+    SubjectAccess,
+    VisitorDataExport,
+    as_count,
+    as_csv,
+    as_json,
+)
 from collector.ingest.cookies import CONSENT_COOKIE, consent_cookie
 from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_context import user_agent_of
@@ -34,8 +42,8 @@ from collector.sites.registry import Site, Sites
 from dashboard.access.disclosure_limit import DisclosureLimit
 from dashboard.access.login_throttle import is_foreign_subresource, same_origin
 from dashboard.compliance import privacy_notice
-from dashboard.compliance.notice_versions import Editions
-from dashboard.compliance.privacy_notice import LANGUAGES, Edition, Language, facts_of, visitor_page_path
+from dashboard.compliance.notice_versions import NoticeVersions
+from dashboard.compliance.privacy_notice import LANGUAGES, Language, NoticeVersion, facts_of, visitor_page_path
 from dashboard.compliance.privacy_notice_texts import WORDS
 from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
 from dashboard.i18n.formatting import duration
@@ -62,7 +70,9 @@ _FOREIGN = "a visitor's data is not for the pages of other origins"
 class VisitorViews:
     """The handlers, with what they need."""
 
-    def __init__(self, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, settings: Settings) -> None:
+    def __init__(
+        self, privacy: SubjectAccess, sites: Sites, editions: NoticeVersions, pages: Pages, settings: Settings
+    ) -> None:
         self._privacy = privacy
         self._sites = sites
         self._editions = editions
@@ -159,17 +169,17 @@ class VisitorViews:
         if self._erasures.wait(network_of(browser.address), None):
             return "too_often"
         try:
-            erased: Erased = await self._privacy.erase(site, browser)
+            erased: ErasureReport = await self._privacy.erase(site, browser)
         except SpoolUnavailable:
             return "not_erased"
         return "erased" if erased.complete else "erased_later"
 
-    def _may_see(self, browser: Browser) -> bool:
+    def _may_see(self, browser: Requester) -> bool:
         today = datetime.datetime.fromtimestamp(self._privacy.now(), datetime.UTC).date()
         return self._asking.may_disclose(network_of(browser.address), browser.user_agent, today)
 
     async def _shown(
-        self, request: Request, site: Site, held: HeldEvents | None, problem: str, *, details: bool
+        self, request: Request, site: Site, held: VisitorDataExport | None, problem: str, *, details: bool
     ) -> Response:
         language = language_of(request)
         words = PAGE_WORDS[language]
@@ -207,14 +217,14 @@ class VisitorViews:
             log=privacy_notice.change_log(editions, language, days) if editions else [],
         )
 
-    async def _editions_of(self, site: Site) -> Sequence[Edition]:
+    async def _editions_of(self, site: Site) -> Sequence[NoticeVersion]:
         """The versions of the site's notice; none while the database does not answer: the rules can be said still."""
         try:
             return await self._editions.of(site)
         except (ClickHouseError, OSError):
             return ()
 
-    def _asked(self, request: Request, limit: RateLimit) -> tuple[Site, Browser]:
+    def _asked(self, request: Request, limit: RateLimit) -> tuple[Site, Requester]:
         """The site and the browser of a request. Raises 404 and 429."""
         site = self._site(request, request.query_params.get("d", ""))
         browser = self._browser(request)
@@ -230,16 +240,18 @@ class VisitorViews:
             raise HTTPException(404, "there is no such site at this address")
         return site
 
-    def _browser(self, request: Request) -> Browser:
+    def _browser(self, request: Request) -> Requester:
         peer = request.client.host if request.client else ""
         address = client_address(peer, request.headers.raw, self._trusted)
-        return Browser(address, user_agent_of(request.headers.raw))
+        return Requester(address, user_agent_of(request.headers.raw))
 
 
 SIGNALS: Final = {"signal_gpc": "sec-gpc", "signal_dnt": "dnt"}
 
 
-def routes(*, privacy: Privacy, sites: Sites, editions: Editions, pages: Pages, settings: Settings) -> list[Route]:
+def routes(
+    *, privacy: SubjectAccess, sites: Sites, editions: NoticeVersions, pages: Pages, settings: Settings
+) -> list[Route]:
     """The visitors' addresses."""
     views = VisitorViews(privacy, sites, editions, pages, settings)
     return [
@@ -271,7 +283,7 @@ def _quality(text: str) -> float:
         return 0.0
 
 
-def summary_of(held: HeldEvents, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
+def summary_of(held: VisitorDataExport, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
     """What is held, in words: a few lines of a name and what stands behind it."""
     first, last = held.events[0], held.events[-1]
     pages = Counter(event.page for event in held.events if event.name == "pageview")

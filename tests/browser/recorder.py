@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from collector.core.resources import shipped
+from collector.core.resources import resource_path
 
 CHECKOUT = Path(__file__).parents[2]
 VENDOR = CHECKOUT / "dashboard/static/vendor"
@@ -115,7 +115,7 @@ class Recorder:
         return PlainTextResponse("ok", status, cors | headers)
 
     async def _snippet(self, _: Request) -> Response:
-        return FileResponse(shipped("tyst.js"), media_type="text/javascript")
+        return FileResponse(resource_path("tyst.js"), media_type="text/javascript")
 
     async def _fence(self, _: Request) -> Response:
         return PlainTextResponse("passed")

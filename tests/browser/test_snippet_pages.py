@@ -8,7 +8,7 @@ import socket
 import pytest
 from playwright.sync_api import BrowserContext, Playwright
 
-from collector.core.resources import shipped
+from collector.core.resources import resource_path
 from tests.browser.conftest import PERSON, USER_AGENT, Visit, launch
 from tests.browser.recorder import Recorder
 
@@ -27,7 +27,7 @@ def pages(visit: Visit) -> list[str]:
 
 def test_size() -> None:
     """The snippet as served is at most 2,885 bytes gzipped."""
-    assert 1_000 < len(gzip.compress(shipped("tyst.js").read_bytes(), 9)) <= 2_885
+    assert 1_000 < len(gzip.compress(resource_path("tyst.js").read_bytes(), 9)) <= 2_885
 
 
 def test_navigation_inside_the_page(visit: Visit) -> None:

@@ -28,12 +28,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.ingest.event import Event
-from collector.rollups.job import Rollup
+from collector.rollups.job import RollupJob
 from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
 from dashboard.api import stats
 from dashboard.i18n import formatting
-from dashboard.reports.chart_metrics import MEASURES, measures_of
+from dashboard.reports.chart_metrics import MEASURES, chart_metrics_of
 from dashboard.reports.panels import PANELS, Tab, property_tab
 from dashboard.server.error_handlers import error_handlers
 from dashboard.web import routes
@@ -87,7 +87,7 @@ class Town:
         self.model = Model(self.events, GOALS, LEAST, strict=strict)
         evening = datetime.datetime.combine(LAST, datetime.time(23, 59, 59), ZoneInfo(ZONE))
         board.clock.now = evening.timestamp()
-        Rollup(board.database, board.dashboard.sites, board.clock).close_due()
+        RollupJob(board.database, board.dashboard.sites, board.clock).close_due()
         api = stats.routes(
             stats=board.dashboard.stats, sites=board.dashboard.sites, authorise=_everybody, clock=board.clock
         )
@@ -165,7 +165,7 @@ def table_rows(page: str) -> list[tuple[str, str, str, list[str]]]:
 def texts(town: Town, under: str) -> dict[str, str]:
     """What the strip should say."""
     dimensions = {each.split(",")[1] for each in FILTERS[under][0].split("&f=") if each}
-    names = measures_of(dimensions)
+    names = chart_metrics_of(dimensions)
     figures = town.figures(names, under)
     return {name: formatting.metric_text(name, figures[name] if figures else None) for name in names}
 

@@ -15,7 +15,7 @@ from collector.core.settings import read_settings
 from dashboard.access.api_keys import admin_key
 from dashboard.server.app import build
 from dashboard.server.log_config import log_config
-from dashboard.server.sockets import Server, leave_word
+from dashboard.server.sockets import Server, write_server_info
 
 
 def main(port: int, offset: Path) -> None:
@@ -27,7 +27,7 @@ def main(port: int, offset: Path) -> None:
 
     logging.config.dictConfig(log_config(settings.log_level))
     app = build(settings, clock=clock, since_boot=uptime)
-    leave_word(
+    write_server_info(
         settings.data_dir, Server(url=f"http://127.0.0.1:{port}", key=admin_key(settings.data_dir), pid=os.getpid())
     )
     uvicorn.run(

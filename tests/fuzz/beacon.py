@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["collector"]):
     from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
     from collector.enrichment.urls import clean_value, read_page, read_referrer
     from collector.ingest.payload import parse_beacon
-    from collector.privacy.consent import Signals, judge
+    from collector.privacy.consent import Signals, decide_consent
 
 TRUSTED = TrustedProxies(read_settings({"TYST_TRUSTED_PROXIES": "10.0.0.0/8"}).trusted_proxies)
 
@@ -31,7 +31,7 @@ def read_one(body: bytes) -> None:
         beacon = parse_beacon(body)
     except BeaconError:
         return
-    judge("limited", beacon.consent, Signals(gpc=False, dnt=False, cookie=""))
+    decide_consent("limited", beacon.consent, Signals(gpc=False, dnt=False, cookie=""))
     page = read_page(beacon.url, hash_mode=beacon.hash_mode, allowed=frozenset({"page"}))
     if not page.path.startswith("/") or not page.hostname:
         raise RuntimeError("a page needs a host and a path")

@@ -18,7 +18,7 @@ from typing import Any
 import user_agents
 import yaml_rs
 
-from collector.enrichment.user_agent import Devices
+from collector.enrichment.user_agent import UserAgentParser
 
 FORMS = {
     "desktop": "desktop",
@@ -130,7 +130,7 @@ def _counts(entry: dict[str, Any]) -> bool:
     )
 
 
-def measure(devices: Devices) -> Agreement:
+def measure(devices: UserAgentParser) -> Agreement:
     """Compare every entry that counts."""
     agreed: Counter[str] = Counter()
     differing: Counter[tuple[str, str, str]] = Counter()

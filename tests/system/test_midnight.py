@@ -12,12 +12,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.ingest.event import COLUMNS, Event
-from collector.ingest.pipeline import Arrival, Rooms, run
-from collector.ingest.visits import Visits
-from collector.rollups.job import Rollup
+from collector.ingest.pipeline import BeaconRequest, PipelineServices, run
+from collector.ingest.visits import VisitTracker
+from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.period import parse_period
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
@@ -33,23 +33,23 @@ CAME: dict[str, Any] = {"referrer": "https://rare.example/from/here", "width": 1
 
 
 @pytest.fixture
-def rooms(tmp_path: Path) -> Rooms:
+def rooms(tmp_path: Path) -> PipelineServices:
     """What the pipeline looks things up in."""
     return rooms_for(tmp_path, SITE)
 
 
-def collected(rooms: Rooms, *arrivals: Arrival, restarted: bool = False) -> list[Event]:
+def collected(rooms: PipelineServices, *arrivals: BeaconRequest, restarted: bool = False) -> list[Event]:
     """What the pipeline makes of the arrivals; `restarted` before each, from what was stored until then."""
     events: list[Event] = []
     for each in arrivals:
         if restarted:
-            rooms = dataclasses.replace(rooms, visits=Visits())
-            rooms.visits.recall(events)
+            rooms = dataclasses.replace(rooms, visits=VisitTracker())
+            rooms.visits.restore(events)
         events.append(kept(run(each, SITE.domain, rooms)))
     return events
 
 
-def over_midnight() -> list[Arrival]:
+def over_midnight() -> list[BeaconRequest]:
     """One visitor who comes by a campaign, reads three pages before midnight, and reads on and writes after it."""
     own = CAME | {"referrer": "https://site.test/landing"}
     landing = "https://site.test/landing?utm_source=s&utm_medium=m&utm_campaign=c&utm_content=co&utm_term=t&gclid=1"
@@ -65,7 +65,7 @@ def over_midnight() -> list[Arrival]:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_no_value_joins_the_rows_of_two_days(rooms: Rooms, database: Client, restarted: bool) -> None:
+def test_no_value_joins_the_rows_of_two_days(rooms: PipelineServices, database: Client, restarted: bool) -> None:
     """Joined on each column in turn, they meet where a request alone says the same, and where a value is that of every
     event without one."""
     events = collected(rooms, *over_midnight(), restarted=restarted)
@@ -84,7 +84,7 @@ def test_no_value_joins_the_rows_of_two_days(rooms: Rooms, database: Client, res
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_the_next_day_begins_with_a_visit_of_its_own(rooms: Rooms, restarted: bool) -> None:
+def test_the_next_day_begins_with_a_visit_of_its_own(rooms: PipelineServices, restarted: bool) -> None:
     """New ids, its own entry page and source, and no time before midnight: it ends nothing and takes nothing over."""
     events = collected(rooms, *over_midnight(), restarted=restarted)
     last, (reading, first, second) = events[2], events[3:]
@@ -116,7 +116,7 @@ def test_midnight_is_the_sites_own(tmp_path: Path, zone: str) -> None:
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_figures_of_a_day_are_complete_in_themselves(
-    rooms: Rooms, database: Client, store: StatsService, closed: bool
+    rooms: PipelineServices, database: Client, store: StatsService, closed: bool
 ) -> None:
     """One visitor at 23:55 and 00:05, another with one page that morning: bounces on both days, no time, one view a
     visit."""
@@ -127,9 +127,9 @@ def test_figures_of_a_day_are_complete_in_themselves(
     ]
     ClickHouseInserter(database).insert(collected(rooms, *arrivals), "token")
     if closed:
-        sites = Sites(Records(database, "sites", Site))
+        sites = Sites(DocumentTable(database, "sites", Site))
         asyncio.run(sites.change(SITE))
-        assert Rollup(database, sites, lambda: MIDNIGHT + 36 * 3600.0).close_due() == 2
+        assert RollupJob(database, sites, lambda: MIDNIGHT + 36 * 3600.0).close_due() == 2
     metrics = ("visitors", "visits", "pageviews", "bounce_rate", "visit_duration", "views_per_visit")
     now = datetime.datetime.fromtimestamp(MIDNIGHT + 36 * 3600, datetime.UTC)
     days = [datetime.date(2026, 3, 1), datetime.date(2026, 3, 2)]

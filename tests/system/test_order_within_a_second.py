@@ -11,12 +11,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.ingest.event import Event
-from collector.ingest.pipeline import Rooms, run
-from collector.ingest.visits import Visits
-from collector.rollups.job import Rollup
+from collector.ingest.pipeline import PipelineServices, run
+from collector.ingest.visits import VisitTracker
+from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.dimensions import NOT_SET
 from dashboard.analytics.filters import is_
 from dashboard.analytics.period import parse_period
@@ -30,12 +30,12 @@ PERIOD = parse_period("custom", "Europe/Stockholm", datetime.datetime.fromtimest
 
 
 @pytest.fixture
-def rooms(tmp_path: Path) -> Rooms:
+def rooms(tmp_path: Path) -> PipelineServices:
     """What the pipeline looks things up in."""
     return rooms_for(tmp_path, SITE)
 
 
-def viewed(rooms: Rooms, *pages: str, at: int = NOON) -> list[Event]:
+def viewed(rooms: PipelineServices, *pages: str, at: int = NOON) -> list[Event]:
     """One visitor's pageviews of one second, in this order."""
     return [kept(run(arrival(f"https://site.test{page}", at=at), SITE.domain, rooms)) for page in pages]
 
@@ -49,12 +49,12 @@ def pages_by(store: StatsService, dimension: str, filtered: str = "") -> list[st
 
 def close_the_day(database: Client) -> None:
     """Build its sums."""
-    sites = Sites(Records(database, "sites", Site))
+    sites = Sites(DocumentTable(database, "sites", Site))
     asyncio.run(sites.change(SITE))
-    assert Rollup(database, sites, lambda: NOON + 86_400.0).close_due() == 1
+    assert RollupJob(database, sites, lambda: NOON + 86_400.0).close_due() == 1
 
 
-def test_events_are_numbered_in_order_of_arrival(rooms: Rooms) -> None:
+def test_events_are_numbered_in_order_of_arrival(rooms: PipelineServices) -> None:
     """From 1, engagement among them; each visit anew."""
     events = viewed(rooms, "/z", "/m", "/a")
     events.append(
@@ -67,7 +67,7 @@ def test_events_are_numbered_in_order_of_arrival(rooms: Rooms) -> None:
 @pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize("pages", [("/z", "/m", "/a"), ("/a", "/m", "/z"), ("/m", "/z", "/m")])
 def test_a_visit_is_entered_and_left_by_order_of_arrival(
-    rooms: Rooms, database: Client, store: StatsService, pages: tuple[str, ...], closed: bool
+    rooms: PipelineServices, database: Client, store: StatsService, pages: tuple[str, ...], closed: bool
 ) -> None:
     """Not by the alphabet: on the open day, on a closed one, and where it is filtered by."""
     # Blocks and merges do not keep the order in which rows were inserted.
@@ -83,7 +83,7 @@ def test_a_visit_is_entered_and_left_by_order_of_arrival(
 @pytest.mark.parametrize("seq", ["of this release", "none"])
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_visit_that_begins_with_an_event_is_entered_by_its_first_pageview(
-    rooms: Rooms, database: Client, store: StatsService, closed: bool, seq: str
+    rooms: PipelineServices, database: Client, store: StatsService, closed: bool, seq: str
 ) -> None:
     """All its events are of that entry page, also the one before it; a visit without a pageview has none. So it is on
     the open day and on a closed one, for a filter and for a breakdown, and for rows of earlier releases."""
@@ -115,7 +115,7 @@ def test_a_visit_that_begins_with_an_event_is_entered_by_its_first_pageview(
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_rows_of_earlier_releases_keep_their_figures(
-    rooms: Rooms, database: Client, store: StatsService, closed: bool
+    rooms: PipelineServices, database: Client, store: StatsService, closed: bool
 ) -> None:
     """They have no position: the time decides, and within a second the page, as it did."""
     events = [*viewed(rooms, "/z", "/a"), *viewed(rooms, "/b", "/y", "/c", at=NOON + 1)]
@@ -125,7 +125,7 @@ def test_rows_of_earlier_releases_keep_their_figures(
     assert pages_by(store, "visit:exit_page") == ["/y"]
 
 
-def test_positions_go_on_after_a_restart(rooms: Rooms) -> None:
+def test_positions_go_on_after_a_restart(rooms: PipelineServices) -> None:
     """From what is stored, whatever its order; rows without a position count as well."""
     events = viewed(rooms, "/z", "/m", "/a")
     for stored, following in (
@@ -133,18 +133,18 @@ def test_positions_go_on_after_a_restart(rooms: Rooms) -> None:
         ([msgspec.structs.replace(event, seq=0) for event in events], 4),
         (events[:1], 2),
     ):
-        visits = Visits()
-        visits.recall(reversed(stored))
+        visits = VisitTracker()
+        visits.restore(reversed(stored))
         visit = visits.current(events[0].visitor, NOON + 1)
         assert visit is not None
-        part = visits.go_on(events[0].visitor, visit, NOON + 1, "/", ends_bounce=True)
+        part = visits.extend(events[0].visitor, visit, NOON + 1, "/", ends_bounce=True)
         assert (part.visit, part.seq) == (events[0].visit, following)
 
 
-def test_engagement_outside_a_visit_begins_none_at_a_restart(rooms: Rooms) -> None:
+def test_engagement_outside_a_visit_begins_none_at_a_restart(rooms: PipelineServices) -> None:
     """The next pageview counts as a visit, as it would without the restart."""
     alone = kept(run(arrival(name="engagement", engaged=900), "site.test", rooms))
     assert (alone.visit, alone.seq) == (0, 0)
-    visits = Visits()
-    visits.recall([alone])
+    visits = VisitTracker()
+    visits.restore([alone])
     assert visits.current(alone.visitor, NOON + 1) is None

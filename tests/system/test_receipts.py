@@ -14,13 +14,13 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.erasure.retention import Retention
+from collector.erasure.retention import RetentionJob
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations
 from collector.sites.registry import Site, Sites
 from collector.storage.backup import NEVER
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from tests.collector.erasure.test_subject_access import ME, PAGE, Visiting, visiting
 from tests.collector.spool.test_spool import Clock
 
@@ -206,9 +206,9 @@ async def test_a_revocation_is_kept_once_whoever_comes_first(database: Client, m
     asked.start()
     assert began.wait(10)
     revocations.refresh()
-    assert rows == [[receipt.mark, today]]
+    assert rows == [[receipt.id_hash, today]]
     asked.join()
-    assert rows == [[receipt.mark, today]]
+    assert rows == [[receipt.id_hash, today]]
 
 
 async def test_what_has_ended_anyway_is_forgotten(database: Client) -> None:
@@ -220,7 +220,7 @@ async def test_what_has_ended_anyway_is_forgotten(database: Client) -> None:
     assert receipt is not None
     revocations.add(receipt)
     after = Clock(clock.now + 30 * 86_400)
-    Retention(database, Sites(Records(database, "sites", Site)), after).keep()
+    RetentionJob(database, Sites(DocumentTable(database, "sites", Site)), after).keep()
     assert database.query("SELECT count() FROM revoked").first_row == (0,)
     assert "revoked" in NEVER
 

@@ -16,8 +16,8 @@ from clickhouse_connect.driver.client import Client
 from collector.privacy.visitor_id import visitor_id
 from collector.sites.registry import Site, Sites
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
-from dashboard.access.api_keys import ApiKey, Keys
+from collector.storage.documents import DocumentTable
+from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.one_time_links import Invitation
 from dashboard.access.users import User
 from dashboard.reports.segments import Segment
@@ -44,7 +44,7 @@ def replaced(board: Board) -> Site:
     """The site is deleted by its owner, and another of the same name belongs to `otto` within the same second."""
     board.sign_in("olga")
     assert board.post(f"/{SITE}/delete", {"confirm": SITE}).status_code == 303
-    assert board.dashboard.deletions.keep_up()
+    assert board.dashboard.deletions.run_pending()
     board.sign_in("otto")
     assert board.post("/sites/new", {"domain": SITE, "timezone": "UTC"}).status_code == 303
     board.seed([pageview(1, "/secret")])
@@ -144,7 +144,7 @@ def test_a_key_for_a_deleted_site_is_good_for_nothing(database: Client) -> None:
     key = room.make_key(sites=["one.test"], right="manage")
     assert room.ask("GET", "sites/one.test", key=key).status_code == 200
     room.ask("DELETE", "sites/one.test")
-    assert room.deletions.keep_up()
+    assert room.deletions.run_pending()
     room.ask("POST", "sites", json={"domain": "one.test"})
     assert room.ask("GET", "sites", key=key).json() == {"sites": []}
     assert room.ask("GET", "sites/one.test", key=key).status_code == 404
@@ -160,7 +160,7 @@ def test_a_key_goes_on_to_be_good_for_a_site_with_another_name(database: Client)
     room.ask("POST", "sites", json={"domain": "one.test"})
     key = room.make_key(sites=["one.test"])
     room.ask("PUT", "sites/one.test", json={"domain": "two.test"})
-    assert room.deletions.keep_up()
+    assert room.deletions.run_pending()
     renamed = room.site("two.test")
     anyio.run(room.sites.update, renamed, lambda site: msgspec.structs.replace(site, aliases=()))
     room.ask("POST", "sites", json={"domain": "one.test"})
@@ -170,7 +170,7 @@ def test_a_key_goes_on_to_be_good_for_a_site_with_another_name(database: Client)
 
 def test_an_alias_taken_by_another_site_gives_other_visitor_ids(database: Client) -> None:
     """One person on both has unrelated ids, and a rename changes none: they go by the site's own id."""
-    sites = Sites(Records(database, "sites", Site))
+    sites = Sites(DocumentTable(database, "sites", Site))
     first = anyio.run(sites.add, Site(domain="a.test"))
     renamed = sites.rename_now(first, "b.test")
     assert hashes(renamed) == hashes(first)
@@ -189,7 +189,7 @@ def test_a_site_as_stored_before_there_were_ids_keeps_its_visitors_and_rights(da
         [["a.test", '{"domain":"a.test","created":100}', 1, 0]],
         column_names=["id", "record", "version", "deleted"],
     )
-    sites = Sites(Records(database, "sites", Site))
+    sites = Sites(DocumentTable(database, "sites", Site))
     sites.refresh()
     site = sites.get("a.test")
     assert site is not None
@@ -220,10 +220,10 @@ def test_a_key_older_than_its_site_is_of_another_before_it() -> None:
 
 def test_a_key_is_good_until_its_last_day(database: Client) -> None:
     """A year unless it was said otherwise; keys of earlier releases have no last day."""
-    records = Records(database, "api_keys", ApiKey)
+    records = DocumentTable(database, "api_keys", ApiKey)
 
-    def on(day: str) -> Keys:
-        return Keys(records, "tyst_admin_x", today=partial(datetime.date.fromisoformat, day))
+    def on(day: str) -> ApiKeys:
+        return ApiKeys(records, "tyst_admin_x", today=partial(datetime.date.fromisoformat, day))
 
     cases = {"": "2027-03-01", "2026-03-02": "2026-03-02", "never": ""}
     for expires, last in cases.items():

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from collector.core.settings import read_settings
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey
 from dashboard.server.app import Tyst, build
 from tests.databases import drop
@@ -259,7 +259,7 @@ async def a_world(app: Tyst) -> World:
         if name == "revoked":
             await call(app, "DELETE", f"keys/{made['id']}")
         if name == "expired":
-            records = Records(app.collector.client, "api_keys", ApiKey)
+            records = DocumentTable(app.collector.client, "api_keys", ApiKey)
             yesterday = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
             records.update(made["id"], partial(msgspec.structs.replace, expires=yesterday))
     world.keys["data directory"] = admin_key(app)

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.core.timezones import FormerZone, Zone, borders, zone_offsets
-from collector.rollups.job import Rollup
+from collector.rollups.job import RollupJob
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from dashboard.analytics.period import Period, parse_period
@@ -95,7 +95,7 @@ def test_a_past_day_keeps_its_hours_when_the_time_zone_is_changed(board: Board) 
     for closed in (False, True):
         if closed:
             board.clock.now += DAY
-            Rollup(board.database, board.dashboard.sites, board.clock).close_due()
+            RollupJob(board.database, board.dashboard.sites, board.clock).close_due()
         dates = "period=custom&from=2026-05-19&to=2026-05-19"
         assert "Visitors 4 " in board.page(f"/{SITE}?{dates}").text
         assert by_hour(board, dates) == {

@@ -108,7 +108,7 @@ async def _run_all(directory: Path, clickhouse: ClickHouse) -> dict[str, Outcome
                 await collector.sites.change(Site(domain=f"{name.lower()}.test", consent="exempt", **row.site))
             answers[name], kept_at[name] = await _send_all(collector, client, clock, name, row)
     collector.spool.seal()
-    while collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
+    while collector.spool.stats().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
         await anyio.sleep(0.005)
     stored = _stored(collector)
     store = StatsService(

@@ -22,8 +22,8 @@ from dashboard.cli.commands.output import Json, print_json, print_table, say
 from dashboard.cli.http_client import Client, connect
 from dashboard.compliance.leak_search import (
     UNREADABLE,
-    Form,
-    Searched,
+    EncodedNeedle,
+    SearchReport,
     forms_joined,
     forms_of_address,
     forms_of_text,
@@ -38,7 +38,7 @@ NOT_LOOKED_AT = """\
 Not looked at: logs and backups kept elsewhere (name them with --path), the proxy in front, other machines, memory."""
 
 
-class NotAudited(TystError):
+class AuditFailed(TystError):
     """The canary could not be sent, or did not arrive; the text says why."""
 
 
@@ -87,7 +87,7 @@ MARKS = {"pass": "pass", "fail": "FAIL", "yours": "yours"}
 
 def _search(client: Client, paths: list[Path], *, json: bool) -> None:
     with _throw_away_site(client) as domain:
-        canary = _Canary(client.url, domain)
+        canary = PlantedVisit(client.url, domain)
         try:
             canary.sing()
             _wait_until_stored(client)
@@ -95,7 +95,7 @@ def _search(client: Client, paths: list[Path], *, json: bool) -> None:
             answer = client.post("audit", "search", body={"forms": msgspec.to_builtins(forms)})
         finally:
             canary.leave()
-    searched = msgspec.convert(answer, Searched)
+    searched = msgspec.convert(answer, SearchReport)
     also = search_files(paths, forms)
     found = [*searched.found, *also.found]
     places = [*searched.places, *also.places]
@@ -107,7 +107,7 @@ def _search(client: Client, paths: list[Path], *, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _report(searched: Searched, also: Searched, forms: int, canary: _Canary) -> None:
+def _report(searched: SearchReport, also: SearchReport, forms: int, canary: PlantedVisit) -> None:
     places = [*searched.places, *also.places]
     files = [place for place in places if place.unit == "bytes"]
     tables = [place for place in places if place.unit == "rows"]
@@ -133,7 +133,7 @@ def _report(searched: Searched, also: Searched, forms: int, canary: _Canary) -> 
         error.print(f"FOUND {line}", markup=False)
 
 
-class _Canary:
+class PlantedVisit:
     """A visitor who does not exist: addresses, a user agent, and what they do."""
 
     def __init__(self, url: str, domain: str) -> None:
@@ -159,7 +159,7 @@ class _Canary:
             return ""
         return f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(200) + 20}.{secrets.randbelow(200) + 20}"
 
-    def forms(self) -> Iterator[Form]:
+    def forms(self) -> Iterator[EncodedNeedle]:
         """Every form of it that is looked for."""
         for address in self.addresses:
             yield from forms_of_address(address)
@@ -168,14 +168,14 @@ class _Canary:
             yield from forms_of_text("user agent", text)
 
     def sing(self) -> None:
-        """Send beacons in each way that an address may be told. Raises `NotAudited`."""
+        """Send beacons in each way that an address may be told. Raises `AuditFailed`."""
         for headers in self._headers():
             with self._browser(headers) as browser:
                 body = {"n": "pageview", "u": f"https://{self._domain}/", "d": self._domain, "c": "granted"}
                 answer = _known(browser, json_.dumps(body))
                 dropped = answer.headers.get("x-tyst-dropped", "")
                 if answer.status_code != 202 or dropped:
-                    raise NotAudited(f"the canary's beacon was not kept: {answer.status_code} {dropped}")
+                    raise AuditFailed(f"the canary's beacon was not kept: {answer.status_code} {dropped}")
                 for path in (f"/privacy/{self._domain}", f"/api/me?d={self._domain}", "/nowhere", "/metrics"):
                     browser.get(path)
 

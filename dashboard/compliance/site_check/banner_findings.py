@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dashboard.compliance.health_report import Check, State
-from dashboard.compliance.site_check.cmp_detection import ADAPTERS, FUNCTIONS, Banner, Traces
+from dashboard.compliance.site_check.cmp_detection import ADAPTERS, FUNCTIONS, Banner, BannerTraces
 from dashboard.compliance.site_check.html_scan import Script
-from dashboard.compliance.site_check.page_inspection import Look, quoted
+from dashboard.compliance.site_check.page_inspection import PageInspection, quoted
 from dashboard.compliance.site_check.tag_snippets import following
 from dashboard.i18n.translations import _
 
@@ -21,7 +21,7 @@ _CALL: Final = re.compile(r"\btyst\.consent\(\s{0,9}([^\s),]{1,40})")
 _YES: Final = frozenset({"'granted'", '"granted"', "`granted`", "true", "!0"})
 
 
-def banner_findings(look: Look) -> Iterator[Check]:
+def banner_findings(look: PageInspection) -> Iterator[Check]:
     """At most one finding: which banner the page has, and whether the tag hears what its visitors answer."""
     cmp = look.tag.attributes.get("data-cmp", "") if look.tag else ""
     traces = look.traces
@@ -43,7 +43,7 @@ def _check(state: State, found: str, advice: str = "", code: str = "") -> Check:
     return Check(name=_("Banner"), state=state, found=found, advice=advice, code=code)
 
 
-def _followed(look: Look, tag: Script, cmp: str, traces: Traces) -> Check:
+def _followed(look: PageInspection, tag: Script, cmp: str, traces: BannerTraces) -> Check:
     """A tag with `data-cmp`."""
     if cmp in ADAPTERS:
         return _followed_banner(look, tag, ADAPTERS[cmp], traces)
@@ -63,7 +63,7 @@ def _followed(look: Look, tag: Script, cmp: str, traces: Traces) -> Check:
     return _check("ok", _("The tag asks a function of the page, {function}().").format(function=cmp))
 
 
-def _followed_banner(look: Look, tag: Script, banner: Banner, traces: Traces) -> Check:
+def _followed_banner(look: PageInspection, tag: Script, banner: Banner, traces: BannerTraces) -> Check:
     """A tag that follows a banner of the list."""
     cmp = tag.attributes["data-cmp"]
     name, others = banner.name, traces.found
@@ -90,7 +90,7 @@ def _followed_banner(look: Look, tag: Script, banner: Banner, traces: Traces) ->
     return _check("warning", text, _("Where it is bundled with other scripts, all is well: try it out."))
 
 
-def _called(look: Look, calls: Iterable[str], traces: Traces) -> Check:
+def _called(look: PageInspection, calls: Iterable[str], traces: BannerTraces) -> Check:
     """A page that calls `tyst.consent` itself; `calls` are the arguments."""
     if not all(call in _YES for call in calls):
         return _check("ok", _("The page tells the tag itself what its visitors choose."))
@@ -103,7 +103,7 @@ def _called(look: Look, calls: Iterable[str], traces: Traces) -> Check:
     )
 
 
-def _unheard(look: Look, banners: tuple[Banner, ...]) -> Check:
+def _unheard(look: PageInspection, banners: tuple[Banner, ...]) -> Check:
     """Banners that nothing follows."""
     if look.tag is None:
         found = _("The page has a banner ({found}).").format(found=_names(banners))
@@ -114,7 +114,7 @@ def _unheard(look: Look, banners: tuple[Banner, ...]) -> Check:
     return _check(state, found, _adapted(_("Put this in place of the tag:"), banners), code)
 
 
-def _uncertain(look: Look, banners: tuple[Banner, ...]) -> Check:
+def _uncertain(look: PageInspection, banners: tuple[Banner, ...]) -> Check:
     found = _("The page has a banner that is one of these: {found}.").format(found=_names(banners))
     return _check("warning" if look.site.consent == "exempt" else "failed", found, _look_at_start())
 
@@ -135,7 +135,7 @@ def _look_at_start() -> str:
     )
 
 
-def _slow_answer(look: Look, cmp: str) -> str:
+def _slow_answer(look: PageInspection, cmp: str) -> str:
     """What owners of an exempt site have to know of Google Consent Mode."""
     if cmp != "gcm" or look.site.consent != "exempt":
         return ""

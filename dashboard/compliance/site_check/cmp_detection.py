@@ -99,7 +99,7 @@ FUNCTIONS: Final[Mapping[str, Banner]] = {banner.cmp: banner for banner in BANNE
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
+class BannerTraces:
     """The banners that have left a trace in a page."""
 
     found: tuple[Banner, ...] = ()
@@ -108,7 +108,7 @@ class Traces:
     """Products that a script may be, where its name is all there is to go by."""
 
 
-def find_banners(scripts: Iterable[Script]) -> Traces:
+def find_banners(scripts: Iterable[Script]) -> BannerTraces:
     """Recognise the banners among a page's scripts."""
     scripts = list(scripts)
     found = [banner for banner in BANNERS.values() if any(_left(banner, script) for script in scripts)]
@@ -120,7 +120,7 @@ def find_banners(scripts: Iterable[Script]) -> Traces:
         for banner in BANNERS.values()
         if banner.resembles and banner.resembles.pattern not in known and _resembling(banner.resembles.search, scripts)
     ]
-    return Traces(tuple(found), tuple(possible))
+    return BannerTraces(tuple(found), tuple(possible))
 
 
 def _left(banner: Banner, script: Script) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dashboard.compliance.health_report import Check
 from dashboard.compliance.site_check.banner_findings import banner_findings
 from dashboard.compliance.site_check.html_scan import Script
-from dashboard.compliance.site_check.page_inspection import Look, quoted
+from dashboard.compliance.site_check.page_inspection import PageInspection, quoted
 from dashboard.compliance.site_check.script_findings import content_policy_findings, script_findings
 from dashboard.compliance.site_check.tag_snippets import OWN, TagOptions, code_of, following, tag_of
 from dashboard.i18n.translations import _, plural
 
 
-def findings(look: Look) -> list[Check]:
+def findings(look: PageInspection) -> list[Check]:
     """Every finding, in the order in which things have to work."""
     found = [*_page(look), *_tag(look)]
     if look.tag is not None:
@@ -22,7 +22,7 @@ def findings(look: Look) -> list[Check]:
     return [*found, *banner_findings(look)]
 
 
-def _page(look: Look) -> Iterator[Check]:
+def _page(look: PageInspection) -> Iterator[Check]:
     page, name = look.page, _("Page")
     if page.status >= 400:
         yield Check(
@@ -49,7 +49,7 @@ def _page(look: Look) -> Iterator[Check]:
         )
 
 
-def _tag(look: Look) -> Iterator[Check]:
+def _tag(look: PageInspection) -> Iterator[Check]:
     name, tags = _("Tag"), look.tags
     wanted = TagOptions(banner=look.traces.found[0].key if look.traces.found else OWN)
     code = code_of(look.site, look.base, wanted) if wanted.banner else tag_of(look.site, look.base)
@@ -87,7 +87,7 @@ def _tag(look: Look) -> Iterator[Check]:
         yield Check(name=name, state="ok", found=_("The page has the tag."))
 
 
-def _held_back(look: Look, script: Script) -> Check:
+def _held_back(look: PageInspection, script: Script) -> Check:
     code = ""
     if script.inert == "type":
         found = _('The tag stands in an inert form (type="{type}"), which browsers do not run.').format(
@@ -109,7 +109,7 @@ def _held_back(look: Look, script: Script) -> Check:
     return Check(name=_("Tag"), state="failed", found=found, advice=advice, code=code)
 
 
-def _domain(look: Look, tag: Script) -> Iterator[Check]:
+def _domain(look: PageInspection, tag: Script) -> Iterator[Check]:
     given, domain = tag.attributes.get("data-domain", ""), look.site.domain
     name, advice = _("Domain"), _('It must be data-domain="{domain}".').format(domain=domain)
     if domain in (part.strip() for part in given.split(",")):
@@ -124,7 +124,7 @@ def _domain(look: Look, tag: Script) -> Iterator[Check]:
         yield Check(name=name, state="failed", found=_("The tag has no data-domain."), advice=advice)
 
 
-def _policy(look: Look, tag: Script) -> Iterator[Check]:
+def _policy(look: PageInspection, tag: Script) -> Iterator[Check]:
     given, wanted = tag.attributes.get("data-consent", "required"), look.site.consent
     name = _("Policy")
     if given == wanted:

@@ -41,7 +41,7 @@ class Script:
 
 
 @dataclass
-class Source:
+class ParsedPage:
     """What was found in a page."""
 
     scripts: list[Script] = field(default_factory=list)
@@ -53,14 +53,14 @@ class Source:
     """The address of the first `base` element."""
 
 
-def read_source(html: str) -> Source:
+def read_source(html: str) -> ParsedPage:
     """Read a page."""
-    source = Source()
+    source = ParsedPage()
     _scan(html, source)
     return source
 
 
-def _scan(html: str, source: Source, inert: Inert = "") -> None:
+def _scan(html: str, source: ParsedPage, inert: Inert = "") -> None:
     place, hidden = 0, inert
     while (place := html.find("<", place)) != -1:
         if html.startswith("<!--", place):
@@ -107,7 +107,7 @@ def _script(attributes: dict[str, str], inner: str, hidden: Inert) -> Script:
     return script if hidden or type_ in RUNS else replace(script, inert="type")
 
 
-def _note(name: str, attributes: dict[str, str], source: Source) -> None:
+def _note(name: str, attributes: dict[str, str], source: ParsedPage) -> None:
     if name == "meta" and attributes.get("http-equiv", "").lower() == "content-security-policy":
         source.policies.append(attributes.get("content", ""))
     elif name == "link":

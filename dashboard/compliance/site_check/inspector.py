@@ -8,13 +8,13 @@ import anyio
 import anyio.to_thread
 
 from collector.sites.registry import Site
-from dashboard.access.login_throttle import Attempts
+from dashboard.access.login_throttle import LoginThrottle
 from dashboard.compliance.health_report import Check
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.fetcher import SECONDS, Fetched, Fetcher, within_time
 from dashboard.compliance.site_check.findings import findings
-from dashboard.compliance.site_check.html_scan import Source, read_source
-from dashboard.compliance.site_check.page_inspection import Look, obstacle
+from dashboard.compliance.site_check.html_scan import ParsedPage, read_source
+from dashboard.compliance.site_check.page_inspection import PageInspection, obstacle
 from dashboard.compliance.site_check.tag_finder import FoundTags, find_tags
 from dashboard.i18n.translations import _
 
@@ -27,7 +27,7 @@ class Inspector:
 
     def __init__(self, fetcher: Fetcher, clock: Callable[[], float]) -> None:
         self._fetcher = fetcher
-        self._asked = Attempts(clock, per_name=LOOKS_A_MINUTE, per_network=LOOKS_A_MINUTE, window=60)
+        self._asked = LoginThrottle(clock, per_name=LOOKS_A_MINUTE, per_network=LOOKS_A_MINUTE, window=60)
         self._limiter = anyio.Semaphore(AT_ONCE)
 
     def wait(self, who: str, site: Site) -> int:
@@ -37,7 +37,7 @@ class Inspector:
             self._asked.count(site.domain, who)
         return wait
 
-    async def look(self, site: Site, url: str, base: str) -> list[Check]:
+    async def inspect(self, site: Site, url: str, base: str) -> list[Check]:
         """What is found at `url` for the site; `base` is this server's address, with a slash at the end."""
         url = url.strip() if "://" in url else f"https://{url.strip()}"
         async with self._limiter:
@@ -47,12 +47,12 @@ class Inspector:
             except FetchError as error:
                 return [_not_fetched(url, error)]
             source, tags = await anyio.to_thread.run_sync(_read, page.text)
-            look = Look(site, base, page, source, tags)
+            look = PageInspection(site, base, page, source, tags)
             script = await self._script(look, ends - anyio.current_time())
         # In a thread: of megabytes that somebody else wrote this may take a second.
-        return await anyio.to_thread.run_sync(findings, Look(site, base, page, source, tags, script))
+        return await anyio.to_thread.run_sync(findings, PageInspection(site, base, page, source, tags, script))
 
-    async def _script(self, look: Look, seconds: float) -> Fetched | FetchError | None:
+    async def _script(self, look: PageInspection, seconds: float) -> Fetched | FetchError | None:
         address = look.address(look.tag.source) if look.tag else None
         if address is None:
             return None
@@ -62,7 +62,7 @@ class Inspector:
             return error
 
 
-def _read(html: str) -> tuple[Source, FoundTags]:
+def _read(html: str) -> tuple[ParsedPage, FoundTags]:
     source = read_source(html)
     return source, find_tags(source)
 

@@ -7,29 +7,29 @@ from dataclasses import dataclass
 import httpx
 
 from collector.sites.registry import Site
-from dashboard.compliance.site_check.cmp_detection import Traces, find_banners
+from dashboard.compliance.site_check.cmp_detection import BannerTraces, find_banners
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.fetcher import Fetched
-from dashboard.compliance.site_check.html_scan import Script, Source
+from dashboard.compliance.site_check.html_scan import ParsedPage, Script
 from dashboard.compliance.site_check.tag_finder import FoundTags
 from dashboard.i18n.translations import _
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PageInspection:
     """Everything that findings are made of."""
 
     site: Site
     base: str
     """This server's address, with a slash at the end."""
     page: Fetched
-    source: Source
+    source: ParsedPage
     tags: FoundTags
     script: Fetched | FetchError | None = None
     """What the first tag's address answers."""
 
     @property
-    def traces(self) -> Traces:
+    def traces(self) -> BannerTraces:
         """The consent banners that have left a trace in the page."""
         return find_banners(self.source.scripts)
 
@@ -46,7 +46,7 @@ class Look:
             return None
 
 
-def collects_at(look: Look, tag: Script, url: httpx.URL) -> httpx.URL | None:
+def collects_at(look: PageInspection, tag: Script, url: httpx.URL) -> httpx.URL | None:
     """Where the snippet sends: `data-api`, else beside its own address, as the snippet reads it."""
     given = tag.attributes.get("data-api", "")
     return look.address(given) if given else url.join("../api/event")

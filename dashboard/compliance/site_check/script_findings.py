@@ -10,11 +10,11 @@ from dashboard.compliance.health_report import Check
 from dashboard.compliance.site_check.csp import Directives, ResourceRequest, blocking, read_policies
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.html_scan import Script
-from dashboard.compliance.site_check.page_inspection import Look, collects_at, is_local, obstacle, origin
+from dashboard.compliance.site_check.page_inspection import PageInspection, collects_at, is_local, obstacle, origin
 from dashboard.i18n.translations import _
 
 
-def script_findings(look: Look, tag: Script) -> Iterator[Check]:
+def script_findings(look: PageInspection, tag: Script) -> Iterator[Check]:
     name, url = _("Script"), look.address(tag.source)
     right = _("Its address should be {url}").format(url=f"{look.base}js/tyst.js")
     if url is None or url.scheme not in ("http", "https"):
@@ -28,7 +28,7 @@ def script_findings(look: Look, tag: Script) -> Iterator[Check]:
     yield _answered(look, url, right)
 
 
-def _answered(look: Look, url: httpx.URL, right: str) -> Check:
+def _answered(look: PageInspection, url: httpx.URL, right: str) -> Check:
     """What the script's address answers."""
     name, script = _("Script"), look.script
     home = httpx.URL(look.base)
@@ -55,7 +55,7 @@ def _answered(look: Look, url: httpx.URL, right: str) -> Check:
     return Check(name=name, state="ok", found=_("{url} answers with the script.").format(url=url))
 
 
-def content_policy_findings(look: Look, tag: Script) -> Iterator[Check]:
+def content_policy_findings(look: PageInspection, tag: Script) -> Iterator[Check]:
     """What the page's own policy says of the script, and of where it sends."""
     policies = read_policies([*look.page.headers.get_list("content-security-policy"), *look.source.policies])
     url = look.address(tag.source)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from dashboard.compliance.site_check.html_scan import Script, Source
+from dashboard.compliance.site_check.html_scan import ParsedPage, Script
 
 _NAME = re.compile(r"(?:^|/)tyst\.js(?:[?#]|\Z)")
 _MADE_SOURCE = re.compile(r"""["'`]([^"'`\s\\<>]{0,500}/tyst\.js)[\\"'`?]""")
@@ -26,7 +26,7 @@ class FoundTags:
     """Whether a tag manager is there, which may add one that cannot be seen from outside."""
 
 
-def find_tags(source: Source) -> FoundTags:
+def find_tags(source: ParsedPage) -> FoundTags:
     """Every tag in a page. One that a script makes is looked for only where none stands."""
     standing = [script for script in source.scripts if _is_tag(script)]
     active = tuple(script for script in standing if not script.inert)

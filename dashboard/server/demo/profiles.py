@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 
 
-class Urn(Generic[T]):
+class WeightedChoice(Generic[T]):
     """Values with weights, to draw from."""
 
     def __init__(self, weights: dict[T, float]) -> None:
@@ -89,9 +89,9 @@ _SIZES: dict[str, dict[str, float]] = {
 }
 
 
-def _devices(**shares: float) -> Urn[DemoDevice]:
+def _devices(**shares: float) -> WeightedChoice[DemoDevice]:
     """Devices of which each kind has its share."""
-    return Urn(
+    return WeightedChoice(
         {
             DemoDevice(*software, kind, size): share * software_share * size_share
             for kind, share in shares.items()
@@ -105,7 +105,7 @@ def _devices(**shares: float) -> Urn[DemoDevice]:
 WEEKDAY_DEVICES = _devices(desktop=0.54, mobile=0.42, tablet=0.04)
 WEEKEND_DEVICES = _devices(desktop=0.31, mobile=0.61, tablet=0.08)
 
-COUNTRIES = Urn(
+COUNTRIES = WeightedChoice(
     {
         "SE": 310, "DE": 118, "GB": 92, "US": 88, "NO": 66, "DK": 58, "FI": 52, "NL": 38, "FR": 34, "PL": 22,
         "ES": 20, "IT": 18, "CH": 15, "AT": 13, "BE": 12, "IN": 12, "CA": 11, "IE": 8, "CZ": 7, "EE": 6,
@@ -114,7 +114,7 @@ COUNTRIES = Urn(
     }
 )  # fmt: skip
 
-ARRIVALS = Urn(
+ARRIVALS = WeightedChoice(
     {
         DemoArrival(bounce=0.40): 330,
         DemoArrival("google.com", "Google", "Organic Search", bounce=0.48): 262,
@@ -160,7 +160,7 @@ ARRIVALS = Urn(
 )
 
 # What a few days of a campaign add: a mailing, and the talk about it.
-CAMPAIGN = Urn(
+CAMPAIGN = WeightedChoice(
     {
         DemoArrival(
             "",
@@ -184,7 +184,7 @@ CAMPAIGN = Urn(
 )
 
 # The kind of evidence under which each visit consented.
-EVIDENCE = Urn({"cookieconsent": 0.58, "cookie": 0.36, "granted": 0.06})
+EVIDENCE = WeightedChoice({"cookieconsent": 0.58, "cookie": 0.36, "granted": 0.06})
 
 # The most read first. The addresses of the pottery at /demo are among them, so that visits to it add to these.
 PAGES = (
@@ -221,9 +221,9 @@ PAGES = (
 )
 
 
-def zipf(values: tuple[str, ...], exponent: float) -> Urn[str]:
+def zipf(values: tuple[str, ...], exponent: float) -> WeightedChoice[str]:
     """Values of which the n-th is drawn in proportion to 1 / n ** exponent, as pages of a site are."""
-    return Urn({value: 1 / rank**exponent for rank, value in enumerate(values, start=1)})
+    return WeightedChoice({value: 1 / rank**exponent for rank, value in enumerate(values, start=1)})
 
 
 ENTRY_PAGES = zipf(PAGES, 1.15)

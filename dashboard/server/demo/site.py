@@ -24,7 +24,7 @@ DEMO_PAGES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ware:
+class Product:
     """Something the pottery sells."""
 
     name: str
@@ -34,10 +34,10 @@ class Ware:
 
 
 WARES: Final = (
-    Ware("mug-blue", "Mug, lake blue", "24", "Holds the morning and keeps it warm."),
-    Ware("bowl-large", "Large bowl", "58", "For soup, or for keys and apples."),
-    Ware("teapot", "Teapot", "96", "Pours without a drop on the cloth."),
-    Ware("vase-tall", "Tall vase", "74", "One branch is enough."),
+    Product("mug-blue", "Mug, lake blue", "24", "Holds the morning and keeps it warm."),
+    Product("bowl-large", "Large bowl", "58", "For soup, or for keys and apples."),
+    Product("teapot", "Teapot", "96", "Pours without a drop on the cloth."),
+    Product("vase-tall", "Tall vase", "74", "One branch is enough."),
 )
 
 

@@ -30,7 +30,7 @@ from dashboard.server.demo.profiles import (
     WEEKDAY_DEVICES,
     WEEKEND_DEVICES,
     DemoArrival,
-    Urn,
+    WeightedChoice,
 )
 from dashboard.server.demo.visits import Reader, draw_steps, events_of
 
@@ -117,7 +117,7 @@ class Timeline:
         return events
 
     def _person(
-        self, random_: random.Random, day: datetime.date, bounds: tuple[int, int], arrivals: Urn[DemoArrival]
+        self, random_: random.Random, day: datetime.date, bounds: tuple[int, int], arrivals: WeightedChoice[DemoArrival]
     ) -> list[Event]:
         """Everything one person does on one day, which lasts from and to the Unix seconds of `bounds`."""
         begins, ends = bounds
@@ -223,8 +223,10 @@ def _by_time(event: Event) -> int:
 
 
 @lru_cache
-def _hours(weekend: bool) -> Urn[int]:
-    return Urn({hour: float(share) for hour, share in enumerate(WEEKEND_HOURS if weekend else WEEKDAY_HOURS)})
+def _hours(weekend: bool) -> WeightedChoice[int]:
+    return WeightedChoice(
+        {hour: float(share) for hour, share in enumerate(WEEKEND_HOURS if weekend else WEEKDAY_HOURS)}
+    )
 
 
 def _share_of_day(day: datetime.date, passed: float) -> float:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from collector.ingest.event import NO_DECIMAL, Event
-from dashboard.server.demo.profiles import NEXT_PAGES, DemoArrival, DemoDevice, Urn
+from dashboard.server.demo.profiles import NEXT_PAGES, DemoArrival, DemoDevice, WeightedChoice
 
 # A visit ends after this many seconds without an event, so pages are never read for longer.
 LONGEST_READ = 1_500
@@ -29,9 +29,9 @@ PRICES = {
     "/demo/shop/gift-card": "50.00",
 }
 SEAT = Decimal("65.00")
-SEATS = Urn({1: 0.55, 2: 0.34, 3: 0.07, 4: 0.04})
-PLACES = Urn({"footer": 0.62, "popup": 0.23, "journal": 0.15})
-ELSEWHERE = Urn(
+SEATS = WeightedChoice({1: 0.55, 2: 0.34, 3: 0.07, 4: 0.04})
+PLACES = WeightedChoice({"footer": 0.62, "popup": 0.23, "journal": 0.15})
+ELSEWHERE = WeightedChoice(
     {
         "https://www.instagram.com/": 0.44,
         "https://museum.example/ceramics": 0.31,

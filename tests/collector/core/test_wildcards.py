@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.core.errors import RecordError
-from collector.core.wildcards import MOST_STARS, expression, fits, is_bounded
-from collector.ingest.pipeline import Drop, run
+from collector.core.wildcards import MOST_STARS, expression, is_bounded, matches
+from collector.ingest.pipeline import Rejection, run
 from collector.sites.goals import Goal
 from collector.sites.registry import Site, checked
-from collector.spool.rewrite import Purge
+from collector.spool.rewrite import DeletePredicate
 from tests.collector.ingest.test_pipeline import arrival, kept, rooms_for
 from tests.collector.storage.test_client import an_event
 
@@ -25,7 +25,7 @@ from tests.collector.storage.test_client import an_event
 @given(st.text("ab/*", max_size=10), st.text("ab/", max_size=14))
 def test_a_pattern_stands_for_what_its_expression_does(pattern: str, text: str) -> None:
     """ClickHouse, which is given the expression, and this process never differ."""
-    assert fits(pattern, text) == (re.fullmatch(expression(pattern), text) is not None)
+    assert matches(pattern, text) == (re.fullmatch(expression(pattern), text) is not None)
 
 
 @settings(max_examples=500, deadline=None)
@@ -33,7 +33,7 @@ def test_a_pattern_stands_for_what_its_expression_does(pattern: str, text: str) 
 def test_a_star_across_segments_stands_for_anything(pattern: str, text: str) -> None:
     """What is deleted from the spool is what ClickHouse's LIKE deletes."""
     whole = ".*".join(map(re.escape, pattern.split("*")))
-    assert fits(pattern, text, segments=False) == (re.fullmatch(whole, text) is not None)
+    assert matches(pattern, text, segments=False) == (re.fullmatch(whole, text) is not None)
 
 
 SLOW = [
@@ -66,9 +66,9 @@ def test_time_grows_with_the_text_and_not_with_what_could_be_tried(
     """The longest path that is kept takes milliseconds; one of eight times the length no more than in proportion."""
     text = f"/{piece * (2_000 // len(piece))}{end}"
     longer = f"/{piece * (16_000 // len(piece))}{end}"
-    short = seconds(lambda: fits(pattern, text, segments=segments))
+    short = seconds(lambda: matches(pattern, text, segments=segments))
     assert short < 0.05
-    assert seconds(lambda: fits(pattern, longer, segments=segments)) < 40 * max(short, 0.002)
+    assert seconds(lambda: matches(pattern, longer, segments=segments)) < 40 * max(short, 0.002)
 
 
 def test_beacons_of_an_excluding_site_are_taken_at_once(tmp_path: Path) -> None:
@@ -78,12 +78,12 @@ def test_beacons_of_an_excluding_site_are_taken_at_once(tmp_path: Path) -> None:
     nearly = [arrival(f"https://site.test{path}") for path in ("/a" * 300, "/" + "-a" * 500)]
     run(nearly[0], "site.test", rooms)
     assert seconds(lambda: [kept(run(each, "site.test", rooms)) for each in nearly]) < 0.05
-    assert run(arrival("https://site.test/x/-a-b-/x"), "site.test", rooms) == Drop("excluded")
+    assert run(arrival("https://site.test/x/-a-b-/x"), "site.test", rooms) == Rejection("excluded")
 
 
 def test_what_is_deleted_from_the_spool_is_found_at_once() -> None:
     """A thousand events whose page nearly fits."""
-    purge = Purge("site.test", None, column="page", value="*a*a*a*a*a*b")
+    purge = DeletePredicate("site.test", None, column="page", value="*a*a*a*a*a*b")
     events = [an_event(page="/a" * 900 + str(number)) for number in range(1_000)]
     assert seconds(lambda: [purge.takes(event) for event in events], times=2) < 1.0
     assert purge.takes(an_event(page="/xa/a/aaab"))

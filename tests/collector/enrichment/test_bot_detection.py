@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from collector.enrichment.bot_detection import KINDS, LONGEST, Bots
+from collector.enrichment.bot_detection import KINDS, LONGEST, BotDetector
 from tests.oracle.programs import people, programs, sampled_people
 
 
 @pytest.fixture(scope="module")
-def bots() -> Bots:
+def bots() -> BotDetector:
     """One set of patterns; building it compiles them."""
-    return Bots()
+    return BotDetector()
 
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
@@ -89,7 +89,7 @@ NAMED = {
     [(kind, text) for kind, texts in NAMED.items() for text in texts],
     ids=lambda text: text[-40:],
 )
-def test_kind(bots: Bots, kind: str, user_agent: str) -> None:
+def test_kind(bots: BotDetector, kind: str, user_agent: str) -> None:
     """A program is known, and called by its kind."""
     assert bots.kind(user_agent) == kind
 
@@ -120,12 +120,12 @@ PEOPLE = {
 
 
 @pytest.mark.parametrize("user_agent", PEOPLE.values(), ids=PEOPLE)
-def test_person(bots: Bots, user_agent: str) -> None:
+def test_person(bots: BotDetector, user_agent: str) -> None:
     """People pass: those who say nothing of their browser, and those whose browser sounds like a program."""
     assert bots.kind(user_agent) == ""
 
 
-def test_programs_are_dropped(bots: Bots) -> None:
+def test_programs_are_dropped(bots: BotDetector) -> None:
     """At least 99 % of the programs that others have seen are known."""
     texts = programs()
     missed = [text for text in texts if not bots.kind(text)]
@@ -133,33 +133,33 @@ def test_programs_are_dropped(bots: Bots) -> None:
     assert len(missed) <= len(texts) * 0.01, "\n".join(missed)
 
 
-def test_no_person_is_dropped(bots: Bots) -> None:
+def test_no_person_is_dropped(bots: BotDetector) -> None:
     """None of the people that others have seen is taken for a program."""
     texts = people()
     assert len(texts) > 800
     assert [text for text in texts if bots.kind(text)] == []
 
 
-def test_no_sampled_visitor_is_dropped(bots: Bots) -> None:
+def test_no_sampled_visitor_is_dropped(bots: BotDetector) -> None:
     """Nor is any of a sample of visits to real sites, some of which say strange things of themselves."""
     texts = sampled_people()
     assert len(texts) > 900
     assert [text for text in texts if bots.kind(text)] == []
 
 
-def test_kinds_are_a_closed_set(bots: Bots) -> None:
+def test_kinds_are_a_closed_set(bots: BotDetector) -> None:
     """Whatever is sent, the kind is one of the seven or empty."""
     assert {bots.kind(text) for text in programs()} == {"", *KINDS}
 
 
-def test_length_is_capped(bots: Bots) -> None:
+def test_length_is_capped(bots: BotDetector) -> None:
     """Nothing behind the 512th character is looked at."""
     assert bots.kind(CHROME.ljust(LONGEST) + "Googlebot/2.1") == ""
 
 
 def test_memory_is_bounded() -> None:
     """No more answers are remembered than the capacity, whatever is sent."""
-    bots = Bots(capacity=3)
+    bots = BotDetector(capacity=3)
     for number in range(10):
         bots.kind(f"{CHROME} {number}")
     assert bots.remembered == 3
@@ -176,7 +176,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("user_agent", HOSTILE, ids=lambda text: text[:14])
-def test_no_pattern_runs_away(bots: Bots, user_agent: str) -> None:
+def test_no_pattern_runs_away(bots: BotDetector, user_agent: str) -> None:
     """The longest texts made to send patterns back and forth cost 50 ms of the processor at most."""
     started = time.process_time()
     bots.kind(user_agent)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from collector.enrichment.channels import CHANNELS, Clues, channel_of
+from collector.enrichment.channels import CHANNELS, AttributionSignals, channel_of
 from collector.enrichment.referrer import kind_of
 from collector.enrichment.referrer_sources import KINDS
 
 
-def clues(source: str = "", medium: str = "", campaign: str = "", click_id: str = "") -> Clues:
+def clues(source: str = "", medium: str = "", campaign: str = "", click_id: str = "") -> AttributionSignals:
     """Clues of a visit from `source`, as the table of sources knows it."""
-    return Clues(source.lower(), kind_of(source), medium.lower(), campaign.lower(), click_id)
+    return AttributionSignals(source.lower(), kind_of(source), medium.lower(), campaign.lower(), click_id)
 
 
 RULED = [
@@ -71,7 +71,7 @@ RULED = [
 
 
 @pytest.mark.parametrize(("visit", "channel"), [row[1:] for row in RULED], ids=[row[0] for row in RULED])
-def test_rules(visit: Clues, channel: str) -> None:
+def test_rules(visit: AttributionSignals, channel: str) -> None:
     """The first rule that fits names the channel, whatever the case of the tags."""
     assert channel_of(visit) == channel
 
@@ -109,4 +109,4 @@ def test_order() -> None:
 @pytest.mark.parametrize("kind", ["", *KINDS])
 def test_every_kind_has_a_channel(kind: str) -> None:
     """A visit from any kind of source is in some channel, and never in Direct."""
-    assert channel_of(Clues(source="somewhere", kind=kind)) in CHANNELS[:-1]
+    assert channel_of(AttributionSignals(source="somewhere", kind=kind)) in CHANNELS[:-1]

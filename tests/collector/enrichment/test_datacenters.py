@@ -19,7 +19,7 @@ from collector.enrichment.datacenters import (
     read_ranges,
 )
 from collector.ingest.event import COLUMNS, Event
-from collector.ingest.pipeline import Drop, Rooms, run
+from collector.ingest.pipeline import PipelineServices, Rejection, run
 from collector.sites.registry import DATACENTER_MODES, Site, checked
 from dashboard.compliance.privacy_notice import LANGUAGES, facts_of, sections
 from dashboard.compliance.privacy_notice_texts import WORDS
@@ -138,12 +138,12 @@ def test_without_a_list_nothing_is_a_data_centre() -> None:
 HOSTED = "203.0.113.5"
 
 
-def rooms_with(path: Path, **settings: object) -> Rooms:
+def rooms_with(path: Path, **settings: object) -> PipelineServices:
     """A list, and one site with these settings."""
     (path / "networks.txt").write_text(LIST)
     site = msgspec.convert({"domain": "site.test", "consent": "exempt", **settings}, Site)
     rooms = rooms_for(path, site)
-    return Rooms(
+    return PipelineServices(
         sites=rooms.sites,
         salts=rooms.salts,
         visits=rooms.visits,
@@ -168,7 +168,7 @@ def test_visits_from_data_centres_are_marked(tmp_path: Path) -> None:
 def test_a_site_may_drop_them(tmp_path: Path) -> None:
     """For a reason of its own."""
     rooms = rooms_with(tmp_path, datacenter="drop")
-    assert run(arrival(address=HOSTED), "site.test", rooms) == Drop("datacenter")
+    assert run(arrival(address=HOSTED), "site.test", rooms) == Rejection("datacenter")
     assert isinstance(run(arrival(), "site.test", rooms), Event)
 
 
@@ -195,7 +195,7 @@ def test_an_anonymous_count_is_never_marked(tmp_path: Path) -> None:
     silent = arrival(address=HOSTED, consent="")
     assert not kept(run(silent, "site.test", rooms_with(tmp_path, consent="limited", datacenter="mark"))).datacenter
     dropped = run(silent, "site.test", rooms_with(tmp_path, consent="limited", datacenter="drop"))
-    assert dropped == Drop("datacenter")
+    assert dropped == Rejection("datacenter")
 
 
 def test_there_are_three_ways() -> None:

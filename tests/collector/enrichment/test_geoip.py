@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from collector.core.errors import SettingError
-from collector.enrichment.geoip import Countries, read_codes, read_zones
+from collector.enrichment.geoip import CountryResolver, read_codes, read_zones
 from tests.mmdb import write_mmdb
 
 
 @pytest.fixture(scope="module")
-def countries() -> Countries:
+def countries() -> CountryResolver:
     """The built-in tables."""
-    return Countries()
+    return CountryResolver()
 
 
 class Clock:
@@ -54,7 +54,7 @@ ZONES = {
 
 
 @pytest.mark.parametrize(("zone", "country"), ZONES.items())
-def test_zone(countries: Countries, zone: str, country: str) -> None:
+def test_zone(countries: CountryResolver, zone: str, country: str) -> None:
     """A time zone, under its own or an old name, is in the country that its table says; others are in none."""
     assert countries.read(zone, "") == country
 
@@ -91,7 +91,7 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize(("address", "country"), ADDRESSES.items())
-def test_address(countries: Countries, address: str, country: str) -> None:
+def test_address(countries: CountryResolver, address: str, country: str) -> None:
     """Without a time zone the address decides; private, mapped and odd ones do no harm."""
     assert countries.read("", address) == country
 
@@ -114,12 +114,12 @@ MASKED = {
 
 
 @pytest.mark.parametrize(("zone", "address", "hosted", "country"), MASKED.values(), ids=MASKED)
-def test_a_zone_that_is_a_mask(countries: Countries, zone: str, address: str, hosted: bool, country: str) -> None:
+def test_a_zone_that_is_a_mask(countries: CountryResolver, zone: str, address: str, hosted: bool, country: str) -> None:
     """Where time zone and address disagree, the one that is known to be a mask does not decide."""
     assert countries.read(zone, address, is_hosted=hosted) == country
 
 
-def test_zone_before_address(countries: Countries) -> None:
+def test_zone_before_address(countries: CountryResolver) -> None:
     """A time zone with a country wins over the address, one without leaves it to the address."""
     assert countries.read("Europe/Oslo", "8.8.8.8") == "NO"
     assert countries.read("Etc/UTC", "8.8.8.8") == "US"
@@ -145,14 +145,14 @@ def test_database_record(tmp_path: Path, record: object, country: str) -> None:
     """Of an operator's file the country's code is used, in each of the shapes that such files have."""
     path = tmp_path / "country.mmdb"
     write_mmdb(path, {"198.51.100.0/24": record})  # type: ignore[dict-item]  # odd records are the point
-    assert Countries(path).read("", "198.51.100.7") == country
+    assert CountryResolver(path).read("", "198.51.100.7") == country
 
 
 def test_database_addresses(tmp_path: Path) -> None:
     """An operator's file is asked in place of the built-in table, for both kinds of address."""
     path = tmp_path / "country.mmdb"
     write_mmdb(path, {"198.51.100.0/24": {"country_code": "SE"}, "2001:db8::/32": {"country_code": "NO"}})
-    countries = Countries(path)
+    countries = CountryResolver(path)
     assert countries.read("", "198.51.100.7") == "SE"
     assert countries.read("", "::ffff:198.51.100.7") == "SE"
     assert countries.read("", "2001:db8::5") == "NO"
@@ -165,7 +165,7 @@ def test_database_of_one_kind(tmp_path: Path) -> None:
     """An IPv6 address is unknown to a file of IPv4 networks, not an error."""
     path = tmp_path / "country.mmdb"
     write_mmdb(path, {"198.51.100.0/24": {"country_code": "SE"}}, version=4)
-    countries = Countries(path)
+    countries = CountryResolver(path)
     assert countries.read("", "198.51.100.7") == "SE"
     assert countries.read("", "2001:db8::5") == ""
 
@@ -175,7 +175,7 @@ def test_database_change_is_picked_up(tmp_path: Path, caplog: pytest.LogCaptureF
     caplog.set_level(logging.INFO)
     path, clock = tmp_path / "country.mmdb", Clock()
     write_mmdb(path, {"198.51.100.0/24": {"country_code": "SE"}})
-    countries = Countries(path, clock, check_seconds=60)
+    countries = CountryResolver(path, clock, check_seconds=60)
     new = tmp_path / "new.mmdb"
     write_mmdb(new, {"198.51.100.0/24": {"country_code": "FI"}})
     os.utime(new, ns=(1, 1))
@@ -194,7 +194,7 @@ def test_broken_change_keeps_the_old_file(
     """A new file that cannot be read leaves the old one in use and warns without an address; a mended one is taken."""
     path, clock = tmp_path / "country.mmdb", Clock()
     write_mmdb(path, {"198.51.100.0/24": {"country_code": "SE"}})
-    countries = Countries(path, clock, check_seconds=60)
+    countries = CountryResolver(path, clock, check_seconds=60)
     if damage is None:
         path.unlink()
     else:
@@ -213,7 +213,7 @@ def test_unchanged_file_is_not_read_again(tmp_path: Path, caplog: pytest.LogCapt
     caplog.set_level(logging.INFO)
     path, clock = tmp_path / "country.mmdb", Clock()
     write_mmdb(path, {"198.51.100.0/24": {"country_code": "SE"}})
-    countries = Countries(path, clock, check_seconds=60)
+    countries = CountryResolver(path, clock, check_seconds=60)
     clock.now = 1000
     assert countries.read("", "198.51.100.7") == "SE"
     assert caplog.text == ""
@@ -226,4 +226,4 @@ def test_unusable_database_is_refused(tmp_path: Path, content: bytes | None) -> 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SettingError, match="TYST_GEOIP_DB"):
-        Countries(path)
+        CountryResolver(path)

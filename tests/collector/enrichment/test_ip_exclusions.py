@@ -10,14 +10,14 @@ import pytest
 from collector.core.errors import SettingError
 from collector.core.settings import read_settings
 from collector.enrichment.client_ip import TrustedProxies, client_address
-from collector.enrichment.ip_exclusions import Shield
+from collector.enrichment.ip_exclusions import IpExclusions
 from collector.storage.client import ClickHouse
 from tests.collector.server.test_event_endpoint import PAGEVIEW, serving, stored
 
 
-def shield(text: str) -> Shield:
+def shield(text: str) -> IpExclusions:
     """The shield of a setting."""
-    return Shield(read_settings({"TYST_EXCLUDED_ADDRESSES": text}).excluded_addresses)
+    return IpExclusions(read_settings({"TYST_EXCLUDED_ADDRESSES": text}).excluded_addresses)
 
 
 def everything_in(directory: Path) -> bytes:

@@ -7,19 +7,19 @@ import tomllib
 
 import pytest
 
-from collector.enrichment.referrer import Origin, is_spam, name_of_host, read_origin
+from collector.enrichment.referrer import Referral, is_spam, name_of_host, read_origin
 from collector.enrichment.referrer_sources import ALIASES, APART, KINDS, SIGN_IN, TABLE
 from collector.enrichment.urls import read_page
 
 SITE = "https://shop.example/"
 
 
-def origin(referrer: str, query: str = "") -> Origin:
+def origin(referrer: str, query: str = "") -> Referral:
     """Origin of a visit that begins on our page with this query."""
     return read_origin(referrer, read_page(SITE + query, hash_mode=False))
 
 
-DIRECT = Origin("", "", "Direct", "")
+DIRECT = Referral("", "", "Direct", "")
 
 REFERRERS = [
     ("C1", "https://facebook.com", "facebook.com", "Facebook"),
@@ -180,20 +180,20 @@ TAGGED = {
 @pytest.mark.parametrize(("query", "source", "channel", "medium"), TAGGED.values(), ids=TAGGED)
 def test_tags(query: str, source: str, channel: str, medium: str) -> None:
     """Tags of the page name source, medium and channel."""
-    assert origin("", query) == Origin("", source, channel, medium)
+    assert origin("", query) == Referral("", source, channel, medium)
 
 
 def test_tag_before_referrer() -> None:
     """C15: a tag wins over the referrer, which is kept beside it."""
-    assert origin("https://www.facebook.com/groups", "?utm_source=betalist") == Origin(
+    assert origin("https://www.facebook.com/groups", "?utm_source=betalist") == Referral(
         "facebook.com/groups", "betalist", "Referral", ""
     )
 
 
 def test_click_id_of_referrer() -> None:
     """D5: a click identifier of the referring search engine makes a paid visit, and its name the medium."""
-    assert origin("https://www.google.se/", "?gclid=abc") == Origin("google.se", "Google", "Paid Search", "(gclid)")
-    assert origin("https://www.bing.com/", "?msclkid=abc") == Origin("bing.com", "Bing", "Paid Search", "(msclkid)")
+    assert origin("https://www.google.se/", "?gclid=abc") == Referral("google.se", "Google", "Paid Search", "(gclid)")
+    assert origin("https://www.bing.com/", "?msclkid=abc") == Referral("bing.com", "Bing", "Paid Search", "(msclkid)")
     assert origin("https://www.facebook.com/", "?fbclid=abc").channel == "Organic Social"
 
 

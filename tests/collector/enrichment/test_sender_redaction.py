@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from collector.enrichment.sender_redaction import redact_user_agent
-from collector.ingest.pipeline import Rooms, run
+from collector.ingest.pipeline import PipelineServices, run
 from tests.collector.ingest.test_pipeline import CHROME, NOON, arrival, kept
 from tests.collector.ingest.test_pipeline import rooms as rooms  # the fixture
 
@@ -55,7 +55,7 @@ def filled(text: Any, value: str) -> Any:
     )  # fmt: skip
 
 
-def stored_text(rooms: Rooms, fields: dict[str, Any], agent: str, address: str = ME) -> str:
+def stored_text(rooms: PipelineServices, fields: dict[str, Any], agent: str, address: str = ME) -> str:
     """All that is stored of a beacon, as one text in small letters."""
     event = kept(run(arrival(**{"user_agent": agent, "address": address} | fields), "site.test", rooms))
     return json.dumps(msgspec.to_builtins(event, str_keys=True), ensure_ascii=False, default=str).lower()
@@ -63,7 +63,7 @@ def stored_text(rooms: Rooms, fields: dict[str, Any], agent: str, address: str =
 
 @pytest.mark.parametrize("agent", [CHROME, IPHONE])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_user_agent_is_stored_nowhere(rooms: Rooms, place: str, agent: str) -> None:
+def test_a_user_agent_is_stored_nowhere(rooms: PipelineServices, place: str, agent: str) -> None:
     """Neither whole nor what cleaning would leave of it."""
     text = stored_text(rooms, filled(PLACES[place], agent), agent)
     for piece in ("mozilla", "applewebkit", "khtml"):
@@ -82,20 +82,20 @@ def test_a_short_user_agent_is_recognised_as_a_whole(value: str) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("address", [ME, "2001:db8:85a3::8a2e:370:7334"])
-def test_the_address_of_the_request_is_stored_nowhere(rooms: Rooms, place: str, address: str) -> None:
+def test_the_address_of_the_request_is_stored_nowhere(rooms: PipelineServices, place: str, address: str) -> None:
     """In no value that a page sends."""
     assert address not in stored_text(rooms, filled(PLACES[place], address), CHROME, address)
 
 
 @pytest.mark.parametrize("fields", [{"url": f"http://{ME}/a"}, {"referrer": f"http://{ME}/a"}])
-def test_a_host_that_is_the_senders_own_address_is_not_stored(rooms: Rooms, fields: dict[str, Any]) -> None:
+def test_a_host_that_is_the_senders_own_address_is_not_stored(rooms: PipelineServices, fields: dict[str, Any]) -> None:
     """As of somebody who runs a page at home; under any policy."""
     assert ME not in stored_text(rooms, fields, CHROME)
     event = kept(run(arrival(address=ME, consent="", **fields), "limited.test", rooms))
     assert ME not in json.dumps(msgspec.to_builtins(event), default=str)
 
 
-def test_without_consent_the_minute_is_kept(rooms: Rooms) -> None:
+def test_without_consent_the_minute_is_kept(rooms: PipelineServices) -> None:
     """Not the second, by which a row could be found in a log of requests; with consent the second is."""
     assert kept(run(arrival(consent="", at=NOON + 119), "limited.test", rooms)).ts == NOON + 60
     assert kept(run(arrival(at=NOON + 119), "limited.test", rooms)).ts == NOON + 119

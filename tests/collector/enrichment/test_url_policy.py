@@ -19,7 +19,7 @@ from collector.enrichment.pii import without_private
 from collector.enrichment.url_policy import PageCleaner, hide, preview
 from collector.ingest.event import Event
 from collector.ingest.payload import parse_beacon
-from collector.ingest.pipeline import Arrival, Rooms, run
+from collector.ingest.pipeline import BeaconRequest, PipelineServices, run
 from collector.privacy.consent import Signals
 from collector.sites.registry import Site, checked
 from tests.collector.ingest.test_pipeline import CHROME, rooms_for
@@ -138,10 +138,10 @@ def test_the_command_and_the_endpoint_show_it(tmp_path: Path) -> None:
         assert "/team/:hidden" in shown.out
 
 
-def stored(rooms: Rooms, keys: dict[str, object]) -> Event:
+def stored(rooms: PipelineServices, keys: dict[str, object]) -> Event:
     """The event of one beacon."""
     body = msgspec.json.encode({"n": "pageview", "u": "https://site.test/", "d": "site.test", "c": "granted"} | keys)
-    arrival = Arrival(
+    arrival = BeaconRequest(
         beacon=parse_beacon(body), at=1_772_366_400, address="203.0.113.7", network="203.0.113.7",
         user_agent=CHROME, signals=Signals(gpc=False, dnt=False, cookie=""),
     )  # fmt: skip
@@ -213,7 +213,7 @@ def placed(secret: str, place: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def rooms(tmp_path_factory: pytest.TempPathFactory) -> Rooms:
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> PipelineServices:
     """A collector's rooms with one site that keeps two keys of the query."""
     return rooms_for(tmp_path_factory.mktemp("hygiene"), msgspec.structs.replace(SITE, consent="exempt"))
 
@@ -222,7 +222,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Rooms:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.data())
-def test_no_identifier_reaches_an_event(rooms: Rooms, kind: str, place: str, choice: st.DataObject) -> None:
+def test_no_identifier_reaches_an_event(rooms: PipelineServices, kind: str, place: str, choice: st.DataObject) -> None:
     """Whatever of these is put wherever it may be put: no column of the event has it."""
     secret = choice.draw(KINDS[kind])
     event = stored(rooms, placed(secret, place))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.enrichment.user_agent import Device, Devices, Hints, size_class
+from collector.enrichment.user_agent import Device, Hints, UserAgentParser, size_class
 from tests.oracle.devices import measure, second_opinion
 from tests.oracle.programs import sampled_people
 
@@ -18,9 +18,9 @@ PHONE = f"Mozilla/5.0 (Linux; Android 10; K) {CHROME} Mobile Safari/537.36"
 
 
 @pytest.fixture(scope="module")
-def devices() -> Devices:
+def devices() -> UserAgentParser:
     """One reader of user agents; building it compiles a thousand expressions."""
-    return Devices()
+    return UserAgentParser()
 
 
 READ = {
@@ -179,7 +179,7 @@ READ = {
 
 
 @pytest.mark.parametrize(("user_agent", "device"), READ.values(), ids=READ)
-def test_read(devices: Devices, user_agent: str, device: Device) -> None:
+def test_read(devices: UserAgentParser, user_agent: str, device: Device) -> None:
     """Families go by the name their users know, versions are major, and what is not said is empty."""
     assert devices.read(user_agent) == device
 
@@ -203,14 +203,14 @@ HINTED = {
 
 
 @pytest.mark.parametrize(("user_agent", "hints", "changes"), HINTED.values(), ids=HINTED)
-def test_hints(devices: Devices, user_agent: str, hints: Hints, changes: dict[str, str]) -> None:
+def test_hints(devices: UserAgentParser, user_agent: str, hints: Hints, changes: dict[str, str]) -> None:
     """Client hints correct what user agents have frozen, and nothing else."""
     plain = devices.read(user_agent)
     expected = {name: getattr(plain, name) for name in plain.__struct_fields__} | changes
     assert devices.read(user_agent, hints) == Device(**expected)
 
 
-def test_agreement(devices: Devices) -> None:
+def test_agreement(devices: UserAgentParser) -> None:
     """Labels made by hand agree: system in at least 98 %, browser in 97 %, class of device in 95 % of the entries."""
     agreement = measure(devices)
     assert agreement.entries > 30_000
@@ -219,7 +219,7 @@ def test_agreement(devices: Devices) -> None:
     assert agreement.form >= 0.95, agreement.disagreements
 
 
-def test_a_second_opinion_agrees(devices: Devices) -> None:
+def test_a_second_opinion_agrees(devices: UserAgentParser) -> None:
     """Of a sample of visits to real sites, the package `user-agents` says desktop, mobile or tablet where Tyst does."""
     texts = sampled_people()
     differing = {text: (devices.read(text).kind, second_opinion(text)) for text in texts}
@@ -247,7 +247,7 @@ MADE_UP = (
 
 
 @pytest.mark.parametrize("user_agent", MADE_UP)
-def test_nothing_made_up_is_kept(devices: Devices, user_agent: str) -> None:
+def test_nothing_made_up_is_kept(devices: UserAgentParser, user_agent: str) -> None:
     """A word or number put into a user agent to mark its visitor reaches no field."""
     device = devices.read(user_agent)
     assert not [
@@ -255,14 +255,14 @@ def test_nothing_made_up_is_kept(devices: Devices, user_agent: str) -> None:
     ]
 
 
-def test_length_is_capped(devices: Devices) -> None:
+def test_length_is_capped(devices: UserAgentParser) -> None:
     """Nothing behind the 512th character is looked at, so a user agent of any length costs the same."""
     assert devices.read(" " * 512 + WINDOWS) == Device()
 
 
 def test_memory_is_bounded() -> None:
     """No more answers are remembered than the capacity, whatever is sent."""
-    devices = Devices(capacity=3)
+    devices = UserAgentParser(capacity=3)
     for number in range(10):
         devices.read(f"{WINDOWS} {number}")
     assert devices.remembered == 3

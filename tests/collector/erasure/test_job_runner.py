@@ -16,17 +16,17 @@ from clickhouse_connect.driver.exceptions import OperationalError
 
 from collector.core.errors import RecordError
 from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS
-from collector.erasure.delete_events import Purging, like
-from collector.erasure.job_runner import BUDGET_SECONDS, MOST_ATTEMPTS, WORKERS_SECONDS, Deletions
-from collector.erasure.rename_site import Moving
-from collector.erasure.site_job import Task, new_task
+from collector.erasure.delete_events import EventDeletion, like_pattern
+from collector.erasure.job_runner import BUDGET_SECONDS, MOST_ATTEMPTS, WORKERS_SECONDS, SiteJobRunner
+from collector.erasure.rename_site import SiteRename
+from collector.erasure.site_job import SiteJob, new_job
 from collector.ingest.event import Event
-from collector.rollups.job import Rollup
+from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.spool.site_aliases import Renaming
+from collector.spool.site_aliases import SiteAliasInserter
 from collector.spool.spool import Spool
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.server.health_checks import check_jobs
 from tests.collector.spool.test_spool import Clock
 from tests.collector.storage.test_client import an_event
@@ -53,15 +53,15 @@ class Shop:
         self.clock = Clock()
         self.clock.now = NOON
         self.heard: list[str] = []
-        Records(client, "sites", Site).put(SITE, Site(domain=SITE))
-        Records(client, "sites", Site).put("other.test", Site(domain="other.test"))
+        DocumentTable(client, "sites", Site).save(SITE, Site(domain=SITE))
+        DocumentTable(client, "sites", Site).save("other.test", Site(domain="other.test"))
         self.restart()
 
     def restart(self, workers: int = 1) -> None:
-        self.sites = Sites(Records(self.client, "sites", Site))
+        self.sites = Sites(DocumentTable(self.client, "sites", Site))
         self.sites.refresh()
-        self.rollup = Rollup(self.client, self.sites, self.clock)
-        self.deletions = Deletions(
+        self.rollup = RollupJob(self.client, self.sites, self.clock)
+        self.deletions = SiteJobRunner(
             self.client, self.sites, self.rollup, lambda: [self.spool], self.clock, workers=workers
         )
         self.deletions.refresh()
@@ -70,14 +70,14 @@ class Shop:
     def see(self, *events: Event) -> None:
         ClickHouseInserter(self.client).insert(events, f"seen {next(_tokens)}")
 
-    def ask(self, kind: Any, **fields: object) -> Task:
+    def ask(self, kind: Any, **fields: object) -> SiteJob:
         site = self.sites.get(SITE)
         assert site
-        return self.deletions.ask(new_task(kind, site, "ada", self.clock(), **fields))
+        return self.deletions.enqueue(new_job(kind, site, "ada", self.clock(), **fields))
 
-    def do(self, kind: Any, **fields: object) -> Task:
+    def do(self, kind: Any, **fields: object) -> SiteJob:
         task = self.ask(kind, **fields)
-        assert self.deletions.keep_up()
+        assert self.deletions.run_pending()
         return task
 
     def rows(self, site: str = SITE, table: str = "events") -> int:
@@ -173,7 +173,7 @@ def test_a_reset_keeps_what_comes_after_it(shop: Shop) -> None:
     task = shop.ask("reset")
     later = an_event(site=SITE, day=datetime.date(2041, 4, 3), ts=task.asked + 1, expires=datetime.date(2043, 4, 3))
     shop.see(later)
-    shop.deletions.keep_up()
+    shop.deletions.run_pending()
     assert shop.rows() == 1
 
 
@@ -182,7 +182,7 @@ def test_the_name_of_a_removed_site_is_free_once_its_figures_are_gone(shop: Shop
     shop.ask("remove")
     with pytest.raises(RecordError, match="still being deleted"):
         shop.sites.must_be_free(SITE)
-    shop.deletions.keep_up()
+    shop.deletions.run_pending()
     shop.sites.must_be_free(SITE)
 
 
@@ -228,11 +228,11 @@ def test_a_rename_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, after:
     """No event is lost, none is there twice, and every sum is what it was."""
     before = shop.sums()
     task = shop.ask("rename", to="new.test")
-    moving = Moving(Once(shop.client, at, after=after))  # type: ignore[arg-type] # acts as a client
+    moving = SiteRename(Once(shop.client, at, after=after))  # type: ignore[arg-type] # acts as a client
     with contextlib.suppress(Killed):
-        moving.go_on(task, lambda each: Records(shop.client, "deletions", Task).put(each.id, each))
+        moving.run_step(task, lambda each: DocumentTable(shop.client, "deletions", SiteJob).save(each.id, each))
     shop.restart()
-    assert shop.deletions.keep_up()
+    assert shop.deletions.run_pending()
     assert (shop.rows(), shop.rows("new.test")) == (0, 12)
     assert shop.sums("new.test") == before
 
@@ -241,11 +241,11 @@ def test_a_rename_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, after:
 def test_a_deletion_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, after: bool) -> None:
     """The days it was about are built anew even when it had deleted their rows before it was killed."""
     task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
-    purging = Purging(Once(shop.client, at, after=after), shop.rollup)  # type: ignore[arg-type] # acts as a client
+    purging = EventDeletion(Once(shop.client, at, after=after), shop.rollup)  # type: ignore[arg-type] # acts as a client
     with contextlib.suppress(Killed):
-        purging.go_on(task, lambda each: Records(shop.client, "deletions", Task).put(each.id, each))
+        purging.run_step(task, lambda each: DocumentTable(shop.client, "deletions", SiteJob).save(each.id, each))
     shop.restart()
-    assert shop.deletions.keep_up()
+    assert shop.deletions.run_pending()
     assert shop.rows() == 4
     assert shop.sums() == {30: 1, 31: 1, 1: 1, 2: 1}
 
@@ -263,21 +263,21 @@ def test_a_task_waits_for_a_segment_that_is_on_its_way(shop: Shop) -> None:
     fill(shop.spool, [view(DAYS[3], "/secret")])
     shop.spool.seal()
     shop.spool.start()
-    segment = shop.spool.take(5)
+    segment = shop.spool.next_segment(5)
     assert segment
     events = shop.spool.read(segment)
     shop.ask("reset")
-    assert not shop.deletions.keep_up()
+    assert not shop.deletions.run_pending()
     shop.see(*events)
-    shop.spool.done(segment)
-    assert shop.deletions.keep_up()
+    shop.spool.acknowledge(segment)
+    assert shop.deletions.run_pending()
     assert shop.rows() == 0
 
 
 def test_what_was_spooled_under_the_old_name_is_inserted_under_the_new(shop: Shop) -> None:
     """Beacons that were taken just before the rename are counted where their site is now."""
     shop.do("rename", to="new.test")
-    Renaming(ClickHouseInserter(shop.client), shop.sites).insert([view(DAYS[3])], "late")
+    SiteAliasInserter(ClickHouseInserter(shop.client), shop.sites).insert([view(DAYS[3])], "late")
     assert (shop.rows(), shop.rows("new.test")) == (0, 13)
 
 
@@ -286,10 +286,10 @@ def test_what_another_worker_writes_late_is_found(shop: Shop) -> None:
     shop.restart(workers=2)
     shop.ask("reset")
     shop.clock.now += WORKERS_SECONDS - 1
-    assert not shop.deletions.keep_up()
+    assert not shop.deletions.run_pending()
     shop.see(view(DAYS[3]))
     shop.clock.now += 1
-    assert shop.deletions.keep_up()
+    assert shop.deletions.run_pending()
     assert shop.rows() == 0
 
 
@@ -326,7 +326,7 @@ def test_one_thing_at_a_time_is_done_to_a_site(shop: Shop) -> None:
 )
 def test_only_the_star_stands_for_others(value: str, pattern: str) -> None:
     """What SQL takes for a wildcard stands for itself."""
-    assert like(value) == pattern
+    assert like_pattern(value) == pattern
 
 
 def test_what_was_deleted_is_in_no_file_of_the_table(shop: Shop) -> None:
@@ -414,7 +414,7 @@ class Workshop:
 
     def restart(self) -> None:
         shop = self.shop
-        self.deletions = shop.deletions = Deletions(
+        self.deletions = shop.deletions = SiteJobRunner(
             self.broken,  # type: ignore[arg-type] # acts as a client
             shop.sites, shop.rollup, lambda: [shop.spool], shop.clock, monotonic=lambda: self.now,
         )  # fmt: skip
@@ -426,7 +426,7 @@ class Workshop:
         for _ in range(count):
             self.now += 3_601
             try:
-                self.deletions.keep_up()
+                self.deletions.run_pending()
             except OperationalError:
                 failed += 1
         return failed
@@ -451,7 +451,7 @@ def test_a_task_that_fails_again_and_again_is_set_aside(shop: Shop) -> None:
     assert [each.id for each in workshop.deletions.set_aside()] == [task.id]
     workshop.broken.deletions_fail = False
     assert workshop.deletions.retry() == 1
-    assert workshop.deletions.keep_up()
+    assert workshop.deletions.run_pending()
     assert (shop.rows(), workshop.deletions.set_aside()) == (4, [])
 
 
@@ -461,9 +461,9 @@ def test_attempts_after_a_failure_are_apart(shop: Shop) -> None:
     workshop.broken.deletions_fail = True
     shop.ask("reset")
     with pytest.raises(OperationalError):
-        workshop.deletions.keep_up()
+        workshop.deletions.run_pending()
     for _ in range(100):
-        assert not workshop.deletions.keep_up()
+        assert not workshop.deletions.run_pending()
     assert workshop.deletions.set_aside() == []
 
 
@@ -473,7 +473,7 @@ def test_an_outage_of_the_database_sets_nothing_aside(shop: Shop) -> None:
     shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
     workshop.broken.outage = True
     with pytest.raises(OperationalError):
-        workshop.deletions.keep_up()
+        workshop.deletions.run_pending()
     workshop.broken.outage = False
     workshop.broken.deletions_fail = True
     assert workshop.attempts(1) == 1
@@ -491,7 +491,7 @@ def test_a_task_that_takes_longer_than_its_budget_is_set_aside(shop: Shop) -> No
     task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
     times = itertools.chain([0.0, 0.0, 1.0], itertools.repeat(BUDGET_SECONDS + 1))
     workshop.deletions._monotonic = lambda: next(times)
-    assert workshop.deletions.keep_up()
+    assert workshop.deletions.run_pending()
     (given_up,) = workshop.deletions.set_aside()
     assert (given_up.id, given_up.error) == (task.id, "it took longer than 3,600 s")
 
@@ -503,13 +503,13 @@ def test_a_task_that_no_process_survives_is_set_aside(shop: Shop) -> None:
         workshop = Workshop(shop)
         workshop.deletions._go_on = killed  # type: ignore[method-assign] # stands for the end of the process
         with pytest.raises(SystemExit):
-            workshop.deletions.keep_up()
+            workshop.deletions.run_pending()
     workshop = Workshop(shop)
-    assert workshop.deletions.keep_up()
+    assert workshop.deletions.run_pending()
     assert [each.id for each in workshop.deletions.set_aside()] == [task.id]
 
 
-def killed(task: Task, check: object) -> None:  # noqa: ARG001 # takes what the method takes
+def killed(task: SiteJob, check: object) -> None:  # noqa: ARG001 # takes what the method takes
     raise SystemExit
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.erasure.retention import PASS_SECONDS, Retention
+from collector.erasure.retention import PASS_SECONDS, RetentionJob
 from collector.ingest.event import Event
 from collector.privacy.salts_clickhouse import TableSalts
 from collector.privacy.visitor_id import FileSalts, Salts, visitor_id
-from collector.rollups.job import Rollup
+from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from tests.collector.spool.test_spool import Clock
 from tests.collector.storage.test_client import an_event
 
@@ -34,17 +34,17 @@ class Shop:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.clock = Clock()
-        self.records = Records(client, "sites", Site)
+        self.records = DocumentTable(client, "sites", Site)
         self.sites = Sites(self.records)
-        self.rollup = Rollup(client, self.sites, self.clock)
+        self.rollup = RollupJob(client, self.sites, self.clock)
         self.believed = True
-        self.retention = Retention(
+        self.retention = RetentionJob(
             client, self.sites, self.clock, since_boot=self.clock, may_delete=lambda: self.believed
         )
 
     def have(self, site: Site) -> None:
         """The site with these settings."""
-        self.records.put(site.domain, site)
+        self.records.save(site.domain, site)
         self.sites.refresh()
 
     def stand(self, zone: str, day: datetime.date, hour: int, minute: int = 0) -> None:
@@ -190,14 +190,14 @@ def test_the_table_is_looked_at_four_times_an_hour(shop: Shop) -> None:
     assert PASS_SECONDS == 900
     shop.have(Site(domain="site.test", retention_days=1))
     shop.stand("UTC", DAY + datetime.timedelta(days=2), 0, 31)
-    shop.retention.keep_up()
+    shop.retention.run_due()
     shop.see(on(DAY, 1))
     shop.rollup.close_due()
     shop.clock.now += PASS_SECONDS - 1
-    shop.retention.keep_up()
+    shop.retention.run_due()
     assert shop.days() == [DAY]
     shop.clock.now += 1
-    shop.retention.keep_up()
+    shop.retention.run_due()
     assert shop.days() == []
 
 
@@ -267,13 +267,13 @@ def test_once_the_salt_is_destroyed_no_id_can_be_computed_again(
     opened, left = salts_at
     tomorrow = DAY + datetime.timedelta(days=1)
     salts = opened()
-    salts.keep(DAY, tomorrow)
+    salts.rotate(DAY, tomorrow)
     stored = visitor_id(salts.salt(DAY), "site.test", "203.0.113.7", "Mozilla/5.0")
     assert stored in recomputed(left())
-    assert salts.keep(tomorrow, tomorrow + datetime.timedelta(days=1)) == [DAY]
+    assert salts.rotate(tomorrow, tomorrow + datetime.timedelta(days=1)) == [DAY]
     assert stored not in recomputed(left())
     again = opened()
-    again.keep(tomorrow, tomorrow + datetime.timedelta(days=1))
+    again.rotate(tomorrow, tomorrow + datetime.timedelta(days=1))
     for asked in (salts, again):
         assert visitor_id(asked.salt(DAY), "site.test", "203.0.113.7", "Mozilla/5.0") != stored
 

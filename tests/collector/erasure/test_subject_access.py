@@ -28,7 +28,7 @@ from clickhouse_connect.driver.client import Client
 from collector.core.errors import InsertRetryable
 from collector.core.metrics import Counters
 from collector.enrichment.client_ip import TrustedProxies
-from collector.erasure.subject_access import Browser, Privacy
+from collector.erasure.subject_access import Requester, SubjectAccess
 from collector.erasure.visitor_erasure import Eraser
 from collector.ingest.event import Event
 from collector.ingest.payload import Beacon
@@ -41,8 +41,8 @@ from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.rewrite import Erasure
 from collector.spool.writer import Writer
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
-from dashboard.compliance.notice_versions import Editions, History
+from collector.storage.documents import DocumentTable
+from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.server.app import Tyst
 from dashboard.web.static_files import Assets
 from dashboard.web.templating import Pages
@@ -64,7 +64,7 @@ class Visiting:
 
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
-        editions = Editions(Records(collector.client, "notices", History), collector.clock)
+        editions = NoticeVersions(DocumentTable(collector.client, "notices", History), collector.clock)
         self._app = Tyst(
             collector,
             routes=[
@@ -106,7 +106,7 @@ class Visiting:
     async def stored(self) -> list[str]:
         """Pages in ClickHouse, once the spool is empty and what was to be erased is erased."""
         self.collector.spool.seal()
-        while self.collector.spool.held().rows or self.collector.eraser.pending:  # noqa: ASYNC110 # threads set no event
+        while self.collector.spool.stats().rows or self.collector.eraser.pending:  # noqa: ASYNC110 # threads set no event
             await anyio.sleep(0.005)
         return [row[0] for row in self.collector.client.query("SELECT page FROM events ORDER BY page").result_rows]
 
@@ -261,16 +261,16 @@ async def test_a_segment_that_was_read_before_is_waited_for(tmp_path: Path, data
     spool.start()
     await spool.append([mine, theirs], None)
     spool.seal()
-    segment = spool.take(timeout=10)
+    segment = spool.next_segment(timeout=10)
     assert segment is not None
     read = spool.read(segment)
     eraser = Eraser(database, lambda: [spool], lambda: 1)
-    eraser.promise([an_erasure(mine)])
-    assert not eraser.keep()
+    eraser.enqueue([an_erasure(mine)])
+    assert not eraser.run_once()
     ClickHouseInserter(database).insert(read, segment.token)
-    assert not eraser.keep()
-    spool.done(segment)
-    assert eraser.keep()
+    assert not eraser.run_once()
+    spool.acknowledge(segment)
+    assert eraser.run_once()
     assert database.query("SELECT visitor FROM events").result_rows == [(8,)]
     spool.close()
 
@@ -282,23 +282,23 @@ async def test_a_promise_survives_the_process(tmp_path: Path, database: Client) 
     first.start()
     await first.append([mine, theirs], None)
     first.seal()
-    segment = first.take(timeout=10)
+    segment = first.next_segment(timeout=10)
     assert segment is not None
     ClickHouseInserter(database).insert(first.read(segment), segment.token)
-    Eraser(database, lambda: [first], lambda: 1).promise([an_erasure(mine)])
+    Eraser(database, lambda: [first], lambda: 1).enqueue([an_erasure(mine)])
     # Nothing is closed: so a killed process leaves its files.
     second = a_spool(tmp_path, Clock())
     eraser = Eraser(database, lambda: [second], lambda: 2)
     second.start()
-    assert not eraser.keep()
-    again = second.take(timeout=10)
+    assert not eraser.run_once()
+    again = second.next_segment(timeout=10)
     assert again is not None
     assert (again.token, [event.visitor for event in second.read(again)]) == (segment.token, [8])
     ClickHouseInserter(database).insert(second.read(again), again.token)
-    second.done(again)
-    assert eraser.keep()
+    second.acknowledge(again)
+    assert eraser.run_once()
     assert database.query("SELECT visitor FROM events").result_rows == [(8,)]
-    assert second.erasures.promised() == {}
+    assert second.erasures.pending() == {}
     second.close()
     first.close()
 
@@ -330,10 +330,10 @@ def test_a_segment_that_is_erased_whole_is_let_go(tmp_path: Path) -> None:
         mine = an_event(visitor=7)
         await spool.append([mine], None)
         spool.seal()
-        segment = spool.take(timeout=10)
+        segment = spool.next_segment(timeout=10)
         assert segment is not None
         spool.erase([an_erasure(mine)])
-        assert spool.held().rows == 0
+        assert spool.stats().rows == 0
         assert Writer(spool, Strict(), Counters()).write(segment)
         spool.close()
 
@@ -462,7 +462,7 @@ async def test_what_was_counted_is_shown_until_the_salt_of_its_day_is_destroyed(
 
 def test_nothing_of_who_asks_is_shown_in_a_traceback() -> None:
     """Neither address nor user agent nor id has a way into a log."""
-    assert repr(Browser(ME, CHROME)) == "Browser(…)"
+    assert repr(Requester(ME, CHROME)) == "Browser(…)"
     assert "7777" not in repr(Erasure("site.test", datetime.date(2026, 3, 1), 7777, 1))
 
 
@@ -585,13 +585,13 @@ async def test_a_no_without_a_visit_erases_nothing(town: Visiting) -> None:
     async with town.client() as client:
         await client.post("/api/event", json=a_no())
     assert await town.stored() == ["/theirs"]
-    assert town.collector.spool.erasures.promised() == {}
-    promise = town.collector.eraser.promise
+    assert town.collector.spool.erasures.pending() == {}
+    promise = town.collector.eraser.enqueue
     promised: list[object] = []
-    town.collector.eraser.promise = promised.append  # type: ignore[method-assign, assignment]
+    town.collector.eraser.enqueue = promised.append  # type: ignore[method-assign, assignment]
     async with town.client(cookie="tyst_consent=denied") as client:
         assert (await client.post("/api/event", json=a_no() | {"c": "granted"})).status_code == 202
-    town.collector.eraser.promise = promise  # type: ignore[method-assign]
+    town.collector.eraser.enqueue = promise  # type: ignore[method-assign]
     assert promised == []
 
 
@@ -610,7 +610,7 @@ async def test_a_no_does_not_tell_whether_there_was_anything_to_erase(town: Visi
             await town.stored()
             done.clear()
             with pytest.MonkeyPatch.context() as asked:
-                spy(asked, Privacy, "_count", done)
+                spy(asked, SubjectAccess, "_count", done)
                 # What comes after the answer is not part of it.
                 asked.setattr(town.collector.erasures, "run_soon", lambda: None)
                 body = a_no() if method == "POST" else {"c": "withdrawn", "d": "site.test"}
@@ -670,7 +670,7 @@ async def test_who_says_no_again_and_again_asks_the_database_once(town: Visiting
     has to wait, as for everything that is dear."""
     site = town.collector.sites.get("site.test")
     assert site is not None
-    privacy, me = town.collector.privacy, Browser(ME, CHROME)
+    privacy, me = town.collector.privacy, Requester(ME, CHROME)
     assert privacy.may_hold(site, me)
     await privacy.withdraw([site], me)
     assert not privacy.may_hold(site, me)
@@ -703,7 +703,7 @@ async def test_a_beacon_that_is_on_its_way_to_the_disk_is_erased_too(slow: Visit
             async def erase() -> None:
                 site = slow.collector.sites.get("site.test")
                 assert site is not None
-                await slow.collector.privacy.erase(site, Browser(ME, CHROME))
+                await slow.collector.privacy.erase(site, Requester(ME, CHROME))
                 done.set()
 
             group.start_soon(erase)

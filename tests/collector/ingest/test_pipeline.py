@@ -9,17 +9,17 @@ import msgspec
 import pytest
 
 from collector.enrichment.client_ip import network_of
-from collector.enrichment.geoip import Countries
+from collector.enrichment.geoip import CountryResolver
 from collector.enrichment.host_lists import SPAM_FILE, HostList
 from collector.ingest.event import COLUMNS, Event
 from collector.ingest.payload import Beacon
-from collector.ingest.pipeline import STEPS, Arrival, Drop, Rooms, run
-from collector.ingest.visits import Visits
+from collector.ingest.pipeline import STEPS, BeaconRequest, PipelineServices, Rejection, run
+from collector.ingest.visits import VisitTracker
 from collector.privacy.consent import Signals
 from collector.privacy.visitor_id import FileSalts
 from collector.sites.registry import Site, Sites
-from collector.storage.document_lock import RecordLock
-from collector.storage.documents import Records
+from collector.storage.document_lock import DocumentLock
+from collector.storage.documents import DocumentTable
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 NOON = 1_772_362_800
@@ -28,27 +28,27 @@ MIDNIGHT = NOON + 12 * 3600
 """The end of that day in Stockholm."""
 
 
-class Kept(Records[Site]):
+class Kept(DocumentTable[Site]):
     """Records of sites that are given, not stored."""
 
     def __init__(self, *sites: Site) -> None:
         self._given = {site.domain: site for site in sites}
-        self.lock = RecordLock(None, "sites")  # type: ignore[arg-type] # nothing is changed
+        self.lock = DocumentLock(None, "sites")  # type: ignore[arg-type] # nothing is changed
 
     def all(self) -> dict[str, Site]:
         """The given sites."""
         return self._given
 
 
-def rooms_for(path: Path, *sites: Site) -> Rooms:
+def rooms_for(path: Path, *sites: Site) -> PipelineServices:
     """Real rooms, with these sites registered."""
     registered = Sites(Kept(*sites))
     registered.refresh()
-    return Rooms(
+    return PipelineServices(
         sites=registered,
         salts=FileSalts(path / "salts"),
-        visits=Visits(),
-        countries=Countries(),
+        visits=VisitTracker(),
+        countries=CountryResolver(),
         spam=HostList(path / SPAM_FILE),
     )
 
@@ -57,7 +57,7 @@ SITE = Site(domain="site.test", timezone="Europe/Stockholm")
 
 
 @pytest.fixture
-def rooms(tmp_path: Path) -> Rooms:
+def rooms(tmp_path: Path) -> PipelineServices:
     """One site of each policy."""
     others = [
         Site(domain=f"{policy}.test", timezone="Europe/Stockholm", consent=policy) for policy in ("limited", "exempt")
@@ -76,10 +76,10 @@ def arrival(
     cookie: str = "",
     prefetch: bool = False,
     **fields: object,
-) -> Arrival:
+) -> BeaconRequest:
     """A consenting visitor's pageview, changed by `fields` of the beacon."""
     values: dict[str, object] = {"name": "pageview", "url": url, "domains": ("site.test",), "consent": "granted"}
-    return Arrival(
+    return BeaconRequest(
         beacon=Beacon(**{**values, **fields}),  # type: ignore[arg-type] # the tests give fields by name
         at=at,
         address=address,
@@ -90,7 +90,7 @@ def arrival(
     )
 
 
-def kept(outcome: Event | Drop) -> Event:
+def kept(outcome: Event | Rejection) -> Event:
     """The event, where one is expected."""
     assert isinstance(outcome, Event)
     return outcome
@@ -104,7 +104,7 @@ def test_the_steps_read_as_a_list_of_drops_and_puts() -> None:
     assert names[-4:] == ["put_visitor", "put_visit", "put_origin", "put_part"]
 
 
-def test_a_consenting_visitors_pageview_becomes_an_event(rooms: Rooms) -> None:
+def test_a_consenting_visitors_pageview_becomes_an_event(rooms: PipelineServices) -> None:
     """Every column, once."""
     event = kept(
         run(
@@ -163,20 +163,20 @@ def test_a_consenting_visitors_pageview_becomes_an_event(rooms: Rooms) -> None:
         (arrival(user_agent=CHROME.replace("Chrome", "HeadlessChrome")), "bot"),
     ],
 )
-def test_each_refusal_names_its_reason(rooms: Rooms, came: Arrival, reason: str) -> None:
+def test_each_refusal_names_its_reason(rooms: PipelineServices, came: BeaconRequest, reason: str) -> None:
     """And leaves no trace in memory."""
     outcome = run(came, "site.test", rooms)
-    assert isinstance(outcome, Drop)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason == reason
     assert len(rooms.visits) == 0
 
 
-def test_an_unknown_site_is_dropped(rooms: Rooms) -> None:
+def test_an_unknown_site_is_dropped(rooms: PipelineServices) -> None:
     """Whatever it says about consent."""
-    assert run(arrival(), "other.test", rooms) == Drop("unknown_site")
+    assert run(arrival(), "other.test", rooms) == Rejection("unknown_site")
 
 
-def test_without_consent_the_limited_lane_counts_and_identifies_nobody(rooms: Rooms) -> None:
+def test_without_consent_the_limited_lane_counts_and_identifies_nobody(rooms: PipelineServices) -> None:
     """Page, referring host and device class; nothing else is even there."""
     came = arrival(
         "https://limited.test/a?utm_campaign=spring",
@@ -200,21 +200,21 @@ def test_without_consent_the_limited_lane_counts_and_identifies_nobody(rooms: Ro
         "device": "desktop",
         "expires": event.expires,
     }
-    assert run(arrival(consent="", name="Signup"), "limited.test", rooms) == Drop("consent")
+    assert run(arrival(consent="", name="Signup"), "limited.test", rooms) == Rejection("consent")
 
 
-def test_with_consent_the_limited_policy_keeps_all(rooms: Rooms) -> None:
+def test_with_consent_the_limited_policy_keeps_all(rooms: PipelineServices) -> None:
     """The two lanes stand side by side."""
     assert kept(run(arrival(), "limited.test", rooms)).visitor > 0
 
 
-def test_the_exempt_policy_collects_unless_refused(rooms: Rooms) -> None:
+def test_the_exempt_policy_collects_unless_refused(rooms: PipelineServices) -> None:
     """The kind of evidence says under which rule."""
     assert kept(run(arrival(consent=""), "exempt.test", rooms)).consent == "exempt"
-    assert run(arrival(cookie="denied"), "exempt.test", rooms) == Drop("consent")
+    assert run(arrival(cookie="denied"), "exempt.test", rooms) == Rejection("consent")
 
 
-def test_a_visit_has_one_entry_page_source_and_id(rooms: Rooms) -> None:
+def test_a_visit_has_one_entry_page_source_and_id(rooms: PipelineServices) -> None:
     """Later tags are ignored, sums add up."""
     first = kept(run(arrival("https://site.test/?utm_source=news"), "site.test", rooms))
     second = kept(run(arrival("https://site.test/b?utm_source=other", at=NOON + 40), "site.test", rooms))
@@ -222,7 +222,7 @@ def test_a_visit_has_one_entry_page_source_and_id(rooms: Rooms) -> None:
     assert (first.visits + second.visits, first.bounces + second.bounces, second.seconds) == (1, 0, 40)
 
 
-def test_engagement_belongs_to_its_own_page_and_counts_for_nothing(rooms: Rooms) -> None:
+def test_engagement_belongs_to_its_own_page_and_counts_for_nothing(rooms: PipelineServices) -> None:
     """It may arrive after the next page's beacon."""
     run(arrival("https://site.test/a"), "site.test", rooms)
     run(arrival("https://site.test/b", at=NOON + 5), "site.test", rooms)
@@ -233,13 +233,13 @@ def test_engagement_belongs_to_its_own_page_and_counts_for_nothing(rooms: Rooms)
     assert (event.visits, event.bounces, event.seconds) == (0, 0, 0)
 
 
-def test_sites_never_share_a_visitor(rooms: Rooms) -> None:
+def test_sites_never_share_a_visitor(rooms: PipelineServices) -> None:
     """The same browser has unrelated ids on two sites."""
     ids = {kept(run(arrival(), domain, rooms)).visitor for domain in ("site.test", "exempt.test", "limited.test")}
     assert len(ids) == 3
 
 
-def test_an_ipv6_visitor_is_its_network(rooms: Rooms) -> None:
+def test_an_ipv6_visitor_is_its_network(rooms: PipelineServices) -> None:
     """Browsers change the lower half of the address by themselves."""
     ids = {
         kept(run(arrival(address=address), "site.test", rooms)).visitor
@@ -265,17 +265,17 @@ def test_an_ipv6_visitor_is_its_network(rooms: Rooms) -> None:
 def test_owners_exclude_hosts_paths_and_countries(tmp_path: Path, site: Site, url: str, *, excluded: bool) -> None:
     """And only those."""
     outcome = run(arrival(url), "site.test", rooms_for(tmp_path, site))
-    assert (outcome == Drop("excluded")) == excluded
+    assert (outcome == Rejection("excluded")) == excluded
 
 
-def test_spam_referrers_are_dropped(rooms: Rooms, tmp_path: Path) -> None:
+def test_spam_referrers_are_dropped(rooms: PipelineServices, tmp_path: Path) -> None:
     """Those of the operator's list, `www.` or not, from when it is there until it is gone."""
     came = arrival(referrer="https://www.best-seo.example/offer")
     assert kept(run(came, "site.test", rooms))
     (tmp_path / SPAM_FILE).parent.mkdir()
     (tmp_path / SPAM_FILE).write_text("# bought links\nbest-seo.example # every day\n\n")
     rooms.spam.refresh()
-    assert run(came, "site.test", rooms) == Drop("spam_referrer")
+    assert run(came, "site.test", rooms) == Rejection("spam_referrer")
     (tmp_path / SPAM_FILE).unlink()
     rooms.spam.refresh()
     assert kept(run(came, "site.test", rooms))
@@ -287,7 +287,7 @@ def test_owners_may_keep_keys_of_the_query(tmp_path: Path) -> None:
     assert kept(run(arrival("https://site.test/list?page=2&sid=9"), "site.test", own)).page == "/list?page=2"
 
 
-def test_private_text_in_names_and_properties_is_replaced(rooms: Rooms) -> None:
+def test_private_text_in_names_and_properties_is_replaced(rooms: PipelineServices) -> None:
     """Whatever a site puts there by mistake."""
     came = arrival(name="Mail to ann@example.com", props={"who": "ann@example.com"})
     event = kept(run(came, "site.test", rooms))

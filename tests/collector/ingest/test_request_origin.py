@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from collector.core.settings import read_settings
 from collector.ingest.request_origin import RequestOrigin, RequestOrigins
 from collector.sites.registry import Site, Sites
-from collector.storage.document_lock import RecordLock
+from collector.storage.document_lock import DocumentLock
 
 PUBLIC, PROXY = "https://stats.test", "10.0.0.1"
 HTTPS, HTTP = {"x_forwarded_proto": "https"}, {"x_forwarded_proto": "http"}
@@ -44,7 +44,7 @@ NAMES = {
 def hosts(public: str = "", proxies: str = "", listen: str = "", *sites: Site) -> RequestOrigins:
     """The names that a server with these settings answers to."""
     known = {site.domain: site for site in sites}
-    records = type("Known", (), {"all": lambda _: known, "lock": RecordLock(None, "sites")})()  # type: ignore[arg-type] # nothing is changed
+    records = type("Known", (), {"all": lambda _: known, "lock": DocumentLock(None, "sites")})()  # type: ignore[arg-type] # nothing is changed
     registered = Sites(records)
     registered.refresh()
     return RequestOrigins(

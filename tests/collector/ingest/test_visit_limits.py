@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from collector.enrichment.text_limits import MAX_LENGTHS, MAX_PROPERTIES_LENGTH
 from collector.ingest.payload import parse_beacon
 from collector.ingest.payload_fields import properties_of
-from collector.ingest.pipeline import Arrival, Rooms, run
-from collector.ingest.visits import IDLE_SECONDS, MAX_BYTES, Attribution, Visits
+from collector.ingest.pipeline import BeaconRequest, PipelineServices, run
+from collector.ingest.visits import IDLE_SECONDS, MAX_BYTES, Attribution, VisitTracker
 from collector.spool.serialization import encode
 from tests.collector.ingest.test_pipeline import NOON, SITE, arrival, kept, rooms_for
 
@@ -25,19 +25,19 @@ CROWD, HOME = "203.0.113.7", "198.51.100.1"
 
 
 @pytest.fixture(scope="module")
-def rooms(tmp_path_factory: pytest.TempPathFactory) -> Rooms:
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> PipelineServices:
     """What the pipeline looks things up in."""
     return rooms_for(tmp_path_factory.mktemp("rooms"), SITE)
 
 
-def live(visits: Visits, visitors: range, at: int = 100) -> list[int]:
+def live(visits: VisitTracker, visitors: range, at: int = 100) -> list[int]:
     """Those of the visitors whose visits go on."""
     return [visitor for visitor in visitors if visits.current(visitor, at) is not None]
 
 
 def test_at_the_bound_the_oldest_visit_of_the_biggest_network_is_closed() -> None:
     """Who sends many invented visits closes their own; the one visit of another network stays, old as it is."""
-    visits = Visits(max_visits=100)
+    visits = VisitTracker(max_visits=100)
     visits.begin(1, 0, "/", FROM_SEARCH, network=HOME)
     for visitor in range(2, 1_002):
         visits.begin(visitor, 10, "/", FROM_SEARCH, network=CROWD)
@@ -48,7 +48,7 @@ def test_at_the_bound_the_oldest_visit_of_the_biggest_network_is_closed() -> Non
 
 def test_the_bytes_are_bounded_too() -> None:
     """However long the texts are; what visits say that they take is what they take."""
-    visits = Visits(max_bytes=1 << 20)
+    visits = VisitTracker(max_bytes=1 << 20)
     draw = random.Random(1)  # noqa: S311 # invented texts, no secret
     tracemalloc.start()
     try:
@@ -68,7 +68,7 @@ def test_the_bytes_are_bounded_too() -> None:
 
 def test_an_ordinary_visit_takes_what_it_is_counted_for() -> None:
     """Half a million of them would fit into the bound, when they come from a hundred places."""
-    visits, count = Visits(), 20_000
+    visits, count = VisitTracker(), 20_000
     places = [Attribution(referrer=f"site{number}.example/page", country="SE") for number in range(100)]
     tracemalloc.start()
     try:
@@ -89,7 +89,7 @@ def test_a_network_has_a_share() -> None:
         ([f"203.0.113.{number}" for number in range(20)], "203.0.114.1"),
         (["2001:db8:0:1::/64"] * 20, "2001:db8:0:2::/64"),
     ):
-        visits = Visits(max_per_network=10)
+        visits = VisitTracker(max_per_network=10)
         visits.begin(99, 0, "/", FROM_SEARCH, network=others)
         for visitor, network in enumerate(mine, 1):
             visits.begin(visitor, 10, "/", FROM_SEARCH, network=network)
@@ -100,7 +100,7 @@ def test_time_at_the_bound_does_not_grow_with_it() -> None:
     """A hundred times as many visits: a new one takes about as long."""
 
     def seconds(most: int, networks: int) -> float:
-        visits = Visits(max_visits=most, max_per_network=most)
+        visits = VisitTracker(max_visits=most, max_per_network=most)
         for visitor in range(most):
             visits.begin(visitor + 1, 0, "/", FROM_SEARCH, network=f"n{visitor % networks}")
         began = process_time()
@@ -119,7 +119,7 @@ acts = st.lists(st.tuples(st.sampled_from("bgfe"), st.integers(1, 12), st.intege
 @given(acts)
 def test_what_is_counted_is_what_is_there(done: list[tuple[str, int, int]]) -> None:
     """After whatever begins, goes on, is forgotten and expires: bytes, shares and visits agree."""
-    visits, at = Visits(max_visits=6, max_bytes=8_000, max_per_network=3), 0
+    visits, at = VisitTracker(max_visits=6, max_bytes=8_000, max_per_network=3), 0
     for act, visitor, gap in done:
         at += gap
         visit = visits.current(visitor, at)
@@ -128,11 +128,11 @@ def test_what_is_counted_is_what_is_there(done: list[tuple[str, int, int]]) -> N
                 visitor, at, "/a" * (visitor % 3), Attribution(country="S" * visitor), network=f"n{visitor % 4}"
             )
         elif act == "g" and visit is not None:
-            visits.go_on(visitor, visit, at, "/b" * visitor, ends_bounce=True)
+            visits.extend(visitor, visit, at, "/b" * visitor, ends_bounce=True)
         elif act == "e" and visit is not None:
-            visits.engage(visitor, visit, at)
+            visits.record_engagement(visitor, visit, at)
         else:
-            visits.forget(visitor)
+            visits.discard(visitor)
         assert visits.bytes == sum(each.bytes for each in visits._live.values())
         shares = visits._networks._visitors
         assert sorted(visitor for share in shares.values() for visitor in share) == sorted(visits._live)
@@ -143,7 +143,7 @@ def test_what_is_counted_is_what_is_there(done: list[tuple[str, int, int]]) -> N
     assert len(visits) == 1
 
 
-def large_beacon(draw: random.Random) -> Arrival:
+def large_beacon(draw: random.Random) -> BeaconRequest:
     """A beacon of 14 KB whose every text is as long as the wire allows, of words, which nothing replaces."""
 
     def words(length: int) -> str:
@@ -164,7 +164,7 @@ def large_beacon(draw: random.Random) -> Arrival:
     return msgspec.structs.replace(ordinary, beacon=parse_beacon(body))
 
 
-def test_what_is_stored_of_a_large_beacon_fits_its_purpose(rooms: Rooms) -> None:
+def test_what_is_stored_of_a_large_beacon_fits_its_purpose(rooms: PipelineServices) -> None:
     """Less than half of it is, and of one live visit two kilobytes."""
     rooms.visits.__init__()  # type: ignore[misc] # no visit of another test
     for number in range(50):
@@ -190,6 +190,6 @@ def test_a_restart_keeps_every_visit_as_its_own_network(tmp_path: Path) -> None:
     """Nobody knows any more whose network it was: they do not count as one."""
     rooms = rooms_for(tmp_path, SITE)
     events = [kept(run(arrival(address=f"10.0.0.{number}"), SITE.domain, rooms)) for number in range(50)]
-    visits = Visits(max_per_network=5)
-    visits.recall(events)
+    visits = VisitTracker(max_per_network=5)
+    visits.restore(events)
     assert all(visits.current(event.visitor, NOON) is not None for event in events)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.ingest.event import Event
-from collector.ingest.pipeline import Arrival, Rooms, run
-from collector.ingest.visits import IDLE_SECONDS, Visits
+from collector.ingest.pipeline import BeaconRequest, PipelineServices, run
+from collector.ingest.visits import IDLE_SECONDS, VisitTracker
 from tests.collector.ingest.test_pipeline import MIDNIGHT, SITE, arrival, kept, rooms_for
 
 ADDRESSES = ("89.160.20.128", "89.160.20.129", "2001:db8::1")
@@ -35,7 +35,7 @@ class Act(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def rooms(tmp_path_factory: pytest.TempPathFactory) -> Rooms:
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> PipelineServices:
     """The real rooms, built once; each example has visits of its own."""
     return rooms_for(tmp_path_factory.mktemp("rooms"), SITE)
 
@@ -62,13 +62,13 @@ def _timed(steps: list[tuple[int, int, str, str, int]]) -> list[Act]:
     return timed
 
 
-def collect(rooms: Rooms, done: list[Act]) -> list[tuple[Act, Event]]:
+def collect(rooms: PipelineServices, done: list[Act]) -> list[tuple[Act, Event]]:
     """What the pipeline makes of the acts, one after the other."""
-    rooms = dataclasses.replace(rooms, visits=Visits())
+    rooms = dataclasses.replace(rooms, visits=VisitTracker())
     return [(act, kept(run(_arrival(act), SITE.domain, rooms))) for act in done]
 
 
-def _arrival(act: Act) -> Arrival:
+def _arrival(act: Act) -> BeaconRequest:
     return arrival(
         f"https://site.test{act.page}",
         at=act.at,
@@ -117,7 +117,7 @@ def sums(events: list[Event]) -> tuple[int, int, int]:
 
 @settings(deadline=None)
 @given(done=acts(1_900))
-def test_sums_are_those_of_the_finished_visits(rooms: Rooms, done: list[Act]) -> None:
+def test_sums_are_those_of_the_finished_visits(rooms: PipelineServices, done: list[Act]) -> None:
     """Visits, bounces and seconds, each of one day; time and depth stay with the page that they were sent for."""
     events = [event for _, event in collect(rooms, done)]
     visits = finished(done)
@@ -139,7 +139,7 @@ def _of_its_day(act: Act) -> int:
 
 @settings(deadline=None)
 @given(done=acts(300), seed=st.integers(0, 1_000))
-def test_the_order_among_visitors_does_not_matter(rooms: Rooms, done: list[Act], seed: int) -> None:
+def test_the_order_among_visitors_does_not_matter(rooms: PipelineServices, done: list[Act], seed: int) -> None:
     """Beacons of different visitors within the same minute may come in any order: each event is the same."""
     shuffled = _shuffled(done, seed)
     before, after = collect(rooms, done), collect(rooms, shuffled)
@@ -163,7 +163,7 @@ def _shuffled(done: list[Act], seed: int) -> list[Act]:
 
 @settings(deadline=None)
 @given(done=acts(40), seed=st.integers(0, 1_000))
-def test_engagement_may_come_late(rooms: Rooms, done: list[Act], seed: int) -> None:
+def test_engagement_may_come_late(rooms: PipelineServices, done: list[Act], seed: int) -> None:
     """It may come after the next page's view, at that time: sums stay, and so does what each page was given."""
     lots = random.Random(seed)  # noqa: S311 # an order, not a secret
     late = list(done)

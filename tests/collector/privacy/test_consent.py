@@ -7,14 +7,14 @@ from typing import Literal
 
 import pytest
 
-from collector.privacy.consent import Signals, Verdict, judge
+from collector.privacy.consent import ConsentDecision, Signals, decide_consent
 from collector.sites.registry import POLICIES, Policy
 
-FULL_COOKIE = Verdict("full", "cookie", "")
-FULL_TCF = Verdict("full", "tcf", "")
-COUNT = Verdict("limited", "none", "")
-REFUSED = Verdict("none", "", "consent")
-EXEMPT = Verdict("full", "exempt", "")
+FULL_COOKIE = ConsentDecision("full", "cookie", "")
+FULL_TCF = ConsentDecision("full", "tcf", "")
+COUNT = ConsentDecision("limited", "none", "")
+REFUSED = ConsentDecision("none", "", "consent")
+EXEMPT = ConsentDecision("full", "exempt", "")
 
 # claimed, cookie: what becomes of it under required, limited and exempt.
 TABLE = {
@@ -39,9 +39,9 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("policy", "claimed", "cookie", "expected"), ROWS)
-def test_policy_and_evidence_decide(policy: Policy, claimed: str, cookie: str, expected: Verdict) -> None:
+def test_policy_and_evidence_decide(policy: Policy, claimed: str, cookie: str, expected: ConsentDecision) -> None:
     """Evidence decides as the site's policy says, and of two sources that disagree the refusal wins."""
-    assert judge(policy, claimed, Signals(gpc=False, dnt=False, cookie=cookie)) == expected
+    assert decide_consent(policy, claimed, Signals(gpc=False, dnt=False, cookie=cookie)) == expected
 
 
 BARE = {
@@ -58,7 +58,7 @@ BARE = {
 def test_a_bare_count_is_never_more(claimed: str, cookie: str) -> None:
     """The tag allows no more than a count: of its policy and the site's the stricter holds, whatever else is said."""
     signals = Signals(gpc=False, dnt=False, cookie=cookie)
-    assert tuple(judge(policy, claimed, signals, bare=True) for policy in POLICIES) == BARE[claimed, cookie]
+    assert tuple(decide_consent(policy, claimed, signals, bare=True) for policy in POLICIES) == BARE[claimed, cookie]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -66,7 +66,9 @@ def test_a_bare_count_is_never_more(claimed: str, cookie: str) -> None:
 def test_browser_signals_refuse(policy: Policy, gpc: bool, dnt: bool, reason: Literal["gpc", "dnt"]) -> None:
     """Global Privacy Control and Do Not Track keep everything out under every policy, whatever else is claimed."""
     for claimed, cookie in itertools.product(("", "granted", "tcf", "denied"), ("", "granted", "denied")):
-        assert judge(policy, claimed, Signals(gpc=gpc, dnt=dnt, cookie=cookie)) == Verdict("none", "", reason)
+        assert decide_consent(policy, claimed, Signals(gpc=gpc, dnt=dnt, cookie=cookie)) == ConsentDecision(
+            "none", "", reason
+        )
 
 
 def test_what_is_dropped_has_a_reason_and_what_is_kept_has_evidence() -> None:
@@ -75,6 +77,6 @@ def test_what_is_dropped_has_a_reason_and_what_is_kept_has_evidence() -> None:
         POLICIES, ("", "gcm", "denied"), ("", "granted", "denied"), (True, False), (True, False)
     )
     for policy, claimed, cookie, gpc, dnt in choices:
-        verdict = judge(policy, claimed, Signals(gpc=gpc, dnt=dnt, cookie=cookie))
+        verdict = decide_consent(policy, claimed, Signals(gpc=gpc, dnt=dnt, cookie=cookie))
         assert bool(verdict.reason) == (verdict.lane == "none")
         assert bool(verdict.evidence) == (verdict.lane != "none")

@@ -86,7 +86,7 @@ def test_a_revoked_receipt_is_no_consent() -> None:
     text, kept = receipts.issue("site.test", "tcf", DAY), receipts.issue("site.test", "tcf", DAY)
     receipt = receipts.read(text, "site.test", DAY)
     assert receipt is not None
-    mark = receipt.mark
+    mark = receipt.id_hash
     receipts.revoke([mark])
     assert receipt.number not in mark
     for reader in (receipts, Receipts(SECRET, [mark])):

@@ -60,9 +60,9 @@ def test_salts_are_random_per_date(tmp_path: Path) -> None:
 def test_salts_are_made_ahead_and_destroyed_when_their_day_is_over(tmp_path: Path) -> None:
     """What is kept is exactly the dates asked for."""
     salts = FileSalts(tmp_path)
-    assert salts.keep(days(1, 1)[0], days(3, 3)[0]) == []
+    assert salts.rotate(days(1, 1)[0], days(3, 3)[0]) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-03-01", "2026-03-02", "2026-03-03"]
-    assert salts.keep(days(2, 2)[0], days(3, 3)[0]) == days(1, 1)
+    assert salts.rotate(days(2, 2)[0], days(3, 3)[0]) == days(1, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-03-02", "2026-03-03"]
 
 
@@ -71,14 +71,14 @@ def test_a_destroyed_salt_is_overwritten_before_it_is_unlinked(tmp_path: Path) -
     salts = FileSalts(tmp_path / "salts")
     salts.salt(DAY)
     (tmp_path / "watch").hardlink_to(tmp_path / "salts" / "2026-03-01")
-    salts.keep(days(2, 2)[0], days(2, 2)[0])
+    salts.rotate(days(2, 2)[0], days(2, 2)[0])
     assert (tmp_path / "watch").read_bytes() == bytes(SALT_BYTES)
 
 
 def test_salts_that_an_earlier_process_left_are_destroyed_too(tmp_path: Path) -> None:
     """A process that was off over midnight catches up at its start."""
     FileSalts(tmp_path).salt(DAY)
-    assert FileSalts(tmp_path).keep(days(5, 5)[0], days(5, 5)[0]) == [DAY]
+    assert FileSalts(tmp_path).rotate(days(5, 5)[0], days(5, 5)[0]) == [DAY]
 
 
 def test_without_a_readable_disk_memory_alone_has_the_salt(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,11 +15,11 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.timezones import Zone
 from collector.ingest.event import Event
-from collector.rollups.job import GRACE_SECONDS, Rollup
+from collector.rollups.job import GRACE_SECONDS, RollupJob
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.executor import CACHE_SECONDS
 from dashboard.analytics.query import Result
 from dashboard.analytics.service import StatsService
@@ -39,9 +39,9 @@ class House:
     def __init__(self, clickhouse: ClickHouse, database: Client) -> None:
         self.now = 0.0
         self.database = database
-        self.sites = Sites(Records(database, "sites", Site), lambda: self.now)
+        self.sites = Sites(DocumentTable(database, "sites", Site), lambda: self.now)
         anyio.run(self.sites.add, Site(domain=SITE, timezone=ZONE))
-        self.rollup = Rollup(database, self.sites, lambda: self.now)
+        self.rollup = RollupJob(database, self.sites, lambda: self.now)
         self.stats = StatsService(
             lambda settings: clickhouse.client(readonly=True, settings=settings),
             workers=2,
@@ -54,7 +54,7 @@ class House:
         """Store events, and tell the rollup of them, as the writer does."""
         self._batches += 1
         ClickHouseInserter(self.database).insert(list(events), f"batch {self._batches}")
-        self.rollup.note(list(events))
+        self.rollup.on_insert(list(events))
 
     def ask(self, *questions: Question) -> list[Result]:
         """The answers."""
@@ -158,9 +158,9 @@ def test_erased_visitors_are_gone_from_closed_days(house: House) -> None:
         parameters={"site": SITE, "visitor": gone.visitor},
     )
     left = [event for event in events if event.visitor != gone.visitor]
-    house.rollup.late(SITE, FIRST)
+    house.rollup.reopen_day(SITE, FIRST)
     house.agree(left, FIRST, FIRST + DAY)
-    house.rollup.renew(SITE, [FIRST])
+    house.rollup.rebuild_days(SITE, [FIRST])
     house.agree(left, FIRST, FIRST + DAY)
 
 

@@ -13,11 +13,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.ingest.event import Event
-from collector.rollups.job import MOST_PROPERTIES, Closing, Rollup
+from collector.rollups.job import MOST_PROPERTIES, RollupJob, RollupSchedule
 from collector.rollups.sql import BUILD
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from tests.dashboard.analytics.test_service import ALL, MONDAY, NOON, SITE, STORY, ask, dates, event, seed, table
@@ -48,9 +48,9 @@ class Town:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.sites = Sites(Records(self.database, "sites", Site))
+        self.sites = Sites(DocumentTable(self.database, "sites", Site))
         self.zone("UTC")
-        self.rollup = Rollup(self.database, self.sites, self.clock)
+        self.rollup = RollupJob(self.database, self.sites, self.clock)
 
     def zone(self, name: str) -> None:
         """Give the site a time zone."""
@@ -58,7 +58,7 @@ class Town:
 
     def due(self) -> list[datetime.date]:
         """Dates that a rollup just started would build."""
-        return [closing.day for closing in Rollup(self.database, self.sites, self.clock).due()]
+        return [closing.day for closing in RollupJob(self.database, self.sites, self.clock).due()]
 
     def rows(self, sql: str) -> Sequence[Any]:
         """Rows of a query."""
@@ -144,7 +144,7 @@ def test_two_processes_may_close_the_same_day(town: Town, store: StatsService) -
     """What counts is one of the builds, whole."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
-    other = Rollup(town.database, town.sites, town.clock)
+    other = RollupJob(town.database, town.sites, town.clock)
     due = other.due()
     town.rollup.close_due()
     town.clock.now += 1
@@ -162,7 +162,7 @@ def test_a_build_that_was_cut_off_counts_for_nothing(town: Town, store: StatsSer
     assert town.rollup.close_due() == 1
     assert ask(store, "visitors").rows[0].metrics == (3,)
     town.clock.now += 3600
-    Rollup(town.database, town.sites, town.clock).close_due()
+    RollupJob(town.database, town.sites, town.clock).close_due()
     assert len(town.rows("SELECT DISTINCT version FROM daily")) == 1
     assert ask(store, "visitors").rows[0].metrics == (3,)
 
@@ -183,7 +183,7 @@ def test_rows_that_come_late_are_counted_at_once(town: Town, store: StatsService
     town.clock.at(MONDAY + DAY, 12)
     town.rollup.close_due()
     insert(town, [late_row(9)], "late")
-    town.rollup.note([late_row(9)])
+    town.rollup.on_insert([late_row(9)])
     assert ask(store, "visitors").rows[0].metrics == (4,)
     assert town.rollup.close_due() == 1
     assert ask(store, "visitors").rows[0].metrics == (4,)
@@ -196,7 +196,7 @@ def test_late_rows_that_nobody_noted_are_found(town: Town, store: StatsService) 
     town.clock.at(MONDAY + DAY, 12)
     town.rollup.close_due()
     insert(town, [late_row(9)], "late")
-    assert Rollup(town.database, town.sites, town.clock).close_due() == 1
+    assert RollupJob(town.database, town.sites, town.clock).close_due() == 1
     assert ask(store, "visitors").rows[0].metrics == (4,)
 
 
@@ -271,7 +271,7 @@ def test_a_closed_day_has_a_version_of_its_own_even_when_the_clock_stands(town: 
     town.clock.at(MONDAY + DAY, 12)
     town.rollup.close_due()
     [(version,)] = town.rows("SELECT version FROM closed")
-    town.rollup.close([Closing(SITE, MONDAY, len(STORY), version)])
+    town.rollup.close([RollupSchedule(SITE, MONDAY, len(STORY), version)])
     [(newer,)] = town.rows("SELECT version FROM closed FINAL")
     assert newer > version
 
@@ -321,7 +321,7 @@ def test_days_built_together_have_the_sums_that_they_have_one_by_one(town: Town)
     for most_events in (1, 100, 1_000_000):
         town.database.command("TRUNCATE TABLE daily")
         town.database.command("TRUNCATE TABLE closed")
-        assert Rollup(town.database, town.sites, town.clock, most_events=most_events).close_due() == 5
+        assert RollupJob(town.database, town.sites, town.clock, most_events=most_events).close_due() == 5
         [(builds,)] = town.rows("SELECT uniqExact(version) FROM daily")
         assert builds == 3
         found.append(town.rows("SELECT * EXCEPT version FROM daily ORDER BY ALL"))

@@ -9,9 +9,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.core.metrics import Counters, Reason
-from collector.server.drop_statistics import Dropped, Tally, Trimmed
+from collector.server.drop_statistics import Dropped, DropStatistics, Trimmed
 from collector.sites.registry import Site, Sites
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from tests.collector.spool.test_spool import Clock
 
 pytestmark = pytest.mark.anyio
@@ -24,8 +24,8 @@ SITE = Site(domain="site.test", timezone="Europe/Stockholm")
 @pytest.fixture
 def sites(database: Client) -> Sites:
     """One site, in Stockholm."""
-    records = Records(database, "sites", Site)
-    records.put(SITE.domain, SITE)
+    records = DocumentTable(database, "sites", Site)
+    records.save(SITE.domain, SITE)
     sites = Sites(records)
     sites.refresh()
     return sites
@@ -41,7 +41,7 @@ async def test_counts_are_added_up_by_site_day_reason_and_kind(database: Client,
     """Each once, however often they are written; days are the site's own."""
     clock = Clock(NOON)
     counters = Counters()
-    tally = Tally(database, counters, sites, clock)
+    tally = DropStatistics(database, counters, sites, clock)
     for _ in range(3):
         counters.drop("site.test", "bot", "ai")
         counters.drop("", "unknown_site")
@@ -74,12 +74,12 @@ async def test_a_site_sees_today_and_thirty_days_also_after_a_restart(database: 
         for reason in reasons:
             counters.drop("site.test", reason, "ai" if reason == "bot" else "")
             counters.drop("other.test", reason)
-        Tally(database, counters, sites, clock).write()
+        DropStatistics(database, counters, sites, clock).write()
     clock.now = NOON
     counters = Counters()
     counters.drop("site.test", "bot", "ai")
     counters.drop("site.test", "rate")
-    assert await Tally(database, counters, sites, clock).of("site.test") == [
+    assert await DropStatistics(database, counters, sites, clock).dropped("site.test") == [
         Dropped("bot", "ai", 2, 4),
         Dropped("gpc", "", 1, 2),
         Dropped("rate", "", 1, 1),
@@ -94,14 +94,14 @@ async def test_parts_that_were_cut_are_added_up_by_site_and_day(database: Client
         clock.now = NOON - days_ago * DAY
         counters.trim("site.test", "u")
         counters.trim("other.test", "p")
-        tally = Tally(database, counters, sites, clock)
+        tally = DropStatistics(database, counters, sites, clock)
         tally.write()
         tally.write()
     clock.now = NOON
     counters = Counters()
     counters.trim("site.test", "u")
     counters.trim("site.test", "$")
-    assert await Tally(database, counters, sites, clock).trimmed("site.test") == [
+    assert await DropStatistics(database, counters, sites, clock).trimmed("site.test") == [
         Trimmed("u", 2, 3),
         Trimmed("$", 1, 1),
     ]
@@ -110,7 +110,7 @@ async def test_parts_that_were_cut_are_added_up_by_site_and_day(database: Client
 async def test_a_count_that_could_not_be_written_is_written_the_next_time(database: Client, sites: Sites) -> None:
     """Nothing is lost while the database is away."""
     counters = Counters()
-    tally = Tally(database, counters, sites, Clock(NOON))
+    tally = DropStatistics(database, counters, sites, Clock(NOON))
     counters.drop("site.test", "consent")
     database.command("RENAME TABLE drops TO away")
     with pytest.raises(ClickHouseError):

@@ -69,7 +69,7 @@ async def stored(running: Running) -> list[str]:
     """Pages of the events in ClickHouse, once the spool is empty."""
     collector, _ = running
     collector.spool.seal()
-    while collector.spool.held().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
+    while collector.spool.stats().rows:  # noqa: ASYNC110 # emptied by threads, which set no event
         await anyio.sleep(0.005)
     return [row[0] for row in collector.client.query("SELECT page FROM events ORDER BY page").result_rows]
 
@@ -399,13 +399,13 @@ async def test_withdrawals_of_today_do_not_keep_earlier_days_open(tmp_path: Path
     collector = Collector(settings_for(tmp_path), clickhouse=clickhouse)
     await collector.sites.change(Site(domain="site.test"))
     today = Erasure("site.test", day + datetime.timedelta(2), 7, noon + 2 * 86_400)
-    collector.eraser.promise([today, Erasure("site.test", day, 7, noon + 86_400)])
+    collector.eraser.enqueue([today, Erasure("site.test", day, 7, noon + 86_400)])
     collector.close_days()
     assert closed_rows(collector, day - datetime.timedelta(1)) == (1, 0)
     with pytest.raises(IndexError):
         closed_rows(collector, day)
-    assert collector.eraser.keep()
-    collector.eraser.promise([today])
+    assert collector.eraser.run_once()
+    collector.eraser.enqueue([today])
     collector.close_days()
     assert closed_rows(collector, day) == (1, 0)
 

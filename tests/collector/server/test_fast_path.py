@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from collector.server.collector import Collector
 from collector.server.event_endpoint import EventEndpoint
-from collector.server.fast_path import MOST_BODY, ShortcutProtocol
+from collector.server.fast_path import MOST_BODY, FastPathProtocol
 from collector.server.responses import ACCEPTED, BeaconResponse, ResponseCallback
 from collector.server.routes import routes
 from collector.sites.registry import Site
@@ -50,9 +50,9 @@ class Noted(EventEndpoint):
         self.ways.append("ordinary")
         await super().__call__(scope, receive, send)
 
-    def take_posted(self, scope: Scope, body: bytes, answer: ResponseCallback, *good: BeaconResponse) -> None:
+    def enqueue_beacon(self, scope: Scope, body: bytes, answer: ResponseCallback, *good: BeaconResponse) -> None:
         self.ways.append("taken")
-        super().take_posted(scope, body, answer, *good)
+        super().enqueue_beacon(scope, body, answer, *good)
 
 
 class Answers:
@@ -87,7 +87,7 @@ async def listening(app: Any, buffer: int = 0) -> AsyncIterator[tuple[int, uvico
     if buffer:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    config = uvicorn.Config(app, http=ShortcutProtocol, lifespan="off", proxy_headers=False, log_level="critical")
+    config = uvicorn.Config(app, http=FastPathProtocol, lifespan="off", proxy_headers=False, log_level="critical")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve([bound]))
     try:
@@ -190,7 +190,7 @@ class Slow:
         self._told = False
         self._breaks = breaks
 
-    def take_posted(self, _: Scope, __: bytes, answer: ResponseCallback) -> None:
+    def enqueue_beacon(self, _: Scope, __: bytes, answer: ResponseCallback) -> None:
         self.asked.set()
         if self._breaks:
             raise RuntimeError("broken")
@@ -302,7 +302,7 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     app = Slow()
     config = uvicorn.Config(app, lifespan="off", proxy_headers=False, timeout_keep_alive=5)
     config.load()
-    protocol = ShortcutProtocol(config, ServerState(), {}, clock)
+    protocol = FastPathProtocol(config, ServerState(), {}, clock)
     protocol.connection_made(wire)
     protocol.data_received(request(b"{}"))
     clock.go_on(60)
@@ -347,7 +347,7 @@ async def test_who_does_not_read_the_responses_cannot_send_more() -> None:
         def beacons(self) -> Immediate:
             return self
 
-        def take_posted(self, _: Scope, __: bytes, answer: ResponseCallback) -> None:
+        def enqueue_beacon(self, _: Scope, __: bytes, answer: ResponseCallback) -> None:
             answer(ACCEPTED)
 
     request = b"POST /api/event HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1"

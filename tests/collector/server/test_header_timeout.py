@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from collector.core.metrics import Counters
 from collector.server import header_timeout
-from collector.server.header_timeout import MAX_PIPELINED, MalformedRequests, PatientProtocol
+from collector.server.header_timeout import MAX_PIPELINED, HeaderTimeoutProtocol, MalformedRequests
 from tests.collector.spool.test_spool import Clock
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 ASKED = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
-class Hasty(PatientProtocol):
+class Hasty(HeaderTimeoutProtocol):
     """The same with little patience."""
 
     head_seconds = 0.3
@@ -244,4 +244,4 @@ async def test_a_connection_that_asks_in_time_stays() -> None:
 def test_patience_ends_before_that_of_reverse_proxies() -> None:
     """nginx and Caddy wait for 60 seconds and more by default, and would hold ours open for as long."""
     assert header_timeout.HEAD_SECONDS < 60
-    assert PatientProtocol.head_seconds == header_timeout.HEAD_SECONDS
+    assert HeaderTimeoutProtocol.head_seconds == header_timeout.HEAD_SECONDS

@@ -15,12 +15,12 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
 from collector.ingest.event import Event
-from collector.rollups.job import Rollup
+from collector.rollups.job import RollupJob
 from collector.sites.goals import MOST_GOALS, Goal
 from collector.sites.registry import Site, Sites, checked
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.filters import And, Not, direct_leaves, is_, parse_filters
 from dashboard.analytics.query import OTHER
 from dashboard.analytics.service import StatsService
@@ -220,10 +220,10 @@ def test_a_goal_keeps_its_revenue_where_small_counts_are_protected(
 def test_goals_that_are_all_events_of_a_name_come_from_the_days_sums(clickhouse: ClickHouse, database: Client) -> None:
     """Asked unfiltered of a closed day they are there even when its raw events are gone; two names for one are not."""
     seed(database, [event(1, "/"), later(1, "/", 5, name="Signup"), later(1, "/", 6, name="Buy")])
-    sites = Sites(Records(database, "sites", Site))
+    sites = Sites(DocumentTable(database, "sites", Site))
     asyncio.run(sites.add(Site(domain=SITE)))
     tomorrow = datetime.datetime(2026, 3, 4, tzinfo=datetime.UTC).timestamp()
-    Rollup(database, sites, lambda: tomorrow).close_due()
+    RollupJob(database, sites, lambda: tomorrow).close_due()
     database.command("TRUNCATE TABLE events")
     plain = (Goal(name="Joined", kind="event", match="Signup"), Goal(name="Lost", kind="404"))
     twice = (*plain, Goal(name="Joined too", kind="event", match="Signup"))

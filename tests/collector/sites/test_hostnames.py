@@ -9,10 +9,10 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
 from collector.enrichment.urls import read_page
-from collector.ingest.pipeline import Drop, run
+from collector.ingest.pipeline import Rejection, run
 from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback, unicode_host
 from collector.sites.registry import Site, Sites
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from tests.collector.ingest.test_pipeline import Kept, arrival, rooms_for
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +91,7 @@ def test_a_site_is_the_same_in_both_forms(registered: str, sent: str) -> None:
 
 async def test_a_site_is_registered_once_and_under_the_form_that_people_read(database: Client) -> None:
     """Its other form is taken."""
-    registered = Sites(Records(database, "sites", Site))
+    registered = Sites(DocumentTable(database, "sites", Site))
     added = await registered.add(Site(domain=SANDWICH_ASCII))
     assert added.domain == SANDWICH
     assert registered.name_of(SANDWICH_ASCII) == SANDWICH
@@ -124,4 +124,4 @@ LOCAL = {
 def test_pages_on_the_visitors_own_machine_do_not_count(site: Site, url: str, kept: bool, tmp_path: Path) -> None:
     """Unless the site is called so, or lists the host."""
     outcome = run(arrival(url=url, domains=(site.domain,)), site.domain, rooms_for(tmp_path, site))
-    assert (outcome == Drop("excluded")) != kept
+    assert (outcome == Rejection("excluded")) != kept

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
 from collector.sites.registry import Site, Sites, checked
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 
 pytestmark = pytest.mark.anyio
 
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def sites(database: Client) -> Sites:
     """No sites yet."""
-    return Sites(Records(database, "sites", Site))
+    return Sites(DocumentTable(database, "sites", Site))
 
 
 async def test_a_site_is_there_at_once_and_after_a_restart(sites: Sites, database: Client) -> None:
     """Memory and database agree."""
     added = await sites.add(Site(domain="Example.com", timezone="Europe/Stockholm", consent="exempt"))
     assert sites.get("example.com") == added
-    restarted = Sites(Records(database, "sites", Site))
+    restarted = Sites(DocumentTable(database, "sites", Site))
     restarted.refresh()
     assert restarted.all() == [added]
 
@@ -31,9 +31,9 @@ async def test_a_site_is_there_at_once_and_after_a_restart(sites: Sites, databas
 async def test_the_newest_settings_win(sites: Sites, database: Client) -> None:
     """Also when two changes come within one clock tick of a slow clock."""
     ticks = iter([1, 2, 3])
-    records = Records(database, "sites", Site, clock=lambda: next(ticks))
-    records.put("a.test", Site(domain="a.test"))
-    records.put("a.test", Site(domain="a.test", min_visitors=7))
+    records = DocumentTable(database, "sites", Site, clock=lambda: next(ticks))
+    records.save("a.test", Site(domain="a.test"))
+    records.save("a.test", Site(domain="a.test", min_visitors=7))
     sites.refresh()
     assert sites.all() == [Site(domain="a.test", min_visitors=7)]
 
@@ -42,7 +42,7 @@ async def test_a_site_is_not_called_like_an_address_of_the_api(sites: Sites, dat
     """It could not be asked about. One that is called so already goes on to work."""
     with pytest.raises(RecordError, match="an address of Tyst itself"):
         await sites.add(Site(domain="goals"))
-    Records(database, "sites", Site).create("goals", Site(domain="goals"))
+    DocumentTable(database, "sites", Site).create("goals", Site(domain="goals"))
     sites.refresh()
     _, after = await sites.update(Site(domain="goals"), lambda site: msgspec.structs.replace(site, min_visitors=7))
     assert after.min_visitors == 7

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from collector.spool.deduplication import ONCE_SECONDS, OnceKeys, once_key, pack
+from collector.spool.deduplication import ONCE_SECONDS, DeduplicationWindow, idempotency_key, pack
 
 
 def test_a_key_is_64_bits_and_never_zero() -> None:
     """Zero marks a free slot."""
-    keys = {once_key(str(number).encode()) for number in range(1_000)}
+    keys = {idempotency_key(str(number).encode()) for number in range(1_000)}
     assert len(keys) == 1_000
     assert min(keys) > 0
     assert max(keys) < 2**64
@@ -20,7 +20,7 @@ def test_a_key_is_64_bits_and_never_zero() -> None:
 def test_a_key_is_there_for_ten_minutes_and_gone_after_fifteen() -> None:
     """At whatever moment of a table's life it was added."""
     for offset in (0, 1, 299, 300, 301):
-        keys = OnceKeys(now=0)
+        keys = DeduplicationWindow(now=0)
         keys.add([1], 0)
         keys.add([7], offset)
         for now in range(offset, offset + ONCE_SECONDS, 20):
@@ -35,7 +35,7 @@ def test_a_key_is_there_for_ten_minutes_and_gone_after_fifteen() -> None:
 
 def test_what_an_earlier_process_stored_is_known_for_ten_to_fifteen_minutes() -> None:
     """In whatever order it lay on disk."""
-    keys = OnceKeys([pack([9, 2**63]), pack([3])], now=1_000)
+    keys = DeduplicationWindow([pack([9, 2**63]), pack([3])], now=1_000)
     assert all(key in keys for key in (3, 9, 2**63))
     assert 4 not in keys
     keys.add([], 1_000 + ONCE_SECONDS)
@@ -47,7 +47,7 @@ def test_what_an_earlier_process_stored_is_known_for_ten_to_fifteen_minutes() ->
 
 def test_a_clock_that_steps_back_neither_forgets_nor_keeps_for_longer() -> None:
     """Ages go on from the moment of the step."""
-    keys = OnceKeys(now=10_000)
+    keys = DeduplicationWindow(now=10_000)
     keys.add([7], 10_000)
     keys.add([], 6_400)
     assert 7 in keys
@@ -61,7 +61,7 @@ def test_every_key_is_found_and_no_other(count: int) -> None:
     """Through every growth of the tables, also when keys share their low bits."""
     random_ = random.Random(count)  # noqa: S311 # keys to look up, no secrets
     known = [random_.getrandbits(64) | 1 for _ in range(count)] + [(number << 40) | 5 for number in range(1, 50)]
-    keys = OnceKeys()
+    keys = DeduplicationWindow()
     keys.add(known, 1)
     assert len(keys) == len(known)
     assert all(key in keys for key in known)
@@ -71,7 +71,7 @@ def test_every_key_is_found_and_no_other(count: int) -> None:
 
 def test_memory_follows_the_rate_and_falls_again() -> None:
     """Half a million keys take less than 13 MB; after a quiet quarter of an hour next to nothing."""
-    keys = OnceKeys()
+    keys = DeduplicationWindow()
     keys.add(range(1, 500_001), 0)
     assert keys.bytes < 13_000_000
     for now in range(0, 2_000, 100):

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from collector.core.errors import SpoolFull, SpoolUnavailable
 from collector.ingest.event import Event
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.spool.deduplication import once_key
+from collector.spool.deduplication import idempotency_key
 from collector.spool.rewrite import Erasure
 from collector.spool.serialization import encode
 from collector.spool.spool import ONCE_SECONDS, Spool, SpoolSegment
@@ -63,7 +63,7 @@ def pages(spool: Spool, segment: SpoolSegment | None) -> list[str]:
 def sealed(spool: Spool) -> SpoolSegment:
     """Seal what is open and take it."""
     spool.seal()
-    segment = spool.take(timeout=10)
+    segment = spool.next_segment(timeout=10)
     assert segment is not None
     return segment
 
@@ -71,7 +71,7 @@ def sealed(spool: Spool) -> SpoolSegment:
 async def emptied(spool: Spool) -> None:
     """Wait until the committer has deleted what is done."""
     async with asyncio.timeout(10):
-        while spool.held().bytes:  # noqa: ASYNC110 # the committer is a thread and sets no event
+        while spool.stats().bytes:  # noqa: ASYNC110 # the committer is a thread and sets no event
             await asyncio.sleep(0)
 
 
@@ -82,7 +82,7 @@ def files(path: Path) -> list[Path]:
 
 def known(spool: Spool, once: bytes) -> bool:
     """Whether the spool has had this beacon before."""
-    return spool.seen(once_key(once), lambda _: None)
+    return spool.seen(idempotency_key(once), lambda _: None)
 
 
 def on_disk(path: Path) -> list[str]:
@@ -186,7 +186,7 @@ async def test_a_segment_is_sealed_by_rows(tmp_path: Path, clock: Clock) -> None
     spool.start()
     for page in ("/1", "/2", "/3"):
         await spool.append([an_event(page=page)], None)
-    assert pages(spool, spool.take(timeout=10)) == ["/1", "/2"]
+    assert pages(spool, spool.next_segment(timeout=10)) == ["/1", "/2"]
     spool.close()
 
 
@@ -195,9 +195,9 @@ async def test_a_segment_is_sealed_by_age(tmp_path: Path, clock: Clock) -> None:
     spool = Spool(tmp_path / "e.db", max_bytes=10**6, segment_rows=100, segment_seconds=0.05, clock=clock)
     spool.start()
     await spool.append([an_event(page="/1")], None)
-    assert spool.take(timeout=0) is None
+    assert spool.next_segment(timeout=0) is None
     clock.now += 0.05
-    assert pages(spool, spool.take(timeout=10)) == ["/1"]
+    assert pages(spool, spool.next_segment(timeout=10)) == ["/1"]
     spool.close()
 
 
@@ -207,18 +207,18 @@ async def test_a_clock_that_steps_back_does_not_keep_a_segment_open(tmp_path: Pa
     spool.start()
     await spool.append([an_event(page="/1")], None)
     clock.now -= 3600
-    assert pages(spool, spool.take(timeout=10)) == ["/1"]
+    assert pages(spool, spool.next_segment(timeout=10)) == ["/1"]
     spool.close()
 
 
 async def test_a_finished_segment_is_gone_and_is_not_taken_again(spool: Spool, tmp_path: Path) -> None:
     """Its bytes no longer count."""
     await spool.append([an_event(page="/a")], None)
-    spool.done(sealed(spool))
-    assert spool.take(timeout=0) is None
+    spool.acknowledge(sealed(spool))
+    assert spool.next_segment(timeout=0) is None
     await spool.append([an_event(page="/b")], None)
     assert on_disk(tmp_path) == ["/b"]
-    assert spool.held().rows == 1
+    assert spool.stats().rows == 1
 
 
 async def test_tokens_are_never_used_twice(tmp_path: Path, clock: Clock) -> None:
@@ -230,7 +230,7 @@ async def test_tokens_are_never_used_twice(tmp_path: Path, clock: Clock) -> None
         await spool.append([an_event()], None)
         segment = sealed(spool)
         tokens.append(segment.token)
-        spool.done(segment)
+        spool.acknowledge(segment)
         spool.close()
     assert len(set(tokens)) == 4
 
@@ -243,10 +243,10 @@ async def test_after_a_crash_what_was_open_is_a_segment_of_its_own(tmp_path: Pat
     spool = a_spool(tmp_path, clock)
     spool.start()
     await spool.append([an_event(page="/after")], None)
-    first = spool.take(timeout=10)
+    first = spool.next_segment(timeout=10)
     assert pages(spool, first) == ["/before"]
     assert first is not None
-    spool.done(first)
+    spool.acknowledge(first)
     assert pages(spool, sealed(spool)) == ["/after"]
     spool.close()
     crashed.close()
@@ -271,7 +271,7 @@ async def test_a_beacon_on_its_way_to_the_disk_is_seen_as_such(spool: Spool) -> 
     first = asyncio.ensure_future(spool.append([an_event()], b"q"))
     await asyncio.sleep(0)
     retried: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    assert spool.seen(once_key(b"q"), retried.set_result)
+    assert spool.seen(idempotency_key(b"q"), retried.set_result)
     assert not retried.done()
     assert await retried is None
     await first
@@ -295,8 +295,8 @@ async def test_a_full_spool_refuses_and_takes_again_when_emptied(tmp_path: Path,
         await spool.append([an_event()], None)
     with pytest.raises(SpoolFull):
         await spool.append([an_event()], None)
-    assert 1000 <= spool.held().bytes < 1400
-    spool.done(sealed(spool))
+    assert 1000 <= spool.stats().bytes < 1400
+    spool.acknowledge(sealed(spool))
     await emptied(spool)
     await spool.append([an_event()], None)
     spool.close()
@@ -305,16 +305,16 @@ async def test_a_full_spool_refuses_and_takes_again_when_emptied(tmp_path: Path,
 async def test_a_refused_segment_is_set_aside_until_it_is_retried(spool: Spool, tmp_path: Path, clock: Clock) -> None:
     """Also across a restart; what comes after it has its turn."""
     await spool.append([an_event(page="/bad")], None)
-    spool.refuse(sealed(spool), "too odd")
+    spool.quarantine(sealed(spool), "too odd")
     await spool.append([an_event(page="/good")], None)
     good = sealed(spool)
     assert pages(spool, good) == ["/good"]
-    spool.done(good)
-    assert spool.held().refused == 1
+    spool.acknowledge(good)
+    assert spool.stats().refused == 1
     restarted = a_spool(tmp_path, clock)
-    assert restarted.held().refused == 1
+    assert restarted.stats().refused == 1
     assert spool.retry_refused() == 1
-    assert pages(spool, spool.take(timeout=10)) == ["/bad"]
+    assert pages(spool, spool.next_segment(timeout=10)) == ["/bad"]
 
 
 async def test_a_disk_that_does_not_take_a_group_fails_its_beacons_and_no_others(spool: Spool, tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ async def test_held_tells_rows_bytes_and_age(spool: Spool, clock: Clock) -> None
     events: list[Event] = [an_event(), an_event()]
     await spool.append(events, None)
     clock.now += 7
-    held = spool.held()
+    held = spool.stats()
     assert (held.rows, held.oldest_seconds, held.refused) == (2, 7.0, 0)
     assert held.bytes > 50
 
@@ -358,7 +358,7 @@ async def test_held_tells_rows_bytes_and_age(spool: Spool, clock: Clock) -> None
 async def test_a_deleted_event_leaves_no_bytes(spool: Spool, tmp_path: Path) -> None:
     """Once it is in ClickHouse, the spool's file has forgotten it."""
     await spool.append([an_event(page="/very-recognisable-page")], None)
-    spool.done(sealed(spool))
+    spool.acknowledge(sealed(spool))
     await emptied(spool)
     spool.close()
     assert b"very-recognisable" not in b"".join(file.read_bytes() for file in files(tmp_path))

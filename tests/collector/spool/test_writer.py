@@ -66,7 +66,7 @@ async def test_what_may_succeed_later_is_kept_and_reported(spool: Spool) -> None
     segment = sealed(spool)
     assert not writer.write(segment)
     assert writer.problem == "no route"
-    assert spool.take(timeout=0) == segment
+    assert spool.next_segment(timeout=0) == segment
     assert writer.write(segment)
     assert writer.problem is None
 
@@ -77,7 +77,7 @@ async def test_what_is_refused_for_good_is_set_aside(spool: Spool) -> None:
     writer = Writer(spool, inserter, counters)
     await spool.append([an_event(page="/bad")], None)
     assert writer.write(sealed(spool))
-    assert spool.held().refused == 1
+    assert spool.stats().refused == 1
     assert b'tyst_faults_total{kind="insert_refused"} 1.0' in counters.text()
     spool.retry_refused()
     assert writer.write(sealed(spool))
@@ -114,7 +114,7 @@ async def test_a_crash_between_insert_and_answer_stores_once(spool: Spool, datab
     first = sealed(spool)
     ClickHouseInserter(database).insert(spool.read(first), first.token)
     restarted = a_spool(tmp_path, Clock())
-    again = restarted.take(timeout=0)
+    again = restarted.next_segment(timeout=0)
     assert again is not None
     assert again.token == first.token
     assert Writer(restarted, ClickHouseInserter(database), Counters()).write(again)

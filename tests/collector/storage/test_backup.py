@@ -18,10 +18,10 @@ from collector.sites.registry import Site, keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.backup import back_up, restore
 from collector.storage.client import ClickHouse, apply_schema
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey
 from dashboard.access.one_time_links import Invitation
-from dashboard.access.share_links import Share
+from dashboard.access.share_links import ShareLink
 from dashboard.access.users import User
 from tests.collector.storage.test_client import an_event
 from tests.faults.server import ROOT, TYST, Serve, until
@@ -151,13 +151,13 @@ def test_a_backups_name_leads_nowhere_else(backups: ClickHouse, name: str) -> No
 
 def test_a_restored_backup_revives_nothing_that_was_revoked(database: Client, backups: ClickHouse) -> None:
     """Users who were removed or demoted, passwords that were changed, keys and links that were revoked since."""
-    users, keys = Records(database, "users", User), Records(database, "api_keys", ApiKey)
-    shares = Records(database, "shares", Share)
+    users, keys = DocumentTable(database, "users", User), DocumentTable(database, "api_keys", ApiKey)
+    shares = DocumentTable(database, "shares", ShareLink)
     for name in ("removed", "demoted", "stays"):
         users.create(name, User(name=name, password="old", role="admin"))
     for id_ in ("revoked", "good"):
         keys.create(id_, ApiKey(id=id_, hash=id_))
-        shares.create(id_, Share(id=id_, hash=id_, site="site"))
+        shares.create(id_, ShareLink(id=id_, hash=id_, site="site"))
     name = f"{backups.database}-rights"
     back_up(backups, name)
     users.delete("removed")
@@ -174,7 +174,7 @@ def test_a_restored_backup_revives_nothing_that_was_revoked(database: Client, ba
 
 def test_a_backup_restores_users_where_nothing_is_known_of_them(database: Client, backups: ClickHouse) -> None:
     """Also one who was removed and added again before it was made."""
-    users = Records(database, "users", User)
+    users = DocumentTable(database, "users", User)
     users.create("ada", User(name="ada", password="first"))
     users.delete("ada")
     users.create("ada", User(name="ada", password="second"))
@@ -187,7 +187,7 @@ def test_a_backup_restores_users_where_nothing_is_known_of_them(database: Client
 
 def test_a_restored_backup_begins_no_session_and_opens_no_invitation(database: Client, backups: ClickHouse) -> None:
     """Neither table is in a backup: what was ended or used stays so, and what is open now stays open."""
-    invitations = Records(database, "invitations", Invitation)
+    invitations = DocumentTable(database, "invitations", Invitation)
     invitations.create("used", Invitation(by="ada", made=1))
     name = f"{backups.database}-invitations"
     assert not {"sessions", "invitations"} & set(back_up(backups, name))
@@ -199,7 +199,7 @@ def test_a_restored_backup_begins_no_session_and_opens_no_invitation(database: C
 
 def test_a_restored_backup_opens_no_site_again(database: Client, backups: ClickHouse) -> None:
     """What strangers could read when the backup was made and cannot any more, they cannot after it is restored."""
-    sites = Records(database, "sites", Site)
+    sites = DocumentTable(database, "sites", Site)
     for name in ("closed", "open", "deleted", "again"):
         sites.create(name, Site(domain=name, id=name * 2, public=True, min_visitors=1))
     name = f"{backups.database}-public"
@@ -217,7 +217,7 @@ def test_a_restored_backup_opens_no_site_again(database: Client, backups: ClickH
 
 def test_a_backup_restores_public_sites_where_nothing_is_known_of_them(database: Client, backups: ClickHouse) -> None:
     """On another machine they are as they were."""
-    sites = Records(database, "sites", Site)
+    sites = DocumentTable(database, "sites", Site)
     sites.create("open", Site(domain="open", public=True))
     name = f"{backups.database}-elsewhere"
     back_up(backups, name)

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.core.errors import InsertRetryable
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
-from collector.storage.disk_guard import Room
+from collector.storage.disk_guard import DiskSpaceGuard
 from tests.collector.storage.test_client import an_event
 
 
@@ -39,7 +39,7 @@ def pages(client: Client) -> list[str]:
     return [page for (page,) in client.query("SELECT page FROM events ORDER BY page").result_rows]
 
 
-class Disk(Room):
+class Disk(DiskSpaceGuard):
     """A disk that is as full as the test says."""
 
     def __init__(self, client: Client, directory: Path, free: int = 1_000) -> None:
@@ -49,7 +49,7 @@ class Disk(Room):
     def look_at(self, free: int) -> None:
         """Look when so much is free."""
         self.free = free
-        self.look()
+        self.check()
 
     def _free(self) -> tuple[int, int]:
         return self.free, 100
@@ -85,19 +85,19 @@ def test_a_broken_merge_is_replaced_by_what_it_was_made_of(database: Client, par
 
 def test_a_broken_merge_is_replaced_after_a_restart(database: Client, parts: Path, tmp_path: Path) -> None:
     """The process was killed after the first doubt."""
-    Disk(database, tmp_path).suspect()
+    Disk(database, tmp_path).report_low_space()
     break_merge(database, parts)
     room = Disk(database, tmp_path)
-    room.mend_before_start()
+    room.repair_before_start()
     assert pages(database) == ["/a", "/b"]
-    room.look()
+    room.check()
     assert room.problem is None
 
 
 def test_a_table_that_was_about_to_be_loaded_anew_is_loaded(database: Client, parts: Path, tmp_path: Path) -> None:
     """The process, or its connection, ended between the two statements."""
     room = Disk(database, tmp_path)
-    mends: list[Callable[[], None]] = [lambda: room.look_at(0), room.mend_before_start]
+    mends: list[Callable[[], None]] = [lambda: room.look_at(0), room.repair_before_start]
     for mend in mends:
         database.command("DETACH TABLE events SYNC")
         mend()
@@ -116,7 +116,7 @@ def test_a_broken_insert_is_sent_again(
     if seen == "little room":
         room.look_at(0)
     elif seen == "its error":
-        room.doubt(ClickHouseError("Code: 75. Cannot write to file: No space left on device"))
+        room.on_insert_error(ClickHouseError("Code: 75. Cannot write to file: No space left on device"))
     break_insert(database, parts)
     if restarted:
         database.command("DETACH TABLE events SYNC")
@@ -127,8 +127,8 @@ def test_a_broken_insert_is_sent_again(
     for _ in range(2):
         with contextlib.suppress(InsertRetryable):
             inserter.insert([an_event(page="/b")], "b")
-    room.look()
-    room.look()
+    room.check()
+    room.check()
     assert room.problem is None
     for token in ("a", "b"):
         ClickHouseInserter(database, room).insert([an_event(page=f"/{token}")], token)
@@ -142,7 +142,7 @@ def test_a_segment_may_be_broken_more_than_once(database: Client, parts: Path, t
         inserter = ClickHouseInserter(database, room)
         empty_the_files(parts / f"202603_{number}_{number}_0")
         database.command("SYSTEM DROP MARK CACHE")
-        room.suspect()
+        room.report_low_space()
         with pytest.raises(InsertRetryable, match="disk was full"):
             inserter.insert([an_event(page="/b")], "b")
         inserter.insert([an_event(page="/b")], "b")
@@ -160,8 +160,8 @@ def test_inserts_wait_while_there_is_little_room(database: Client, parts: Path, 
 
 def test_an_ordinary_disk_has_room(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> None:
     """The engine's own figures are read."""
-    room = Room(database, tmp_path / "full")
-    thread = threading.Thread(target=room.look)
+    room = DiskSpaceGuard(database, tmp_path / "full")
+    thread = threading.Thread(target=room.check)
     thread.start()
     thread.join()
     assert room.enough()

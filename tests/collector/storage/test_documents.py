@@ -18,8 +18,8 @@ from clickhouse_connect.driver.client import Client
 from collector.core.errors import RecordError, RecordGone, RecordTaken
 from collector.sites.registry import Site, Sites
 from collector.storage.client import ClickHouse
-from collector.storage.document_lock import FENCE_SECONDS, LEASE_SECONDS, RecordLock
-from collector.storage.documents import CachedRecords, Records
+from collector.storage.document_lock import FENCE_SECONDS, LEASE_SECONDS, DocumentLock
+from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.users import User, Users
 from tests.board import PASSWORD, SITE, Board, opened_board
 from tests.dashboard.web.test_members import made_link
@@ -115,13 +115,13 @@ def test_an_invitation_accepted_during_a_removal_brings_nobody_back(board: Board
     board.sign_in()
     link = made_link(board.post(f"/{SITE}/people", {"act": "invite", "role": "owner"}))
     board.sign_in("ada")
-    invitations, use = board.dashboard.invitations, board.dashboard.invitations.use
+    invitations, use = board.dashboard.invitations, board.dashboard.invitations.redeem
 
     async def used(secret: str) -> Any:
         await board.dashboard.users.remove("ada")
         return await use(secret)
 
-    object.__setattr__(invitations, "use", used)
+    object.__setattr__(invitations, "redeem", used)
     assert board.post(link, {}).status_code in (410, 422)
     board.dashboard.users.refresh()
     assert board.dashboard.users.get("ada") is None
@@ -176,8 +176,8 @@ def test_two_administrators_cannot_demote_each_other_at_once(board: Board) -> No
 @pytest.mark.parametrize("first", ["password", "removal"])
 def test_a_password_and_a_removal_at_once_never_bring_an_account_back(database: Client, first: str) -> None:
     """In either order, every time: from two threads that begin together."""
-    records = Records(database, "users", User)
-    users = CachedRecords(records)
+    records = DocumentTable(database, "users", User)
+    users = CachedDocumentTable(records)
     for number in range(ROUNDS):
         name = f"ada{number}"
         users.create(name, User(name=name, password="old", role="admin"))
@@ -209,7 +209,7 @@ def test_a_password_and_a_removal_at_once_never_bring_an_account_back(database: 
 @pytest.mark.parametrize("first", ["password", "demotion"])
 def test_a_password_and_a_demotion_at_once_are_both_kept(database: Client, first: str) -> None:
     """In either order, every time, with two processes that know nothing of each other's locks."""
-    here, there = (Records(database, "users", User) for _ in range(2))
+    here, there = (DocumentTable(database, "users", User) for _ in range(2))
     for number in range(ROUNDS):
         name = f"ada{number}"
         here.create(name, User(name=name, password="old", role="admin"))
@@ -260,9 +260,9 @@ class Busy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def records(self) -> Records[User]:
+    def records(self) -> DocumentTable[User]:
         """The records as that process has them."""
-        return Records(self, self._table, User)  # type: ignore[arg-type] # acts as a client
+        return DocumentTable(self, self._table, User)  # type: ignore[arg-type] # acts as a client
 
     def join(self) -> None:
         """Wait until the other process is done."""
@@ -277,7 +277,7 @@ class Busy:
 
 def test_a_version_that_another_process_writes_meanwhile_is_not_lost(database: Client) -> None:
     """Also where a merge removes it before this process could see it."""
-    other = Records(database, "users", User)
+    other = DocumentTable(database, "users", User)
     other.create("ada", User(name="ada", password="old", role="admin"))
     busy = Busy(
         database, "users", lambda: other.update("ada", lambda user: msgspec.structs.replace(user, role="viewer"))
@@ -291,7 +291,7 @@ def test_a_version_that_another_process_writes_meanwhile_is_not_lost(database: C
 
 def test_a_deletion_that_another_process_writes_meanwhile_is_not_undone(database: Client) -> None:
     """Whichever comes first, the record stays deleted."""
-    other = Records(database, "users", User)
+    other = DocumentTable(database, "users", User)
     other.create("ada", User(name="ada", password="old", role="admin"))
     busy = Busy(database, "users", lambda: other.delete("ada"))
     with contextlib.suppress(RecordGone):
@@ -302,7 +302,7 @@ def test_a_deletion_that_another_process_writes_meanwhile_is_not_undone(database
 
 def test_a_deletion_with_an_older_number_than_a_change_meanwhile_holds(database: Client) -> None:
     """The number of a version is drawn before it is stored; what is stored between has a higher one."""
-    other = Records(database, "users", User)
+    other = DocumentTable(database, "users", User)
     other.create("ada", User(name="ada", password="old", role="admin"))
 
     def demote() -> None:
@@ -317,7 +317,7 @@ def test_a_deletion_with_an_older_number_than_a_change_meanwhile_holds(database:
 
 def test_a_record_is_deleted_by_one_process_only(database: Client) -> None:
     """A link that lets somebody in once is used by whoever deletes it."""
-    other = Records(database, "users", User)
+    other = DocumentTable(database, "users", User)
     other.create("ada", User(name="ada", password="old"))
     found: list[User | None] = []
     busy = Busy(database, "users", lambda: found.append(other.delete("ada")))
@@ -328,7 +328,7 @@ def test_a_record_is_deleted_by_one_process_only(database: Client) -> None:
 
 def test_two_processes_cannot_demote_each_others_administrator(database: Client) -> None:
     """Neither knows of the other's change; one administrator stays."""
-    here, there = (Users(Records(database, "users", User)) for _ in range(2))
+    here, there = (Users(DocumentTable(database, "users", User)) for _ in range(2))
     for name in ("ada", "bob"):
         anyio.run(here.add, User(name=name, password="hash", role="admin"))
     there.refresh()
@@ -342,22 +342,22 @@ def test_two_processes_cannot_demote_each_others_administrator(database: Client)
 def test_a_process_that_died_while_changing_holds_others_up_for_the_lease_only(database: Client) -> None:
     """Its claim ends by the clock of the database."""
     claim = "INSERT INTO record_claims SELECT 'users', 7, 0, now64(3) - INTERVAL {age:UInt32} SECOND"
-    records = Records(database, "users", User)
-    records.lock = RecordLock(database, "users", monotonic=itertools.count(0, 20).__next__)
+    records = DocumentTable(database, "users", User)
+    records.lock = DocumentLock(database, "users", monotonic=itertools.count(0, 20).__next__)
     database.command(claim, parameters={"age": LEASE_SECONDS // 2})
     with pytest.raises(TimeoutError):
         records.create("ada", User(name="ada", password="hash"))
     database.command("TRUNCATE TABLE record_claims")
     database.command(claim, parameters={"age": LEASE_SECONDS + 1})
-    Records(database, "users", User).create("ada", User(name="ada", password="hash"))
+    DocumentTable(database, "users", User).create("ada", User(name="ada", password="hash"))
     assert records.get("ada") is not None
 
 
 def test_a_process_whose_claim_may_have_ended_stores_nothing(database: Client) -> None:
     """It slept between reading and storing; another one may have changed the record since."""
-    records, now = Records(database, "users", User), [0.0]
+    records, now = DocumentTable(database, "users", User), [0.0]
     records.create("ada", User(name="ada", password="old"))
-    records.lock = RecordLock(database, "users", monotonic=lambda: now[0])
+    records.lock = DocumentLock(database, "users", monotonic=lambda: now[0])
 
     def slow(user: User) -> User:
         now[0] += FENCE_SECONDS + 1
@@ -372,8 +372,8 @@ def test_a_process_whose_claim_may_have_ended_stores_nothing(database: Client) -
 
 def test_a_clock_that_is_behind_writes_the_newest_version_all_the_same(database: Client) -> None:
     """Versions follow each other, whatever time it is where they are written."""
-    Records(database, "sites", Site, clock=lambda: 1_000).create("a.test", Site(domain="a.test"))
-    late = Records(database, "sites", Site, clock=lambda: 10)
+    DocumentTable(database, "sites", Site, clock=lambda: 1_000).create("a.test", Site(domain="a.test"))
+    late = DocumentTable(database, "sites", Site, clock=lambda: 10)
     late.update("a.test", lambda site: msgspec.structs.replace(site, min_visitors=9))
     found = late.get("a.test")
     assert found is not None
@@ -384,10 +384,10 @@ def test_a_clock_that_is_behind_writes_the_newest_version_all_the_same(database:
 
 def test_a_deleted_record_is_not_written_to(database: Client) -> None:
     """Only creating it anew brings something back under its id."""
-    records = Records(database, "sites", Site)
+    records = DocumentTable(database, "sites", Site)
     records.create("a.test", Site(domain="a.test"))
     records.delete("a.test")
-    for write in (records.put, lambda id_, site: records.update(id_, lambda _: site)):
+    for write in (records.save, lambda id_, site: records.update(id_, lambda _: site)):
         with pytest.raises(RecordGone):
             write("a.test", Site(domain="a.test"))
     assert records.get("a.test") is None
@@ -398,8 +398,8 @@ def test_a_deleted_record_is_not_written_to(database: Client) -> None:
 
 def test_reading_anew_does_not_bring_back_what_is_removed_meanwhile(database: Client) -> None:
     """Nothing is changed between the reading of all records and their being in memory."""
-    records = Records(database, "sites", Site)
-    cached, free, read = CachedRecords(records), [], records.all
+    records = DocumentTable(database, "sites", Site)
+    cached, free, read = CachedDocumentTable(records), [], records.all
 
     def observed() -> dict[str, Site]:
         other = threading.Thread(target=lambda: free.append(records.lock.threads.acquire(blocking=False)))
@@ -414,24 +414,24 @@ def test_reading_anew_does_not_bring_back_what_is_removed_meanwhile(database: Cl
 
 def test_a_name_that_another_process_has_just_given_is_taken(database: Client) -> None:
     """Whoever comes second is refused, and the first one's site and account stay as they are."""
-    first, second = (Sites(Records(database, "sites", Site)) for _ in range(2))
+    first, second = (Sites(DocumentTable(database, "sites", Site)) for _ in range(2))
     mine = anyio.run(first.add, Site(domain="a.test", created=1))
     with pytest.raises(RecordError, match=r"domain: a\.test is registered already"):
         anyio.run(second.add, Site(domain="a.test", created=2))
-    assert Records(database, "sites", Site).all() == {"a.test": mine}
+    assert DocumentTable(database, "sites", Site).all() == {"a.test": mine}
     assert second.get("a.test") == mine
-    here, there = (Users(Records(database, "users", User)) for _ in range(2))
+    here, there = (Users(DocumentTable(database, "users", User)) for _ in range(2))
     ada = anyio.run(here.add, User(name="ada", password="first", role="admin"))
     with pytest.raises(RecordError, match="ada exists already"):
         anyio.run(there.add, User(name="ada", password="second"))
-    assert Records(database, "users", User).all() == {"ada": ada}
+    assert DocumentTable(database, "users", User).all() == {"ada": ada}
 
 
 def test_a_record_that_two_processes_create_at_once_is_created_by_one(database: Client) -> None:
     """The other is told, and what it would have stored is not there."""
-    other, refused = Records(database, "users", User), []
+    other, refused = DocumentTable(database, "users", User), []
 
-    def create(records: Records[User], password: str) -> None:
+    def create(records: DocumentTable[User], password: str) -> None:
         try:
             records.create("ada", User(name="ada", password=password))
         except RecordTaken:

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from collector.core.errors import RecordError
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
-from dashboard.access.login_throttle import Attempts, safe_target, same_origin
+from collector.storage.documents import DocumentTable
+from dashboard.access.login_throttle import LoginThrottle, safe_target, same_origin
 from dashboard.access.sessions import COOKIE, LIFETIME
 from dashboard.access.users import User, Users, ensure_admin
 from tests.board import PASSWORD, SITE, Board, Clock, cheap_passwords, opened_board
@@ -148,7 +148,7 @@ def test_one_address_cannot_try_many_names(board: Board) -> None:
 
 def test_attempts_remember_neither_names_nor_addresses() -> None:
     """What is counted by is a keyed hash: neither the name nor the address is anywhere in memory's table."""
-    attempts = Attempts(Clock())
+    attempts = LoginThrottle(Clock())
     attempts.count("canary-name", "203.0.113.77")
     held = repr(vars(attempts))
     assert "canary-name" not in held
@@ -157,7 +157,7 @@ def test_attempts_remember_neither_names_nor_addresses() -> None:
 
 def test_attempts_are_bounded_in_memory() -> None:
     """A flood of names makes it forget the oldest, not grow."""
-    attempts = Attempts(Clock(), per_name=1, capacity=100)
+    attempts = LoginThrottle(Clock(), per_name=1, capacity=100)
     attempts.count("first", "a")
     for number in range(100):
         attempts.count(f"name{number}", "b")
@@ -252,7 +252,7 @@ def test_signing_in_leads_nowhere_else(target: str, safe: str) -> None:
 
 def test_the_first_start_makes_an_admin_with_a_new_password(database: Client) -> None:
     """The generated password is returned once, works, and stands nowhere in the record."""
-    users, passwords = Users(Records(database, "users", User)), cheap_passwords()
+    users, passwords = Users(DocumentTable(database, "users", User)), cheap_passwords()
     password = anyio.run(ensure_admin, users, passwords, None)
     assert password is not None
     assert len(password) >= 16
@@ -260,12 +260,12 @@ def test_the_first_start_makes_an_admin_with_a_new_password(database: Client) ->
     assert admin is not None
     assert admin.role == "admin"
     assert anyio.run(passwords.matches, admin.password, password)
-    assert password not in repr(Records(database, "users", User).all())
+    assert password not in repr(DocumentTable(database, "users", User).all())
 
 
 def test_the_operators_password_is_not_told_again(database: Client) -> None:
     """With TYST_ADMIN_PASSWORD nothing is generated, so there is nothing to print."""
-    users, passwords = Users(Records(database, "users", User)), cheap_passwords()
+    users, passwords = Users(DocumentTable(database, "users", User)), cheap_passwords()
     assert anyio.run(ensure_admin, users, passwords, "the operator's own") is None
     admin = users.get("admin")
     assert admin is not None
@@ -274,9 +274,9 @@ def test_the_operators_password_is_not_told_again(database: Client) -> None:
 
 def test_a_later_start_changes_no_password(database: Client) -> None:
     """Users are read back from ClickHouse, and an existing admin stays as it is."""
-    first = Users(Records(database, "users", User))
+    first = Users(DocumentTable(database, "users", User))
     anyio.run(ensure_admin, first, cheap_passwords(), "the first one")
-    second = Users(Records(database, "users", User))
+    second = Users(DocumentTable(database, "users", User))
     second.refresh()
     assert anyio.run(ensure_admin, second, cheap_passwords(), "another one") is None
     assert second.get("admin") == first.get("admin")

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Message
 
 from dashboard.access.users import User
-from dashboard.web.app_context import Dashboard, shown_to
+from dashboard.web.app_context import Dashboard, may_view
 
 pytestmark = pytest.mark.anyio
 NOBODY = cast("Any", None)
@@ -41,7 +41,7 @@ async def test_a_page_that_nobody_waits_for_is_given_up() -> None:
         raise AssertionError
 
     asked = request({"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"})
-    answer = await asyncio.wait_for(shown_to(NOBODY, asked, NOBODY, view), 10)
+    answer = await asyncio.wait_for(may_view(NOBODY, asked, NOBODY, view), 10)
     assert (answer.status_code, ended) == (499, ["given up"])
 
 
@@ -55,6 +55,6 @@ async def test_a_page_is_shown_to_who_waits() -> None:
         raise LookupError("no such site")
 
     body = {"type": "http.request", "body": b"", "more_body": False}
-    assert (await shown_to(NOBODY, request(body), NOBODY, view)).body == b"here"
+    assert (await may_view(NOBODY, request(body), NOBODY, view)).body == b"here"
     with pytest.raises(LookupError, match="no such site"):
-        await shown_to(NOBODY, request(body), NOBODY, broken)
+        await may_view(NOBODY, request(body), NOBODY, broken)

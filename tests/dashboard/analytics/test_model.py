@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.ingest.event import Event
-from collector.rollups.job import Rollup
+from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.dimensions import DIMENSIONS
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
@@ -127,12 +127,12 @@ def insert(database: Client, events: Sequence[Event], token: str = "town") -> No
 
 def close_days(database: Client, number: int) -> int:
     """Close the days that are over at noon of one of the town's; returns how many were."""
-    sites = Sites(Records(database, "sites", Site))
+    sites = Sites(DocumentTable(database, "sites", Site))
     sites.refresh()
     if sites.get(SITE) is None:
         asyncio.run(sites.add(Site(domain=SITE, timezone=ZONE)))
     noon = datetime.datetime.combine(day(number), datetime.time(12), datetime.UTC).timestamp()
-    return Rollup(database, sites, lambda: noon).close_due()
+    return RollupJob(database, sites, lambda: noon).close_due()
 
 
 def test_open_days_closed_days_and_both_agree_with_the_model(database: Client, store: StatsService) -> None:

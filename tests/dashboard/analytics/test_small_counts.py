@@ -18,13 +18,13 @@ from collector.ingest.event import Event
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.filters import And, Compare, Filter, Not, is_
 from dashboard.analytics.period import parse_moments, parse_period
 from dashboard.analytics.query import OTHER, Query, Result, Row
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection, protection_of
-from dashboard.reports.comparison import alike
+from dashboard.reports.comparison import same_length
 from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, dates, event, later, seed
 
 M = 3
@@ -257,7 +257,7 @@ def test_a_site_chooses_the_minimum(
 def test_strict_rounds_every_count(clickhouse: ClickHouse, database: Client) -> None:
     """A setting of the site: in total, by one dimension and by date none, one or two people look the same, and so do
     their rows in any order; the result says the multiple."""
-    sites = Sites(Records(database, "sites", Site))
+    sites = Sites(DocumentTable(database, "sites", Site))
     asyncio.run(sites.add(Site(domain=SITE, strict=True)))
     service = StatsService(
         lambda limits: clickhouse.client(readonly=True, settings=limits), protection=protection_of(sites)
@@ -409,7 +409,7 @@ def test_a_guest_does_not_see_an_earlier_day_replayed(clickhouse: ClickHouse, da
     for moment in range(NOON + 86_400 - 600, NOON + 86_400 + 600 * len(people), 300):
         now[0] = float(moment)
         today = parse_period("day", "UTC", datetime.datetime.fromtimestamp(moment, datetime.UTC))
-        compared = Query(SITE, ("visitors",), alike(today, yesterday, moment))
+        compared = Query(SITE, ("visitors",), same_length(today, yesterday, moment))
         told.append(int(asyncio.run(service.as_guest().run([compared]))[0].rows[0].metrics[0] or 0))
     member = asyncio.run(service.run([compared]))[0].rows[0].metrics
     service.close()

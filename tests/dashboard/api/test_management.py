@@ -17,13 +17,13 @@ from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from collector.erasure.job_runner import Deletions
-from collector.rollups.job import Rollup
+from collector.erasure.job_runner import SiteJobRunner
+from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites
-from collector.storage.documents import Records
-from dashboard.access.api_keys import ApiKey, Keys, admin_key
-from dashboard.access.api_quota import Quota, QuotaFields
-from dashboard.access.audit_log import Changes
+from collector.storage.documents import DocumentTable
+from dashboard.access.api_keys import ApiKey, ApiKeys, admin_key
+from dashboard.access.api_quota import ApiQuota, QuotaFields
+from dashboard.access.audit_log import AuditLog
 from dashboard.access.passwords import Passwords
 from dashboard.access.users import User, Users
 from dashboard.api.management import routes
@@ -37,13 +37,13 @@ class Room:
     """The API over a fresh database."""
 
     def __init__(self, client: Client, quota: int = 0) -> None:
-        self.records = Records(client, "api_keys", ApiKey)
-        self.keys = Keys(self.records, ADMIN, today=lambda: TODAY, quota=Quota(quota))
+        self.records = DocumentTable(client, "api_keys", ApiKey)
+        self.keys = ApiKeys(self.records, ADMIN, today=lambda: TODAY, quota=ApiQuota(quota))
         # The cheapest argon2: the tests are about who may, not about how slowly.
         self.passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        self.users = Users(Records(client, "users", User))
-        self.sites = Sites(Records(client, "sites", Site))
-        self.deletions = Deletions(client, self.sites, Rollup(client, self.sites, time.time), list, time.time)
+        self.users = Users(DocumentTable(client, "users", User))
+        self.sites = Sites(DocumentTable(client, "sites", Site))
+        self.deletions = SiteJobRunner(client, self.sites, RollupJob(client, self.sites, time.time), list, time.time)
         app = Starlette(
             routes=routes(
                 sites=self.sites,
@@ -51,7 +51,7 @@ class Room:
                 passwords=self.passwords,
                 keys=self.keys,
                 status=self.status,
-                changes=Changes(client, self.sites, time.time),
+                changes=AuditLog(client, self.sites, time.time),
                 deletions=self.deletions,
             ),
             middleware=[Middleware(QuotaFields)],
@@ -369,13 +369,13 @@ def test_a_site_is_renamed_reset_and_deleted_with_its_figures(room: Room) -> Non
     """Each is done by the server in its own time; who asked, with which key, is in the list of changes."""
     assert room.ask("PUT", "sites/one.test", json={"domain": "new.test"}).json()["domain"] == "new.test"
     assert room.sites.get("one.test") is None
-    assert room.deletions.keep_up()
+    assert room.deletions.run_pending()
     assert room.ask("POST", "sites/new.test/reset").json() == {"deleted": True, "events": 0}
-    assert room.deletions.keep_up()
+    assert room.deletions.run_pending()
     key, site = room.make_key(right="manage", name="robot"), room.site("new.test")
     assert room.ask("DELETE", "sites/new.test", key=key).json() == {"deleted": True}
-    assert room.deletions.keep_up()
-    noted = anyio.run(Changes(room.records._client, room.sites, time.time).of, site)
+    assert room.deletions.run_pending()
+    noted = anyio.run(AuditLog(room.records._client, room.sites, time.time).of, site)
     assert [each.what for each in noted] == ["Site deleted", "All figures deleted", "Site renamed", "Site added"]
     assert noted[0].who.endswith("(robot)")
     assert noted[1].who == "command line"
@@ -394,7 +394,7 @@ def test_a_key_for_one_site_does_not_rename_it(room: Room) -> None:
 
 def test_keys_of_one_maker_are_bounded(room: Room) -> None:
     """Two hundred that are good at a time, for each who makes them."""
-    assert Keys.max_of_maker == 200
+    assert ApiKeys.max_of_maker == 200
     room.keys.max_of_maker = 2
     first = room.ask("POST", "keys", json={"right": "manage"}).json()
     assert room.ask("POST", "keys", json={"expires": str(TODAY)}).status_code == 201

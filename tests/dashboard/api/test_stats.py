@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from collector.sites.registry import Site, Sites
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.analytics.dimensions import DIMENSIONS
 from dashboard.analytics.metrics import METRICS
 from dashboard.analytics.service import StatsService
@@ -39,8 +39,8 @@ SEGMENTS = (
 @pytest.fixture
 def ask(database: Client, store: StatsService) -> Ask:
     """One request; the clock stands at the end of the story's day. Only the key `good` may read."""
-    sites = Sites(Records(database, "sites", Site))
-    Records(database, "sites", Site).put(SITE, Site(domain=SITE, timezone="Europe/Stockholm", min_visitors=1))
+    sites = Sites(DocumentTable(database, "sites", Site))
+    DocumentTable(database, "sites", Site).save(SITE, Site(domain=SITE, timezone="Europe/Stockholm", min_visitors=1))
     sites.refresh()
 
     async def authorise(request: Request, domain: str) -> Response | None:

@@ -16,7 +16,7 @@ from dashboard.compliance.site_check.cmp_detection import ADAPTERS, BANNERS, FUN
 from dashboard.compliance.site_check.fetcher import Fetched
 from dashboard.compliance.site_check.findings import findings
 from dashboard.compliance.site_check.html_scan import read_source
-from dashboard.compliance.site_check.page_inspection import Look
+from dashboard.compliance.site_check.page_inspection import PageInspection
 from dashboard.compliance.site_check.tag_finder import find_tags
 from dashboard.compliance.site_check.tag_snippets import script_lines, tag_of
 
@@ -92,7 +92,7 @@ def finding(page: str) -> Check:
     script = Fetched(httpx.URL(f"{BASE}js/tyst.js"), 200, httpx.Headers(), "tyst_consent", whole=True)
     (found,) = [
         check
-        for check in findings(Look(SITE, BASE, answer, source, find_tags(source), script))
+        for check in findings(PageInspection(SITE, BASE, answer, source, find_tags(source), script))
         if check.name == "Banner"
     ]
     return found

@@ -13,10 +13,10 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
 from collector.sites.registry import POLICIES, Site, checked
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.api.privacy import write_notice
-from dashboard.compliance.notice_versions import Editions, History
-from dashboard.compliance.privacy_notice import EDITION, LANGUAGES, Edition, Language, changed, facts_of, sections
+from dashboard.compliance.notice_versions import History, NoticeVersions
+from dashboard.compliance.privacy_notice import EDITION, LANGUAGES, Language, NoticeVersion, changed, facts_of, sections
 from dashboard.compliance.privacy_notice_texts import ENGLISH, WORDS
 from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
 from tests.collector.spool.test_spool import Clock
@@ -31,7 +31,7 @@ SITE = Site(
     hosting="Sverige, egen maskin",
 )
 PAGE = "https://stats.test/privacy/site.test"
-FIRST = Edition(1, 1_772_366_400, facts_of(SITE))
+FIRST = NoticeVersion(1, 1_772_366_400, facts_of(SITE))
 
 
 def text_of(site: Site, language: Language) -> str:
@@ -137,13 +137,13 @@ def test_every_notice_ends_with_its_version(page: str) -> None:
 async def test_a_changed_setting_makes_a_new_version_that_says_what_changed(database: Client) -> None:
     """Numbers count on; what does not concern the notice changes nothing; a new process knows the old ones."""
     clock = Clock()
-    editions = Editions(Records(database, "notices", History), clock)
+    editions = NoticeVersions(DocumentTable(database, "notices", History), clock)
     assert [edition.number for edition in await editions.of(SITE)] == [1]
     shorter = msgspec.structs.replace(SITE, retention_days=1, min_visitors=9)
     clock.now += 86_400
     assert [edition.number for edition in await editions.of(shorter)] == [1, 2]
     editions.note([msgspec.structs.replace(shorter, min_visitors=3, rate_limit=7)])
-    known = await Editions(Records(database, "notices", History), clock).of(shorter)
+    known = await NoticeVersions(DocumentTable(database, "notices", History), clock).of(shorter)
     assert [edition.number for edition in known] == [1, 2]
     assert changed(known[0].facts, known[1].facts, "en") == ["Days that single events are kept: 760 → 1"]
     assert write_notice(shorter, known, "en", "md", PAGE).changes == [
@@ -155,9 +155,9 @@ async def test_a_changed_setting_makes_a_new_version_that_says_what_changed(data
 @pytest.mark.anyio
 async def test_a_revised_text_makes_a_new_version(database: Client) -> None:
     """Also of a notice that was stored under the first text, which is kept as none."""
-    records, clock = Records(database, "notices", History), Clock()
-    records.put("site.test", History((Edition(1, 0, msgspec.structs.replace(FIRST.facts, edition=1)),)))
-    editions = await Editions(records, clock).of(SITE)
+    records, clock = DocumentTable(database, "notices", History), Clock()
+    records.save("site.test", History((NoticeVersion(1, 0, msgspec.structs.replace(FIRST.facts, edition=1)),)))
+    editions = await NoticeVersions(records, clock).of(SITE)
     assert [(edition.number, edition.facts.edition) for edition in editions] == [(1, 1), (2, EDITION)]
     assert write_notice(SITE, editions, "en", "md", PAGE).changes[0].endswith(ENGLISH.reworded)
 

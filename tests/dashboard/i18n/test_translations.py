@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.core.errors import CatalogueError, RecordError
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import SHIPPED, Catalogues, _, explained, language, languages, plural
+from dashboard.i18n.translations import SHIPPED, Translations, _, error_text, language, languages, plural
 from dashboard.web.language import choose_language
 from dashboard.web.locale_middleware import COOKIE, LocaleMiddleware, preferred
 
@@ -55,7 +55,7 @@ async def say(scope: Scope, receive: Receive, send: Send) -> None:
 
 def speaking(directory: Path) -> ASGIApp:
     """The same in the languages that Tyst comes with, and those of the directory."""
-    return LocaleMiddleware(say, Catalogues(SHIPPED, directory))
+    return LocaleMiddleware(say, Translations(SHIPPED, directory))
 
 
 def ask(app: ASGIApp, method: str = "GET", **options: object) -> httpx.Response:
@@ -116,12 +116,12 @@ def test_a_file_is_all_that_a_language_needs(polish: Path) -> None:
 
     What a catalogue lacks, or is not sure of, is said in English.
     """
-    assert ask(LocaleMiddleware(say, Catalogues(SHIPPED)), headers={"accept-language": "pl"}).text.startswith(
+    assert ask(LocaleMiddleware(say, Translations(SHIPPED)), headers={"accept-language": "pl"}).text.startswith(
         "en\nVisitors\n"
     )
     answer = ask(speaking(polish), headers={"accept-language": "pl"})
     assert answer.text.splitlines() == ["pl", "Odwiedzający", "Sources", "1 dzień, 2 dni, 5 dniów"]
-    assert Catalogues(SHIPPED, polish).names == {**Catalogues(SHIPPED).names, "pl": "Polski"}
+    assert Translations(SHIPPED, polish).names == {**Translations(SHIPPED).names, "pl": "Polski"}
 
 
 def test_a_later_directory_overrules(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_broken_catalogue_is_named(tmp_path: Path, name: str, text: str) -> No
     """The start is refused with the file's path, not the first request of somebody who reads that language."""
     (tmp_path / name).write_text(text)
     with pytest.raises(CatalogueError, match=name):
-        Catalogues(SHIPPED, tmp_path)
+        Translations(SHIPPED, tmp_path)
 
 
 def test_choosing_a_language_is_remembered_and_leads_back(polish: Path) -> None:
@@ -174,9 +174,9 @@ def test_errors_of_records_are_said_in_the_readers_language(polish: Path) -> Non
 
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         error = RecordError("name", "{name} is taken", name="ola")
-        await PlainTextResponse(f"{error}|{explained(error)}|{languages()['pl']}")(scope, receive, send)
+        await PlainTextResponse(f"{error}|{error_text(error)}|{languages()['pl']}")(scope, receive, send)
 
-    app = LocaleMiddleware(fail, Catalogues(polish))
+    app = LocaleMiddleware(fail, Translations(polish))
     assert ask(app, headers={"accept-language": "pl"}).text == "name: ola is taken|ola jest zajęte|Polski"
 
 

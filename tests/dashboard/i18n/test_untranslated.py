@@ -18,7 +18,7 @@ from collector.enrichment.channels import CHANNELS
 from collector.storage.client import ClickHouse
 from dashboard.compliance.site_check.cmp_detection import BANNERS
 from dashboard.i18n.catalogues import TEMPLATE, extracted, updated, written
-from dashboard.i18n.translations import SHIPPED, Catalogues
+from dashboard.i18n.translations import SHIPPED, Translations
 from dashboard.reports import labels
 from tests import plain_words
 from tests.board import NOON, SITE, Board, opened_board, pageview
@@ -100,7 +100,7 @@ def _parts(text: str) -> Counter[str]:
 
 def test_swedish_is_spoken() -> None:
     """The dashboard comes in English and Swedish."""
-    assert {"en": "English", "sv": "Svenska"}.items() <= Catalogues(SHIPPED).names.items()
+    assert {"en": "English", "sv": "Svenska"}.items() <= Translations(SHIPPED).names.items()
 
 
 def test_every_channel_has_a_name() -> None:
@@ -149,7 +149,7 @@ def board(clickhouse: ClickHouse, database: Client, tmp_path: Path, texts: Catal
     with (tmp_path / f"{CODE}.po").open("wb") as file:
         write_po(file, bracketed)
     with opened_board(clickhouse, database, tmp_path) as opened:
-        opened.catalogues = Catalogues(tmp_path)
+        opened.catalogues = Translations(tmp_path)
         opened.add_site(SITE)
         opened.add_site("quiet.example.com")
         opened.seed(

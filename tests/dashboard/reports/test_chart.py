@@ -14,10 +14,10 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.reports.annotations import Annotation, Annotations
-from dashboard.reports.date_range import Span, offered, read_dates
-from dashboard.reports.time_buckets import moments
+from dashboard.reports.date_range import DateRangeParams, offered, read_dates
+from dashboard.reports.time_buckets import time_buckets
 from tests.board import NOON, SITE, Board, opened_board, pageview
 
 D = datetime.date
@@ -35,7 +35,7 @@ def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[
 
 
 def dates(began: D | None = None, **span: str) -> tuple[D, D]:
-    period = read_dates(Span(**span), "UTC", NOW, began).period  # type: ignore[arg-type]
+    period = read_dates(DateRangeParams(**span), "UTC", NOW, began).period  # type: ignore[arg-type]
     return period.first, period.last
 
 
@@ -58,7 +58,7 @@ def test_periods_count_back_from_any_date(period: str, date: str, first: D, last
 
 def test_a_date_that_cannot_be_read_is_reported() -> None:
     """The page shows its usual dates, and says what was expected."""
-    found = read_dates(Span(period="month", date="nonsense"), "UTC", NOW, None)
+    found = read_dates(DateRangeParams(period="month", date="nonsense"), "UTC", NOW, None)
     assert (found.period.first, found.period.last) == dates()
     assert "2026-01-31" in found.problem
 
@@ -83,7 +83,7 @@ def test_all_time_begins_with_the_first_event() -> None:
 )
 def test_steps_lead_back_and_forward_again(period: str, back: tuple[D, D]) -> None:
     """One step back is the stretch before; the step forward from there ends where it began, and not after today."""
-    here = read_dates(Span(period=period), "UTC", NOW, None)
+    here = read_dates(DateRangeParams(period=period), "UTC", NOW, None)
     assert here.earlier is not None
     before = read_dates(here.earlier, "UTC", NOW, None)
     assert (before.period.first, before.period.last) == back
@@ -95,23 +95,23 @@ def test_steps_lead_back_and_forward_again(period: str, back: tuple[D, D]) -> No
 
 def test_custom_dates_step_by_their_own_length() -> None:
     """Ten days back, ten days forward."""
-    here = read_dates(Span(period="custom", first="2026-04-11", last="2026-04-20"), "UTC", NOW, None)
-    assert here.earlier == Span(period="custom", first="2026-04-01", last="2026-04-10")
-    assert here.later == Span(period="custom", first="2026-04-21", last="2026-04-30")
+    here = read_dates(DateRangeParams(period="custom", first="2026-04-11", last="2026-04-20"), "UTC", NOW, None)
+    assert here.earlier == DateRangeParams(period="custom", first="2026-04-01", last="2026-04-10")
+    assert here.later == DateRangeParams(period="custom", first="2026-04-21", last="2026-04-30")
 
 
 @pytest.mark.parametrize(
     ("span", "steps"),
     [
-        (Span(period="day"), ("hour",)),
-        (Span(period="7d"), ("hour", "day")),
-        (Span(period="30d"), ("day", "week")),
-        (Span(period="91d"), ("day", "week", "month")),
-        (Span(period="12mo"), ("day", "week", "month")),
-        (Span(period="custom", first="2019-01-01", last="2026-01-01"), ("week", "month")),
+        (DateRangeParams(period="day"), ("hour",)),
+        (DateRangeParams(period="7d"), ("hour", "day")),
+        (DateRangeParams(period="30d"), ("day", "week")),
+        (DateRangeParams(period="91d"), ("day", "week", "month")),
+        (DateRangeParams(period="12mo"), ("day", "week", "month")),
+        (DateRangeParams(period="custom", first="2019-01-01", last="2026-01-01"), ("week", "month")),
     ],
 )
-def test_only_steps_that_make_sense_are_offered(span: Span, steps: tuple[str, ...]) -> None:
+def test_only_steps_that_make_sense_are_offered(span: DateRangeParams, steps: tuple[str, ...]) -> None:
     """No chart of thousands of points, and none of a single one where there could be more."""
     period = read_dates(span, "UTC", NOW, None).period
     assert offered(period) == steps
@@ -120,26 +120,26 @@ def test_only_steps_that_make_sense_are_offered(span: Span, steps: tuple[str, ..
 
 def test_a_step_that_is_not_offered_is_not_taken() -> None:
     """The address may ask for hours of a year: it gets what fits."""
-    assert read_dates(Span(period="12mo", bucket="hour"), "UTC", NOW, None).period.bucket == "month"
-    assert read_dates(Span(period="12mo", bucket="week"), "UTC", NOW, None).period.bucket == "week"
+    assert read_dates(DateRangeParams(period="12mo", bucket="hour"), "UTC", NOW, None).period.bucket == "month"
+    assert read_dates(DateRangeParams(period="12mo", bucket="week"), "UTC", NOW, None).period.bucket == "week"
 
 
 @pytest.mark.parametrize(
     ("span", "first", "last"),
     [
-        (Span(period="7d"), D(2026, 5, 7), D(2026, 5, 13)),
-        (Span(period="7d", compare="year"), D(2025, 5, 14), D(2025, 5, 20)),
+        (DateRangeParams(period="7d"), D(2026, 5, 7), D(2026, 5, 13)),
+        (DateRangeParams(period="7d", compare="year"), D(2025, 5, 14), D(2025, 5, 20)),
         # 14 May 2026 is a Thursday; so is 15 May 2025.
-        (Span(period="7d", compare="year", weekday=True), D(2025, 5, 15), D(2025, 5, 21)),
-        (Span(period="30d", weekday=True), D(2026, 3, 24), D(2026, 4, 22)),
+        (DateRangeParams(period="7d", compare="year", weekday=True), D(2025, 5, 15), D(2025, 5, 21)),
+        (DateRangeParams(period="30d", weekday=True), D(2026, 3, 24), D(2026, 4, 22)),
         (
-            Span(period="7d", compare="custom", compare_first="2026-01-09", compare_last="2026-01-01"),
+            DateRangeParams(period="7d", compare="custom", compare_first="2026-01-09", compare_last="2026-01-01"),
             D(2026, 1, 1),
             D(2026, 1, 9),
         ),
     ],
 )
-def test_what_is_compared(span: Span, first: D, last: D) -> None:
+def test_what_is_compared(span: DateRangeParams, first: D, last: D) -> None:
     """The period before, the same dates a year earlier, or others; on the same days of the week where asked for."""
     before = read_dates(span, "UTC", NOW, None).before
     assert before is not None
@@ -148,19 +148,19 @@ def test_what_is_compared(span: Span, first: D, last: D) -> None:
 
 def test_nothing_is_compared_where_that_is_asked_for() -> None:
     """Nor is all time, which has nothing before it."""
-    assert read_dates(Span(compare="none"), "UTC", NOW, None).before is None
-    assert read_dates(Span(period="all"), "UTC", NOW, D(2026, 1, 1)).before is None
+    assert read_dates(DateRangeParams(compare="none"), "UTC", NOW, None).before is None
+    assert read_dates(DateRangeParams(period="all"), "UTC", NOW, D(2026, 1, 1)).before is None
 
 
 def test_weeks_and_months_that_the_dates_cut_are_known() -> None:
     """A range that begins and ends within weeks has two that are not whole; today's bucket is not over."""
-    span = Span(period="custom", first="2026-05-06", last="2026-05-24", bucket="week")
-    weeks = moments(read_dates(span, "UTC", NOW, None).period, NOW.timestamp())
+    span = DateRangeParams(period="custom", first="2026-05-06", last="2026-05-24", bucket="week")
+    weeks = time_buckets(read_dates(span, "UTC", NOW, None).period, NOW.timestamp())
     assert [(each.key, each.cut, each.running) for each in weeks] == [
         ("2026-05-06", True, False), ("2026-05-11", False, False), ("2026-05-18", False, True),
     ]  # fmt: skip
-    year = read_dates(Span(period="12mo"), "UTC", NOW, None).period
-    assert [each.cut for each in moments(year, NOW.timestamp())] == [False] * 11 + [True]
+    year = read_dates(DateRangeParams(period="12mo"), "UTC", NOW, None).period
+    assert [each.cut for each in time_buckets(year, NOW.timestamp())] == [False] * 11 + [True]
 
 
 def test_any_metric_is_drawn(board: Board) -> None:
@@ -214,7 +214,7 @@ def test_owners_write_change_and_delete_notes(board: Board) -> None:
     board.post(f"/{SITE}/notes", {"id": id_, "date": "2026-05-19", "text": "Moved house"})
     assert "19 May 2026 Moved house" in board.page(view).text
     assert "Moved house" not in board.page(f"/{SITE}?period=day").text
-    other = Annotations(Records(board.database, "annotations", Annotation))
+    other = Annotations(DocumentTable(board.database, "annotations", Annotation))
     other.refresh()
     assert [note.text for note in other.of(board.site())] == ["Moved house"]
     board.post(f"/{SITE}/notes", {"id": id_, "act": "delete"})

@@ -13,8 +13,8 @@ from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
 from dashboard.analytics.period import Period, parse_moments, parse_period
-from dashboard.reports.comparison import alike, calendar_before, paired
-from dashboard.reports.date_range import Span, read_dates
+from dashboard.reports.comparison import calendar_before, paired, same_length
+from dashboard.reports.date_range import DateRangeParams, read_dates
 from tests.board import NOON, SITE, Board, opened_board, pageview
 
 D = datetime.date
@@ -78,7 +78,7 @@ def test_a_whole_month_is_compared_with_as_many_days() -> None:
 )
 def test_a_period_that_goes_on_is_compared_as_far_as_it_has_come(period: str, until: str) -> None:
     """Steady traffic at a quarter to six shows no fall."""
-    found = alike(named(period), named(period).previous(), EVENING.timestamp())
+    found = same_length(named(period), named(period).previous(), EVENING.timestamp())
     assert found.bounds() == (named(period).previous().bounds()[0], moment(until))
     assert found.last == D.fromisoformat(until[:10])
 
@@ -86,13 +86,13 @@ def test_a_period_that_goes_on_is_compared_as_far_as_it_has_come(period: str, un
 def test_a_period_that_is_over_is_compared_as_a_whole() -> None:
     """Yesterday with the day before; and a range that has not begun."""
     for period in (named("yesterday"), parse_period("custom", STOCKHOLM, EVENING, D(2027, 1, 1), D(2027, 1, 2))):
-        assert alike(period, period.previous(), EVENING.timestamp()) == period.previous()
+        assert same_length(period, period.previous(), EVENING.timestamp()) == period.previous()
 
 
 def test_a_range_with_days_to_come_is_compared_up_to_now() -> None:
     """A whole month by its days so far."""
     month = parse_period("custom", STOCKHOLM, EVENING, D(2026, 11, 1), D(2026, 11, 30))
-    assert alike(month, month.previous(), EVENING.timestamp()).last == D(2026, 10, 29)
+    assert same_length(month, month.previous(), EVENING.timestamp()).last == D(2026, 10, 29)
 
 
 def test_a_range_of_times_is_compared_as_far_as_it_has_come() -> None:
@@ -102,7 +102,7 @@ def test_a_range_of_times_is_compared_as_far_as_it_has_come() -> None:
         datetime.datetime(2026, 11, 28, 22, 59, 59, tzinfo=datetime.UTC),
         STOCKHOLM,
     )
-    begins, ends = alike(period, period.previous(), EVENING.timestamp()).bounds()
+    begins, ends = same_length(period, period.previous(), EVENING.timestamp()).bounds()
     assert (begins, ends) == (moment("2026-11-28T00:00:00"), moment("2026-11-28T05:45:01"))
 
 
@@ -129,7 +129,7 @@ def test_dates_of_the_year_before_stand_beside_the_same_dates() -> None:
 
 def test_months_of_a_year_stand_beside_the_same_months() -> None:
     """January beside January, November beside November."""
-    dates = read_dates(Span(period="year"), STOCKHOLM, EVENING, None)
+    dates = read_dates(DateRangeParams(period="year"), STOCKHOLM, EVENING, None)
     assert dates.before is not None
     pairs = paired(dates.period, dates.before, "month")
     assert pairs["2026-01-01"] == "2025-01-01"

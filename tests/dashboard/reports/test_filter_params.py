@@ -9,36 +9,36 @@ from dashboard.analytics.dimensions import DIMENSIONS
 from dashboard.analytics.filters import And, Compare, Not
 from dashboard.i18n.formatting import countries
 from dashboard.reports.csv_export import csv_headers
-from dashboard.reports.filter_bar import added_chip, chip_links, dimension_groups, preset_links
-from dashboard.reports.filter_params import Chip, chosen_filter, new_chip, read_chip
+from dashboard.reports.filter_bar import added_filter, dimension_groups, filter_links, preset_links
+from dashboard.reports.filter_params import FilterParam, chosen_filter, new_filter, read_filter
 from dashboard.reports.labels import label, named_value
 from dashboard.reports.panels import TABS
-from dashboard.reports.view_state import Choice, read_choice
+from dashboard.reports.view_state import ViewState, read_choice
 
-GOOGLE, BING = Chip("is", "visit:source", "Google"), Chip("is", "visit:source", "Bing")
-SWEDEN = Chip("is", "visit:country", "SE")
-CHOICE = Choice("example.com", chips=(GOOGLE, SWEDEN, BING))
+GOOGLE, BING = FilterParam("is", "visit:source", "Google"), FilterParam("is", "visit:source", "Bing")
+SWEDEN = FilterParam("is", "visit:country", "SE")
+CHOICE = ViewState("example.com", chips=(GOOGLE, SWEDEN, BING))
 
 
-def again(choice: Choice) -> Choice:
+def again(choice: ViewState) -> ViewState:
     """The choice that the address of this one spells."""
     return read_choice(choice.domain, QueryParams(choice.href().partition("?")[2]), TABS)
 
 
 CHIPS = (
     GOOGLE,
-    Chip("contains_not", "event:page", "/a,b?c&f=is,visit:source,x#%2C"),
-    Chip("is", "event:props:a,b%2C", "c,d"),
-    Chip("is_not", "event:goal", "Visit /å"),
-    Chip("is", "visit:source", ""),
+    FilterParam("contains_not", "event:page", "/a,b?c&f=is,visit:source,x#%2C"),
+    FilterParam("is", "event:props:a,b%2C", "c,d"),
+    FilterParam("is_not", "event:goal", "Visit /å"),
+    FilterParam("is", "visit:source", ""),
 )
 
 
 @pytest.mark.parametrize("chip", CHIPS)
-def test_an_address_spells_every_filter(chip: Chip) -> None:
+def test_an_address_spells_every_filter(chip: FilterParam) -> None:
     """Whatever characters a value or the key of a property has, the address says it and is read back the same."""
-    assert read_chip(str(chip)) == chip
-    assert again(Choice("example.com", chips=(chip,))).chips == (chip,)
+    assert read_filter(str(chip)) == chip
+    assert again(ViewState("example.com", chips=(chip,))).chips == (chip,)
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_an_address_spells_every_filter(chip: Chip) -> None:
 )  # fmt: skip
 def test_what_spells_no_filter_is_none(text: str) -> None:
     """Unknown operators and dimensions, a property without a key, and ways to compare that mean nothing."""
-    assert read_chip(text) is None
+    assert read_filter(text) is None
 
 
 def test_chips_of_a_kind_are_alternatives_and_all_kinds_hold() -> None:
     """Source Google or Bing, and not from Sweden, and the page contains /a."""
-    chips = (GOOGLE, BING, Chip("is_not", "visit:country", "SE"), Chip("contains", "event:page", "/a"))
+    chips = (GOOGLE, BING, FilterParam("is_not", "visit:country", "SE"), FilterParam("contains", "event:page", "/a"))
     assert chosen_filter(chips) == And(
         (
             Compare("is", "visit:source", ("Google", "Bing")),
@@ -65,19 +65,23 @@ def test_chips_of_a_kind_are_alternatives_and_all_kinds_hold() -> None:
 
 def test_a_chip_changes_how_it_compares_with_all_its_values() -> None:
     """Each way leads to an address; values that then say the same are one."""
-    google, sweden = chip_links(CHOICE)
+    google, sweden = filter_links(CHOICE)
     assert [way.title for way in google.ways] == ["is", "is not", "contains", "does not contain"]
     assert [way.title for way in sweden.ways] == ["is", "is not"]
     assert [way.current for way in google.ways] == [True, False, False, False]
     changed = read_choice("example.com", QueryParams(google.ways[1].href.partition("?")[2]), TABS)
-    assert changed.chips == (Chip("is_not", "visit:source", "Google"), SWEDEN, Chip("is_not", "visit:source", "Bing"))
-    both = Choice("example.com", chips=(GOOGLE, Chip("is_not", "visit:source", "Google")))
-    assert both.compared((GOOGLE,), "is_not").chips == (Chip("is_not", "visit:source", "Google"),)
+    assert changed.chips == (
+        FilterParam("is_not", "visit:source", "Google"),
+        SWEDEN,
+        FilterParam("is_not", "visit:source", "Bing"),
+    )
+    both = ViewState("example.com", chips=(GOOGLE, FilterParam("is_not", "visit:source", "Google")))
+    assert both.compared((GOOGLE,), "is_not").chips == (FilterParam("is_not", "visit:source", "Google"),)
 
 
 def test_each_value_of_a_chip_can_go_alone() -> None:
     """One alternative less, or the whole chip."""
-    google, _ = chip_links(CHOICE)
+    google, _ = filter_links(CHOICE)
     assert [value.text for value in google.values] == ["Google", "Bing"]
     assert "Google" not in google.values[0].href
     assert "Bing" in google.values[0].href
@@ -85,7 +89,7 @@ def test_each_value_of_a_chip_can_go_alone() -> None:
     assert google.text == "Source is Google or Bing"
 
 
-ENGAGED = Chip("is", "visit:engaged", "true")
+ENGAGED = FilterParam("is", "visit:engaged", "true")
 
 
 def test_engaged_visits_are_one_filter_away_and_back() -> None:
@@ -105,25 +109,25 @@ def test_engaged_visits_are_one_filter_away_and_back() -> None:
     ("chips", "text"),
     [
         ((ENGAGED,), "Engaged visits only"),
-        ((Chip("is_not", "visit:engaged", "true"),), "Engaged is not Yes"),
-        ((Chip("is", "visit:engaged", "false"),), "Engaged is No"),
-        ((ENGAGED, Chip("is", "visit:engaged", "false")), "Engaged is Yes or No"),
-        ((Chip("is", "visit:datacenter", "true"),), "Data center is Yes"),
+        ((FilterParam("is_not", "visit:engaged", "true"),), "Engaged is not Yes"),
+        ((FilterParam("is", "visit:engaged", "false"),), "Engaged is No"),
+        ((ENGAGED, FilterParam("is", "visit:engaged", "false")), "Engaged is Yes or No"),
+        ((FilterParam("is", "visit:datacenter", "true"),), "Data center is Yes"),
     ],
 )
-def test_a_chip_of_a_preset_has_its_name(chips: tuple[Chip, ...], text: str) -> None:
+def test_a_chip_of_a_preset_has_its_name(chips: tuple[FilterParam, ...], text: str) -> None:
     """Only the very filter: what has another value as well, or compares otherwise, is a sentence."""
-    (link,) = chip_links(Choice("example.com", chips=chips))
+    (link,) = filter_links(ViewState("example.com", chips=chips))
     assert link.text == text
 
 
 ADDED = {
     "fd=visit:source&fo=is&fv=Google": GOOGLE,
     "fd=visit:country&fo=is&fv=sweden": SWEDEN,
-    "fd=visit:country&fo=is_not&fv=SE": Chip("is_not", "visit:country", "SE"),
-    "fd=visit:device&fv=Tablet": Chip("is", "visit:device", "tablet"),
-    "fd=visit:source&fv=Unknown": Chip("is", "visit:source", "Direct / None"),
-    "fd=event:props:&fk=plan&fo=contains&fv=pro": Chip("contains", "event:props:plan", "pro"),
+    "fd=visit:country&fo=is_not&fv=SE": FilterParam("is_not", "visit:country", "SE"),
+    "fd=visit:device&fv=Tablet": FilterParam("is", "visit:device", "tablet"),
+    "fd=visit:source&fv=Unknown": FilterParam("is", "visit:source", "Direct / None"),
+    "fd=event:props:&fk=plan&fo=contains&fv=pro": FilterParam("contains", "event:props:plan", "pro"),
     "fd=event:props:&fk=&fv=pro": None,
     "fd=event:page&fv=+": None,
     "fd=no:such&fv=x": None,
@@ -133,9 +137,9 @@ ADDED = {
 
 
 @pytest.mark.parametrize(("query", "chip"), ADDED.items())
-def test_the_form_adds_a_filter_by_the_names_that_readers_see(query: str, chip: Chip | None) -> None:
+def test_the_form_adds_a_filter_by_the_names_that_readers_see(query: str, chip: FilterParam | None) -> None:
     """A country by its name in any case, an unknown value as Unknown; a form that says nothing adds nothing."""
-    assert added_chip(QueryParams(query)) == chip
+    assert added_filter(QueryParams(query)) == chip
 
 
 def test_countries_have_their_names_in_the_readers_language() -> None:
@@ -154,9 +158,9 @@ def test_every_dimension_of_the_form_is_one_that_can_be_asked_for() -> None:
 def test_a_filter_that_is_there_is_not_added_twice() -> None:
     """All others are kept, however many; a value that is longer than any can be is no filter."""
     assert CHOICE.filtered(GOOGLE) == CHOICE
-    many = Choice("example.com").filtered(*(Chip("is", "event:page", f"/{number}") for number in range(30)))
+    many = ViewState("example.com").filtered(*(FilterParam("is", "event:page", f"/{number}") for number in range(30)))
     assert len(again(many).chips) == 30
-    assert new_chip("is", "event:page", "x" * 2_001) is None
+    assert new_filter("is", "event:page", "x" * 2_001) is None
 
 
 def test_a_file_has_a_name() -> None:

@@ -32,14 +32,14 @@ from dashboard.reports.realtime_hub import (
     MAX_LISTENERS,
     MAX_LISTENERS_PER_NETWORK,
     MAX_LISTENERS_PER_SITE,
-    Frame,
-    Hub,
-    Hubs,
+    RealtimeChannel,
+    RealtimeHub,
+    RealtimeSnapshot,
     TooManyListeners,
 )
 from dashboard.web.app_context import Dashboard
 from dashboard.web.event_stream import BEAT, EventStream
-from dashboard.web.realtime import stream, told
+from dashboard.web.realtime import encode_snapshot, stream
 from dashboard.web.routes import routes
 from dashboard.web.templating import Pages
 from tests.board import SITE, Board, opened_board, pageview
@@ -84,7 +84,7 @@ def test_a_hundred_listeners_cost_one_question(anyio_backend: str) -> None:
     asked = Asked(counting(1))
 
     async def scenario() -> None:
-        hubs = Hubs(asked, every=3600)
+        hubs = RealtimeHub(asked, every=3600)
         async with contextlib.AsyncExitStack() as stack:
             entered = [await stack.enter_async_context(hubs.listening(SITE)) for _ in range(MANY)]
             frames = await asyncio.gather(*(hub.newer(0) for hub in entered))
@@ -102,7 +102,7 @@ def test_slots_are_shared_out_by_network_and_by_site() -> None:
     async def read(_: str, guest: bool) -> Realtime:  # noqa: ARG001 # as the hubs call it
         return NOTHING
 
-    async def listen(stack: contextlib.AsyncExitStack, hubs: Hubs, site: str, network: str) -> bool:
+    async def listen(stack: contextlib.AsyncExitStack, hubs: RealtimeHub, site: str, network: str) -> bool:
         try:
             await stack.enter_async_context(hubs.listening(site, network))
         except TooManyListeners:
@@ -110,7 +110,7 @@ def test_slots_are_shared_out_by_network_and_by_site() -> None:
         return True
 
     async def scenario() -> None:
-        hubs = Hubs(read, every=3600)
+        hubs = RealtimeHub(read, every=3600)
         async with contextlib.AsyncExitStack() as stack:
             taken = [await listen(stack, hubs, f"{number % 9}.test", "192.0.2.1") for number in range(300)]
             assert sum(taken) == MAX_LISTENERS_PER_NETWORK
@@ -134,7 +134,7 @@ def test_guests_leave_slots_to_members() -> None:
         return NOTHING
 
     async def scenario() -> None:
-        hubs = Hubs(read, every=3600)
+        hubs = RealtimeHub(read, every=3600)
 
         async def guests(stack: contextlib.AsyncExitStack, places: Iterable[tuple[str, str]]) -> int:
             before = hubs.listeners
@@ -191,7 +191,7 @@ def test_streams_share_one_text_whatever_their_addresses_say(board: Board) -> No
     assert site is not None
     pages = _Texts(board.dashboard.pages)
     dashboard = dataclasses.replace(
-        board.dashboard, pages=cast("Pages", pages), hubs=Hubs(Asked(dataclasses.replace(NOTHING, sources=ONE)))
+        board.dashboard, pages=cast("Pages", pages), hubs=RealtimeHub(Asked(dataclasses.replace(NOTHING, sources=ONE)))
     )
     queries = [f"metric=events&key={number}&f=is,page,/{number}&x={number}" for number in range(50)]
     guests = [guest_of(site, f"/share/{'t' * 31}{number}") for number in range(10)]
@@ -215,8 +215,8 @@ def test_what_has_not_changed_is_not_told_again() -> None:
     """Only a present that differs makes a frame; one who reads slowly gets the newest, not all in between."""
     asked = Asked(counting(1), counting(1), counting(2), counting(3))
 
-    async def scenario() -> tuple[Frame | None, Frame | None, int]:
-        hubs = Hubs(asked, every=0)
+    async def scenario() -> tuple[RealtimeSnapshot | None, RealtimeSnapshot | None, int]:
+        hubs = RealtimeHub(asked, every=0)
         async with hubs.listening(SITE) as hub:
             first = await hub.newer(0)
             while asked.times < 6:  # noqa: ASYNC110 # every turn of the loop is one question
@@ -234,7 +234,7 @@ def test_a_database_that_does_not_answer_is_said_and_asked_again() -> None:
     asked = Asked(counting(1), OSError("away"), OSError("still"), counting(2))
 
     async def scenario() -> list[Realtime | None]:
-        hubs, number = Hubs(asked, every=0.001), 0
+        hubs, number = RealtimeHub(asked, every=0.001), 0
         seen: list[Realtime | None] = []
         async with hubs.listening(SITE) as hub:
             while len(seen) < 3:
@@ -251,7 +251,7 @@ def test_closing_lets_every_listener_go_and_takes_no_new_one() -> None:
     """When the server stops, nobody waits for the next frame, and nobody begins to."""
 
     async def scenario() -> None:
-        hubs = Hubs(Asked(counting(1)), every=3600)
+        hubs = RealtimeHub(Asked(counting(1)), every=3600)
         async with hubs.listening(SITE) as hub:
             waiting = asyncio.create_task(hub.newer(1))
             await hub.newer(0)
@@ -268,9 +268,11 @@ def test_a_stream_beats_where_nothing_happens_and_ends_after_its_time() -> None:
     """A proxy sees that the connection lives; the browser comes back for a new one and is asked who it is."""
 
     async def scenario() -> list[bytes]:
-        hub = Hub(partial(Asked(counting(7)), SITE, False), 3600)
+        hub = RealtimeChannel(partial(Asked(counting(7)), SITE, False), 3600)
         hub.enter()
-        parts = [part async for part in told(hub, lambda frame: b"%d" % frame.number, beat=0.01, lifetime=0.05)]
+        parts = [
+            part async for part in encode_snapshot(hub, lambda frame: b"%d" % frame.number, beat=0.01, lifetime=0.05)
+        ]
         await hub.leave()
         return parts
 
@@ -402,7 +404,7 @@ def test_a_hundred_open_dashboards_cost_one_query_a_second(board: Board, capsys:
         asked.append(time.monotonic())
         return await board.dashboard.stats.realtime(site)
 
-    dashboard = dataclasses.replace(board.dashboard, hubs=Hubs(read))
+    dashboard = dataclasses.replace(board.dashboard, hubs=RealtimeHub(read))
     board.secure = False
     board.sign_in()
     cookie = "; ".join(f"{each.name}={each.value}" for each in board.cookies.jar)

@@ -17,7 +17,7 @@ from collector.core.errors import InsertRetryable, RecordError
 from collector.core.timezones import Zone
 from collector.enrichment.referrer import read_origin
 from collector.enrichment.urls import clean_path, read_page
-from collector.enrichment.user_agent import Devices
+from collector.enrichment.user_agent import UserAgentParser
 from collector.ingest.event import Event
 from collector.ingest.visits import IDLE_SECONDS
 from collector.spool.clickhouse_inserter import ClickHouseInserter
@@ -189,7 +189,7 @@ WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 )
 def test_its_devices_are_such_as_the_collector_reads(user_agent: str) -> None:
     """Browsers and systems go by the same names and versions as those of real visitors."""
-    read = Devices().read(user_agent)
+    read = UserAgentParser().read(user_agent)
     drawn = {device[:5] for device in WEEKDAY_DEVICES.values}
     assert (read.browser, read.browser_version, read.os, read.os_version, read.kind) in drawn
 

@@ -20,8 +20,8 @@ from collector.core.settings import read_settings
 from collector.server.drop_statistics import Dropped
 from collector.sites.registry import Policy, Site
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
-from dashboard.access.api_keys import ApiKey, Keys
+from collector.storage.documents import DocumentTable
+from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.site_check import routes as verify_routes
 from dashboard.compliance.site_check.cmp_detection import ADAPTERS, BANNERS
 from dashboard.compliance.site_check.fetcher import Fetcher
@@ -277,7 +277,7 @@ def ask(
     board: Board, database: Client, body: dict[str, str], *, right: str = "manage", sites: tuple[str, ...] = ()
 ) -> httpx.Response:
     """One question with a key of that right."""
-    keys = Keys(Records(database, "api_keys", ApiKey), "tyst_admin_x")
+    keys = ApiKeys(DocumentTable(database, "api_keys", ApiKey), "tyst_admin_x")
     app = Starlette(routes=verify_routes(board.dashboard.sites, keys, board.dashboard.inspector))
 
     async def once() -> httpx.Response:

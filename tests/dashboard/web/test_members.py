@@ -16,7 +16,7 @@ from starlette.requests import Request
 from collector.core.errors import RecordError
 from collector.sites.registry import Site
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.access.one_time_links import GOOD_FOR, Invitation, Invitations
 from dashboard.access.sessions import COOKIE, LIFETIME, YOUNG, Session, Sessions
 from dashboard.access.users import User, Users
@@ -215,7 +215,7 @@ def test_two_at_once_use_a_link_once(board: Board) -> None:
         found: list[Invitation | None] = []
 
         async def use() -> None:
-            found.append(await invitations.use(secret))
+            found.append(await invitations.redeem(secret))
 
         async with anyio.create_task_group() as group:
             for _ in range(4):
@@ -276,13 +276,13 @@ def test_a_link_for_a_new_password_ends_with_the_password_it_was_made_for(board:
         if how == "by an administrator":
             anyio.run(board.dashboard.users.update, "vera", changed)
         else:
-            use = board.dashboard.invitations.use
+            use = board.dashboard.invitations.redeem
 
             async def used(secret: str) -> Invitation | None:
                 await board.dashboard.users.update("vera", changed)
                 return await use(secret)
 
-            object.__setattr__(board.dashboard.invitations, "use", used)
+            object.__setattr__(board.dashboard.invitations, "redeem", used)
     if how != "by another link's race":
         assert board.get(path).status_code == 410
     assert board.post(path, {"password": "a password of somebody else"}).status_code == 410
@@ -410,7 +410,7 @@ def test_the_day_of_the_last_use_is_written_by_the_upkeep(board: Board) -> None:
     board.sign_in("vera")
     board.clock.now += 24 * 3600
     assert board.get("/").status_code == 200
-    records = Records(board.database, "sessions", Session)
+    records = DocumentTable(board.database, "sessions", Session)
     ((id_, stored),) = records.all().items()
     board.dashboard.sessions.refresh()
     assert (records.all()[id_].last_used - stored.last_used).days == 1
@@ -425,11 +425,11 @@ def test_the_day_of_the_last_use_is_written_by_the_upkeep(board: Board) -> None:
 def test_another_worker_knows_a_sign_in_at_once(board: Board) -> None:
     """It asks the database for a young one, and only for that: an ended one costs it nothing."""
     board.sign_in("vera")
-    users = Users(Records(board.database, "users", User))
+    users = Users(DocumentTable(board.database, "users", User))
     users.refresh()
     asked = []
 
-    class Asked(Records[Session]):
+    class Asked(DocumentTable[Session]):
         def get(self, id_: str) -> Session | None:
             asked.append(id_)
             return super().get(id_)
@@ -563,7 +563,7 @@ def test_a_deletion_is_previewed_then_done(board: Board) -> None:
     assert board.dashboard.deletions.all() == []
     assert board.post(f"/{SITE}/data", {**form, "act": "delete"}).status_code == 303
     assert "being done" in board.get(f"/{SITE}/data").text
-    assert board.dashboard.deletions.keep_up()
+    assert board.dashboard.deletions.run_pending()
     assert board.database.query("SELECT page FROM events").result_rows == [("/",)]
     assert "being done" not in board.fragment(f"/{SITE}/data", "tasks").text
     ((who, site, what, before, _),) = noted(board)
@@ -583,7 +583,7 @@ def test_nothing_is_deleted_as_a_whole_without_its_name_being_typed(board: Board
         assert f'id="{field}-problem"' in answer.text
     assert board.dashboard.deletions.all() == []
     assert board.post(f"/{SITE}/data", {"act": act, field: SITE}).status_code == 303
-    assert board.dashboard.deletions.keep_up()
+    assert board.dashboard.deletions.run_pending()
     assert board.database.query("SELECT count() FROM events").result_rows[0][0] == 0
     assert (board.dashboard.sites.get(SITE) is None) == (act == "remove")
 
@@ -594,7 +594,7 @@ def test_a_site_is_renamed_with_its_people(board: Board) -> None:
     board.sign_in("olga")
     answer = board.post(f"/{SITE}/data", {"act": "rename", "domain": "new.example"})
     assert answer.headers["location"] == "/new.example/data"
-    assert board.dashboard.deletions.keep_up()
+    assert board.dashboard.deletions.run_pending()
     assert board.get("/new.example").status_code == 200
     bookmark = board.get(f"/{SITE}/details/pages?period=7d")
     assert (bookmark.status_code, bookmark.headers["location"]) == (307, "/new.example/details/pages?period=7d")

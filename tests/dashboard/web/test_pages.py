@@ -13,7 +13,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.metrics import REASONS
-from collector.rollups.job import Rollup
+from collector.rollups.job import RollupJob
 from collector.storage.client import ClickHouse
 from dashboard.access.users import Role
 from dashboard.analytics.errors import QueryTooLarge
@@ -351,7 +351,7 @@ def test_a_card_and_its_page_say_the_same(board: Board) -> None:
     ])  # fmt: skip
     for closed in (False, True):
         if closed:
-            Rollup(board.database, board.dashboard.sites, board.clock).close_due()
+            RollupJob(board.database, board.dashboard.sites, board.clock).close_due()
         cards = board.page("/").text
         for site in (SITE, "new.example"):
             page = board.page(f"/{site}?period=7d")

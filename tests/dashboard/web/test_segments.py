@@ -13,8 +13,8 @@ from clickhouse_connect.driver.client import Client
 from collector.core.errors import RecordError
 from collector.sites.registry import Goal
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
-from dashboard.reports.filter_params import Chip
+from collector.storage.documents import DocumentTable
+from dashboard.reports.filter_params import FilterParam
 from dashboard.reports.segments import MOST_OF_USER, Segment, Segments
 from tests.board import NOON, SITE, Board, opened_board, pageview
 from tests.markup import read
@@ -121,14 +121,14 @@ def test_segments_outlive_the_program_and_follow_their_site(board: Board, databa
     save(board, "Swedes", shared="yes")
 
     def again() -> Segments:
-        segments = Segments(Records(database, "segments", Segment), board.clock)
+        segments = Segments(DocumentTable(database, "segments", Segment), board.clock)
         segments.refresh()
         return segments
 
     admin = board.dashboard.users.get("admin")
     site = board.site()
     (found,) = again().of(site, admin)
-    assert (found.name, found.chips, found.created) == ("Swedes", (Chip("is", "visit:country", "SE"),), NOON)
+    assert (found.name, found.chips, found.created) == ("Swedes", (FilterParam("is", "visit:country", "SE"),), NOON)
     renamed = board.dashboard.sites.rename_now(site, "new.example")
     other = board.add_site("third.example")
     assert [len(again().of(each, admin)) for each in (other, renamed)] == [0, 1]
@@ -138,7 +138,7 @@ def test_segments_outlive_the_program_and_follow_their_site(board: Board, databa
 
 def test_nobody_fills_the_segments_of_another(board: Board) -> None:
     """The bound is each user's own: who has reached it takes nothing from the others."""
-    segments, chips = board.dashboard.segments, (Chip("is", "visit:country", "SE"),)
+    segments, chips = board.dashboard.segments, (FilterParam("is", "visit:country", "SE"),)
 
     async def fill(name: str, count: int) -> None:
         user = board.dashboard.users.get(name)

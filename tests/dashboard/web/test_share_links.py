@@ -15,9 +15,9 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
 from collector.storage.client import ClickHouse
-from collector.storage.documents import Records
+from collector.storage.documents import DocumentTable
 from dashboard.access.passwords import HashingBusy
-from dashboard.access.share_links import MOST_SHARES, Share, Shares, read_ancestors
+from dashboard.access.share_links import MOST_SHARES, ShareLink, ShareLinks, read_ancestors
 from tests.board import BASE, NOON, PASSWORD, SITE, Board, opened_board, pageview
 from tests.markup import read
 
@@ -173,7 +173,7 @@ def test_the_day_of_the_last_use_is_shown(board: Board) -> None:
     assert "Last used today" in board.page(f"/{SITE}/sharing").text
     board.clock.now += 86_400
     assert "Last used on 2026-05-20" in board.page(f"/{SITE}/sharing").text
-    assert set(Share.__struct_fields__) == {
+    assert set(ShareLink.__struct_fields__) == {
         "id", "hash", "site", "name", "password", "expires", "ancestors", "created", "last_used", "by"
     }  # fmt: skip
 
@@ -281,7 +281,7 @@ def test_a_link_follows_a_site_to_its_new_name(board: Board) -> None:
 def test_another_worker_agrees(board: Board, database: Client) -> None:
     """A link made here opens there after the next refresh, and a revoked one does not."""
     token = make(board).rpartition("/")[2]
-    elsewhere = Shares(Records(database, "shares", Share), board.dashboard.sites, board.clock)
+    elsewhere = ShareLinks(DocumentTable(database, "shares", ShareLink), board.dashboard.sites, board.clock)
     elsewhere.refresh()
     opened = elsewhere.opened(token)
     assert opened is not None

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from collector.privacy.consent import Signals, judge
+from collector.privacy.consent import Signals, decide_consent
 from collector.sites.registry import POLICIES, Policy
 from collector.storage.client import ClickHouse
 from dashboard.compliance.privacy_notice_texts import WORDS
@@ -181,7 +181,7 @@ async def test_the_switch_says_what_it_cannot_do(town: Visiting) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_an_objection_for_good_is_followed_by_the_collector(policy: str) -> None:
     """Whatever the beacon says: nothing is kept, not even a count."""
-    verdict = judge(policy, "granted", Signals(gpc=False, dnt=False, cookie="excluded"))  # type: ignore[arg-type]
+    verdict = decide_consent(policy, "granted", Signals(gpc=False, dnt=False, cookie="excluded"))  # type: ignore[arg-type]
     assert (verdict.lane, verdict.reason) == ("none", "consent")
 
 

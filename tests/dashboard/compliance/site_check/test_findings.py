@@ -19,7 +19,7 @@ from dashboard.compliance.site_check.fetcher import Fetched, Fetcher
 from dashboard.compliance.site_check.findings import findings
 from dashboard.compliance.site_check.html_scan import Script, read_source
 from dashboard.compliance.site_check.inspector import Inspector
-from dashboard.compliance.site_check.page_inspection import Look
+from dashboard.compliance.site_check.page_inspection import PageInspection
 from dashboard.compliance.site_check.tag_finder import find_tags
 from dashboard.compliance.site_check.tag_snippets import VARIANTS, TagOptions, code_of, tag_of
 
@@ -43,7 +43,7 @@ def look(
     answer = fetched(page) if isinstance(page, str) else page
     source = read_source(answer.text)
     script = script or fetched(SNIPPET, f"{base}js/tyst.js")
-    found = findings(Look(site, base, answer, source, find_tags(source), script))
+    found = findings(PageInspection(site, base, answer, source, find_tags(source), script))
     assert all(check.found for check in found)
     assert all(check.advice for check in found if check.state != "ok")
     return {check.name: (check.state, f"{check.found} {check.advice} {check.code}".strip()) for check in found}
@@ -52,7 +52,7 @@ def look(
 def code_for(page: str) -> str:
     """What the finding about the banner has to copy."""
     source = read_source(page)
-    given = Look(SITE, BASE, fetched(page), source, find_tags(source), fetched(SNIPPET, f"{BASE}js/tyst.js"))
+    given = PageInspection(SITE, BASE, fetched(page), source, find_tags(source), fetched(SNIPPET, f"{BASE}js/tyst.js"))
     (finding,) = [check for check in findings(given) if check.name == "Banner"]
     return finding.code
 
@@ -310,7 +310,7 @@ def test_what_a_pages_own_policy_blocks_is_found(policy: str, blocked: tuple[str
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     page = fetched(TAG, content_security_policy=policy) if placed == "header" else fetched(meta + TAG)
     source = read_source(page.text)
-    given = Look(SITE, BASE, page, source, find_tags(source), fetched(SNIPPET))
+    given = PageInspection(SITE, BASE, page, source, find_tags(source), fetched(SNIPPET))
     said = [check for check in findings(given) if check.name == "Content policy"]
     failed = [check for check in said if check.state == "failed"]
     assert len(failed) == len(blocked)
@@ -404,7 +404,7 @@ def test_a_page_is_evaluated_beside_the_event_loop() -> None:
     """Beacons are answered meanwhile, however much a page of somebody else gives to read."""
     page = dataclasses.replace(fetched(f"<head>{TAG}</head>"), hops=_Hops())
     inspector = Inspector(_Fetcher(page), lambda: 0.0)
-    found = anyio.run(inspector.look, SITE, "https://example.com/", BASE)
+    found = anyio.run(inspector.inspect, SITE, "https://example.com/", BASE)
     assert {check.name for check in found} >= {"Page", "Tag"}
     assert _Hops.threads
     assert threading.get_ident() not in _Hops.threads
