@@ -1,1 +1,1 @@
-"""Takes beacons in, keeps what may be kept, and puts it into ClickHouse."""
+"""The collector: receives beacons, stores what consent and settings allow, and writes it to ClickHouse."""

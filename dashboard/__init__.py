@@ -1,1 +1,1 @@
-"""Shows what was collected, and serves the whole of Tyst in one process."""
+"""The dashboard, the HTTP APIs and the `tyst` command."""

@@ -1,4 +1,4 @@
-"""The one secret that an installation signs with: sign-in cookies and receipts, each under a name of its own."""
+"""The installation's signing secret, from which keys for cookies and receipts are derived."""
 
 from __future__ import annotations
 

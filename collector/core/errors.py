@@ -1,4 +1,4 @@
-"""Every error that crosses a module's edge.
+"""The error hierarchy.
 
     TystError
     ├── SettingError            a setting or argument cannot be used; names it and its value

@@ -1,4 +1,4 @@
-"""Who works on what in the data directory: locks that end with the process that holds them.
+"""Locks on the data directory, which end with the process that holds them.
 
 With an embedded database one process has the whole directory. With a ClickHouse server there may be several
 workers; each has one of the slots 1, 2, …, with a spool of its own. The slot of a dead worker is free again, and

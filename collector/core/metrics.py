@@ -1,4 +1,4 @@
-"""What the collector counts about itself: plain integers on the hot path, Prometheus text when asked.
+"""Counters of the collector: plain integers on the hot path, exposed as Prometheus text.
 
 Nothing here knows an address or a user agent; a drop is counted by site and by a reason from a closed set.
 """

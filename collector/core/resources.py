@@ -1,4 +1,4 @@
-"""Files that come with the program: beside the package in a wheel, at the top of a checkout otherwise."""
+"""Packaged files: inside the package in a wheel, at the top level of a checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator can set: one table of `TYST_*` environment variables, read once at start.
+"""Settings: one table of `TYST_*` environment variables, read once at start.
 
 A value that cannot be used raises `SettingError` with the variable's name, never later on the first request.
 """

@@ -1,4 +1,4 @@
-"""Patterns that people write for paths: `*` stands for anything within a segment, `**` for anything at all.
+"""Path patterns: `*` matches within a segment, `**` matches anything.
 
 Here they are matched without regular expressions, which may backtrack for hours: the positions of a text that the
 pattern may have reached are the bits of one number, and each part of the pattern moves all of them at once. Time grows

@@ -1,4 +1,4 @@
-"""Tells people from programs by the user agent, and says of which kind a program is.
+"""Bot detection by user agent, with the kind of bot.
 
 The patterns are those of the package `is-bot`, with names it lacks and exceptions for people it would drop.
 A user agent that is missing, or that only says nothing (`unknown UA`), is a person: privacy tools produce those.

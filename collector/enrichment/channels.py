@@ -1,4 +1,4 @@
-"""The acquisition channel of a visit: the first rule that fits, in a fixed order.
+"""Acquisition channels: the first matching rule of a fixed order.
 
 The order and the words are those that the field knows from Plausible and Google Analytics.
 """

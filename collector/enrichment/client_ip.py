@@ -1,4 +1,4 @@
-"""The visitor's address, in memory only: whom a connection comes from, believing only trusted proxies.
+"""The client's IP address, held in memory only, through trusted proxies only.
 
 A forwarding header is text that anybody can write. It counts only where the connection itself comes from a
 trusted proxy, and then from the right: each hop is believed about the one before it as long as it is itself

@@ -1,4 +1,4 @@
-"""The class of a device, from the user agent: what its screen is like and where it stands.
+"""Device type by user agent: phone, tablet, desktop, TV and so on.
 
 The rules are those of the package `user-agents`. Before and after them stand tables of patterns, in order, of which the
 first that fits decides: Rust's regular expressions, matched by the native half of `ua-parser` in time linear to the

@@ -1,4 +1,4 @@
-"""The visitor's country: from the browser's time zone, else from the address. Nothing finer exists here.
+"""Country lookup, by the browser's time zone or by IP address. Nothing finer is determined.
 
 Time zones come from the zone table of the package `tzdata`. Addresses are looked up in the registries' delegations
 that the package `iptocc` carries, or in an operator's MMDB file instead. The time zone comes first, since an address

@@ -1,4 +1,4 @@
-"""Lists that the operator keeps in the data directory, one host a line; none is shipped."""
+"""Host lists of the operator in the data directory, one host a line; none is shipped."""
 
 from __future__ import annotations
 

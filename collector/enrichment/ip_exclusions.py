@@ -1,4 +1,4 @@
-"""Addresses that an operator does not want counted, such as the office's: in the settings and in memory only."""
+"""Excluded IP addresses, such as an office's: from the settings, held in memory only."""
 
 from __future__ import annotations
 

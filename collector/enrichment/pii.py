@@ -1,4 +1,4 @@
-"""What in a text could lead to a person, and the words put in its place.
+"""Detection and masking of personal data in paths and texts.
 
     :email      an e-mail address
     :uuid       a UUID, with dashes

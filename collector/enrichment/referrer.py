@@ -1,4 +1,4 @@
-"""Where a visit comes from: the referring page, the source's display name, and the channel."""
+"""Attribution of a visit: referring page, display name of the source, and kind of source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of referrer sources: kinds, display names and hosts, read from `files/referrer_sources.toml`."""
+"""Table of referrer sources: kinds, display names and hosts, read from `files/referrer_sources.toml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What browsers and systems are called here: one name for a family, and the name that its users know.
+"""Display names of browsers and operating systems, by user agent family.
 
 The patterns come before those of `ua-parser` and add what it lacks: apps that carry a browser inside, and families
 that it takes for another. They are Rust's regular expressions; the first group is the version.

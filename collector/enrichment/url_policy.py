@@ -1,4 +1,4 @@
-"""What a site's owner hides of its paths, beyond what is recognised as private: patterns such as `/patients/*/notes`.
+"""Path masking of a site: patterns of its owner such as `/patients/*/notes`, and a preview of their effect.
 
 In a pattern `*` stands for anything within a segment, and `**` as the last segment for the rest of the path. Where
 the whole path fits, what the stars stand for is replaced by `:hidden`; of several patterns the first that fits counts.

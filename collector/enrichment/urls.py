@@ -1,4 +1,4 @@
-"""From a URL to what may be kept of it: host, path, and a few allow-listed tags of the query.
+"""URL cleaning: the host, the path and the allow-listed campaign tags of a URL.
 
 User info, port, query and (outside hash mode) fragment are dropped; of click identifiers the name is kept, never
 the value. What in a path could lead to a person is replaced by a word for its kind, `/reset/:token`; see

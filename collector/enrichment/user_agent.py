@@ -1,4 +1,4 @@
-"""The visitor's browser, system and class of device, from the user agent and the hints a browser may add.
+"""Browser, operating system and device of a visitor, from the user agent and client hints.
 
 Families and major versions only: anything finer would tell one visitor from another.
 """

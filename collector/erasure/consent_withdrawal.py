@@ -1,4 +1,4 @@
-"""Who says no may have said yes before: what that left is erased, and its receipts are worth nothing any more.
+"""Consent withdrawal: erases what earlier consent allowed to be stored, and revokes its receipts.
 
 A no comes as a `DELETE` from the snippet when a choice is taken back, and as a beacon or a cookie that says so.
 """

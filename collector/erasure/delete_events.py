@@ -1,4 +1,4 @@
-"""Deleting events of a site from ClickHouse, and its sums with them: the steps of a task that deletes.
+"""Deletion of a site's events and rollups from ClickHouse: the steps of a deletion job.
 
 Of a deletion by filter the days concerned are built anew from what is left. A day whose raw events are past their
 retention has nothing to filter: its sums stay. A reset or removal takes all there is.

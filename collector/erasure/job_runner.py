@@ -1,4 +1,4 @@
-"""What is to be done to the figures of a whole site: delete some of them, reset, remove or rename it.
+"""Runner of jobs on a site's data: deletion, reset, removal and renaming.
 
 Each is a *task*: a record that is stored before anything is done, and gone on with, in steps that may be taken again,
 until it is done. So it survives the process being killed anywhere. One worker does the tasks, one after the other,

@@ -1,4 +1,4 @@
-"""A site's figures under another name: the steps of a task that renames.
+"""Renaming of a site in all tables: the steps of a rename job.
 
 A sorting key cannot be updated, so rows are copied and then deleted. Events go day by day under a token each, which
 ClickHouse takes once: a copy that was interrupted is repeated and adds nothing. The sums of closed days are copied

@@ -1,4 +1,4 @@
-"""Retention: raw events are deleted when their site's retention is over, and never before their day is closed.
+"""Retention: raw events are deleted when their site's retention ends, and never before their day is rolled up.
 
 Every quarter of an hour the rows are deleted whose site-local day of expiry, their column `expires`, has come, if the
 sums of their day are built; two days later they go whatever happens. A site whose retention has changed has its rows'

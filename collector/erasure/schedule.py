@@ -1,4 +1,4 @@
-"""When pending erasures are carried out: at once where somebody waits, else in the background."""
+"""Schedule of pending erasures: at once where a visitor waits, else in the background."""
 
 from __future__ import annotations
 

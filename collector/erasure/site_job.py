@@ -1,4 +1,4 @@
-"""One thing to do to the figures of a site, as it is stored."""
+"""The record of a job on a site's data."""
 
 from __future__ import annotations
 

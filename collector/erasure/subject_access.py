@@ -1,4 +1,4 @@
-"""What a visitor may ask: what is held about this browser, to take it along, to have it erased.
+"""Visitors' rights to access, export and erase the events of their browser.
 
 Nobody has an account: who asks is told by what a beacon would be told by, the address and the user agent of the
 request itself, under the salts that are still there. So the answer is about this browser alone, and until the salt of

@@ -1,4 +1,4 @@
-"""Erasing what a visitor has sent: durable once promised, complete wherever it lies.
+"""Durable erasure of visitors' events, from spool and ClickHouse.
 
 An *erasure* is a row in the spool's file, and done when nothing of it is left. Each round takes the visitor's events
 out of the spool's groups, then out of ClickHouse. A segment that the writer may have read before cannot be called

@@ -1,4 +1,4 @@
-"""What is kept of one beacon: exactly the columns of the table `events`, and nothing else.
+"""The stored event: exactly the columns of the table `events`.
 
 There is no field for an address or a user agent: what must not be stored has nowhere to be stored.
 """

@@ -1,4 +1,4 @@
-"""What arrives on the wire, and nothing else knows it: the keys of a beacon, their spellings, lengths and forms.
+"""Parser of beacons. No other module knows the keys of the wire format, their aliases and limits.
 
 A beacon as real trackers send it is decoded straight into a typed struct. Anything unusual (a long spelling,
 properties or revenue as JSON text, a key nobody knows, a value out of its bounds) is read again slowly, key by key,

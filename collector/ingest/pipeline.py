@@ -1,4 +1,4 @@
-"""From a beacon to an event: an ordered list of small steps.
+"""The ingestion pipeline: an ordered list of small steps from a beacon to an event.
 
 Each step may stop the beacon (`drop_*`, with a reason from a closed set) or add to the draft (`put_*`). The
 address and the user agent are known to the draft and to no later stage: the `Event` has no field for them.

@@ -1,4 +1,4 @@
-"""How many beacons a second one address may send: in memory, bounded, gone within seconds."""
+"""Rate limit of beacons by client address, in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a beacon's request says beside its body: address and user agent, consent and refusal, hints.
+"""Request data beside the beacon's body: address, user agent, consent signals and client hints.
 
 Read in two steps: what the rate limit needs first, and everything that costs more only for a request that passes it.
 Each part is linear in the length of its fields, which the server bounds.

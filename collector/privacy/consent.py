@@ -1,4 +1,4 @@
-"""Whether a beacon may be kept, and how much of it: a pure decision over policy, claim, cookie and browser signals.
+"""Consent decision: a pure function of the site's policy, the claim, the cookie and browser signals.
 
 Under each policy of a site:
 

@@ -1,4 +1,4 @@
-"""Consent receipts: a signed word of the collector that a page said its reader agrees, on a date, for one site.
+"""Consent receipts: signed tokens that a page obtained consent on a date, for one site.
 
 A site may require them. A beacon that brings evidence of consent and no receipt is then dropped, and its answer
 brings one; the page keeps it in memory, returns it with every beacon, and sends the first again. A receipt names the

@@ -1,4 +1,4 @@
-"""Which receipts are revoked, for every process: a table of hashes of random numbers, and the date of each.
+"""Revoked consent receipts, shared by all processes: hashes of random numbers, with a date each.
 
 Nothing in it is of a visitor, and none of it is stored with an event. A row goes when its receipt would have ended.
 """

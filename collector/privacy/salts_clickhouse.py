@@ -1,4 +1,4 @@
-"""Salts that several collectors share: a table of ClickHouse, partitioned by date, left out of every backup.
+"""Daily salts shared by several collectors: a ClickHouse table partitioned by date, excluded from backups.
 
 Each date's salt is made ahead. Two collectors that make one at once agree on the one made first; a third that asks
 later sees the same. Once a date is over its partition is dropped.

@@ -1,4 +1,4 @@
-"""Who is one visitor today: a keyed hash under a random salt that is destroyed when the date is over.
+"""Visitor ids: a keyed hash under a random salt that is destroyed after the day.
 
 A salt is random, never derived: what is derived can be derived again. It lives in a file of its own, outside the
 database and every backup. Once it is destroyed nobody can tell from an id which address or browser it stood for.

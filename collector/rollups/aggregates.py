@@ -1,4 +1,4 @@
-"""The integers that everything is counted in: one table from component to SQL.
+"""Stored aggregates: one table from the name of a component to its SQL.
 
 A component is right for one site-local day and simply adds up over days: visitors of a range are the sum of its days,
 as their ids are made anew each day. Closing a day and asking about it use this one table.

@@ -1,4 +1,4 @@
-"""Which days of which sites are closed: a record of each in the table `closed`, of which the newest version counts."""
+"""Rollup status of days: a versioned record of each rolled-up day in the table `closed`."""
 
 from __future__ import annotations
 

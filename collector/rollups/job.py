@@ -1,4 +1,4 @@
-"""Close the day: once a site-local day is over, its sums are built from its events, once and for all dimensions.
+"""The rollup job: builds a day's rollups once the day is over in the site's time zone.
 
 A build is one INSERT of all rows of a day, or of several, each under a version of its own; a record in `closed` then
 says that this version counts. So a build may stop anywhere, be run again, or be run by two processes: what counts is

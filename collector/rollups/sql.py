@@ -1,4 +1,4 @@
-"""The statement that builds the sums of days of one site, for every dimension, from their events.
+"""The statement that builds rollups: all dimensions of a site's days, from their events.
 
 Most of what a day of few events costs is planning, so that several days are built by one statement. Of what many
 events cost half is telling visitors apart: totals and exit pages are therefore counted from visits, not from events.

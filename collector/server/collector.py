@@ -1,4 +1,4 @@
-"""What one collecting process holds: the data directory, the database, salts, visits, spool and writer.
+"""Composition of the collector: data directory, database, salts, visits, spool and writer, and their lifecycle.
 
 Built once, started and stopped by the composition root.
 """

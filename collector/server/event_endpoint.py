@@ -1,4 +1,4 @@
-"""Where beacons come in.
+"""The ASGI endpoint of beacons, `/api/event`, and its pixel.
 
 `POST /api/event` is the hot path and speaks ASGI directly: one pass over the headers, no request object.
 """

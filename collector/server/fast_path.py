@@ -1,4 +1,4 @@
-"""The fast path of a beacon: from the socket to the endpoint without the machinery between server and application.
+"""Fast path of beacons: a complete request received in one read skips uvicorn's request cycle.
 
 What uvicorn does for a request (its cycle, events, checks of every header) takes longer than all that the collector
 does with a beacon. So a whole beacon, received in one piece on a connection with nothing else under way, goes straight

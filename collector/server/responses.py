@@ -1,4 +1,4 @@
-"""Responses to beacons as values, so that the endpoint need not know how a beacon arrived.
+"""Responses to beacons as values, independent of the path a beacon took to the endpoint.
 
 `CONSTANT_RESPONSES` is a closed set, built when this module is imported: nothing that a client sent is in any of
 them. The fast path writes these and no others.

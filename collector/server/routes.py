@@ -1,4 +1,4 @@
-"""The collector's endpoints beside the one for beacons: the snippet out, and how the process is doing."""
+"""Routes of the collector other than the event endpoint: snippet, metrics and health."""
 
 from __future__ import annotations
 

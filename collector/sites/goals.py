@@ -1,4 +1,4 @@
-"""Goals: what an owner wants visitors to do, defined per site.
+"""Goals of a site: definition and validation.
 
 A goal is reached by an event: a custom event of a name, the view of a page, a scroll deep enough. Without goals of its
 own a site has one for every custom event that it has seen.

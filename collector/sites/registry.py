@@ -1,4 +1,4 @@
-"""The sites that may be measured, held in memory for the hot path and in ClickHouse for good."""
+"""The site registry: in memory for the hot path, stored in ClickHouse."""
 
 from __future__ import annotations
 

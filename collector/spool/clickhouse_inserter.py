@@ -1,4 +1,4 @@
-"""Events into ClickHouse: a segment as one block, once per token, and errors told apart.
+"""Idempotent inserts into ClickHouse: one block and one token per segment, with classified errors.
 
 The same token again changes nothing. But ClickHouse also remembers the token of an insert that a full disk has broken
 (see `room`). So where an insert may have been a repetition, of one that came to an unknown end, and inserts are known

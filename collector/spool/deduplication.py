@@ -1,4 +1,4 @@
-"""Which beacons of the last ten minutes are stored already, in memory that is bounded at any rate.
+"""Deduplication window: idempotency keys of the last ten minutes, in bounded memory.
 
 A key is 64 bits of a hash of the beacon's random value. Nine thousand beacons a second leave five million keys in
 ten minutes; in Python's own sets these are 400 MB. Here they lie in plain arrays, 12 bytes a key: a table with open

@@ -1,4 +1,4 @@
-"""Events as rows: the form in which a request hands them over, the spool keeps them, and ClickHouse reads them.
+"""Serialisation of events as rows of JSON, in which they are spooled and inserted.
 
 A row is an event's fields as an array of JSON, in the order of the columns (ClickHouse's JSONCompactEachRow). Between
 the spool and ClickHouse nothing takes rows apart: that would keep the interpreter from the requests of the moment,

@@ -1,4 +1,4 @@
-"""Events that were spooled under a site's former name go into ClickHouse under its present one."""
+"""Inserter that maps former names of sites in spooled events to their present names."""
 
 from __future__ import annotations
 

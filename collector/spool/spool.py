@@ -1,4 +1,4 @@
-"""The spool: where an event is durable before its beacon is acknowledged.
+"""The spool: a durable queue in which events are stored before their beacon is acknowledged.
 
 Requests hand encoded events over in memory, those of one turn of the event loop together; one committer thread writes
 what came meanwhile as one group, and one fsync serves many beacons. Groups belong to numbered segments. A segment is

@@ -1,4 +1,4 @@
-"""The spool's file: SQLite (WAL, synchronous=FULL), so that what is committed survives a power cut.
+"""The spool's SQLite file (WAL, synchronous=FULL): committed groups survive a power failure.
 
 A *group* is what one commit wrote; groups belong to numbered segments. Beside it lies a *reserve*, a file of a few
 megabytes that is given up when the disk is full: SQLite needs room to delete, and without it a full disk would

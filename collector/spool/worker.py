@@ -1,4 +1,4 @@
-"""One spool and the writer that empties it, in a slot of the data directory."""
+"""A spool together with the writer that drains it."""
 
 from __future__ import annotations
 

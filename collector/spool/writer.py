@@ -1,4 +1,4 @@
-"""From the spool into ClickHouse: one sealed segment at a time, again and again until it is in.
+"""Writer of sealed segments into ClickHouse, with retries.
 
 What ClickHouse may take later is retried, with pauses that grow to ten seconds; what it refuses for good is set
 aside in the spool and reported, and the next segment has its turn.

@@ -1,4 +1,4 @@
-"""Backups of everything that is kept in ClickHouse, by the engine's own `BACKUP` and `RESTORE`, while serving.
+"""Backup and restore of everything stored in ClickHouse, by its own `BACKUP` and `RESTORE`.
 
 The table of salts is left out: with it, whoever has an old backup could tell who a visitor was. So are sign-ins and
 invitations: what was ended or used since must not come back.

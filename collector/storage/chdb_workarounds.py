@@ -1,4 +1,4 @@
-"""Clients of the embedded engine, none of whose answers begins with what another has left behind.
+"""Workaround for chDB: reconnect after a failed statement, whose leftover output precedes the next result.
 
 A statement that fails after the engine has put out some of its answer leaves that in its connection (chDB 4.4), where
 it comes before the answer to the next: figures of another question, perhaps of another site. So a connection is

@@ -1,4 +1,4 @@
-"""ClickHouse, embedded or served: open clients, apply the schema, say in words what an error is.
+"""ClickHouse clients, embedded or served; application of the schema; error texts.
 
 One code path serves both. `chdb:///directory` embeds the engine in this process (one directory per process, one
 process per directory); `http(s)://user:password@host:port/database` is a server.

@@ -1,4 +1,4 @@
-"""Room on ClickHouse's disks: merges rest while there is little, and what a full disk broke is mended.
+"""Guard of ClickHouse's disk space: pauses merges when space is low, and repairs data parts that a full disk broke.
 
 ClickHouse (26.9) that meets a full disk can leave a part whose files are empty and call it good; so does a merge, in
 the place of parts that were whole, and so does an insert, also one that it says it could not do. A table that is loaded

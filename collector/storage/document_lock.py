@@ -1,4 +1,4 @@
-"""Lock on the records of one table: one thread of one process changes them at a time.
+"""A lock on the documents of one table, shared by all processes.
 
 ClickHouse has no conditional write: two processes that read the same version would both store a next one, and a merge
 may remove the lower of the two before anybody sees it. So whoever changes records claims the table first, in a table of

@@ -1,4 +1,4 @@
-"""Control records: sites, users and keys, each a JSON document in a small ClickHouse table of its own.
+"""Document tables: sites, users and keys as JSON documents in small ClickHouse tables.
 
 A change inserts a new version; the newest wins. So they live in the one database there is, are part of its
 backups, and are shared by every process that serves it.

@@ -1,4 +1,4 @@
-"""From the schema of an earlier release to this one's, in numbered steps that are remembered in the database.
+"""Schema migrations: numbered steps from the schema of an earlier release, recorded in the database.
 
 `schema.sql` is always the whole schema as it is now; what it can say with `IF NOT EXISTS` needs no step. A step is
 for a table that is there already and has to change. Its statements can be run again: the process may be killed

@@ -1,4 +1,4 @@
-"""API keys: hashed at rest, for some sites or all, to read or to manage, revocable.
+"""API keys: hashed, revocable, for some or all sites, with read or full access.
 
 A key is `tyst_ID_SECRET`. The secret has 256 random bits, so a plain SHA-256 of it is as safe at rest as a slow hash.
 """

@@ -1,4 +1,4 @@
-"""How many requests an hour one API key may make, and how the answers say so.
+"""Hourly request quota of API keys, and the response fields that report it.
 
 Fields of answers: `RateLimit-Policy` and `RateLimit` of the IETF draft draft-ietf-httpapi-ratelimit-headers, and
 `Retry-After` (RFC 9110, 10.2.3) of those that are refused.

@@ -1,4 +1,4 @@
-"""Who changed what: every change of settings, people, keys, sharing and figures, as one row that nobody changes.
+"""The audit log: each change of settings, members, keys, shared links and data as one immutable row.
 
 A note says when, who, about which site, what, and the values before and after. It is about the people who run Tyst;
 of visitors it has nothing. Notes are deleted after 25 months.

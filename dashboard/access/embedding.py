@@ -1,4 +1,4 @@
-"""Answers that pages of others may show in a frame, and the line of HTML that does."""
+"""Embedding of shared dashboards: the response field that permits it, and the iframe to copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People who read one site's figures without an account: at a public dashboard, or through a secret link."""
+"""Anonymous readers of one site's dashboard, public or by a shared link."""
 
 from __future__ import annotations
 

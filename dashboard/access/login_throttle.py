@@ -1,4 +1,4 @@
-"""Signing in: how often it may be tried, and which posts are the user's own."""
+"""Throttling of sign-in attempts, and the same-origin check of forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links that let somebody in once: an invitation to a site, or a new password for an account.
+"""One-time links: invitations to a site and password resets.
 
 A link's secret has 256 random bits and is shown once; kept is a SHA-256 of it. It is good for seven days, for one
 use, and may be revoked before.

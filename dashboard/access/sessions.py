@@ -1,4 +1,4 @@
-"""Signed-in browsers: each is a record that its user can see and end.
+"""Signed-in sessions, which their user can list and end.
 
 The cookie holds a random token, signed, and is read from memory; what is kept is a hash of the token, the user, the
 days of its beginning and last use, and a coarse label such as "Firefox on Linux": no address, no user agent.

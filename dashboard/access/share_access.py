@@ -1,4 +1,4 @@
-"""Opening secret links: how often tokens may be tried, and the cookie of somebody who knew a link's password."""
+"""Access by shared links: throttling of token guesses, and the signed cookie set after a correct password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secret links to one site's figures, for people without an account: hashed at rest, named, revocable.
+"""Shared links: hashed, named and revocable access to one site's dashboard.
 
 A token has 192 random bits, so a plain SHA-256 of it is as safe at rest as a slow hash. It is shown once.
 """

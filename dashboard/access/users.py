@@ -1,4 +1,4 @@
-"""People who may sign in: name, password hash, role, and the sites they see.
+"""User accounts: name, password hash, role, and roles on sites.
 
 Rights go by a site's own id, never by its name: a name may be taken by another site later.
 """

@@ -1,4 +1,4 @@
-"""Work for a reader who may go away: then nobody needs the answer any more."""
+"""Cancellation of work whose client has disconnected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a query may group and filter by: one table from dimension to column.
+"""Dimensions of the query language: one table from dimension to column.
 
 A `visit:` dimension is the same on every event of a visit; an `event:` dimension is the event's own.
 """

@@ -1,4 +1,4 @@
-"""Filters of a query: a small tree of comparisons, and its form in JSON.
+"""Filters of a query: a small syntax tree, and its JSON form.
 
 The language is that of the Plausible Stats API v2: `["is", "visit:country", ["SE", "NO"]]`, combined by
 `["and", […]]`, `["or", […]]`, `["not", …]`; `["has_done", …]` asks for another event of the same visit.

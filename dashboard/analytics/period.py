@@ -1,4 +1,4 @@
-"""The dates that a query covers, in the site's own time zone, and the buckets that a chart of them has.
+"""Periods of queries in the site's time zone, and the buckets of their charts.
 
 A period is whole site-local dates, or an exact stretch of time within them. Dates follow the zone's clock: a date
 has 23 or 25 hours where clocks change.

@@ -1,4 +1,4 @@
-"""The service that dashboard, exports and Stats API read analytics data by."""
+"""The statistics service: runs queries for the dashboard, exports and the Stats API."""
 
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations

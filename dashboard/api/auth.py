@@ -1,4 +1,4 @@
-"""Who asks: the bearer key of a request, and how a request is refused, always as JSON that names the field."""
+"""Bearer authentication, and JSON error responses that name the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Goals over HTTP, in the form of Plausible's Sites API: listed, found or created, deleted.
+"""Goals API, compatible with Plausible's Sites API.
 
 Plausible knows goals of type `event` and `page`. Those of Tyst's further types are listed with their own type, and are
 created with `goals` of `PUT /api/v1/sites/DOMAIN`.

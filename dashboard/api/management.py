@@ -1,4 +1,4 @@
-"""The management API: sites, users, keys and status over HTTP, with a bearer key.
+"""The management API: sites, users, keys and status.
 
 Sites are spoken of as in Plausible's Sites API where that says anything. Every error is JSON and names the field:
 `{"error": "timezone: …", "errors": {"timezone": ["…"]}}`.

@@ -1,4 +1,4 @@
-"""The API described in OpenAPI 3.1, from the same tables that answer it."""
+"""The OpenAPI 3.1 document, generated from the tables and types of the API."""
 
 from __future__ import annotations
 

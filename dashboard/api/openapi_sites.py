@@ -1,4 +1,4 @@
-"""The management of sites described in OpenAPI 3.1, from the types that are read and stored."""
+"""The part of the OpenAPI document on the management of sites."""
 
 from __future__ import annotations
 

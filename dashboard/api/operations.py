@@ -1,4 +1,4 @@
-"""What an operator asks of the running server: a backup, its restoration, another try for segments set aside."""
+"""Operations of the running server: backup, restore, and retry of quarantined segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of the API that serves `tyst notice` and `tyst audit`."""
+"""API behind `tyst notice` and `tyst audit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the management API is sent: bodies in JSON or as forms, read into types; errors name the field."""
+"""Request bodies of the management API, JSON or forms, read into types; errors name the field."""
 
 from __future__ import annotations
 

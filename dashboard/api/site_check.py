@@ -1,4 +1,4 @@
-"""The part of the API that serves `tyst verify`: a look at a site's page from outside."""
+"""API behind `tyst verify`: the inspection of a site's page."""
 
 from __future__ import annotations
 

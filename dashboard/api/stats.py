@@ -1,4 +1,4 @@
-"""The Stats API: statistics over HTTP, in the form that Plausible's clients speak.
+"""The Stats API: endpoints of both versions.
 
 Every error is JSON and names the field: `{"error": "metrics: …", "errors": {"metrics": ["…"]}}`.
 """

@@ -1,4 +1,4 @@
-"""The older Stats API, version 1, as its clients call it: GET with parameters, one endpoint per shape of answer."""
+"""The Stats API, version 1: parameters and responses of its endpoints."""
 
 from __future__ import annotations
 

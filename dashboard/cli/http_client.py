@@ -1,4 +1,4 @@
-"""The command line's side of the management API: where the running server is, and how to talk to it."""
+"""HTTP client of the command line: finds the running server and calls its management API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tyst`, the command line.
+"""The entry point of the `tyst` command.
 
 `serve` and `demo` are the server; every other command talks to the running one over its HTTP API. Exit status:
 0 done, 1 failed, 2 bad usage. What can be foreseen to go wrong ends in a sentence that says what to do.

@@ -1,4 +1,4 @@
-"""How the running server is doing, as a list of checks: what was looked at, what was found, what to do."""
+"""Health reports: a list of checks with findings and advice."""
 
 from __future__ import annotations
 

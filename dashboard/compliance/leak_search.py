@@ -1,4 +1,4 @@
-"""The forms in which a known address or user agent could lie in bytes, and a search for them in files and tables."""
+"""Search for a known address or user agent in files and tables, in all encodings in which it could be stored."""
 
 from __future__ import annotations
 

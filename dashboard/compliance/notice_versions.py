@@ -1,4 +1,4 @@
-"""Which versions a site's privacy notice has had: a new one whenever its settings come to say something else."""
+"""Versions of a site's privacy notice: a new one whenever a change of settings changes its statements."""
 
 from __future__ import annotations
 

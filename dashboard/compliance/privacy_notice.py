@@ -1,4 +1,4 @@
-"""The privacy notice of a site, in Swedish and English, from what its settings make the program do.
+"""The privacy notice of a site, in Swedish and English, generated from its settings.
 
 A notice is a list of sections, so that it can be a page, HTML or Markdown. It says what is so under the settings of
 the moment; what only the operator knows (who it is, where the server stands) comes from settings too, and is marked

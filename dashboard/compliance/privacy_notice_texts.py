@@ -1,4 +1,4 @@
-"""The sentences of the privacy notice, in each language. What they say must be what the program does."""
+"""Texts of the privacy notice, by language. Each must be true of the program."""
 
 # ruff: noqa: E501 -- sentences, one a line where they fit
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The words of the visitors' page, in each language."""
+"""Texts of the visitors' privacy page, by language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How figures and dates read in the reader's language: numbers, shares, durations, changes, names of countries.
+"""Localised formats of numbers, percentages, durations, dates and countries.
 
 What a unit is called, and how a date is put together, stands in the language's catalogue. Marks between digits and
 names of months, weekdays and countries are those of the Unicode CLDR.

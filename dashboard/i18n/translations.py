@@ -1,4 +1,4 @@
-"""The reader's language: which it is, and texts in it. Each is a catalogue `CODE.po`; English needs none.
+"""Translation of texts. Each language is a catalogue `CODE.po`; English needs none.
 
 Texts stand in the code in English. What is said while a request is answered goes through `_` and `plural`; what is
 defined before any request, such as the title of a panel, is marked by `N_` and goes through `_` where it is shown.

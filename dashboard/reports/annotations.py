@@ -1,4 +1,4 @@
-"""Notes on dates of a site: what its owners want to remember when they look at the chart."""
+"""Annotations: notes on dates of a site, shown on the chart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A panel's rows, as values that a template only has to lay out."""
+"""View model of a panel: the rows of a breakdown."""
 
 from __future__ import annotations
 

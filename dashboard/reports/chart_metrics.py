@@ -1,4 +1,4 @@
-"""What the chart can draw: its metrics, their names, and which of them a view has."""
+"""Metrics of the chart, their names, and which of them a view has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a period is compared with: as much of the other one as there is of this, and bucket beside bucket."""
+"""Comparison of periods: the same elapsed part of both, bucket beside bucket."""
 
 from __future__ import annotations
 

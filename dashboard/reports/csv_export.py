@@ -1,4 +1,4 @@
-"""Files to download: how a CSV file is written for its reader, and under which name it is saved."""
+"""CSV exports: separator, header fields and file name."""
 
 from __future__ import annotations
 

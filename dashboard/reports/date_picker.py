@@ -1,4 +1,4 @@
-"""The menus above the chart: which dates, what they are compared with, as values that a template lays out."""
+"""View model of the date picker and the comparison menu."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dates that a reader can choose: periods, their steps in the chart, what came before and after, comparisons."""
+"""Date ranges that a reader can choose, with chart buckets, comparison, previous and next range."""
 
 from __future__ import annotations
 

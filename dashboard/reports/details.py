@@ -1,4 +1,4 @@
-"""All rows of one breakdown: searched, sorted by any column, and a page at a time."""
+"""View model of a breakdown's full table: searched, sorted and paged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of a site that were dropped, and parts of events that were left out, in words that an owner can act on."""
+"""Dropped events and trimmed parts of events, in words that an owner can act on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filters in force and the ways to change them, as values that a template only has to lay out."""
+"""View model of the filter bar: active filters and the menus that change them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters as the address of a page spells them: `operator,dimension,value`, each a removable chip."""
+"""Filters in the URL: `operator,dimension,value`, each one removable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What arrives of a site that has just got its tag, and what is not kept, with what to do about it."""
+"""Installation status of a site: received and dropped events, with advice."""
 
 from __future__ import annotations
 

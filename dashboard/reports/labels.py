@@ -1,4 +1,4 @@
-"""How values read: names of countries, kinds of devices and evidence of consent, and back from names to values."""
+"""Display names of stored values such as countries and device types, and the reverse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The top of a site page: its figures, and the chart of one of them over time."""
+"""View model of the top of a site's report: headline metrics and the chart."""
 
 from __future__ import annotations
 

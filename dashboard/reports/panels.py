@@ -1,4 +1,4 @@
-"""The panels of a site page: which breakdowns there are, under which tabs, and what their columns are."""
+"""The panels of a site's report: tabs, breakdowns and columns."""
 
 from __future__ import annotations
 

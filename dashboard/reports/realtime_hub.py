@@ -1,4 +1,4 @@
-"""The present of sites, for all who look: each site is asked about once a second, however many listen.
+"""Realtime updates: one query a second and site, shared by all listeners.
 
 A hub begins with its first listener and ends with its last. Listeners hold the newest frame only, so that one who
 reads slowly gets fewer of them and costs no memory.

@@ -1,4 +1,4 @@
-"""Saved segments: filters of a site's figures under a name, for one reader or for all who see the site."""
+"""Saved segments: named filters of a site, private or shared with its members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything a site page shows, as values that the template only has to lay out."""
+"""View model of a site's report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shapes that are drawn on the server: sparklines as SVG path data, and bars."""
+"""SVG shapes drawn on the server: sparklines and bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The buckets of a chart as people read them, and which of them are cut, running or still to come."""
+"""Labels of a chart's time buckets, and which of them are partial, current or future."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a site page shows, read from its address and written back into links: the address is the whole state."""
+"""View state of a report, read from the URL and written back into links."""
 
 from __future__ import annotations
 

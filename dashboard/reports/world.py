@@ -1,4 +1,4 @@
-"""The map of the world: its place among the panels. Its outlines are drawn in the browser, from a built file."""
+"""The world map's place among the panels. The outlines are drawn in the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's side of the status: what the running process finds when it looks at itself."""
+"""Health checks of the running server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server writes to its log: one line a message, and never an address or a user agent.
+"""Log configuration: one line a message, never an address or a user agent.
 
 There is no access log: it would be a list of visitors. Of an error that nobody foresaw the log has its kind and
 where it happened, and not what it says: that may be what a visitor sent, as in "'192.0.2.1x' is no address".

@@ -1,4 +1,4 @@
-"""Running the web server: one process, or several workers on one socket, with a greeting once it is ready."""
+"""The web server: startup, shutdown, and the message once it is ready."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking the port, saying who has it when it is taken, and leaving word of where the server is."""
+"""Listening socket, and the server-info file by which commands find the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One's own account: the password, the language, the browsers that are signed in."""
+"""Account page: password, language and signed-in sessions."""
 
 from __future__ import annotations
 

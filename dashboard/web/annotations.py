@@ -1,4 +1,4 @@
-"""Writing, changing and deleting notes on dates, from the page that shows them."""
+"""Forms that add, change and remove annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages of the dashboard need to have at hand, put together once."""
+"""The dashboard's services, built once, and the guards of its pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of who changed what: of one site, and of everything."""
+"""Audit log pages: of one site, and of the installation."""
 
 from __future__ import annotations
 

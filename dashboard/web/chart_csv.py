@@ -1,4 +1,4 @@
-"""The chart's numbers as CSV: every metric of the view by bucket, and those of the comparison beside them."""
+"""CSV export of the chart: every metric by bucket, with the comparison."""
 
 from __future__ import annotations
 

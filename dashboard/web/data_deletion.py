@@ -1,4 +1,4 @@
-"""What can be done to a site's figures as a whole: delete some, begin anew, another name, away with the site."""
+"""Data management pages: delete data, reset, rename or remove a site."""
 
 from __future__ import annotations
 

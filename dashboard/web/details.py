@@ -1,4 +1,4 @@
-"""All rows of one panel as a page and as a file, and values to filter by as they are typed."""
+"""Full table of a panel as page and CSV, and suggestions of filter values."""
 
 from __future__ import annotations
 

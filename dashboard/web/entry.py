@@ -1,4 +1,4 @@
-"""What a link that lets somebody in once leads to: joining by invitation, and choosing a new password."""
+"""Landing pages of one-time links: accepting an invitation, and choosing a new password."""
 
 from __future__ import annotations
 

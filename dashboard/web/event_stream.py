@@ -1,4 +1,4 @@
-"""An answer that goes on: server-sent events (WHATWG HTML, 9.2), for as long as the reader stays and keeps up."""
+"""Server-sent events (WHATWG HTML, 9.2) as a streaming response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Goals of a site: the list, and the forms that add, change and remove them."""
+"""Goals page: list, and the forms that add, change and remove goals."""
 
 from __future__ import annotations
 

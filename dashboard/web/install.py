@@ -1,4 +1,4 @@
-"""`/SITE/install`: the tag to paste, whether anything arrives, and a look at the site's own page."""
+"""Installation page: the tag, received events, and *Check my site*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`POST /language`: answer this browser in another language from now on."""
+"""`POST /language`: set the language of this browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Language of a request: the reader's choice, kept in a cookie, or their browser's preference."""
+"""Locale middleware: the language of a request, from a cookie or `Accept-Language`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sees a site, and who may sign in at all: roles, invitations by link, links for a new password."""
+"""Members and users: roles, invitations and password reset links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site's present: the page of its last half hour, and the stream of events that keeps pages up to date."""
+"""Realtime page, and the event stream that updates pages."""
 
 from __future__ import annotations
 

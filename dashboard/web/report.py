@@ -1,4 +1,4 @@
-"""The pages of one site: its figures, all rows of a breakdown, and what arrives."""
+"""Report and status pages of a site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard's addresses, and the pages that are about no site in particular: signing in, the list of sites."""
+"""Routes of the dashboard, sign-in and the list of sites."""
 
 from __future__ import annotations
 

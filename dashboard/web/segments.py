@@ -1,4 +1,4 @@
-"""Saved segments of a site: saving the filters in force, and the list to rename and delete from."""
+"""Segments page: save, rename and delete."""
 
 from __future__ import annotations
 

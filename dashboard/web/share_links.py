@@ -1,4 +1,4 @@
-"""`/SITE/sharing`: an owner makes secret links to the site's figures, and takes them back."""
+"""Sharing page: create and revoke shared links."""
 
 from __future__ import annotations
 

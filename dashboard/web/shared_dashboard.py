@@ -1,4 +1,4 @@
-"""A site's figures for readers without an account: public dashboards, and secret links, which may be embedded."""
+"""Dashboards for readers without an account: public ones and shared links, which may be embedded."""
 
 from __future__ import annotations
 

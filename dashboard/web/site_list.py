@@ -1,4 +1,4 @@
-"""The list of sites: searched, a page at a time, with the figures of all shown sites from one statement."""
+"""The list of sites: search, pagination, and figures of all shown sites from one statement."""
 
 # ruff: noqa: S608 -- text is a statement of our own; every value is bound
 from __future__ import annotations

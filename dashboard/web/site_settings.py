@@ -1,4 +1,4 @@
-"""Adding a site, and a site's settings."""
+"""Pages that add a site and change its settings."""
 
 from __future__ import annotations
 

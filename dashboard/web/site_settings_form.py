@@ -1,4 +1,4 @@
-"""The settings of a site as forms: sections, and how what is typed becomes a setting. Errors name the field."""
+"""Forms of site settings: sections, conversion and validation. Errors name the field."""
 
 from __future__ import annotations
 

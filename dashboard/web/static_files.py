@@ -1,4 +1,4 @@
-"""Static files under addresses that change with their content, so that browsers may keep them for good."""
+"""Static files under content-hashed URLs that browsers may cache for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns templates into answers: one environment, one set of security headers."""
+"""Rendering of templates: one environment, one set of security header fields."""
 
 from __future__ import annotations
 

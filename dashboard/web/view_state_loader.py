@@ -1,4 +1,4 @@
-"""What an address of a site's figures asks for, understood as of now."""
+"""View state of a request, resolved at the present time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tyst audit`: look for what must not be there, on the running installation; or assess it by CNIL's conditions."""
+"""`tyst audit`: search the running installation for data that must not be stored, or assess it by CNIL's conditions."""
 
 from __future__ import annotations
 

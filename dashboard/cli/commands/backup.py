@@ -1,4 +1,4 @@
-"""`tyst backup`, `tyst restore` and `tyst retry`: what an operator asks of the running server."""
+"""`tyst backup`, `tyst restore` and `tyst retry`: operations of the running server."""
 
 from __future__ import annotations
 

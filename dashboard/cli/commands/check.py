@@ -1,4 +1,4 @@
-"""`tyst check`: is everything as it should be, and if not, what to do."""
+"""`tyst check`: health of the installation, with what to do about each problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tyst lists`: the operator's lists in the data directory. Fetched when somebody asks for it, and never otherwise."""
+"""`tyst lists`: download of the operator's host lists. Nothing is downloaded otherwise."""
 
 from __future__ import annotations
 

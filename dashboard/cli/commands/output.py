@@ -1,4 +1,4 @@
-"""What commands print: a table for people, JSON for programs, and nothing else on standard output."""
+"""Output of commands: tables for people, JSON for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tyst preview`: what would be kept of an address on a site."""
+"""`tyst preview`: what a site would store of a URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tyst rollup`: build the sums of closed days anew."""
+"""`tyst rollup`: rebuild the rollups of past days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tyst site`: the sites that are measured."""
+"""`tyst site`: manage sites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tyst user`: who may sign in to the dashboard."""
+"""`tyst user`: manage the accounts of the dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tyst verify`: does a page have the tag, and can it work there."""
+"""`tyst verify`: check that a page has the tag and that it can work there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found about a page's consent banner, and whether the tag follows it."""
+"""Findings about a page's consent banner, and whether the tag follows it."""
 
 from __future__ import annotations
 

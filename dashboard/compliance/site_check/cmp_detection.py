@@ -1,4 +1,4 @@
-"""The consent banners of `data/banners.toml`: how the tag follows each, and which of them a page has."""
+"""Detection of consent banners by `data/banners.toml`, and how the tag follows each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page's own Content Security Policy lets a browser load (CSP level 3)."""
+"""Content Security Policy of a page (CSP level 3): what it allows a browser to load."""
 
 from __future__ import annotations
 

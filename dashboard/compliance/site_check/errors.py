@@ -1,4 +1,4 @@
-"""Errors that cross a module's edge of the dashboard."""
+"""Errors of the site check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetches one page from the web as anybody would, within limits of time, size, redirects and reach."""
+"""HTTP fetcher with limits on time, size, redirects and destinations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a look at a site's page has found, in words, with what to do about it."""
+"""Findings about an inspected page, with advice."""
 
 from __future__ import annotations
 

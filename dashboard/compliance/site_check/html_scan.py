@@ -1,4 +1,4 @@
-"""Reads out of a page's HTML what a check of its tag needs: scripts, also those that never run, and its own policy.
+"""HTML scanner for the site check: scripts, including inert ones, and meta policies.
 
 In one pass whose time grows with the page's length only, whatever the page is made of.
 """

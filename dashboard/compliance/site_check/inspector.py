@@ -1,4 +1,4 @@
-"""Looks at a site's page from outside: fetches it and the script that its tag names, and says what it found."""
+"""Inspector of a site's page: fetches the page and its tag's script, and returns findings."""
 
 from __future__ import annotations
 

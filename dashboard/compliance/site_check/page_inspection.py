@@ -1,4 +1,4 @@
-"""A page of a site as it was looked at, and how it is spoken of."""
+"""An inspected page: what was fetched, and the tag that was found."""
 
 from __future__ import annotations
 

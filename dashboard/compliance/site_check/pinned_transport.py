@@ -1,4 +1,4 @@
-"""Connections to addresses that were looked at first: a name is resolved once, and where it leads is checked.
+"""HTTP transport pinned to checked addresses: a name is resolved once, and only public addresses are connected to.
 
 Between looking and connecting nobody can change the answer, because it is not asked for again. The name still goes
 into the TLS handshake (SNI) and the `Host` header, as it stands in the URL.

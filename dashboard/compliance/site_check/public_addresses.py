@@ -1,4 +1,4 @@
-"""Which addresses lie outside: public ones, that a server may fetch from on somebody's word without reaching inward."""
+"""Classification of public addresses, to which a server may connect on a user's request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found about a tag's script: whether it is there, and whether browsers would load it and let it send."""
+"""Findings about a tag's script: its presence, and whether browsers would load it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the site's tag in a page: standing there, held back, or made by a script."""
+"""Finder of the site's tag in a page: as markup, blocked by a consent manager, or injected by a script."""
 
 from __future__ import annotations
 

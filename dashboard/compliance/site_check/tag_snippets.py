@@ -1,4 +1,4 @@
-"""The tag that a site's pages need, in the forms that it is pasted in: HTML, WordPress, tag manager, Next.js."""
+"""Installation snippets of the tag: HTML, WordPress, tag manager and Next.js."""
 
 from __future__ import annotations
 

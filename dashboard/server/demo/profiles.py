@@ -1,4 +1,4 @@
-"""Who visits the demonstration site, with what, and from where: weighted tables to draw from.
+"""Profiles of the demonstration's visitors: weighted tables of devices, countries and sources.
 
 The shares are round numbers near what small European sites see. Names of sources, channels, browsers and systems
 are those that the collector itself would derive.

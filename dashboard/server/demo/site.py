@@ -1,4 +1,4 @@
-"""A small site to try Tyst on, at `/demo`: a pottery with four pages, the snippet, and a real consent banner."""
+"""The demonstration's website at `/demo`: a pottery with four pages, the snippet and a consent banner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plausible past for a demonstration site: a timeline of events, drawn from a seed.
+"""Timeline of the demonstration: events generated from a seed.
 
 The timeline is a function of the plan and its anchor alone: weekdays and hours, growth, noise, a campaign. Filling
 inserts a slice of it, so that a program started again adds only what has happened since, and a slice that a crash

@@ -1,4 +1,4 @@
-"""One generated visit: which pages are read in which order, for how long, and what is done on them."""
+"""A generated visit of the demonstration: pages, reading times and actions."""
 
 from __future__ import annotations
 
