@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dashboard.analytics.goal_filters import scrolls
 from dashboard.analytics.query import OTHER, Aggregation, OrderTerm
 from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.components import MONEY, component_names
@@ -156,10 +157,15 @@ def _term(term: OrderTerm, rounding: int) -> str:
 
 
 def is_combinable(aggregation: Aggregation) -> bool:
-    """Whether a breakdown may be combined with others: by one stored column, from its first row."""
+    """Whether a breakdown may be combined with others: by one stored column, from its first row.
+
+    Under a goal of scrolls small groups are folded by a subquery, which ClickHouse 26.9 cannot plan over `ARRAY JOIN`.
+    """
     if len(aggregation.dimensions) != 1 or not (aggregation.filters or can_use_rollups(aggregation)):
         return False
     (dimension,) = aggregation.dimensions
     plain = dimension.level != "time" and not (dimension.derived or dimension.key or dimension.name == "event:goal")
     first = not aggregation.offset and not aggregation.total_rows
+    if scrolls(aggregation.filters, aggregation.dimensions):
+        return False
     return plain and first and aggregation.components <= {"visitors", "events", "pageviews"}
