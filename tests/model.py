@@ -26,6 +26,7 @@ VisitKey = tuple[datetime.date, int, int]
 
 OTHER = "(other)"
 DIRECT, NOT_SET, NONE = "Direct / None", "(not set)", "(none)"
+_EMPTY = {DIRECT, NOT_SET, NONE}
 OF_VISITS = frozenset({"visits", "views_per_visit", "visit_duration", "exit_rate"})
 RATES = ("percentage", "conversion_rate", "group_conversion_rate")
 _ATTRIBUTED = ("visit:source", "visit:channel", "visit:referrer")
@@ -166,7 +167,8 @@ class Model:
             buckets[tuple(value for value, is_time in zip(group, times, strict=True) if is_time)].append(group)
         rows: dict[Group, tuple[Group, ...]] = {}
         for bucket, members in buckets.items():
-            members.sort(key=lambda group: (_size(groups[group]), group))
+            # Of groups of one size the first is that by the stored values, which are empty where there is none.
+            members.sort(key=lambda group: (_size(groups[group]), *("" if each in _EMPTY else each for each in group)))
             folded = [group for group in members if _size(groups[group]) < self._least]
             kept = members[len(folded) :]
             while folded and kept and self._size_of(folded, groups) < self._least:
@@ -232,7 +234,7 @@ class Model:
             case "visit_duration":
                 return self._average(sum(each[-1].ts - each[0].ts for each in whole), len(visits), unknown=0)
             case "bounce_rate":
-                landed = [events for events in whole if self._entered(question, members, events)]
+                landed = [events for events in whole if self._entered(question, members, events, selected)]
                 return self._average(sum(map(_bounced, landed)), len(landed), scale=100, unknown=0)
             case "exit_rate":
                 # Of the rows by exit page: how many of the page's views were the last of their visit.
@@ -410,7 +412,9 @@ class Model:
             return event.props.get(column.removeprefix("props:"), "")
         return str(getattr(event, column))
 
-    def _entered(self, question: Question, members: tuple[Group, ...], events: Sequence[Event]) -> bool:
+    def _entered(
+        self, question: Question, members: tuple[Group, ...], events: Sequence[Event], selected: Sequence[Event]
+    ) -> bool:
         """Whether a visit entered on a page that the filters by page, and the row, ask for."""
         entry = self._entry(events[0])
         for leaf, negated in _top(question.filters, "event:page"):
@@ -418,8 +422,11 @@ class Model:
                 return False
         if "event:page" not in question.dimensions:
             return True
-        place = question.dimensions.index("event:page")
-        return (entry or NOT_SET) in {group[place] for group in members}
+        if len(members) > 1 and sum(not name.startswith("time") for name in question.dimensions) > 1:
+            # Small groups of pages and something else together: all of their visits count.
+            return True
+        visit = _visit_of(events[0])
+        return entry in {event.page for event in selected if _visit_of(event) == visit}
 
     def _entry(self, event: Event) -> str:
         """The page of the first pageview of an event's visit."""

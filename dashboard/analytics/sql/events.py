@@ -221,18 +221,21 @@ class EventQueries:
         """Components of visits, each in the group of every selected event that it contains."""
         sql = {name: each for name, each in BY_VISIT.items() if BASES[name] == "visit"}
         sql |= {"visits": "countIf(visitor != 0)", "landings": "countIf(visitor != 0 AND landed)"}
-        own = f"groupUniqArrayArrayIf({self._own_groups()}, selected) AS own"
+        columns = [f"groupUniqArrayArrayIf({self._own_groups()}, selected) AS own"]
         names = [each.name for each in self.aggregation.dimensions]
         values = [f"own_group.{index + 1}" for index in range(len(names))]
         if "event:page" in names:
             page = names.index("event:page")
-            # Of a page the bounce rate is of visits that entered on it; of folded pages, of those that entered on any.
+            # Of a page the bounce rate is of visits that entered on it; of folded pages, of those that entered on one.
             entered = self._folded([*values[:page], "entered_on", *values[page + 1 :]])[page]
             on_page = f"(landed AND {entered} = {values[page]})"
+            if self._folds and len(self.aggregation.values) == 1:
+                columns.append("groupUniqArrayIf(page, selected) AS pages")
+                on_page = f"(landed AND {entered} = {values[page]} AND has(pages, entered_on))"
             sql = {name: each.replace("landed", on_page) for name, each in sql.items()}
         return f"""
     SELECT {", ".join([*self._named(values), *self.columns(sql)])}
-    FROM ({self._visits([own], [], self._source)}) ARRAY JOIN own AS own_group
+    FROM ({self._visits(columns, [], self._source)}) ARRAY JOIN own AS own_group
     {clause("GROUP BY", self.aggregation.keys)}"""
 
     def _own_groups(self) -> str:
@@ -272,13 +275,18 @@ class EventQueries:
     def _engagement(self) -> str:
         """Components of engagement with the selected pages, each visit once a group."""
         columns, grouped = self._keys()
+        read = [self.scope.of_days(), self.scope.measured(self.aggregation.filters)]
+        if self._folds and self._goal is None:
+            # Of the folded groups only: a page may have engagement and no selected event.
+            group, selected = f"({', '.join(self._texts())})", f"{self.scope.of_days()} AND {self._selected}"
+            read.append(f"{group} IN (SELECT {group} FROM {self._source} WHERE {selected})")
         sql = {"readings": "count()", "engaged": "sum(of_engaged)", "scrolled": "sum(of_scroll)"}
         return f"""
     SELECT {", ".join([*self.aggregation.keys, *self.columns(sql)])}
     FROM (
         SELECT {", ".join([*columns, VISIT])}, sum(engaged) AS of_engaged, max(scroll) AS of_scroll
         FROM {self._source}
-        WHERE {self.scope.of_days()} AND {self.scope.measured(self.aggregation.filters)}
+        WHERE {" AND ".join(read)}
         GROUP BY {", ".join([*grouped, VISIT])})
     {clause("GROUP BY", self.aggregation.keys)}"""
 

@@ -116,7 +116,9 @@ def compare(store: StatsService, model: Model, asked: Sequence[Question]) -> Non
     for each, result in zip(asked, results, strict=True):
         answer = model.answer(each)
         found = {row.dimensions: row.metrics for row in result.rows if not row.hidden}
-        assert found == answer.rows, each
+        different = {row for row in found.keys() | answer.rows if found.get(row) != answer.rows.get(row)}
+        told = [f"{row}: {found.get(row)} for {answer.rows.get(row)}" for row in sorted(different)]
+        assert not different, f"{each}\n" + "\n".join(told)
         assert {row.dimensions for row in result.rows if row.hidden} <= answer.hidden, each
 
 
