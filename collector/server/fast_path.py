@@ -45,7 +45,7 @@ _ENCODED: Final = {
 class BeaconHandler(Protocol):
     """The endpoint, as the fast path needs it."""
 
-    def take_posted(self, scope: Scope, body: bytes, answer: ResponseCallback) -> None:
+    def enqueue_beacon(self, scope: Scope, body: bytes, answer: ResponseCallback) -> None:
         """Take a beacon that is whole, and answer it once. Of the scope, `headers` and `client` are there."""
 
 
@@ -130,7 +130,7 @@ class FastPathProtocol(HeaderTimeoutProtocol):
         self.cycle = cycle  # type: ignore[assignment]
         scope = {"type": "http", "headers": self.headers, "client": self.client}
         try:
-            self._beacons.take_posted(scope, body, partial(self._respond, cycle))
+            self._beacons.enqueue_beacon(scope, body, partial(self._respond, cycle))
         except Exception:
             # As on the ordinary path: what broke is in the log, and nobody else is disturbed.
             self.logger.exception("a beacon could not be answered")

@@ -16,7 +16,7 @@ _ORDINARY = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-03-01T08:00:00Z warning collector.writer: the message rows=3 reason='…'`."""
+    """`2026-03-01T08:00:00Z warning collector.spool.writer: the message rows=3 reason='…'`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line; a traceback, where there is one, with its line breaks escaped."""

@@ -18,7 +18,7 @@ from tests.running import Running, start, stop
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("pyproject.toml", "README.md", "LICENSE", ".gitignore", "schema.sql", "collector", "dashboard", "snippet")
-MAIN = (sys.executable, "-c", "import sys; from dashboard.cli import main; sys.exit(main())")
+MAIN = (sys.executable, "-c", "import sys; from dashboard.cli.main import main; sys.exit(main())")
 
 
 @pytest.fixture(scope="module")

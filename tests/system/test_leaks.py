@@ -294,7 +294,7 @@ def test_no_address_and_no_user_agent_is_left_behind(tmp_path: Path) -> None:
         assert_silent(written_below(tmp_path), SITE)
         assert server.stop() == 0
         assert "debug" in server.log() or "info" in server.log()
-    assert_silent(written_below(tmp_path), "info dashboard.app: stopped")
+    assert_silent(written_below(tmp_path), "info dashboard.server.app: stopped")
     assert_silent(visitors.answers + again.answers, PAGE)
     tables = read_tables(tmp_path / "data")
     assert_silent(((f"{t.database}.{t.name}", t.packed) for t in tables), PAGE)

@@ -83,7 +83,7 @@ def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
         assert server.stop() == 0
     assert_silent(visitors.answers, PAGE)
     assert find(SOUGHT, written_below(directory)) == []
-    assert_silent(written_below(tmp_path), "info dashboard.app: stopped")
+    assert_silent(written_below(tmp_path), "info dashboard.server.app: stopped")
 
 
 def known(server: Served) -> bool:

@@ -138,5 +138,5 @@ class _Answering(Slow):
         super().__init__()
         self._given = given
 
-    def take_posted(self, _: Any, __: bytes, answer: Any) -> None:
+    def enqueue_beacon(self, _: Any, __: bytes, answer: Any) -> None:
         answer(self._given)

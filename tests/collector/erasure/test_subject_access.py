@@ -602,7 +602,7 @@ async def test_a_no_does_not_tell_whether_there_was_anything_to_erase(town: Visi
     done: list[str] = []
     told = []
     with pytest.MonkeyPatch.context() as patch:
-        spy(patch, town.collector.eraser, "promise", done)
+        spy(patch, town.collector.eraser, "enqueue", done)
         spy(patch, town.collector.spool, "append", done)
         for number, pages in enumerate(((), ("/once",), (), ("/again",))):
             for page in pages:
@@ -621,7 +621,7 @@ async def test_a_no_does_not_tell_whether_there_was_anything_to_erase(town: Visi
             assert await town.stored() == []
     assert told[1:] == told[:-1]
     assert told[0][0] == 202
-    assert told[0][3] == ["append", "promise"]
+    assert told[0][3] == ["append", "enqueue"]
 
 
 def spy(patch: pytest.MonkeyPatch, owner: object, name: str, called: list[str]) -> None:
