@@ -242,7 +242,7 @@ def put_origin(draft: EventContext, rooms: PipelineServices) -> Rejection | None
     return None
 
 
-def assign_visit_counters(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_visit_counters(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
     """What the event is within its visit, and adds to the sums."""
     if draft.visitor == 0:
         return None
@@ -279,7 +279,7 @@ STEPS: tuple[Step, ...] = (
     put_visitor,
     put_visit,
     put_origin,
-    assign_visit_counters,
+    put_visit_counters,
 )
 
 

@@ -93,9 +93,9 @@ def documented() -> set[tuple[str, str]]:
 # In a process of its own: one process opens one embedded database in its life.
 LIST_ROUTES = """
 import anyio, json
-from collector.settings import read_settings
-from dashboard.app import build
-from dashboard.demo import DemoPlan
+from collector.core.settings import read_settings
+from dashboard.server.app import build
+from dashboard.server.demo.timeline import DemoPlan
 
 built = build(read_settings({"TYST_DATA_DIR": "data"}), demo=DemoPlan(events=10, days=1))
 

@@ -66,7 +66,7 @@ def test_the_data_directory_is_closed_to_others(server: Serve) -> None:
 def test_any_time_zone_of_the_environment_lets_the_engine_start(tmp_path: Path, zone: str) -> None:
     """A typo is no reason not to start."""
     program = (
-        "import sys; from collector.clickhouse import ClickHouse\n"
+        "import sys; from collector.storage.client import ClickHouse\n"
         "print(ClickHouse.at(sys.argv[1]).create().query('SELECT timezone()').result_rows[0][0])"
     )
     dsn = f"chdb://{tmp_path}/clickhouse"
