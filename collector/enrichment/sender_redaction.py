@@ -2,7 +2,7 @@
 
 A page may send `navigator.userAgent` as a property, in a URL or as a campaign. Such a text is replaced by `:agent`,
 whether it contains the whole user agent, a long part of it, its cleaned form, or its words joined in another way.
-Addresses within texts are redacted by `collector.enrichment.pii`; this module redacts hosts that are the sender's address.
+Addresses within texts are redacted by `enrichment.pii`; this module redacts hosts that are the sender's address.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 User info, port, query and (outside hash mode) fragment are dropped; of click identifiers the name is kept, never
 the value. What in a path could lead to a person is replaced by a word for its kind, `/reset/:token`; see
-`collector.enrichment.pii` for what that is. Path parameters (`;jsessionid=…`) go as the query does. Paths are decoded once,
+`enrichment.pii` for what that is. Path parameters (`;jsessionid=…`) go as the query does. Paths are decoded once,
 so that they read as people write them; hosts stay in the ASCII form that browsers send (`xn--…`).
 """
 
