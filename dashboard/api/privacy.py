@@ -28,8 +28,9 @@ from dashboard.compliance import privacy_notice
 from dashboard.compliance.cnil_assessment import DISCLAIMER, conditions
 from dashboard.compliance.leak_search import EncodedNeedle, SearchReport, search_files, search_tables
 from dashboard.compliance.notice_versions import NoticeVersions
-from dashboard.compliance.privacy_notice import Language, NoticeVersion, visitor_page_path
-from dashboard.compliance.privacy_notice_texts import WORDS
+from dashboard.compliance.privacy_notice import NoticeVersion, visitor_page_path
+from dashboard.compliance.privacy_notice_texts import notice_texts
+from dashboard.i18n.translations import ENGLISH, languages
 
 MOST_BODY = 1 << 20
 
@@ -39,7 +40,7 @@ Handler = Callable[[Request, ApiKey], Awaitable[Response]]
 class NoticeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body that asks for a notice. `url` is this server as visitors reach it."""
 
-    language: Language = "en"
+    language: str = ENGLISH
     format: Literal["md", "html"] = "md"
     url: str = ""
 
@@ -81,6 +82,8 @@ class PrivacyApi:
         """`POST /api/v1/sites/DOMAIN/notice`: the site's privacy notice."""
         site = self._site(request, key)
         wanted = await _body(request, NoticeRequest)
+        if wanted.language not in languages():
+            raise ApiError(HTTPStatus.BAD_REQUEST, "language", f"expected one of {', '.join(languages())}")
         base = (wanted.url or public_base(request)).rstrip("/")
         editions = await self._editions.of(site)
         written = write_notice(site, editions, wanted.language, wanted.format, base + visitor_page_path(site))
@@ -160,7 +163,7 @@ def routes(collector: Collector, keys: ApiKeys, editions: NoticeVersions) -> lis
 
 
 def write_notice(
-    site: Site, editions: Sequence[NoticeVersion], language: Language, format_: Literal["md", "html"], page: str
+    site: Site, editions: Sequence[NoticeVersion], language: str, format_: Literal["md", "html"], page: str
 ) -> WrittenNotice:
     """The notice in force, as text. `page` is the address of the visitors' page."""
     zone = ZoneInfo(site.timezone)
@@ -172,7 +175,7 @@ def write_notice(
         privacy_notice.heading(facts, language),
         privacy_notice.sections(facts, language, page),
         privacy_notice.version_line(editions, language, days[-1]),
-        WORDS[language].changes_title,
+        notice_texts(language).changes_title,
         log,
     )
     return WrittenNotice(text, editions[-1].number, facts.digest, privacy_notice.missing(facts), log)

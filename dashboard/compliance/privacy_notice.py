@@ -1,4 +1,4 @@
-"""The privacy notice of a site, in Swedish and English, generated from its settings.
+"""The privacy notice of a site, generated from its settings.
 
 A notice is a list of sections, so that it can be a page, HTML or Markdown. It says what is so under the settings of
 the moment; what only the operator knows (who it is, where the server stands) comes from settings too, and is marked
@@ -11,16 +11,12 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Final, Literal
 from urllib.parse import quote
 
 import msgspec
 
 from collector.sites.registry import Policy, Site
-from dashboard.compliance.privacy_notice_texts import WORDS, NoticeTexts
-
-Language = Literal["sv", "en"]
-LANGUAGES: Final[tuple[Language, ...]] = ("sv", "en")
+from dashboard.compliance.privacy_notice_texts import NoticeTexts, notice_texts
 
 EDITION = 4
 """Of the texts themselves; raised whenever they come to say something else. The first is stored as nothing."""
@@ -79,9 +75,9 @@ def facts_of(site: Site) -> Facts:
     )
 
 
-def sections(facts: Facts, language: Language, page: str) -> list[Section]:
+def sections(facts: Facts, language: str, page: str) -> list[Section]:
     """The notice. `page` is the address of the visitors' page."""
-    words = WORDS[language]
+    words = notice_texts(language)
     legal = words.legal[facts.consent]
     kept = words.kept_today if facts.retention_days == 1 else words.kept_days
     collected = [*words.collected, *([words.keys.format(keys=", ".join(facts.query_keys))] if facts.query_keys else [])]
@@ -112,9 +108,9 @@ def missing(facts: Facts) -> list[str]:
     return [name for name in ("controller", "contact", "hosting") if not getattr(facts, name)]
 
 
-def changed(before: Facts, after: Facts, language: Language) -> list[str]:
+def changed(before: Facts, after: Facts, language: str) -> list[str]:
     """What one version says differently from the one before, in words."""
-    words = WORDS[language]
+    words = notice_texts(language)
     found = []
     for name, label in words.labels.items():
         old, new = getattr(before, name), getattr(after, name)
@@ -128,20 +124,20 @@ def _value(value: object, words: NoticeTexts) -> str:
     return text or words.nothing
 
 
-def heading(facts: Facts, language: Language) -> str:
+def heading(facts: Facts, language: str) -> str:
     """The notice's own title."""
-    return WORDS[language].title.format(site=facts.domain)
+    return notice_texts(language).title.format(site=facts.domain)
 
 
-def version_line(editions: Sequence[NoticeVersion], language: Language, day: str) -> str:
+def version_line(editions: Sequence[NoticeVersion], language: str, day: str) -> str:
     """Which version this is, and since when."""
     last = editions[-1]
-    return WORDS[language].version.format(number=last.number, digest=last.facts.digest, day=day)
+    return notice_texts(language).version.format(number=last.number, digest=last.facts.digest, day=day)
 
 
-def change_log(editions: Sequence[NoticeVersion], language: Language, days: Sequence[str]) -> list[str]:
+def change_log(editions: Sequence[NoticeVersion], language: str, days: Sequence[str]) -> list[str]:
     """One line per version, the newest first; `days` are the dates since which they hold."""
-    words = WORDS[language]
+    words = notice_texts(language)
     lines = [words.first_version.format(number=editions[0].number, day=days[0])]
     for (before, after), day in zip(itertools.pairwise(editions), days[1:], strict=True):
         what = "; ".join(changed(before.facts, after.facts, language)) or words.reworded

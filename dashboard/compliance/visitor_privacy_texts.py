@@ -1,167 +1,24 @@
-"""Texts of the visitors' privacy page, by language."""
+"""Texts of the visitors' privacy page: in English from `data/visitor_privacy.toml`, translated by the catalogues."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Final
 
-ENGLISH: Final = {
-    "title": "Privacy on {site}",
-    "lead": "This page is for you who visit {site}. You need no account: the page knows you by what your browser "
-    "sends with this very request, and forgets it again.",
-    "skip": "Skip to content",
-    "other": "På svenska",
-    "held_title": "What is held about this browser today",
-    "held_none": "Nothing is held about this browser.",
-    "held_none_more": "Either nothing was counted, or the day it was counted on is over.",
-    "held_one": "One event is held.",
-    "held_some": "{count} events are held.",
-    "first": "First",
-    "last": "Last",
-    "pages": "Pages",
-    "came_from": "You came from",
-    "direct": "nowhere in particular (direct)",
-    "from_country": "Country",
-    "browser": "Browser",
-    "system": "System",
-    "device": "Device",
-    "looked": "Time looked at",
-    "seconds": "{count} s",
-    "unknown": "not known",
-    "evidence": "Kept because",
-    "all_rows": "All of it, row by row",
-    "time": "Time",
-    "event": "Event",
-    "page": "Page",
-    "more": "Referrer, campaign tags and the rest are in the files:",
-    "as_json": "Download as JSON",
-    "as_csv": "Download as CSV",
-    "erase": "Erase it now",
-    "erase_hint": "It goes from the database and from what waits for it at once, and from the disk within ten "
-    "minutes.",
-    "until": "You can do this until {time}. Then the day's key is destroyed, and nobody can tell any more what was "
-    "yours.",
-    "not_shown": "The details are not shown today: several different browsers of your network have already asked, and "
-    "nobody should find out about a neighbour by trying. You can have it erased all the same.",
-    "shared": "Somebody in your network with exactly the same browser looks the same to us. Then you see, and erase, "
-    "what is held about both.",
-    "erased": "Erased. Nothing is held about this browser any more.",
-    "erased_later": "Your wish is stored and will be carried out. The database does not answer right now; it is tried "
-    "again until it is done, also after a restart.",
-    "not_erased": "This could not be stored just now. Nothing was erased. Please try again in a moment.",
-    "too_often": "That was a little fast. Please try again in a few seconds.",
-    "not_now": "The database does not answer right now. Please try again in a moment.",
-    "choice_title": "Your choice",
-    "choice_hint": "Saying no here also erases what is held about this browser.",
-    "banner_hint": "A no to a banner at {site} ends the counting at once and erases what is held, too.",
-    "choice_granted": "This browser has agreed to be counted.",
-    "choice_denied": "This browser has said no.",
-    "choice_excluded": "This browser has objected for good.",
-    "choice_none": "This browser has made no choice here.",
-    "signal_gpc": "Your browser sends Global Privacy Control. That is a no, everywhere; nothing is counted.",
-    "signal_dnt": "Your browser sends Do Not Track. That is a no, everywhere; nothing is counted.",
-    "grant": "Agree",
-    "deny": "Say no",
-    "exclude": "Object for good",
-    "saved": "Your choice is saved.",
-    "withdrawn": "Your choice is saved, and nothing is held about this browser any more.",
-    "own": "The choice is one cookie at {host}, and {site} reads the same one: it holds on all of {site} from the next "
-    "page on.",
-    "foreign": "A choice belongs to the address that it was made at. This page is at {host}, so it cannot see or "
-    "change what you chose at {site}: use the cookie banner there, or object for good with the link below. What is "
-    "chosen here holds only for pages of {host} itself.",
-    "exclude_link": "Object for good at {site}",
-    "exclude_hint": "The link opens {site}, and the counting script there remembers that you are not to be counted, "
-    "until you delete its cookie.",
-    "policy_required": "Without a yes nothing is sent.",
-    "policy_limited": "Without a yes only the page is counted, by nobody.",
-    "policy_exempt": "You are counted unless you say no.",
-    "notice_title": "The rules",
-    "changes": "Changes",
-    "kept_fact": "Single events are kept",
-    "kept_days": "{days} days",
-    "kept_today": "until the day is over",
-    "policy_fact": "Without your yes",
-    "zone_fact": "The day ends by the clock of",
-    "foot": "Measured in silence: no addresses, no profiles.",
-}  # fmt: skip
+from dashboard.i18n.translations import translated
 
-SWEDISH: Final = {
-    "title": "Integritet på {site}",
-    "lead": "Den här sidan är till för dig som besöker {site}. Du behöver inget konto: sidan känner igen dig på det "
-    "som webbläsaren skickar med just den här begäran, och glömmer det sedan.",
-    "skip": "Hoppa till innehållet",
-    "other": "In English",
-    "held_title": "Det som finns om den här webbläsaren i dag",
-    "held_none": "Det finns inget om den här webbläsaren.",
-    "held_none_more": "Antingen har inget räknats, eller så är dagen då det räknades slut.",
-    "held_one": "Det finns en händelse.",
-    "held_some": "Det finns {count} händelser.",
-    "first": "Första",
-    "last": "Senaste",
-    "pages": "Sidor",
-    "came_from": "Du kom från",
-    "direct": "ingen särskild plats (direkt)",
-    "from_country": "Land",
-    "browser": "Webbläsare",
-    "system": "System",
-    "device": "Enhet",
-    "looked": "Tid som visades",
-    "seconds": "{count} s",
-    "unknown": "inte känt",
-    "evidence": "Sparat med stöd av",
-    "all_rows": "Allt, rad för rad",
-    "time": "Tid",
-    "event": "Händelse",
-    "page": "Sida",
-    "more": "Hänvisning, kampanjmärken och resten finns i filerna:",
-    "as_json": "Ladda ner som JSON",
-    "as_csv": "Ladda ner som CSV",
-    "erase": "Radera nu",
-    "erase_hint": "Det försvinner genast ur databasen och det som väntar på den, och från disken inom tio minuter.",
-    "until": "Du kan göra det till {time}. Då förstörs dagens nyckel, och ingen kan längre veta vad som var ditt.",
-    "not_shown": "Detaljerna visas inte i dag: flera olika webbläsare i ditt nätverk har redan frågat, och ingen ska "
-    "kunna ta reda på något om en granne genom att prova sig fram. Du kan radera det ändå.",
-    "shared": "Någon i ditt nätverk med exakt samma webbläsare ser likadan ut för oss. Då ser och raderar du det som "
-    "finns om er båda.",
-    "erased": "Raderat. Det finns inget kvar om den här webbläsaren.",
-    "erased_later": "Din önskan är sparad och kommer att utföras. Databasen svarar inte just nu; det försöks igen "
-    "tills det är gjort, också efter en omstart.",
-    "not_erased": "Det gick inte att spara just nu. Inget har raderats. Försök igen om en stund.",
-    "too_often": "Det gick lite fort. Försök igen om några sekunder.",
-    "not_now": "Databasen svarar inte just nu. Försök igen om en stund.",
-    "choice_title": "Ditt val",
-    "choice_hint": "Att säga nej här raderar också det som finns om den här webbläsaren.",
-    "banner_hint": "Ett nej i en kakruta på {site} avslutar också räkningen genast och raderar det som finns.",
-    "choice_granted": "Den här webbläsaren har sagt ja till att räknas.",
-    "choice_denied": "Den här webbläsaren har sagt nej.",
-    "choice_excluded": "Den här webbläsaren har invänt för gott.",
-    "choice_none": "Den här webbläsaren har inte gjort något val här.",
-    "signal_gpc": "Din webbläsare skickar Global Privacy Control. Det är ett nej, överallt; inget räknas.",
-    "signal_dnt": "Din webbläsare skickar Do Not Track. Det är ett nej, överallt; inget räknas.",
-    "grant": "Säg ja",
-    "deny": "Säg nej",
-    "exclude": "Invänd för gott",
-    "saved": "Ditt val är sparat.",
-    "withdrawn": "Ditt val är sparat, och det finns inget kvar om den här webbläsaren.",
-    "own": "Valet är en kaka på {host}, och {site} läser samma kaka: det gäller på hela {site} från nästa sida.",
-    "foreign": "Ett val hör till adressen där det gjordes. Den här sidan finns på {host} och kan varken se eller ändra "
-    "vad du valde på {site}: använd webbplatsens kakruta, eller invänd för gott med länken nedan. Det du väljer här "
-    "gäller bara sidor på {host}.",
-    "exclude_link": "Invänd för gott på {site}",
-    "exclude_hint": "Länken öppnar {site}, och räkneskriptet där kommer ihåg att du inte ska räknas, tills du tar bort "
-    "dess kaka.",
-    "policy_required": "Utan ett ja skickas inget.",
-    "policy_limited": "Utan ett ja räknas bara sidan, av ingen.",
-    "policy_exempt": "Du räknas om du inte säger nej.",
-    "notice_title": "Reglerna",
-    "changes": "Ändringar",
-    "kept_fact": "Enskilda händelser sparas",
-    "kept_days": "{days} dagar",
-    "kept_today": "tills dagen är slut",
-    "policy_fact": "Utan ditt ja",
-    "zone_fact": "Dagen slutar enligt klockan i",
-    "foot": "Mätt i tystnad: inga adresser, inga profiler.",
-}  # fmt: skip
+DATA: Final = Path(__file__).resolve().parents[1] / "data" / "visitor_privacy.toml"
 
-PAGE_WORDS: Final[Mapping[str, Mapping[str, str]]] = {"en": ENGLISH, "sv": SWEDISH}
+
+@cache
+def english() -> Mapping[str, str]:
+    """The texts as the data file has them, by their names."""
+    return tomllib.loads(DATA.read_text("utf-8"))
+
+
+def page_texts(language: str) -> Mapping[str, str]:
+    """The texts in a language, which must be one of `languages()`; what it does not translate is in English."""
+    return translated(english(), language)

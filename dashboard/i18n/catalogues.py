@@ -45,9 +45,18 @@ Extract = Callable[..., Iterator[Any]]
 def extract_data(file: io.BufferedReader, *_: object) -> Iterator[tuple[int, str, str, list[str]]]:
     """The texts of a data file that readers see, as Babel's extractors give theirs."""
     for entry in tomllib.load(file).values():
-        for field in _SHOWN:
-            if entry.get(field):
-                yield 0, "_", entry[field], []
+        banner = isinstance(entry, dict) and "name" in entry
+        shown = [entry[field] for field in _SHOWN if entry.get(field)] if banner else _strings(entry)
+        for text in dict.fromkeys(shown):
+            yield 0, "_", text, []
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text of a structure of tables and arrays."""
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _strings(each)
+    if isinstance(value, str):
+        yield value
 
 
 _SHOWN: Final = ("adapt",)

@@ -10,12 +10,12 @@ Nothing has to be built.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from babel import Locale
 from babel.core import UnknownLocaleError
@@ -29,6 +29,8 @@ from collector.core.errors import CatalogueError, RecordError, RecordGone
 
 SHIPPED: Final = Path(__file__).resolve().parents[1] / "languages"
 ENGLISH: Final = "en"
+
+T = TypeVar("T")
 
 
 class Translations:
@@ -122,6 +124,18 @@ def _texts() -> NullTranslations:
 def _(text: str) -> str:
     """The text in the reader's language."""
     return str(_texts().ugettext(text))
+
+
+def translated(texts: T, code: str) -> T:
+    """Texts, or any structure of lists and dictionaries of them, in one of `languages()`."""
+    match texts:
+        case str():
+            return cast("T", str(_spoken()[1].texts(code).ugettext(texts)) if texts else texts)
+        case Mapping():
+            return cast("T", {name: translated(text, code) for name, text in texts.items()})
+        case Sequence():
+            return cast("T", [translated(text, code) for text in texts])
+    return texts
 
 
 def plural(one: str, many: str, count: int) -> str:

@@ -43,12 +43,14 @@ from dashboard.access.disclosure_limit import DisclosureLimit
 from dashboard.access.login_throttle import is_foreign_subresource, same_origin
 from dashboard.compliance import privacy_notice
 from dashboard.compliance.notice_versions import NoticeVersions
-from dashboard.compliance.privacy_notice import LANGUAGES, Language, NoticeVersion, facts_of, visitor_page_path
-from dashboard.compliance.privacy_notice_texts import WORDS
-from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
+from dashboard.compliance.privacy_notice import NoticeVersion, facts_of, visitor_page_path
+from dashboard.compliance.privacy_notice_texts import notice_texts
+from dashboard.compliance.visitor_privacy_texts import page_texts
 from dashboard.i18n.formatting import duration
+from dashboard.i18n.translations import languages, set_locale
 from dashboard.reports.csv_export import csv_writer, usual_separator
 from dashboard.web.app_context import read_form
+from dashboard.web.locale_middleware import preferred
 from dashboard.web.templating import DATA_HEADERS, Pages
 
 READS: Final = 5
@@ -182,7 +184,8 @@ class VisitorViews:
         self, request: Request, site: Site, held: VisitorDataExport | None, problem: str, *, details: bool
     ) -> Response:
         language = language_of(request)
-        words = PAGE_WORDS[language]
+        set_locale(language)
+        words = page_texts(language)
         zone = ZoneInfo(site.timezone)
         editions, facts = await self._editions_of(site), facts_of(site)
         days = [_day(edition.since, zone) for edition in editions]
@@ -197,7 +200,7 @@ class VisitorViews:
             site=site,
             words=words,
             language=language,
-            other=next(name for name in LANGUAGES if name != language),
+            others={code: name for code, name in languages().items() if code != language},
             held=held,
             details=details,
             summary=summary_of(held, words, zone) if held is not None and held.events else [],
@@ -213,7 +216,7 @@ class VisitorViews:
             separator=usual_separator(language),
             sections=privacy_notice.sections(facts, language, here),
             version=privacy_notice.version_line(editions, language, days[-1]) if editions else "",
-            log_title=WORDS[language].changes_title,
+            log_title=notice_texts(language).changes_title,
             log=privacy_notice.change_log(editions, language, days) if editions else [],
         )
 
@@ -262,25 +265,10 @@ def routes(
     ]
 
 
-def language_of(request: Request) -> Language:
-    """`?lang=`, else the first of our languages that the browser prefers, else English."""
+def language_of(request: Request) -> str:
+    """`?lang=`, else the first language that the browser prefers and there is, else English."""
     asked = request.query_params.get("lang", "")
-    weighed = []
-    for part in request.headers.get("accept-language", "")[:200].split(","):
-        name, _, quality = part.strip().partition(";q=")
-        weighed.append((-_quality(quality), name.partition("-")[0].lower()))
-    for name in [asked, *(name for _, name in sorted(weighed, key=lambda pair: pair[0]))]:
-        for language in LANGUAGES:
-            if name == language:
-                return language
-    return "en"
-
-
-def _quality(text: str) -> float:
-    try:
-        return float(text or "1")
-    except ValueError:
-        return 0.0
+    return asked if asked in languages() else preferred(request.headers.get("accept-language", ""), languages())
 
 
 def summary_of(held: VisitorDataExport, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
@@ -322,7 +310,7 @@ def _day(at: int, zone: ZoneInfo) -> str:
 
 
 def _back(site: Site, language: str, done: str) -> Response:
-    query = {"done": done} | ({"lang": language} if language in LANGUAGES else {})
+    query = {"done": done} | ({"lang": language} if language in languages() else {})
     return RedirectResponse(f"{visitor_page_path(site)}?{urlencode(query)}", 303)
 
 

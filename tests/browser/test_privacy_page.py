@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
+from dashboard.compliance.visitor_privacy_texts import page_texts
 from tests.browser.conftest import USER_AGENT, NewPerson
 from tests.served import Served, served
 
-SV = PAGE_WORDS["sv"]
+SV = page_texts("sv")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from dashboard.cli.http_client import Refused, connect
 
 def notice(
     domain: Domain,
-    lang: Annotated[Literal["sv", "en"], typer.Option(metavar="LANG", help="Its language: sv or en.")] = "en",
+    lang: Annotated[str, typer.Option(metavar="LANG", help="Its language: en, sv, or one of your own.")] = "en",
     format_: Annotated[
         Literal["md", "html"], typer.Option("--format", metavar="FORMAT", help="md (Markdown) or html.")
     ] = "md",

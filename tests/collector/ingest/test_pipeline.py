@@ -101,7 +101,7 @@ def test_the_steps_read_as_a_list_of_drops_and_puts() -> None:
     names = [step.__name__ for step in STEPS]
     assert all(name.startswith(("drop_", "put_")) for name in names)
     assert names.index("drop_without_consent") < names.index("put_page")
-    assert names[-4:] == ["put_visitor", "put_visit", "put_origin", "put_part"]
+    assert names[-4:] == ["put_visitor", "put_visit", "put_origin", "put_visit_counters"]
 
 
 def test_a_consenting_visitors_pageview_becomes_an_event(rooms: PipelineServices) -> None:

@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from dashboard.access.disclosure_limit import MAX_AGENTS, MAX_NETWORKS, DisclosureLimit
-from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
+from dashboard.compliance.visitor_privacy_texts import page_texts
 from tests.collector.erasure.test_subject_access import OTHER, PAGE, Visiting
 from tests.collector.erasure.test_subject_access import town as town  # the fixture
 from tests.collector.ingest.test_pipeline import CHROME
@@ -38,7 +38,7 @@ async def test_the_page_shows_no_more_and_erases(town: Visiting) -> None:
     for agent in TRIED:
         await town.me(user_agent=agent)
     for language in ("en", "sv"):
-        words = PAGE_WORDS[language]
+        words = page_texts(language)
         async with town.client(user_agent=CHROME) as client:
             page = (await client.get(f"/privacy/site.test?lang={language}")).text
         assert words["held_one"] in page

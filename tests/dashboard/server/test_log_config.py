@@ -21,7 +21,7 @@ def line(message: str, **extra: object) -> str:
 
 def test_a_message_is_one_line_with_its_time_level_and_place() -> None:
     """UTC, then what a person greps for."""
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ warning collector\.writer: it waits", line("it waits"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ warning collector\.spool\.writer: it waits", line("it waits"))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_traceback_stays_in_its_line() -> None:
     except LookupError:
         text = line("unexpected\n", exc_info=sys.exc_info())
     assert text.index("ValueError") < text.index("LookupError")
-    assert "test_logs.py" in text
+    assert "test_log_config.py" in text
     assert "203.0.113.7" not in text.replace('"203.0.113.7x', "")
     assert "\n" not in text
 

@@ -14,13 +14,13 @@ import pytest
 from collector.privacy.consent import Signals, decide_consent
 from collector.sites.registry import POLICIES, Policy
 from collector.storage.client import ClickHouse
-from dashboard.compliance.privacy_notice_texts import WORDS
-from dashboard.compliance.visitor_privacy_texts import PAGE_WORDS
+from dashboard.compliance.privacy_notice_texts import notice_texts
+from dashboard.compliance.visitor_privacy_texts import page_texts
 from tests.collector.erasure.test_subject_access import FIREFOX, ME, OTHER, PAGE, Visiting, visiting
 
 pytestmark = pytest.mark.anyio
 
-EN, SV = PAGE_WORDS["en"], PAGE_WORDS["sv"]
+EN, SV = page_texts("en"), page_texts("sv")
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_the_page_speaks_the_visitor_s_language(town: Visiting, query: str
         answer = await client.get(f"/privacy/site.test{query}")
     assert f'<html lang="{language}">' in answer.text
     assert answer.headers["content-language"] == language
-    assert PAGE_WORDS[language]["choice_title"] in answer.text
+    assert page_texts(language)["choice_title"] in answer.text
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -148,7 +148,7 @@ async def test_the_page_says_what_a_no_does(town: Visiting, policy: Policy) -> N
     text = await opened(town)
     assert EN["choice_hint"] in text
     assert EN["banner_hint"].format(site="site.test") in text
-    assert WORDS["en"].withdrawal.format(site="site.test") in text
+    assert notice_texts("en").withdrawal.format(site="site.test") in text
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ async def test_the_page_speaks_while_the_database_does_not(town: Visiting) -> No
     text = html.unescape(answer.text)
     assert EN["not_now"] in text
     assert EN["choice_title"] in text
-    assert WORDS["en"].legal_title in text
+    assert notice_texts("en").legal_title in text
     assert "Version" not in text
     assert EN["held_none"] not in text
 
