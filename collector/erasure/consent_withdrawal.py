@@ -23,47 +23,49 @@ MOST = 5
 """A second, of one address; each is written to the disk, and may rewrite a part of a table."""
 
 
-def says_no(arrival: BeaconRequest) -> bool:
+def says_no(request: BeaconRequest) -> bool:
     """Whether a beacon, or the cookie beside it, refuses in so many words."""
-    return arrival.beacon.refuses or arrival.signals.cookie in NOES
+    return request.beacon.refuses or request.signals.cookie in NOES
 
 
 class ConsentWithdrawals:
     """Carries out the noes of one collector's visitors."""
 
-    def __init__(self, sites: Sites, privacy: SubjectAccess, receipts: Receipts, revocations: Revocations) -> None:
+    def __init__(
+        self, sites: Sites, subject_access: SubjectAccess, receipts: Receipts, revocations: Revocations
+    ) -> None:
         self._sites = sites
-        self._privacy = privacy
+        self._privacy = subject_access
         self._receipts = receipts
         self._revocations = revocations
         self._rate = RateLimit(MOST)
 
-    def wait(self, arrival: BeaconRequest) -> int:
+    def wait(self, request: BeaconRequest) -> int:
         """Seconds that who says no has to wait, where too much would be erased from one address; or 0."""
-        erases = arrival.beacon.receipt or self._sites_to_erase(arrival)
-        return self._rate.wait(arrival.network, None) if erases else 0
+        erases = request.beacon.receipt or self._sites_to_erase(request)
+        return self._rate.wait(request.network, None) if erases else 0
 
-    async def carry_out(self, arrival: BeaconRequest) -> None:
+    async def carry_out(self, request: BeaconRequest) -> None:
         """Erase what is held about the browser, promised on disk when this returns, and take back the receipts.
 
         Raises `SpoolUnavailable` when the disk does not take the promise, or ClickHouse not what is taken back.
         """
-        for site in self._sites_of(arrival.beacon):
-            await self._revoke(site, arrival.beacon.receipt)
-        sites = self._sites_to_erase(arrival)
+        for site in self._sites_of(request.beacon):
+            await self._revoke(site, request.beacon.receipt)
+        sites = self._sites_to_erase(request)
         if sites:
-            await self._privacy.withdraw(sites, Requester(arrival.address, arrival.user_agent))
+            await self._privacy.withdraw(sites, Requester(request.address, request.user_agent))
 
-    def _sites_to_erase(self, arrival: BeaconRequest) -> list[Site]:
+    def _sites_to_erase(self, request: BeaconRequest) -> list[Site]:
         """The beacon's sites; of a cookie those that may hold something about the browser, as it comes with every page.
 
         A cookie is not sent from the pages of other sites (`SameSite=Lax`). What a beacon claims may be, so that
         nothing that can be observed may depend on what is held.
         """
-        sites = self._sites_of(arrival.beacon)
-        if arrival.beacon.refuses:
+        sites = self._sites_of(request.beacon)
+        if request.beacon.refuses:
             return sites
-        browser = Requester(arrival.address, arrival.user_agent)
+        browser = Requester(request.address, request.user_agent)
         return [site for site in sites if self._privacy.may_hold(site, browser)]
 
     def _sites_of(self, beacon: Beacon) -> list[Site]:

@@ -60,11 +60,11 @@ class EventDeletion:
         self._client = client
         self._rollup = rollup
 
-    def count(self, task: SiteJob) -> int:
+    def count(self, job: SiteJob) -> int:
         """How many stored events the task is about."""
-        column = FIELDS.get(task.field, "")
+        column = FIELDS.get(job.field, "")
         compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
-        rows = self._client.query(_COUNT + compared, parameters=_of(task), settings={"log_queries": 0}).result_rows
+        rows = self._client.query(_COUNT + compared, parameters=_of(job), settings={"log_queries": 0}).result_rows
         return int(rows[0][0])
 
     def has_events(self, site: str) -> bool:
@@ -72,43 +72,43 @@ class EventDeletion:
         return bool(self._client.query(_ANY, parameters={"site": site}).result_rows[0][0])
 
     def run_step(
-        self, task: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None] = lambda: None
+        self, job: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None] = lambda: None
     ) -> SiteJob:
         """Do what is left of the task, once more from the beginning where it is not known how far it came. `check` is
         called between steps, and may raise."""
-        days = {*task.days, *self._days(task)}
-        if days != set(task.days):
-            task = msgspec.structs.replace(task, days=tuple(sorted(days)))
-            put(task)
-        if task.kind == "delete":
+        days = {*job.days, *self._days(job)}
+        if days != set(job.days):
+            job = msgspec.structs.replace(job, days=tuple(sorted(days)))
+            put(job)
+        if job.kind == "delete":
             # Until the day is built anew it is answered from its events: no sum outlives them.
-            for day in task.days:
-                self._rollup.reopen_day(task.site, day)
-        self._delete_events(task, check)
+            for day in job.days:
+                self._rollup.reopen_day(job.site, day)
+        self._delete_events(job, check)
         check()
-        if task.kind == "delete":
-            self._rollup.rebuild_days(task.site, task.days)
+        if job.kind == "delete":
+            self._rollup.rebuild_days(job.site, job.days)
         else:
             for table in tables_with_site(self._client):
-                parameters = {"table": table, "site": task.site}
+                parameters = {"table": table, "site": job.site}
                 self._client.command(_EMPTY, parameters=parameters, settings={"mutations_sync": 1})
-            self._rollup.drop_site(task.site)
-        return task
+            self._rollup.drop_site(job.site)
+        return job
 
-    def _days(self, task: SiteJob) -> list[datetime.date]:
-        column = FIELDS.get(task.field, "")
+    def _days(self, job: SiteJob) -> list[datetime.date]:
+        column = FIELDS.get(job.field, "")
         compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
-        rows = self._client.query(_DAYS + compared, parameters=_of(task), settings={"log_queries": 0}).result_rows
+        rows = self._client.query(_DAYS + compared, parameters=_of(job), settings={"log_queries": 0}).result_rows
         return [row[0] for row in rows]
 
-    def _delete_events(self, task: SiteJob, check: Callable[[], None]) -> None:
-        column, parameters = FIELDS.get(task.field, ""), {**_of(task), "batch": int(task.id, 16)}
+    def _delete_events(self, job: SiteJob, check: Callable[[], None]) -> None:
+        column, parameters = FIELDS.get(job.field, ""), {**_of(job), "batch": int(job.id, 16)}
         if column:
             mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT} AND {column} LIKE {{pattern:String}}"
             self._client.command(mark, parameters=parameters, settings={"log_queries": 0})
         among = f" AND {column} IN {_MARKED}" if column else ""
         without = {name: value for name, value in parameters.items() if name != "pattern"}
-        for month in sorted({day.year * 100 + day.month for day in task.days}):
+        for month in sorted({day.year * 100 + day.month for day in job.days}):
             check()
             self._client.command(_DELETE + among, parameters={**without, "month": month}, settings=_NOT_LOGGED)
         if column:
@@ -120,13 +120,13 @@ def tables_with_site(client: Client) -> list[str]:
     return [table for (table,) in client.query(_TABLES).result_rows if table not in KEPT_TABLES]
 
 
-def _of(task: SiteJob) -> dict[str, object]:
+def _of(job: SiteJob) -> dict[str, object]:
     return {
-        "site": task.site,
-        "until": NO_LIMIT if task.until is None else task.until,
-        "first": task.first or FIRST_DAY,
-        "last": task.last or LAST_DAY,
-        "pattern": like_pattern(task.value),
+        "site": job.site,
+        "until": NO_LIMIT if job.until is None else job.until,
+        "first": job.first or FIRST_DAY,
+        "last": job.last or LAST_DAY,
+        "pattern": like_pattern(job.value),
     }
 
 

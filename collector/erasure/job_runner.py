@@ -105,20 +105,20 @@ class SiteJobRunner:
         """Whether a site has its figures under two names: then no day is to be closed."""
         return any(task.kind == "rename" and task.waiting for task in self._tasks.values())
 
-    def preview(self, task: SiteJob) -> int:
+    def preview(self, job: SiteJob) -> int:
         """How many stored events the task is about."""
-        return self._purging.count(task)
+        return self._purging.count(job)
 
-    def enqueue(self, task: SiteJob) -> SiteJob:
+    def enqueue(self, job: SiteJob) -> SiteJob:
         """Store the task: from now on it will be done. Raises `RecordError` naming what cannot be meant."""
-        self._must_make_sense(task)
-        task = msgspec.structs.replace(task, rows=self.preview(task))
+        self._must_make_sense(job)
+        job = msgspec.structs.replace(job, rows=self.preview(job))
         # Nobody takes the name between its being found free and its being kept for the task.
         with self._sites.lock:
-            self._must_make_sense(task)
-            self._put(task)
-        self._begin(task)
-        return task
+            self._must_make_sense(job)
+            self._put(job)
+        self._begin(job)
+        return job
 
     def run_pending(self) -> bool:
         """Go on with what is not done; returns whether nothing is left to do.
@@ -146,20 +146,20 @@ class SiteJobRunner:
             self._put(msgspec.structs.replace(task, attempts=0, set_aside=0, error=""))
         return len(tasks)
 
-    def _attempt(self, task: SiteJob) -> None:
-        if task.id not in self._begun:
-            if task.attempts >= MOST_ATTEMPTS:
-                self._give_up(task, f"it was started {task.attempts} times and never completed")
+    def _attempt(self, job: SiteJob) -> None:
+        if job.id not in self._begun:
+            if job.attempts >= MOST_ATTEMPTS:
+                self._give_up(job, f"it was started {job.attempts} times and never completed")
                 return
-            self._begun.add(task.id)
-            task = msgspec.structs.replace(task, attempts=task.attempts + 1)
-            self._put(task)
+            self._begun.add(job.id)
+            job = msgspec.structs.replace(job, attempts=job.attempts + 1)
+            self._put(job)
         try:
-            self._go_on(task, self._budget())
+            self._go_on(job, self._budget())
         except JobTimeout as error:
-            self._give_up(self._tasks[task.id], str(error))
+            self._give_up(self._tasks[job.id], str(error))
         except Exception as error:
-            self._failed(self._tasks[task.id], error)
+            self._failed(self._tasks[job.id], error)
             raise
 
     def _budget(self) -> Callable[[], None]:
@@ -172,98 +172,96 @@ class SiteJobRunner:
 
         return check
 
-    def _failed(self, task: SiteJob, error: Exception) -> None:
+    def _failed(self, job: SiteJob, error: Exception) -> None:
         """Try later, and after many failures not at all. An outage of the database is no failure of the task."""
         try:
             self._client.command("SELECT 1")
         except (ClickHouseError, OSError):
             return
-        attempts = task.attempts + 1
+        attempts = job.attempts + 1
         if attempts > MOST_ATTEMPTS:
             # The message may contain what was to be erased.
-            self._give_up(task, type(error).__name__)
+            self._give_up(job, type(error).__name__)
             return
         wait = min(RETRY_SECONDS * 2 ** (attempts - 2), LONGEST_RETRY_SECONDS)
-        self._next_attempt[task.id] = self._monotonic() + wait
-        self._put(msgspec.structs.replace(task, attempts=attempts))
+        self._next_attempt[job.id] = self._monotonic() + wait
+        self._put(msgspec.structs.replace(job, attempts=attempts))
 
-    def _give_up(self, task: SiteJob, reason: str) -> None:
-        self._read_before.pop(task.id, None)
-        self._put(msgspec.structs.replace(task, set_aside=max(1, int(self._clock())), error=reason))
-        log.error("a task was set aside", extra={"kind": task.kind, "site": task.site, "reason": reason})
+    def _give_up(self, job: SiteJob, reason: str) -> None:
+        self._read_before.pop(job.id, None)
+        self._put(msgspec.structs.replace(job, set_aside=max(1, int(self._clock())), error=reason))
+        log.error("a task was set aside", extra={"kind": job.kind, "site": job.site, "reason": reason})
 
-    def _go_on(self, task: SiteJob, check: Callable[[], None]) -> None:
-        self._begin(task)
-        if not self._arrived(task, check):
+    def _go_on(self, job: SiteJob, check: Callable[[], None]) -> None:
+        self._begin(job)
+        if not self._arrived(job, check):
             return
-        steps = self._moving if task.kind == "rename" else self._purging
-        task = steps.run_step(task, self._put, check)
-        if self._workers == 1 or self._clock() >= task.asked + WORKERS_SECONDS:
-            self._put(msgspec.structs.replace(task, value="", finished=max(1, int(self._clock()))))
+        steps = self._moving if job.kind == "rename" else self._purging
+        job = steps.run_step(job, self._put, check)
+        if self._workers == 1 or self._clock() >= job.asked + WORKERS_SECONDS:
+            self._put(msgspec.structs.replace(job, value="", finished=max(1, int(self._clock()))))
             # What was compared with is not to outlive the task in an older version of it.
             self._client.command("OPTIMIZE TABLE deletions FINAL")
-            self._read_before.pop(task.id, None)
-            log.info("a task is done", extra={"kind": task.kind, "site": task.site, "rows": task.rows})
+            self._read_before.pop(job.id, None)
+            log.info("a task is done", extra={"kind": job.kind, "site": job.site, "rows": job.rows})
 
-    def _begin(self, task: SiteJob) -> None:
+    def _begin(self, job: SiteJob) -> None:
         """From now on the site is no more, or has its new name: beacons of the old one count as its own."""
-        if task.kind not in ("remove", "rename"):
+        if job.kind not in ("remove", "rename"):
             return
-        id_ = task.site_id or task.site
+        id_ = job.site_id or job.site
         # Whoever asked and the worker may both be here.
         with self._sites.lock:
-            site = self._sites.get(task.site)
-            if site is not None and site.id == id_ and task.to:
-                self._sites.rename_now(site, task.to)
+            site = self._sites.get(job.site)
+            if site is not None and site.id == id_ and job.to:
+                self._sites.rename_now(site, job.to)
             elif site is not None and site.id == id_:
-                self._sites.remove_now(task.site)
-        if task.kind == "remove":
+                self._sites.remove_now(job.site)
+        if job.kind == "remove":
             for follower in self.followers:
                 follower(id_)
 
-    def _arrived(self, task: SiteJob, check: Callable[[], None]) -> bool:
+    def _arrived(self, job: SiteJob, check: Callable[[], None]) -> bool:
         """Whether everything that was on its way when the task began is in ClickHouse, or out of the spools."""
-        if task.id not in self._read_before:
-            if task.kind != "rename":
-                purge = DeletePredicate(
-                    task.site, task.until, task.first, task.last, FIELDS.get(task.field, ""), task.value
-                )
+        if job.id not in self._read_before:
+            if job.kind != "rename":
+                purge = DeletePredicate(job.site, job.until, job.first, job.last, FIELDS.get(job.field, ""), job.value)
                 for spool in self._spools():
                     spool.purge(purge, check)
-            self._read_before[task.id] = [(spool, spool.in_flight()) for spool in self._spools()]
-        if self._workers > 1 and self._clock() < task.asked + SETTLE_SECONDS:
+            self._read_before[job.id] = [(spool, spool.in_flight()) for spool in self._spools()]
+        if self._workers > 1 and self._clock() < job.asked + SETTLE_SECONDS:
             return False
-        return not any(before & spool.in_flight() for spool, before in self._read_before[task.id])
+        return not any(before & spool.in_flight() for spool, before in self._read_before[job.id])
 
-    def _put(self, task: SiteJob) -> None:
+    def _put(self, job: SiteJob) -> None:
         # Together with `refresh`: what was read before must not come after what was stored since.
         with self._changing:
-            self._records.save(task.id, task)
-            self._keep({**self._tasks, task.id: task})
+            self._records.save(job.id, job)
+            self._keep({**self._tasks, job.id: job})
 
-    def _forget(self, task: SiteJob) -> None:
+    def _forget(self, job: SiteJob) -> None:
         with self._changing:
-            self._records.delete(task.id)
-            self._keep({id_: each for id_, each in self._tasks.items() if id_ != task.id})
+            self._records.delete(job.id)
+            self._keep({id_: each for id_, each in self._tasks.items() if id_ != job.id})
 
     def _keep(self, tasks: dict[str, SiteJob]) -> None:
         self._tasks = tasks
         busy = [task for task in tasks.values() if task.open and task.kind in ("remove", "rename")]
         self._sites.busy = frozenset({task.site for task in busy} | {task.to for task in busy if task.to})
 
-    def _must_make_sense(self, task: SiteJob) -> None:
-        if any(_occupies(each) and task.site in (each.site, each.to) for each in self._tasks.values()):
+    def _must_make_sense(self, job: SiteJob) -> None:
+        if any(_occupies(each) and job.site in (each.site, each.to) for each in self._tasks.values()):
             raise RecordError("site", "something else is still being done to this site; try again in a minute")
-        if task.kind == "rename":
-            self._must_be_free(task)
-        if task.kind == "delete":
-            if task.first is None or task.last is None or task.first > task.last:
+        if job.kind == "rename":
+            self._must_be_free(job)
+        if job.kind == "delete":
+            if job.first is None or job.last is None or job.first > job.last:
                 raise RecordError("first", "expected a first and a last day, in order")
-            if task.field and task.field not in FIELDS:
+            if job.field and job.field not in FIELDS:
                 raise RecordError("field", "expected one of {choices}", choices=", ".join(FIELDS))
-            if bool(task.field) != bool(task.value):
+            if bool(job.field) != bool(job.value):
                 raise RecordError("value", "expected a value to compare with")
-            if task.field and not is_bounded(task.value):
+            if job.field and not is_bounded(job.value):
                 raise RecordError(
                     "value",
                     "expected at most {count} characters and {stars} stars",
@@ -271,14 +269,14 @@ class SiteJobRunner:
                     stars=MOST_STARS,
                 )
 
-    def _must_be_free(self, task: SiteJob) -> None:
-        site = self._sites.get(task.site)
-        if site is None or site.id != (task.site_id or task.site):
-            raise RecordError("domain", "{name} is not registered", name=task.site)
-        new = checked(msgspec.structs.replace(site, domain=task.to)).domain
-        if new == task.site:
+    def _must_be_free(self, job: SiteJob) -> None:
+        site = self._sites.get(job.site)
+        if site is None or site.id != (job.site_id or job.site):
+            raise RecordError("domain", "{name} is not registered", name=job.site)
+        new = checked(msgspec.structs.replace(site, domain=job.to)).domain
+        if new == job.site:
             raise RecordError("domain", "that is its name already")
-        if new != task.to:
+        if new != job.to:
             raise RecordError("domain", "expected a name such as {name}", name=new)
         self._sites.must_be_free(new, but=site)
         if self._purging.has_events(new) or self._moving.has_sums(new):
@@ -287,7 +285,7 @@ class SiteJobRunner:
             )
 
 
-def _occupies(task: SiteJob) -> bool:
+def _occupies(job: SiteJob) -> bool:
     """Whether nothing else may be done to its site: also what was set aside, where it has the figures half under
     another name."""
-    return task.waiting or (task.open and task.kind in ("remove", "rename"))
+    return job.waiting or (job.open and job.kind in ("remove", "rename"))

@@ -46,48 +46,48 @@ class SiteRename:
         return bool(self._client.query(_HAS_SUMS, parameters={"site": site}).result_rows[0][0])
 
     def run_step(
-        self, task: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None] = lambda: None
+        self, job: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None] = lambda: None
     ) -> SiteJob:
         """Do what is left of the task; `put` stores how far it has come. May be called again when all is done: then
         it moves what has come since. `check` is called between steps, and may raise."""
-        task = self._move_events(task, put, check)
+        job = self._move_events(job, put, check)
         for step, act in ((SUMS_COPIED, self._copy_sums), (SUMS_MOVED, self._drop_sums)):
-            if task.step < step:
+            if job.step < step:
                 check()
-                act(task)
-                task = msgspec.structs.replace(task, step=step)
-                put(task)
-        return task
+                act(job)
+                job = msgspec.structs.replace(job, step=step)
+                put(job)
+        return job
 
-    def _move_events(self, task: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None]) -> SiteJob:
-        parameters = {"site": task.site, "to": task.to}
+    def _move_events(self, job: SiteJob, put: Callable[[SiteJob], None], check: Callable[[], None]) -> SiteJob:
+        parameters = {"site": job.site, "to": job.to}
         days = [row[0] for row in self._client.query(_DAYS, parameters=parameters).result_rows]
-        if not days and not task.deleting:
-            return task
-        if not task.deleting:
+        if not days and not job.deleting:
+            return job
+        if not job.deleting:
             for day in days:
                 check()
-                if task.copied is None or day > task.copied:
-                    settings = {"insert_deduplication_token": f"{task.id} {task.round} {day}", "max_threads": 1}
+                if job.copied is None or day > job.copied:
+                    settings = {"insert_deduplication_token": f"{job.id} {job.round} {day}", "max_threads": 1}
                     self._client.command(_COPY_DAY, parameters={**parameters, "day": day}, settings=settings)
-                    task = msgspec.structs.replace(task, copied=day)
-                    put(task)
-            task = msgspec.structs.replace(task, deleting=True)
-            put(task)
+                    job = msgspec.structs.replace(job, copied=day)
+                    put(job)
+            job = msgspec.structs.replace(job, deleting=True)
+            put(job)
         for month in sorted({day.year * 100 + day.month for day in days}):
-            self._client.command(_DELETE_EVENTS, parameters={"site": task.site, "month": month}, settings=_DONE)
-        task = msgspec.structs.replace(task, round=task.round + 1, copied=None, deleting=False)
-        put(task)
-        return task
+            self._client.command(_DELETE_EVENTS, parameters={"site": job.site, "month": month}, settings=_DONE)
+        job = msgspec.structs.replace(job, round=job.round + 1, copied=None, deleting=False)
+        put(job)
+        return job
 
-    def _copy_sums(self, task: SiteJob) -> None:
+    def _copy_sums(self, job: SiteJob) -> None:
         for table in tables_with_site(self._client):
-            parameters = {"table": table, "site": task.site, "to": task.to}
-            self._client.command(_EMPTY, parameters={**parameters, "site": task.to}, settings=_DONE)
+            parameters = {"table": table, "site": job.site, "to": job.to}
+            self._client.command(_EMPTY, parameters={**parameters, "site": job.to}, settings=_DONE)
             self._client.command(_COPY, parameters=parameters)
         # Each of its rows has an id: one that is copied twice is one.
-        self._client.command(_COPY, parameters={"table": CHANGES, "site": task.site, "to": task.to})
+        self._client.command(_COPY, parameters={"table": CHANGES, "site": job.site, "to": job.to})
 
-    def _drop_sums(self, task: SiteJob) -> None:
+    def _drop_sums(self, job: SiteJob) -> None:
         for table in (*tables_with_site(self._client), CHANGES):
-            self._client.command(_EMPTY, parameters={"table": table, "site": task.site}, settings=_DONE)
+            self._client.command(_EMPTY, parameters={"table": table, "site": job.site}, settings=_DONE)

@@ -113,16 +113,16 @@ class SubjectAccess:
         """The collector's clock, Unix seconds."""
         return self._clock()
 
-    async def held(self, site: Site, browser: Requester) -> VisitorDataExport:
+    async def held(self, site: Site, requester: Requester) -> VisitorDataExport:
         """What is held about this browser. Raises `ClickHouseError` when the database does not answer."""
-        ids = self._ids(site, browser)
+        ids = self._ids(site, requester)
         events = await anyio.to_thread.run_sync(self._read, site.domain, ids)
         return VisitorDataExport(site.domain, self._rotation.linkable_until(ids[-1][0]), ids, tuple(events))
 
-    async def erase(self, site: Site, browser: Requester, *, seconds: float = ERASE_SECONDS) -> ErasureReport:
+    async def erase(self, site: Site, requester: Requester, *, seconds: float = ERASE_SECONDS) -> ErasureReport:
         """Erase what is held about this browser: promised on disk when this returns, complete if that was possible
         within `seconds`. Raises `SpoolUnavailable` when the disk does not take the promise."""
-        ids = self._ids(site, browser)
+        ids = self._ids(site, requester)
         await self._settle()
         found = await anyio.to_thread.run_sync(self._count, site.domain, ids)
         self._forget(ids)
@@ -131,14 +131,14 @@ class SubjectAccess:
         await self._promise([(site, ids)])
         return ErasureReport(max(found, 0), await self._schedule.run(seconds))
 
-    async def withdraw(self, sites: Sequence[Site], browser: Requester) -> None:
+    async def withdraw(self, sites: Sequence[Site], requester: Requester) -> None:
         """Erase what is held on these sites about a browser that says no: promised on disk when this returns, and
         carried out in the background. Raises as `erase`.
 
         The page of any site may say so in its visitor's place, and must not learn what the visitor did on another. So
         nobody looks what there is, and the answer is the same and comes as soon whether there is anything or not.
         """
-        ids = [(site, self._ids(site, browser)) for site in sites]
+        ids = [(site, self._ids(site, requester)) for site in sites]
         await self._settle()
         for _, each in ids:
             self._forget(each)
@@ -168,22 +168,22 @@ class SubjectAccess:
         except sqlite3.Error as error:
             raise SpoolUnavailable(str(error)) from None
 
-    def may_hold(self, site: Site, browser: Requester) -> bool:
+    def may_hold(self, site: Site, requester: Requester) -> bool:
         """Whether something may be held about a browser that says no: not when it said so within half an hour, and
         has not been counted with consent since, which would be a visit that goes on."""
         now, visits = int(self._clock()), self._visits
-        ids = self._ids(site, browser)
+        ids = self._ids(site, requester)
         said = self._denials.get(ids[-1][1])
         return said is None or now - said >= IDLE_SECONDS or any(visits.current(id_, now) is not None for _, id_ in ids)
 
-    def _ids(self, site: Site, browser: Requester) -> Ids:
+    def _ids(self, site: Site, requester: Requester) -> Ids:
         """Today's, the last, and those of earlier days whose salt is still there: where sites have several time zones
         it is kept until the day is over for all of them."""
         today = self._sites.zone(site).date(self._clock())
-        first, network = self._rotation.first_linkable(), network_of(browser.address)
+        first, network = self._rotation.first_linkable(), network_of(requester.address)
         dates = [first + datetime.timedelta(days=number) for number in range((today - first).days + 1)]
         return tuple(
-            (date, visitor_id(self._salts.salt(date), site.hash_name, network, browser.user_agent)) for date in dates
+            (date, visitor_id(self._salts.salt(date), site.hash_name, network, requester.user_agent)) for date in dates
         )
 
     def _read(self, domain: str, ids: Sequence[tuple[datetime.date, int]]) -> list[Event]:
@@ -226,29 +226,29 @@ def _as_stored(event: Event) -> Event:
     return msgspec.structs.replace(event, revenue=event.revenue.quantize(Decimal("0.001")))
 
 
-def as_json(held: VisitorDataExport) -> bytes:
+def as_json(export: VisitorDataExport) -> bytes:
     """Everything held, for programs: times as ISO 8601 in UTC, names of the columns of `events`."""
     return msgspec.json.encode(
         {
-            "site": held.site,
-            "linkable_until": _time(held.linkable_until),
-            "visitors": [{"day": day.isoformat(), "visitor": str(visitor)} for day, visitor in held.visitors],
-            "events": [_shown(event) for event in held.events],
+            "site": export.site,
+            "linkable_until": _time(export.linkable_until),
+            "visitors": [{"day": day.isoformat(), "visitor": str(visitor)} for day, visitor in export.visitors],
+            "events": [_shown(event) for event in export.events],
         }
     )
 
 
-def as_count(held: VisitorDataExport) -> bytes:
+def as_count(export: VisitorDataExport) -> bytes:
     """How much is held, and nothing of what."""
     return msgspec.json.encode(
-        {"site": held.site, "linkable_until": _time(held.linkable_until), "count": len(held.events)}
+        {"site": export.site, "linkable_until": _time(export.linkable_until), "count": len(export.events)}
     )
 
 
-def as_csv(held: VisitorDataExport, writer: CsvWriter) -> str:
+def as_csv(export: VisitorDataExport, writer: CsvWriter) -> str:
     """The events as a table."""
     rows: list[Sequence[Cell]] = [COLUMNS]
-    for event in held.events:
+    for event in export.events:
         props = msgspec.json.encode(event.props).decode()
         rows.append(list(map(_cell, {**_shown(event), "props": props}.values())))
     return BYTE_ORDER_MARK + writer.lines(rows)

@@ -118,82 +118,84 @@ class PipelineServices:
 Step = Callable[[EventContext, PipelineServices], Rejection | None]
 
 
-def drop_unknown_site(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def drop_unknown_site(context: EventContext, services: PipelineServices) -> Rejection | None:
     """Only registered sites are measured."""
-    site = rooms.sites.measured(draft.domain)
+    site = services.sites.measured(context.domain)
     if site is None:
         return Rejection("unknown_site")
-    draft.site, draft.domain = site, site.domain
+    context.site, context.domain = site, site.domain
     return None
 
 
-def drop_without_consent(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def drop_without_consent(context: EventContext, services: PipelineServices) -> Rejection | None:
     """The site's policy decides what consent, refusal or silence allow."""
-    beacon = draft.arrival.beacon
-    site = _site(draft)
-    verdict = decide_consent(site.consent, beacon.consent, draft.arrival.signals, bare=beacon.bare)
-    if site.receipts and verdict.by_evidence and not rooms.receipts.find(beacon.receipt, site.domain, draft.today):
+    beacon = context.arrival.beacon
+    site = _site(context)
+    verdict = decide_consent(site.consent, beacon.consent, context.arrival.signals, bare=beacon.bare)
+    if site.receipts and verdict.by_evidence and not services.receipts.find(beacon.receipt, site.domain, context.today):
         # The answer brings a receipt, and the snippet sends the beacon again with it.
         return Rejection("consent")
     if verdict.reason:
         return Rejection(verdict.reason)
-    draft.limited = verdict.lane == "limited"
-    if draft.limited and beacon.name != "pageview":
+    context.limited = verdict.lane == "limited"
+    if context.limited and beacon.name != "pageview":
         # The identifier-free lane counts pages; what a person did on them needs consent.
         return Rejection("consent")
-    draft.evidence = "none" if draft.limited else verdict.evidence
+    context.evidence = "none" if context.limited else verdict.evidence
     return None
 
 
-def drop_prefetch(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def drop_prefetch(context: EventContext, services: PipelineServices) -> Rejection | None:
     """A page fetched ahead of time has not been seen by anybody."""
-    return Rejection("prefetch") if draft.arrival.prefetch else None
+    return Rejection("prefetch") if context.arrival.prefetch else None
 
 
-def drop_bot(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def drop_bot(context: EventContext, services: PipelineServices) -> Rejection | None:
     """Programs do not count; a missing or unknown user agent is a person."""
-    kind = rooms.bots.kind(draft.arrival.user_agent)
+    kind = services.bots.kind(context.arrival.user_agent)
     return Rejection("bot", kind) if kind else None
 
 
-def put_day(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_day(context: EventContext, services: PipelineServices) -> Rejection | None:
     """The site-local date."""
-    draft.day = rooms.sites.zone(_site(draft)).date(draft.arrival.at)
+    context.day = services.sites.zone(_site(context)).date(context.arrival.at)
     return None
 
 
-def put_page(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_page(context: EventContext, services: PipelineServices) -> Rejection | None:
     """Host, cleaned path and allow-listed query values."""
-    beacon = draft.arrival.beacon
-    page = rooms.pages.read(beacon.url, _site(draft), hash_mode=beacon.hash_mode)
-    draft.page = redact_sender(page, draft.arrival.user_agent, draft.arrival.address)
+    beacon = context.arrival.beacon
+    page = services.pages.read(beacon.url, _site(context), hash_mode=beacon.hash_mode)
+    context.page = redact_sender(page, context.arrival.user_agent, context.arrival.address)
     return None
 
 
-def put_device(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_device(context: EventContext, services: PipelineServices) -> Rejection | None:
     """Families and major versions; the user agent itself goes no further than the visitor's hash."""
-    draft.device = rooms.devices.read(draft.arrival.user_agent, draft.arrival.hints)
+    context.device = services.devices.read(context.arrival.user_agent, context.arrival.hints)
     return None
 
 
-def put_country(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_country(context: EventContext, services: PipelineServices) -> Rejection | None:
     """From the browser's time zone, else from the address, which goes no further than the visitor's hash."""
-    beacon, address = draft.arrival.beacon, draft.arrival.address
-    draft.country = rooms.countries.read(beacon.zone, address, is_hosted=draft.datacenter)
+    beacon, address = context.arrival.beacon, context.arrival.address
+    context.country = services.countries.read(beacon.zone, address, is_hosted=context.datacenter)
     return None
 
 
-def drop_excluded(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def drop_excluded(context: EventContext, services: PipelineServices) -> Rejection | None:
     """What the owner or the operator does not want counted: addresses, other hosts, some paths, some countries; and
     copies of the site on somebody's own machine."""
-    if rooms.shield and rooms.shield.covers(draft.domain, draft.arrival.address):
+    if services.shield and services.shield.covers(context.domain, context.arrival.address):
         return Rejection("excluded")
-    site, page = _site(draft), _page(draft)
-    if site.excluded_countries and draft.country in site.excluded_countries:
+    site, page = _site(context), _page(context)
+    if site.excluded_countries and context.country in site.excluded_countries:
         return Rejection("excluded")
     if site.hostnames and not any(_host_matches(page.hostname, allowed) for allowed in site.hostnames):
         return Rejection("excluded")
-    if _is_on_own_machine(page.hostname, draft.arrival.beacon.url) and not rooms.sites.is_local(site, page.hostname):
+    if _is_on_own_machine(page.hostname, context.arrival.beacon.url) and not services.sites.is_local(
+        site, page.hostname
+    ):
         # Somebody works on the site, or has saved a copy of it: neither is a visit.
         return Rejection("excluded")
     if site.excluded_paths and any(matches(pattern, page.path) for pattern in site.excluded_paths):
@@ -201,65 +203,65 @@ def drop_excluded(draft: EventContext, rooms: PipelineServices) -> Rejection | N
     return None
 
 
-def put_datacenter(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_datacenter(context: EventContext, services: PipelineServices) -> Rejection | None:
     """Check the address against the data center list, for sites that enable it. Does not store the address."""
-    draft.datacenter = _site(draft).datacenter != "off" and rooms.datacenters.covers(draft.arrival.address)
+    context.datacenter = _site(context).datacenter != "off" and services.datacenters.covers(context.arrival.address)
     return None
 
 
-def drop_datacenter(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def drop_datacenter(context: EventContext, services: PipelineServices) -> Rejection | None:
     """Drop visits from data centers, mostly automated browsers, on sites that choose so."""
-    return Rejection("datacenter") if draft.datacenter and _site(draft).datacenter == "drop" else None
+    return Rejection("datacenter") if context.datacenter and _site(context).datacenter == "drop" else None
 
 
-def drop_spam_referrer(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def drop_spam_referrer(context: EventContext, services: PipelineServices) -> Rejection | None:
     """Referrers on the operator's list of spam hosts."""
-    spam = rooms.spam.hosts
-    if spam and is_spam(read_referrer(draft.arrival.beacon.referrer)[0], spam):
+    spam = services.spam.hosts
+    if spam and is_spam(read_referrer(context.arrival.beacon.referrer)[0], spam):
         return Rejection("spam_referrer")
     return None
 
 
-def put_visitor(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_visitor(context: EventContext, services: PipelineServices) -> Rejection | None:
     """The id of the day. Here the address and the user agent end."""
-    if not draft.limited:
-        salt, arrival = rooms.salts.salt(draft.day), draft.arrival
-        draft.visitor = visitor_id(salt, _site(draft).hash_name, arrival.network, arrival.user_agent)
+    if not context.limited:
+        salt, arrival = services.salts.salt(context.day), context.arrival
+        context.visitor = visitor_id(salt, _site(context).hash_name, arrival.network, arrival.user_agent)
     return None
 
 
-def put_visit(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_visit(context: EventContext, services: PipelineServices) -> Rejection | None:
     """The visit that goes on, if there is one. Under the id of a new day there is none."""
-    if draft.visitor != 0:
-        draft.visit = rooms.visits.current(draft.visitor, draft.arrival.at)
+    if context.visitor != 0:
+        context.visit = services.visits.current(context.visitor, context.arrival.at)
     return None
 
 
-def put_origin(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_origin(context: EventContext, services: PipelineServices) -> Rejection | None:
     """Referrer, source, channel and campaign: the first event of a visit says where it came from."""
-    if draft.visitor != 0 and draft.visit is None:
-        draft.attribution = _attribution(draft, rooms)
+    if context.visitor != 0 and context.visit is None:
+        context.attribution = _attribution(context, services)
     return None
 
 
-def put_visit_counters(draft: EventContext, rooms: PipelineServices) -> Rejection | None:
+def put_visit_counters(context: EventContext, services: PipelineServices) -> Rejection | None:
     """What the event is within its visit, and adds to the sums."""
-    if draft.visitor == 0:
+    if context.visitor == 0:
         return None
-    visits, visit, beacon, at = rooms.visits, draft.visit, draft.arrival.beacon, draft.arrival.at
+    visits, visit, beacon, at = services.visits, context.visit, context.arrival.beacon, context.arrival.at
     if beacon.name == "engagement":
         # What was read before midnight belongs to a day that is over: it would tell that this visitor was there.
-        of_today = 1000 * (at - rooms.sites.zone(_site(draft)).bounds(draft.day)[0])
-        draft.engaged = min(beacon.engaged, of_today)
-        draft.part = visits.record_engagement(draft.visitor, visit, at) if visit is not None else NO_PART
+        of_today = 1000 * (at - services.sites.zone(_site(context)).bounds(context.day)[0])
+        context.engaged = min(beacon.engaged, of_today)
+        context.part = visits.record_engagement(context.visitor, visit, at) if visit is not None else NO_PART
         return None
     pageview = beacon.name == "pageview"
-    path = _page(draft).path if pageview else ""
+    path = _page(context).path if pageview else ""
     if visit is None:
-        draft.part = visits.begin(draft.visitor, at, path, draft.attribution, network=draft.arrival.network)
+        context.part = visits.begin(context.visitor, at, path, context.attribution, network=context.arrival.network)
     else:
         ends_bounce = beacon.interactive and (not pageview or bool(visit.entry_page))
-        draft.part = visits.extend(draft.visitor, visit, at, path, ends_bounce=ends_bounce)
+        context.part = visits.extend(context.visitor, visit, at, path, ends_bounce=ends_bounce)
     return None
 
 
@@ -284,28 +286,28 @@ STEPS: tuple[Step, ...] = (
 
 
 def run(
-    arrival: BeaconRequest, domain: str, rooms: PipelineServices, steps: Sequence[Step] = STEPS
+    request: BeaconRequest, domain: str, services: PipelineServices, steps: Sequence[Step] = STEPS
 ) -> Event | Rejection:
     """Take one beacon through the steps for one of its sites."""
-    draft = EventContext(arrival, domain)
+    draft = EventContext(request, domain)
     for step in steps:
-        dropped = step(draft, rooms)
+        dropped = step(draft, services)
         if dropped is not None:
             return dropped
-    return _limited_event(draft, rooms) if draft.limited else _event(draft)
+    return _limited_event(draft, services) if draft.limited else _event(draft)
 
 
-def _event(draft: EventContext) -> Event:
-    beacon, page, device, part = draft.arrival.beacon, _page(draft), _device(draft), draft.part
+def _event(context: EventContext) -> Event:
+    beacon, page, device, part = context.arrival.beacon, _page(context), _device(context), context.part
     came = part.attribution
     return Event(
-        site=draft.domain,
-        day=draft.day,
-        ts=draft.arrival.at,
-        visitor=draft.visitor,
+        site=context.domain,
+        day=context.day,
+        ts=context.arrival.at,
+        visitor=context.visitor,
         visit=part.visit,
-        name=beacon.name if beacon.name in OWN_NAMES else _clean(beacon.name, draft),
-        consent=draft.evidence,
+        name=beacon.name if beacon.name in OWN_NAMES else _clean(beacon.name, context),
+        consent=context.evidence,
         hostname=page.hostname,
         page=page.path,
         entry_page=part.entry_page,
@@ -328,48 +330,50 @@ def _event(draft: EventContext) -> Event:
         visits=part.visits,
         bounces=part.bounces,
         seconds=part.seconds,
-        engaged=draft.engaged,
+        engaged=context.engaged,
         scroll=beacon.scroll,
-        props={_clean(key, draft): _clean(value, draft) for key, value in beacon.props.items()} if beacon.props else {},
+        props={_clean(key, context): _clean(value, context) for key, value in beacon.props.items()}
+        if beacon.props
+        else {},
         revenue=beacon.revenue,
         currency=beacon.currency,
-        expires=_days_after(draft.day, _site(draft).retention_days),
+        expires=_days_after(context.day, _site(context).retention_days),
         seq=part.seq,
-        datacenter=draft.datacenter,
+        datacenter=context.datacenter,
     )
 
 
-def _limited_event(draft: EventContext, rooms: PipelineServices) -> Event:
+def _limited_event(context: EventContext, services: PipelineServices) -> Event:
     """The identifier-free count: page, referring host, device class, and nothing that could tell people apart."""
-    page = _page(draft)
-    host = read_referrer(draft.arrival.beacon.referrer)[0]
-    own = rooms.sites.own_hosts(_site(draft))
+    page = _page(context)
+    host = read_referrer(context.arrival.beacon.referrer)[0]
+    own = services.sites.own_hosts(_site(context))
     return Event(
-        site=draft.domain,
-        day=draft.day,
+        site=context.domain,
+        day=context.day,
         # The second could be matched with a log of requests.
-        ts=draft.arrival.at // 60 * 60,
+        ts=context.arrival.at // 60 * 60,
         visitor=0,
         visit=0,
         name="pageview",
         consent="none",
         hostname=page.hostname,
         page=page.path,
-        referrer="" if host == draft.arrival.address or is_own(host, page.hostname, own) else host,
-        device=_device(draft).kind,
-        expires=_days_after(draft.day, _site(draft).retention_days),
+        referrer="" if host == context.arrival.address or is_own(host, page.hostname, own) else host,
+        device=_device(context).kind,
+        expires=_days_after(context.day, _site(context).retention_days),
     )
 
 
-def _attribution(draft: EventContext, rooms: PipelineServices) -> Attribution:
-    page, referrer = _page(draft), draft.arrival.beacon.referrer
-    if draft.arrival.address in referrer and read_referrer(referrer)[0] == draft.arrival.address:
+def _attribution(context: EventContext, services: PipelineServices) -> Attribution:
+    page, referrer = _page(context), context.arrival.beacon.referrer
+    if context.arrival.address in referrer and read_referrer(referrer)[0] == context.arrival.address:
         referrer = ""
     if not referrer and page.tags is NO_TAGS:
-        return _direct(draft.country)
-    origin, tags = read_origin(referrer, page, rooms.sites.own_hosts(_site(draft))), page.tags
+        return _direct(context.country)
+    origin, tags = read_origin(referrer, page, services.sites.own_hosts(_site(context))), page.tags
     return Attribution(
-        referrer=truncated("referrer", redact_user_agent(origin.referrer, draft.arrival.user_agent)),
+        referrer=truncated("referrer", redact_user_agent(origin.referrer, context.arrival.user_agent)),
         source=truncated("source", origin.source),
         channel=origin.channel,
         utm_source=tags.source,
@@ -378,13 +382,13 @@ def _attribution(draft: EventContext, rooms: PipelineServices) -> Attribution:
         utm_content=tags.content,
         utm_term=tags.term,
         click_id=tags.click_id,
-        country=draft.country,
+        country=context.country,
     )
 
 
-def _clean(text: str, draft: EventContext) -> str:
+def _clean(text: str, context: EventContext) -> str:
     """A name, key or value without what could lead to a person, and without the sender's user agent."""
-    return clean_value(redact_user_agent(text, draft.arrival.user_agent))
+    return clean_value(redact_user_agent(text, context.arrival.user_agent))
 
 
 @lru_cache(maxsize=512)
@@ -412,19 +416,19 @@ def _is_on_own_machine(hostname: str, url: str) -> bool:
     return hostname == "localhost" or (hostname.startswith(("127.", "[::")) and is_loopback(hostname))
 
 
-def _site(draft: EventContext) -> Site:
-    if draft.site is None:
+def _site(context: EventContext) -> Site:
+    if context.site is None:
         raise RuntimeError("drop_unknown_site comes first")
-    return draft.site
+    return context.site
 
 
-def _page(draft: EventContext) -> Page:
-    if draft.page is None:
+def _page(context: EventContext) -> Page:
+    if context.page is None:
         raise RuntimeError("put_page comes first")
-    return draft.page
+    return context.page
 
 
-def _device(draft: EventContext) -> Device:
-    if draft.device is None:
+def _device(context: EventContext) -> Device:
+    if context.device is None:
         raise RuntimeError("put_device comes first")
-    return draft.device
+    return context.device

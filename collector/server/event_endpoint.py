@@ -216,63 +216,63 @@ class EventEndpoint:
         self._collector.counters.fault("foreign_site")
         return error_response(403, "domain", "is not a site that this proxy may speak for")
 
-    def _collect(self, arrival: BeaconRequest, good: BeaconResponse, answer: ResponseCallback) -> None:
+    def _collect(self, request: BeaconRequest, good: BeaconResponse, answer: ResponseCallback) -> None:
         """Raises `SpoolFull` or `SpoolUnavailable`; then nothing of the beacon is kept."""
-        spool, sites = self._collector.spool, self._distinct(arrival.beacon.domains)
+        spool, sites = self._collector.spool, self._distinct(request.beacon.domains)
         if spool.full:
             raise spool.too_full()
 
         def settled(error: Problem | None, dropped: list[str]) -> None:
-            answer(self._reply_to(arrival, good, dropped) if error is None else self._refusal(error))
+            answer(self._reply_to(request, good, dropped) if error is None else self._refusal(error))
 
         outcome = _Outcome(len(sites), settled)
         # A retry whose first try is on its way to the disk shares its fate.
         keys = {
             site: key
-            for site, key in _once_keys(arrival.beacon.once, sites)
+            for site, key in _once_keys(request.beacon.once, sites)
             if not (key and spool.seen(key, outcome.settle))
         }
         if not keys:
             return
-        if says_no(arrival):
-            task = asyncio.get_running_loop().create_task(self._collect_no(arrival, keys, outcome, answer))
+        if says_no(request):
+            task = asyncio.get_running_loop().create_task(self._collect_no(request, keys, outcome, answer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self._store(arrival, keys, outcome)
+            self._store(request, keys, outcome)
 
     async def _collect_no(
-        self, arrival: BeaconRequest, keys: dict[str, int], outcome: _Outcome, answer: ResponseCallback
+        self, request: BeaconRequest, keys: dict[str, int], outcome: _Outcome, answer: ResponseCallback
     ) -> None:
         try:
-            await self._withdrawals.carry_out(arrival)
-            self._store(arrival, keys, outcome)
+            await self._withdrawals.carry_out(request)
+            self._store(request, keys, outcome)
         except (SpoolFull, SpoolUnavailable) as error:
             answer(self._refusal(error))
         except Exception:
             log.exception("a withdrawal could not be answered")
             answer(FAILED)
 
-    def _store(self, arrival: BeaconRequest, keys: dict[str, int], outcome: _Outcome) -> None:
+    def _store(self, request: BeaconRequest, keys: dict[str, int], outcome: _Outcome) -> None:
         """Run the pipeline for each of the beacon's sites and have the events on disk."""
         collector = self._collector
         for domain, key in keys.items():
-            made = run(arrival, domain, collector.rooms)
+            made = run(request, domain, collector.rooms)
             if isinstance(made, Rejection):
                 site = collector.sites.measured(domain)
                 collector.counters.drop("" if site is None else site.domain, made.reason, made.kind)
                 outcome.dropped.append(made.reason)
                 outcome.settle(None)
             else:
-                self._hand_over(arrival, made, key, outcome)
+                self._hand_over(request, made, key, outcome)
 
-    def _hand_over(self, arrival: BeaconRequest, event: Event, key: int, outcome: _Outcome) -> None:
+    def _hand_over(self, request: BeaconRequest, event: Event, key: int, outcome: _Outcome) -> None:
         collector = self._collector
 
         def stored(error: Problem | None) -> None:
             if error is None:
                 collector.counters.accept(event.site)
-                for trimmed in arrival.beacon.trimmed:
+                for trimmed in request.beacon.trimmed:
                     collector.counters.trim(event.site, trimmed)
             else:
                 # Visits do not go on from events that are not kept.
@@ -295,30 +295,30 @@ class EventEndpoint:
         self._collector.counters.fault("spool_full" if isinstance(error, SpoolFull) else "spool_unavailable")
         return UNAVAILABLE
 
-    def _reply_to(self, arrival: BeaconRequest, good: BeaconResponse, dropped: list[str]) -> BeaconResponse:
+    def _reply_to(self, request: BeaconRequest, good: BeaconResponse, dropped: list[str]) -> BeaconResponse:
         found = dropped_response(good, dropped) if dropped else good
-        trimmed, receipts = arrival.beacon.trimmed, self._receipts(arrival)
+        trimmed, receipts = request.beacon.trimmed, self._receipts(request)
         if trimmed:
             # Names from a closed set, never what was sent.
             found = found.with_headers((b"x-tyst-trimmed", ", ".join(trimmed).encode()))
         if receipts:
             found = found.with_headers((b"x-tyst-receipt", receipts.encode()))
-            if receipts != arrival.beacon.receipt:
+            if receipts != request.beacon.receipt:
                 found = found.with_headers((b"retry-after", b"0"))
         return found
 
-    def _receipts(self, arrival: BeaconRequest) -> str:
+    def _receipts(self, request: BeaconRequest) -> str:
         """The receipts that the page is to send along from now on: the good ones it has, else new ones; or empty."""
         found = []
-        for domain in arrival.beacon.domains:
+        for domain in request.beacon.domains:
             site = self._collector.sites.measured(domain)
             if site is not None and site.receipts:
                 verdict = decide_consent(
-                    site.consent, arrival.beacon.consent, arrival.signals, bare=arrival.beacon.bare
+                    site.consent, request.beacon.consent, request.signals, bare=request.beacon.bare
                 )
                 if verdict.by_evidence:
                     today, receipts = self._collector.revocations.today(), self._collector.receipts
-                    known = receipts.find(arrival.beacon.receipt, site.domain, today)
+                    known = receipts.find(request.beacon.receipt, site.domain, today)
                     found.append(known or receipts.issue(site.domain, verdict.evidence, today))
         return ",".join(found)
 

@@ -45,9 +45,9 @@ GROUP BY site, visitor, ts, name, page"""
 class ClickHouseInserter:
     """Inserts events durably, once per token. `room` looks after the database's disk."""
 
-    def __init__(self, client: Client, room: DiskSpaceGuard | None = None) -> None:
+    def __init__(self, client: Client, disk_guard: DiskSpaceGuard | None = None) -> None:
         self._client = client
-        self._room = room
+        self._room = disk_guard
         # What the process before was doing when it ended is not known either.
         self._unsure = True
 
@@ -84,15 +84,15 @@ class ClickHouseInserter:
         settings = _ONE_BLOCK | _SHORTER_ROWS | {"insert_deduplication_token": token}
         self._client.raw_insert("events", COLUMNS, SerializedEvents.of(events).body, settings=settings, fmt=FORMAT)
 
-    def _taken(self, events: Sequence[Event], room: DiskSpaceGuard) -> bool:
+    def _taken(self, events: Sequence[Event], disk_guard: DiskSpaceGuard) -> bool:
         """Whether an insert that ClickHouse calls good is so. Raises `InsertRetryable` when it was broken."""
-        if not self._unsure and not room.in_doubt and room.enough():
+        if not self._unsure and not disk_guard.in_doubt and disk_guard.enough():
             return True
-        if room.broken_insert():
-            room.report_low_space()
-            room.reload()
+        if disk_guard.broken_insert():
+            disk_guard.report_low_space()
+            disk_guard.reload()
             raise InsertRetryable("its disk was full")
-        return not room.breaks_inserts or is_stored(self._client, events)
+        return not disk_guard.breaks_inserts or is_stored(self._client, events)
 
 
 def is_stored(client: Client, events: Sequence[Event]) -> bool:

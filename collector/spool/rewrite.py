@@ -131,9 +131,9 @@ class SpoolErasures:
         needles = {encode(erasure.visitor) for erasure in erasures}
         yield from self._rewrite(needles, erasures)
 
-    def purge(self, purge: DeletePredicate, check: Callable[[], None] = lambda: None) -> Iterator[Rewritten]:
+    def purge(self, predicate: DeletePredicate, check: Callable[[], None] = lambda: None) -> Iterator[Rewritten]:
         """The same for what an owner deletes. `check` is called before each group, and may raise."""
-        yield from self._rewrite({purge.site.encode()}, [purge], check)
+        yield from self._rewrite({predicate.site.encode()}, [predicate], check)
 
     def _rewrite(
         self,

@@ -294,9 +294,9 @@ class Spool:
         for lost in self.erasures.rewrite(erasures):
             self._note_lost(lost)
 
-    def purge(self, purge: DeletePredicate, check: Callable[[], None] = lambda: None) -> None:
+    def purge(self, predicate: DeletePredicate, check: Callable[[], None] = lambda: None) -> None:
         """The same for what an owner deletes. `check` is called between groups, and may raise."""
-        for lost in self.erasures.purge(purge, check):
+        for lost in self.erasures.purge(predicate, check):
             self._note_lost(lost)
 
     def _note_lost(self, lost: Rewritten) -> None:

@@ -45,9 +45,9 @@ class SiteParam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class GoalsApi:
     """The handlers, with what they need. `who` names a key in the list of changes."""
 
-    def __init__(self, sites: Sites, changes: AuditLog, who: Callable[[ApiKey], str]) -> None:
+    def __init__(self, sites: Sites, audit_log: AuditLog, who: Callable[[ApiKey], str]) -> None:
         self._sites = sites
-        self._changes = changes
+        self._changes = audit_log
         self._who = who
 
     async def list_goals(self, request: Request, key: ApiKey) -> Response:

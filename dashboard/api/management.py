@@ -48,16 +48,16 @@ class ManagementApi:
         passwords: Passwords,
         keys: ApiKeys,
         status: Callable[[], Awaitable[Status]],
-        changes: AuditLog,
-        deletions: SiteJobRunner,
+        audit_log: AuditLog,
+        jobs: SiteJobRunner,
     ) -> None:
         self._sites = sites
         self._users = users
         self._passwords = passwords
         self._keys = keys
         self._status = status
-        self._changes = changes
-        self._deletions = deletions
+        self._changes = audit_log
+        self._deletions = jobs
 
     async def list_sites(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites`: the sites that the key may read."""
@@ -262,12 +262,12 @@ def routes(
     passwords: Passwords,
     keys: ApiKeys,
     status: Callable[[], Awaitable[Status]],
-    changes: AuditLog,
-    deletions: SiteJobRunner,
+    audit_log: AuditLog,
+    jobs: SiteJobRunner,
 ) -> list[Route]:
     """The API's routes."""
-    api = ManagementApi(sites, users, passwords, keys, status, changes, deletions)
-    goals = GoalsApi(sites, changes, _who)
+    api = ManagementApi(sites, users, passwords, keys, status, audit_log, jobs)
+    goals = GoalsApi(sites, audit_log, _who)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/api/v1/sites/goals", goals.list_goals),
         ("PUT", "/api/v1/sites/goals", goals.put_goal),

@@ -73,10 +73,10 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PrivacyApi:
     """The handlers, with what they need."""
 
-    def __init__(self, collector: Collector, keys: ApiKeys, editions: NoticeVersions) -> None:
+    def __init__(self, collector: Collector, keys: ApiKeys, notice_versions: NoticeVersions) -> None:
         self._collector = collector
         self._keys = keys
-        self._editions = editions
+        self._editions = notice_versions
 
     async def write_notice(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/notice`: the site's privacy notice."""
@@ -151,9 +151,9 @@ class PrivacyApi:
         return SearchReport((*files.places, *tables.places), (*files.found, *tables.found))
 
 
-def routes(collector: Collector, keys: ApiKeys, editions: NoticeVersions) -> list[Route]:
+def routes(collector: Collector, keys: ApiKeys, notice_versions: NoticeVersions) -> list[Route]:
     """The routes of this part."""
-    part = PrivacyApi(collector, keys, editions)
+    part = PrivacyApi(collector, keys, notice_versions)
     return [
         Route("/api/v1/sites/{domain}/notice", part.guarded(part.write_notice), methods=["POST"]),
         Route("/api/v1/sites/{domain}/preview", part.guarded(part.preview), methods=["POST"]),

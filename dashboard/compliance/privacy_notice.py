@@ -119,9 +119,9 @@ def changed(before: Facts, after: Facts, language: str) -> list[str]:
     return found
 
 
-def _value(value: object, words: NoticeTexts) -> str:
+def _value(value: object, texts: NoticeTexts) -> str:
     text = ", ".join(value) if isinstance(value, tuple) else str(value)
-    return text or words.nothing
+    return text or texts.nothing
 
 
 def heading(facts: Facts, language: str) -> str:

@@ -97,9 +97,9 @@ def set_locale(code: str) -> None:
 
 
 @contextmanager
-def using(code: str, catalogues: Translations) -> Iterator[None]:
+def using(code: str, translations: Translations) -> Iterator[None]:
     """Translate into this language within the block, which must be one of `catalogues`."""
-    token = _current.set((code, catalogues))
+    token = _current.set((code, translations))
     try:
         yield
     finally:

@@ -101,18 +101,18 @@ class Breakdown:
 
 
 async def open_tabs(
-    stats: StatsService, choice: ViewState, period: Period, panels: Sequence[Panel] = PANELS
+    stats: StatsService, state: ViewState, period: Period, panels: Sequence[Panel] = PANELS
 ) -> list[Tab]:
     """The open tab of each panel, as it is under the choice's filters."""
-    tabs = [tab_under(panel.tab(choice.tab(panel.name)), choice.chips) for panel in panels]
+    tabs = [tab_under(panel.tab(state.tab(panel.name)), state.chips) for panel in panels]
     if not any(tab.empty for tab in tabs):
         return tabs
-    keys = tuple(await stats.property_keys(choice.domain, period, chosen_filter(choice.chips)))
-    return [property_tab(tab, choice.chips, keys, choice.key) if tab.empty else tab for tab in tabs]
+    keys = tuple(await stats.property_keys(state.domain, period, chosen_filter(state.chips)))
+    return [property_tab(tab, state.chips, keys, state.key) if tab.empty else tab for tab in tabs]
 
 
 def query(
-    choice: ViewState,
+    state: ViewState,
     period: Period,
     metrics: tuple[str, ...],
     dimensions: tuple[str, ...] = (),
@@ -122,11 +122,11 @@ def query(
     """A question under the choice's filters; rows by value have the largest first, rows by time the earliest."""
     timed = bool(dimensions) and dimensions[0].startswith("time:")
     return Query(
-        site=choice.domain,
+        site=state.domain,
         metrics=metrics,
         period=period,
         dimensions=dimensions,
-        filters=chosen_filter(choice.chips),
+        filters=chosen_filter(state.chips),
         # Rows of the same count need an order of their own, or pages of rows would overlap.
         order_by=() if timed or not dimensions else ((metrics[0], "desc"), (dimensions[0], "asc")),
         limit=limit,
@@ -144,13 +144,13 @@ def metrics_of(tab: Tab, *, wide: bool = False) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*columns_of(tab, wide=wide), *((tab.share,) if tab.share else ()))))
 
 
-def rows_query(choice: ViewState, period: Period, tab: Tab, rows: int) -> Query:
+def rows_query(state: ViewState, period: Period, tab: Tab, rows: int) -> Query:
     """The question behind a tab, for so many rows that can be shown."""
     if tab.empty:
-        return query(choice, period, TOTALS)
+        return query(state, period, TOTALS)
     # A few more than are shown: hidden values take places too.
     limit = rows + len(tab.hidden) + (not tab.nothing)
-    return query(choice, period, metrics_of(tab), (tab.dimension,), limit)
+    return query(state, period, metrics_of(tab), (tab.dimension,), limit)
 
 
 def totals(result: Result) -> Sequence[Value]:
@@ -170,7 +170,7 @@ def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
 
 
 def breakdown(
-    choice: ViewState,
+    state: ViewState,
     panel: Panel,
     tab: Tab,
     part: Result,
@@ -190,13 +190,13 @@ def breakdown(
     return Breakdown(
         panel=panel,
         tab=tab,
-        links=tuple(_tab_links(choice, panel, tab, below)),
-        choices=tuple(_choices(choice, panel, tab, below)),
+        links=tuple(_tab_links(state, panel, tab, below)),
+        choices=tuple(_choices(state, panel, tab, below)),
         heading=head(_("Property") if tab.empty else dimension_title(tab.dimension), tab.dimension),
         columns=tuple(head(column_title(tab, metric), metric) for metric in columns),
         share=head(_(HEADS[tab.share]) if tab.share else "%", tab.share or SHARE),
-        lines=tuple(_line(choice, tab, part, row, columns, most, whole) for row in shown[:rows]),
-        details=choice.href(f"/details/{panel.name}") if shown and not below else "",
+        lines=tuple(_line(state, tab, part, row, columns, most, whole) for row in shown[:rows]),
+        details=state.href(f"/details/{panel.name}") if shown and not below else "",
         hidden=part.hidden,
     )
 
@@ -216,7 +216,7 @@ def _with_values(part: Result, rows: Sequence[Row], columns: tuple[str, ...]) ->
     )
 
 
-def _tab_links(choice: ViewState, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
+def _tab_links(state: ViewState, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
     """The tabs of the head; those of one group are one, which is any of them."""
     groups: set[str] = set()
     for index, tab in enumerate(panel.tabs):
@@ -224,16 +224,16 @@ def _tab_links(choice: ViewState, panel: Panel, open_: Tab, below: str) -> Itera
             continue
         groups |= {tab.group} - {""}
         current = tab.name == open_.name or bool(tab.group and tab.group == open_.group)
-        href = choice.to_tab(panel.name, tab.name if index else "").href(below)
+        href = state.to_tab(panel.name, tab.name if index else "").href(below)
         yield TabLink(_(tab.group or tab.title), href, current)
 
 
-def _choices(choice: ViewState, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
+def _choices(state: ViewState, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
     for tab in panel.tabs:
         if tab.group and tab.group == open_.group:
-            yield TabLink(_(tab.title), choice.to_tab(panel.name, tab.name).href(below), tab.name == open_.name)
+            yield TabLink(_(tab.title), state.to_tab(panel.name, tab.name).href(below), tab.name == open_.name)
     for key in open_.keys:
-        yield TabLink(key, choice.to_key(key).href(below), open_.dimension.endswith(f":{key}"))
+        yield TabLink(key, state.to_key(key).href(below), open_.dimension.endswith(f":{key}"))
 
 
 def _folded(row: Row) -> bool:
@@ -241,13 +241,13 @@ def _folded(row: Row) -> bool:
 
 
 def _line(
-    choice: ViewState, tab: Tab, part: Result, row: Row, columns: Iterable[str], most: Value, whole: Mapping[str, Value]
+    state: ViewState, tab: Tab, part: Result, row: Row, columns: Iterable[str], most: Value, whole: Mapping[str, Value]
 ) -> BreakdownRow:
     value, folded = row.dimensions[0], _folded(row)
     values = dict(zip(part.metrics, row.metrics, strict=True))
     chip = FilterParam("is", tab.dimension, value)
-    active = chip in choice.chips
-    narrowed = choice.without(chip) if active else choice.filtered(chip)
+    active = chip in state.chips
+    narrowed = state.without(chip) if active else state.filtered(chip)
     first = row.metrics[0]
     return BreakdownRow(
         label=_("Other (grouped for privacy)") if folded else tab.label(value),

@@ -42,39 +42,39 @@ class PeriodMenu:
     problem: str
 
 
-def build_menu(choice: ViewState, dates: DateRange) -> PeriodMenu:
+def build_menu(state: ViewState, dates: DateRange) -> PeriodMenu:
     """The menus for the choice."""
-    span, before = choice.span, dates.before
+    span, before = state.span, dates.before
     named = PERIODS[span.period]
     plain = not span.date and span.period != "custom"
     return PeriodMenu(
         title=_(named.title) if plain else formatting.dates(dates.period.first, dates.period.last),
-        groups=tuple(tuple(_entry(choice, name) for name in group) for group in GROUPED),
+        groups=tuple(tuple(_entry(state, name) for name in group) for group in GROUPED),
         custom=PeriodOption(_(PERIODS["custom"].title), PERIODS["custom"].key),
-        earlier=choice.to_span(dates.earlier).href() if dates.earlier else "",
-        later=choice.to_span(dates.later).href() if dates.later else "",
+        earlier=state.to_span(dates.earlier).href() if dates.earlier else "",
+        later=state.to_span(dates.later).href() if dates.later else "",
         comparisons=tuple(
-            Entry(name, _(title), choice.to_comparison(name).href(), span.compare == name)
+            Entry(name, _(title), state.to_comparison(name).href(), span.compare == name)
             for name, title in COMPARISONS.items()
             if name != "custom"
         ),
         compared=_(COMPARISONS[span.compare]),
         compared_dates=formatting.dates(before.first, before.last) if before else "",
-        matching=_matching(choice),
-        toggle=choice.to_comparison("none" if span.compare != "none" else "previous").href(),
+        matching=_matching(state),
+        toggle=state.to_comparison("none" if span.compare != "none" else "previous").href(),
         problem=dates.problem,
     )
 
 
-def _entry(choice: ViewState, name: str) -> Entry:
+def _entry(state: ViewState, name: str) -> Entry:
     named = PERIODS[name]
-    current = choice.span.period == name and not choice.span.date
-    return Entry(name, _(named.title), choice.to_period(name).href(), current, named.key)
+    current = state.span.period == name and not state.span.date
+    return Entry(name, _(named.title), state.to_period(name).href(), current, named.key)
 
 
-def _matching(choice: ViewState) -> Entry | None:
-    span = choice.span
+def _matching(state: ViewState) -> Entry | None:
+    span = state.span
     if span.compare not in ("previous", "year"):
         return None
-    href = choice.to_comparison(span.compare, weekday=not span.weekday).href()
+    href = state.to_comparison(span.compare, weekday=not span.weekday).href()
     return Entry("weekday", _("Match the day of the week"), href, span.weekday)

@@ -112,16 +112,16 @@ class DateRange:
         return replace(self, period=self.period.at_site(former), before=before, compared=compared)
 
 
-def read_dates(span: DateRangeParams, zone: str, now: datetime.datetime, began: datetime.date | None) -> DateRange:
-    """The dates of `span` as of `now` at a site in `zone` whose first event was on `began`.
+def read_dates(params: DateRangeParams, zone: str, now: datetime.datetime, began: datetime.date | None) -> DateRange:
+    """The dates of `params` as of `now` at a site in `zone` whose first event was on `began`.
 
     Dates that cannot be shown are explained in `problem`, and the default stands in their place.
     """
     today = now.astimezone(ZoneInfo(zone)).date()
     try:
-        period = _period(span, zone, now, today, began)
-        before = _before(span, period, zone, now)
-        buckets, bucket = _buckets(span, period, before)
+        period = _period(params, zone, now, today, began)
+        before = _before(params, period, zone, now)
+        buckets, bucket = _buckets(params, period, before)
     except QueryError as error:
         plain = read_dates(DEFAULT_SPAN, zone, now, began)
         return replace(plain, problem=_("Those dates cannot be shown: {reason}.").format(reason=_(error.expected)))
@@ -132,16 +132,16 @@ def read_dates(span: DateRangeParams, zone: str, now: datetime.datetime, began: 
         before,
         same_length(period, before, now.timestamp()) if before else None,
         buckets,
-        *_steps(span, period, today),
+        *_steps(params, period, today),
     )
 
 
-def _buckets(span: DateRangeParams, period: Period, before: Period | None) -> tuple[tuple[Bucket, ...], Bucket]:
+def _buckets(params: DateRangeParams, period: Period, before: Period | None) -> tuple[tuple[Bucket, ...], Bucket]:
     """The steps that the chart can have, and the one that it has. Raises `QueryError` where it would have too many."""
     buckets = offered(period)
     if not buckets:
         raise QueryError("date_range", N_("expected a shorter period"))
-    bucket = next((each for each in buckets if each == span.bucket), _fitting(period, buckets))
+    bucket = next((each for each in buckets if each == params.bucket), _fitting(period, buckets))
     if before is not None and before.bucket_count(bucket) > MAX_CHART_BUCKETS:
         raise QueryError("compare", N_("expected a shorter period to compare with"))
     return buckets, bucket
@@ -161,57 +161,57 @@ def _fitting(period: Period, buckets: tuple[Bucket, ...]) -> Bucket:
 
 
 def _period(
-    span: DateRangeParams, zone: str, now: datetime.datetime, today: datetime.date, began: datetime.date | None
+    params: DateRangeParams, zone: str, now: datetime.datetime, today: datetime.date, began: datetime.date | None
 ) -> Period:
-    if span.period == "custom":
-        first, last = _date(span.first), _date(span.last)
+    if params.period == "custom":
+        first, last = _date(params.first), _date(params.last)
         if first and last and first > last:
             first, last = last, first
         return parse_period("custom", zone, now, first, last)
-    if span.period == "all":
+    if params.period == "all":
         return parse_period("all", zone, now, min(began or today, today))
-    day = _date(span.date)
-    if span.date and day is None:
+    day = _date(params.date)
+    if params.date and day is None:
         raise QueryError("date_range", N_("expected a date such as 2026-01-31"))
     day = min(day, today) if day else today
-    if span.period == "last_month":
+    if params.period == "last_month":
         day = day.replace(day=1) - _DAY
-    return parse_period("month" if span.period == "last_month" else span.period, zone, now, day=day)
+    return parse_period("month" if params.period == "last_month" else params.period, zone, now, day=day)
 
 
-def _before(span: DateRangeParams, period: Period, zone: str, now: datetime.datetime) -> Period | None:
-    if span.compare == "none" or period.name == "all":
+def _before(params: DateRangeParams, period: Period, zone: str, now: datetime.datetime) -> Period | None:
+    if params.compare == "none" or period.name == "all":
         return None
-    if span.compare == "custom":
-        first, last = _date(span.compare_first), _date(span.compare_last)
+    if params.compare == "custom":
+        first, last = _date(params.compare_first), _date(params.compare_last)
         if first and last and first > last:
             first, last = last, first
         return parse_period("custom", zone, now, first, last)
-    before = period.year_before() if span.compare == "year" else calendar_before(period)
+    before = period.year_before() if params.compare == "year" else calendar_before(period)
     if before.first < EARLIEST + 7 * _DAY:
         return None
-    if not span.weekday:
+    if not params.weekday:
         return before
     # The nearest move that lets both begin on the same day of the week.
     return before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
 
 
 def _steps(
-    span: DateRangeParams, period: Period, today: datetime.date
+    params: DateRangeParams, period: Period, today: datetime.date
 ) -> tuple[DateRangeParams | None, DateRangeParams | None]:
-    if span.period == "all":
+    if params.period == "all":
         return None, None
-    back = _to(span, period, period.first - _DAY, today)
-    return back, None if period.last >= today else _to(span, period, _next_end(period), today)
+    back = _to(params, period, period.first - _DAY, today)
+    return back, None if period.last >= today else _to(params, period, _next_end(period), today)
 
 
-def _to(span: DateRangeParams, period: Period, end: datetime.date, today: datetime.date) -> DateRangeParams:
+def _to(params: DateRangeParams, period: Period, end: datetime.date, today: datetime.date) -> DateRangeParams:
     """The span of the same kind that ends on `end`."""
-    if span.period == "custom":
+    if params.period == "custom":
         first = end - (period.days - 1) * _DAY
-        return replace(span, first=str(first), last=str(end))
-    name = {"yesterday": "day", "last_month": "month"}.get(span.period, span.period)
-    return replace(span, period=name, first="", last="", date="" if end >= today else str(end))
+        return replace(params, first=str(first), last=str(end))
+    name = {"yesterday": "day", "last_month": "month"}.get(params.period, params.period)
+    return replace(params, period=name, first="", last="", date="" if end >= today else str(end))
 
 
 def _next_end(period: Period) -> datetime.date:

@@ -89,14 +89,14 @@ class Details:
 
 
 async def build_details(
-    stats: StatsService, choice: ViewState, period: Period, panel: Panel, wanted: DetailsOptions
+    stats: StatsService, state: ViewState, period: Period, panel: Panel, options: DetailsOptions
 ) -> Details:
     """The page of the panel's open tab that is wanted."""
-    (tab,) = await open_tabs(stats, choice, period, (panel,))
-    wanted = replace(wanted, by=_known(tab, wanted.by))
-    offset = (wanted.page - 1) * ROWS
-    all_, part = await _found(stats, choice, period, tab, wanted, offset - offset % MAX_LIMIT)
-    rows = _sorted(tab, _matching(tab, part.rows, wanted.search), wanted)
+    (tab,) = await open_tabs(stats, state, period, (panel,))
+    options = replace(options, by=_known(tab, options.by))
+    offset = (options.page - 1) * ROWS
+    all_, part = await _found(stats, state, period, tab, options, offset - offset % MAX_LIMIT)
+    rows = _sorted(tab, _matching(tab, part.rows, options.search), options)
     begins = offset % MAX_LIMIT
     here = f"/details/{panel.name}"
     # Hidden rows of a bigger answer are not looked for: the number is then that of all.
@@ -105,10 +105,10 @@ async def build_details(
     most = max((row.metrics[0] or 0 for row in rows), default=0)
     page = rows[begins : begins + ROWS]
     return Details(
-        choice=choice,
+        choice=state,
         period=period,
         breakdown=breakdown(
-            choice,
+            state,
             panel,
             tab,
             replace(part, rows=page),
@@ -116,59 +116,61 @@ async def build_details(
             rows=ROWS,
             below=here,
             most=most,
-            head=lambda title, name: _head(choice, here, replace(wanted, by=wanted.by or part.metrics[0]), title, name),
+            head=lambda title, name: _head(
+                state, here, replace(options, by=options.by or part.metrics[0]), title, name
+            ),
         ),
-        chips=filter_links(choice, here),
-        wanted=wanted,
+        chips=filter_links(state, here),
+        wanted=options,
         first=min(offset + 1, total),
         last=min(offset + len(page), total),
         total=total,
-        previous=choice.href(here, **wanted.extra(page=str(wanted.page - 1))) if wanted.page > 1 else "",
-        next=choice.href(here, **wanted.extra(page=str(wanted.page + 1))) if offset + ROWS < total else "",
-        export=choice.href(f"{here}.csv", **wanted.extra()),
-        hidden=(*choice.hidden_form_fields(), *((name, value) for name, value in wanted.extra(q="").items())),
+        previous=state.href(here, **options.extra(page=str(options.page - 1))) if options.page > 1 else "",
+        next=state.href(here, **options.extra(page=str(options.page + 1))) if offset + ROWS < total else "",
+        export=state.href(f"{here}.csv", **options.extra()),
+        hidden=(*state.hidden_form_fields(), *((name, value) for name, value in options.extra(q="").items())),
     )
 
 
 async def all_rows(
-    stats: StatsService, choice: ViewState, period: Period, panel: Panel, wanted: DetailsOptions
+    stats: StatsService, state: ViewState, period: Period, panel: Panel, options: DetailsOptions
 ) -> AsyncIterator[tuple[Tab, Result]]:
     """Every row that is wanted, in blocks: what the pages of details show, without pages. Beyond `MOST_ROWS` there are
     none; `total_rows` of a block says how many there would be."""
-    (tab,) = await open_tabs(stats, choice, period, (panel,))
-    wanted = replace(wanted, by=_known(tab, wanted.by))
+    (tab,) = await open_tabs(stats, state, period, (panel,))
+    options = replace(options, by=_known(tab, options.by))
     offset, total = 0, 1
     while offset < min(total, MOST_ROWS):
-        _all, part = await _found(stats, choice, period, tab, wanted, offset)
+        _all, part = await _found(stats, state, period, tab, options, offset)
         total, offset = part.total_rows or 0, offset + MAX_LIMIT
-        yield tab, replace(part, rows=_sorted(tab, _matching(tab, part.rows, wanted.search), wanted))
+        yield tab, replace(part, rows=_sorted(tab, _matching(tab, part.rows, options.search), options))
 
 
 async def _found(
-    stats: StatsService, choice: ViewState, period: Period, tab: Tab, wanted: DetailsOptions, offset: int
+    stats: StatsService, state: ViewState, period: Period, tab: Tab, options: DetailsOptions, offset: int
 ) -> tuple[Result, Result]:
     """The totals, and a block of rows in order from `offset` on.
 
     Rows are searched here, by their labels: a filter would have small counts rounded that are not rounded otherwise.
     Only where they are too many for one block the database searches.
     """
-    whole = query(choice, period, TOTALS)
+    whole = query(state, period, TOTALS)
     if tab.empty:
         (all_,) = await stats.run([whole])
         return all_, replace(all_, rows=[], total_rows=0)
-    rows = _rows_query(choice, period, tab, wanted, offset)
+    rows = _rows_query(state, period, tab, options, offset)
     all_, part = await stats.run([whole, rows])
-    if wanted.search and (part.total_rows or 0) > MAX_LIMIT:
-        searched = every(rows.filters, Compare("contains", tab.dimension, (wanted.search,), case_sensitive=False))
+    if options.search and (part.total_rows or 0) > MAX_LIMIT:
+        searched = every(rows.filters, Compare("contains", tab.dimension, (options.search,), case_sensitive=False))
         (part,) = await stats.run([replace(rows, filters=searched)])
     return all_, part
 
 
-def _rows_query(choice: ViewState, period: Period, tab: Tab, wanted: DetailsOptions, offset: int) -> Query:
+def _rows_query(state: ViewState, period: Period, tab: Tab, options: DetailsOptions, offset: int) -> Query:
     metrics = metrics_of(tab, wide=True)
-    by = metrics[0] if wanted.by in ("", SHARE) else wanted.by
-    order = ((by, wanted.way), *(((tab.dimension, "asc"),) if by != tab.dimension else ()))
-    asked = query(choice, period, metrics, (tab.dimension,), MAX_LIMIT, offset)
+    by = metrics[0] if options.by in ("", SHARE) else options.by
+    order = ((by, options.way), *(((tab.dimension, "asc"),) if by != tab.dimension else ()))
+    asked = query(state, period, metrics, (tab.dimension,), MAX_LIMIT, offset)
     return replace(asked, order_by=order, total_rows=True)
 
 
@@ -181,20 +183,20 @@ def _matching(tab: Tab, rows: Sequence[Row], search: str) -> list[Row]:
     return [row for row in shown if wanted in tab.label(row.dimensions[0]).casefold()] if wanted else shown
 
 
-def _sorted(tab: Tab, rows: list[Row], wanted: DetailsOptions) -> list[Row]:
+def _sorted(tab: Tab, rows: list[Row], options: DetailsOptions) -> list[Row]:
     """Rows are in order already, but where their labels are not their values."""
-    if wanted.by != tab.dimension or not any(names(tab.dimension)):
+    if options.by != tab.dimension or not any(names(tab.dimension)):
         return rows
-    return sorted(rows, key=lambda row: tab.label(row.dimensions[0]).casefold(), reverse=wanted.way == "desc")
+    return sorted(rows, key=lambda row: tab.label(row.dimensions[0]).casefold(), reverse=options.way == "desc")
 
 
-def _head(choice: ViewState, here: str, wanted: DetailsOptions, title: str, name: str) -> ColumnHeader:
+def _head(state: ViewState, here: str, options: DetailsOptions, title: str, name: str) -> ColumnHeader:
     """The head of a column: a click sorts by it, another one the other way round."""
-    current = name == wanted.by
+    current = name == options.by
     first: Way = "asc" if ":" in name else "desc"
-    other: Way = "asc" if wanted.way == "desc" else "desc"
-    href = choice.href(here, **replace(wanted, by=name, way=other if current else first).extra())
-    return ColumnHeader(title, name, href, ("ascending" if wanted.way == "asc" else "descending") if current else "")
+    other: Way = "asc" if options.way == "desc" else "desc"
+    href = state.href(here, **replace(options, by=name, way=other if current else first).extra())
+    return ColumnHeader(title, name, href, ("ascending" if options.way == "asc" else "descending") if current else "")
 
 
 def exported_columns(tab: Tab) -> tuple[str, ...]:

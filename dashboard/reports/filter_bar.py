@@ -120,16 +120,16 @@ class FilterBar:
         return next((each for each in self.segments if each.current), None) if self.chips else None
 
 
-def filter_bar(choice: ViewState, segments: Iterable[Segment], user: User, site: Site, below: str = "") -> FilterBar:
+def filter_bar(state: ViewState, segments: Iterable[Segment], user: User, site: Site, below: str = "") -> FilterBar:
     """The bar for this reader of the site, who has these saved segments."""
     return FilterBar(
-        chips=filter_links(choice, below),
-        presets=preset_links(choice, below),
-        segments=segment_links(choice, segments),
-        action=f"{choice.home}{below}",
-        hidden=tuple(choice.hidden_form_fields()),
-        here=choice.href(),
-        clear=choice.only(()).href(below),
+        chips=filter_links(state, below),
+        presets=preset_links(state, below),
+        segments=segment_links(state, segments),
+        action=f"{state.home}{below}",
+        hidden=tuple(state.hidden_form_fields()),
+        here=state.href(),
+        clear=state.only(()).href(below),
         groups=dimension_groups(),
         operators=operator_titles(),
         may_save=not is_guest(user),
@@ -137,31 +137,31 @@ def filter_bar(choice: ViewState, segments: Iterable[Segment], user: User, site:
     )
 
 
-def filter_links(choice: ViewState, below: str = "") -> tuple[FilterLink, ...]:
+def filter_links(state: ViewState, below: str = "") -> tuple[FilterLink, ...]:
     """The active filters, alternatives of one dimension together."""
-    return tuple(_chip_link(choice, group, below) for group in grouped(choice.chips))
+    return tuple(_chip_link(state, group, below) for group in grouped(state.chips))
 
 
-def preset_links(choice: ViewState, below: str = "") -> tuple[PresetLink, ...]:
+def preset_links(state: ViewState, below: str = "") -> tuple[PresetLink, ...]:
     """The ready-made filters, each to be switched on or off."""
     return tuple(
         PresetLink(
             title=_(preset.title),
             explanation=_(preset.explanation),
-            href=(choice.without(preset.chip) if preset.chip in choice.chips else choice.filtered(preset.chip)).href(
+            href=(state.without(preset.chip) if preset.chip in state.chips else state.filtered(preset.chip)).href(
                 below
             ),
-            current=preset.chip in choice.chips,
+            current=preset.chip in state.chips,
         )
         for preset in PRESETS
     )
 
 
-def segment_links(choice: ViewState, segments: Iterable[Segment]) -> tuple[SegmentLink, ...]:
+def segment_links(state: ViewState, segments: Iterable[Segment]) -> tuple[SegmentLink, ...]:
     """The saved segments that the reader may use."""
-    active = set(choice.chips)
+    active = set(state.chips)
     return tuple(
-        SegmentLink(segment, choice.only(segment.chips).href(), set(segment.chips) == active) for segment in segments
+        SegmentLink(segment, state.only(segment.chips).href(), set(segment.chips) == active) for segment in segments
     )
 
 
@@ -190,26 +190,26 @@ def added_filter(params: QueryParams) -> FilterParam | None:
     return new_filter(chip.operator, chip.dimension, named_value(chip.dimension, value))
 
 
-def without_lost_goals(choice: ViewState, site: Site) -> ViewState:
+def without_lost_goals(state: ViewState, site: Site) -> ViewState:
     """The choice without filters by goals that the site no longer has: nothing could be said of them."""
     names = {goal.name for goal in site.goals}
-    lost = [chip for chip in choice.chips if chip.dimension == "event:goal" and names and chip.value not in names]
-    return choice.without(*lost)
+    lost = [chip for chip in state.chips if chip.dimension == "event:goal" and names and chip.value not in names]
+    return state.without(*lost)
 
 
-def _chip_link(choice: ViewState, group: FilterParamGroup, below: str) -> FilterLink:
+def _chip_link(state: ViewState, group: FilterParamGroup, below: str) -> FilterLink:
     return FilterLink(
         name=group.dimension,
         dimension=dimension_title(group.dimension),
         operator=_(OPERATORS[group.operator]),
         way=group.operator,
         values=tuple(
-            FilterValue(label(chip.dimension, chip.value), choice.without(chip).href(below)) for chip in group.chips
+            FilterValue(label(chip.dimension, chip.value), state.without(chip).href(below)) for chip in group.chips
         ),
         ways=tuple(
-            OperatorOption(_(OPERATORS[each]), choice.compared(group.chips, each).href(below), each == group.operator)
+            OperatorOption(_(OPERATORS[each]), state.compared(group.chips, each).href(below), each == group.operator)
             for each in operators(group.dimension)
         ),
-        href=choice.without(*group.chips).href(below),
+        href=state.without(*group.chips).href(below),
         preset=preset_title(group.chips),
     )

@@ -104,32 +104,32 @@ class Overview:
         return not self.hidden and all(figure.full in ("0", formatting.NOTHING) for figure in self.figures)
 
 
-def names_of(choice: ViewState) -> tuple[str, ...]:
+def names_of(state: ViewState) -> tuple[str, ...]:
     """The metrics of the view."""
-    return chart_metrics_of({chip.dimension for chip in choice.chips})
+    return chart_metrics_of({chip.dimension for chip in state.chips})
 
 
-def overview_queries(choice: ViewState, dates: DateRange, *, every: bool = False) -> list[Query]:
+def overview_queries(state: ViewState, dates: DateRange, *, every: bool = False) -> list[Query]:
     """What `build_overview` needs answered, in order: totals and buckets; then the same of the comparison. With
     `every`, the buckets have every metric."""
-    names = names_of(choice)
-    timed = tuple(map(by_time, names if every else (choice.metric,)))
+    names = names_of(state)
+    timed = tuple(map(by_time, names if every else (state.metric,)))
     return [
         each
         for whole, period in ((dates.period, dates.period), (dates.compared, dates.before))
         if whole is not None and period is not None
         for each in (
-            query(choice, whole, names),
-            query(choice, period, timed, (f"time:{period.bucket}",), MOST_BUCKETS),
+            query(state, whole, names),
+            query(state, period, timed, (f"time:{period.bucket}",), MOST_BUCKETS),
         )
     ]
 
 
 def build_overview(
-    choice: ViewState, dates: DateRange, results: Sequence[Result], notes: Sequence[Annotation], now: float
+    state: ViewState, dates: DateRange, results: Sequence[Result], notes: Sequence[Annotation], now: float
 ) -> Overview:
     """Lay out the answers to `overview_queries`. `now` is a Unix second."""
-    names = names_of(choice)
+    names = names_of(state)
     nothing = Result(names, ())
     all_, series = results[:2]
     all_before, series_before = results[2:] if dates.before else (nothing, nothing)
@@ -138,10 +138,10 @@ def build_overview(
     whole = measured(names, all_)
     compared = measured(names, all_before) if dates.before else dict.fromkeys(names)
     pairs = paired(dates.period, dates.before, dates.period.bucket) if dates.before else {}
-    points = _points(choice.metric, (shown, series), (earlier, series_before), pairs, notes)
+    points = _points(state.metric, (shown, series), (earlier, series_before), pairs, notes)
     return Overview(
-        figures=tuple(_figure(choice, metric, whole[metric], compared[metric]) for metric in names),
-        chart=_chart(choice, dates, points, notes),
+        figures=tuple(_figure(state, metric, whole[metric], compared[metric]) for metric in names),
+        chart=_chart(state, dates, points, notes),
         whole=whole,
         live=any(moment.running for moment in shown),
         hidden=all_.hidden,
@@ -150,29 +150,29 @@ def build_overview(
     )
 
 
-def _figure(choice: ViewState, metric: str, whole: Value, before: Value) -> Figure:
+def _figure(state: ViewState, metric: str, whole: Value, before: Value) -> Figure:
     return Figure(
         metric=metric,
         title=_(MEASURES[metric]),
         text=formatting.metric_text(metric, whole, short=True),
         full=formatting.metric_text(metric, whole),
         change=formatting.change(metric, whole, before),
-        href=choice.to_metric(metric).href(),
-        current=choice.metric == metric,
+        href=state.to_metric(metric).href(),
+        current=state.metric == metric,
     )
 
 
-def _chart(choice: ViewState, dates: DateRange, points: tuple[Point, ...], notes: Sequence[Annotation]) -> Chart:
+def _chart(state: ViewState, dates: DateRange, points: tuple[Point, ...], notes: Sequence[Annotation]) -> Chart:
     period, before = dates.period, dates.before
     return Chart(
-        metric=choice.metric,
-        title=_(MEASURES[choice.metric]),
+        metric=state.metric,
+        title=_(MEASURES[state.metric]),
         heading=_(BUCKET_HEADS[period.bucket]),
-        before_title=_(COMPARISONS[choice.span.compare]) if before else "",
+        before_title=_(COMPARISONS[state.span.compare]) if before else "",
         before_dates=formatting.dates(before.first, before.last) if before else "",
         points=points,
         steps=tuple(
-            BucketWidth(step, _(BUCKET_TITLES[step]), choice.to_bucket(step).href(), step == period.bucket)
+            BucketWidth(step, _(BUCKET_TITLES[step]), state.to_bucket(step).href(), step == period.bucket)
             for step in dates.buckets
         ),
         notes=tuple(notes),

@@ -69,28 +69,28 @@ class Report:
 
 
 async def build_report(
-    stats: StatsService, choice: ViewState, dates: DateRange, notes: Sequence[Annotation], now: float
+    stats: StatsService, state: ViewState, dates: DateRange, notes: Sequence[Annotation], now: float
 ) -> Report:
     """Ask for everything at once and lay it out. `notes` are those of the period; `now` is a Unix second."""
     period = dates.period
-    tabs = await open_tabs(stats, choice, period)
-    asked = overview_queries(choice, dates)
-    rows = (rows_query(choice, period, tab, _rows(tab) + 1) for tab in tabs)
+    tabs = await open_tabs(stats, state, period)
+    asked = overview_queries(state, dates)
+    rows = (rows_query(state, period, tab, _rows(tab) + 1) for tab in tabs)
     results, now_visitors = await asyncio.gather(
-        stats.run([*asked, *rows]), stats.current_visitors(choice.domain, period.zone)
+        stats.run([*asked, *rows]), stats.current_visitors(state.domain, period.zone)
     )
-    overview = build_overview(choice, dates, results[: len(asked)], notes, now)
+    overview = build_overview(state, dates, results[: len(asked)], notes, now)
     return Report(
-        choice=choice,
-        menu=build_menu(choice, dates),
+        choice=state,
+        menu=build_menu(state, dates),
         period=period,
         now_visitors=now_visitors,
         overview=overview,
         breakdowns=tuple(
-            breakdown(choice, panel, tab, part, overview.whole, rows=_rows(tab))
+            breakdown(state, panel, tab, part, overview.whole, rows=_rows(tab))
             for panel, tab, part in zip(PANELS, tabs, results[len(asked) :], strict=True)
         ),
-        chips=filter_links(choice),
+        chips=filter_links(state),
     )
 
 

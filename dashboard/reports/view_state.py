@@ -66,9 +66,9 @@ class ViewState:
         span = replace(self.span, period=period, first=first, last=last, date="", bucket="")
         return self.to_span(span if span.compare != "custom" else _compared(span))
 
-    def to_span(self, span: DateRangeParams) -> ViewState:
+    def to_span(self, params: DateRangeParams) -> ViewState:
         """The same with other dates."""
-        return replace(self, span=span)
+        return replace(self, span=params)
 
     def to_bucket(self, bucket: str) -> ViewState:
         """The same with other steps in the chart."""
@@ -170,10 +170,10 @@ def _spelt(text: str) -> str:
     return quote(text, safe="/:,")
 
 
-def _compared(span: DateRangeParams, compare: str = DEFAULT_COMPARISON) -> DateRangeParams:
-    return replace(span, compare=compare, compare_first="", compare_last="")
+def _compared(params: DateRangeParams, compare: str = DEFAULT_COMPARISON) -> DateRangeParams:
+    return replace(params, compare=compare, compare_first="", compare_last="")
 
 
-def with_base_url(choice: ViewState, user: User) -> ViewState:
+def with_base_url(state: ViewState, user: User) -> ViewState:
     """The choice with links that stay where its reader is."""
-    return replace(choice, base=user.base, kept=user.kept) if is_guest(user) else choice
+    return replace(state, base=user.base, kept=user.kept) if is_guest(user) else state

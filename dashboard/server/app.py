@@ -67,7 +67,7 @@ LANGUAGES = "languages"
 class Tyst(Starlette):
     """The application. Beacons go straight to their endpoint: that path is the hot one."""
 
-    def __init__(self, collector: Collector, catalogues: Translations | None = None, **options: Any) -> None:
+    def __init__(self, collector: Collector, translations: Translations | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.collector = collector
         bodies = BodyReader()
@@ -78,7 +78,7 @@ class Tyst(Starlette):
         trusted = TrustedProxies(collector.settings.trusted_proxies)
         # Around everything: also what the application says when something broke is in the reader's language.
         self._others = Edge(
-            LocaleMiddleware(self._explained, catalogues),
+            LocaleMiddleware(self._explained, translations),
             RequestOrigins(collector.settings, collector.sites),
             bodies,
             collector.counters,
@@ -171,10 +171,10 @@ def build(
         collector.tally,
         secret,
         clock,
-        changes=changes,
+        audit_log=changes,
         sessions=sessions,
         invitations=invitations,
-        deletions=collector.deletions,
+        jobs=collector.deletions,
         shares=shares,
         annotations=annotations,
         segments=segments,
@@ -210,8 +210,8 @@ def build(
                 passwords=passwords,
                 keys=keys,
                 status=partial(status_of, collector, began),
-                changes=changes,
-                deletions=collector.deletions,
+                audit_log=changes,
+                jobs=collector.deletions,
             ),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),
@@ -225,9 +225,9 @@ def build(
             ),
             *(demo_routes(dashboard.pages) if demo is not None else []),
             *visitor_privacy.routes(
-                privacy=collector.privacy,
+                subject_access=collector.privacy,
                 sites=collector.sites,
-                editions=editions,
+                notice_versions=editions,
                 pages=dashboard.pages,
                 settings=settings,
             ),

@@ -62,10 +62,10 @@ def _check_spool(collector: Collector) -> Check:
     return Check(name=name, state="failed", found=found, advice="\n".join(readiness.problems))
 
 
-def check_jobs(deletions: SiteJobRunner) -> Check:
+def check_jobs(jobs: SiteJobRunner) -> Check:
     """Whether something that was to be deleted or renamed was set aside."""
     name = "jobs"
-    given_up = deletions.set_aside()
+    given_up = jobs.set_aside()
     if given_up:
         listed = "; ".join(f"{job.kind} of {job.site}: {job.error}" for job in given_up[:3])
         return Check(
@@ -74,7 +74,7 @@ def check_jobs(deletions: SiteJobRunner) -> Check:
             found=f"{len(given_up)} set aside ({listed})",
             advice="what was to be deleted or renamed is not; mend the cause, then: tyst retry",
         )
-    waiting = sum(job.waiting for job in deletions.all())
+    waiting = sum(job.waiting for job in jobs.all())
     return Check(name=name, state="ok", found=f"{waiting} in hand, none set aside")
 
 

@@ -21,7 +21,7 @@ Follower = Callable[[str], None]
 def site_lifecycle_hooks(
     users: Users,
     invitations: Invitations,
-    editions: NoticeVersions,
+    notice_versions: NoticeVersions,
     shares: ShareLinks,
     segments: Segments,
     annotations: Annotations,
@@ -33,14 +33,14 @@ def site_lifecycle_hooks(
     return [
         users.forget_site,
         invitations.forget_site,
-        editions.forget_site,
+        notice_versions.forget_site,
         shares.forget_site,
         segments.forget_site,
         annotations.forget_site,
     ]
 
 
-def share_revoker(shares: ShareLinks, sites: Sites, changes: AuditLog) -> Callable[[User], None]:
+def share_revoker(shares: ShareLinks, sites: Sites, audit_log: AuditLog) -> Callable[[User], None]:
     """For `Users.access_reduced`: links end with the access of who made them, and the list of changes says so."""
 
     def revoke(user: User) -> None:
@@ -48,6 +48,6 @@ def share_revoker(shares: ShareLinks, sites: Sites, changes: AuditLog) -> Callab
             site = sites.by_id(share.site)
             if site is not None:
                 what = N_("Share link revoked, as its maker lost access")
-                changes.insert(user.name, site.domain, what, share.name, site_id=site.id)
+                audit_log.insert(user.name, site.domain, what, share.name, site_id=site.id)
 
     return revoke

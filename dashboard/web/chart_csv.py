@@ -33,9 +33,9 @@ async def export_chart(dashboard: Dashboard, request: Request, user: User) -> Re
     return Response(text, headers={**DATA_HEADERS, **csv_headers(name)})
 
 
-def chart_rows(choice: ViewState, dates: DateRange, results: Sequence[Result], now: float) -> list[Sequence[Cell]]:
+def chart_rows(state: ViewState, dates: DateRange, results: Sequence[Result], now: float) -> list[Sequence[Cell]]:
     """The answers to `overview_queries`, of every metric, as a table with its heads."""
-    names = names_of(choice)
+    names = names_of(state)
     period, before = dates.period, dates.before
     compared_names = ("compared_with", *(f"compared_{name}" for name in names)) if before else ()
     rows: list[Sequence[Cell]] = [(period.bucket, *names, *compared_names)]

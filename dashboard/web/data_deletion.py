@@ -110,8 +110,8 @@ async def _page(
     )
 
 
-def _shown(task: SiteJob) -> TaskRow:
-    return TaskRow(_(KIND_NAMES[task.kind]), day_of(task.asked), task.rows, task.open, bool(task.set_aside))
+def _shown(job: SiteJob) -> TaskRow:
+    return TaskRow(_(KIND_NAMES[job.kind]), day_of(job.asked), job.rows, job.open, bool(job.set_aside))
 
 
 async def _preview(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> Response:
@@ -173,8 +173,8 @@ _ACTS: Final[dict[str, Act]] = {
 }
 
 
-async def _ask(dashboard: Dashboard, task: SiteJob) -> SiteJob:
-    return await anyio.to_thread.run_sync(dashboard.deletions.enqueue, task)
+async def _ask(dashboard: Dashboard, job: SiteJob) -> SiteJob:
+    return await anyio.to_thread.run_sync(dashboard.deletions.enqueue, job)
 
 
 def _some(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) -> SiteJob:

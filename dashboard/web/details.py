@@ -109,7 +109,7 @@ async def suggest_values(dashboard: Dashboard, request: Request, user: User) -> 
 
 
 async def _all_values(
-    stats: StatsService, choice: ViewState, period: Period, dimension: str, blocks: int
+    stats: StatsService, state: ViewState, period: Period, dimension: str, blocks: int
 ) -> AsyncIterator[str]:
     """The values, the most frequent first; read in blocks, for as long as somebody looks for more.
 
@@ -118,7 +118,7 @@ async def _all_values(
     offset, total, limit = 0, 1, FIRST_VALUES
     while offset < min(total, MAX_OFFSET) and blocks:
         blocks -= 1
-        asked = query(choice.only(()), period, ("visitors",), (dimension,), limit, offset)
+        asked = query(state.only(()), period, ("visitors",), (dimension,), limit, offset)
         (result,) = await stats.run([replace(asked, total_rows=True)])
         for row in result.rows:
             if row.dimensions[0] != OTHER:
@@ -126,14 +126,14 @@ async def _all_values(
         offset, total, limit = offset + limit, result.total_rows or 0, MAX_LIMIT
 
 
-def after_adding(choice: ViewState, request: Request, below: str = "") -> Response | None:
+def after_adding(state: ViewState, request: Request, below: str = "") -> Response | None:
     """Where the form for one more filter leads: the address that says all of it. None when it was not sent."""
     if not any(name in request.query_params for name in ADDING):
         return None
     chip = added_filter(request.query_params)
     if chip is None and len(request.query_params.get("fv", "").strip()) > LONGEST_VALUE:
         raise HTTPException(400)
-    return RedirectResponse((choice.filtered(chip) if chip else choice).href(below), 303)
+    return RedirectResponse((state.filtered(chip) if chip else state).href(below), 303)
 
 
 def _place(dashboard: Dashboard, request: Request, user: User) -> tuple[Site, Panel]:

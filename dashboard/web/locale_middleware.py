@@ -37,9 +37,9 @@ def preferred(accepted: str, known: Iterable[str]) -> str:
 class LocaleMiddleware:
     """ASGI middleware that sets the language of a request: the one chosen by cookie, else the browser's preference."""
 
-    def __init__(self, app: ASGIApp, catalogues: Translations | None = None) -> None:
+    def __init__(self, app: ASGIApp, translations: Translations | None = None) -> None:
         self._app = app
-        self._catalogues = catalogues or shipped()
+        self._catalogues = translations or shipped()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set the language for this request alone."""

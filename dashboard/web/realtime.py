@@ -139,11 +139,11 @@ async def encode_snapshot(
         yield text(frame)
 
 
-def build_live(present: Realtime, choice: ViewState) -> Live:
-    """Lay the present out; `choice` is the view that links lead from."""
+def build_live(present: Realtime, state: ViewState) -> Live:
+    """Lay the present out; `state` is the view that links lead from."""
     counts = [count for _start, count in present.minutes]
     last = len(counts) - 1
-    today = choice.to_span(DateRangeParams(period="day"))
+    today = state.to_span(DateRangeParams(period="day"))
     parts = zip(BREAKDOWNS.items(), (present.sources, present.pages, present.countries), strict=True)
     return Live(
         present=present,
@@ -155,17 +155,17 @@ def build_live(present: Realtime, choice: ViewState) -> Live:
     )
 
 
-def _lines(choice: ViewState, dimension: str, groups: tuple[RealtimeGroup, ...]) -> list[RealtimeRow]:
+def _lines(state: ViewState, dimension: str, groups: tuple[RealtimeGroup, ...]) -> list[RealtimeRow]:
     most = max((group.visitors for group in groups), default=0)
-    return [_line(choice, dimension, group, most) for group in groups]
+    return [_line(state, dimension, group, most) for group in groups]
 
 
-def _line(choice: ViewState, dimension: str, group: RealtimeGroup, most: int) -> RealtimeRow:
+def _line(state: ViewState, dimension: str, group: RealtimeGroup, most: int) -> RealtimeRow:
     folded = group.value == OTHER
     value = find_dimension(dimension).label(group.value)
     return RealtimeRow(
         label=_("Other (grouped for privacy)") if folded else label(dimension, value),
-        href="" if folded else choice.filtered(FilterParam("is", dimension, value)).href(),
+        href="" if folded else state.filtered(FilterParam("is", dimension, value)).href(),
         text=formatting.compact(group.visitors),
         bar=share(group.visitors, most),
     )

@@ -73,11 +73,16 @@ class VisitorViews:
     """The handlers, with what they need."""
 
     def __init__(
-        self, privacy: SubjectAccess, sites: Sites, editions: NoticeVersions, pages: Pages, settings: Settings
+        self,
+        subject_access: SubjectAccess,
+        sites: Sites,
+        notice_versions: NoticeVersions,
+        pages: Pages,
+        settings: Settings,
     ) -> None:
-        self._privacy = privacy
+        self._privacy = subject_access
         self._sites = sites
-        self._editions = editions
+        self._editions = notice_versions
         self._pages = pages
         self._trusted = TrustedProxies(settings.trusted_proxies)
         self._hosts = RequestOrigins(settings, sites)
@@ -176,12 +181,12 @@ class VisitorViews:
             return "not_erased"
         return "erased" if erased.complete else "erased_later"
 
-    def _may_see(self, browser: Requester) -> bool:
+    def _may_see(self, requester: Requester) -> bool:
         today = datetime.datetime.fromtimestamp(self._privacy.now(), datetime.UTC).date()
-        return self._asking.may_disclose(network_of(browser.address), browser.user_agent, today)
+        return self._asking.may_disclose(network_of(requester.address), requester.user_agent, today)
 
     async def _shown(
-        self, request: Request, site: Site, held: VisitorDataExport | None, problem: str, *, details: bool
+        self, request: Request, site: Site, export: VisitorDataExport | None, problem: str, *, details: bool
     ) -> Response:
         language = language_of(request)
         set_locale(language)
@@ -201,11 +206,11 @@ class VisitorViews:
             words=words,
             language=language,
             others={code: name for code, name in languages().items() if code != language},
-            held=held,
+            held=export,
             details=details,
-            summary=summary_of(held, words, zone) if held is not None and held.events else [],
-            rows=[_row(event, zone) for event in held.events[:MOST_ROWS]] if held is not None else [],
-            until=_minute(held.linkable_until, zone) if held is not None else "",
+            summary=summary_of(export, words, zone) if export is not None and export.events else [],
+            rows=[_row(event, zone) for event in export.events[:MOST_ROWS]] if export is not None else [],
+            until=_minute(export.linkable_until, zone) if export is not None else "",
             problem=problem,
             done=done if done in NOTES else "",
             choice=_choice(request),
@@ -253,10 +258,10 @@ SIGNALS: Final = {"signal_gpc": "sec-gpc", "signal_dnt": "dnt"}
 
 
 def routes(
-    *, privacy: SubjectAccess, sites: Sites, editions: NoticeVersions, pages: Pages, settings: Settings
+    *, subject_access: SubjectAccess, sites: Sites, notice_versions: NoticeVersions, pages: Pages, settings: Settings
 ) -> list[Route]:
     """The visitors' addresses."""
-    views = VisitorViews(privacy, sites, editions, pages, settings)
+    views = VisitorViews(subject_access, sites, notice_versions, pages, settings)
     return [
         Route("/api/me", views.guarded(views.read), methods=["GET"]),
         Route("/api/me", views.guarded(views.erase), methods=["DELETE"]),
@@ -271,12 +276,12 @@ def language_of(request: Request) -> str:
     return asked if asked in languages() else preferred(request.headers.get("accept-language", ""), languages())
 
 
-def summary_of(held: VisitorDataExport, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
+def summary_of(export: VisitorDataExport, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
     """What is held, in words: a few lines of a name and what stands behind it."""
-    first, last = held.events[0], held.events[-1]
-    pages = Counter(event.page for event in held.events if event.name == "pageview")
+    first, last = export.events[0], export.events[-1]
+    pages = Counter(event.page for event in export.events if event.name == "pageview")
     shown = ", ".join(f"{page} ×{count}" if count > 1 else page for page, count in pages.most_common(8))
-    engaged = sum(event.engaged for event in held.events) // 1000
+    engaged = sum(event.engaged for event in export.events) // 1000
     lines = [
         (words["first"], _minute(first.ts, zone)),
         (words["last"], _minute(last.ts, zone)),
@@ -287,7 +292,7 @@ def summary_of(held: VisitorDataExport, words: Any, zone: ZoneInfo) -> list[tupl
         (words["system"], f"{last.os} {last.os_version}".strip() or words["unknown"]),
         (words["device"], last.device or words["unknown"]),
         (words["looked"], duration(engaged)),
-        (words["evidence"], ", ".join(sorted({event.consent for event in held.events}))),
+        (words["evidence"], ", ".join(sorted({event.consent for event in export.events}))),
     ]
     return [(name, text) for name, text in lines if text]
 

@@ -38,14 +38,14 @@ def rooms(tmp_path: Path) -> PipelineServices:
     return rooms_for(tmp_path, SITE)
 
 
-def collected(rooms: PipelineServices, *arrivals: BeaconRequest, restarted: bool = False) -> list[Event]:
+def collected(services: PipelineServices, *arrivals: BeaconRequest, restarted: bool = False) -> list[Event]:
     """What the pipeline makes of the arrivals; `restarted` before each, from what was stored until then."""
     events: list[Event] = []
     for each in arrivals:
         if restarted:
-            rooms = dataclasses.replace(rooms, visits=VisitTracker())
-            rooms.visits.restore(events)
-        events.append(kept(run(each, SITE.domain, rooms)))
+            services = dataclasses.replace(services, visits=VisitTracker())
+            services.visits.restore(events)
+        events.append(kept(run(each, SITE.domain, services)))
     return events
 
 

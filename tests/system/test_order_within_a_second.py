@@ -35,9 +35,9 @@ def rooms(tmp_path: Path) -> PipelineServices:
     return rooms_for(tmp_path, SITE)
 
 
-def viewed(rooms: PipelineServices, *pages: str, at: int = NOON) -> list[Event]:
+def viewed(services: PipelineServices, *pages: str, at: int = NOON) -> list[Event]:
     """One visitor's pageviews of one second, in this order."""
-    return [kept(run(arrival(f"https://site.test{page}", at=at), SITE.domain, rooms)) for page in pages]
+    return [kept(run(arrival(f"https://site.test{page}", at=at), SITE.domain, services)) for page in pages]
 
 
 def pages_by(store: StatsService, dimension: str, filtered: str = "") -> list[str]:

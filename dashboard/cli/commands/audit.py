@@ -107,8 +107,8 @@ def _search(client: Client, paths: list[Path], *, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _report(searched: SearchReport, also: SearchReport, forms: int, canary: PlantedVisit) -> None:
-    places = [*searched.places, *also.places]
+def _report(report: SearchReport, also: SearchReport, forms: int, canary: PlantedVisit) -> None:
+    places = [*report.places, *also.places]
     files = [place for place in places if place.unit == "bytes"]
     tables = [place for place in places if place.unit == "rows"]
     say(f"Sent as {', '.join(canary.addresses)} with a made-up browser; looked for it in {forms} forms.\n")
@@ -124,7 +124,7 @@ def _report(searched: SearchReport, also: SearchReport, forms: int, canary: Plan
         if place.unit == UNREADABLE:
             say(f"Could not be read, so not searched: {place.name}")
     say(f"\n{NOT_LOOKED_AT}\n")
-    found = [*searched.found, *also.found]
+    found = [*report.found, *also.found]
     if not found:
         say("Nothing was found.")
         return

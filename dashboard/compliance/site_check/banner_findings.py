@@ -21,20 +21,20 @@ _CALL: Final = re.compile(r"\btyst\.consent\(\s{0,9}([^\s),]{1,40})")
 _YES: Final = frozenset({"'granted'", '"granted"', "`granted`", "true", "!0"})
 
 
-def banner_findings(look: PageInspection) -> Iterator[Check]:
+def banner_findings(inspection: PageInspection) -> Iterator[Check]:
     """At most one finding: which banner the page has, and whether the tag hears what its visitors answer."""
-    cmp = look.tag.attributes.get("data-cmp", "") if look.tag else ""
-    traces = look.traces
+    cmp = inspection.tag.attributes.get("data-cmp", "") if inspection.tag else ""
+    traces = inspection.traces
     if cmp:
-        yield _followed(look, look.tag, cmp, traces) if look.tag else _none()
-    elif look.site.consent == "exempt" and not traces.found and not traces.possible:
+        yield _followed(inspection, inspection.tag, cmp, traces) if inspection.tag else _none()
+    elif inspection.site.consent == "exempt" and not traces.found and not traces.possible:
         return
-    elif calls := [call for script in look.source.scripts for call in _CALL.findall(script.inner)]:
-        yield _called(look, calls, traces)
+    elif calls := [call for script in inspection.source.scripts for call in _CALL.findall(script.inner)]:
+        yield _called(inspection, calls, traces)
     elif traces.found:
-        yield _unheard(look, traces.found)
+        yield _unheard(inspection, traces.found)
     elif traces.possible:
-        yield _uncertain(look, traces.possible)
+        yield _uncertain(inspection, traces.possible)
     else:
         yield _none()
 
@@ -43,36 +43,36 @@ def _check(state: State, found: str, advice: str = "", code: str = "") -> Check:
     return Check(name=_("Banner"), state=state, found=found, advice=advice, code=code)
 
 
-def _followed(look: PageInspection, tag: Script, cmp: str, traces: BannerTraces) -> Check:
+def _followed(inspection: PageInspection, tag: Script, cmp: str, traces: BannerTraces) -> Check:
     """A tag with `data-cmp`."""
     if cmp in ADAPTERS:
-        return _followed_banner(look, tag, ADAPTERS[cmp], traces)
+        return _followed_banner(inspection, tag, ADAPTERS[cmp], traces)
     if not _FUNCTION.fullmatch(cmp) or (cmp not in FUNCTIONS and difflib.get_close_matches(cmp, ADAPTERS, cutoff=0.75)):
         known = _("It may be one of: {names}; or the name of a function of the page.").format(names=", ".join(ADAPTERS))
         return _check("failed", _("There is no data-cmp=“{cmp}”.").format(cmp=quoted(cmp)), known)
-    defined = _defines(look.source.scripts, cmp)
+    defined = _defines(inspection.source.scripts, cmp)
     if cmp in FUNCTIONS and not defined:
         found = _("The tag asks {function}(), and the page’s source does not have it.").format(function=cmp)
         advice = _("Put the lines in place of the tag:")
-        return _check("failed", found, advice, following(tag, look.site, look.base, FUNCTIONS[cmp].key))
+        return _check("failed", found, advice, following(tag, inspection.site, inspection.base, FUNCTIONS[cmp].key))
     if cmp in FUNCTIONS:
-        return _followed_banner(look, tag, FUNCTIONS[cmp], traces)
+        return _followed_banner(inspection, tag, FUNCTIONS[cmp], traces)
     if not defined:
         found = _("The tag asks {function}(), and the page’s source does not have it.").format(function=cmp)
         return _check("warning", found, _("Where another of its scripts has it, all is well: try it out."))
     return _check("ok", _("The tag asks a function of the page, {function}().").format(function=cmp))
 
 
-def _followed_banner(look: PageInspection, tag: Script, banner: Banner, traces: BannerTraces) -> Check:
+def _followed_banner(inspection: PageInspection, tag: Script, banner: Banner, traces: BannerTraces) -> Check:
     """A tag that follows a banner of the list."""
     cmp = tag.attributes["data-cmp"]
     name, others = banner.name, traces.found
     if any(each.followed_by(cmp) for each in others):
         found = _("The tag follows {banner}.").format(banner=name)
-        return _check("ok", found, _slow_answer(look, cmp))
+        return _check("ok", found, _slow_answer(inspection, cmp))
     if others:
         text = _("The tag follows {banner}, but the page has {found}.").format(banner=name, found=_names(others))
-        code = following(tag, look.site, look.base, others[0].key)
+        code = following(tag, inspection.site, inspection.base, others[0].key)
         # Of two products by one name the one is never heard by what follows the other.
         if any(banner.resembles and each.resembles == banner.resembles for each in others):
             text = _("The tag follows {banner}, but the page has {found}: nothing is counted.").format(
@@ -90,33 +90,35 @@ def _followed_banner(look: PageInspection, tag: Script, banner: Banner, traces: 
     return _check("warning", text, _("Where it is bundled with other scripts, all is well: try it out."))
 
 
-def _called(look: PageInspection, calls: Iterable[str], traces: BannerTraces) -> Check:
+def _called(inspection: PageInspection, calls: Iterable[str], traces: BannerTraces) -> Check:
     """A page that calls `tyst.consent` itself; `calls` are the arguments."""
     if not all(call in _YES for call in calls):
         return _check("ok", _("The page tells the tag itself what its visitors choose."))
     found = _("The page tells the tag when visitors agree, but never when they refuse or take it back.")
-    if look.tag and traces.found:
+    if inspection.tag and traces.found:
         advice = _("Put this in place of the tag, and take the calls out of the page:")
-        return _check("failed", found, advice, following(look.tag, look.site, look.base, traces.found[0].key))
+        return _check(
+            "failed", found, advice, following(inspection.tag, inspection.site, inspection.base, traces.found[0].key)
+        )
     return _check(
         "failed", found, _("Let the banner run this after a refusal and a withdrawal:"), 'tyst.consent("denied")'
     )
 
 
-def _unheard(look: PageInspection, banners: tuple[Banner, ...]) -> Check:
+def _unheard(inspection: PageInspection, banners: tuple[Banner, ...]) -> Check:
     """Banners that nothing follows."""
-    if look.tag is None:
+    if inspection.tag is None:
         found = _("The page has a banner ({found}).").format(found=_names(banners))
         return _check("warning", found, _adapted(_("The lines above let the tag follow it."), banners))
     found = _("The page has a banner ({found}), and the tag does not follow it.").format(found=_names(banners))
-    code = following(look.tag, look.site, look.base, banners[0].key)
-    state: State = "warning" if look.site.consent == "exempt" else "failed"
+    code = following(inspection.tag, inspection.site, inspection.base, banners[0].key)
+    state: State = "warning" if inspection.site.consent == "exempt" else "failed"
     return _check(state, found, _adapted(_("Put this in place of the tag:"), banners), code)
 
 
-def _uncertain(look: PageInspection, banners: tuple[Banner, ...]) -> Check:
+def _uncertain(inspection: PageInspection, banners: tuple[Banner, ...]) -> Check:
     found = _("The page has a banner that is one of these: {found}.").format(found=_names(banners))
-    return _check("warning" if look.site.consent == "exempt" else "failed", found, _look_at_start())
+    return _check("warning" if inspection.site.consent == "exempt" else "failed", found, _look_at_start())
 
 
 def _none() -> Check:
@@ -135,9 +137,9 @@ def _look_at_start() -> str:
     )
 
 
-def _slow_answer(look: PageInspection, cmp: str) -> str:
+def _slow_answer(inspection: PageInspection, cmp: str) -> str:
     """What owners of an exempt site have to know of Google Consent Mode."""
-    if cmp != "gcm" or look.site.consent != "exempt":
+    if cmp != "gcm" or inspection.site.consent != "exempt":
         return ""
     return _(
         "Many banners set Google Consent Mode to denied before anybody has answered. Where yours does so by an update, "

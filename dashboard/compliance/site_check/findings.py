@@ -13,17 +13,21 @@ from dashboard.compliance.site_check.tag_snippets import OWN, TagOptions, code_o
 from dashboard.i18n.translations import _, plural
 
 
-def findings(look: PageInspection) -> list[Check]:
+def findings(inspection: PageInspection) -> list[Check]:
     """Every finding, in the order in which things have to work."""
-    found = [*_page(look), *_tag(look)]
-    if look.tag is not None:
-        found += [*_domain(look, look.tag), *script_findings(look, look.tag), *_policy(look, look.tag)]
-        found += [*content_policy_findings(look, look.tag)]
-    return [*found, *banner_findings(look)]
+    found = [*_page(inspection), *_tag(inspection)]
+    if inspection.tag is not None:
+        found += [
+            *_domain(inspection, inspection.tag),
+            *script_findings(inspection, inspection.tag),
+            *_policy(inspection, inspection.tag),
+        ]
+        found += [*content_policy_findings(inspection, inspection.tag)]
+    return [*found, *banner_findings(inspection)]
 
 
-def _page(look: PageInspection) -> Iterator[Check]:
-    page, name = look.page, _("Page")
+def _page(inspection: PageInspection) -> Iterator[Check]:
+    page, name = inspection.page, _("Page")
     if page.status >= 400:
         yield Check(
             name=name,
@@ -49,20 +53,22 @@ def _page(look: PageInspection) -> Iterator[Check]:
         )
 
 
-def _tag(look: PageInspection) -> Iterator[Check]:
-    name, tags = _("Tag"), look.tags
-    wanted = TagOptions(banner=look.traces.found[0].key if look.traces.found else OWN)
-    code = code_of(look.site, look.base, wanted) if wanted.banner else tag_of(look.site, look.base)
-    if look.tag is None and tags.inert:
-        yield _held_back(look, tags.inert[0])
-    elif look.tag is None and tags.manager:
+def _tag(inspection: PageInspection) -> Iterator[Check]:
+    name, tags = _("Tag"), inspection.tags
+    wanted = TagOptions(banner=inspection.traces.found[0].key if inspection.traces.found else OWN)
+    code = (
+        code_of(inspection.site, inspection.base, wanted) if wanted.banner else tag_of(inspection.site, inspection.base)
+    )
+    if inspection.tag is None and tags.inert:
+        yield _held_back(inspection, tags.inert[0])
+    elif inspection.tag is None and tags.manager:
         yield Check(
             name=name,
             state="warning",
             found=_("The page has no tag, but a tag manager, which may add one that cannot be seen from outside."),
             advice=_("Open the page in a browser and watch what arrives."),
         )
-    elif look.tag is None:
+    elif inspection.tag is None:
         yield Check(
             name=name,
             state="failed",
@@ -70,7 +76,7 @@ def _tag(look: PageInspection) -> Iterator[Check]:
             advice=_("Put this into its <head>:"),
             code=code,
         )
-    elif look.tag.made:
+    elif inspection.tag.made:
         yield Check(name=name, state="ok", found=_("A script of the page adds the tag."))
     elif len(tags.active) > 1:
         count = len(tags.active)
@@ -87,7 +93,7 @@ def _tag(look: PageInspection) -> Iterator[Check]:
         yield Check(name=name, state="ok", found=_("The page has the tag."))
 
 
-def _held_back(look: PageInspection, script: Script) -> Check:
+def _held_back(inspection: PageInspection, script: Script) -> Check:
     code = ""
     if script.inert == "type":
         found = _('The tag stands in an inert form (type="{type}"), which browsers do not run.').format(
@@ -97,10 +103,10 @@ def _held_back(look: PageInspection, script: Script) -> Check:
             "Take the type away, so that it always runs: it sends nothing before the choice. Started by the banner it "
             "would not learn of the choice. Add data-cmp for your banner instead."
         )
-        if look.site.consent == "exempt":
+        if inspection.site.consent == "exempt":
             advice = _("Take the type away: under this site’s policy it need not wait for consent.")
-        elif look.traces.found:
-            code = following(script, look.site, look.base, look.traces.found[0].key)
+        elif inspection.traces.found:
+            code = following(script, inspection.site, inspection.base, inspection.traces.found[0].key)
     elif script.inert == "comment":
         found, advice = _("The tag stands in a comment."), _("Take the comment’s <!-- and --> away.")
     else:
@@ -109,8 +115,8 @@ def _held_back(look: PageInspection, script: Script) -> Check:
     return Check(name=_("Tag"), state="failed", found=found, advice=advice, code=code)
 
 
-def _domain(look: PageInspection, tag: Script) -> Iterator[Check]:
-    given, domain = tag.attributes.get("data-domain", ""), look.site.domain
+def _domain(inspection: PageInspection, tag: Script) -> Iterator[Check]:
+    given, domain = tag.attributes.get("data-domain", ""), inspection.site.domain
     name, advice = _("Domain"), _('It must be data-domain="{domain}".').format(domain=domain)
     if domain in (part.strip() for part in given.split(",")):
         yield Check(name=name, state="ok", found=_("It counts for {domain}.").format(domain=domain))
@@ -124,8 +130,8 @@ def _domain(look: PageInspection, tag: Script) -> Iterator[Check]:
         yield Check(name=name, state="failed", found=_("The tag has no data-domain."), advice=advice)
 
 
-def _policy(look: PageInspection, tag: Script) -> Iterator[Check]:
-    given, wanted = tag.attributes.get("data-consent", "required"), look.site.consent
+def _policy(inspection: PageInspection, tag: Script) -> Iterator[Check]:
+    given, wanted = tag.attributes.get("data-consent", "required"), inspection.site.consent
     name = _("Policy")
     if given == wanted:
         yield Check(name=name, state="ok", found=_("Tag and settings agree: {policy}.").format(policy=wanted))

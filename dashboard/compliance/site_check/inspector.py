@@ -52,8 +52,8 @@ class Inspector:
         # In a thread: of megabytes that somebody else wrote this may take a second.
         return await anyio.to_thread.run_sync(findings, PageInspection(site, base, page, source, tags, script))
 
-    async def _script(self, look: PageInspection, seconds: float) -> Fetched | FetchError | None:
-        address = look.address(look.tag.source) if look.tag else None
+    async def _script(self, inspection: PageInspection, seconds: float) -> Fetched | FetchError | None:
+        address = inspection.address(inspection.tag.source) if inspection.tag else None
         if address is None:
             return None
         try:

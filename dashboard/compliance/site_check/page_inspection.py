@@ -46,10 +46,10 @@ class PageInspection:
             return None
 
 
-def collects_at(look: PageInspection, tag: Script, url: httpx.URL) -> httpx.URL | None:
+def collects_at(inspection: PageInspection, tag: Script, url: httpx.URL) -> httpx.URL | None:
     """Where the snippet sends: `data-api`, else beside its own address, as the snippet reads it."""
     given = tag.attributes.get("data-api", "")
-    return look.address(given) if given else url.join("../api/event")
+    return inspection.address(given) if given else url.join("../api/event")
 
 
 def quoted(text: str) -> str:

@@ -14,24 +14,24 @@ from dashboard.compliance.site_check.page_inspection import PageInspection, coll
 from dashboard.i18n.translations import _
 
 
-def script_findings(look: PageInspection, tag: Script) -> Iterator[Check]:
-    name, url = _("Script"), look.address(tag.source)
-    right = _("Its address should be {url}").format(url=f"{look.base}js/tyst.js")
+def script_findings(inspection: PageInspection, tag: Script) -> Iterator[Check]:
+    name, url = _("Script"), inspection.address(tag.source)
+    right = _("Its address should be {url}").format(url=f"{inspection.base}js/tyst.js")
     if url is None or url.scheme not in ("http", "https"):
         yield Check(name=name, state="failed", found=_("The tag’s src is no address."), advice=right)
         return
-    for each in (url, collects_at(look, tag, url)):
-        if each is not None and look.page.url.scheme == "https" and each.scheme == "http" and not is_local(each):
+    for each in (url, collects_at(inspection, tag, url)):
+        if each is not None and inspection.page.url.scheme == "https" and each.scheme == "http" and not is_local(each):
             found = _("{url} is not encrypted; in a page over https browsers block it.").format(url=each)
             yield Check(name=name, state="failed", found=found, advice=_("Serve it over https, and say so in the tag."))
             return
-    yield _answered(look, url, right)
+    yield _answered(inspection, url, right)
 
 
-def _answered(look: PageInspection, url: httpx.URL, right: str) -> Check:
+def _answered(inspection: PageInspection, url: httpx.URL, right: str) -> Check:
     """What the script's address answers."""
-    name, script = _("Script"), look.script
-    home = httpx.URL(look.base)
+    name, script = _("Script"), inspection.script
+    home = httpx.URL(inspection.base)
     if isinstance(script, FetchError) and url.host == home.host:
         found = _("{url} could not be fetched from this server ({reason}).").format(url=url, reason=obstacle(script))
         return Check(name=name, state="warning", found=found, advice=_("Open it in a browser: it must show a script."))
@@ -49,22 +49,24 @@ def _answered(look: PageInspection, url: httpx.URL, right: str) -> Check:
                 name=name, state="warning", found=found, advice=_("It works when it sends here; ours knows of consent.")
             )
         return Check(name=name, state="failed", found=_("{url} is another script.").format(url=url), advice=right)
-    if url.host not in (home.host, look.page.url.host):
+    if url.host not in (home.host, inspection.page.url.host):
         found = _("{url} comes from another server than this one.").format(url=url)
         return Check(name=name, state="warning", found=found, advice=right)
     return Check(name=name, state="ok", found=_("{url} answers with the script.").format(url=url))
 
 
-def content_policy_findings(look: PageInspection, tag: Script) -> Iterator[Check]:
+def content_policy_findings(inspection: PageInspection, tag: Script) -> Iterator[Check]:
     """What the page's own policy says of the script, and of where it sends."""
-    policies = read_policies([*look.page.headers.get_list("content-security-policy"), *look.source.policies])
-    url = look.address(tag.source)
+    policies = read_policies(
+        [*inspection.page.headers.get_list("content-security-policy"), *inspection.source.policies]
+    )
+    url = inspection.address(tag.source)
     if not policies or url is None:
         return
     nonce = tag.attributes.get("nonce", "")
-    script = ResourceRequest("script", url, look.page.url, nonce, tag.made)
-    collected = collects_at(look, tag, url)
-    asked = [script, *([ResourceRequest("connect", collected, look.page.url)] if collected else [])]
+    script = ResourceRequest("script", url, inspection.page.url, nonce, tag.made)
+    collected = collects_at(inspection, tag, url)
+    asked = [script, *([ResourceRequest("connect", collected, inspection.page.url)] if collected else [])]
     problems = [problem for each in asked if (problem := _blocked(policies, each))]
     yield from problems or [
         Check(name=_("Content policy"), state="ok", found=_("The page’s Content-Security-Policy lets it through."))

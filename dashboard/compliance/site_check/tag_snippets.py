@@ -96,18 +96,18 @@ def script_lines(banner: str) -> list[str]:
     return ["<script>", *script.split("\n"), "</script>"] if "\n" in script else [f"<script>{script}</script>"]
 
 
-def code_of(site: Site, base: str, wanted: TagOptions) -> str:
+def code_of(site: Site, base: str, options: TagOptions) -> str:
     """What to paste, whole."""
-    tag = tag_of(site, base, wanted.banner)
-    before = script_lines(wanted.banner)
-    if site.consent != "exempt" and wanted.banner not in BANNERS:
+    tag = tag_of(site, base, options.banner)
+    before = script_lines(options.banner)
+    if site.consent != "exempt" and options.banner not in BANNERS:
         before = [STUB]
-    if wanted.variant == "wordpress":
+    if options.variant == "wordpress":
         return _wordpress([*before, tag])
-    if wanted.variant == "gtm":
-        return "\n".join([*before, _tag_manager(site, base, wanted.banner)])
-    if wanted.variant == "nextjs":
-        return _nextjs(site, base, wanted.banner, "\n".join(before))
+    if options.variant == "gtm":
+        return "\n".join([*before, _tag_manager(site, base, options.banner)])
+    if options.variant == "nextjs":
+        return _nextjs(site, base, options.banner, "\n".join(before))
     return "\n".join([*before, tag])
 
 

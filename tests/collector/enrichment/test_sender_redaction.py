@@ -55,9 +55,9 @@ def filled(text: Any, value: str) -> Any:
     )  # fmt: skip
 
 
-def stored_text(rooms: PipelineServices, fields: dict[str, Any], agent: str, address: str = ME) -> str:
+def stored_text(services: PipelineServices, fields: dict[str, Any], agent: str, address: str = ME) -> str:
     """All that is stored of a beacon, as one text in small letters."""
-    event = kept(run(arrival(**{"user_agent": agent, "address": address} | fields), "site.test", rooms))
+    event = kept(run(arrival(**{"user_agent": agent, "address": address} | fields), "site.test", services))
     return json.dumps(msgspec.to_builtins(event, str_keys=True), ensure_ascii=False, default=str).lower()
 
 

@@ -138,14 +138,14 @@ def test_the_command_and_the_endpoint_show_it(tmp_path: Path) -> None:
         assert "/team/:hidden" in shown.out
 
 
-def stored(rooms: PipelineServices, keys: dict[str, object]) -> Event:
+def stored(services: PipelineServices, keys: dict[str, object]) -> Event:
     """The event of one beacon."""
     body = msgspec.json.encode({"n": "pageview", "u": "https://site.test/", "d": "site.test", "c": "granted"} | keys)
     arrival = BeaconRequest(
         beacon=parse_beacon(body), at=1_772_366_400, address="203.0.113.7", network="203.0.113.7",
         user_agent=CHROME, signals=Signals(gpc=False, dnt=False, cookie=""),
     )  # fmt: skip
-    event = run(arrival, "site.test", rooms)
+    event = run(arrival, "site.test", services)
     assert isinstance(event, Event), event
     return event
 

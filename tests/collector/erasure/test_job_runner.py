@@ -509,7 +509,7 @@ def test_a_task_that_no_process_survives_is_set_aside(shop: Shop) -> None:
     assert [each.id for each in workshop.deletions.set_aside()] == [task.id]
 
 
-def killed(task: SiteJob, check: object) -> None:  # noqa: ARG001 # takes what the method takes
+def killed(job: SiteJob, check: object) -> None:  # noqa: ARG001 # takes what the method takes
     raise SystemExit
 
 

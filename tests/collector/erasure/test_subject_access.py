@@ -70,9 +70,9 @@ class Visiting:
             routes=[
                 *collector_routes(collector),
                 *routes(
-                    privacy=collector.privacy,
+                    subject_access=collector.privacy,
                     sites=collector.sites,
-                    editions=editions,
+                    notice_versions=editions,
                     pages=Pages(Assets()),
                     settings=collector.settings,
                 ),

@@ -62,10 +62,10 @@ def _timed(steps: list[tuple[int, int, str, str, int]]) -> list[Act]:
     return timed
 
 
-def collect(rooms: PipelineServices, done: list[Act]) -> list[tuple[Act, Event]]:
+def collect(services: PipelineServices, done: list[Act]) -> list[tuple[Act, Event]]:
     """What the pipeline makes of the acts, one after the other."""
-    rooms = dataclasses.replace(rooms, visits=VisitTracker())
-    return [(act, kept(run(_arrival(act), SITE.domain, rooms))) for act in done]
+    services = dataclasses.replace(services, visits=VisitTracker())
+    return [(act, kept(run(_arrival(act), SITE.domain, services))) for act in done]
 
 
 def _arrival(act: Act) -> BeaconRequest:

@@ -51,8 +51,8 @@ class Room:
                 passwords=self.passwords,
                 keys=self.keys,
                 status=self.status,
-                changes=AuditLog(client, self.sites, time.time),
-                deletions=self.deletions,
+                audit_log=AuditLog(client, self.sites, time.time),
+                jobs=self.deletions,
             ),
             middleware=[Middleware(QuotaFields)],
         )

@@ -20,9 +20,9 @@ SWEDEN = FilterParam("is", "visit:country", "SE")
 CHOICE = ViewState("example.com", chips=(GOOGLE, SWEDEN, BING))
 
 
-def again(choice: ViewState) -> ViewState:
+def again(state: ViewState) -> ViewState:
     """The choice that the address of this one spells."""
-    return read_choice(choice.domain, QueryParams(choice.href().partition("?")[2]), TABS)
+    return read_choice(state.domain, QueryParams(state.href().partition("?")[2]), TABS)
 
 
 CHIPS = (
