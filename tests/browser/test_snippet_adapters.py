@@ -177,7 +177,8 @@ def test_an_exclusion_stands_whatever_the_banner_says(visit: Visit) -> None:
     visit.recorder.answers = [(503, {"Retry-After": "1"})]
     visit.page.goto("about:blank")
     visit.go("/b#tyst-exclude")
-    assert visit.events() == [WITHDRAWAL, WITHDRAWAL]
+    # On a busy machine the collector's refusal may come after the timers of the first look were fired.
+    assert [*visit.events(), *visit.events()] == [WITHDRAWAL, WITHDRAWAL]
     visit.do("tyst.consent('granted'); tyst('Signup')")
     visit.go("/c")
     assert visit.events() == []
