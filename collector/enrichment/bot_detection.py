@@ -1,7 +1,8 @@
 """Bot detection by user agent, with the kind of bot.
 
 The patterns are those of the package `is-bot`, with the names it lacks, and exceptions for people it would drop, of
-`files/bots.toml`. A user agent that is missing, or that only says nothing (`unknown UA`), is a person: privacy tools produce those.
+`files/bots.toml`. A user agent that is missing, or that only says nothing (`unknown UA`), is a person: privacy tools
+produce those.
 """
 
 from __future__ import annotations

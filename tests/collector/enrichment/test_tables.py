@@ -24,9 +24,7 @@ def test_the_names_of_families_are_sorted() -> None:
         assert all(family != shown for family, shown in families[name].items())
 
 
-@pytest.mark.parametrize(
-    "name", ["additions", "harmless", "ai", "monitor", "preview", "headless", "library", "crawler"]
-)
+@pytest.mark.parametrize("name", ["additions", "harmless", *bot_detection.KINDS[:-1]])
 def test_the_names_of_bots_are_sorted_and_compile(name: str) -> None:
     """Each pattern stands alone, and once."""
     bots = table(bot_detection.TABLE)
