@@ -18,13 +18,15 @@ run: $(VENV)/.run
 
 test: lint types unit browser
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev $(VENV)/.frontend-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(FRONTEND)/node_modules/.bin/biome lint --error-on-warnings
 
-types: $(VENV)/.dev
+types: $(VENV)/.dev $(VENV)/.frontend-test
 	$(BIN)/mypy
+	$(FRONTEND)/node_modules/.bin/tsc -p $(FRONTEND)/tsconfig.json
 
 unit: $(VENV)/.dev $(VENV)/.frontend-test $(VENV)/.load
 	$(PYTEST) --ignore tests/browser $(ARGS)

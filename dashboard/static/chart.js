@@ -74,8 +74,8 @@
     const font = `12px ${getComputedStyle(document.body).fontFamily}`
     const axis = { stroke: colour('ink-faint'), font, ticks: { show: false } }
     // A value with nothing beside it, such as that of the day's first hour, is no line: it is a dot.
-    const alone = series.values.flatMap((value, index, { [index - 1]: left, [index + 1]: right }) =>
-      value != null && left == null && right == null ? [index] : [])
+    const alone = series.values.flatMap((value, index, all) =>
+      value != null && all[index - 1] == null && all[index + 1] == null ? [index] : [])
     const point = { show: alone.length > 0, filter: () => alone, size: 7, fill: colour('accent') }
     return {
       width: box.clientWidth,
@@ -83,7 +83,7 @@
       padding: [10, 28, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, width: 2, stroke: colour('surface'), fill: colour('accent') } },
-      scales: { x: { time: false, range: (_, min, max) => (min === max ? [min - 1, max + 1] : [min, max]) }, y: { range: (_, min, max) => [0, max > 0 ? max * 1.08 : 1] } },
+      scales: { x: { time: false, range: (_, min, max) => (min === max ? [min - 1, max + 1] : [min, max]) }, y: { range: (_, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
       axes: [
         { ...axis, space: 64, gap: 8, size: 32, grid: { show: false }, incrs: COUNTS.slice(0, 12), values: (_, splits) => splits.map((at) => series.labels[at] ?? '') },
         { ...axis, space: 44, gap: 8, size: 48, incrs: unit.increments, grid: { stroke: colour('line'), width: 1 }, values: (_, splits) => splits.map(unit.text) },
@@ -204,7 +204,10 @@
 
   function draw() {
     const chart = document.getElementById('chart')
-    if (drawn && drawn.chart === chart && chart) drawn.plot.destroy(), drawn.box.replaceChildren()
+    if (drawn && drawn.chart === chart && chart) {
+      drawn.plot.destroy()
+      drawn.box.replaceChildren()
+    }
     drawn = undefined
     if (!chart || !window.uPlot) return
     const box = chart.querySelector('[data-plot]')
@@ -224,7 +227,7 @@
       picture.hidden = false
       picture.firstElementChild.onclick = () => savePicture(drawn)
       keepTable(details)
-      new ResizeObserver(() => drawn && drawn.box === box && fit()).observe(box)
+      new ResizeObserver(() => drawn?.box === box && fit()).observe(box)
     }
     drawn = { chart, box, plot }
   }
@@ -247,7 +250,7 @@
   document.addEventListener('htmx:afterSwap', draw)
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     // A new plot needs a new box: listeners of the old one hold the old colours.
-    const box = drawn && drawn.box
+    const box = drawn?.box
     if (!box) return
     const clean = box.cloneNode(false)
     clean.hidden = true

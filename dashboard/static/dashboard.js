@@ -47,7 +47,7 @@
     menu.querySelector('summary').focus()
   })
   document.addEventListener('click', (event) => {
-    for (const menu of document.querySelectorAll('details.menu[open]')) if (!menu.contains(event.target)) menu.open = false
+    for (const menu of document.querySelectorAll('details.menu[open]')) if (!menu.contains(/** @type {Node} */ (event.target))) menu.open = false
   })
 
   // On a narrow window the open period may be out of sight.

@@ -86,8 +86,14 @@
     if (!url) return
     source = new EventSource(url)
     source.onopen = () => say('')
-    source.addEventListener('present', ({ data }) => (say(''), show(JSON.parse(data))))
-    source.addEventListener('changed', () => (say(''), refresh()))
+    source.addEventListener('present', ({ data }) => {
+      say('')
+      show(JSON.parse(data))
+    })
+    source.addEventListener('changed', () => {
+      say('')
+      refresh()
+    })
     source.addEventListener('away', () => say('away'))
     source.onerror = () => {
       // A stream ends every minute and comes back within a second or two: only what lasts is worth a word.
@@ -112,9 +118,17 @@
     listen()
   })
   document.addEventListener('htmx:afterSwap', listen)
-  document.addEventListener('visibilitychange', () => (listen(), refresh()))
+  document.addEventListener('visibilitychange', () => {
+    listen()
+    refresh()
+  })
   addEventListener('pagehide', () => source?.close())
-  addEventListener('pageshow', ({ persisted }) => persisted && ((source = undefined), listen(), refresh()))
+  addEventListener('pageshow', ({ persisted }) => {
+    if (!persisted) return
+    source = undefined
+    listen()
+    refresh()
+  })
   listen()
   setInterval(() => stale && refresh(), 1000)
   setInterval(refresh, SETTLED)
@@ -160,5 +174,7 @@
   loadMap()
 
   // Paper has no chart to point at: the numbers are printed.
-  addEventListener('beforeprint', () => document.querySelectorAll('.chart-table').forEach((table) => (table.open = true)))
+  addEventListener('beforeprint', () => {
+    for (const table of document.querySelectorAll('.chart-table')) table.open = true
+  })
 })()

@@ -58,7 +58,10 @@
 
     svg.addEventListener('pointermove', ({ target }) => target.dataset?.code !== current && point(target.dataset?.code, target))
     svg.addEventListener('pointerleave', () => point(''))
-    svg.addEventListener('click', ({ target }) => (point(target.dataset?.code, target), open()))
+    svg.addEventListener('click', ({ target }) => {
+      point(target.dataset?.code, target)
+      open()
+    })
     box.onblur = () => point('')
     box.onkeydown = (event) => {
       const at = ranked.indexOf(current)
