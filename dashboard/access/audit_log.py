@@ -129,7 +129,7 @@ SETTINGS: Final = {
     "consent": N_("Consent policy changed"),
     "receipts": N_("Receipts of consent changed"),
     "retention_days": N_("Retention changed, in days"),
-    "min_visitors": N_("Smallest group shown changed"),
+    "min_visitors": N_("Minimum group size changed"),
     "strict": N_("Strict protection of small counts changed"),
     "goals": N_("Goals changed"),
     "public": N_("Public dashboard changed"),

@@ -98,7 +98,7 @@ class ManagementApi:
         """`POST /api/v1/sites/DOMAIN/reset`: deletes its figures, sums too, and keeps its settings."""
         site = self._site(request, key.may_manage)
         task = await self._ask(key, site, "reset")
-        await self._changes.note(_who(key), site.domain, N_("All figures deleted"), f"{task.rows} events")
+        await self._changes.note(_who(key), site.domain, N_("Statistics reset"), f"{task.rows} events")
         return json_answer({"deleted": True, "events": task.rows}, HTTPStatus.ACCEPTED)
 
     async def remove_site(self, request: Request, key: ApiKey) -> Response:
@@ -163,7 +163,7 @@ class ManagementApi:
         made, shown = await self._keys.create(
             sites=self._ids(new.sites), right=new.right, name=new.name, expires=new.expires, by=_who(key)
         )
-        await self._changes.note(_who(key), EVERYWHERE, N_("Key made"), "", self._described_key(made))
+        await self._changes.note(_who(key), EVERYWHERE, N_("API key created"), "", self._described_key(made))
         return json_answer({"key": shown, **self._shown_key(made)}, HTTPStatus.CREATED)
 
     async def revoke_key(self, request: Request, key: ApiKey) -> Response:
@@ -173,7 +173,7 @@ class ManagementApi:
             gone = await self._keys.revoke(request.path_params["id"])
         except RecordError as error:
             raise ApiError(HTTPStatus.NOT_FOUND, error.field, error.reason) from None
-        await self._changes.note(_who(key), EVERYWHERE, N_("Key revoked"), self._described_key(gone))
+        await self._changes.note(_who(key), EVERYWHERE, N_("API key revoked"), self._described_key(gone))
         return json_answer({"deleted": True})
 
     async def status(self, _: Request, key: ApiKey) -> Response:

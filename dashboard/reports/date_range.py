@@ -49,8 +49,8 @@ BUCKET_TITLES: Final = {"hour": N_("By hour"), "day": N_("By day"), "week": N_("
 BUCKET_HEADS: Final = {"hour": N_("Hour"), "day": N_("Day"), "week": N_("Week"), "month": N_("Month")}
 
 COMPARISONS: Final = {
-    "previous": N_("Period before"),
-    "year": N_("Same dates a year earlier"),
+    "previous": N_("Previous period"),
+    "year": N_("Year over year"),
     "custom": N_("Other dates"),
     "none": N_("No comparison"),
 }

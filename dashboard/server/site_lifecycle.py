@@ -47,7 +47,7 @@ def share_revoker(shares: ShareLinks, sites: Sites, audit_log: AuditLog) -> Call
         for share in shares.forget_sites_of(user):
             site = sites.by_id(share.site)
             if site is not None:
-                what = N_("Share link revoked, as its maker lost access")
+                what = N_("Shared link revoked, as its creator lost access")
                 audit_log.insert(user.name, site.domain, what, share.name, site_id=site.id)
 
     return revoke

@@ -72,14 +72,14 @@ async def _password(post: FormPost) -> Response:
         attempts.refund(name, network)
         raise
     if not right:
-        raise RecordError("old", _("This is not your present password."))
+        raise RecordError("old", _("This is not your current password."))
     attempts.reset(name, network)
     hashed = await post.dashboard.passwords.hash(post.form.get("password", ""))
 
     def changed(user: User) -> User:
         # Who changed it meanwhile may have done so because the old one was known to others.
         if user.password != old:
-            raise RecordError("old", _("This is not your present password."))
+            raise RecordError("old", _("This is not your current password."))
         return msgspec.structs.replace(user, password=hashed)
 
     _before, user = await post.dashboard.users.update(name, changed)

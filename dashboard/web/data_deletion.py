@@ -37,8 +37,8 @@ FIELD_NAMES: Final = {
     "os": N_("System"),
 }
 KIND_NAMES: Final[dict[Kind, str]] = {
-    "delete": N_("Figures deleted"),
-    "reset": N_("All figures deleted"),
+    "delete": N_("Data deleted"),
+    "reset": N_("Statistics reset"),
     "remove": N_("Site deleted"),
     "rename": N_("Site renamed"),
 }

@@ -121,7 +121,7 @@ async def _invite(post: FormPost) -> Link:
     site_id = post.site.id if post.site else ""
     invitation = Invitation(by=post.user.name, made=int(post.dashboard.clock()), site=site_id, role=role, note=note)
     secret = await post.dashboard.invitations.make(invitation)
-    await post.note(N_("Somebody invited"), "", _described(note, role))
+    await post.note(N_("Member invited"), "", _described(note, role))
     return Link(f"{public_base(post.request)}invitation/{secret}", _("Invitation"))
 
 
@@ -139,7 +139,7 @@ async def _change_role(post: FormPost) -> None:
 
 async def _take_off(post: FormPost) -> None:
     name, before = await _set_role(post, None)
-    await post.note(N_("Person removed from the site"), f"{name}: {before}")
+    await post.note(N_("Member removed from the site"), f"{name}: {before}")
 
 
 async def _set_role(post: FormPost, role: Role | None) -> tuple[str, Role | None]:
@@ -187,7 +187,7 @@ async def _password_link(post: FormPost) -> Link:
             password_mark=password_mark(other),
         )
     )
-    await post.note(N_("Link for a new password made"), "", other.name)
+    await post.note(N_("Password reset link created"), "", other.name)
     return Link(f"{public_base(post.request)}password/{secret}", _("New password for {name}").format(name=other.name))
 
 

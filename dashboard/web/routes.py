@@ -126,7 +126,7 @@ async def _sign_in(dashboard: Dashboard, request: Request) -> Response:
         problem = _("Too many people are signing in at the moment. Try again in a few seconds.")
         return _door(dashboard, target, name, problem, 503, {"retry-after": str(error.retry_after)})
     if user is None or not right:
-        return _door(dashboard, target, name, _("That user name and password do not belong together."), 401)
+        return _door(dashboard, target, name, _("Incorrect user name or password."), 401)
     dashboard.attempts.reset(name, network)
     response = RedirectResponse(safe_target(target), 303)
     await dashboard.sessions.start(request, response, user)

@@ -39,7 +39,7 @@ async def show_sharing(dashboard: Dashboard, request: Request, user: User) -> Re
         )
     except RecordError as error:
         return _page(dashboard, user, site, form, {error.field: error_text(error)})
-    await dashboard.changes.note(user.name, site.domain, N_("Share link made"), after=share.name)
+    await dashboard.changes.note(user.name, site.domain, N_("Shared link created"), after=share.name)
     link = f"{public_base(request)}share/{token}"
     frames = [(theme, iframe_html(link, site.domain, theme)) for theme in THEMES] if share.ancestors else []
     return _page(dashboard, user, site, made=share, link=link, frames=frames)
@@ -52,7 +52,7 @@ async def revoke_share(dashboard: Dashboard, request: Request, user: User) -> Re
         share = await dashboard.shares.revoke(site, (await read_form(request)).get("id", ""))
     except RecordError:
         raise HTTPException(404) from None
-    await dashboard.changes.note(user.name, site.domain, N_("Share link revoked"), before=share.name)
+    await dashboard.changes.note(user.name, site.domain, N_("Shared link revoked"), before=share.name)
     return RedirectResponse(f"/{site.domain}/sharing", 303)
 
 

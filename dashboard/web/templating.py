@@ -98,30 +98,36 @@ def fragment_asked(request: Request) -> str:
 
 
 EXPLANATIONS: Final = {
-    400: (N_("This could not be read"), N_("Something in the address or the form is not as it should be.")),
-    403: (N_("This is not yours to open"), N_("You are signed in, but your account has no right to this.")),
-    404: (N_("Nothing here"), N_("There is no such page, or your account does not see it.")),
-    405: (N_("Not like that"), N_("This address does not take that kind of request.")),
-    408: (N_("That took too long"), N_("The request did not arrive in time. Try again.")),
-    413: (N_("Too much at once"), N_("The form was larger than anything this page asks for.")),
+    400: (N_("Bad request"), N_("Something in the address or the form is invalid.")),
+    403: (
+        N_("You don’t have access to this page"),
+        N_("You are signed in, but your account does not have permission."),
+    ),
+    404: (N_("Page not found"), N_("This page does not exist, or your account has no access to it.")),
+    405: (N_("Method not allowed"), N_("This page does not accept this kind of request.")),
+    408: (N_("Request timed out"), N_("The request did not arrive in time. Try again.")),
+    413: (N_("Request too large"), N_("The form was larger than anything this page asks for.")),
     421: (
-        N_("Another address"),
+        N_("Unknown host"),
         N_(
             "This server does not answer to the name in the address. Whoever runs it sets TYST_PUBLIC_URL to the "
             "address by which it is reached."
         ),
     ),
-    422: (N_("Too much at once"), N_("These figures take too long to count. Choose fewer dates or filters.")),
+    422: (N_("Request too large"), N_("These figures take too long to count. Choose fewer dates or filters.")),
     429: (N_("Too many attempts"), N_("Take a pause, then try again.")),
-    500: (N_("Something broke"), N_("It is not your fault. What went wrong is in the server's log.")),
-    503: (N_("One moment"), N_("The database does not answer right now. Nothing is lost; try again shortly.")),
+    500: (N_("Something went wrong"), N_("The error is recorded in the server's log. Please try again later.")),
+    503: (
+        N_("Temporarily unavailable"),
+        N_("The database is not responding. No data is lost. Please try again shortly."),
+    ),
 }
 REFUSED_STRANGER: Final = (
-    N_("This was refused"),
+    N_("Request refused"),
     N_("It did not come from a page of this server, as your browser says. Open the page again, and try once more."),
 )
 """403 for somebody who is not signed in."""
-UNEXPLAINED: Final = (N_("That did not work"), N_("The request could not be answered."))
+UNEXPLAINED: Final = (N_("Request failed"), N_("The request could not be answered."))
 
 
 def error_page(

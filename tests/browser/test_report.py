@@ -50,7 +50,7 @@ def test_periods_are_chosen_by_menu_arrows_and_keys(person: BrowserContext, demo
     expect(page).to_have_url(re.compile(r"\?period=month$"))
     page.keyboard.press("x")
     expect(page).to_have_url(re.compile(r"compare=none$"))
-    expect(page.locator("#chart th", has_text="Period before")).to_have_count(0)
+    expect(page.locator("#chart th", has_text="Previous period")).to_have_count(0)
     page.keyboard.press("c")
     expect(page.get_by_label("From").first).to_be_focused()
     page.keyboard.press("d")
@@ -135,7 +135,7 @@ def test_the_present_moves_by_itself(person: BrowserContext, demo: Served) -> No
     expect(page.locator("[data-now]")).to_have_text("0")
     figures = person.new_page()
     figures.goto(f"{demo.url}{EMPTY}?period=day")
-    expect(figures.get_by_text("Quiet so far")).to_be_visible()
+    expect(figures.get_by_text("No data yet")).to_be_visible()
     beacon = {"n": "pageview", "u": "https://empty.example/", "d": "empty.example", "c": "granted"}
     assert demo.http.post("/api/event", json=beacon).status_code == 202
     expect(figures.locator("#figure-pageviews strong")).to_have_text("1")

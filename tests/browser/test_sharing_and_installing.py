@@ -48,11 +48,11 @@ def signed_in(person: BrowserContext, demo: Served, path: str) -> Page:
 
 
 def make(page: Page, name: str, **fields: str) -> str:
-    """Make a link by the form; its address as it is shown."""
+    """Create a link by the form; its address as it is shown."""
     page.get_by_label("Name", exact=True).fill(name)
     for label, text in fields.items():
         page.get_by_label(label.replace("_", " ")).fill(text)
-    page.get_by_role("button", name="Make the link").click()
+    page.get_by_role("button", name="Create link").click()
     expect(page.get_by_role("heading", name=f"The link “{name}” is ready")).to_be_visible()
     return page.locator("#link").inner_text()
 
@@ -92,7 +92,7 @@ def test_a_stranger_reads_what_was_shared(new_person: NewPerson, demo: Served) -
     page.get_by_role("button", name="Revoke the link For the board").click()
     expect(page.get_by_text("No links so far.")).to_be_visible()
     stranger.goto(link)
-    expect(stranger.get_by_role("heading", name="Nothing here")).to_be_visible()
+    expect(stranger.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
 def test_a_password_is_asked_for_once(new_person: NewPerson, demo: Served) -> None:
@@ -152,7 +152,7 @@ def test_a_public_dashboard_needs_no_account(new_person: NewPerson, demo: Served
     stranger.goto(demo.url + DEMO)
     expect(stranger.locator("#figure-visitors")).to_be_visible()
     stranger.goto(f"{demo.url}/empty.example")
-    expect(stranger.get_by_text("Quiet so far")).to_be_visible()
+    expect(stranger.get_by_text("No data yet")).to_be_visible()
     expect(stranger.get_by_role("link", name="Check the tag")).to_have_count(0)
     stranger.get_by_role("link", name="Sign in").click()
     expect(stranger.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -204,7 +204,7 @@ def test_sharing_and_installing_work_without_javascript(new_person: NewPerson, d
     link = make(page, "Plain")
     stranger = new_person(java_script_enabled=False).new_page()
     stranger.goto(link)
-    expect(stranger.get_by_text("Quiet so far")).to_be_visible()
+    expect(stranger.get_by_text("No data yet")).to_be_visible()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
@@ -227,7 +227,7 @@ def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website, s
     look(page)
     page.get_by_label("Name", exact=True).fill("Short")
     page.get_by_label("Password").fill("short")
-    page.get_by_role("button", name="Make the link").click()
+    page.get_by_role("button", name="Create link").click()
     look(page)
     for query in (
         "",

@@ -169,7 +169,7 @@ def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> N
     expect(table.locator("tbody th").last).to_contain_text("so far")
     page.locator("#compare summary").click()
     page.locator("#compare-year").click()
-    expect(table.locator("thead")).to_contain_text("Same dates a year earlier")
+    expect(table.locator("thead")).to_contain_text("Year over year")
     page.locator("#compare summary").click()
     page.locator("#compare-from").fill("2026-01-05")
     page.locator("#compare-to").fill("2026-02-01")
@@ -253,27 +253,27 @@ def test_a_goal_is_defined_reached_and_broken_down(opened: Open, tyst: Served, s
 def test_a_site_has_settings_people_and_an_end(opened: Open, new_person: NewPerson, tyst: Served, site: str) -> None:
     """A setting is saved and noted; somebody invited looks and may not change; the last word is typed."""
     page = opened(f"/{site}/settings")
-    page.get_by_label("Smallest group shown").fill("4")
+    page.get_by_label("Minimum group size").fill("4")
     page.locator("#keeping").get_by_role("button", name="Save").click()
     expect(page.locator("#keeping [role=status]")).to_contain_text("Saved")
     page.goto(f"{tyst.url}/{site}/people")
     page.get_by_label("For whom").fill("Vera")
-    page.get_by_role("button", name="Make a link").click()
+    page.get_by_role("button", name="Create link").click()
     name = f"vera-{site.partition('.')[0]}"
     guest = new_person().new_page()
     guest.goto(page.locator("#made-link").inner_text())
     guest.get_by_label("Choose a user name").fill(name)
     guest.get_by_label("Choose a password").fill("a quiet password")
-    guest.get_by_role("button", name="Make an account").click()
+    guest.get_by_role("button", name="Create account").click()
     expect(guest.get_by_role("heading", name=site)).to_be_visible()
     expect(guest.get_by_role("link", name="Settings")).to_have_count(0)
     page.goto(f"{tyst.url}/{site}/people")
     page.get_by_role("button", name=f"Remove {name}").click()
     page.goto(f"{tyst.url}/{site}/changes")
-    expect(page.locator(".log")).to_contain_text("Smallest group shown changed")
+    expect(page.locator(".log")).to_contain_text("Minimum group size changed")
     page.goto(f"{tyst.url}/{site}/data")
     page.locator("#confirm_reset").fill("something else")
-    page.get_by_role("button", name="Delete all figures").click()
+    page.get_by_role("button", name="Delete all data").click()
     expect(page.locator("#confirm_reset-problem")).to_contain_text(f"Type {site}")
     if site != FULL:
         page.locator("#confirm").fill(site)
@@ -301,7 +301,7 @@ def test_figures_are_shared_until_the_link_is_revoked(opened: Open, new_person: 
         page.get_by_role("button", name=f"Revoke the link {name}").click()
     expect(page.get_by_text("No links so far.")).to_be_visible()
     stranger.goto(link)
-    expect(stranger.get_by_role("heading", name="Nothing here")).to_be_visible()
+    expect(stranger.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
 @SITES

@@ -47,7 +47,7 @@ def test_a_wrong_name_and_a_wrong_password_look_the_same(board: Board, name: str
     """Who tries names learns nothing: the same answer whether the user exists or not, and no cookie."""
     answer = board.sign_in(name, "wrong")
     assert answer.status_code == 401
-    assert "do not belong together" in answer.text
+    assert "Incorrect user name or password" in answer.text
     assert "wrong" not in answer.text
     assert f"__Host-{COOKIE}" not in board.cookies
     assert board.get("/").status_code == 303

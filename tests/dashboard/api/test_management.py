@@ -376,7 +376,7 @@ def test_a_site_is_renamed_reset_and_deleted_with_its_figures(room: Room) -> Non
     assert room.ask("DELETE", "sites/new.test", key=key).json() == {"deleted": True}
     assert room.deletions.run_pending()
     noted = anyio.run(AuditLog(room.records._client, room.sites, time.time).of, site)
-    assert [each.what for each in noted] == ["Site deleted", "All figures deleted", "Site renamed", "Site added"]
+    assert [each.what for each in noted] == ["Site deleted", "Statistics reset", "Site renamed", "Site added"]
     assert noted[0].who.endswith("(robot)")
     assert noted[1].who == "command line"
 

@@ -118,7 +118,7 @@ def test_a_role_is_changed_and_somebody_is_removed(board: Board) -> None:
     assert not user_named(board, "vera").sees(board.site())
     assert noted(board) == [
         ("olga", SITE, "Role changed", "vera: viewer", "vera: owner"),
-        ("olga", SITE, "Person removed from the site", "vera: owner", ""),
+        ("olga", SITE, "Member removed from the site", "vera: owner", ""),
     ]
 
 
@@ -157,7 +157,7 @@ def test_an_invitation_makes_an_account_once(board: Board) -> None:
     leave(board)
     assert board.get(path).status_code == 410
     assert board.post(path, {"name": "eve", "password": "a quiet password"}).status_code == 410
-    assert [what for _, _, what, _, _ in noted(board)] == ["Somebody invited", "Invitation accepted"]
+    assert [what for _, _, what, _, _ in noted(board)] == ["Member invited", "Invitation accepted"]
 
 
 def test_an_invitation_adds_the_site_to_who_is_signed_in(board: Board) -> None:
@@ -337,7 +337,7 @@ def test_the_old_password_cannot_be_guessed_without_end(board: Board) -> None:
     board.sign_in("vera")
     form = {"act": "password", "old": "wrong", "password": "a louder one"}
     for _ in range(10):
-        assert "not your present password" in board.post("/account", form).text
+        assert "not your current password" in board.post("/account", form).text
     assert "Too many attempts" in board.post("/account", {**form, "old": PASSWORD}).text
 
 
@@ -562,12 +562,12 @@ def test_a_deletion_is_previewed_then_done(board: Board) -> None:
     assert "3 events would be deleted" in preview.text
     assert board.dashboard.deletions.all() == []
     assert board.post(f"/{SITE}/data", {**form, "act": "delete"}).status_code == 303
-    assert "being done" in board.get(f"/{SITE}/data").text
+    assert "in progress" in board.get(f"/{SITE}/data").text
     assert board.dashboard.deletions.run_pending()
     assert board.database.query("SELECT page FROM events").result_rows == [("/",)]
-    assert "being done" not in board.fragment(f"/{SITE}/data", "tasks").text
+    assert "in progress" not in board.fragment(f"/{SITE}/data", "tasks").text
     ((who, site, what, before, _),) = noted(board)
-    assert (who, site, what) == ("olga", SITE, "Figures deleted")
+    assert (who, site, what) == ("olga", SITE, "Data deleted")
     assert "3 events" in before
     assert "private" not in before
 

@@ -533,7 +533,7 @@ def test_settings_that_cannot_be_are_explained(board: Board) -> None:
         form = {"section": "keeping", "min_visitors": number, "retention_days": "90"}
         answer = board.post(f"/{SITE}/settings", form)
         assert answer.status_code == 422
-        assert "Nothing was saved" in answer.text
+        assert "Not saved" in answer.text
         assert "aria-invalid" in read(answer.text).attributes(id="min_visitors")
     site = board.dashboard.sites.get(SITE)
     assert site is not None
@@ -703,7 +703,7 @@ def test_errors_are_explained_in_a_page(board: Board) -> None:
     for path in ("/nothing.example", "/a/b/c"):
         answer = board.get(path)
         assert answer.status_code == 404
-        assert "Nothing here" in answer.text
+        assert "Page not found" in answer.text
         assert read(answer.text).link("Go to your sites") == "/"
 
 
@@ -728,7 +728,7 @@ def test_every_panel_is_there_in_order(board: Board) -> None:
 def test_an_empty_site_says_what_to_do(board: Board) -> None:
     """No figures, no chart of nothing: a way to the tag and to what was dropped."""
     page = board.page(f"/{SITE}")
-    assert "Quiet so far" in page.text
+    assert "No data yet" in page.text
     assert page.link("Check the tag") == f"/{SITE}/install"
     assert not page.tables
 

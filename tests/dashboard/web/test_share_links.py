@@ -61,7 +61,7 @@ def test_links_of_somebody_who_leaves_open_nothing(board: Board, leaves: str) ->
         anyio.run(board.dashboard.users.update, "olga", lambda user: msgspec.structs.replace(user, sites=()))
     noted = anyio.run(board.dashboard.changes.of, board.site())
     assert [
-        (each.who, each.before) for each in noted if each.what == "Share link revoked, as its maker lost access"
+        (each.who, each.before) for each in noted if each.what == "Shared link revoked, as its creator lost access"
     ] == [("olga", "For Ada")]
     stranger(board)
     assert (board.get(link).status_code, board.get(mine).status_code) == (404, 200)
@@ -429,8 +429,8 @@ def test_what_is_shared_is_noted(board: Board) -> None:
     board.post(f"/{SITE}/sharing/revoke", {"id": share.id})
     noted = anyio.run(board.dashboard.changes.of, board.site())
     assert {(each.who, each.what, each.before, each.after) for each in noted} >= {
-        ("admin", "Share link made", "", "For Ada"),
-        ("admin", "Share link revoked", "For Ada", ""),
+        ("admin", "Shared link created", "", "For Ada"),
+        ("admin", "Shared link revoked", "For Ada", ""),
     }
 
 
