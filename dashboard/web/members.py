@@ -25,8 +25,8 @@ from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read
 ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_("Owner"), "viewer": N_("Viewer")}
 ROLE_MEANINGS: Final[dict[Role, str]] = {
     "admin": N_("sees and changes everything"),
-    "owner": N_("changes settings, people and figures"),
-    "viewer": N_("looks at figures"),
+    "owner": N_("changes settings, members and data"),
+    "viewer": N_("has read access"),
 }
 ACCOUNT_ROLES: Final[tuple[Role, ...]] = ("admin", "owner")
 """What one may be invited to be without a site."""

@@ -114,7 +114,7 @@ EXPLANATIONS: Final = {
             "address by which it is reached."
         ),
     ),
-    422: (N_("Request too large"), N_("These figures take too long to count. Choose fewer dates or filters.")),
+    422: (N_("Request too large"), N_("This report takes too long. Choose a shorter period or fewer filters.")),
     429: (N_("Too many attempts"), N_("Take a pause, then try again.")),
     500: (N_("Something went wrong"), N_("The error is recorded in the server's log. Please try again later.")),
     503: (

@@ -171,7 +171,7 @@ def test_a_server_that_fails_is_said_and_asked_again(person: BrowserContext, dem
     page = opened(person, demo, f"{DEMO}?period=yesterday")
     person.route("**/demo.localhost?**", lambda route: route.abort())
     page.locator("#figure-visits").click()
-    expect(page.get_by_role("alert")).to_contain_text("could not be fetched")
+    expect(page.get_by_role("alert")).to_contain_text("could not be updated")
     expect(page.locator("#figure-visitors[aria-current]")).to_be_visible()
     person.unroute("**/demo.localhost?**")
     page.get_by_role("button", name="Try again").click()

@@ -90,7 +90,7 @@ def test_a_stranger_reads_what_was_shared(new_person: NewPerson, demo: Served) -
     page.goto(f"{demo.url}{DEMO}/sharing")
     expect(page.locator(".shares")).to_contain_text("Last used today")
     page.get_by_role("button", name="Revoke the link For the board").click()
-    expect(page.get_by_text("No links so far.")).to_be_visible()
+    expect(page.get_by_text("No shared links yet.")).to_be_visible()
     stranger.goto(link)
     expect(stranger.get_by_role("heading", name="Page not found")).to_be_visible()
 

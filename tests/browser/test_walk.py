@@ -299,7 +299,7 @@ def test_figures_are_shared_until_the_link_is_revoked(opened: Open, new_person: 
         expect(stranger.get_by_role("heading", name=site)).to_be_visible()
     for name in ("Locked", "Framed"):
         page.get_by_role("button", name=f"Revoke the link {name}").click()
-    expect(page.get_by_text("No links so far.")).to_be_visible()
+    expect(page.get_by_text("No shared links yet.")).to_be_visible()
     stranger.goto(link)
     expect(stranger.get_by_role("heading", name="Page not found")).to_be_visible()
 

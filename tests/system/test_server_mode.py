@@ -167,7 +167,7 @@ def test_signing_in_while_clickhouse_is_away_asks_for_patience(
     answer = sign_in()
     clickhouse_server.fail("well")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert "The database does not answer right now" in answer.text
+    assert "The database is not responding" in answer.text
     until("signing in works again", lambda: sign_in().status_code == 303)
     until("all is well again", server.well)
 

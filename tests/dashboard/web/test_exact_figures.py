@@ -92,7 +92,7 @@ def test_a_site_with_one_visitor_calls_a_filtered_view_hidden(board: Board) -> N
     assert (strip(whole)["visitors"], is_hidden(whole)) == ("1", False)
     page = board.get(f"{TODAY}&f=is,visit:country,SE").text
     assert is_hidden(page)
-    assert "Nothing yet in this period" not in page
+    assert "No data in this period" not in page
     assert "0" not in strip(page).values()
     assert f'href="/{SITE}/settings#min_visitors"' in page
 
