@@ -21,7 +21,7 @@ SPOOL = "spool"
 
 @dataclass(slots=True)
 class DataDirLock:
-    """A directory that this process has for itself until it lets go, or ends."""
+    """A lock on the data directory, held until it is released or the process ends."""
 
     number: int
     directory: Path

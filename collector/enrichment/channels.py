@@ -29,7 +29,7 @@ _SHOP = re.compile(r"(?:^|[^a-df-z])shop|shopping")
 
 
 class AttributionSignals(msgspec.Struct, frozen=True):
-    """What the rules look at, in lower case. `kind` is the source's kind in `collector.sources`, or empty."""
+    """Input of the channel rules, in lower case. `kind` is the kind of the source, or empty."""
 
     source: str = ""
     kind: str = ""

@@ -34,7 +34,7 @@ _LONGEST_ADDRESS = 100
 
 
 class TrustedProxies:
-    """The networks whose forwarding headers are believed, as numbers: every beacon is compared with them.
+    """Networks whose forwarding header fields are trusted, as numbers.
 
     Each is a site's domain and a network, as the setting `TYST_TRUSTED_PROXIES` has them; without a domain the proxy
     speaks for every site.
@@ -85,7 +85,7 @@ class TrustedProxies:
 
 
 class ParsedIp(NamedTuple):
-    """An address that was read: version, number, and its one spelling."""
+    """A parsed IP address: version, number and canonical text."""
 
     version: int
     number: int

@@ -33,7 +33,7 @@ REMAINDER: tuple[tuple[str, str], ...] = (*_patterns(_table["remainder"]),)
 
 
 class DeviceTypeClassifier:
-    """Tells the class of a device by the rules of `user-agents`, and by the two tables where those are not enough."""
+    """Classifies devices by the rules of `user-agents` and the patterns of the data file."""
 
     def __init__(self) -> None:
         self._corrections = _extractor(CORRECTIONS)

@@ -72,7 +72,7 @@ def _link_lines() -> Iterable[tuple[str, str, str]]:
 
 
 class CountryDatabase:
-    """An operator's MMDB file, read anew when the file has changed.
+    """An operator's MMDB file, reloaded when it changes.
 
     The file is looked at every `check_seconds` of `clock`, when a lookup is asked for. It is read into memory as a
     whole: a mapped file that is overwritten in place would take the process down with it. A new file that cannot
@@ -136,7 +136,7 @@ def _code_of(record: object) -> str:
 
 
 class CountryResolver:
-    """Looks a visitor's country up. Both tables are read once, when this is built.
+    """Resolves a visitor's country. Its tables are read once, at construction.
 
     `database` is an operator's MMDB file, used for addresses in place of the built-in table; `clock` (seconds) and
     `check_seconds` say how often that file is looked at. Raises `SettingError` when it cannot be read.

@@ -10,7 +10,7 @@ from collector.sites.hostnames import ascii_host
 
 
 class IpExclusions:
-    """The networks that are left out, of every site or of one. An empty one is false, and costs nothing."""
+    """Excluded networks, of all sites or of one. Empty exclusions are false."""
 
     def __init__(self, excluded: tuple[SiteNetwork, ...] = ()) -> None:
         self._everywhere: list[Network] = []

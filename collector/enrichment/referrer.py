@@ -14,7 +14,7 @@ from collector.sites.hostnames import is_at_or_under
 
 
 class Referral(msgspec.Struct, frozen=True):
-    """Where a visit comes from. All empty but the channel: typed in, or from a bookmark."""
+    """Attribution of a visit: referring page, source and channel. A direct visit has the channel only."""
 
     referrer: str
     """Host and path of the referring page."""

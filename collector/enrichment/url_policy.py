@@ -20,7 +20,7 @@ HIDDEN = ":hidden"
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """What would be kept of a page's address and of its referrer."""
+    """What a site would store of a page's URL and of its referrer."""
 
     hostname: str
     path: str

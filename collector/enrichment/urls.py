@@ -56,7 +56,7 @@ _APPLICATIONS = frozenset({"android-app", "ios-app"})
 
 
 class CampaignTags(msgspec.Struct, frozen=True):
-    """What the allow-listed query keys say; empty where they are absent."""
+    """Values of the allow-listed query keys; empty where absent."""
 
     source: str = ""
     medium: str = ""
@@ -68,7 +68,7 @@ class CampaignTags(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What may be kept of a page's URL."""
+    """The stored parts of a page's URL."""
 
     hostname: str
     """Lower case, without `www.` and port; `(none)` when there is none."""

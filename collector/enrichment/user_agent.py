@@ -34,7 +34,7 @@ Size = Literal["", "xs", "sm", "md", "lg", "xl"]
 
 
 class Device(msgspec.Struct, frozen=True):
-    """What is kept of a user agent. `kind` is desktop, mobile, tablet, tv, or empty; versions are major."""
+    """The stored parts of a user agent. `kind` is desktop, mobile, tablet, tv or empty; versions are major versions."""
 
     browser: str = ""
     browser_version: str = ""
@@ -68,7 +68,7 @@ _BRAND = re.compile(r'"([^"]{1,40})";\s*v="(\d{1,5})')
 
 
 class UserAgentParser:
-    """Reads user agents; remembers the last `capacity` of them, in memory only."""
+    """Parses user agents, with a cache of the last `capacity` ones, in memory only."""
 
     def __init__(self, capacity: int = 10_000) -> None:
         self._tables = _tables()

@@ -29,7 +29,7 @@ def says_no(request: BeaconRequest) -> bool:
 
 
 class ConsentWithdrawals:
-    """Carries out the noes of one collector's visitors."""
+    """Carries out consent withdrawals."""
 
     def __init__(
         self, sites: Sites, subject_access: SubjectAccess, receipts: Receipts, revocations: Revocations

@@ -54,7 +54,7 @@ NO_LIMIT: Final = 4_294_967_295
 
 
 class EventDeletion:
-    """Deletes. Blocking."""
+    """The steps of a deletion job. Blocking."""
 
     def __init__(self, client: Client, rollup: RollupJob) -> None:
         self._client = client

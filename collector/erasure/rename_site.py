@@ -36,7 +36,7 @@ _DONE: Final = {"mutations_sync": 1}
 
 
 class SiteRename:
-    """Moves. Blocking."""
+    """The steps of a rename job. Blocking."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -19,7 +19,7 @@ _GATHER_SECONDS = 0.5
 
 
 class ErasureSchedule:
-    """Runs the rounds of an `Eraser`."""
+    """Runs pending erasures of an `Eraser`."""
 
     def __init__(self, eraser: Eraser) -> None:
         self._eraser = eraser

@@ -14,7 +14,7 @@ Kind = Literal["delete", "reset", "remove", "rename"]
 
 
 class SiteJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing to do. `first` and `last` are site-local dates; `until` and `asked` Unix seconds."""
+    """A job on a site's data. `first` and `last` are site-local dates; `until` and `asked` are Unix seconds."""
 
     id: str
     kind: Kind

@@ -53,7 +53,7 @@ _NOT_LOGGED = {"log_queries": 0}
 
 
 class Requester(msgspec.Struct, frozen=True):
-    """Who asks, as the request itself shows. It lives in memory, for as long as the request."""
+    """The browser that makes a request, by address and user agent. Never stored."""
 
     address: str
     user_agent: str
@@ -64,7 +64,7 @@ class Requester(msgspec.Struct, frozen=True):
 
 
 class VisitorDataExport(msgspec.Struct, frozen=True):
-    """What is held about one browser on one site."""
+    """Stored events of one browser on one site."""
 
     site: str
     linkable_until: int
@@ -76,14 +76,14 @@ class VisitorDataExport(msgspec.Struct, frozen=True):
 
 
 class ErasureReport(msgspec.Struct, frozen=True):
-    """What an erasure has done: how many events there were, and whether they are gone from everywhere already."""
+    """Result of an erasure: how many events there were, and whether all copies are deleted already."""
 
     events: int
     complete: bool
 
 
 class SubjectAccess:
-    """Answers for the visitors of one collector. `clock` gives Unix seconds."""
+    """Answers requests of visitors about their data. `clock` gives Unix seconds."""
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ def delete_stored(client: Client, erasures: Iterable[Erasure], batch: int) -> in
 
 
 class Eraser:
-    """Keeps the promises of one process. Blocking; any thread may call, one round runs at a time.
+    """Queues and carries out erasures. Blocking and thread-safe; one round runs at a time.
 
     `spools` are those that the process empties, the first its own; `clock` gives nanoseconds.
     """

@@ -53,7 +53,7 @@ Scalar = str | int | float | bool | None
 
 
 class Beacon(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One beacon, checked and in one form whatever tracker sent it. Text is as sent: cleaning comes later."""
+    """A validated beacon in one form, whichever tracker sent it. Text is as sent; cleaning comes later."""
 
     name: str
     """`pageview`, `engagement`, or a custom event's name, 1 to 120 characters."""

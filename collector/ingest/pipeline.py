@@ -42,7 +42,7 @@ NO_PART = EventInVisit(visit=0, entry_page="", attribution=NO_ATTRIBUTION)
 
 
 class BeaconRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What one request brought. It lives in memory, until its events are made."""
+    """A beacon with its request data. Kept in memory until its events are built."""
 
     beacon: Beacon
     at: int
@@ -62,14 +62,14 @@ class BeaconRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
-    """A beacon that is not kept, and why. `kind` says which kind of bot it was."""
+    """A dropped beacon, with the reason. `kind` is the kind of bot."""
 
     reason: Reason
     kind: str = ""
 
 
 class EventContext(msgspec.Struct, gc=False):
-    """An event in the making, for one site."""
+    """An event being built, for one site."""
 
     arrival: BeaconRequest
     domain: str
@@ -100,7 +100,7 @@ class EventContext(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class PipelineServices:
-    """What the steps look things up in."""
+    """Services that the pipeline steps depend on."""
 
     sites: Sites
     salts: Salts

@@ -49,7 +49,7 @@ def _user_agent(value: bytes) -> str:
 
 
 class RequestFields:
-    """The header fields that count, in one pass over all of them. Of the scope, `headers` and `client` are read."""
+    """Reads the relevant header fields of a request in one pass. Of the scope, `headers` and `client` are read."""
 
     __slots__ = ("_cookies", "_dnt", "_gpc", "_hints", "_prefetch", "_user_agent", "address", "network", "peer")
 

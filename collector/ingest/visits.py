@@ -41,7 +41,7 @@ class Attribution(msgspec.Struct, frozen=True, gc=False):
 
 
 class Visit(msgspec.Struct, gc=False):
-    """A visit that goes on."""
+    """An open visit (session)."""
 
     id: int
     """Unix second of its first event; with the visitor's id it is unique."""
@@ -61,7 +61,7 @@ class Visit(msgspec.Struct, gc=False):
 
 
 class EventInVisit(msgspec.Struct, frozen=True, gc=False):
-    """What one event is within its visit, and adds to it."""
+    """An event's number within its visit, and what it adds to the visit's counters."""
 
     visit: int
     entry_page: str
@@ -87,7 +87,7 @@ _MOST_SHARED = 4_000
 
 
 class VisitTracker:
-    """The visits of the last 30 minutes, by visitor (whose id is unrelated between sites).
+    """Open visits of the last 30 minutes, by visitor id (which differs between sites).
 
     Number and memory are limited. A network is an IPv4 /24 or an IPv6 /64, represented by a keyed hash.
     """

@@ -31,7 +31,7 @@ NOES = frozenset({EXCLUDED, DENIED})
 
 
 class Signals(msgspec.Struct, frozen=True):
-    """What the browser itself says, outside the beacon's body."""
+    """Consent signals of the browser outside the beacon's body."""
 
     gpc: bool
     """`Sec-GPC: 1`, which page script can neither forge nor strip (Global Privacy Control)."""

@@ -26,7 +26,7 @@ _NUMBER_BYTES = 12
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What a receipt says."""
+    """The payload of a receipt."""
 
     site: str
     evidence: str

@@ -21,7 +21,7 @@ class ClosedDay:
 
 
 class ClosedDays:
-    """The records, by site and day."""
+    """Rollup status records, by site and day."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

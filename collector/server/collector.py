@@ -70,7 +70,7 @@ Clock = Callable[[], float]
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether beacons are taken in and reach ClickHouse; each problem as a sentence that says what to do."""
+    """Whether beacons are accepted and reach ClickHouse; each problem is a sentence with advice."""
 
     ready: bool
     problems: list[str]

@@ -33,7 +33,7 @@ GROUP BY reason, kind"""
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """Events of one site that were not kept, for one reason and of one kind of bot (empty for people)."""
+    """Dropped events of one site, by reason and kind of bot (empty for people)."""
 
     reason: str
     kind: str
@@ -43,7 +43,7 @@ class Dropped(msgspec.Struct, frozen=True):
 
 
 class Trimmed(msgspec.Struct, frozen=True):
-    """Stored events of one site of which one field was cut or left out."""
+    """Stored events of one site of which one field was truncated or omitted."""
 
     key: TrimmedKey
     """The part's key on the wire."""
@@ -53,7 +53,7 @@ class Trimmed(msgspec.Struct, frozen=True):
 
 
 class DropStatistics:
-    """Writes what has been counted since the last time; a count that could not be written is written the next time.
+    """Writes counts since the last write; a failed write is included in the next one.
 
     A drop is counted on the site-local day of the writing, which comes up to half a minute after it.
     """

@@ -43,7 +43,7 @@ _ENCODED: Final = {
 
 
 class BeaconHandler(Protocol):
-    """The endpoint, as the fast path needs it."""
+    """The part of the event endpoint that the fast path calls."""
 
     def enqueue_beacon(self, scope: Scope, body: bytes, answer: ResponseCallback) -> None:
         """Take a beacon that is whole, and answer it once. Of the scope, `headers` and `client` are there."""
@@ -57,7 +57,7 @@ class _Unheard:
 
 
 class _Cycle:
-    """A beacon under way, as the server looks at it: it waits for it, and queues what comes after it."""
+    """State of a request on the fast path, as uvicorn's protocol expects it."""
 
     __slots__ = ("disconnected", "keep_alive", "response_complete")
     message_event = _Unheard()
@@ -69,7 +69,7 @@ class _Cycle:
 
 
 class FastPathProtocol(HeaderTimeoutProtocol):
-    """The protocol of a server whose application has `beacons`; without it, it is that of any other."""
+    """HTTP protocol with the fast path, if the application has `beacons`; else the ordinary protocol."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

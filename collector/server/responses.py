@@ -35,7 +35,7 @@ TEXT: Final[Header] = (b"content-type", b"text/plain; charset=utf-8")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BeaconResponse:
-    """Status, body and header fields. Two are the same only if they are one object."""
+    """Status, body and header fields of a response. Compared by identity."""
 
     status: int
     body: bytes

@@ -53,7 +53,7 @@ def is_hiding(pattern: str) -> bool:
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the owner has chosen for one site."""
+    """Settings of one site."""
 
     domain: str
     """Its name in beacons and in the dashboard's addresses, lower case. It may change, and be another's later."""
@@ -211,7 +211,7 @@ RESERVED_IN_API = frozenset({"goals"})
 
 
 class Sites:
-    """All sites. Reading is from memory; changes go to ClickHouse first."""
+    """The registry of all sites. Reads are from memory; changes are written to ClickHouse first."""
 
     def __init__(self, records: DocumentTable[Site], clock: Callable[[], float] = time.time) -> None:
         """`clock` gives Unix seconds."""

@@ -21,14 +21,14 @@ MOST_URL = 2_000
 
 
 class PageCheckRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that asks for a look. Without `site` it is the site whose pages `url` has."""
+    """Request body of a page check. Without `site`, the site is determined by `url`."""
 
     url: str
     site: str = ""
 
 
 class SiteCheckApi:
-    """The handler, with what it needs."""
+    """Request handlers with their dependencies."""
 
     def __init__(self, sites: Sites, keys: ApiKeys, inspector: Inspector) -> None:
         self._sites = sites

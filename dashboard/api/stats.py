@@ -39,7 +39,7 @@ SegmentsOf = Callable[[Site], Sequence[Segment]]
 
 
 class StatsApi:
-    """The handlers, with what they need. `clock` gives Unix seconds."""
+    """Request handlers with their dependencies. `clock` gives Unix seconds."""
 
     def __init__(
         self,

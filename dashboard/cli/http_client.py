@@ -18,7 +18,7 @@ from dashboard.server.sockets import read_server_info
 
 
 class ServerNotReached(TystError):
-    """No server answers; the text says how to start one or where it was looked for."""
+    """No server answers; the text says how to start one, or where it was looked for."""
 
 
 class Refused(TystError):
@@ -32,7 +32,7 @@ class Refused(TystError):
 
 
 class Client:
-    """Talks to one running server."""
+    """HTTP client of one running server."""
 
     def __init__(self, url: str, key: str, *, trust_env: bool = False, timeout: float = 20) -> None:
         self.url = url

@@ -26,7 +26,7 @@ PLACES = frozenset({"city", "region", "latitude", "longitude", "postcode", "geoh
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One condition: its name, whether it is met, and the setting or test that shows it."""
+    """A condition: its name, whether it is met, and the setting or test that shows it."""
 
     name: str
     state: State

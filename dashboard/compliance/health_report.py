@@ -25,7 +25,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server says of itself. Neither part carries an address, a user agent or a password."""
+    """Status of the server. No part contains an address, a user agent or a password."""
 
     version: str
     started: int

@@ -25,7 +25,7 @@ NEEDLES = 200
 
 
 class EncodedNeedle(msgspec.Struct, frozen=True):
-    """Whose it is, how it came about, and the bytes to look for, letters in lower case."""
+    """A searched value in one encoding: its name, the encoding, and the bytes in lower case."""
 
     owner: str
     how: str
@@ -36,7 +36,7 @@ UNREADABLE = "unreadable"
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Something that was looked through: its name, and how large it was in bytes or rows; or could not be read."""
+    """A searched file or table: its name and size in bytes or rows, or why it could not be read."""
 
     name: str
     size: int
@@ -44,7 +44,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class SearchReport(msgspec.Struct, frozen=True):
-    """What a search looked at, and what it found, in words."""
+    """What was searched, and what was found."""
 
     places: tuple[Place, ...]
     found: tuple[str, ...]

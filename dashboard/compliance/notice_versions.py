@@ -13,13 +13,13 @@ from dashboard.compliance.privacy_notice import NoticeVersion, facts_of
 
 
 class History(msgspec.Struct, frozen=True):
-    """Every edition of one site's notice, the oldest first."""
+    """All versions of one site's notice, oldest first."""
 
     editions: tuple[NoticeVersion, ...]
 
 
 class NoticeVersions:
-    """The histories of all sites, kept with the other control records. `clock` gives Unix seconds."""
+    """Notice versions of all sites. `clock` gives Unix seconds."""
 
     def __init__(self, records: DocumentTable[History], clock: Callable[[], float]) -> None:
         self._records = records

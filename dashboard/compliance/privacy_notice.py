@@ -23,7 +23,7 @@ EDITION = 4
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that the text depends on: when one of these changes, so does what the notice says."""
+    """All facts that the notice depends on; a change of one makes a new version."""
 
     domain: str
     consent: Policy
@@ -52,7 +52,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class NoticeVersion(msgspec.Struct, frozen=True):
-    """One version of a site's notice: its number, the Unix second from which it holds, and what it rests on."""
+    """A version of a site's notice: number, Unix second from which it applies, and facts."""
 
     number: int
     since: int

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Translations:
-    """The languages that these directories have catalogues of; the last directory's counts where several have one."""
+    """Catalogues of the given directories; of several for one language, the last directory's is used."""
 
     def __init__(self, *directories: Path) -> None:
         """Raises `CatalogueError` for a file that cannot be read, or is named after no language."""

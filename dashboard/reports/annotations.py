@@ -39,7 +39,7 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Annotations:
-    """All notes. Reading is from memory; changes go to ClickHouse first."""
+    """All annotations. Reads are from memory; changes are written to ClickHouse first."""
 
     max_of_user = MOST_NOTES
 

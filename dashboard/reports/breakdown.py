@@ -69,7 +69,7 @@ class BreakdownRow:
 
 @dataclass(frozen=True, slots=True)
 class TabLink:
-    """A tab's name and address."""
+    """Title and URL of a tab."""
 
     title: str
     href: str

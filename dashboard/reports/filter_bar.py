@@ -32,7 +32,7 @@ from dashboard.reports.view_state import ViewState
 
 @dataclass(frozen=True, slots=True)
 class OperatorOption:
-    """One way of comparing, and the address that compares so."""
+    """An operator of a filter, and the URL that selects it."""
 
     title: str
     href: str
@@ -41,7 +41,7 @@ class OperatorOption:
 
 @dataclass(frozen=True, slots=True)
 class FilterValue:
-    """One of a chip's alternatives, and the address without it."""
+    """One value of a filter, and the URL without it."""
 
     text: str
     href: str
@@ -96,7 +96,7 @@ class SegmentLink:
 
 @dataclass(frozen=True, slots=True)
 class FilterBar:
-    """Everything above the figures that narrows them. `below` is the page it stands on."""
+    """View model of the filter bar. `below` is the path of the page."""
 
     chips: tuple[FilterLink, ...]
     presets: tuple[PresetLink, ...]

@@ -96,7 +96,7 @@ def operators(dimension: str) -> tuple[Operator, ...]:
 
 @dataclass(frozen=True, slots=True)
 class FilterParam:
-    """One filter. Chips of one operator and dimension are alternatives."""
+    """A filter of the URL. Filters of one operator and dimension are alternatives."""
 
     operator: Operator
     dimension: str
@@ -110,7 +110,7 @@ class FilterParam:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A filter that the filter menu offers ready-made, and that its chip shows by name."""
+    """A predefined filter of the filter menu, shown by name."""
 
     chip: FilterParam
     title: str
@@ -149,7 +149,7 @@ def new_filter(operator: str, dimension: str, value: str) -> FilterParam | None:
 
 @dataclass(frozen=True, slots=True)
 class FilterParamGroup:
-    """Chips of one operator and dimension: alternatives."""
+    """Filters of one operator and dimension, which are alternatives."""
 
     operator: Operator
     dimension: str

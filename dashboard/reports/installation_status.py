@@ -15,7 +15,7 @@ from dashboard.reports.drop_reasons import MEANINGS
 
 @dataclass(frozen=True, slots=True)
 class DroppedCount:
-    """Beacons that were not kept today for one reason."""
+    """Beacons dropped today for one reason."""
 
     reason: str
     text: str
@@ -25,7 +25,7 @@ class DroppedCount:
 
 @dataclass(frozen=True, slots=True)
 class InstallationStatus:
-    """How it looks to somebody who waits for the first event."""
+    """Installation status of a site that waits for its first event."""
 
     arrived: bool
     """Whether anything was ever kept."""

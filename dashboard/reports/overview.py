@@ -23,7 +23,7 @@ MOST_BUCKETS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One of the top figures; `href` draws it in the chart."""
+    """A headline metric; `href` shows it in the chart."""
 
     metric: str
     title: str
@@ -55,7 +55,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class BucketWidth:
-    """A width that the chart's buckets can have, and the address that draws them so."""
+    """A width of the chart's buckets, and the URL that selects it."""
 
     name: str
     title: str

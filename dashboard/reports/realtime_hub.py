@@ -29,7 +29,7 @@ GUEST_DIVISOR: Final = 2
 
 
 class RealtimeSnapshot:
-    """The present at one moment, and its texts: each is made once, by the first listener who needs it.
+    """Realtime data at one moment; each text is rendered once, by the first listener who needs it.
 
     `present` is None while the database does not answer. What names a text comes from a closed set (languages, kinds of
     readers), never from an address: the work of a frame does not grow with the number of its listeners.
@@ -51,7 +51,7 @@ class RealtimeSnapshot:
 
 
 class RealtimeChannel:
-    """The present of one site. `read` asks the database."""
+    """Realtime updates of one site. `read` queries the database."""
 
     def __init__(self, read: Callable[[], Awaitable[Realtime]], every: float) -> None:
         self._read = read
@@ -118,7 +118,7 @@ class RealtimeChannel:
 
 
 class TooManyListeners(Exception):
-    """There is no room for one more: in this process, for this site, or for the client's network."""
+    """The limit of listeners is reached: of the process, the site or the client's network."""
 
 
 class RealtimeHub:

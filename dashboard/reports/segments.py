@@ -21,7 +21,7 @@ MOST_OF_USER = 50
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Filters under a name. Addresses never name a segment: they say its filters, so that they mean the same to all."""
+    """A named set of filters. URLs contain the filters, never the name, so that they mean the same to all readers."""
 
     id: str
     site: str

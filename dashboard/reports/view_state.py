@@ -25,7 +25,7 @@ from dashboard.reports.filter_params import FilterParam, Operator, read_filter
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """What to show of which site. Only what differs from the defaults is written into addresses."""
+    """The view state of a report. Only differences from the defaults are written into URLs."""
 
     domain: str
     span: DateRangeParams = DEFAULT_SPAN

@@ -65,7 +65,7 @@ LANGUAGES = "languages"
 
 
 class Tyst(Starlette):
-    """The application. Beacons go straight to their endpoint: that path is the hot one."""
+    """The ASGI application. Beacons bypass the middleware, as their path is the hot one."""
 
     def __init__(self, collector: Collector, translations: Translations | None = None, **options: Any) -> None:
         super().__init__(**options)

@@ -61,7 +61,7 @@ Greeting = Callable[[str, Any], None]
 
 
 class CannotStart(TystError):
-    """The server cannot start; the text says why and what to look at."""
+    """The server cannot start; the text says why and what to check."""
 
 
 class StartupErrorCapture:
@@ -92,7 +92,7 @@ class StartupErrorCapture:
 
 
 class NotifyingServer(uvicorn.Server):
-    """A server that says when it is ready and when it goes."""
+    """A uvicorn server that reports readiness and shutdown."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], going: Callable[[], None]) -> None:
         super().__init__(config)

@@ -16,11 +16,11 @@ SERVER_FILE = "server.json"
 
 
 class CannotListen(TystError):
-    """The address and port cannot be listened on; the text says why and what to do."""
+    """The address and port cannot be bound; the text says why and what to do."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the running server is: what commands read to find it."""
+    """Address and process of the running server, from the server-info file."""
 
     url: str
     key: str

@@ -41,7 +41,7 @@ from dashboard.web.templating import Pages
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """The parts that the views work with. `clock` gives Unix seconds."""
+    """Services of the dashboard's views. `clock` gives Unix seconds."""
 
     settings: Settings
     sites: Sites
@@ -192,7 +192,7 @@ def network_of_request(dashboard: Dashboard, request: Request) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FormPost:
-    """A form that was sent: by whom, and about which site, where it is about one."""
+    """A submitted form, with its user and, where it concerns one, its site."""
 
     dashboard: Dashboard
     request: Request

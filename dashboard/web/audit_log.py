@@ -33,7 +33,7 @@ _CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z]+)(?P<after>|\
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """One change as it is read."""
+    """An entry of the audit log, as displayed."""
 
     time: str
     who: str

@@ -46,7 +46,7 @@ KIND_NAMES: Final[dict[Kind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """One task as it is listed."""
+    """A job, as displayed."""
 
     what: str
     when: str

@@ -32,7 +32,7 @@ def event(name: str, content: object) -> bytes:
 
 
 class EventStream(Response):
-    """Sends the parts that `parts` gives, until they end, the reader leaves, or does not keep up."""
+    """Sends the parts that `parts` yields until they end, or the client leaves or falls behind."""
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ LONGEST_NOTE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link as it is shown this once."""
+    """A link that is shown once."""
 
     href: str
     what: str

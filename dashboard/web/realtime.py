@@ -69,7 +69,7 @@ class Minute:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the page shows of the present."""
+    """View model of the realtime page."""
 
     present: Realtime
     minutes: tuple[Minute, ...]

@@ -44,7 +44,7 @@ DATA_HEADERS: Final = {**HEADERS, "content-security-policy": SANDBOX_POLICY.deco
 
 
 class Pages:
-    """Renders templates with what every page needs at hand."""
+    """Renders templates with the context that every page needs."""
 
     def __init__(self, assets: Assets) -> None:
         self.assets = assets

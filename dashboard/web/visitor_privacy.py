@@ -70,7 +70,7 @@ _FOREIGN = "a visitor's data is not for the pages of other origins"
 
 
 class VisitorViews:
-    """The handlers, with what they need."""
+    """Request handlers with their dependencies."""
 
     def __init__(
         self,

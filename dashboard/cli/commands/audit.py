@@ -39,7 +39,7 @@ Not looked at: logs and backups kept elsewhere (name them with --path), the prox
 
 
 class AuditFailed(TystError):
-    """The canary could not be sent, or did not arrive; the text says why."""
+    """The planted visit could not be sent or did not arrive; the text says why."""
 
 
 def audit(
@@ -134,7 +134,7 @@ def _report(report: SearchReport, also: SearchReport, forms: int, canary: Plante
 
 
 class PlantedVisit:
-    """A visitor who does not exist: addresses, a user agent, and what they do."""
+    """A made-up visitor: addresses, a user agent and actions."""
 
     def __init__(self, url: str, domain: str) -> None:
         self._url = url

@@ -32,7 +32,7 @@ _HOST = re.compile(
 
 
 class ListRefused(TystError):
-    """A list could not be fetched, or is none; the one that was there before is as it was."""
+    """A list could not be downloaded or is invalid; the previous list is unchanged."""
 
 
 @app.command()

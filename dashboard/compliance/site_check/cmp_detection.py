@@ -20,7 +20,7 @@ MAX_ADDRESS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """A consent banner by the name that people know; the head of the data file describes every field."""
+    """A consent banner; the head of the data file describes every field."""
 
     key: str
     """Its key in the data file, which addresses of the installation page carry."""
@@ -100,7 +100,7 @@ FUNCTIONS: Final[Mapping[str, Banner]] = {banner.cmp: banner for banner in BANNE
 
 @dataclass(frozen=True, slots=True)
 class BannerTraces:
-    """The banners that have left a trace in a page."""
+    """Banners of which a page has traces."""
 
     found: tuple[Banner, ...] = ()
     """Recognised for certain, the most telling first."""

@@ -30,7 +30,7 @@ HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page. `hops` are the addresses that led to it, the first of them the one that was asked for."""
+    """A fetched page. `hops` are the requested address and its redirects."""
 
     url: httpx.URL
     status: int

@@ -42,7 +42,7 @@ class Script:
 
 @dataclass
 class ParsedPage:
-    """What was found in a page."""
+    """Scripts and policies found in a page."""
 
     scripts: list[Script] = field(default_factory=list)
     policies: list[str] = field(default_factory=list)

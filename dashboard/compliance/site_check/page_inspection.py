@@ -17,7 +17,7 @@ from dashboard.i18n.translations import _
 
 @dataclass(frozen=True, slots=True)
 class PageInspection:
-    """Everything that findings are made of."""
+    """An inspected page with everything that findings are derived from."""
 
     site: Site
     base: str

@@ -18,7 +18,7 @@ _MANAGERS: Final = re.compile(r"googletagmanager\.com/gtm\.js|/containers?/[\w.]
 
 @dataclass(frozen=True, slots=True)
 class FoundTags:
-    """The tags of a page: those that run, and those that do not."""
+    """Tags of a page: those that run, and inert ones."""
 
     active: tuple[Script, ...]
     inert: tuple[Script, ...]
