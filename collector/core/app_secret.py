@@ -13,7 +13,7 @@ KEY_FILE = "secret.key"
 
 
 def secret_of(settings: Settings) -> str:
-    """The operator's `TYST_SECRET_KEY`, or one that the data directory keeps."""
+    """The operator's `TYST_SECRET_KEY`, or the secret stored in the data directory."""
     return settings.secret_key or stored_secret(settings.data_dir / KEY_FILE)
 
 

@@ -63,7 +63,7 @@ def claim_abandoned_slots(directory: Path, slots: int) -> list[DataDirLock]:
 
 @contextlib.contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """One process at a time goes through the block. Blocking."""
+    """A lock between processes, held during the block. Blocking."""
     opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX)

@@ -56,15 +56,15 @@ class Counters:
         )
 
     def accept(self, site: str) -> None:
-        """One event of `site` was kept."""
+        """Count a stored event of `site`."""
         self._accepted[site] += 1
 
     def drop(self, site: str, reason: Reason, kind: str = "") -> None:
-        """One event of `site` was not kept; `kind` says which kind of bot. An unknown site has no name here."""
+        """Count a dropped event of `site`; `kind` is the kind of bot. Unknown sites are not named."""
         self._dropped[site, reason, kind] += 1
 
     def trim(self, site: str, key: TrimmedKey) -> None:
-        """One part of an event of `site`, which was kept, was cut or left out."""
+        """Count a truncated or omitted part of a stored event of `site`."""
         self._trimmed[site, key] += 1
 
     def fault(self, kind: str) -> None:
@@ -72,11 +72,11 @@ class Counters:
         self._faults[kind] += 1
 
     def accepted(self, site: str) -> int:
-        """Events of `site` kept since start."""
+        """Number of stored events of `site` since start."""
         return self._accepted[site]
 
     def drops(self, site: str) -> dict[str, int]:
-        """Events of `site` not kept since start, by reason."""
+        """Numbers of dropped events of `site` since start, by reason."""
         counts: Counter[str] = Counter()
         for (name, reason, _), count in self.dropped().items():
             if name == site:
@@ -88,11 +88,11 @@ class Counters:
         return {kind: count for (name, _, kind), count in self.dropped().items() if name == site and kind}
 
     def dropped(self) -> DropCounts:
-        """Events not kept since start, of all sites; a copy."""
+        """Numbers of dropped events of all sites since start; a copy."""
         return self._dropped.copy()
 
     def trimmed(self) -> TrimCounts:
-        """Parts of kept events that were cut or left out since start, of all sites; a copy."""
+        """Numbers of truncated or omitted parts of stored events since start, of all sites; a copy."""
         return self._trimmed.copy()
 
     def watch(self, gauges: Gauges) -> None:

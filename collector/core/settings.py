@@ -36,7 +36,7 @@ class Setting:
 
     @property
     def field(self) -> str:
-        """The attribute of `Settings` that holds it: `TYST_DATA_DIR` is `data_dir`."""
+        """The attribute of `Settings`: `data_dir` for `TYST_DATA_DIR`."""
         return self.name.removeprefix("TYST_").lower()
 
 

@@ -19,7 +19,7 @@ _Part = tuple[bool, str]
 
 @lru_cache(maxsize=1_000)
 def expression(pattern: str) -> str:
-    """The pattern as a regular expression of a whole text, for ClickHouse."""
+    """The pattern as an anchored regular expression for ClickHouse."""
     parts = re.split(r"(\*\*?)", pattern)
     return "^" + "".join({"*": "[^/]*", "**": ".*"}.get(part, re.escape(part)) for part in parts) + "$"
 
@@ -30,7 +30,7 @@ def is_bounded(pattern: str) -> bool:
 
 
 def matches(pattern: str, text: str, *, segments: bool = True) -> bool:
-    """Whether the whole text is one that the pattern stands for. Without `segments` every star reaches across."""
+    """Whether the pattern matches the text. Without `segments` every star crosses slashes."""
     first, parts = _parsed(pattern, segments)
     if not parts:
         return text == first
@@ -44,7 +44,7 @@ def matches(pattern: str, text: str, *, segments: bool = True) -> bool:
 
 
 def literal(pattern: str) -> bool:
-    """Whether the pattern stands for one path only."""
+    """Whether the pattern has no wildcards."""
     return "*" not in pattern
 
 

@@ -93,7 +93,7 @@ class ParsedIp(NamedTuple):
 
 
 def client_address(peer: str, headers: Sequence[tuple[bytes, bytes]], trusted: TrustedProxies) -> str:
-    """The address the beacon comes from: `peer` (the socket's), or what trusted proxies say of it.
+    """The client's address: `peer` (the socket's), or the one that trusted proxies report.
 
     `headers` are ASGI pairs with lower-case names. Ports, brackets and mapped IPv4 forms are taken off what
     headers say; what is no address there is ignored. Never raises.

@@ -106,7 +106,7 @@ class DatacenterNetworks:
         return address in self._ranges
 
     def refresh(self) -> None:
-        """Reload the file if it has changed; keep the present networks if it cannot be read. Blocking."""
+        """Reload the file if it has changed; if it cannot be read, the current networks stay in use. Blocking."""
         if self._path is None:
             return
         try:

@@ -78,7 +78,7 @@ def is_ordinary(text: str) -> bool:
 
 
 def without_private(text: str) -> str:
-    """`text` with everything private replaced by a word for its kind. Ordinary text comes back as it is."""
+    """The text with personal data replaced by placeholders. Ordinary text is returned unchanged."""
     if _ORDINARY.fullmatch(text) or _SUSPECT.search(text) is None:
         return text
     if "%" in text:
@@ -120,7 +120,7 @@ def _ascii_digit(match: re.Match[str]) -> str:
 
 
 def is_token(run: str) -> bool:
-    """Whether a run of ASCII letters and digits looks drawn by lot; see the top of this module."""
+    """Whether a run of ASCII letters and digits looks random; see the module's docstring."""
     length = len(run)
     if length < 12 or run.isdigit():
         return False

@@ -53,7 +53,7 @@ class PageCleaner:
         return len(self._known)
 
     def read(self, url: str, site: Site, *, hash_mode: bool) -> Page:
-        """What is kept of a page's address on this site: cleaned, with what its owner keeps and hides."""
+        """The stored parts of a page's URL on this site: cleaned, with the owner's allowed keys and masked paths."""
         page = self._known.get(url)
         if page is None:
             page = read_page(url, hash_mode=hash_mode, allowed=frozenset(site.query_keys))

@@ -81,7 +81,7 @@ NO_TAGS = CampaignTags()
 
 
 def read_page(url: str, *, hash_mode: bool, allowed: frozenset[str] = frozenset()) -> Page:
-    """What may be kept of a page's URL. Never raises.
+    """The stored parts of a page's URL. Never raises.
 
     `allowed` are further query keys that the site's owner wants kept: they stand behind the path in order of
     their names, `/search?page=2&q=lamp`, with cleaned values.

@@ -46,7 +46,7 @@ class ConsentWithdrawals:
         return self._rate.wait(request.network, None) if erases else 0
 
     async def carry_out(self, request: BeaconRequest) -> None:
-        """Erase what is held about the browser, promised on disk when this returns, and take back the receipts.
+        """Erase the browser's stored events, durably queued when this returns, and revoke its receipts.
 
         Raises `SpoolUnavailable` when the disk does not take the promise, or ClickHouse not what is taken back.
         """

@@ -131,6 +131,6 @@ def _of(job: SiteJob) -> dict[str, object]:
 
 
 def like_pattern(value: str) -> str:
-    """The value as a pattern of SQL's LIKE: `*` stands for any characters, all else for itself."""
+    """The value as a LIKE pattern: `*` matches any characters."""
     escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped.replace("*", "%")

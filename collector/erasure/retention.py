@@ -69,7 +69,7 @@ class RetentionJob:
         self._next = -math.inf
 
     def run_due(self) -> None:
-        """Look at the table, if it is time."""
+        """Delete expired data, if the next run is due."""
         if self._since_boot() >= self._next:
             self._next = self._since_boot() + PASS_SECONDS
             self.keep()

@@ -27,7 +27,7 @@ class ErasureSchedule:
         self._requested = False
 
     def run_pending(self) -> None:
-        """One round over erasures that are not complete. Blocking; raises as `Eraser.keep`."""
+        """Run one round of pending erasures. Blocking; raises as `Eraser.run_once`."""
         if self._eraser.pending:
             self._eraser.run_once()
 

@@ -69,7 +69,7 @@ class SiteJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def new_job(kind: Kind, site: Site, by: str, at: float, **fields: object) -> SiteJob:
-    """A task that nobody has asked for yet; `at` is the present Unix second."""
+    """A new job; `at` is the present Unix second."""
     given = {
         "id": secrets.token_hex(8),
         "kind": kind,

@@ -114,7 +114,7 @@ class SubjectAccess:
         return self._clock()
 
     async def held(self, site: Site, requester: Requester) -> VisitorDataExport:
-        """What is held about this browser. Raises `ClickHouseError` when the database does not answer."""
+        """The stored events of this browser. Raises `ClickHouseError`."""
         ids = self._ids(site, requester)
         events = await anyio.to_thread.run_sync(self._read, site.domain, ids)
         return VisitorDataExport(site.domain, self._rotation.linkable_until(ids[-1][0]), ids, tuple(events))
@@ -227,7 +227,7 @@ def _as_stored(event: Event) -> Event:
 
 
 def as_json(export: VisitorDataExport) -> bytes:
-    """Everything held, for programs: times as ISO 8601 in UTC, names of the columns of `events`."""
+    """The exported events as JSON: times as ISO 8601 in UTC, keys are the columns of `events`."""
     return msgspec.json.encode(
         {
             "site": export.site,
@@ -239,7 +239,7 @@ def as_json(export: VisitorDataExport) -> bytes:
 
 
 def as_count(export: VisitorDataExport) -> bytes:
-    """How much is held, and nothing of what."""
+    """The number of stored events only, as JSON."""
     return msgspec.json.encode(
         {"site": export.site, "linkable_until": _time(export.linkable_until), "count": len(export.events)}
     )

@@ -75,7 +75,7 @@ class Eraser:
         """Whether something promised is not done."""
 
     def enqueue(self, erasures: Sequence[Erasure]) -> None:
-        """Have them on disk: from now on they will be kept. Raises `sqlite3.Error`."""
+        """Store the erasures durably; they will be carried out. Raises `sqlite3.Error`."""
         self._spools()[0].erasures.enqueue(erasures)
         with self._noting:
             self.pending = True

@@ -216,7 +216,7 @@ def object_of(given: Any) -> tuple[dict[str, Any], bool]:
 
 
 def whole_of(given: Any) -> int | None:
-    """A whole number, also where it was sent as text or with a fraction."""
+    """An integer, also from text or a fraction."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
     if isinstance(given, str):
@@ -225,7 +225,7 @@ def whole_of(given: Any) -> int | None:
 
 
 def bounded_of(given: Any, most: int) -> tuple[int, bool]:
-    """A whole number brought within 0 and `most`; 0 for anything else."""
+    """An integer clamped to 0 and `most`; 0 for anything else."""
     number = whole_of(given)
     if number is None:
         return 0, given is not None and given != ""

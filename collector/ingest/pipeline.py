@@ -171,13 +171,13 @@ def put_page(context: EventContext, services: PipelineServices) -> Rejection | N
 
 
 def put_device(context: EventContext, services: PipelineServices) -> Rejection | None:
-    """Families and major versions; the user agent itself goes no further than the visitor's hash."""
+    """Browser and system families with major versions; the user agent itself is used for the visitor hash only."""
     context.device = services.devices.read(context.arrival.user_agent, context.arrival.hints)
     return None
 
 
 def put_country(context: EventContext, services: PipelineServices) -> Rejection | None:
-    """From the browser's time zone, else from the address, which goes no further than the visitor's hash."""
+    """By the browser's time zone, else by the address, which is otherwise used for the visitor hash only."""
     beacon, address = context.arrival.beacon, context.arrival.address
     context.country = services.countries.read(beacon.zone, address, is_hosted=context.datacenter)
     return None
@@ -231,14 +231,14 @@ def put_visitor(context: EventContext, services: PipelineServices) -> Rejection 
 
 
 def put_visit(context: EventContext, services: PipelineServices) -> Rejection | None:
-    """The visit that goes on, if there is one. Under the id of a new day there is none."""
+    """The open visit, if there is one. A new day has new visitor ids, and so no open visits."""
     if context.visitor != 0:
         context.visit = services.visits.current(context.visitor, context.arrival.at)
     return None
 
 
 def put_origin(context: EventContext, services: PipelineServices) -> Rejection | None:
-    """Referrer, source, channel and campaign: the first event of a visit says where it came from."""
+    """Referrer, source, channel and campaign, from the first event of a visit."""
     if context.visitor != 0 and context.visit is None:
         context.attribution = _attribution(context, services)
     return None

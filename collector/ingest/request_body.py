@@ -52,7 +52,7 @@ class BodyReader:
         return self._count
 
     async def read(self, receive: Receive, limit: int, network: str) -> bytes:
-        """The whole body, at most `limit` bytes, of a client in `network`.
+        """The body, at most `limit` bytes, of a client in `network`.
 
         Raises `BodyError`: 413 (too large), 408 (too slow), 429 (limit of the network), 503 (limit of the process), or
         0 (disconnected).

@@ -110,7 +110,7 @@ class VisitTracker:
         return len(self._live)
 
     def current(self, visitor: int, ts: int) -> Visit | None:
-        """The visitor's visit that goes on at `ts`, or None."""
+        """The visitor's open visit at `ts`, or None."""
         visit = self._live.get(visitor)
         return visit if visit is not None and ts - visit.last < IDLE_SECONDS else None
 
@@ -139,14 +139,14 @@ class VisitTracker:
         return EventInVisit(visit.id, visit.entry_page, visit.attribution, visit.seq, bounces=bounces, seconds=seconds)
 
     def record_engagement(self, visitor: int, visit: Visit, ts: int) -> EventInVisit:
-        """An engagement event: it keeps the visit alive and counts for nothing else."""
+        """Record an engagement event, which extends the visit and adds nothing else."""
         self._live.move_to_end(visitor)
         visit.last = max(ts, visit.last)
         visit.seq += 1
         return EventInVisit(visit.id, visit.entry_page, visit.attribution, visit.seq)
 
     def discard(self, visitor: int) -> None:
-        """Drop the visitor's visit, as after an erasure or an event that could not be kept."""
+        """Forget the visitor's visit, as after an erasure or a failed write."""
         visit = self._live.pop(visitor, None)
         if visit is not None:
             self.bytes -= visit.bytes

@@ -53,7 +53,7 @@ class ConsentDecision(msgspec.Struct, frozen=True):
 
     @property
     def by_evidence(self) -> bool:
-        """Whether everything may be kept because there is evidence of consent."""
+        """Whether everything may be stored because there is evidence of consent."""
         return self.lane == "full" and self.evidence != "exempt"
 
 

@@ -37,7 +37,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
     @property
     def id_hash(self) -> str:
-        """What is kept of a receipt that is revoked: a hash of its number."""
+        """The hash by which a revoked receipt is stored."""
         return hashlib.blake2b(self.number.encode(), digest_size=16, person=b"tyst.receipt").hexdigest()
 
 
@@ -82,7 +82,7 @@ class Receipts:
                 yield receipt
 
     def find(self, texts: str, site: str, today: datetime.date) -> str:
-        """The good receipt of `site` among several, written anew, or empty: none of it is the text that was sent."""
+        """The valid receipt of `site` among several, encoded anew; empty if there is none."""
         for receipt in self.read_all(texts, site, today):
             if not self.is_revoked(receipt):
                 return self.encode(receipt)

@@ -35,7 +35,7 @@ class Revocations:
         return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
 
     def add(self, receipt: Receipt) -> None:
-        """Revoke for good: here at once, on disk when this returns, and elsewhere at the next `refresh`.
+        """Revoke receipts: effective here at once, durable when this returns, in other processes at the next `refresh`.
 
         What ClickHouse does not take is tried again by `refresh`, and by whoever asks again.
         """

@@ -48,7 +48,7 @@ class TableSalts:
         client.command(TABLE)
 
     def salt(self, date: datetime.date) -> Salt:
-        """The salt of `date`. One that nobody has made ahead is random, and stored when the upkeep comes by."""
+        """The salt of `date`; a missing one is created at random, and stored by the next rotation."""
         found = self._salts.get(date)
         if found is None:
             found = self._salts[date] = random_salt()

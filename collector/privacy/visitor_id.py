@@ -24,7 +24,7 @@ Salt = bytes | bytearray
 
 
 def visitor_id(salt: Salt, site: str, network: str, user_agent: str) -> int:
-    """64-bit id of a visitor of `site` under `salt`; never 0, which stands for nobody.
+    """64-bit id of a visitor of `site` under `salt`; never 0, which is used for anonymous events.
 
     `network` is the address with an IPv6 one cut to its /64. Different sites give unrelated ids.
     """

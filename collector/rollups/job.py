@@ -151,7 +151,7 @@ class RollupJob:
         return many
 
     def rebuild(self, site: str, first: datetime.date, last: datetime.date) -> Iterator[RollupSchedule]:
-        """Build the closed days from `first` to `last` anew; yields each when it is done."""
+        """Rebuild the rolled-up days from `first` to `last`; yields each when it is finished."""
         days = self._counted(first).get(site, {})
         records = self._recorded(first).get(site, {})
         found = [
@@ -165,7 +165,7 @@ class RollupJob:
             yield from batch
 
     def rebuild_days(self, site: str, days: Iterable[datetime.date]) -> None:
-        """Build these days anew from the events that are left of them, also when these are fewer than before."""
+        """Rebuild these days from their remaining events, even if these are fewer than before."""
         wanted = sorted(days)
         if not wanted:
             return

@@ -318,7 +318,7 @@ class Collector:
             await asyncio.sleep(SHARED_SECONDS)
 
     async def run_site_jobs(self) -> None:
-        """Go on with what is to be done to whole sites."""
+        """Run pending site jobs."""
         while True:
             try:
                 await anyio.to_thread.run_sync(self.deletions.run_pending)

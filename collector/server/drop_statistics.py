@@ -82,7 +82,7 @@ class DropStatistics:
             self._written_trims = trimmed
 
     async def dropped(self, domain: str) -> list[Dropped]:
-        """What was not kept of a site today and in 30 days, most frequent first."""
+        """Dropped events of a site today and in 30 days, most frequent first."""
         new = self._counters.dropped() - self._written
         sums = {
             (reason, kind): (day, month)

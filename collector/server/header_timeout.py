@@ -169,7 +169,7 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         self._in_head = True
 
     def stop_timer(self) -> None:
-        """The header fields are whole."""
+        """Stop the timer: the header fields are complete."""
         self._in_head, self._outside_body = False, 0
         if self._patience is not None:
             self._patience.cancel()

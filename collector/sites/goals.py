@@ -63,7 +63,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def checked_goals(goals: Iterable[Goal]) -> tuple[Goal, ...]:
-    """The goals as they may be stored, each with a name. Raises `RecordError` that says which one must be mended."""
+    """The goals, validated and named. Raises `RecordError` naming the invalid one."""
     found = tuple(_checked(goal) for goal in goals)
     if len(found) > MOST_GOALS:
         raise RecordError("goals", "expected at most {count} goals", count=MOST_GOALS)

@@ -109,12 +109,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def hash_name(self) -> str:
-        """What stands for the site in its visitors' ids. No two sites have the same."""
+        """The name that is hashed into visitor ids; unique for each site."""
         return self.id
 
 
 def checked(site: Site) -> Site:
-    """The site as it may be stored. Raises `RecordError` naming the field that must be mended."""
+    """The site, validated. Raises `RecordError` naming the invalid field."""
     domain = site.domain.strip().lower().removeprefix("https://").removeprefix("http://").strip("/")
     if not _DOMAIN.match(domain) or has_hidden(domain):
         raise RecordError("domain", "expected a name such as example.com")
@@ -277,7 +277,7 @@ class Sites:
 
     @property
     def lock(self) -> DocumentLock:
-        """Held while no site is added, changed or removed."""
+        """Held while sites are added, changed or removed."""
         return self._records.lock
 
     def must_be_free(self, domain: str, *, but: Site | None = None) -> None:
@@ -325,7 +325,7 @@ class Sites:
         return await anyio.to_thread.run_sync(self._records.update, site.domain, changed)
 
     async def change(self, site: Site) -> Site:
-        """Store a site's settings whole, whatever they were. Raises `RecordError` when they are not valid."""
+        """Replace a site's settings. Raises `RecordError` if they are invalid."""
         site = self._with_former_zone(self.get(site.domain), checked(site))
         await anyio.to_thread.run_sync(self._records.put, site.domain, site)
         return site
@@ -344,7 +344,7 @@ class Sites:
         await anyio.to_thread.run_sync(self.remove_now, domain)
 
     def remove_now(self, domain: str) -> None:
-        """The same for whoever knows that it is there; blocking."""
+        """Likewise, for existing sites; blocking."""
         self._records.delete(domain)
 
     def rename_now(self, site: Site, new: str) -> Site:
@@ -373,7 +373,7 @@ def own_hosts(site: Site) -> frozenset[str]:
 
 
 def keep_protection(present: Client, restored: Client) -> None:
-    """Leave no site in `restored` open to more readers, or with smaller groups told to them, than in `present`."""
+    """Restrict restored sites to at most the visibility and at least the group size that they have at `present`."""
     sites = {site.id: site for site in DocumentTable(present, "sites", Site).all().values()}
     # Those that were removed are among them.
     known = {name for (name,) in present.query("SELECT DISTINCT id FROM sites").result_rows}

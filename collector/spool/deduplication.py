@@ -87,7 +87,7 @@ class DeduplicationWindow:
 
     @property
     def bytes(self) -> int:
-        """Memory held."""
+        """Memory used, in bytes."""
         return 8 * sum(table.slots for table in tuple(self._tables))
 
     def add(self, keys: Iterable[int], now: float) -> None:

@@ -149,7 +149,7 @@ class Spool:
         """Groups written since the start, each with one fsync."""
 
     def start(self) -> None:
-        """Begin to commit."""
+        """Start the committer."""
         self._thread = threading.Thread(target=self._commit_groups, name="tyst-spool", daemon=True)
         self._thread.start()
 
@@ -219,7 +219,7 @@ class Spool:
             return SpoolSegment(number, f"{self._file.id}-{number}", tally.rows, tally.began)
 
     def read(self, segment: SpoolSegment) -> SerializedEvents:
-        """The events of a segment, in the order in which they came; none when all were erased."""
+        """The events of a segment in order of arrival; empty if all were erased."""
         with self._changed:
             self._tallies[segment.number].read = True
         found = list(self._file.groups(segment.number))
@@ -274,7 +274,7 @@ class Spool:
             return any(tally.waits for tally in self._tallies.values())
 
     def events(self, since: float = 0.0) -> Iterator[Event]:
-        """Every event held, oldest first; without segments that ended before `since` (Unix time)."""
+        """Every spooled event, oldest first, without segments that ended before `since` (Unix time)."""
         numbers = sorted(self._tallies)
         for number, following in zip(numbers, [*numbers, None][1:], strict=True):
             later = self._tallies.get(following) if following is not None else None

@@ -211,7 +211,7 @@ class DiskReserve:
         self.hold()
 
     def hold(self) -> bool:
-        """Take the room, if it is there. Returns whether it is held."""
+        """Reserve the disk space if it is free. Returns whether it is reserved."""
         if not self._held:
             opened = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             try:

@@ -41,7 +41,7 @@ class SpoolWorker:
         self.writer = Writer(self.spool, inserter, counters, inserted=inserted, clock=clock)
 
     def start(self) -> None:
-        """Begin to take and to write."""
+        """Start spool and writer."""
         self.spool.start()
         self.writer.start()
 

@@ -69,11 +69,11 @@ class Writer:
         return self._problem
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the writer's thread."""
         self._thread.start()
 
     def stop(self, drain_seconds: float) -> None:
-        """Insert what is sealed for at most `drain_seconds`, then end. The rest waits in the spool.
+        """Insert sealed segments for at most `drain_seconds`, then stop. The rest stays in the spool.
 
         An insert that hangs is not waited for: its segment is sent again, by its token, after the next start.
         """

@@ -35,7 +35,7 @@ class _Unspoilt:
         return functools.partial(self._call, name) if callable(found) else found
 
     def close(self) -> None:
-        """Close it for good. May be called again."""
+        """Close the client permanently. Idempotent."""
         with self._lock:
             self._closed = True
             if self._client is not None:

@@ -114,7 +114,7 @@ class DiskSpaceGuard:
         return any(not self._whole(part) for part in map(DataPart._make, rows))
 
     def reload(self) -> None:
-        """Load the events anew, without what inserts have left broken. Raises `ClickHouseError`."""
+        """Reload the table `events` without parts that failed inserts broke. Raises `ClickHouseError`."""
         self._load_anew("events")
 
     def repair_before_start(self) -> None:
@@ -125,7 +125,7 @@ class DiskSpaceGuard:
             self._reload_broken()
 
     def check(self) -> None:
-        """Let merges rest, mend, and let them go on. Blocking; what goes wrong is tried again at the next look."""
+        """Pause or resume merges, and repair. Blocking; failures are retried at the next check."""
         free, little = self._free()
         if free < little:
             self.report_low_space()

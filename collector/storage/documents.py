@@ -72,12 +72,12 @@ class DocumentTable(Generic[T]):
             self._write(id_, created)
 
     def store(self, id_: str, record: T) -> None:
-        """Store the whole record, whether there is one, was one, or is none yet."""
+        """Store the document, whether or not there is or was one."""
         with self.lock:
             self._write(id_, lambda _: record)
 
     def save(self, id_: str, record: T) -> None:
-        """Replace the whole record. Raises `RecordGone` if it was deleted."""
+        """Replace the document. Raises `RecordGone` if it was deleted."""
         with self.lock:
             newest = self._newest(id_)
             if newest is not None and newest.deleted:
@@ -151,7 +151,7 @@ class CachedDocumentTable(Generic[T]):
             self._keep({**self.values, id_: record})
 
     def put(self, id_: str, record: T) -> None:
-        """Replace the whole record. Raises `RecordGone` if it was deleted."""
+        """Replace the document. Raises `RecordGone` if it was deleted."""
         with self.lock:
             self._records.save(id_, record)
             self._keep({**self.values, id_: record})

@@ -184,7 +184,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 
 
 def migrate(client: Client, steps: Sequence[Migration] = STEPS) -> list[int]:
-    """Bring the tables of the client's database to the newest version; returns the numbers of the steps taken.
+    """Migrate the database to the newest version; returns the numbers of the applied steps.
 
     An empty database is of the newest version: `schema.sql` makes it so. Raises `SchemaTooNew` for a database that
     a later release has changed.

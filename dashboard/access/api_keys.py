@@ -110,7 +110,7 @@ class ApiKeys:
         expires: str = "",
         by: str = "",
     ) -> tuple[ApiKey, str]:
-        """A new key, as it is kept and as it is shown this once. Raises `RecordError` naming what must be mended.
+        """A new key: its record, and the key itself, which is shown once. Raises `RecordError`.
 
         `sites` are ids. `expires` is the last day on which it is good (ISO 8601), or `never`; empty is in
         `DEFAULT_DAYS`.
@@ -196,7 +196,7 @@ def _last_day(text: str, today: datetime.date) -> datetime.date | None:
 
 
 def admin_key(directory: Path) -> str:
-    """The key with all rights that the data directory holds, readable only by its owner; made when there is none."""
+    """The full-access key of the data directory, readable only by its owner; created if missing."""
     path = directory / ADMIN_KEY_FILE
     directory.mkdir(parents=True, exist_ok=True)
     # Several workers may come here at once: the one whose link is first wins, whole.

@@ -32,7 +32,7 @@ class QuotaUse:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The fields that tell the client."""
+        """The response fields that report the quota."""
         fields = {
             "RateLimit-Policy": f'"key";q={self.limit};w=3600',
             "RateLimit": f'"key";r={self.remaining};t={self.reset}',

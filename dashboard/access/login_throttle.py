@@ -38,7 +38,7 @@ class LoginThrottle:
 
     @property
     def held(self) -> int:
-        """How many names and networks it holds at present."""
+        """How many names and networks are tracked at present."""
         return len(self._failures)
 
     def wait(self, name: str, network: str) -> int:
@@ -90,7 +90,7 @@ def _counted(name: str, network: str) -> tuple[tuple[str, str], tuple[str, str]]
 
 
 def same_origin(headers: Headers) -> bool:
-    """Whether a post comes from a page of this very origin, as far as the browser says.
+    """Whether a POST comes from a page of this origin, as far as the browser tells.
 
     `Sec-Fetch-Site` cannot be set by script (Fetch Metadata, W3C). Browsers send it to https and localhost only;
     elsewhere `Referral` decides. A client that sends neither is no browser, so it carries no one's cookie unasked.

@@ -56,7 +56,7 @@ class Invitations:
         self._clock = clock
 
     async def make(self, invitation: Invitation) -> str:
-        """Keep it; returns the secret of its link. Raises `RecordError` where its maker has too many open."""
+        """Store an invitation; returns its link's secret. Raises `RecordError` if its user has too many open links."""
         secret = secrets.token_urlsafe(32)
         await anyio.to_thread.run_sync(self._make, _hashed(secret), invitation)
         return secret

@@ -91,7 +91,7 @@ class Sessions:
         set_cookie(request.scope, response, COOKIE, str(self._serializer.dumps([token, now])), max_age=LIFETIME)
 
     async def end(self, request: Request, response: Response) -> None:
-        """Sign out: the record goes, and the browser forgets the cookie."""
+        """Sign out: delete the session and its cookie."""
         id_ = self.id(request)
         if id_ in self._sessions:
             await anyio.to_thread.run_sync(self._delete, id_)
@@ -145,7 +145,7 @@ class Sessions:
             await anyio.to_thread.run_sync(self._delete, id_)
 
     def refresh(self) -> None:
-        """Write the days of last use, read all sign-ins anew, and remove those that are over. Blocking."""
+        """Store the days of last use, reload all sessions, and remove expired ones. Blocking."""
         with self._changing:
             used, self._used = self._used, {}
             stored = self._records.all()

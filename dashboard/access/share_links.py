@@ -80,7 +80,7 @@ class ShareLinks:
         return sorted(found, key=lambda share: (share.created, share.id))
 
     def opened(self, token: str) -> tuple[ShareLink, Site] | None:
-        """What the token opens now; None for one that is unknown, revoked or over, or whose site is gone."""
+        """The shared link of a token; None if it is unknown, revoked, expired, or its site was deleted."""
         share = self._by_hash.get(hashed(token))
         site = self._sites.by_id(share.site) if share else None
         if share is None or site is None or not _belongs(share, site) or self.over(share, site):
@@ -105,7 +105,7 @@ class ShareLinks:
         ancestors: tuple[str, ...] = (),
         by: str = "",
     ) -> tuple[ShareLink, str]:
-        """A new link: as it is kept, and its token, which is shown this once. `password` is a hash.
+        """A new link: its record, and its token, which is shown once. `password` is a hash.
 
         Raises `RecordError` naming the field that must be mended.
         """
@@ -170,7 +170,7 @@ class ShareLinks:
 
 
 def hashed(token: str) -> str:
-    """What is kept of a token."""
+    """The stored hash of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -50,7 +50,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.role_at(site.id)
 
     def sees(self, site: Site) -> bool:
-        """Whether the user may look at that site."""
+        """Whether the user has access to that site."""
         return self.role_on(site) is not None
 
     def may_change(self, site: Site) -> bool:
@@ -83,7 +83,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def checked(user: User) -> User:
-    """The user as it may be stored. Raises `RecordError` naming the field that must be mended."""
+    """The user, validated. Raises `RecordError` naming the invalid field."""
     # Not even the joiners: who is meant must be plain to see.
     if not user.name.isprintable() or not is_one_line(user.name, LONGEST_NAME) or re.search(r"[\s/]", user.name):
         raise RecordError("name", "expected 1 to 100 characters without spaces or slashes")
@@ -117,7 +117,7 @@ class Users:
         self._records.refresh()
 
     async def add(self, user: User) -> User:
-        """Create a user. Raises `RecordError` when it is not valid or the name is taken."""
+        """Create a user. Raises `RecordError` if it is invalid or the name is taken."""
         user = checked(user)
 
         def must_be_free(users: Mapping[str, User]) -> None:

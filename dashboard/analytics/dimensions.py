@@ -35,7 +35,7 @@ class Dimension:
 
     @property
     def key(self) -> str:
-        """Name of the custom property that it stands for; empty when it is a column."""
+        """The property key of a property dimension; empty for a column."""
         return self.name.removeprefix(PROPERTY) if self.name.startswith(PROPERTY) else ""
 
     @property

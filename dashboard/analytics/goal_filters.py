@@ -75,7 +75,7 @@ def listed(dimension: Dimension, tree: Filter | None, goals: tuple[Goal, ...]) -
 
 
 def check_names(tree: Filter | None, goals: tuple[Goal, ...]) -> None:
-    """Raise `QueryError` where the tree asks for a goal that the site does not have."""
+    """Raise `QueryError` if the filter names a goal that the site does not have."""
     known = {goal.name for goal in goals}
     for leaf in leaves(tree) if goals else ():
         if leaf.dimension == GOAL and leaf.operator == "is" and leaf.case_sensitive:
@@ -141,7 +141,7 @@ def listable(dimension: Dimension, tree: Filter | None, parameters: Parameters) 
 
 
 def scrolls(tree: Filter | None, dimensions: Iterable[Dimension]) -> tuple[Goal, ...]:
-    """The scrolls that a query counts: those that it asks for, not those that it leaves out."""
+    """Scroll goals that a query counts: those that it requires or lists."""
     named = [goal for leaf in positive_leaves(tree) for goal in leaf.goals or ()]
     shown = [goal for each in dimensions for goal in each.goals or ()]
     return tuple(dict.fromkeys(goal for goal in (*named, *shown) if goal.kind == "scroll"))

@@ -151,7 +151,7 @@ class Period:
                     day += _DAY
 
     def date_label(self, day: datetime.date, step: str) -> datetime.date:
-        """The date that stands for the day, its week or its month."""
+        """The first date of the day's bucket: day, week or month."""
         if step == "week":
             return max(day - day.weekday() * _DAY, self.first)
         return day.replace(day=1) if step == "month" else day

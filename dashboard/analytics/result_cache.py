@@ -54,7 +54,7 @@ class ResultCache:
             return flight
 
     def leave(self, key: object, flight: Flight) -> None:
-        """One reader less; the last one to leave a flight that is under way cancels it."""
+        """Unsubscribe a reader; the last one cancels a running statement."""
         with self._lock:
             flight.readers -= 1
             abandoned = flight.readers == 0 and not flight.future.done()

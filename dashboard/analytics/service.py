@@ -118,7 +118,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         return [key for (key,) in await self._rows(site, sql, parameters.values, version=state.parts)]
 
     async def current_visitors(self, site: str, zone: str = "UTC") -> int | None:
-        """Visitors with an event in the last five minutes; None where these are too few to be told (`strict`)."""
+        """Visitors with an event in the last five minutes; None if there are too few to report (`strict`)."""
         now, until = await self._present(site, zone)
         ((visitors,),) = await self._rows(site, CURRENT_SQL, {"site": site, "until": until})
         return current_visitors(visitors, self._protection(site), now=now, until=until)

@@ -95,14 +95,14 @@ class ManagementApi:
         return json_answer(_shown_site(site))
 
     async def reset_site(self, request: Request, key: ApiKey) -> Response:
-        """`POST /api/v1/sites/DOMAIN/reset`: deletes its figures, sums too, and keeps its settings."""
+        """`POST /api/v1/sites/DOMAIN/reset`: delete all statistics of a site; settings stay."""
         site = self._site(request, key.may_manage)
         task = await self._ask(key, site, "reset")
         await self._changes.note(_who(key), site.domain, N_("Statistics reset"), f"{task.rows} events")
         return json_answer({"deleted": True, "events": task.rows}, HTTPStatus.ACCEPTED)
 
     async def remove_site(self, request: Request, key: ApiKey) -> Response:
-        """`DELETE /api/v1/sites/DOMAIN`: the site, its settings and its figures, for good."""
+        """`DELETE /api/v1/sites/DOMAIN`: delete a site with its settings and statistics."""
         site = self._site(request, key.may_manage)
         task = await self._ask(key, site, "remove")
         await self._changes.note(_who(key), site.domain, N_("Site deleted"), f"{task.rows} events", site_id=site.id)

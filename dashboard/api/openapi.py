@@ -20,7 +20,7 @@ _PROPERTY = {"type": "string", "pattern": "^event:props:.{1,300}$"}
 
 
 def document() -> dict[str, Any]:
-    """The whole document."""
+    """The OpenAPI document."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tyst API", "version": "2", "description": "Your sites and their statistics."},

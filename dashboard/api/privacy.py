@@ -90,7 +90,7 @@ class PrivacyApi:
         return json_answer(msgspec.to_builtins(written))
 
     async def preview(self, request: Request, key: ApiKey) -> Response:
-        """`POST /api/v1/sites/DOMAIN/preview`: what would be kept of an address. Nothing is stored."""
+        """`POST /api/v1/sites/DOMAIN/preview`: what a site would store of a URL. Nothing is stored."""
         site = self._site(request, key)
         wanted = await _body(request, PreviewRequest)
         if wanted.query_keys is not None:

@@ -104,7 +104,7 @@ class StatsApi:
         return stats_v1.write_breakdown(await self._one(request, site, query))
 
     async def described(self, request: Request) -> Any:  # noqa: ARG002 - every handler is given the request
-        """`GET /api/openapi.json`: open to all, it holds nothing of anyone."""
+        """`GET /api/openapi.json`: the OpenAPI document, public."""
         return self._document
 
     async def _one(self, request: Request, site: Site, query: Query) -> Result:

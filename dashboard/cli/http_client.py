@@ -49,7 +49,7 @@ class Client:
         self._http.close()
 
     def get(self, *path: str) -> dict[str, Any]:
-        """What stands at `/api/v1/` and the parts of `path`. Raises `Refused` and `ServerNotReached`, as do all."""
+        """The resource below `/api/v1/`. Raises `Refused` and `ServerNotReached`, as do the other methods."""
         return self._ask("GET", path, None)
 
     def post(self, *path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Client:
         return self._ask("DELETE", path, None)
 
     def stream(self, *path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Ask for long work; yields each line of the answer as it comes."""
+        """Start long work; yields each line of the response as it arrives."""
         try:
             with self._http.stream("POST", _address(path), json=body) as answer:
                 if not answer.is_success:

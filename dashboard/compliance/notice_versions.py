@@ -36,7 +36,7 @@ class NoticeVersions:
             self._extended(site, known.get(site.id))
 
     def forget_site(self, site_id: str) -> None:
-        """A site is no more: its history goes with it. Blocking."""
+        """Delete the history of a deleted site. Blocking."""
         self._records.delete(site_id)
 
     def _of(self, site: Site) -> tuple[NoticeVersion, ...]:

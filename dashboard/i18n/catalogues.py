@@ -131,7 +131,7 @@ def written(catalogue: Catalog) -> bytes:
 
 
 def update() -> None:
-    """Write the template anew, and every catalogue by it."""
+    """Update the template and every catalogue."""
     template = extracted()
     TEMPLATE.write_bytes(written(template))
     for path in sorted(SHIPPED.glob("*.po")):

@@ -164,7 +164,7 @@ def _spoken_percent(count: int, *, up: bool) -> str:
 
 
 def country(code: str) -> str:
-    """The name of a country by its ISO 3166-1 code, in the reader's language; an unknown code stands for itself."""
+    """Localised name of a country by its ISO 3166-1 code; an unknown code is returned as it is."""
     return countries(language()).get(code.upper(), code)
 
 

@@ -69,7 +69,7 @@ def _read(path: Path) -> NullTranslations:
 
 @cache
 def shipped() -> Translations:
-    """The languages that Tyst comes with."""
+    """The languages included in Tyst."""
     return Translations(SHIPPED)
 
 

@@ -65,7 +65,7 @@ class Annotations:
         return note if note is not None and note.site == site.id else None
 
     async def add(self, site: Site, by: str, day: str, text: str, *, shared: bool = False) -> Annotation:
-        """Write a new note. Raises `RecordError` naming what must be mended."""
+        """Create a note. Raises `RecordError` naming the invalid field."""
         note = Annotation(id=secrets.token_hex(8), site=site.id, day=_day(day), text=_text(text), shared=shared, by=by)
 
         def may_add(notes: Mapping[str, Annotation]) -> None:
@@ -76,7 +76,7 @@ class Annotations:
         return note
 
     async def update(self, note: Annotation, day: str, text: str, *, shared: bool = False) -> Annotation:
-        """Give a note another day or text. Raises `RecordError` naming what must be mended."""
+        """Change the date or text of a note. Raises `RecordError` naming the invalid field."""
         fields = {"day": _day(day), "text": _text(text), "shared": shared}
         change = partial(msgspec.structs.replace, **fields)
         return (await anyio.to_thread.run_sync(self._records.update, note.id, change))[1]

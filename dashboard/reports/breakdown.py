@@ -140,7 +140,7 @@ def columns_of(tab: Tab, *, wide: bool = False) -> tuple[str, ...]:
 
 
 def metrics_of(tab: Tab, *, wide: bool = False) -> tuple[str, ...]:
-    """The metrics that have to be asked for to show the tab."""
+    """The metrics to query for the tab."""
     return tuple(dict.fromkeys((*columns_of(tab, wide=wide), *((tab.share,) if tab.share else ()))))
 
 
@@ -165,7 +165,7 @@ def available_from(*results: Result) -> datetime.date | None:
 
 
 def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
-    """The rows that belong in the tab; small groups that stand together come last."""
+    """The rows of the tab; folded groups come last."""
     return [] if tab.empty else sorted((row for row in rows if tab.shows(row.dimensions[0])), key=_folded)
 
 

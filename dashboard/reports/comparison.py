@@ -58,7 +58,7 @@ def same_length(period: Period, before: Period, now: float) -> Period:
 
 
 def paired(period: Period, before: Period, bucket: Bucket) -> dict[str, str]:
-    """The labels of `period`, each with the one of `before` that stands beside it.
+    """The labels of `period`, each with the label of `before` at the same position.
 
     Hours and minutes are paired by the clock, also on days that lack some; dates of the year before by the calendar;
     all others by their place.

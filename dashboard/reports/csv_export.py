@@ -27,7 +27,7 @@ def usual_separator(code: str) -> str:
 
 
 def csv_headers(name: str) -> dict[str, str]:
-    """Headers of the content of a file to keep under that name, which may have any letters (RFC 6266)."""
+    """Response fields of a download under that file name (RFC 6266)."""
     plain = "".join(each if each.isascii() and (each.isalnum() or each in "-_.") else "-" for each in name)
     return {
         "content-type": "text/csv; charset=utf-8",

@@ -57,7 +57,7 @@ class DetailsOptions:
 
 
 def read_wanted(params: QueryParams) -> DetailsOptions:
-    """What an address asks for; what it misspells is the default."""
+    """The options in a URL; invalid ones are the defaults."""
     page = params.get("page", "1")
     return DetailsOptions(
         params.get("q", "").strip(),
@@ -91,7 +91,7 @@ class Details:
 async def build_details(
     stats: StatsService, state: ViewState, period: Period, panel: Panel, options: DetailsOptions
 ) -> Details:
-    """The page of the panel's open tab that is wanted."""
+    """The requested page of the panel's open tab."""
     (tab,) = await open_tabs(stats, state, period, (panel,))
     options = replace(options, by=_known(tab, options.by))
     offset = (options.page - 1) * ROWS

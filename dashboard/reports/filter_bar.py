@@ -180,7 +180,7 @@ ADDING: Final = ("fd", "fk", "fo", "fv")
 
 
 def added_filter(params: QueryParams) -> FilterParam | None:
-    """The filter that the form for one more asks for; None when there is none such."""
+    """The filter that the form adds; None if it is invalid."""
     dimension, value = params.get("fd", ""), params.get("fv", "").strip()
     if dimension == PROPERTY:
         dimension += params.get("fk", "").strip()

@@ -80,7 +80,7 @@ def known(dimension: str) -> bool:
 
 
 def key_of(dimension: str) -> str:
-    """The key of the property that the dimension stands for; "" when it stands for none."""
+    """The property key of a property dimension; "" for others."""
     return dimension.removeprefix(PROPERTY) if dimension.startswith(PROPERTY) else ""
 
 
@@ -133,7 +133,7 @@ def preset_title(chips: Iterable[FilterParam]) -> str:
 
 
 def read_filter(text: str) -> FilterParam | None:
-    """The chip that `text` spells, or None when it spells none: an address may come from anywhere."""
+    """The filter that `text` encodes, or None if it is invalid."""
     operator, _comma, rest = text.partition(",")
     spelt, comma, value = rest.partition(",")
     return new_filter(operator, spelt.replace("%2C", ",").replace("%25", "%"), value) if comma else None
@@ -157,7 +157,7 @@ class FilterParamGroup:
 
 
 def grouped(chips: Iterable[FilterParam]) -> tuple[FilterParamGroup, ...]:
-    """The chips by operator and dimension, in the order in which each first stands."""
+    """Filters by operator and dimension, in order of first occurrence."""
     groups: dict[tuple[Operator, str], list[FilterParam]] = {}
     for chip in chips:
         groups.setdefault((chip.operator, chip.dimension), []).append(chip)

@@ -42,7 +42,7 @@ class InstallationStatus:
 
 
 def arrivals_of(site: Site, counters: Counters, dropped: Iterable[Dropped], *, known: bool) -> InstallationStatus:
-    """What came of the site; `known` says whether it has events from before the server started."""
+    """The site's received events; `known` says whether it has events from before the server started."""
     kept = counters.accepted(site.domain)
     today: dict[str, int] = {}
     for each in dropped:
@@ -61,7 +61,7 @@ def arrivals_of(site: Site, counters: Counters, dropped: Iterable[Dropped], *, k
 
 
 def advice_for(reason: Reason, site: Site) -> str:
-    """What somebody who tries out their own tag can do about a drop."""
+    """Advice on a drop, for an owner who tests the tag."""
     if reason == "consent":
         return _(
             "Accept the banner in that tab. If you have, the tag does not know of it: choose your banner above, or "

@@ -72,7 +72,7 @@ class Segments:
         return found if found and found.site == site.id and found.seen_by(user) else None
 
     async def add(self, site: Site, user: User, name: str, chips: tuple[FilterParam, ...], *, shared: bool) -> Segment:
-        """Save filters under a name. Raises `RecordError` naming what must be mended."""
+        """Save filters under a name. Raises `RecordError` naming the invalid field."""
         if not chips:
             raise RecordError("filters", "choose at least one filter first")
         segment = Segment(
@@ -117,7 +117,7 @@ class Segments:
             self._records.delete(segment.id)
 
     def forget_user(self, name: str) -> None:
-        """A user is no more: what was theirs alone goes, as another may get the name. Blocking."""
+        """Delete the private segments of a deleted user. Blocking."""
         for segment in [each for each in self._records.values.values() if each.owner == name and not each.shared]:
             self._records.delete(segment.id)
 

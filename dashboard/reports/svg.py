@@ -59,7 +59,7 @@ class Bar:
 
 
 def bars(values: Sequence[float], width: int = 600, height: int = 120, gap: float = 4) -> tuple[Bar, ...]:
-    """Draw `values` side by side; the highest has the whole height, and what is not zero can be seen."""
+    """Bars of `values`; the highest has the full height, and every non-zero one is visible."""
     top = max((*values, 0.0)) or 1.0
     step = width / max(len(values), 1)
     heights = [max(2.0, round(value / top * height, 2)) if value > 0 else 0.0 for value in values]
@@ -70,7 +70,7 @@ def bars(values: Sequence[float], width: int = 600, height: int = 120, gap: floa
 
 
 def share(part: float | None, whole: float | None) -> float:
-    """`part` of `whole` in percent, 0 to 100, for a bar's width; 0 where there is nothing to compare with."""
+    """`part` of `whole` in percent, 0 to 100, for a bar's width; 0 if `whole` is 0."""
     if not part or not whole:
         return 0.0
     return round(min(100.0, max(0.0, 100.0 * part / whole)), 2)

@@ -110,7 +110,7 @@ class ViewState:
         return replace(self, chips=tuple(chips))
 
     def hidden_form_fields(self, *but: str) -> list[tuple[str, str]]:
-        """Names and values of the hidden fields that a form needs to keep the rest of the state."""
+        """Names and values of the hidden fields by which a form keeps the rest of the state."""
         return [pair for pair in self._pairs() if pair[0] not in but]
 
     def _pairs(self) -> list[tuple[str, str]]:

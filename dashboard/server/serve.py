@@ -142,7 +142,7 @@ class NotifyingSupervisor(Multiprocess):
 
 
 def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: DemoPlan | None = None) -> None:
-    """Serve until told to stop (SIGINT, SIGTERM).
+    """Serve until SIGINT or SIGTERM.
 
     Raises `SettingError` for workers that the embedded database has no room for, `CannotListen`,
     `DataDirectoryInUse`, and `CannotStart` when the data directory or ClickHouse cannot be used.

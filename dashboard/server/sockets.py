@@ -28,7 +28,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to `host`, which may stand in brackets as in a URL, and `port` (0: any free one).
+    """A socket bound to `host`, with or without brackets, and `port` (0: any free one).
 
     Raises `CannotListen`.
     """

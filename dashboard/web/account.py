@@ -21,7 +21,7 @@ from dashboard.web.members import day_of
 
 
 async def account(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/account`: what it holds, and changes of it."""
+    """`/account`: the account page and its forms."""
     if request.method == "GET":
         return _page(dashboard, request, user)
     form = await read_form(request)

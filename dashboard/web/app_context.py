@@ -124,7 +124,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def signed_in(dashboard: Dashboard, view: View) -> Endpoint:
-    """The view for users who are signed in; others are sent to sign in, and come back."""
+    """Require a signed-in user; others are redirected to the sign-in page and back."""
 
     async def endpoint(request: Request) -> Response:
         user = dashboard.sessions.user(request)
@@ -185,7 +185,7 @@ def changeable_site(dashboard: Dashboard, request: Request, user: User) -> Site:
 
 
 def network_of_request(dashboard: Dashboard, request: Request) -> str:
-    """The network that a request comes from (IPv6: the /64), for counting attempts; it stays in memory."""
+    """The client's network (IPv6: the /64) for rate limits; held in memory only."""
     peer = request.client.host if request.client else ""
     return network_of(client_address(peer, request.headers.raw, TrustedProxies(dashboard.settings.trusted_proxies)))
 

@@ -27,7 +27,7 @@ RETRY: Final = b"retry: 1000\n\n"
 
 
 def event(name: str, content: object) -> bytes:
-    """One event with JSON as its content, which is one line whatever it holds."""
+    """A server-sent event with JSON data, on one line."""
     return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(content))
 
 

@@ -22,7 +22,7 @@ MOST_URL = 2_000
 
 
 async def install(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """The page; alone what has arrived when htmx asks for that."""
+    """`/SITE/install`: the page, or only the received events for htmx."""
     site = visible_site(dashboard, request, user)
     if fragment_asked(request) == "receiving":
         arrivals = await _arrivals(dashboard, site)
@@ -36,7 +36,7 @@ async def install(dashboard: Dashboard, request: Request, user: User) -> Respons
 async def install_page(
     dashboard: Dashboard, request: Request, user: User, site: Site, status: int = 200, **looked: Any
 ) -> Response:
-    """The whole page; `looked` is what a look at the site has found, if there was one."""
+    """The whole page; `looked` is the result of an inspection, if there was one."""
     wanted = read_wanted(request.query_params)
     values = {
         "wanted": wanted,
@@ -62,7 +62,7 @@ async def _arrivals(dashboard: Dashboard, site: Site) -> InstallationStatus:
 
 
 async def check(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`POST /SITE/install/check`: look at the page `url` and say what was found."""
+    """`POST /SITE/install/check`: inspect the page `url`."""
     site = changeable_site(dashboard, request, user)
     url = (await read_form(request)).get("url", "").strip()[:MOST_URL]
     wait = dashboard.inspector.wait(user.name, site)

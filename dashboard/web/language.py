@@ -18,7 +18,7 @@ YEAR: Final = 365 * 24 * 3600  # seconds
 
 
 async def choose_language(request: Request) -> Response:
-    """Keep the language of the form in a cookie, and go back to the page that it was chosen on."""
+    """Store the chosen language in a cookie, and return to the page."""
     if not same_origin(request.headers):
         raise HTTPException(403)
     form = await read_form(request)
@@ -28,7 +28,7 @@ async def choose_language(request: Request) -> Response:
 
 
 def remember_language(request: Request, response: Response, code: str) -> None:
-    """Have the browser keep its reader's language. One that there is not forgets it: then the browser's own counts."""
+    """Store the reader's language in a cookie; an unknown one deletes the cookie."""
     if code in languages():
         set_cookie(request.scope, response, COOKIE, code, max_age=YEAR)
     else:

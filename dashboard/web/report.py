@@ -24,7 +24,7 @@ from dashboard.web.view_state_loader import view_state_of
 
 
 async def show_site(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/SITE`: the report, alone when htmx asks for it, else in its page."""
+    """`/SITE`: the report, as a fragment for htmx, else as a page."""
     site = visible_site(dashboard, request, user)
     choice, dates = await view_state_of(dashboard, site, request, user)
     added = after_adding(choice, request)
@@ -48,7 +48,7 @@ async def show_site(dashboard: Dashboard, request: Request, user: User) -> Respo
 
 
 async def show_status(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/SITE/status`: what arrived since the program started, and what was not kept in 30 days and why."""
+    """`/SITE/status`: received events since start, and dropped events of 30 days by reason."""
     site = visible_site(dashboard, request, user)
     accepted = dashboard.counters.accepted(site.domain)
     now = datetime.datetime.fromtimestamp(dashboard.clock(), datetime.UTC)

@@ -45,7 +45,7 @@ COMPRESSED = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)]
 
 
 def routes(dashboard: Dashboard) -> list[Route]:
-    """Every address of the dashboard. `/{domain}` takes any first part, so these come after all others."""
+    """Every route of the dashboard. `/{domain}` matches any first segment, so these come last."""
 
     def page(path: str, view: View, *methods: str) -> Route:
         return Route(path, signed_in(dashboard, view), methods=methods or ("GET",), middleware=COMPRESSED)

@@ -36,7 +36,7 @@ def public_or_signed_in(dashboard: Dashboard, view: View) -> Endpoint:
 
 
 def share_link_view(dashboard: Dashboard, view: View) -> Endpoint:
-    """The same view below `/share/TOKEN`, for whoever has the link and, where it has one, its password."""
+    """The view below `/share/TOKEN`, for readers with the link and, if it has one, its password."""
 
     async def endpoint(request: Request) -> Response:
         share, site = resolve_share_token(dashboard, request)

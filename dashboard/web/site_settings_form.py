@@ -124,7 +124,7 @@ def read_section(section: str, form: Mapping[str, str]) -> tuple[dict[str, Any],
 
 
 def becomes(site: Site, url: str) -> list[tuple[str, str]]:
-    """What would be kept of an address, by name, with settings that need not be saved; nothing for no address.
+    """What would be stored of a URL under unsaved settings, by name; empty without a URL.
 
     Raises `RecordError` where the settings cannot be saved.
     """
@@ -136,7 +136,7 @@ def becomes(site: Site, url: str) -> list[tuple[str, str]]:
 
 
 def shown(site: Site) -> dict[str, str]:
-    """What stands in the fields of every section."""
+    """The values of the fields of every section."""
     fields = {field: getattr(site, field) for section in SECTIONS.values() for field in section}
     return {field: _field(value) for field, value in fields.items()}
 

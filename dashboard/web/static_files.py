@@ -46,7 +46,7 @@ class Assets:
         return f"/static/{asset.digest}/{name}"
 
     async def serve(self, request: Request) -> Response:
-        """Answer `/static/{digest}/{name:path}`; an old digest gets the present file, not to be kept."""
+        """`/static/{digest}/{name:path}`; an outdated digest gets the current file, not cacheable."""
         asset = self._assets.get(request.path_params["name"])
         if asset is None:
             raise HTTPException(404)

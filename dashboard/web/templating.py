@@ -91,7 +91,7 @@ def _numbered(ngettext: Any) -> Callable[..., Any]:
 
 
 def fragment_asked(request: Request) -> str:
-    """The id of the element that htmx will replace, or "" when a whole page is asked for."""
+    """The id of the element that htmx will replace, or "" for a whole page."""
     if request.headers.get("hx-request") != "true" or "hx-history-restore-request" in request.headers:
         return ""
     return request.headers.get("hx-target", "")

@@ -277,7 +277,7 @@ def language_of(request: Request) -> str:
 
 
 def summary_of(export: VisitorDataExport, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
-    """What is held, in words: a few lines of a name and what stands behind it."""
+    """A summary of the stored events as pairs of label and text."""
     first, last = export.events[0], export.events[-1]
     pages = Counter(event.page for event in export.events if event.name == "pageview")
     shown = ", ".join(f"{page} ×{count}" if count > 1 else page for page, count in pages.most_common(8))

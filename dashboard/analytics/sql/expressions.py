@@ -94,7 +94,7 @@ class EventScope:
                 return f"({VISIT}) IN (SELECT {VISIT} FROM events WHERE {self.of_days()} AND visitor != 0 AND {found})"
 
     def entered(self, tree: Filter | None, column: str) -> str:
-        """The condition that the page in `column` is one that the filter asks for, where it must hold."""
+        """The condition that the page in `column` matches the filter's page conditions."""
         match tree:
             case Compare(dimension="event:page"):
                 return self._matches(column, find_dimension("visit:entry_page"), tree)

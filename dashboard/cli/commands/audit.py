@@ -57,7 +57,7 @@ def audit(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Send a made-up address and user agent through the running server, then search all it keeps for them.
+    """Send a made-up address and user agent through the running server, then search all stored data for them.
 
     Status 1 when something is found, or, with --cnil, when a condition fails.
     """
@@ -160,7 +160,7 @@ class PlantedVisit:
         return f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(200) + 20}.{secrets.randbelow(200) + 20}"
 
     def forms(self) -> Iterator[EncodedNeedle]:
-        """Every form of it that is looked for."""
+        """Every encoding that is searched for."""
         for address in self.addresses:
             yield from forms_of_address(address)
             yield from forms_joined(f"{address} with user agent", address, self._user_agent)
@@ -168,7 +168,7 @@ class PlantedVisit:
             yield from forms_of_text("user agent", text)
 
     def sing(self) -> None:
-        """Send beacons in each way that an address may be told. Raises `AuditFailed`."""
+        """Send beacons in each way in which an address can be transmitted. Raises `AuditFailed`."""
         for headers in self._headers():
             with self._browser(headers) as browser:
                 body = {"n": "pageview", "u": f"https://{self._domain}/", "d": self._domain, "c": "granted"}

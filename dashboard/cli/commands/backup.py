@@ -56,7 +56,7 @@ Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Replace everything
 
 
 def restore(directory: Directory, yes: Yes = False, json: Json = False) -> None:
-    """Put a backup in the place of everything that is in ClickHouse, while serving. Asks first."""
+    """Replace everything in ClickHouse by a backup, while serving. Asks for confirmation."""
     use_private_umask()
     if not yes:
         _confirm(directory)
@@ -93,7 +93,7 @@ def _confirm(directory: Path) -> None:
 
 
 def retry(json: Json = False) -> None:
-    """Try again what was set aside, segments and jobs, once the cause is mended."""
+    """Retry quarantined segments and failed jobs, once the cause is fixed."""
     with connect() as client:
         segments = client.post("spool", "retry", body={})["segments"]
     if json:

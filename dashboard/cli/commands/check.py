@@ -26,7 +26,7 @@ MARKS = {"ok": ("ok", "green"), "warning": ("look", "yellow"), "failed": ("FAILE
 
 
 def check(json: Json = False) -> None:
-    """Look at the configuration and the running server; say what is wrong and what to do. Status 1 if anything is."""
+    """Check the configuration and the running server, with advice on each problem. Status 1 if there is one."""
     checks = list(_checks())
     if json:
         print_json([to_builtins(each) for each in checks])

@@ -38,7 +38,7 @@ def create(
     ] = "",
     json: Json = False,
 ) -> None:
-    """Make a key. It is shown this once: only a hash of it is kept."""
+    """Create an API key. It is shown once: only its hash is stored."""
     with connect() as client:
         for domain in sites or []:
             try:
@@ -57,7 +57,7 @@ def create(
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """All keys; not the keys themselves, which are not kept."""
+    """List all API keys, without their secrets."""
     with connect() as client:
         keys = client.get("keys")["keys"]
     if json:

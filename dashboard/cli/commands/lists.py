@@ -46,7 +46,7 @@ def update(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Fetch a list of hosts known for referrer spam; the running server goes by it within half a minute."""
+    """Download a list of referrer spam hosts; the running server applies it within half a minute."""
     settings = read_settings(os.environ)
     if not settings.data_dir.is_dir():
         raise ListRefused(f"{settings.data_dir} is not there. Start Tyst once, or set TYST_DATA_DIR.")
@@ -93,7 +93,7 @@ def check_hosts(text: str) -> frozenset[str]:
 
 
 def write(path: Path, hosts: frozenset[str]) -> None:
-    """Put the list in place of the one that is there, whole or not at all."""
+    """Replace the list atomically."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as file:
         file.write("".join(f"{host}\n" for host in sorted(hosts)))

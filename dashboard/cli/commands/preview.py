@@ -21,7 +21,7 @@ def preview(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what would be kept of a page's address. Nothing is stored."""
+    """Show what a site would store of a URL. Nothing is stored."""
     asked: dict[str, Any] = {"url": url, "referrer": referrer} | ({"hidden_paths": hide} if hide else {})
     with connect() as client:
         try:

@@ -22,7 +22,7 @@ Day = Annotated[datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], met
 def rollup(
     domain: Annotated[str, typer.Argument(help="The site.")], first: Day = None, last: Day = None, json: Json = False
 ) -> None:
-    """Build the sums of a site's closed days anew, from its events; all days unless --first or --last say less."""
+    """Rebuild the rollups of a site's past days from its events; all days, or --first to --last."""
     body = {"site": domain}
     body |= {name: day.date().isoformat() for name, day in (("first", first), ("last", last)) if day is not None}
     days = rows = 0

@@ -294,7 +294,7 @@ def rename(
 
 @app.command()
 def reset(domain: Domain, yes: Yes = False, json: Json = False) -> None:
-    """Delete all figures of a site, and keep its settings."""
+    """Delete all statistics of a site; its settings stay."""
     with connect() as client:
         _must_be_meant(client, domain, yes)
         answer = client.post("sites", domain, "reset", body={})
@@ -306,7 +306,7 @@ def reset(domain: Domain, yes: Yes = False, json: Json = False) -> None:
 
 @app.command()
 def remove(domain: Domain, yes: Yes = False, json: Json = False) -> None:
-    """Delete a site: its settings and all its figures, for good."""
+    """Delete a site with its settings and statistics."""
     with connect() as client:
         _must_be_meant(client, domain, yes)
         answer = client.delete("sites", domain)

@@ -47,7 +47,7 @@ def add(
     password_stdin: PasswordStdin = False,
     json: Json = False,
 ) -> None:
-    """Let somebody sign in. Without a terminal to ask on, a password is generated and printed once."""
+    """Create a user account. Without a terminal, a password is generated and printed once."""
     with connect() as client:
         password, generated = _password(password_stdin)
         by_site = {site: given for site, _, given in (pair.partition("=") for pair in roles or [])}
@@ -70,7 +70,7 @@ def list_(json: Json = False) -> None:
 
 @app.command()
 def remove(name: Name, json: Json = False) -> None:
-    """Somebody may no longer sign in; browsers that are signed in are signed out."""
+    """Delete a user account and its sessions."""
     with connect() as client:
         try:
             answer = client.delete("users", name)

@@ -27,7 +27,7 @@ def verify(
     ] = "",
     json: Json = False,
 ) -> None:
-    """Have the server look at a page: tag, banner, policy, what is in its way. Status 1 if anything must be mended."""
+    """Have the server inspect a page: tag, banner and policies. Status 1 if anything needs fixing."""
     with connect() as client:
         try:
             found: dict[str, Any] = client.post("verify", body={"url": url, "site": site})

@@ -31,7 +31,7 @@ class Inspector:
         self._limiter = anyio.Semaphore(AT_ONCE)
 
     def wait(self, who: str, site: Site) -> int:
-        """Seconds until `who` may have that site looked at again; 0 is now, and counts as one look."""
+        """Seconds until `who` may have that site inspected again; 0 allows it now, and counts."""
         wait = self._asked.wait(site.domain, who)
         if not wait:
             self._asked.count(site.domain, who)

@@ -154,7 +154,7 @@ class _Body(httpx.AsyncByteStream):
 
 @contextlib.contextmanager
 def explained(host: str) -> Iterator[None]:
-    """What goes wrong below, as a `FetchError`."""
+    """Errors of the transport as `FetchError`."""
     try:
         yield
     except httpcore.TimeoutException:

@@ -27,7 +27,7 @@ class FoundTags:
 
 
 def find_tags(source: ParsedPage) -> FoundTags:
-    """Every tag in a page. One that a script makes is looked for only where none stands."""
+    """All tags of a page. Injected ones are searched for only if there is no other."""
     standing = [script for script in source.scripts if _is_tag(script)]
     active = tuple(script for script in standing if not script.inert)
     made = () if active else tuple(filter(None, map(_made, source.scripts)))[:1]

@@ -55,7 +55,7 @@ class TagOptions:
 
 
 def read_wanted(params: Mapping[str, str]) -> TagOptions:
-    """What an address asks for; what there is not is the plain form."""
+    """The options in a URL; invalid ones are the defaults."""
     variant, banner = params.get("variant", "html"), params.get("banner", OWN)
     return TagOptions(variant if variant in VARIANTS else "html", banner if banner in BANNERS else OWN)
 
@@ -89,7 +89,7 @@ MAX_REPEATED: Final = 200
 
 
 def script_lines(banner: str) -> list[str]:
-    """What stands before the tag, as lines of HTML: the banner's function, or nothing."""
+    """Lines of HTML before the tag: the banner's function, or nothing."""
     script = BANNERS[banner].script if banner in BANNERS else ""
     if not script:
         return []
@@ -97,7 +97,7 @@ def script_lines(banner: str) -> list[str]:
 
 
 def code_of(site: Site, base: str, options: TagOptions) -> str:
-    """What to paste, whole."""
+    """The complete code to paste."""
     tag = tag_of(site, base, options.banner)
     before = script_lines(options.banner)
     if site.consent != "exempt" and options.banner not in BANNERS:
