@@ -114,7 +114,7 @@ class DatacenterNetworks:
             if (status.st_mtime_ns, status.st_size) != self._stamp:
                 self._read(self._path)
         except OSError as error:
-            log.warning("the list of data centers cannot be read", extra={"reason": error.strerror})
+            log.warning("the data center list could not be read", extra={"reason": error.strerror})
 
     def _read(self, path: Path) -> None:
         status = path.stat()
@@ -123,7 +123,7 @@ class DatacenterNetworks:
         self._stamp = (status.st_mtime_ns, status.st_size)
         if len(ranges):
             self._ranges = ranges
-        log.info("the list of data centers was read", extra={"ranges": len(ranges), "unread_lines": unread})
+        log.info("data center list loaded", extra={"ranges": len(ranges), "unread_lines": unread})
 
 
 def read_ranges(lines: Iterable[str], hosting: frozenset[str] | None = None) -> tuple[AddressRanges, int]:

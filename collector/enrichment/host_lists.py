@@ -30,10 +30,10 @@ class HostList:
             self.hosts, self._changed = frozenset(), 0
             return
         except OSError as error:
-            log.warning("a list cannot be read", extra={"list": self._path.name, "reason": error.strerror})
+            log.warning("a host list could not be read", extra={"list": self._path.name, "reason": error.strerror})
             return
         self.hosts, self._changed = listed_hosts(text), changed
-        log.info("a list was read", extra={"list": self._path.name, "hosts": len(self.hosts)})
+        log.info("host list loaded", extra={"list": self._path.name, "hosts": len(self.hosts)})
 
 
 def listed_hosts(text: str) -> frozenset[str]:

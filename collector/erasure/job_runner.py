@@ -190,7 +190,7 @@ class SiteJobRunner:
     def _give_up(self, job: SiteJob, reason: str) -> None:
         self._read_before.pop(job.id, None)
         self._put(msgspec.structs.replace(job, set_aside=max(1, int(self._clock())), error=reason))
-        log.error("a task was set aside", extra={"kind": job.kind, "site": job.site, "reason": reason})
+        log.error("a site job failed permanently", extra={"kind": job.kind, "site": job.site, "reason": reason})
 
     def _go_on(self, job: SiteJob, check: Callable[[], None]) -> None:
         self._begin(job)
@@ -203,7 +203,7 @@ class SiteJobRunner:
             # What was compared with is not to outlive the task in an older version of it.
             self._client.command("OPTIMIZE TABLE deletions FINAL")
             self._read_before.pop(job.id, None)
-            log.info("a task is done", extra={"kind": job.kind, "site": job.site, "rows": job.rows})
+            log.info("a site job completed", extra={"kind": job.kind, "site": job.site, "rows": job.rows})
 
     def _begin(self, job: SiteJob) -> None:
         """From now on the site is no more, or has its new name: beacons of the old one count as its own."""

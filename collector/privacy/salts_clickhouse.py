@@ -63,7 +63,7 @@ class TableSalts:
         try:
             over |= self._agree(wanted, first, last, destroy=destroy)
         except (ClickHouseError, OSError) as error:
-            log.warning("salts cannot be shared now", extra={"reason": type(error).__name__})
+            log.warning("shared salts could not be read", extra={"reason": type(error).__name__})
         for date in over:
             overwrite(self._salts.pop(date, None))
         return sorted(over)

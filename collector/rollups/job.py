@@ -86,7 +86,7 @@ class RollupJob:
         for batch in self._batches(due):
             self.close(batch)
         if due:
-            log.info("closed days", extra={"days": len(due), "rows": sum(closing.rows for closing in due)})
+            log.info("days rolled up", extra={"days": len(due), "rows": sum(closing.rows for closing in due)})
         if not self._looked_at_all or self._clock() >= self._sweep_at:
             self._sweep()
         self._looked_at_all = True
@@ -124,7 +124,7 @@ class RollupJob:
         self._closed.update((site, closing.day) for closing in batch)
         if after:
             self._sweep_at = self._clock() + SUPERSEDED_SECONDS + 1
-        log.debug("closed days", extra={"site": site, "days": len(batch), "rows": sum(each.rows for each in batch)})
+        log.debug("days rolled up", extra={"site": site, "days": len(batch), "rows": sum(each.rows for each in batch)})
 
     def _batches(self, closings: Iterable[RollupSchedule]) -> Iterator[list[RollupSchedule]]:
         """Days of one site that are built together, in their order."""

@@ -208,7 +208,7 @@ class Collector:
         try:
             await anyio.to_thread.run_sync(self.tally.write)
         except (ClickHouseError, OSError) as error:
-            log.warning("the last counts of drops are lost", extra={"reason": plain_reason(error)})
+            log.warning("drop counts could not be written at shutdown", extra={"reason": plain_reason(error)})
         self.client.close()
         os.close(self._lock)
 
@@ -274,7 +274,9 @@ class Collector:
             self.rollup.on_insert(SiteAliasInserter.current(events, self.sites))
         except (ClickHouseError, OSError) as error:
             # Its rows are found by their number when days are next closed.
-            log.warning("a late segment is not noted yet", extra={"reason": plain_reason(error)})
+            log.warning(
+                "a late segment could not be recorded and will be retried", extra={"reason": plain_reason(error)}
+            )
         self._inserted(events)
 
     def _take_over(self) -> None:
@@ -312,9 +314,9 @@ class Collector:
                 try:
                     await anyio.to_thread.run_sync(chore)
                 except (ClickHouseError, OSError) as error:
-                    log.warning("upkeep failed and is tried again", extra={"reason": plain_reason(error)})
+                    log.warning("background jobs failed and will be retried", extra={"reason": plain_reason(error)})
                 except Exception:  # one failed chore must not end the upkeep
-                    log.exception("upkeep failed and is tried again")
+                    log.exception("background jobs failed and will be retried")
             await asyncio.sleep(SHARED_SECONDS)
 
     async def run_site_jobs(self) -> None:
@@ -323,9 +325,9 @@ class Collector:
             try:
                 await anyio.to_thread.run_sync(self.deletions.run_pending)
             except (ClickHouseError, OSError, sqlite3.Error) as error:
-                log.warning("a task failed and is tried again", extra={"reason": plain_reason(error)})
+                log.warning("a site job failed and will be retried", extra={"reason": plain_reason(error)})
             except Exception:  # one failed task must not end the work
-                log.exception("a task failed and is tried again")
+                log.exception("a site job failed and will be retried")
             await asyncio.sleep(TASKS_SECONDS)
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
@@ -363,6 +365,6 @@ def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Pa
             if final or time.monotonic() > deadline:
                 raise DatabaseUnreachable(plain_reason(error)) from None
             if not waited:
-                log.warning("ClickHouse does not answer and is waited for", extra={"reason": plain_reason(error)})
+                log.warning("ClickHouse is not responding; waiting", extra={"reason": plain_reason(error)})
             waited = True
             time.sleep(0.5)

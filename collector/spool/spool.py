@@ -243,7 +243,7 @@ class Spool:
             self._file.quarantine(segment.number, reason)
         except sqlite3.Error as error:
             # Not marked on disk, it is tried and refused once more after a restart.
-            log.warning("a segment that is set aside cannot be marked", extra={"reason": str(error)})
+            log.warning("a quarantined segment could not be marked", extra={"reason": str(error)})
 
     def retry_refused(self) -> int:
         """Have every segment that was set aside tried again; returns how many."""
@@ -426,7 +426,7 @@ class Spool:
 
     def _not_committed(self, group: list[_Waiting], finished: list[int], error: sqlite3.Error) -> None:
         """The disk did not take the group: who waits is told so; what is finished is deleted with the next one."""
-        log.error("the spool cannot be written", extra={"reason": str(error), "beacons": len(group)})
+        log.error("the spool is not writable", extra={"reason": str(error), "beacons": len(group)})
         self._release(group, SpoolUnavailable(str(error)))
         with self._changed:
             self._finished = finished + self._finished
@@ -454,7 +454,7 @@ class Spool:
         with self._changed:
             self._problem = None
         if not self._closing:
-            log.info("the spool can be written again")
+            log.info("the spool is writable again")
 
     def _mended(self) -> bool:
         with self._changed:

@@ -95,12 +95,12 @@ class Writer:
         except InsertRetryable as error:
             self._counters.fault("insert_retryable")
             if self._problem is None:
-                log.warning("ClickHouse does not take a segment", extra={"reason": error.reason, "rows": segment.rows})
+                log.warning("ClickHouse did not accept a segment", extra={"reason": error.reason, "rows": segment.rows})
             self._problem = error.reason
             return False
         except InsertRefused as error:
             self._counters.fault("insert_refused")
-            log.error("a segment was set aside", extra={"reason": error.reason, "rows": segment.rows})
+            log.error("a segment was quarantined", extra={"reason": error.reason, "rows": segment.rows})
             self._spool.quarantine(segment, error.reason)
             self._problem = None
             return True
@@ -109,7 +109,7 @@ class Writer:
         self._counters.insert_seconds.observe(time.perf_counter() - began)
         self._counters.queue_seconds.observe(max(0.0, self._clock() - segment.began))
         if self._problem is not None:
-            log.info("ClickHouse takes segments again")
+            log.info("ClickHouse accepts segments again")
             self._problem = None
         self._spool.acknowledge(segment)
         self._inserted(events)
@@ -123,7 +123,7 @@ class Writer:
             try:
                 written = self.write(segment)
             except Exception:  # the thread must outlive whatever a disk or a driver comes up with
-                log.exception("the writer met an unexpected error and goes on")
+                log.exception("unexpected error in the writer")
                 self._problem = "unexpected error; see the log"
                 written = False
             if written:

@@ -144,7 +144,7 @@ class DiskSpaceGuard:
         # Every time, for a table that is loaded anew, and a server that is started anew, let them run.
         self._each(_STOP_MERGES)
         if self._problem is None:
-            log.warning("ClickHouse has little room on its disk; merges rest", extra={"bytes": free})
+            log.warning("low disk space for ClickHouse; merges are paused", extra={"bytes": free})
         room = f"ClickHouse has little room on its disk ({free >> 20} MiB)"
         self._problem = f"{room}. Make some: merges rest, and inserts when it is less."
 
@@ -163,7 +163,7 @@ class DiskSpaceGuard:
         self._marker.unlink(missing_ok=True)
         self._problem = None
         self._seen_whole.clear()
-        log.info("ClickHouse has room on its disk again")
+        log.info("disk space for ClickHouse is sufficient again")
 
     def _reload_broken(self) -> bool:
         """Load the tables anew that have a broken part; returns whether there was one."""
@@ -174,7 +174,7 @@ class DiskSpaceGuard:
         return bool(broken)
 
     def _load_anew(self, table: str) -> None:
-        log.error("a full disk broke a part, which is put aside", extra={"table": table})
+        log.error("a data part broken by a full disk was detached", extra={"table": table})
         self._client.command("DETACH TABLE {table:Identifier} SYNC", parameters={"table": table})
         self._attach(table)
         self._note_broken_inserts()

@@ -205,7 +205,7 @@ def migrate(client: Client, steps: Sequence[Migration] = STEPS) -> list[int]:
                 client.command(statement)
             _take_ttl_away(client, step.without_ttl)
             _remember(client, step.number, step.what)
-            log.info("the schema was changed", extra={"version": step.number, "what": step.what})
+            log.info("schema migration applied", extra={"version": step.number, "what": step.what})
             taken.append(step.number)
     return taken
 

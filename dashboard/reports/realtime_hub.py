@@ -106,7 +106,7 @@ class RealtimeChannel:
             return await self._read()
         except Exception as error:  # noqa: BLE001 # whatever it is, listeners are told and it is asked again
             if self.frame is None or self.frame.present is not None:
-                log.warning("the present cannot be read", extra={"reason": type(error).__name__})
+                log.warning("realtime data could not be read", extra={"reason": type(error).__name__})
             return None
 
     async def _show(self, present: Realtime | None) -> None:

@@ -27,7 +27,7 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
 
     async def explain(request: Request, error: Exception) -> Response:
         if isinstance(error, OperationalError):
-            log.warning("ClickHouse does not answer a page", extra={"reason": plain_reason(error)})
+            log.warning("ClickHouse is not responding to a page request", extra={"reason": plain_reason(error)})
             error = HTTPException(503, headers={"retry-after": "5"})
         elif isinstance(error, HashingBusy | QueueFull):
             error = HTTPException(503, headers={"retry-after": str(error.retry_after)})

@@ -248,7 +248,7 @@ def _worker(settings: Settings, workers: int, demo: DemoPlan | None) -> ASGIApp:
             app = build(settings, workers=workers, demo=demo)
         return Worker(app, app.collector)
     except (TystError, ClickHouseError, OSError) as error:
-        log.error("a worker cannot start", extra={"reason": plain_reason(error)})
+        log.error("a worker could not start", extra={"reason": plain_reason(error)})
         sys.exit(STARTUP_FAILURE)
 
 

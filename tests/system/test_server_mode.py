@@ -204,7 +204,7 @@ def test_a_worker_that_waits_for_clickhouse_can_be_stopped(tmp_path: Path) -> No
             until("all workers answer", lambda: serve.metrics().get("tyst_workers_answering") == 2)
             clickhouse.fail("refuse")
             serve.kill_a_worker(0)
-            until("the new worker waits", lambda: "is waited for" in serve.log())
+            until("the new worker waits", lambda: "is not responding; waiting" in serve.log())
             assert serve.terminate() < DRAIN_SECONDS
         finally:
             if serve.process is not None and serve.process.poll() is None:
