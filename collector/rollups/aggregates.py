@@ -13,6 +13,9 @@ from typing import Literal
 _VISITOR = "bitXor(visitor, intHash64(toUInt64(day)))"
 VISIT = "bitXor(visitor, intHash64(bitOr(bitShiftLeft(toUInt64(day), 32), toUInt64(visit))))"
 
+REVENUE = "toInt64(toDecimal128(revenue, 3) * 1000)"
+"""Thousandths of the currency's unit. In the column's own 64 bits large amounts would overflow: an error."""
+
 Basis = Literal["event", "visit", "reading"]
 Kind = Literal["sum", "different", "highest"]
 
@@ -49,7 +52,7 @@ _ALL = (
     Component("pageviews", "event", "countIf(name = 'pageview')", "name = 'pageview'", "Events named `pageview`."),
     Component("events", "event", "count()", "1", "Pageviews and custom events; engagement is none."),
     Component(
-        "revenue", "event", "sum(toInt64(revenue * 1000))", "toInt64(revenue * 1000)",
+        "revenue", "event", f"sum({REVENUE})", REVENUE,
         "Thousandths of the currency's unit.",
     ),
     Component("sales", "event", "countIf(currency != '')", "currency != ''", "Events with revenue."),

@@ -16,12 +16,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from collector.ingest.event import Event
 from collector.rollups.daily_status import ClosedDay, ClosedDays
 from collector.rollups.sql import BUILD, BUILD_WITH_PROPERTIES
 from collector.sites.registry import Sites
 from collector.spool.serialization import SerializedEvents
+from collector.storage.client import plain_reason
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +83,23 @@ class RollupJob:
 
     def close_due(self, excluded: Collection[tuple[str, datetime.date]] = ()) -> int:
         """Build every day that is over and has not been built, or got more rows since, without the `excluded` sites'
-        days. Returns how many."""
+        days. Returns how many.
+
+        Raises what ClickHouse refuses of some days, once all others are built.
+        """
         due = [closing for closing in self.due() if (closing.site, closing.day) not in excluded]
+        refused: DatabaseError | None = None
         for batch in self._batches(due):
-            self.close(batch)
+            try:
+                self.close(batch)
+            except OperationalError:
+                raise
+            except DatabaseError as error:
+                # Rows of one site must not keep the days of others open.
+                log.warning("days cannot be closed", extra={"site": batch[0].site, "reason": plain_reason(error)})
+                refused = error
+        if refused is not None:
+            raise refused
         if due:
             log.info("days rolled up", extra={"days": len(due), "rows": sum(closing.rows for closing in due)})
         if not self._looked_at_all or self._clock() >= self._sweep_at:

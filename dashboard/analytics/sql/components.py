@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collector.rollups.aggregates import REVENUE
 from dashboard.analytics.query import Aggregation
 from dashboard.analytics.sql.expressions import VISIT, VISITOR_KEY
 
@@ -33,7 +34,7 @@ BY_VISIT = {
 }
 MONEY = ("revenue", "sales", "buyers")
 REVENUE_COUNTS = {
-    "revenue": "sumMapIf(map(toString(currency), toInt64(revenue * 1000)), currency != '')",
+    "revenue": f"sumMapIf(map(toString(currency), {REVENUE}), currency != '')",
     "sales": "sumMapIf(map(toString(currency), toInt64(1)), currency != '')",
     "buyers": f"uniqExactMapIf(map(toString(currency), {VISITOR_KEY}), currency != '' AND visitor != 0)",
 }

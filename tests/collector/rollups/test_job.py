@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.ingest.event import Event
+from collector.ingest.payload_fields import money_of
 from collector.rollups.job import MOST_PROPERTIES, RollupJob, RollupSchedule
 from collector.rollups.sql import BUILD
 from collector.sites.registry import Site, Sites
@@ -279,6 +281,40 @@ def test_a_closed_day_has_a_version_of_its_own_even_when_the_clock_stands(town: 
 def sold(visitor: int, at: int, amount: str, **columns: Any) -> Event:
     """An order, with revenue."""
     return event(visitor, "/", at, name="Order", revenue=Decimal(amount), currency="SEK", **columns)
+
+
+def test_the_largest_amount_is_summed(town: Town, store: StatsService) -> None:
+    """Whatever amount a beacon may have, open days are answered, days are closed, and both say the same."""
+    amount = Decimal("99999999999999.999")
+    assert money_of(amount, "SEK") == (amount, "SEK")
+    seed(town.database, [*STORY, sold(7, 0, str(amount))])
+    asked = {"dimensions": ("event:goal",), "filters": None}
+    before = ask(store, "visitors", "total_revenue", **asked).rows
+    town.clock.at(MONDAY + DAY, 1)
+    assert town.rollup.close_due() == 1
+    store.clear_cache()
+    assert ask(store, "visitors", "total_revenue", **asked).rows == before
+    assert [row.metrics for row in before if row.dimensions == ("Order",)] == [(1, float(amount))]
+
+
+def test_a_day_that_cannot_be_built_keeps_no_other_open(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the database refuses of one site is said, after the days of all others are closed."""
+    asyncio.run(town.sites.change(Site(domain="later.example")))
+    seed(town.database, [*STORY, event(1, "/", site="later.example")])
+    town.clock.at(MONDAY + DAY, 1)
+    build = town.rollup._build
+
+    def refused(site: str, *arguments: Any) -> frozenset[datetime.date]:
+        if site == SITE:
+            raise DatabaseError("Code: 407. Decimal math overflow")
+        return build(site, *arguments)
+
+    monkeypatch.setattr(town.rollup, "_build", refused)
+    with pytest.raises(DatabaseError, match="407"):
+        town.rollup.close_due()
+    assert town.rows("SELECT site FROM closed FINAL WHERE NOT open") == [("later.example",)]
+    monkeypatch.undo()
+    assert town.rollup.close_due() == 1
 
 
 def test_properties_and_revenue_come_from_sums(town: Town, store: StatsService) -> None:
