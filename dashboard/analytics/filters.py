@@ -151,6 +151,26 @@ def checked_size(tree: Filter | None, field: str) -> Filter | None:
     return tree
 
 
+def check_bounds(given: Any, field: str = "filters") -> None:
+    """Raise `QueryError` where filters in their JSON form, not yet read, are too many, too deep within each other, or
+    of too many values: nothing may be looked up for such."""
+    waiting, comparisons = [(given, 0)], 0
+    while waiting:
+        part, depth = waiting.pop()
+        match part:
+            case [str(), str(), list(values), *_]:
+                comparisons += 1
+                if comparisons > MOST_LEAVES:
+                    raise QueryError(field, f"expected at most {MOST_LEAVES} comparisons")
+                if len(values) > MOST_VALUES:
+                    raise QueryError(field, f"expected at most {MOST_VALUES} values")
+            case list():
+                # A filter within another is two lists deeper.
+                if depth > 2 * DEEPEST:
+                    raise QueryError(field, f"expected at most {DEEPEST} filters within each other")
+                waiting += [(each, depth + 1) for each in part]
+
+
 def _parse(given: Any, at: str, depth: int) -> Filter:
     if not isinstance(given, list) or not given or not isinstance(given[0], str):
         raise QueryError(at, 'expected a filter, such as ["is", "visit:country", ["SE"]]')

@@ -240,6 +240,9 @@ def _order(query: Query, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         times = tuple((name, "asc") for name in names if name.startswith("time:"))
         return (*times, (query.metrics[0], "desc"))
     order = tuple((f"time:{query.period.bucket}" if name == "time" else name, way) for name, way in query.order_by)
+    if len({name for name, _ in order}) < len(order):
+        # Each term may be a sort of all rows.
+        raise QueryError("order_by", "expected each metric and dimension once")
     for name, way in order:
         if name not in names and name not in query.metrics:
             raise QueryError("order_by", f"{name[:80]!r} is none of the query's metrics and dimensions")

@@ -130,6 +130,11 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         rows = await self._rows(site, realtime_sql(protection.min_visitors), {"site": site, "until": until})
         return read_realtime(rows, protection, now=now, until=until)
 
+    async def matching(self, patterns: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
+        """Those of the texts that one of the regular expressions (RE2) matches. Raises `QueryError`."""
+        ((found,),) = await self._executor.rows(_MATCHING, {"names": [*texts], "patterns": [*patterns]})
+        return frozenset(found)
+
     async def first_day(self, site: str) -> datetime.date | None:
         """The first site-local date that has had an event, or None."""
         state = await self._state(site)
@@ -201,8 +206,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         matching: Matching = {}
         for leaf in patterns(query.filters) if goals else ():
             expressions = [each if leaf.case_sensitive else f"(?i){each}" for each in leaf.values]
-            rows = await self._executor.rows(_MATCHING, {"names": names, "patterns": expressions})
-            matching = {**matching, leaf: frozenset(rows[0][0])}
+            matching = {**matching, leaf: await self.matching(expressions, names)}
         return resolve(query, goals, matching)
 
     async def _state(self, site: str) -> SiteState:

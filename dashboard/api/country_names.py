@@ -5,8 +5,7 @@ Stored are codes. A query by names is answered as the same query by the codes th
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 from dashboard.analytics.dimensions import NOT_SET
@@ -19,15 +18,21 @@ COUNTRY, COUNTRY_NAME = "visit:country", "visit:country_name"
 _NONE: Final = "-"
 
 
-def by_code(filters: Any) -> Any:
-    """Filters (JSON of the API) with comparisons of names as comparisons of codes. Raises `QueryError`."""
+Matching = Callable[[Sequence[str], Sequence[str]], Awaitable[Collection[str]]]
+"""Which of some texts one of some regular expressions (RE2) matches. The database judges: by Python's own `re` a few
+characters may take for ever."""
+
+
+async def by_code(filters: Any, matching: Matching) -> Any:
+    """Filters (JSON of the API, within `check_bounds`) with comparisons of names as comparisons of codes. Raises
+    `QueryError`."""
     match filters:
         case [str(operator), "visit:country_name", list(values), *modifiers]:
             name = operator.removesuffix("_not")
-            codes = _codes(name, values, modifiers)
+            codes = await _codes(name, values, modifiers, matching)
             return ["is_not" if operator.endswith("_not") else "is", COUNTRY, codes or [_NONE]]
         case list():
-            return [by_code(part) for part in filters]
+            return [await by_code(part, matching) for part in filters]
     return filters
 
 
@@ -36,7 +41,7 @@ def country_name(code: str) -> str:
     return countries("en").get(code, code)
 
 
-def _codes(operator: str, values: Sequence[Any], modifiers: Sequence[Any]) -> list[str]:
+async def _codes(operator: str, values: Sequence[Any], modifiers: Sequence[Any], matching: Matching) -> list[str]:
     exact = not (modifiers and modifiers[0] == {"case_sensitive": False})
     fold: Callable[[str], str] = str if exact else str.casefold
     texts = [fold(str(value)) for value in values]
@@ -47,9 +52,7 @@ def _codes(operator: str, values: Sequence[Any], modifiers: Sequence[Any]) -> li
         case "contains":
             return [code for code, name in named.items() if any(text in fold(name) for text in texts)]
         case "matches":
-            try:
-                patterns = [re.compile(str(value), 0 if exact else re.IGNORECASE) for value in values]
-            except re.error:
-                raise QueryError("filters", "expected regular expressions in RE2 syntax") from None
-            return [code for code, name in named.items() if any(each.search(name) for each in patterns)]
+            patterns = [f"{'' if exact else '(?i)'}{value}" for value in values]
+            matched = await matching(patterns, [*named.values()])
+            return [code for code, name in named.items() if name in matched]
     raise QueryError("filters", f"expected is, contains or matches with {COUNTRY_NAME}")

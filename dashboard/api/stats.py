@@ -18,11 +18,13 @@ from starlette.routing import Route
 from collector.sites.registry import Site, Sites
 from dashboard.analytics.client_disconnect import while_connected
 from dashboard.analytics.errors import QueryError, QueryTooLarge
+from dashboard.analytics.filters import check_bounds
 from dashboard.analytics.goal_filters import check_names
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
 from dashboard.api import stats_v1
+from dashboard.api.country_names import by_code
 from dashboard.api.openapi import document
 from dashboard.api.stats_v2 import read_query, write_result
 from dashboard.reports.comparison import same_length
@@ -65,7 +67,8 @@ class StatsApi:
         site = await self._site(request, domain)
         first_day = await self._first_day(site, body.get("date_range") == "all")
         filters = body.get("filters") or []
-        expanded = body | {"filters": with_segments(filters, self._segments(site))}
+        check_bounds(filters)
+        expanded = body | {"filters": await by_code(with_segments(filters, self._segments(site)), self._stats.matching)}
         asked = read_query(expanded, site.timezone, self._now(), first_day).at_site(site.former_timezones)
         asked = replace(asked, filters=filters)
         check_names(asked.query.filters, site.goals)

@@ -16,7 +16,7 @@ from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import parse_filters
 from dashboard.analytics.period import Period, parse_moments, parse_period
 from dashboard.analytics.query import MAX_LIMIT, Query, Result, Row
-from dashboard.api.country_names import COUNTRY, COUNTRY_NAME, by_code, country_name
+from dashboard.api.country_names import COUNTRY, COUNTRY_NAME, country_name
 from dashboard.reports.comparison import paired, same_length
 
 Number = int | float | None
@@ -56,7 +56,8 @@ class ParsedRequest:
 def read_query(
     body: Mapping[str, Any], zone: str, now: datetime.datetime, first_day: datetime.date | None
 ) -> ParsedRequest:
-    """Read the body of a request about a site in `zone`. Raises `QueryError` naming the key that is wrong."""
+    """Read the body of a request about a site in `zone`; its filters name dimensions alone. Raises `QueryError` naming
+    the key that is wrong."""
     for key in body:
         if key not in KEYS:
             raise QueryError(str(key)[:80], f"expected one of {', '.join(KEYS)}")
@@ -69,7 +70,7 @@ def read_query(
         metrics=_names(body.get("metrics"), "metrics"),
         period=period,
         dimensions=tuple(COUNTRY if name == COUNTRY_NAME else name for name in dimensions),
-        filters=parse_filters(by_code(body.get("filters") or [])),
+        filters=parse_filters(body.get("filters") or []),
         order_by=_order(body.get("order_by") or []),
         limit=limit,
         offset=offset,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -214,6 +215,7 @@ def test_revenue_has_a_currency_or_is_unknown(ask: Ask, database: Client) -> Non
         ({"filters": [["matches", "event:page", ["("]]]}, "filters"),
         ({"order_by": [["pageviews", "desc"]]}, "order_by"),
         ({"order_by": [["visitors"]]}, "order_by"),
+        ({"order_by": [["visitors", "asc"], ["visitors", "desc"]]}, "order_by"),
         ({"order_by": "visitors"}, "order_by"),
         ({"include": []}, "include"),
         ({"include": {"everything": True}}, "include.everything"),
@@ -442,6 +444,33 @@ def test_countries_have_names(ask: Ask, database: Client, filters: list[Any], na
     assert sorted(row["dimensions"][0] for row in found["results"]) == names
     assert all(row["comparison"]["dimensions"] == row["dimensions"] for row in found["results"])
     assert {name: found["query"][name] for name in body} == body
+
+
+def test_patterns_of_names_take_no_time(ask: Ask) -> None:
+    """The database judges names by them, in linear time; what it cannot read is refused."""
+    for pattern, status in (("(.+)+!", 200), ("(" * 3, 400), ("(a{1000}){1000}", 400)):
+        body: dict[str, Any] = {"site_id": SITE, "metrics": ["visitors"], "date_range": "day"}
+        body["filters"] = [["matches", "visit:country_name", [pattern]]]
+        assert ask("POST", "/api/v2/query", json=body).status_code == status, pattern
+
+
+MANY: dict[str, list[Any]] = {
+    "comparisons": [["is", "visit:country", ["SE"]]] * 51,
+    "comparisons within others": [["or", [["is", "visit:country", ["SE"]]] * 30]] * 2,
+    "values": [["is", "visit:country_name", ["Sweden"] * 251]],
+    "segments": [["is", "segment", ["Swedes"] * 51]],
+    "segments of several filters": [["is", "segment", ["Swedes"] * 20]] * 3,
+    "within each other": [["not", ["not", ["not", ["not", ["not", ["not", ["not", ["not", ["is", "x", []]]]]]]]]]],
+    "lists within each other": json.loads("[" * 900 + "]" * 900),
+}
+
+
+@pytest.mark.parametrize("filters", MANY.values(), ids=MANY)
+def test_filters_without_number_are_refused_before_they_are_read(ask: Ask, filters: list[Any]) -> None:
+    """Also those that stand for many others."""
+    body = {"site_id": SITE, "metrics": ["visitors"], "date_range": "day", "filters": filters}
+    answer = ask("POST", "/api/v2/query", json=body)
+    assert (answer.status_code, [name.partition("[")[0] for name in answer.json()["errors"]]) == (400, ["filters"])
 
 
 def test_current_visitors_are_a_number(ask: Ask, database: Client) -> None:
