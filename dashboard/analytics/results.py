@@ -11,7 +11,7 @@ from dashboard.analytics.goal_filters import currency_of
 from dashboard.analytics.metrics import Metric, ratio
 from dashboard.analytics.query import OTHER, Aggregation, ResolvedQuery, Result, Row
 from dashboard.analytics.small_counts import Components, Protection
-from dashboard.analytics.sql.components import MONEY
+from dashboard.analytics.sql.components import MONEY, MONEY_LIMITS
 
 Key = tuple[str, ...]
 Money = Mapping[str, Mapping[str, int]]
@@ -19,11 +19,13 @@ Money = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Components of one group, and revenue, events with revenue and their visitors by currency."""
+    """Components of one group, and revenue, events with revenue and their visitors by currency. Revenue in `untold`
+    currencies is withheld, as it would tell that of a few (complementary suppression)."""
 
     components: Components
     money: Money
     hidden: bool
+    untold: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -52,11 +54,21 @@ def read_groups(
     for *row, shown, (size, *suppressed), total in rows:
         counts = dict(zip(columns, row[keys:], strict=True))
         money = {name: counts.pop(name) for name in MONEY if name in counts}
+        most, least = (counts.pop(name, {}) for name in MONEY_LIMITS)
+        untold = _untold(money, most, least, protection.min_visitors)
         if size:
             found.suppressed |= {tuple(suppressed)}
-        found.groups[tuple(row[:keys])] = Group(protection.reported(counts), money, not shown)
+        found.groups[tuple(row[:keys])] = Group(protection.reported(counts), money, not shown, untold)
         found.total = total
     return found
+
+
+def _untold(money: Money, most: Mapping[str, int], least: Mapping[str, int], minimum: int) -> frozenset[str]:
+    """The currencies in which a group's revenue is withheld with that of groups of too few buyers, as there is none
+    other with fewer buyers: `most` is what the greatest group has whose revenue is not told, `least` the smallest whose
+    revenue would be. Buyers of several groups may be the same, so that those groups are not added up."""
+    buyers = money.get("buyers", {})
+    return frozenset(name for name, few in most.items() if few < minimum and buyers.get(name) == least.get(name))
 
 
 def build_result(
@@ -136,6 +148,7 @@ def _money(resolved: ResolvedQuery, key: Key, group: Group, protection: Protecti
         currency: {"revenue": amount, "sales": sales[currency]}
         for currency, amount in group.money.get("revenue", {}).items()
         if sales[currency] and (group.money["buyers"].get(currency, 0) or sales[currency]) >= minimum
+        if currency not in group.untold
     }
     asked = currency_of(resolved.dimensions, key, resolved.query.filters)
     if asked:

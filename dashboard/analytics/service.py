@@ -179,7 +179,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         protection = self._protection(aggregation.site)
         released = await self._released(aggregation.site, aggregation.period.zone, aggregation.period.last)
         found, also_folded = None, tuple[Key, ...]()
-        # A group of anonymous events alone adds no visitors to the fold: one more may be needed.
+        # What has to be folded in addition is known once it is known what is folded.
         while found is None or found.suppressed - {*also_folded}:
             also_folded += () if found is None else tuple(sorted(found.suppressed))
             statement = build_statement(aggregation, state.closed, protection, released, also_folded)

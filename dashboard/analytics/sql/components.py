@@ -33,6 +33,7 @@ BY_VISIT = {
     "bounces": "sumIf(of_bounces, landed)",
 }
 MONEY = ("revenue", "sales", "buyers")
+MONEY_LIMITS = ("most_untold", "least_told")
 REVENUE_COUNTS = {
     "revenue": f"sumMapIf(map(toString(currency), {REVENUE}), currency != '')",
     "sales": "sumMapIf(map(toString(currency), toInt64(1)), currency != '')",

@@ -14,7 +14,7 @@ from typing import Any
 from dashboard.analytics.goal_filters import scrolls
 from dashboard.analytics.query import OTHER, Aggregation, OrderTerm
 from dashboard.analytics.small_counts import Protection
-from dashboard.analytics.sql.components import MONEY, component_names
+from dashboard.analytics.sql.components import MONEY, MONEY_LIMITS, component_names
 from dashboard.analytics.sql.events import EventQueries
 from dashboard.analytics.sql.expressions import EventScope, clause
 from dashboard.analytics.sql.parameters import Parameters
@@ -56,15 +56,19 @@ def build_statement(
     # By hours and minutes a visit counts where it began, seen there or not.
     began = aggregation.by_clock and "visits" in aggregation.components
     counted = "(c_events > 0 OR c_visits > 0)" if began else "c_events > 0"
-    return Statement(
-        f"""{f"WITH shown AS ({of_events.shown()})" if of_events.needs_shown else ""}
+    groups = f"""
 SELECT {", ".join(_selected(aggregation, protection, protected=protected, summed=summed))}
 FROM ({" UNION ALL ".join(subqueries)})
-{grouped} {counted}{_large_enough(aggregation, protection)}
+{grouped} {counted}{_large_enough(aggregation, protection)}"""
+    if aggregation.total_rows:
+        # What is shown may follow from all groups, and window functions cannot be within each other.
+        groups = f"\nSELECT *, countIf(shown) OVER () AS total FROM ({groups})"
+    return Statement(
+        f"""{f"WITH shown AS ({of_events.shown()})" if of_events.needs_shown else ""}{groups}
 {clause("ORDER BY", _order(aggregation, protection))}
 LIMIT {aggregation.limit:d} {"BY k0" if aggregation.parts else f"OFFSET {aggregation.offset:d}"}""".strip(),
         parameters.values,
-        component_names(aggregation),
+        [*component_names(aggregation), *_money_limits(aggregation, protection)],
         immutable=not scope.ranges,
     )
 
@@ -79,13 +83,13 @@ def _selected(aggregation: Aggregation, protection: Protection, *, protected: bo
         shown, suppressed = _protected(aggregation, protection.min_visitors, summed=summed)
     elif (protected or protection.rounding) and not aggregation.values:
         shown = f"{SIZE} = 0 OR {SIZE} >= {protection.min_visitors:d}"
-    total = "countIf(shown) OVER ()" if aggregation.total_rows else "0"
     return [
         *aggregation.keys,
         *sums,
+        *(f"{sql} AS {name}" for name, sql in _money_limits(aggregation, protection).items()),
         f"{shown} AS shown",
         f"{suppressed} AS suppressed",
-        f"{total} AS total",
+        *([] if aggregation.total_rows else ["0 AS total"]),
     ]
 
 
@@ -97,30 +101,52 @@ def _protected(aggregation: Aggregation, minimum: int, *, summed: bool) -> tuple
     """Whether a group may be shown, and which other one to suppress (complementary suppression).
 
     Where all hidden groups together are below the minimum, subtraction from the total would reveal them, unless the
-    smallest shown one is folded with them.
+    smallest shown one is folded with them: where they have visitors one that has visitors, as more anonymous events
+    would hide nobody. Where no other group has visitors, the total is below the minimum, and so all is hidden.
     """
     keys = aggregation.keys
+    group = f"({', '.join([SIZE, *keys])})"
     if aggregation.values:
         times = [key for index, key in enumerate(keys) if index not in aggregation.values]
         within = f"OVER ({clause('PARTITION BY', times)})"
-        small = f"{_other(aggregation)} AND {SIZE} BETWEEN 1 AND {minimum - 1:d}"
-        smallest = f"minIf(({', '.join([SIZE, *keys])}), NOT {_other(aggregation)}) {within}"
+        other = _other(aggregation)
+        small = f"{other} AND {SIZE} BETWEEN 1 AND {minimum - 1:d}"
+        visitors = f"max(if({small}, c_visitors, 0)) {within}"
+        smallest = f"if({visitors} > 0, minIf({group}, NOT {other} AND c_visitors > 0) {within}, "
+        smallest += f"minIf({group}, NOT {other}) {within})"
+        alone = f"{visitors} > 0 AND countIf(NOT {other} AND c_visitors > 0) {within} = 0"
         nothing = f"({', '.join(['0', *([repr('')] * len(keys))])})"
         return (
-            f"NOT ({_other(aggregation)} AND {SIZE} < {minimum:d})",
+            f"NOT ({other} AND {SIZE} < {minimum:d} OR {alone})",
             f"if(max({small}) {within}, {smallest}, {nothing})",
         )
-    small = f"{SIZE} BETWEEN 1 AND {minimum - 1:d}"
+    small, large = f"{SIZE} BETWEEN 1 AND {minimum - 1:d}", f"{SIZE} >= {minimum:d}"
     visitors = f"sumIf(c_visitors, {small}) OVER ()"
     if aggregation.by_clock:
         # Unlike those of days, visitors of hours may be the same.
         ids = "groupUniqArrayArray(ids)" if summed else "ids"
         visitors = f"uniqExactArrayIf({ids}, {small}) OVER ()"
     hidden = f"if({visitors} = 0, sumIf(c_events, {small}) OVER (), {visitors})"
-    group = f"({', '.join([SIZE, *keys])})"
-    smallest = f"{group} = minIf({group}, {SIZE} >= {minimum:d}) OVER ()"
-    suppressed_too = f"{hidden} BETWEEN 1 AND {minimum - 1:d} AND {smallest}"
-    return f"{SIZE} = 0 OR ({SIZE} >= {minimum:d} AND NOT ({suppressed_too}))", "tuple(0)"
+    smallest = f"if({visitors} = 0, minIf({group}, {large}) OVER (), "
+    smallest += f"minIf({group}, {large} AND c_visitors > 0) OVER ())"
+    alone = f"{visitors} > 0 AND countIf({large} AND c_visitors > 0) OVER () = 0"
+    suppressed_too = f"{hidden} BETWEEN 1 AND {minimum - 1:d} AND ({group} = {smallest} OR {alone})"
+    return f"{SIZE} = 0 OR ({large} AND NOT ({suppressed_too}))", "tuple(0)"
+
+
+def _money_limits(aggregation: Aggregation, protection: Protection) -> dict[str, str]:
+    """By currency, the most buyers that a group has whose revenue is not told, and the fewest that one has whose
+    revenue would be, for complementary suppression of revenue. Nothing where all of it is told."""
+    if "revenue" not in aggregation.components or not aggregation.dimensions or not protection.covers(aggregation):
+        return {}
+    m = f"{protection.min_visitors:d}"
+    within, other = "OVER ()", "0"
+    if aggregation.values:
+        times = [key for index, key in enumerate(aggregation.keys) if index not in aggregation.values]
+        within, other = f"OVER ({clause('PARTITION BY', times)})", _other(aggregation)
+    untold = f"maxMap(mapFilter((currency, buyers) -> buyers > 0 AND ({other} OR buyers < {m}), c_buyers)) {within}"
+    told = f"minMap(mapFilter((currency, buyers) -> NOT ({other}) AND buyers >= {m}, c_buyers)) {within}"
+    return dict(zip(MONEY_LIMITS, (untold, told), strict=True))
 
 
 def _other(aggregation: Aggregation) -> str:

@@ -13,12 +13,14 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from collector.ingest.event import Event
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.analytics.executor import QueryExecutor
 from dashboard.analytics.filters import And, Compare, Filter, Not, is_
 from dashboard.analytics.period import parse_moments, parse_period
 from dashboard.analytics.query import OTHER, Query, Result, Row
@@ -132,11 +134,11 @@ def test_the_next_smallest_joins_a_fold_that_is_too_small(database: Client, stat
 
 
 def test_anonymous_events_do_not_make_a_fold_large_enough(database: Client, stats: StatsService) -> None:
-    """They may be the same person's: the next smallest row joins, too, until the fold has the minimum of visitors."""
+    """However many, they would hide no visitor: the smallest row that has visitors joins the fold."""
     anonymous = [event(0, "/", n, visit=0, country="") for n in range(3)]
     seed(database, [*anonymous, event(1, "/", country="NO"), *(event(n, "/", country="SE") for n in range(2, 5))])
     found = ask(stats, "visitors", "events", filters=is_("event:page", "/"), dimensions=("visit:country",))
-    assert table(found) == {(OTHER,): (4, 7)}
+    assert table(found) == {("(not set)",): (0, 3), (OTHER,): (4, 4)}
 
 
 PEOPLE = st.lists(
@@ -241,6 +243,83 @@ def test_revenue_in_a_currency_of_few_is_not_told(database: Client, stats: Stats
     ])  # fmt: skip
     (row,) = ask(stats, "visitors", "total_revenue", filters=is_("event:goal", "Buy")).rows
     assert (row.currency, row.metrics) == ("SEK", (5, 40))
+
+
+@pytest.mark.parametrize(
+    ("paying", "told"), [(0, {"SE": 50}), (1, {}), (2, {}), (3, {"SE": 50, "NO": 33}), (4, {"SE": 50, "NO": 44})]
+)
+def test_revenue_of_few_is_not_left_when_rows_are_taken_from_their_total(
+    database: Client, stats: StatsService, paying: int, told: dict[str, int]
+) -> None:
+    """Where so few of a row's four visitors paid that its revenue is not told, that of the other row is not either."""
+    seed(database, [
+        *(event(n, "/", name="Buy", country="SE", currency="SEK", revenue=10) for n in range(1, 6)),
+        *(event(n, "/", name="Buy", country="NO", currency="SEK", revenue=11) for n in range(11, 11 + paying)),
+        *(event(n, "/", name="Buy", country="NO") for n in range(11 + paying, 15)),
+    ])  # fmt: skip
+    goal = is_("event:goal", "Buy")
+    rows = ask(stats, "visitors", "total_revenue", filters=goal, dimensions=("visit:country",)).rows
+    assert {row.dimensions[0]: row.metrics[0] for row in rows} == {"SE": 5, "NO": 4}
+    assert {row.dimensions[0]: row.metrics[1] for row in rows if row.metrics[1] is not None} == told
+    days = ask(stats, "visitors", "total_revenue", filters=goal, dimensions=("time:day",)).rows
+    assert [row.metrics for row in days] == [(9, 50 + 11 * paying)]
+
+
+def _of_days(*days: Sequence[Event]) -> list[Event]:
+    """The events of the Monday on as many days, of which it is the last."""
+    return [
+        structs.replace(each, day=MONDAY - datetime.timedelta(back), ts=each.ts - 86_400 * back)
+        for back, events in enumerate(reversed(days))
+        for each in events
+    ]
+
+
+def test_anonymous_days_hide_nobody(database: Client, stats: StatsService) -> None:
+    """One visitor on one day is not what is left when a day with anonymous events alone is hidden as well."""
+    alone, bare = [event(1, "/", device="tv")], [event(0, "/", device="tv", consent="none")] * 3
+    seed(database, _of_days(alone, bare, [event(n, "/", device="tv") for n in range(1, 6)]))
+    asked: dict[str, Any] = {
+        "filters": is_("visit:device", "tv"),
+        "period": dates(MONDAY - datetime.timedelta(2), MONDAY),
+    }
+    assert ask(stats, "visitors", **asked).rows[0].metrics == (6,)
+    days = ask(stats, "visitors", dimensions=("time:day",), **asked).rows
+    assert [row.metrics for row in days] == [(None,), (0,), (None,)]
+
+
+def test_where_the_total_is_hidden_so_is_every_row(database: Client, stats: StatsService) -> None:
+    """Of one visitor among anonymous events no day and no page is told, however many of these it has."""
+    bare: dict[str, Any] = {"device": "tv", "consent": "none"}
+    seed(database, _of_days([event(1, "/", device="tv")], [event(0, "/x", **bare)] * 5, [event(0, "/y", **bare)] * 9))
+    asked: dict[str, Any] = {
+        "filters": is_("visit:device", "tv"),
+        "period": dates(MONDAY - datetime.timedelta(2), MONDAY),
+    }
+    assert ask(stats, "visitors", "pageviews", **asked).hidden
+    assert ask(stats, "visitors", "pageviews", dimensions=("time:day",), **asked).hidden
+    assert ask(stats, "visitors", "pageviews", dimensions=("event:page",), **asked).rows == []
+
+
+def test_suppression_takes_two_statements_however_many_rows(
+    database: Client, stats: StatsService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of anonymous events alone would hide no visitor: they are not folded one after the other."""
+    seed(database, [
+        event(1, "/", device="tv"), *(event(n, "/many", device="tv") for n in range(11, 15)),
+        *(event(0, f"/{number}", device="tv", consent="none") for number in range(40) for _ in range(M)),
+    ])  # fmt: skip
+    statements: list[str] = []
+    execute = QueryExecutor.rows
+
+    async def counted(self: QueryExecutor, sql: str, *arguments: Any, **options: Any) -> Any:
+        statements.append(sql)
+        return await execute(self, sql, *arguments, **options)
+
+    monkeypatch.setattr(QueryExecutor, "rows", counted)
+    found = ask(stats, "visitors", dimensions=("event:page",), filters=is_("visit:device", "tv"))
+    assert len([sql for sql in statements if "AS suppressed" in sql]) == 2
+    assert found.rows[-1] == Row((OTHER,), (5,))
+    assert len(found.rows) == 41
 
 
 @pytest.mark.parametrize(("protection", "visitors"), [(Protection(1), 2), (Protection(3), None), (Protection(2), 2)])
