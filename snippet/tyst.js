@@ -166,7 +166,8 @@
           // A withdrawal has overtaken it.
           if (allowed(stored) < 2) withdraw()
         }
-        if (!scope) write(stored.split('.new')[0])
+        // What a proxy refuses is not confirmed: the next page tells it again.
+        if (!scope && status < 300) write(stored.split('.new')[0])
         if (!pause) return
       }
     } catch {}

@@ -103,6 +103,23 @@ def test_a_withdrawal_that_could_not_be_told_is_told_by_the_next_page(visit: Vis
     assert visit.events() == []
 
 
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_a_withdrawal_that_a_proxy_refuses_is_told_by_the_next_page(visit: Visit, status: int) -> None:
+    """Some let no `DELETE` pass: only success confirms that what was collected is erased."""
+    visit.go("/a")
+    visit.do("tyst.consent('granted')")
+    assert visit.events() == [("pageview", "/a", "granted")]
+    visit.recorder.answers = [(status, {})]
+    visit.do("tyst.consent('denied')")
+    assert visit.events() == [WITHDRAWAL]
+    assert stored(visit) == ["denied.new"]
+    visit.go("/b")
+    assert visit.events() == [WITHDRAWAL]
+    assert stored(visit) == ["denied"]
+    visit.go("/c")
+    assert visit.events() == []
+
+
 def test_a_beacon_that_a_withdrawal_overtakes_is_withdrawn_too(visit: Visit) -> None:
     """When it is answered after the no, the withdrawal is told again."""
     visit.go("/a")
