@@ -32,9 +32,7 @@ def current_visitors(visitors: int, protection: Protection, *, now: int, until: 
     """The visitors of the last five minutes as they are told; a step of long ago is not the present."""
     if until <= now - CURRENT_SECONDS:
         return 0
-    if protection.rounding and 0 < visitors < protection.min_visitors:
-        return None
-    return protection.reported({"visitors": visitors})["visitors"]
+    return protection.visitors_told(visitors)
 
 
 def realtime_sql(min_visitors: int) -> str:

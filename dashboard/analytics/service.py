@@ -130,9 +130,9 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         rows = await self._rows(site, realtime_sql(protection.min_visitors), {"site": site, "until": until})
         return read_realtime(rows, protection, now=now, until=until)
 
-    async def matching(self, patterns: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
+    async def matching(self, site: str, patterns: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
         """Those of the texts that one of the regular expressions (RE2) matches. Raises `QueryError`."""
-        ((found,),) = await self._executor.rows(_MATCHING, {"names": [*texts], "patterns": [*patterns]})
+        ((found,),) = await self._rows(site, _MATCHING, {"names": [*texts], "patterns": [*patterns]})
         return frozenset(found)
 
     async def first_day(self, site: str) -> datetime.date | None:
@@ -206,15 +206,15 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         matching: Matching = {}
         for leaf in patterns(query.filters) if goals else ():
             expressions = [each if leaf.case_sensitive else f"(?i){each}" for each in leaf.values]
-            matching = {**matching, leaf: await self.matching(expressions, names)}
+            matching = {**matching, leaf: await self.matching(query.site, expressions, names)}
         return resolve(query, goals, matching)
 
     async def _state(self, site: str) -> SiteState:
         """The state of a site now: read before all else, so that results of before are not shared after a change."""
-        ((parts,),) = await self._executor.rows(_PARTS, {}, version=object())
+        ((parts,),) = await self._rows(site, _PARTS, {}, version=object())
         known = self._states.get(site)
         if known is None or known.parts != parts:
-            ((days, first_event),) = await self._executor.rows(_DAYS, {"site": site}, version=parts)
+            ((days, first_event),) = await self._rows(site, _DAYS, {"site": site}, version=parts)
             known = self._states[site] = SiteState(
                 closed=RollupDays(
                     tuple((day, version) for day, version, *_ in days),

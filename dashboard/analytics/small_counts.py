@@ -42,6 +42,12 @@ class Protection:
             return dict(components)
         return {name: (max(0, count) + step // 2) // step * step for name, count in components.items()}
 
+    def visitors_told(self, visitors: int) -> int | None:
+        """Visitors of a whole site as they are told: under `strict` rounded, and None where too few."""
+        if self.rounding and 0 < visitors < self.min_visitors:
+            return None
+        return self.reported({"visitors": visitors})["visitors"]
+
 
 def protection_of(sites: Sites) -> Callable[[str], Protection]:
     """Each site's own choice; unknown sites have the default."""

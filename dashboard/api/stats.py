@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -68,8 +69,11 @@ class StatsApi:
         first_day = await self._first_day(site, body.get("date_range") == "all")
         filters = body.get("filters") or []
         check_bounds(filters)
-        expanded = body | {"filters": await by_code(with_segments(filters, self._segments(site)), self._stats.matching)}
-        asked = read_query(expanded, site.timezone, self._now(), first_day).at_site(site.former_timezones)
+        expanded = with_segments(filters, self._segments(site))
+        expanded = await by_code(expanded, partial(self._stats.matching, site.domain))
+        asked = read_query(body | {"filters": expanded}, site.timezone, self._now(), first_day).at_site(
+            site.former_timezones
+        )
         asked = replace(asked, filters=filters)
         check_names(asked.query.filters, site.goals)
         queries = [asked.query, *([asked.compared] if asked.compared else [])]

@@ -110,4 +110,4 @@ def _value(text: str) -> str:
 
 def _number(request: Request) -> int:
     page = request.query_params.get("page", "1")
-    return min(max(int(page), 1), MOST_PAGES) if page.isascii() and page.isdigit() else 1
+    return min(max(int(page), 1), MOST_PAGES) if page.isascii() and page.isdigit() and len(page) < 9 else 1

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from collector.sites.registry import Site
 from dashboard.access.users import User
 from dashboard.analytics.period import parse_period
+from dashboard.analytics.small_counts import Protection, protection_of
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change
 from dashboard.reports.comparison import same_length
@@ -30,18 +31,19 @@ DAYS: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class SiteCard:
-    """One site in the list: visitors today, the last fifteen days as a line, and the last seven days.
+    """One site in the list: visitors today, the last fifteen days as a line, and the last seven days; None where these
+    are too few to be told (`strict`).
 
     `change` compares these with as much of the seven days before, as the site's own page does.
     """
 
     domain: str
     href: str
-    today: int
-    week: int
+    today: int | None
+    week: int | None
     change: Change | None
     spark: Sparkline
-    now_visitors: int
+    now_visitors: int | None
     busy: bool
     """Whether anybody came at all in these days."""
 
@@ -76,8 +78,9 @@ async def list_sites(dashboard: Dashboard, request: Request, user: User) -> Resp
     shown = found[first : first + SITES_PER_PAGE]
     now = dashboard.clock()
     counted = await _counted(dashboard, shown, now) if shown else {}
+    protection = protection_of(dashboard.sites)
     page = SitePage(
-        cards=tuple(_card(site, counted.get(site.domain, {}), now) for site in shown),
+        cards=tuple(_card(site, counted.get(site.domain, {}), now, protection(site.domain)) for site in shown),
         search=search,
         first=min(first + 1, len(found)),
         last=first + len(shown),
@@ -124,19 +127,20 @@ def _parameters(sites: Sequence[Site], now: float) -> dict[str, Any]:
     }
 
 
-def _card(site: Site, counted: Mapping[str, int], now: float) -> SiteCard:
+def _card(site: Site, counted: Mapping[str, int], now: float, protection: Protection) -> SiteCard:
     today = datetime.datetime.fromtimestamp(now, ZoneInfo(site.timezone)).date()
     dates = [today - datetime.timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     days = [counted.get(str(date), 0) for date in dates]
-    week, before = sum(days[-7:]), sum(days[-14:-8]) + counted.get("until", 0)
+    week = protection.visitors_told(sum(days[-7:]))
+    before = protection.visitors_told(sum(days[-14:-8]) + counted.get("until", 0))
     return SiteCard(
         domain=site.domain,
         href=f"/{site.domain}",
-        today=days[-1],
+        today=protection.visitors_told(days[-1]),
         week=week,
         change=formatting.change("visitors", week, before),
-        spark=sparkline(days, 240, 48),
-        now_visitors=counted.get("now", 0),
+        spark=sparkline([protection.visitors_told(count) or 0 for count in days], 240, 48),
+        now_visitors=protection.visitors_told(counted.get("now", 0)),
         busy=any(days),
     )
 

@@ -497,6 +497,28 @@ def test_a_guest_does_not_see_an_earlier_day_replayed(clickhouse: ClickHouse, da
     assert all(after == before or after - before >= M for before, after in itertools.pairwise(told)), told
 
 
+def test_all_that_guests_ask_waits_in_their_lanes(
+    clickhouse: ClickHouse, database: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what has to be known first: else members would wait behind every guest."""
+    seed(database, [event(n, "/") for n in range(1, 9)])
+    lanes: list[tuple[bool, str]] = []
+    execute = QueryExecutor.rows
+
+    async def noted(self: QueryExecutor, *arguments: Any, **options: Any) -> Any:
+        lanes.append(options.get("lane", (False, "")))
+        return await execute(self, *arguments, **options)
+
+    monkeypatch.setattr(QueryExecutor, "rows", noted)
+    service = opened(clickhouse)
+    guest = service.as_guest()
+    ask(guest, "visitors", dimensions=("event:page",), filters=is_("visit:country", ""))
+    asyncio.run(guest.first_day(SITE))
+    asyncio.run(guest.realtime(SITE))
+    assert {*lanes} == {(True, SITE)}
+    service.close()
+
+
 def test_a_site_without_protection_tells_guests_at_once(clickhouse: ClickHouse, database: Client) -> None:
     """`min_visitors` 1 hides nothing, from nobody."""
     seed(database, [event(1, "/")])

@@ -389,6 +389,17 @@ def test_many_sites_are_one_statement_a_page_of_them(board: Board) -> None:
         assert board.get(f"/?q=shop-&page={wrong}").status_code == 404
 
 
+@pytest.mark.parametrize(("people", "told"), [(2, "Hidden"), (4, "6 visitors today"), (10, "12 visitors today")])
+def test_the_list_of_sites_rounds_a_strict_site(board: Board, people: int, told: str) -> None:
+    """As its own page does: today, the last seven days, the line, and who is there now."""
+    site = board.add_site("strict.example", timezone="UTC", strict=True)
+    board.seed([pageview(n, site=site.domain, at=NOON - 60) for n in range(1, people + 1)])
+    html = board.get("/?q=strict").text
+    assert told in " ".join(read(html).text.split())
+    assert f"<strong>{people}</strong>" not in html
+    assert f"{people} now" not in html
+
+
 def test_an_empty_list_leads_to_adding_a_site(board: Board) -> None:
     """With no site there is one thing to do, for those who may do it."""
     anyio.run(board.dashboard.sites.remove, SITE)
