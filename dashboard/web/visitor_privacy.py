@@ -8,13 +8,15 @@ site's own pages must not read them either, or they could learn which reader did
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
+import anyio.to_thread
 import msgspec
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.exceptions import HTTPException
@@ -89,21 +91,26 @@ class VisitorViews:
         self._reads = RateLimit(READS)
         self._erasures = RateLimit(ERASURES)
         self._asking = DisclosureLimit()
+        self._answering: set[str] = set()
+        """Networks that are being answered."""
 
     async def read(self, request: Request) -> Response:
         """`GET /api/me?d=SITE`: what is held about this browser, as JSON, or as CSV where that is asked for. Where
         others of its network have asked before: how much it is."""
         site, browser = self._asked(request, self._reads)
-        held = await self._privacy.held(site, browser)
-        if not self._may_see(browser):
-            return _file(as_count(held), "application/json", f"{site.domain}.json", request)
-        name = f"{site.domain}-{datetime.datetime.fromtimestamp(held.linkable_until, datetime.UTC):%Y-%m-%d}"
-        as_table = request.query_params.get("format") == "csv" or (
-            "text/csv" in request.headers.get("accept", "") and "format" not in request.query_params
-        )
-        if as_table:
-            return _file(as_csv(held, csv_writer(request)), "text/csv", f"{name}.csv", request)
-        return _file(as_json(held), "application/json", f"{name}.json", request)
+        with self._alone(browser):
+            held = await self._privacy.held(site, browser)
+            if not self._may_see(browser):
+                return _file(as_count(held), "application/json", f"{site.domain}.json", request)
+            name = f"{site.domain}-{datetime.datetime.fromtimestamp(held.linkable_until, datetime.UTC):%Y-%m-%d}"
+            as_table = request.query_params.get("format") == "csv" or (
+                "text/csv" in request.headers.get("accept", "") and "format" not in request.query_params
+            )
+            # Of thousands of events a table takes seconds, in which nobody else may wait.
+            if as_table:
+                table = await anyio.to_thread.run_sync(as_csv, held, csv_writer(request))
+                return _file(table, "text/csv", f"{name}.csv", request)
+            return _file(await anyio.to_thread.run_sync(as_json, held), "application/json", f"{name}.json", request)
 
     async def erase(self, request: Request) -> Response:
         """`DELETE /api/me?d=SITE`: 200 when everything is gone, 202 when it is promised and still being done."""
@@ -138,8 +145,11 @@ class VisitorViews:
             problem = "too_often"
         else:
             try:
-                held = await self._privacy.held(site, browser)
+                with self._alone(browser):
+                    held = await self._privacy.held(site, browser)
                 details = self._may_see(browser)
+            except HTTPException:
+                problem = "too_often"
             except (ClickHouseError, OSError):
                 problem = "not_now"
         return await self._shown(request, site, held, problem, details=details)
@@ -180,6 +190,18 @@ class VisitorViews:
         except SpoolUnavailable:
             return "not_erased"
         return "erased" if erased.complete else "erased_later"
+
+    @contextlib.contextmanager
+    def _alone(self, requester: Requester) -> Iterator[None]:
+        """Answer one request of a network at a time: however much is held, others get their turn. Raises 429."""
+        network = network_of(requester.address)
+        if network in self._answering:
+            raise HTTPException(429, "comes while another of its network is answered", {"Retry-After": "1"})
+        self._answering.add(network)
+        try:
+            yield
+        finally:
+            self._answering.discard(network)
 
     def _may_see(self, requester: Requester) -> bool:
         today = datetime.datetime.fromtimestamp(self._privacy.now(), datetime.UTC).date()

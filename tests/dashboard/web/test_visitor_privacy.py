@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from collector.erasure.subject_access import as_csv
 from collector.privacy.consent import Signals, decide_consent
 from collector.sites.registry import POLICIES, Policy
 from collector.storage.client import ClickHouse
 from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.compliance.visitor_privacy_texts import page_texts
+from dashboard.web import visitor_privacy
 from tests.collector.erasure.test_subject_access import FIREFOX, ME, OTHER, PAGE, Visiting, visiting
 
 pytestmark = pytest.mark.anyio
@@ -242,3 +247,33 @@ async def test_an_unknown_site_has_no_page(town: Visiting) -> None:
     async with town.client() as client:
         assert (await client.get("/privacy/nowhere.test")).status_code == 404
         assert (await client.post("/privacy/site.test", data={"action": "sing"})).status_code == 400
+
+
+async def test_one_request_of_a_network_is_answered_at_a_time(town: Visiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is held: others have their turn, and no table is written on the event loop."""
+    await town.see()
+    threads = list[threading.Thread]()
+    held, first, go_on = town.collector.privacy.held, asyncio.Event(), asyncio.Event()
+
+    async def slow(*asked: Any) -> Any:
+        first.set()
+        await go_on.wait()
+        return await held(*asked)
+
+    def table(*given: Any) -> str:
+        threads.append(threading.current_thread())
+        return as_csv(*given)
+
+    monkeypatch.setattr(town.collector.privacy, "held", slow)
+    monkeypatch.setattr(visitor_privacy, "as_csv", table)
+    async with town.client() as client, town.client(address=OTHER) as stranger:
+        asked = asyncio.create_task(client.get("/api/me?d=site.test&format=csv"))
+        await first.wait()
+        again = await client.get("/api/me?d=site.test")
+        assert (again.status_code, again.headers["retry-after"]) == (429, "1")
+        assert (await client.get("/privacy/site.test")).status_code == 429
+        go_on.set()
+        assert (await asked).status_code == (await stranger.get("/api/me?d=site.test")).status_code == 200
+        assert PAGE in (await client.get("/api/me?d=site.test&format=csv")).text
+    assert threads
+    assert threading.main_thread() not in threads
