@@ -33,6 +33,8 @@ from dashboard.analytics.sql.expressions import (
     clause,
 )
 
+NOBODY = "CAST([], 'Array(UInt64)')"
+
 
 @dataclass(frozen=True, slots=True)
 class EventQueries:
@@ -292,12 +294,16 @@ class EventQueries:
 
     def columns(self, sql: dict[str, str]) -> list[str]:
         """The columns of the components that the subquery counts; all others are empty. In `ids` are the visitors:
-        where small groups are folded a state; where hours may be hidden, so many as are the minimum."""
+        where small groups are folded a state; where hours may be hidden, so many as are the minimum, and in `starters`
+        as many whose visits began there."""
         if self.with_states:
             state = f"uniqExactStateIf({VISITOR_KEY}, visitor != 0) AS ids"
             return [state, *component_columns(self.aggregation, sql | {"visitors": "finalizeAggregation(ids)"})]
         if self.min_visitors and self.aggregation.by_clock and not self.aggregation.values:
             counted = f"groupUniqArrayIf({self.min_visitors:d})({VISITOR_KEY}, visitor != 0)"
-            ids = counted if "visitors" in sql else "CAST([], 'Array(UInt64)')"
-            return [f"{ids} AS ids", *component_columns(self.aggregation, sql)]
+            among = {"ids": "visitors" in sql}
+            if self.aggregation.needs("visit"):
+                among["starters"] = "visits" in sql and "visitors" not in sql
+            ids = [f"{counted if here else NOBODY} AS {name}" for name, here in among.items()]
+            return [*ids, *component_columns(self.aggregation, sql)]
         return component_columns(self.aggregation, sql)

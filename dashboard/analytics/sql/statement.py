@@ -120,18 +120,25 @@ def _protected(aggregation: Aggregation, minimum: int, *, summed: bool) -> tuple
             f"NOT ({other} AND {SIZE} < {minimum:d} OR {alone})",
             f"if(max({small}) {within}, {smallest}, {nothing})",
         )
-    small, large = f"{SIZE} BETWEEN 1 AND {minimum - 1:d}", f"{SIZE} >= {minimum:d}"
-    visitors = f"sumIf(c_visitors, {small}) OVER ()"
+    small, some, people = f"({SIZE} BETWEEN 1 AND {minimum - 1:d})", f"{SIZE} > 0", "c_visitors > 0"
+    visitors, further = f"sumIf(c_visitors, {small}) OVER ()", "0"
     if aggregation.by_clock:
+        if aggregation.needs("visit"):
+            # Visits count where they began, also where no event of theirs is selected: they are a group of their own.
+            began = "length(groupUniqArrayArray(starters))"
+            small, some = f"({small} OR {began} BETWEEN 1 AND {minimum - 1:d})", f"({some} OR {began} > 0)"
+            people = f"{people} AND {began} > 0"
+            further = f"uniqExactArrayIf(groupUniqArrayArray(starters), {small}) OVER ()"
         # Unlike those of days, visitors of hours may be the same.
         ids = "groupUniqArrayArray(ids)" if summed else "ids"
         visitors = f"uniqExactArrayIf({ids}, {small}) OVER ()"
+    large = f"{some} AND NOT {small}"
     hidden = f"if({visitors} = 0, sumIf(c_events, {small}) OVER (), {visitors})"
-    smallest = f"if({visitors} = 0, minIf({group}, {large}) OVER (), "
-    smallest += f"minIf({group}, {large} AND c_visitors > 0) OVER ())"
-    alone = f"{visitors} > 0 AND countIf({large} AND c_visitors > 0) OVER () = 0"
-    suppressed_too = f"{hidden} BETWEEN 1 AND {minimum - 1:d} AND ({group} = {smallest} OR {alone})"
-    return f"{SIZE} = 0 OR ({large} AND NOT ({suppressed_too}))", "tuple(0)"
+    few = f"({hidden} BETWEEN 1 AND {minimum - 1:d} OR {further} BETWEEN 1 AND {minimum - 1:d})"
+    known = f"({visitors} > 0 OR {further} > 0)"
+    smallest = f"if({known}, minIf({group}, {large} AND {people}) OVER (), minIf({group}, {large}) OVER ())"
+    alone = f"{known} AND countIf({large} AND {people}) OVER () = 0"
+    return f"NOT {some} OR ({large} AND NOT ({few} AND ({group} = {smallest} OR {alone})))", "tuple(0)"
 
 
 def _money_limits(aggregation: Aggregation, protection: Protection) -> dict[str, str]:

@@ -265,6 +265,28 @@ def test_revenue_of_few_is_not_left_when_rows_are_taken_from_their_total(
     assert [row.metrics for row in days] == [(9, 50 + 11 * paying)]
 
 
+def _reads(visitor: int, begins: int, reads: int) -> list[Event]:
+    """A visit that begins on the first page and reads another, both in seconds after noon."""
+    began = event(visitor, "/", begins, visit=NOON + begins)
+    return [began, later(visitor, "/x", reads, entry_page="/", visit=NOON + begins, bounces=-1, seconds=reads - begins)]
+
+
+def test_an_hour_in_which_one_visit_began_is_hidden(database: Client, stats: StatsService) -> None:
+    """What the filter selects came later: in its own hour the visit would stand alone, with its duration, and be what
+    is left when all other hours are taken from the total."""
+    hour = 3_600
+    seed(database, [
+        *_reads(1, 0, hour + 60), *(each for n in range(2, 7) for each in _reads(n, hour, hour + 60)),
+        *(each for n in range(7, 11) for each in _reads(n, 2 * hour, 2 * hour + 60)),
+    ])  # fmt: skip
+    asked: dict[str, Any] = {"filters": is_("event:page", "/x"), "dimensions": ("time:hour",)}
+    rows = ask(stats, "visits", "visit_duration", **asked).rows
+    assert [(row.dimensions[0][11:13], row.metrics) for row in rows] == [
+        ("12", (None, None)), ("13", (5, 60)), ("14", (None, None)),
+    ]  # fmt: skip
+    assert [row.metrics for row in ask(stats, "visitors", **asked).rows] == [(6,), (4,)]
+
+
 def _of_days(*days: Sequence[Event]) -> list[Event]:
     """The events of the Monday on as many days, of which it is the last."""
     return [
