@@ -104,8 +104,12 @@ class EventQueries:
     GROUP BY {", ".join(keys)}"""
 
     def _or_also_folded(self) -> str:
-        groups = [f"({', '.join(map(self.scope.parameters.text, keys))})" for keys in self.also_folded]
-        return f" OR ({', '.join(self.aggregation.keys)}) IN ({', '.join(groups)})" if groups else ""
+        """The groups that are folded in addition. They may be thousands, one an interval: a few parameters have all."""
+        if not self.also_folded:
+            return ""
+        values = [self.scope.parameters.texts(list(column)) for column in zip(*self.also_folded, strict=True)]
+        groups = f"SELECT arrayJoin(arrayZip({', '.join(values)}))"
+        return f" OR tuple({', '.join(self.aggregation.keys)}) IN ({groups})"
 
     def _named(self, keys: Sequence[str]) -> list[str]:
         """The key columns, by expressions of their values."""
