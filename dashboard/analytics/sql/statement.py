@@ -116,8 +116,11 @@ def _protected(aggregation: Aggregation, minimum: int, *, summed: bool) -> tuple
         smallest += f"minIf({group}, NOT {other}) {within})"
         alone = f"{visitors} > 0 AND countIf(NOT {other} AND c_visitors > 0) {within} = 0"
         nothing = f"({', '.join(['0', *([repr('')] * len(keys))])})"
+        withheld = f"{other} AND {SIZE} < {minimum:d} OR {alone}"
+        if times and not aggregation.parts:
+            withheld += f" OR {_with_other_intervals(aggregation, minimum, small, group)}"
         return (
-            f"NOT ({other} AND {SIZE} < {minimum:d} OR {alone})",
+            f"NOT ({withheld})",
             f"if(max({small}) {within}, {smallest}, {nothing})",
         )
     small, some, people = f"({SIZE} BETWEEN 1 AND {minimum - 1:d})", f"{SIZE} > 0", "c_visitors > 0"
@@ -139,6 +142,18 @@ def _protected(aggregation: Aggregation, minimum: int, *, summed: bool) -> tuple
     smallest = f"if({known}, minIf({group}, {large} AND {people}) OVER (), minIf({group}, {large}) OVER ())"
     alone = f"{known} AND countIf({large} AND {people}) OVER () = 0"
     return f"NOT {some} OR ({large} AND NOT ({few} AND ({group} = {smallest} OR {alone})))", "tuple(0)"
+
+
+def _with_other_intervals(aggregation: Aggregation, minimum: int, small: str, group: str) -> str:
+    """Whether a group is withheld with folds of intervals that have nothing else to fold: where these are together
+    below the minimum, they would be what is left when all rows are taken from the total."""
+    # Visitors of hours may be the same, unlike those of days.
+    visitors = f"{'maxIf' if aggregation.by_clock else 'sumIf'}(c_visitors, {small}) OVER ()"
+    hidden = f"if({visitors} = 0, sumIf(c_events, {small}) OVER (), {visitors})"
+    told = f"NOT ({_other(aggregation)} AND {SIZE} < {minimum:d})"
+    smallest = f"if({visitors} = 0, minIf({group}, {told}) OVER (), minIf({group}, {told} AND c_visitors > 0) OVER ())"
+    alone = f"{visitors} > 0 AND countIf({told} AND c_visitors > 0) OVER () = 0"
+    return f"({hidden} BETWEEN 1 AND {minimum - 1:d} AND ({group} = {smallest} OR {alone}))"
 
 
 def _money_limits(aggregation: Aggregation, protection: Protection) -> dict[str, str]:

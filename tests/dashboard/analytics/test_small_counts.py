@@ -323,6 +323,23 @@ def test_anonymous_days_hide_nobody(database: Client, stats: StatsService) -> No
     assert [row.metrics for row in days] == [(None,), (0,), (None,)]
 
 
+def test_a_day_of_one_is_not_left_of_rows_by_day_and_value(database: Client, stats: StatsService) -> None:
+    """Its visitor has nobody to be folded with that day: another day's smallest row is left out, too."""
+    tv: dict[str, Any] = {"device": "tv"}
+    many = [event(n, "/", browser="Firefox" if n < 8 else "Chrome", **tv) for n in range(4, 12)]
+    seed(database, _of_days([event(1, "/", browser="Edge", **tv)], many, many))
+    asked: dict[str, Any] = {"filters": is_("visit:device", "tv"), "dimensions": ("time:day", "visit:browser")}
+    days = dates(MONDAY - datetime.timedelta(2), MONDAY)
+    found = table(ask(stats, "visitors", period=days, **asked))
+    assert found == {
+        ("2026-03-01", "Firefox"): (4,),
+        ("2026-03-02", "Chrome"): (4,),
+        ("2026-03-02", "Firefox"): (4,),
+    }
+    exact = table(ask(stats, "visitors", period=dates(MONDAY - datetime.timedelta(1), MONDAY), **asked))
+    assert len(exact) == 4
+
+
 def test_where_the_total_is_hidden_so_is_every_row(database: Client, stats: StatsService) -> None:
     """Of one visitor among anonymous events no day and no page is told, however many of these it has."""
     bare: dict[str, Any] = {"device": "tv", "consent": "none"}
