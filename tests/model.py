@@ -144,41 +144,86 @@ class Model:
         return self.answer(question).rows
 
     def _hide_buckets(self, question: Question, groups: Mapping[Group, list[Event]], *, together: bool) -> Answer:
-        """Buckets of time: the small ones are hidden, and one more where these `together` are small."""
+        """Buckets of time: the small ones are hidden, and the next smallest where these `together` are small."""
         everything = replace(question, dimensions=())
         total = self._groups(everything).get((), [])
         if _size(total) < self._least:
             return Answer({}, frozenset(groups) | {()})
-        ordered = sorted(groups, key=lambda group: (_size(groups[group]), group))
-        hidden = {group for group in ordered if 0 < _size(groups[group]) < self._least}
-        for group in ordered if together else ():
-            if not hidden or _size([event for each in hidden for event in groups[each]]) >= self._least:
-                break
-            if group not in hidden and _size(groups[group]):
-                hidden.add(group)
+        # Visits count where they began: they are a group of their own.
+        began: Mapping[Group, set[VisitKey]] = {}
+        if together and _by_clock(question) and OF_VISITS & set(question.metrics):
+            began = self._visits_by_group(question, groups)
+        people = {group: {key[:2] for key in began.get(group, ())} for group in groups}
+        some = [group for group in groups if _size(groups[group]) or people[group]]
+        hidden = {group for group in some if self._is_few(_size(groups[group])) or self._is_few(len(people[group]))}
+        within = [event for group in hidden for event in groups[group]]
+        beginning = {each for group in hidden for each in people[group]}
+        if together and (self._is_few(_size(within)) or self._is_few(len(beginning))):
+            # Anonymous events would hide nobody.
+            known = bool(_visitors(within) or beginning)
+            further = [
+                group
+                for group in some
+                if group not in hidden and (not known or (_visitors(groups[group]) and (people[group] or not began)))
+            ]
+            smallest = sorted(further, key=lambda group: (_size(groups[group]), group))[:1]
+            hidden |= {*smallest} if smallest or not known else {*some}
         shown = {group: (group,) for group in groups if group not in hidden}
         return Answer(self._cells(question, shown, groups), frozenset(hidden))
 
+    def _is_few(self, people: int) -> bool:
+        return 0 < people < self._least
+
     def _fold(self, question: Question, groups: Mapping[Group, list[Event]]) -> Answer:
-        """Rows by value: the small ones together, with the next smallest where these together are small."""
+        """Rows by value: the small ones together, with the next smallest where these together are small; where there is
+        none, of an interval, with the smallest row of all."""
         times = [name.startswith("time") for name in question.dimensions]
         buckets: dict[Group, list[Group]] = defaultdict(list)
         for group in groups:
             buckets[tuple(value for value, is_time in zip(group, times, strict=True) if is_time)].append(group)
         rows: dict[Group, tuple[Group, ...]] = {}
+        alone: list[list[Event]] = []
         for bucket, members in buckets.items():
             # Of groups of one size the first is that by the stored values, which are empty where there is none.
-            members.sort(key=lambda group: (_size(groups[group]), *("" if each in _EMPTY else each for each in group)))
+            members.sort(key=lambda group: (_size(groups[group]), *_stored(group)))
             folded = [group for group in members if _size(groups[group]) < self._least]
             kept = members[len(folded) :]
-            while folded and kept and self._size_of(folded, groups) < self._least:
-                folded.append(kept.pop(0))
+            together = [event for group in folded for event in groups[group]]
+            if self._is_few(_size(together)):
+                # Anonymous events would hide nobody.
+                further = [group for group in kept if _visitors(groups[group]) or not _visitors(together)]
+                if not further and _visitors(together):
+                    kept = []
+                folded += further[:1]
+                kept = [group for group in kept if group not in folded]
             rows |= {group: (group,) for group in kept}
             if folded and self._size_of(folded, groups) >= self._least:
                 value = iter(bucket)
                 rows[tuple(next(value) if is_time else OTHER for is_time in times)] = tuple(folded)
+            elif folded:
+                alone.append([event for group in folded for event in groups[group]])
+        if any(times):
+            rows = self._with_those(alone, rows, groups, by_clock=_by_clock(question))
         other = {group: frozenset(members) for group, members in rows.items() if OTHER in group}
         return Answer(self._cells(question, rows, groups), other=other)
+
+    def _with_those(
+        self,
+        alone: Sequence[list[Event]],
+        rows: Mapping[Group, tuple[Group, ...]],
+        groups: Mapping[Group, list[Event]],
+        *,
+        by_clock: bool,
+    ) -> dict[Group, tuple[Group, ...]]:
+        """The rows without the smallest, where what is hidden in intervals that have no row is few together."""
+        counts = [_visitors(events) for events in alone]
+        visitors = max(counts, default=0) if by_clock else sum(counts)
+        if not self._is_few(visitors or sum(map(len, alone))):
+            return dict(rows)
+        told = {row: [event for group in members for event in groups[group]] for row, members in rows.items()}
+        further = [row for row, events in told.items() if _visitors(events) or not visitors]
+        smallest = sorted(further, key=lambda row: (_size(told[row]), *_stored(row)))[:1]
+        return {row: members for row, members in rows.items() if row not in smallest and (further or not visitors)}
 
     @staticmethod
     def _size_of(folded: Iterable[Group], groups: Mapping[Group, list[Event]]) -> int:
@@ -482,6 +527,11 @@ def _within(question: Question, event: Event) -> bool:
     if question.start is None or question.end is None:
         return question.first <= event.day <= question.last
     return question.start <= event.ts < question.end
+
+
+def _stored(group: Group) -> Group:
+    """Values as they are stored: empty where there is none."""
+    return tuple("" if each in _EMPTY else each for each in group)
 
 
 def _size(events: Iterable[Event]) -> int:
