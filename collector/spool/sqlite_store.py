@@ -11,10 +11,11 @@ import contextlib
 import os
 import secrets
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from collector.spool.deduplication import ONCE_SECONDS, pack
 
@@ -62,6 +63,8 @@ class SpoolFile:
         self._committer.execute("PRAGMA journal_mode = WAL")
         self._committer.executescript(_TABLES)
         self._reader = self._connect()
+        # SQLite crashes where a connection is closed while another thread reads by it.
+        self._reading = threading.Lock()
         self._reserve = DiskReserve(path.with_suffix(".reserve"))
         # The last `seen` row of each second, so that old ones are deleted without a search.
         self._seen_until: deque[tuple[int, int]] = deque()
@@ -86,11 +89,8 @@ class SpoolFile:
     def groups(self, segment: int) -> Iterator[tuple[int, bytes]]:
         """The groups of a segment, in the order in which they were written: how many rows, and these."""
         # One at a time: a segment may be large, and an open cursor would keep the log from starting anew.
-        numbers = self._reader.execute("SELECT number FROM groups WHERE segment = ? ORDER BY number", (segment,))
-        for (number,) in numbers.fetchall():
-            row = self._reader.execute("SELECT rows, events FROM groups WHERE number = ?", (number,)).fetchone()
-            if row is not None:
-                yield row[0], row[1]
+        for (number,) in self._read("SELECT number FROM groups WHERE segment = ? ORDER BY number", segment):
+            yield from self._read("SELECT rows, events FROM groups WHERE number = ?", number)
 
     def commit(
         self, segment: int | None, rows: int, events: bytes, keys: Sequence[int], finished: Sequence[int], now: float
@@ -155,11 +155,17 @@ class SpoolFile:
         self._committer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
-        """Leave one file."""
+        """Leave one file. Later reads raise `sqlite3.ProgrammingError`."""
         with contextlib.suppress(sqlite3.Error):
             self._committer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._committer.close()
-        self._reader.close()
+        with self._reading:
+            self._reader.close()
+
+    def _read(self, statement: str, value: int) -> list[Any]:
+        """All rows of a statement, by one thread at a time."""
+        with self._reading:
+            return self._reader.execute(statement, (value,)).fetchall()
 
     def _see(self, keys: Sequence[int], now: int) -> None:
         """Store the keys of a group; forget those of the second that is ten minutes over."""

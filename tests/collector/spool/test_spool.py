@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +21,7 @@ from collector.spool.deduplication import idempotency_key
 from collector.spool.rewrite import Erasure
 from collector.spool.serialization import encode
 from collector.spool.spool import ONCE_SECONDS, Spool, SpoolSegment
+from collector.spool.sqlite_store import SpoolFile
 from tests.collector.storage.test_client import an_event
 
 pytestmark = pytest.mark.anyio
@@ -362,3 +365,26 @@ async def test_a_deleted_event_leaves_no_bytes(spool: Spool, tmp_path: Path) -> 
     await emptied(spool)
     spool.close()
     assert b"very-recognisable" not in b"".join(file.read_bytes() for file in files(tmp_path))
+
+
+def test_a_file_that_is_closed_while_it_is_read_ends_the_reading(tmp_path: Path) -> None:
+    """Not the process: SQLite crashes where a connection is closed under another thread."""
+    for turn in range(20):
+        file = SpoolFile(tmp_path / f"{turn}.sqlite")
+        segment = file.commit(None, 1, b"x" * 5_000, [], [], 0.0)
+        for _ in range(50):
+            file.commit(segment, 1, b"x" * 5_000, [], [], 0.0)
+        begun = threading.Event()
+
+        def read(file: SpoolFile = file, segment: int | None = segment, begun: threading.Event = begun) -> None:
+            with contextlib.suppress(sqlite3.ProgrammingError):
+                while True:
+                    for _ in file.groups(segment or 0):
+                        begun.set()
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        assert begun.wait(60)
+        file.close()
+        reading.join(60)
+        assert not reading.is_alive()
