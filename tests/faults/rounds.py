@@ -219,7 +219,7 @@ def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage
             serve.start()
             until("the server answers", serve.answers)
             # One worker answers before all are there, and commands find the server only then.
-            until("the server says that it is ready", lambda: "is ready" in serve.log())
+            until("commands find the server", (directory / "data" / "server.json").exists)
             serve.tyst("site", "add", "site.test", "--consent", "exempt")
             time.sleep(2.5 if served else 0)
             yield staged
