@@ -24,7 +24,7 @@ WRONG_TOKENS: Final = 30
 
 
 class ShareAccess:
-    """Who may pass through a secret link. `secret` signs the cookies; `clock` gives seconds."""
+    """Who may pass through a shared link. `secret` signs the cookies; `clock` gives seconds."""
 
     def __init__(self, secret: str, clock: Callable[[], float]) -> None:
         self._serializer = URLSafeTimedSerializer(

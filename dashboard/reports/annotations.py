@@ -33,7 +33,7 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Site-local date."""
     text: str
     shared: bool = False
-    """Whether guests read it too: behind secret links, and where the figures are public."""
+    """Whether guests read it too: behind shared links, and where the figures are public."""
     by: str = ""
     """Name of the user who wrote it first."""
 

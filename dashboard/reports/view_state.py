@@ -37,7 +37,7 @@ class ViewState:
     key: str = ""
     """Key of the property whose values are shown; "" is the most frequent."""
     base: str = ""
-    """Address that links begin with, such as a secret link's; "" is the site's own page."""
+    """Address that links begin with, such as a shared link's; "" is the site's own page."""
     kept: tuple[tuple[str, str], ...] = ()
     """What addresses say besides, such as that the view is embedded."""
 

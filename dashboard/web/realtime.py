@@ -33,7 +33,7 @@ LIFETIME_SECONDS: Final = 60.0
 """A stream ends after so long; the browser asks for a new one, and whether it may is looked at again."""
 
 _ANY_BASE: Final = "/share/-any-share-link-"
-"""Stands for `/share/TOKEN` in texts that readers of several secret links get; no token is as short."""
+"""Stands for `/share/TOKEN` in texts that readers of several shared links get; no token is as short."""
 
 TITLES: Final = {"source": N_("Sources"), "page": N_("Pages"), "country": N_("Countries")}
 
@@ -179,7 +179,7 @@ def _choice(site: Site, request: Request, user: User) -> ViewState:
 def _stream_choice(site: Site, user: User) -> tuple[ViewState, str]:
     """The view of a stream, whatever else its address says, and the base of a guest's links, which is empty for others.
 
-    The view's own links begin with `_ANY_BASE`, so that all secret links of a site share its texts.
+    The view's own links begin with `_ANY_BASE`, so that all shared links of a site share its texts.
     """
     choice = with_base_url(ViewState(site.domain), user)
     return (replace(choice, base=_ANY_BASE), choice.base) if choice.base else (choice, "")

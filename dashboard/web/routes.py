@@ -51,7 +51,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         return Route(path, signed_in(dashboard, view), methods=methods or ("GET",), middleware=COMPRESSED)
 
     def figures(path: str, view: View) -> list[Route]:
-        """A view that readers without an account may have too: at public sites, and below secret links."""
+        """A view that readers without an account may have too: at public sites, and below shared links."""
         return [
             Route(f"/share/{{token}}{path}", shared_dashboard.share_link_view(dashboard, view), middleware=COMPRESSED),
             Route(f"/{{domain}}{path}", shared_dashboard.public_or_signed_in(dashboard, view), middleware=COMPRESSED),
