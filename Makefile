@@ -75,9 +75,10 @@ $(VENV)/.browser: | $(VENV)/bin/python
 	.ci/system-packages firefox
 	touch $@
 
-# The load generator of the measurements.
+# The load generator of the measurements, and the proxy in front of several collectors.
 $(VENV)/.load: | $(VENV)/bin/python
 	.ci/system-packages wrk
+	.ci/system-packages nginx
 	touch $@
 
 # Puts every text that is new into the catalogues of translations, and takes out what is gone.

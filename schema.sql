@@ -90,6 +90,20 @@ CREATE TABLE IF NOT EXISTS record_claims
 ENGINE = Memory
 SETTINGS min_rows_to_keep = 2000, max_rows_to_keep = 4000;
 
+-- Collectors that share this database: when each was last heard of, and by when everything it had accepted was stored.
+-- `secret` tells apart collectors with different secrets and reveals none; `removed` ones must not come back.
+CREATE TABLE IF NOT EXISTS collectors
+(
+    collector String,
+    name      String,
+    seen      DateTime64(3, 'UTC') DEFAULT now64(3),
+    stored    DateTime64(3, 'UTC'),
+    secret    UInt16,
+    removed   UInt8
+)
+ENGINE = ReplacingMergeTree(seen)
+ORDER BY collector;
+
 -- Control records: one row per record and version, the newest wins; `record` is JSON of the type that reads it.
 CREATE TABLE IF NOT EXISTS sites
 (

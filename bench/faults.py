@@ -1,7 +1,7 @@
 """`python -m bench faults`: the fault harness at length, and what came of it as a table.
 
 Faults follow each other in a random order (seeded) in four modes: ClickHouse embedded; served; served with two
-workers; served with a clock that is moved. Needs the right to mount small disks in memory.
+collectors behind a proxy; served with a clock that is moved. Needs the right to mount small disks in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.faults.rounds import FAULTS, MODES, Tally, play, stage
 
-KILLS = frozenset({"kill -9", "kill -9 of a worker"})
+KILLS = frozenset({"kill -9", "kill -9 of a collector"})
 
 
 def plan(mode: str, kills: int, others: int, chosen: random.Random) -> list[list[str]]:

@@ -374,22 +374,20 @@ async def _fill(place: Path, rows: int) -> None:
     await asyncio.to_thread(spool.close)
 
 
-def workers(directory: Path, seconds: float) -> list[tuple[str, str]]:
-    """Server mode over the stand-in with one, two and three workers."""
-    load, rows = Generator(directory), []
-    for count in (1, 2, 3):
-        with standin(directory / f"clickhouse-{count}") as server:
-            serve = Serve(directory / f"workers-{count}", server.database("tyst"), workers=count)
-            serve.start()
-            try:
-                until("the server answers", serve.answers)
-                serve.tyst("site", "add", "site.test")
-                time.sleep(3)
-                best = statistics.median(load.run(serve.port, ["consented"], seconds).rate for _ in range(3))
-            finally:
-                serve.kill()
-        rows.append((f"server mode, {count} worker{'s' if count > 1 else ''}", f"{best:,.0f}/s"))
-    return rows
+def server_mode(directory: Path, seconds: float) -> list[tuple[str, str]]:
+    """Over the stand-in for a ClickHouse server."""
+    load = Generator(directory)
+    with standin(directory / "clickhouse") as server:
+        serve = Serve(directory / "serve", server.database("tyst"))
+        serve.start()
+        try:
+            until("the server answers", serve.answers)
+            serve.tyst("site", "add", "site.test")
+            time.sleep(3)
+            best = statistics.median(load.run(serve.port, ["consented"], seconds).rate for _ in range(3))
+        finally:
+            serve.kill()
+    return [("server mode", f"{best:,.0f}/s")]
 
 
 def missing() -> str:
@@ -411,7 +409,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--spool-rows", type=int, default=1_000_000)
-    parser.add_argument("--only", choices=["rates", "spool", "workers"])
+    parser.add_argument("--only", choices=["rates", "spool", "server"])
     parser.add_argument("--alone", action="store_true", help="without runlight, which is installed with pip")
     given = parser.parse_args(arguments)
     if missing():
@@ -420,7 +418,7 @@ def main(arguments: Sequence[str]) -> int:
     parts: dict[str, Callable[[Path], list[tuple[str, str]]]] = {
         "rates": lambda place: rates(place, given.rounds, given.seconds, beside=not given.alone),
         "spool": lambda place: full_spool(place, given.spool_rows),
-        "workers": lambda place: workers(place, given.seconds),
+        "server": lambda place: server_mode(place, given.seconds),
     }
     print(machine())
     print("| what | figure |\n| --- | --- |")

@@ -45,6 +45,7 @@ from dashboard.web.app_context import Dashboard, build_dashboard
 from dashboard.web.locale_middleware import LocaleMiddleware
 from dashboard.web.routes import routes
 from tests.markup import Markup, read
+from tests.members import alone
 
 _seeds = itertools.count()
 
@@ -155,7 +156,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
     )
     counters = Counters()
     users = Users(DocumentTable(database, "users", User))
-    deletions = SiteJobRunner(database, sites, RollupJob(database, sites, clock), list, clock)
+    deletions = SiteJobRunner(database, sites, RollupJob(database, sites, clock), list, alone(database), clock)
     sessions = Sessions(DocumentTable(database, "sessions", Session), users, "a secret for tests", clock)
     invitations = Invitations(DocumentTable(database, "invitations", Invitation), clock)
     shares = ShareLinks(DocumentTable(database, "shares", ShareLink), sites, clock)

@@ -10,6 +10,7 @@ interface as clickhouse-connect uses: the query in the body, in `query` or befor
     refuse    nobody listens
     hang      requests are read and not answered
     busy      503
+    busy-events  503 to inserts of events alone
     cut       inserts are carried out, and their connection is cut before the answer
     reject    inserts are answered with an error about their rows, for good
     slow      every answer comes `seconds` later
@@ -48,6 +49,7 @@ TRANSPORT = frozenset(
     | {"enable_http_compression", "cancel_http_readonly_queries_on_client_close", "quota_key", "user", "password"}
 )
 INSERT = re.compile(rb"\s*INSERT\s+INTO\s+(.+?)\s+FORMAT\s+(\w+)\s*\n", re.IGNORECASE | re.DOTALL)
+INSERT_EVENTS = re.compile(rb"\s*INSERT\s+INTO\s+\S*\bevents\b", re.IGNORECASE)
 
 
 class Fault:
@@ -159,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
             fault.over.wait()
             self.close_connection = True
             return
-        elif kind == "busy":
+        elif kind == "busy" or (kind == "busy-events" and INSERT_EVENTS.match(query)):
             self._send(503, b"Service Unavailable\n", {})
             return
         elif kind == "reject" and inserts:

@@ -7,6 +7,7 @@
     ├── SpoolUnavailable        the disk did not take a group of events
     ├── DataDirectoryInUse      another process holds the data directory
     ├── DatabaseUnreachable     ClickHouse does not answer at start
+    ├── CannotJoin              a collector cannot share the database with the others
     ├── BackupError             a backup could not be written or restored
     ├── SchemaTooNew            a later release of Tyst has changed the database
     ├── JobTimeout              a job on a site's figures took longer than its time budget
@@ -91,6 +92,10 @@ class DatabaseUnreachable(TystError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"ClickHouse does not answer: {reason}. Look at it, and at TYST_CLICKHOUSE_DSN.")
         self.reason = reason
+
+
+class CannotJoin(TystError):
+    """A collector cannot share the database with the others; the text says why and what to do."""
 
 
 class BackupError(TystError):

@@ -161,7 +161,19 @@ SETTINGS: tuple[Setting, ...] = (
         _optional,
         "Password of the user `admin`, created at the first start; without it one is generated and printed once.",
     ),
-    Setting("TYST_SECRET_KEY", "", _optional, "Signs sign-in cookies; without it one is generated and kept."),
+    Setting(
+        "TYST_SECRET_KEY",
+        "",
+        _optional,
+        "Signs sign-in cookies and receipts of consent; without it one is generated and kept. Collectors that share a "
+        "ClickHouse server need the same one.",
+    ),
+    Setting(
+        "TYST_COLLECTOR",
+        "",
+        str,
+        "Name of this collector among several that share a ClickHouse server; without it its id.",
+    ),
     Setting("TYST_GEOIP_DB", "", _optional_path, "An MMDB file to look countries up in instead of the built-in table."),
     Setting(
         "TYST_DATACENTER_FILE",
@@ -202,7 +214,7 @@ SETTINGS: tuple[Setting, ...] = (
         "TYST_API_RATE_LIMIT",
         "600",
         _whole(0, 1_000_000),
-        "Requests an hour with one API key, counted by each worker; more are answered 429. 0 is off.",
+        "Requests an hour with one API key, counted by each collector; more are answered 429. 0 is off.",
     ),
     Setting(
         "TYST_SPAM_LIST_URL",
@@ -232,6 +244,7 @@ class Settings:
     public_url: str
     admin_password: str | None
     secret_key: str | None
+    collector: str
     geoip_db: Path | None
     datacenter_file: Path | None
     spool_max_bytes: int

@@ -1,9 +1,9 @@
 """Runner of jobs on a site's data: deletion, reset, removal and renaming.
 
 Each is a *task*: a record that is stored before anything is done, and gone on with, in steps that may be taken again,
-until it is done. So it survives the process being killed anywhere. One worker does the tasks, one after the other,
-beside the upkeep. A task that takes longer than its time budget, or fails again and again, is set aside and reported;
-an operator may have it tried again.
+until it is done. So it survives the process being killed anywhere. One collector does the tasks, one after the other,
+beside the upkeep, and each only when all collectors have stored what they had accepted before. A task that takes longer
+than its time budget, or fails again and again, is set aside and reported; an operator may have it tried again.
 """
 
 from __future__ import annotations
@@ -28,15 +28,12 @@ from collector.sites.registry import Site, Sites, checked
 from collector.spool.rewrite import DeletePredicate
 from collector.spool.spool import Spool
 from collector.storage.documents import DocumentTable
+from collector.storage.membership import Membership
 
 log = logging.getLogger(__name__)
 
-WORKERS_SECONDS = 60
-"""Where there are several workers, a task stays open so long after it was asked for and is then done once more:
-what another worker had not written by then is found by it."""
-
 SETTLE_SECONDS = 10
-"""Where there are several workers, each knows of a new name by then."""
+"""Where there are several collectors, each knows of a task, and so of a new name, by then."""
 
 BUDGET_SECONDS = 3_600.0
 """Maximum duration of an attempt, after which the task is set aside."""
@@ -54,8 +51,9 @@ KEPT_SECONDS = 30 * 24 * 3600
 class SiteJobRunner:
     """The tasks of all sites. Blocking but for reading what is in memory; `clock` gives Unix seconds.
 
-    `spools` are those that this process empties; `followers` hear of the id of each site that is no more, once or more
-    often. `monotonic` gives seconds that no setting of a clock changes.
+    `spools` are those that this process empties, `members` the collectors that share the database; `followers` hear of
+    the id of each site that is no more, once or more often. `monotonic` gives seconds that no setting of a clock
+    changes.
     """
 
     def __init__(
@@ -64,9 +62,9 @@ class SiteJobRunner:
         sites: Sites,
         rollup: RollupJob,
         spools: Callable[[], Sequence[Spool]],
+        members: Membership,
         clock: Callable[[], float],
         *,
-        workers: int = 1,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monotonic = monotonic
@@ -77,13 +75,14 @@ class SiteJobRunner:
         self._sites = sites
         self._spools = spools
         self._clock = clock
-        self._workers = workers
+        self._members = members
         self._turn = threading.Lock()
         self._changing = threading.Lock()
         self._purging = EventDeletion(client, rollup)
         self._moving = SiteRename(client)
         self._tasks: dict[str, SiteJob] = {}
         self._read_before: dict[str, list[tuple[Spool, frozenset[int]]]] = {}
+        self._marks: dict[str, float] = {}
         self.followers: list[Callable[[str], None]] = []
 
     def refresh(self) -> None:
@@ -189,6 +188,7 @@ class SiteJobRunner:
 
     def _give_up(self, job: SiteJob, reason: str) -> None:
         self._read_before.pop(job.id, None)
+        self._marks.pop(job.id, None)
         self._put(msgspec.structs.replace(job, set_aside=max(1, int(self._clock())), error=reason))
         log.error("a site job failed permanently", extra={"kind": job.kind, "site": job.site, "reason": reason})
 
@@ -198,19 +198,19 @@ class SiteJobRunner:
             return
         steps = self._moving if job.kind == "rename" else self._purging
         job = steps.run_step(job, self._put, check)
-        if self._workers == 1 or self._clock() >= job.asked + WORKERS_SECONDS:
-            self._put(msgspec.structs.replace(job, value="", finished=max(1, int(self._clock()))))
-            # What was compared with is not to outlive the task in an older version of it.
-            self._client.command("OPTIMIZE TABLE deletions FINAL")
-            self._read_before.pop(job.id, None)
-            log.info("a site job completed", extra={"kind": job.kind, "site": job.site, "rows": job.rows})
+        self._put(msgspec.structs.replace(job, value="", finished=max(1, int(self._clock()))))
+        # What was compared with is not to outlive the task in an older version of it.
+        self._client.command("OPTIMIZE TABLE deletions FINAL")
+        self._read_before.pop(job.id, None)
+        self._marks.pop(job.id, None)
+        log.info("a site job completed", extra={"kind": job.kind, "site": job.site, "rows": job.rows})
 
     def _begin(self, job: SiteJob) -> None:
         """From now on the site is no more, or has its new name: beacons of the old one count as its own."""
         if job.kind not in ("remove", "rename"):
             return
         id_ = job.site_id or job.site
-        # Whoever asked and the worker may both be here.
+        # The request and the runner may both be here.
         with self._sites.lock:
             site = self._sites.get(job.site)
             if site is not None and site.id == id_ and job.to:
@@ -229,7 +229,11 @@ class SiteJobRunner:
                 for spool in self._spools():
                     spool.purge(purge, check)
             self._read_before[job.id] = [(spool, spool.in_flight()) for spool in self._spools()]
-        if self._workers > 1 and self._clock() < job.asked + SETTLE_SECONDS:
+        if job.id not in self._marks:
+            if self._members.others() and self._clock() < job.asked + SETTLE_SECONDS:
+                return False
+            self._marks[job.id] = self._members.mark()
+        if not self._members.stored_by_all(self._marks[job.id]):
             return False
         return not any(before & spool.in_flight() for spool, before in self._read_before[job.id])
 

@@ -2,7 +2,8 @@
 
 An *erasure* is a row in the spool's file, and done when nothing of it is left. Each round takes the visitor's events
 out of the spool's groups, then out of ClickHouse. A segment that the writer may have read before cannot be called
-back; so the round is repeated until every such segment is in ClickHouse or set aside, and only then is the row
+back, and other collectors may have events of the visitor in their spools; so the round is repeated until every such
+segment is in ClickHouse or set aside, and the others have stored what they had accepted, and only then is the row
 deleted. A process that is killed anywhere begins the rounds again; each part of one may be done twice.
 
 Only events up to the second of the erasure are taken: what the visitor sends later is a new visit, and is kept.
@@ -20,6 +21,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.spool.rewrite import Erasure
 from collector.spool.spool import Spool
+from collector.storage.membership import Membership
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +63,21 @@ def delete_stored(client: Client, erasures: Iterable[Erasure], batch: int) -> in
 class Eraser:
     """Queues and carries out erasures. Blocking and thread-safe; one round runs at a time.
 
-    `spools` are those that the process empties, the first its own; `clock` gives nanoseconds.
+    `spools` are those that the process empties, the first its own; `members` are the collectors that share the
+    database; `clock` gives nanoseconds.
     """
 
-    def __init__(self, client: Client, spools: Callable[[], Sequence[Spool]], clock: Callable[[], int]) -> None:
+    def __init__(
+        self, client: Client, spools: Callable[[], Sequence[Spool]], members: Membership, clock: Callable[[], int]
+    ) -> None:
         self._client = client
         self._spools = spools
+        self._members = members
         self._clock = clock
         self._turn = threading.Lock()
         self._noting = threading.Lock()
         self._read_before: dict[tuple[Path, int], frozenset[int]] = {}
+        self._marks: dict[tuple[Path, int], float] = {}
         self.pending = any(spool.erasures.pending() for spool in spools())
         """Whether something promised is not done."""
 
@@ -105,21 +112,27 @@ class Eraser:
         if not promised:
             return False
         erasures = list(promised.values())
+        new = [number for number in promised if (own.path, number) not in self._marks]
         for spool in self._spools():
             spool.erase(erasures)
             for number in promised:
                 self._read_before.setdefault((spool.path, number), spool.in_flight())
-        over = [number for number in promised if not self._waits(number)]
-        delete_stored(self._client, erasures, self._clock())
+        if new:
+            self._marks |= dict.fromkeys([(own.path, number) for number in new], self._members.mark())
+        over = [number for number in promised if not self._waits(own, number)]
+        if new or over:
+            delete_stored(self._client, erasures, self._clock())
         own.erasures.mark_done(over)
         for key in [key for key in self._read_before if key[1] in over]:
             del self._read_before[key]
+        for number in over:
+            del self._marks[own.path, number]
         if over:
             log.info("erasures were completed", extra={"count": len(over)})
         return len(over) < len(promised)
 
-    def _waits(self, number: int) -> bool:
-        """Whether a segment that was read before the erasure may still be on its way."""
-        return any(
+    def _waits(self, own: Spool, number: int) -> bool:
+        """Whether a segment that was read before the erasure may still be on its way, here or at another collector."""
+        return not self._members.stored_by_all(self._marks[own.path, number]) or any(
             self._read_before.get((spool.path, number), frozenset()) & spool.in_flight() for spool in self._spools()
         )

@@ -5,10 +5,8 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from collector.core.clock_monitor import ClockMonitor
-from collector.core.file_locks import exclusive_lock
 from collector.core.timezones import Zone
 from collector.privacy.visitor_id import Salts
 from collector.sites.registry import Site, Sites
@@ -19,16 +17,13 @@ log = logging.getLogger(__name__)
 class SaltRotation:
     """The dates that have a salt: from the earliest current date of a site until tomorrow at the last one.
 
-    `lock` is a file by which processes that share a data directory take turns; `clock` gives Unix seconds.
+    `clock` gives Unix seconds.
     """
 
-    def __init__(
-        self, sites: Sites, salts: Salts, clock_monitor: ClockMonitor, lock: Path, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, sites: Sites, salts: Salts, clock_monitor: ClockMonitor, clock: Callable[[], float]) -> None:
         self._sites = sites
         self._salts = salts
         self._clock_monitor = clock_monitor
-        self._lock = lock
         self._clock = clock
 
     def rotate(self) -> None:
@@ -36,8 +31,7 @@ class SaltRotation:
         Blocking."""
         now = self._clock()
         last = max(zone.date(now) for zone in self._zones()) + datetime.timedelta(days=1)
-        with exclusive_lock(self._lock):
-            over = self._salts.rotate(self.first_linkable(), last, destroy=self._clock_monitor.may_destroy_salts)
+        over = self._salts.rotate(self.first_linkable(), last, destroy=self._clock_monitor.may_destroy_salts)
         for date in over:
             log.info("a day's salt was destroyed", extra={"date": date.isoformat()})
 

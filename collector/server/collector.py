@@ -9,11 +9,10 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import math
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -24,7 +23,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError,
 from collector.core.app_secret import secret_of
 from collector.core.clock_monitor import ClockMonitor, uptime
 from collector.core.errors import DatabaseUnreachable
-from collector.core.file_locks import claim_abandoned_slots, claim_worker_slot, lock_data_dir
+from collector.core.file_locks import lock_data_dir
 from collector.core.metrics import Counters
 from collector.core.settings import Settings
 from collector.enrichment.datacenters import DatacenterNetworks
@@ -49,10 +48,12 @@ from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.site_aliases import SiteAliasInserter
-from collector.spool.worker import SpoolWorker
+from collector.spool.spool import Spool
+from collector.spool.worker import SpoolWorker, spool_files
 from collector.storage.client import ClickHouse, plain_reason
 from collector.storage.disk_guard import DiskSpaceGuard
 from collector.storage.documents import DocumentTable
+from collector.storage.membership import HEARTBEAT_SECONDS, Membership
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +84,11 @@ class Readiness(msgspec.Struct, frozen=True):
 class Collector:
     """The collecting side of one process. `inserted` hears of each segment that reached ClickHouse; `clickhouse`
     is another database than the one of the settings, as in tests; `since_boot` gives seconds that only go forward, with
-    which the clock is compared; `workers` is how many processes there are, each
-    with a slot of its own in the data directory.
+    which the clock is compared.
 
-    Raises `DataDirectoryInUse` when other processes have the data directory, `DatabaseUnreachable` when a
-    ClickHouse server does not answer for half a minute, `SchemaTooNew`.
+    Raises `DataDirectoryInUse` when another process has the data directory, `DatabaseUnreachable` when a ClickHouse
+    server does not answer for half a minute, `SchemaTooNew`, and `CannotJoin` when it may not share the database with
+    the collectors that are there.
     """
 
     def __init__(
@@ -97,31 +98,24 @@ class Collector:
         clock: Clock = time.time,
         inserted: Callable[[Sequence[Event]], None] = lambda _: None,
         clickhouse: ClickHouse | None = None,
-        workers: int = 1,
         since_boot: Clock | None = None,
     ) -> None:
         # An injected clock is not compared with the system's.
         since_boot = since_boot or (uptime if clock is time.time else clock)
         self.settings = settings
         self.clock = clock
-        self.workers = workers
         self._inserted = inserted
-        self._lock = lock_data_dir(settings.data_dir, shared=not settings.embedded)
-        slot = claim_worker_slot(settings.data_dir, workers)
-        self.slot = slot.number
-        self.clock_monitor = ClockMonitor(clock, since_boot, settings.data_dir / f"clock-{self.slot}")
+        self._lock = lock_data_dir(settings.data_dir)
+        self.clock_monitor = ClockMonitor(clock, since_boot, settings.data_dir / "clock-1")
         self.clickhouse = clickhouse or ClickHouse.at(settings.database_dsn, backups=settings.data_dir / "backups")
         marker = settings.data_dir / "clickhouse.full"
-        # Where there are workers, the server was there when they were started: it will come back.
-        self.client: Client = prepared(self.clickhouse, START_SECONDS if workers == 1 else math.inf, marker)
+        self.client: Client = prepared(self.clickhouse, START_SECONDS, marker)
         self.room = DiskSpaceGuard(self.clickhouse.client(), marker)
         self.counters = Counters()
         self.sites = Sites(DocumentTable(self.client, "sites", Site), clock)
         self.sites.refresh()
         self.salts: Salts = FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
-        self.salt_rotation = SaltRotation(
-            self.sites, self.salts, self.clock_monitor, settings.data_dir / "salts.lock", clock
-        )
+        self.salt_rotation = SaltRotation(self.sites, self.salts, self.clock_monitor, clock)
         self.refreshes: list[Callable[[], None]] = [self.sites.refresh]
         """What reads anew from the database what other processes may have changed; blocking."""
         self.receipts = Receipts(secret_of(settings))
@@ -139,17 +133,18 @@ class Collector:
             receipts=self.receipts,
         )
         self.rollup = RollupJob(self.clickhouse.client(), self.sites, clock)
-        self.lane = SpoolWorker(
-            slot,
-            settings,
-            SiteAliasInserter(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites),
-            self.counters,
-            inserted=self._stored,
-            clock=clock,
-        )
+        self.lane, *self._left_over = (self._drain_of(path) for path in spool_files(settings.data_dir))
         self.spool = self.lane.spool
         self.writer = self.lane.writer
-        self._left_over: list[SpoolWorker] = []
+        self.members = Membership(
+            self.clickhouse.client(),
+            settings.data_dir,
+            name=settings.collector,
+            secret=secret_of(settings),
+            held=self._held,
+            shared=not settings.embedded,
+        )
+        self.members.join()
         self.retention = RetentionJob(
             self.client,
             self.sites,
@@ -157,7 +152,7 @@ class Collector:
             since_boot=since_boot,
             may_delete=lambda: self.clock_monitor.may_delete_events,
         )
-        self.eraser = Eraser(self.client, lambda: [lane.spool for lane in (self.lane, *self._left_over)], time.time_ns)
+        self.eraser = Eraser(self.client, self._spools, self.members, time.time_ns)
         self.erasures = ErasureSchedule(self.eraser)
         self.privacy = SubjectAccess(
             clock=clock,
@@ -174,9 +169,9 @@ class Collector:
             self.clickhouse.client(),
             self.sites,
             self.rollup,
-            lambda: [lane.spool for lane in (self.lane, *self._left_over)],
+            self._spools,
+            self.members,
             clock,
-            workers=workers,
         )
         self.deletions.refresh()
         self.refreshes.append(self.deletions.refresh)
@@ -184,20 +179,23 @@ class Collector:
         self.counters.watch(self._gauges)
         self._upkeep: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None
+        self._heart: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin: salts for the days at hand, the visits that go on, the spool and the writer."""
         self.salt_rotation.rotate()
         await anyio.to_thread.run_sync(self._recall_visits)
-        self.lane.start()
-        await anyio.to_thread.run_sync(self._take_over)
+        for lane in (self.lane, *self._left_over):
+            lane.start()
         self._upkeep = asyncio.create_task(self.run_background_jobs())
         # Deleting much takes its time; salts are not to wait for it.
-        self._work = asyncio.create_task(self.run_site_jobs()) if self.slot == 1 else None
+        self._work = asyncio.create_task(self.run_site_jobs())
+        if not self.settings.embedded:
+            self._heart = asyncio.create_task(self.run_heartbeat())
 
     async def stop(self) -> None:
         """Drain for a few seconds, then let go of everything. What is not inserted waits in the spool."""
-        for running in (self._upkeep, self._work):
+        for running in (self._upkeep, self._work, self._heart):
             if running is not None:
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -207,8 +205,11 @@ class Collector:
             await anyio.to_thread.run_sync(lane.stop, DRAIN_SECONDS)
         try:
             await anyio.to_thread.run_sync(self.tally.write)
+            await anyio.to_thread.run_sync(self.members.leave)
         except (ClickHouseError, OSError) as error:
-            log.warning("drop counts could not be written at shutdown", extra={"reason": plain_reason(error)})
+            log.warning(
+                "drop counts or membership could not be written at shutdown", extra={"reason": plain_reason(error)}
+            )
         self.client.close()
         os.close(self._lock)
 
@@ -222,8 +223,7 @@ class Collector:
             problems.append(f"The oldest event has waited {held.oldest_seconds:.0f} s for ClickHouse.")
         if self.room.problem and not self.writer.problem:
             problems.append(self.room.problem)
-        if self.clock_monitor.problem:
-            problems.append(self.clock_monitor.problem)
+        problems += [problem for problem in (self.clock_monitor.problem, self.members.problem) if problem]
         if self.spool.full:
             problems.append("The spool is full and beacons are refused; raise TYST_SPOOL_MAX_BYTES or mend ClickHouse.")
         if held.problem:
@@ -261,11 +261,11 @@ class Collector:
     def retry_refused(self) -> int:
         """Have segments and tasks that were set aside tried again; returns how many segments. Blocking."""
         self.deletions.retry()
-        return sum(lane.spool.retry_refused() for lane in (self.lane, *self._left_over))
+        return sum(spool.retry_refused() for spool in self._spools())
 
     def close_days(self) -> None:
-        """Close the days that are over, without those of which events are being erased; one worker does. Blocking."""
-        if self.slot == 1 and not self.deletions.renaming:
+        """Close the days that are over, without those of which events are being erased; the leader does. Blocking."""
+        if self.members.leads and not self.deletions.renaming:
             self.rollup.close_due(self.eraser.pending_days())
 
     def _stored(self, events: Sequence[Event]) -> None:
@@ -279,24 +279,33 @@ class Collector:
             )
         self._inserted(events)
 
-    def _take_over(self) -> None:
-        """Empty the spools of workers that are no more, and let go of those that are empty."""
-        if self.settings.embedded or self.slot != 1:
-            return
-        for lane in [lane for lane in self._left_over if not lane.spool.waiting()]:
-            lane.stop(DRAIN_SECONDS)
-            self._left_over.remove(lane)
-        for slot in claim_abandoned_slots(self.settings.data_dir, self.workers):
-            inserter = SiteAliasInserter(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites)
-            lane = SpoolWorker(slot, self.settings, inserter, self.counters, inserted=self._stored, clock=self.clock)
-            lane.start()
-            self._left_over.append(lane)
+    def _drain_of(self, path: Path) -> SpoolWorker:
+        inserter = SiteAliasInserter(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites)
+        return SpoolWorker(path, self.settings, inserter, self.counters, inserted=self._stored, clock=self.clock)
+
+    def _spools(self) -> list[Spool]:
+        """This process's spool, and those that an earlier release with several worker processes has left."""
+        return [lane.spool for lane in (self.lane, *self._left_over)]
+
+    def _held(self) -> frozenset[Hashable]:
+        return frozenset((spool.path, number) for spool in self._spools() for number in spool.unfinished())
+
+    async def run_heartbeat(self) -> None:
+        """Tell the other collectors that this one is alive, and what it has stored."""
+        while True:
+            try:
+                await anyio.to_thread.run_sync(self.members.beat)
+            except (ClickHouseError, OSError) as error:
+                log.debug("a heartbeat could not be written", extra={"reason": plain_reason(error)})
+            except Exception:  # one failed heartbeat must not end them
+                log.exception("a heartbeat could not be written")
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def run_background_jobs(self) -> None:
-        """Every half minute: salts, lists, spools that were left over. More often: what other processes changed."""
+        """Every half minute: salts, lists, days that are over. More often: what other processes changed."""
         rounds = round(UPKEEP_SECONDS / SHARED_SECONDS)
         for round_ in itertools.count():
-            chores = [self.room.check] if self.slot == 1 else []
+            chores: list[Callable[[], object]] = [self.room.check]
             if not self.settings.embedded or round_ % rounds == 0:
                 chores += [*self.refreshes, self.erasures.run_pending]
             if round_ % rounds == 0:
@@ -305,11 +314,10 @@ class Collector:
                     self.salt_rotation.rotate,
                     self.rooms.spam.refresh,
                     self.rooms.datacenters.refresh,
-                    self._take_over,
                     self.tally.write,
                     self.close_days,
                 ]
-                chores += [self.retention.run_due] if self.slot == 1 else []
+                chores += [self.retention.run_due] if self.members.leads else []
             for chore in chores:
                 try:
                     await anyio.to_thread.run_sync(chore)
@@ -323,7 +331,8 @@ class Collector:
         """Run pending site jobs."""
         while True:
             try:
-                await anyio.to_thread.run_sync(self.deletions.run_pending)
+                if self.members.leads:
+                    await anyio.to_thread.run_sync(self.deletions.run_pending)
             except (ClickHouseError, OSError, sqlite3.Error) as error:
                 log.warning("a site job failed and will be retried", extra={"reason": plain_reason(error)})
             except Exception:  # one failed task must not end the work

@@ -312,6 +312,11 @@ class Spool:
         with self._changed:
             return frozenset(number for number, tally in self._tallies.items() if tally.read and tally.waits)
 
+    def unfinished(self) -> frozenset[int]:
+        """Segments whose events are not known to be in ClickHouse, those that were set aside included."""
+        with self._changed:
+            return frozenset(number for number, tally in self._tallies.items() if not tally.finished)
+
     def seal(self) -> None:
         """Seal the open segment now, as before stopping."""
         with self._changed:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from collector.core.file_locks import DataDirLock
 from collector.core.metrics import Counters
 from collector.core.settings import Settings
 from collector.ingest.event import Event
@@ -14,15 +14,22 @@ from collector.spool.writer import Inserter, Writer
 
 log = logging.getLogger(__name__)
 
-SPOOL_FILE = "events.db"
+SPOOL, SPOOL_FILE = "spool", "events.db"
+
+
+def spool_files(data_dir: Path) -> list[Path]:
+    """The file of this process's spool, then those of further worker processes of an earlier release."""
+    places = (data_dir / SPOOL).iterdir() if (data_dir / SPOOL).is_dir() else ()
+    numbers = sorted(int(place.name) for place in places if place.name.isdecimal() and (place / SPOOL_FILE).is_file())
+    return [data_dir / SPOOL / str(number) / SPOOL_FILE for number in [1, *(each for each in numbers if each > 1)]]
 
 
 class SpoolWorker:
-    """From a slot's spool into ClickHouse. `inserted` hears of each segment that arrived there."""
+    """From a spool into ClickHouse. `inserted` hears of each segment that arrived there."""
 
     def __init__(
         self,
-        slot: DataDirLock,
+        path: Path,
         settings: Settings,
         inserter: Inserter,
         counters: Counters,
@@ -30,9 +37,9 @@ class SpoolWorker:
         inserted: Callable[[Sequence[Event]], None],
         clock: Callable[[], float],
     ) -> None:
-        self.slot = slot
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.spool = Spool(
-            slot.directory / SPOOL_FILE,
+            path,
             max_bytes=settings.spool_max_bytes,
             segment_rows=settings.flush_rows,
             segment_seconds=settings.flush_seconds,
@@ -46,8 +53,7 @@ class SpoolWorker:
         self.writer.start()
 
     def stop(self, drain_seconds: float) -> None:
-        """Seal, write for at most so long, and leave the slot to others. Blocking."""
+        """Seal, write for at most so long, and close the file. Blocking."""
         self.spool.seal()
         self.writer.stop(drain_seconds)
         self.spool.close()
-        self.slot.release()

@@ -2,7 +2,8 @@
 
 The table of salts is left out: with it, whoever has an old backup could tell who a visitor was. So are sign-ins and
 invitations: what was ended or used since must not come back.
-So is that of revoked receipts: an old backup must not make them good again.
+So is that of revoked receipts: an old backup must not make them good again. And that of collectors: those of then are
+not those of now.
 
 What was revoked or removed since stays so: users, keys and links that are deleted in the database that is there stay
 deleted, and of a user who is in both, the newer record counts, as an old role or an old password could be one that was
@@ -28,7 +29,7 @@ from collector.storage.migrations import migrate
 RIGHTS = ("users", "api_keys", "shares")
 """Tables of which no backup brings back what was deleted since."""
 
-NEVER = frozenset({"salts", "revoked", "sessions", "invitations"})
+NEVER = frozenset({"salts", "revoked", "sessions", "invitations", "collectors"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 

@@ -206,5 +206,11 @@ async def ensure_admin(users: Users, passwords: Passwords, given: str | None) ->
     if users.all():
         return None
     password = given or secrets.token_urlsafe(12)
-    await users.add(User(name=ADMIN, password=await passwords.hash(password), role="admin"))
+    try:
+        await users.add(User(name=ADMIN, password=await passwords.hash(password), role="admin"))
+    except RecordError:
+        if not users.all():
+            raise
+        # Another collector that starts at the same time was first.
+        return None
     return None if given else password

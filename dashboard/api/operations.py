@@ -18,7 +18,7 @@ from collector.core.errors import BackupError, SchemaTooNew
 from collector.server.collector import Collector
 from collector.sites.registry import keep_protection
 from collector.storage.backup import back_up, restore
-from dashboard.access.api_keys import ApiKey, ApiKeys
+from dashboard.access.api_keys import ApiKeys
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
 
 MOST_BODY = 4_096  # bytes
@@ -97,7 +97,7 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
 
 async def _guarded(keys: ApiKeys, handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
     try:
-        _must_do_everything(await bearer(keys, request))
+        await authorize_operator(keys, request)
         return await handler(request)
     except ApiError as error:
         return refused(error)
@@ -107,8 +107,9 @@ async def _guarded(keys: ApiKeys, handler: Callable[[Request], Awaitable[Respons
         return refused(ApiError(HTTPStatus.BAD_REQUEST, "name", str(error)))
 
 
-def _must_do_everything(key: ApiKey) -> None:
-    if not key.everything:
+async def authorize_operator(keys: ApiKeys, request: Request) -> None:
+    """Raises `ApiError` unless the request's key may manage every site."""
+    if not (await bearer(keys, request)).everything:
         raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
 
 

@@ -18,7 +18,20 @@ from rich.markup import escape
 from collector.core.environment import clear_secrets, use_private_umask
 from collector.core.errors import DataDirectoryInUse, SettingError, TystError
 from collector.core.settings import read_settings
-from dashboard.cli.commands import audit, backup, check, key, lists, notice, preview, rollup, site, user, verify
+from dashboard.cli.commands import (
+    audit,
+    backup,
+    check,
+    collector,
+    key,
+    lists,
+    notice,
+    preview,
+    rollup,
+    site,
+    user,
+    verify,
+)
 from dashboard.cli.commands.output import say
 from dashboard.cli.http_client import Refused
 from dashboard.server.sockets import read_server_info
@@ -38,6 +51,7 @@ app.add_typer(site.app, name="site")
 app.add_typer(user.app, name="user")
 app.add_typer(key.app, name="key")
 app.add_typer(lists.app, name="lists")
+app.add_typer(collector.app, name="collector")
 
 Host = Annotated[
     str | None,
@@ -75,12 +89,17 @@ def _options(
 def serve(
     host: Host = None,
     port: Port = None,
-    workers: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Processes; more than one needs a ClickHouse server.")
-    ] = 1,
+    workers: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the server: collector and dashboard, with the database inside unless TYST_CLICKHOUSE_DSN says otherwise."""
-    _run(host, port, workers=workers)
+    if workers is not None:
+        raise SettingError(
+            "--workers",
+            workers,
+            "one process serves. For more, run several `tyst serve`, each with its own TYST_DATA_DIR, against one "
+            "ClickHouse server, behind a proxy that hashes by address; see deploy/README.md.",
+        )
+    _run(host, port)
 
 
 @app.command()
@@ -109,7 +128,7 @@ app.command()(backup.restore)
 app.command()(backup.retry)
 
 
-def _run(host: str | None, port: int | None, *, workers: int = 1, plan: DemoPlan | None = None) -> None:
+def _run(host: str | None, port: int | None, *, plan: DemoPlan | None = None) -> None:
     use_private_umask()
     settings = read_settings(os.environ, host=host, port=port)
     clear_secrets()
@@ -124,7 +143,7 @@ def _run(host: str | None, port: int | None, *, workers: int = 1, plan: DemoPlan
         say(f"  Sign in     {_sign_in(application, given=settings.admin_password is not None)}")
         say("\nStop it with Ctrl-C.")
 
-    serve_until_stopped(settings, greet, workers=workers, demo=plan)
+    serve_until_stopped(settings, greet, demo=plan)
     say("Stopped.")
 
 

@@ -41,7 +41,7 @@ from dashboard.analytics.executor import CACHE_SECONDS
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
-from dashboard.api import management, operations, privacy, site_check
+from dashboard.api import collectors, management, operations, privacy, site_check
 from dashboard.api import stats as stats_api
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import SHIPPED, Translations
@@ -111,7 +111,6 @@ async def refuse(_: Request, error: Exception) -> Response:
 def build(
     settings: Settings,
     *,
-    workers: int = 1,
     demo: DemoPlan | None = None,
     clock: Callable[[], float] = time.time,
     since_boot: Callable[[], float] | None = None,
@@ -122,9 +121,7 @@ def build(
     `DataDirectoryInUse` when another process has the data directory, and `CatalogueError` for one of its languages.
     """
     began = clock()
-    collector = Collector(
-        settings, clock=clock, since_boot=since_boot, workers=workers, inserted=lambda _: stats.clear_cache()
-    )
+    collector = Collector(settings, clock=clock, since_boot=since_boot, inserted=lambda _: stats.clear_cache())
     users = Users(DocumentTable(collector.client, "users", User))
     users.refresh()
     collector.refreshes.append(users.refresh)
@@ -215,6 +212,7 @@ def build(
             ),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),
+            *collectors.routes(collector.members, keys),
             *privacy.routes(collector, keys, editions),
             *stats_api.routes(
                 stats=stats,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import logging.config
@@ -13,30 +11,22 @@ import re
 import resource
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from collector.core.environment import restrict_permissions
-from collector.core.errors import SettingError, TystError
+from collector.core.errors import TystError
 from collector.core.settings import Settings
-from collector.server.collector import prepared
 from collector.server.fast_path import FastPathProtocol
-from collector.server.workers import Worker
-from collector.storage.client import ClickHouse, plain_reason
-from collector.storage.documents import DocumentTable
+from collector.storage.client import plain_reason
 from dashboard.access.api_keys import admin_key
-from dashboard.access.passwords import Passwords
-from dashboard.access.users import User, Users, ensure_admin
 from dashboard.server.app import build
 from dashboard.server.demo.timeline import DemoPlan
 from dashboard.server.log_config import log_config
@@ -47,17 +37,11 @@ log = logging.getLogger(__name__)
 # How long requests that are under way may take once the server is told to stop.
 GRACE_SECONDS = 10
 
-# How long all workers may take to start before the supervisor goes on without a greeting.
-READY_SECONDS = 60
-
-# How long the supervisor listens for one worker before it looks at the next.
-PING_SECONDS = 1
-
 EARLIEST = 365 * 86_400
 """Unix second before which a clock cannot be right: the end of 1970."""
 
 Greeting = Callable[[str, Any], None]
-"""Called once with the server's URL and the application (where workers have one each, what stands for it)."""
+"""Called once with the server's URL and the application."""
 
 
 class CannotStart(TystError):
@@ -111,49 +95,11 @@ class NotifyingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class NotifyingSupervisor(Multiprocess):
-    """Several workers on one socket, and word when all of them are ready."""
-
-    def __init__(self, config: uvicorn.Config, bound: socket.socket, ready: Callable[[], None]) -> None:
-        super().__init__(config, [bound])
-        self._ready = ready
-        self._heard: dict[int | None, float] = {}
-
-    def init_processes(self) -> None:
-        """Start the workers; one that does not come up is dealt with afterwards, like one that dies later."""
-        super().init_processes()
-        if all(process.wait_until_ready(READY_SECONDS) for process in self.processes):
-            self._ready()
-
-    def keep_subprocess_alive(self) -> None:
-        """Replace workers that have ended, and those that have not been heard of for long.
-
-        Uvicorn waits for one answer only. On a busy machine that ends workers which are still starting, for ever.
-        """
-        now = time.monotonic()
-        for process in self.processes:
-            if not process.process.is_alive():
-                continue
-            if process.ping(PING_SECONDS):
-                self._heard[process.pid] = now
-            elif now - self._heard.setdefault(process.pid, now) < READY_SECONDS:
-                return
-        super().keep_subprocess_alive()
-
-
-def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: DemoPlan | None = None) -> None:
+def serve(settings: Settings, greeting: Greeting, *, demo: DemoPlan | None = None) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Raises `SettingError` for workers that the embedded database has no room for, `CannotListen`,
-    `DataDirectoryInUse`, and `CannotStart` when the data directory or ClickHouse cannot be used.
+    Raises `CannotListen`, `DataDirectoryInUse`, and `CannotStart` when the data directory or ClickHouse cannot be used.
     """
-    if workers > 1 and settings.embedded:
-        raise SettingError(
-            "--workers",
-            str(workers),
-            "the embedded database has room for one process. Leave --workers out, "
-            "or run a ClickHouse server and name it with TYST_CLICKHOUSE_DSN.",
-        )
     check_clock(time.time())
     logging.config.dictConfig(log_config(settings.log_level))
     restrict_permissions(settings.data_dir)
@@ -162,10 +108,7 @@ def serve(settings: Settings, greeting: Greeting, *, workers: int = 1, demo: Dem
     bound = bind(settings.host, settings.port)
     signal.signal(signal.SIGTERM, _stopped)
     try:
-        if workers > 1:
-            _serve_many(settings, greeting, bound, workers, demo)
-        else:
-            _serve_one(settings, greeting, bound, demo)
+        _serve_one(settings, greeting, bound, demo)
     except KeyboardInterrupt:
         return
     except ClickHouseError as error:
@@ -220,71 +163,7 @@ def _serve_one(settings: Settings, greeting: Greeting, bound: socket.socket, dem
         raise app.error from None
 
 
-def _serve_many(
-    settings: Settings, greeting: Greeting, bound: socket.socket, workers: int, demo: DemoPlan | None
-) -> None:
-    config = _config(partial(_worker, settings, workers, demo), settings, factory=True, workers=workers)
-    first = _first_things(settings)
-
-    def ready() -> None:
-        _leave_word(settings, bound)
-        greeting(url_of(bound), first)
-
-    supervisor = NotifyingSupervisor(config, bound, ready)
-    try:
-        supervisor.run()
-    finally:
-        remove_server_info(settings.data_dir)
-    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
-        raise CannotStart("a worker could not start; the log above says why.")
-
-
-def _worker(settings: Settings, workers: int, demo: DemoPlan | None) -> ASGIApp:
-    """One worker's application, built in its own process; the supervisor does not try again where it cannot be."""
-    _end_with_parent()
-    tune_garbage_collector()
-    try:
-        with _ended_at_once():
-            app = build(settings, workers=workers, demo=demo)
-        return Worker(app, app.collector)
-    except (TystError, ClickHouseError, OSError) as error:
-        log.error("a worker could not start", extra={"reason": plain_reason(error)})
-        sys.exit(STARTUP_FAILURE)
-
-
-@contextlib.contextmanager
-def _ended_at_once() -> Iterator[None]:
-    """Signals end the process while the block runs: it may wait for ClickHouse for long, and has begun nothing that
-    would have to be brought to an end. The server's own handlers wait for its event loop, which has no turn yet."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this worker, in order, when the process that started it is gone (prctl(2))."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-_PR_SET_PDEATHSIG = 1
-
-
-def _first_things(settings: Settings) -> SimpleNamespace:
-    """What is done once, before there are workers: the schema, and the first user. What it returns stands for an
-    application to whoever greets: it has the generated password, if any."""
-    client = prepared(ClickHouse.at(settings.database_dsn))
-    users = Users(DocumentTable(client, "users", User))
-    users.refresh()
-    generated = asyncio.run(ensure_admin(users, Passwords(), settings.admin_password))
-    client.close()
-    return SimpleNamespace(state=SimpleNamespace(generated_password=generated))
-
-
-def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=log_config(settings.log_level),
@@ -297,8 +176,6 @@ def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
         lifespan="on",
         ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=READY_SECONDS,
-        **options,
     )
 
 

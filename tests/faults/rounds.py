@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collector.storage.client import ClickHouse
+from tests.faults.collectors import Collectors
 from tests.faults.server import ROOT, NotInTime, Serve, until
 from tests.standin import StandInProcess, start_standin
 
@@ -85,11 +86,11 @@ def killed(stage: Stage) -> None:
     until("the server answers after kill -9", stage.serve.answers)
 
 
-def worker_killed(stage: Stage) -> None:
-    """`kill -9` of one of several workers; another takes its place and its spool."""
-    stage.serve.kill_a_worker(stage.random.randrange(stage.serve.workers))
-    stage.pause(0.2, 0.4)
-    until("all workers answer", lambda: stage.serve.metrics().get("tyst_workers_answering") == stage.serve.workers)
+def collector_killed(stage: Stage) -> None:
+    """`kill -9` of one of two collectors, and a start."""
+    assert isinstance(stage.serve, Collectors)
+    stage.serve.kill_one(stage.random)
+    until("all collectors answer", stage.serve.answers)
 
 
 def terminated(stage: Stage) -> None:
@@ -132,8 +133,7 @@ def rejected(stage: Stage) -> None:
     stage.pause()
     stage.standin.fail("well")
     stage.expect("/readyz still tells of them", lambda: stage.serve.readiness().get("refused_segments", 0) > 0)
-    retried = json.loads(stage.serve.tyst("retry", "--json"))["segments"]
-    if not retried:
+    if not stage.serve.retry():
         stage.tally.untrue.append("no segment was there to be tried again")
 
 
@@ -179,7 +179,7 @@ def clock_back(stage: Stage) -> None:
 
 FAULTS: dict[str, Fault] = {
     "kill -9": killed,
-    "kill -9 of a worker": worker_killed,
+    "kill -9 of a collector": collector_killed,
     "SIGTERM": terminated,
     "ClickHouse refuses": _standin_fails("refuse", "does not take events"),
     "ClickHouse hangs": _standin_fails("hang", "does not take events"),
@@ -194,8 +194,8 @@ FAULTS: dict[str, Fault] = {
 
 MODES: dict[str, tuple[str, ...]] = {
     "embedded": ("kill -9", "SIGTERM"),
-    "served": tuple(name for name in FAULTS if name not in ("kill -9 of a worker", "clock back an hour")),
-    "workers": ("kill -9 of a worker", "kill -9", "SIGTERM", "ClickHouse refuses", "segment refused for good"),
+    "served": tuple(name for name in FAULTS if name not in ("kill -9 of a collector", "clock back an hour")),
+    "collectors": ("kill -9 of a collector", "kill -9", "SIGTERM", "ClickHouse refuses", "segment refused for good"),
     "clock": ("clock back an hour", "kill -9"),
 }
 
@@ -209,23 +209,21 @@ def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage
         directory.mkdir(parents=True, exist_ok=True)
         clock.write_text("0")
     spool, clickhouse = directory / "data" / "spool", directory / "clickhouse"
-    with _small_disk(spool, SPOOL_DISK * (3 if mode == "workers" else 1)), _small_disk(clickhouse, CLICKHOUSE_DISK):
+    with _small_disk(spool, SPOOL_DISK), _small_disk(clickhouse, CLICKHOUSE_DISK):
         standin = start_standin(clickhouse) if served else None
         # A hanging insert is given up after five seconds, so that a run sees many.
         dsn = standin.database("tyst", send_receive_timeout=5, connect_timeout=5) if standin else None
-        serve = Serve(directory, dsn, workers=2 if mode == "workers" else 1, clock=clock)
+        serve = Collectors(directory, dsn) if dsn and mode == "collectors" else Serve(directory, dsn, clock=clock)
         staged = Stage(directory, serve, standin, tally, random.Random(seed), clickhouse, mark=mode[0])  # noqa: S311
         try:
             serve.start()
             until("the server answers", serve.answers)
-            # One worker answers before all are there, and commands find the server only then.
-            until("commands find the server", (directory / "data" / "server.json").exists)
+            until("commands find the server", (serve.data_dir / "server.json").exists)
             serve.tyst("site", "add", "site.test", "--consent", "exempt")
             time.sleep(2.5 if served else 0)
             yield staged
         finally:
-            if serve.process is not None and serve.process.poll() is None:
-                serve.kill()
+            serve.close()
             if staged.standin:
                 staged.standin.stop()
 

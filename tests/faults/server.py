@@ -44,17 +44,20 @@ def free_port() -> int:
         return port
 
 
-@dataclass(slots=True)
+@dataclass
 class Serve:
     """The server. `dsn` is a served ClickHouse; without one it is embedded. `clock` is a file of seconds to add."""
 
     directory: Path
     dsn: str | None = None
-    workers: int = 1
     clock: Path | None = None
     port: int = field(default_factory=free_port)
     environ: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
 
     @property
     def log_file(self) -> Path:
@@ -63,8 +66,6 @@ class Serve:
     def start(self) -> None:
         """Start it, without waiting."""
         command = [str(TYST), "serve", "--port", str(self.port)]
-        if self.workers > 1:
-            command += ["--workers", str(self.workers)]
         if self.clock is not None:
             command = [sys.executable, "-m", "tests.faults.clocked", str(self.port), str(self.clock)]
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,7 @@ class Serve:
     def environment(self) -> dict[str, str]:
         """The variables that it and commands to it run with."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith("TYST_")}
-        ours = {"TYST_DATA_DIR": str(self.directory / "data"), "TYST_RATE_LIMIT": "0", "TYST_FLUSH_SECONDS": "0.2"}
+        ours = {"TYST_DATA_DIR": str(self.data_dir), "TYST_RATE_LIMIT": "0", "TYST_FLUSH_SECONDS": "0.2"}
         served = {"TYST_CLICKHOUSE_DSN": self.dsn, "TYST_TRUSTED_PROXIES": "127.0.0.1"} if self.dsn else {}
         return {**plain, **ours, **served, **self.environ}
 
@@ -96,25 +97,32 @@ class Serve:
         return done.stdout
 
     def kill(self) -> None:
-        """`kill -9`: of the process, and of its workers if it has some."""
+        """`kill -9`."""
         assert self.process
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def kill_a_worker(self, which: int) -> None:
-        """`kill -9` of one worker; the supervisor starts another."""
-        assert self.process
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        os.kill(int(workers[which % len(workers)]), signal.SIGKILL)
-
     def terminate(self) -> float:
         """SIGTERM; returns the seconds until it had ended."""
         assert self.process
-        began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> float:
+        """The seconds until it has ended."""
+        assert self.process
+        began = time.monotonic()
         self.process.wait(PATIENCE)
         return time.monotonic() - began
+
+    def retry(self) -> int:
+        """`tyst retry`; returns how many segments are tried again."""
+        return int(json.loads(self.tyst("retry", "--json"))["segments"])
+
+    def close(self) -> None:
+        """End it."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
 
     def get(self, path: str) -> tuple[int, str]:
         """A page of the server: status and text; 0 when it does not answer."""

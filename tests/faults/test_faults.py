@@ -16,7 +16,7 @@ ROUNDS: dict[str, list[list[str]]] = {
         ["segment refused for good", "ClickHouse is killed", "SIGTERM"],
         ["disk full for the spool", "disk full for ClickHouse"],
     ],
-    "workers": [["kill -9 of a worker", "kill -9", "kill -9 of a worker"]],
+    "collectors": [["kill -9 of a collector", "kill -9", "kill -9 of a collector"]],
     "clock": [["clock back an hour", "kill -9"]],
 }
 

@@ -114,6 +114,7 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/sites/goals/{goal_id}": "DELETE",
         "/api/v1/verify": "POST",
     },
+    "33334114": {"/api/v1/collectors/{name}": "DELETE"},
     "3333a11a": {
         "/api/v1/sites": "POST",
         "/api/v1/users": "GET POST",
@@ -125,6 +126,7 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/backups/restore": "POST",
         "/api/v1/rollup": "POST",
         "/api/v1/spool/retry": "POST",
+        "/api/v1/collectors": "GET",
         "/api/v1/audit/search": "POST",
     },
 }

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from collector.core.errors import RecordError
 from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS
 from collector.erasure.delete_events import EventDeletion, like_pattern
-from collector.erasure.job_runner import BUDGET_SECONDS, MOST_ATTEMPTS, WORKERS_SECONDS, SiteJobRunner
+from collector.erasure.job_runner import BUDGET_SECONDS, MOST_ATTEMPTS, SETTLE_SECONDS, SiteJobRunner
 from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob, new_job
 from collector.ingest.event import Event
@@ -27,9 +27,11 @@ from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.site_aliases import SiteAliasInserter
 from collector.spool.spool import Spool
 from collector.storage.documents import DocumentTable
+from collector.storage.membership import Membership
 from dashboard.server.health_checks import check_jobs
 from tests.collector.spool.test_spool import Clock
 from tests.collector.storage.test_client import an_event
+from tests.members import alone, member
 from tests.served import Served, served, until
 
 FIRST = datetime.date(2041, 3, 30)
@@ -57,12 +59,12 @@ class Shop:
         DocumentTable(client, "sites", Site).save("other.test", Site(domain="other.test"))
         self.restart()
 
-    def restart(self, workers: int = 1) -> None:
+    def restart(self, members: Membership | None = None) -> None:
         self.sites = Sites(DocumentTable(self.client, "sites", Site))
         self.sites.refresh()
         self.rollup = RollupJob(self.client, self.sites, self.clock)
         self.deletions = SiteJobRunner(
-            self.client, self.sites, self.rollup, lambda: [self.spool], self.clock, workers=workers
+            self.client, self.sites, self.rollup, lambda: [self.spool], members or alone(self.client), self.clock
         )
         self.deletions.refresh()
         self.deletions.followers.append(self.heard.append)
@@ -281,15 +283,27 @@ def test_what_was_spooled_under_the_old_name_is_inserted_under_the_new(shop: Sho
     assert (shop.rows(), shop.rows("new.test")) == (0, 13)
 
 
-def test_what_another_worker_writes_late_is_found(shop: Shop) -> None:
-    """Where there are several, the task is done again before it is done."""
-    shop.restart(workers=2)
+def test_what_another_collector_holds_is_waited_for(shop: Shop, tmp_path: Path) -> None:
+    """A reset is not complete before what another collector had accepted is in ClickHouse, and deletes that too."""
+    held = {1}
+    other = member(shop.client, tmp_path / "other", held=lambda: frozenset(held))
+    own = member(shop.client, tmp_path / "own")
+    shop.restart(own)
     shop.ask("reset")
-    shop.clock.now += WORKERS_SECONDS - 1
-    assert not shop.deletions.run_pending()
+    shop.clock.now += SETTLE_SECONDS + 1
+    for _ in range(3):
+        other.beat()
+        own.beat()
+        assert not shop.deletions.run_pending()
     shop.see(view(DAYS[3]))
-    shop.clock.now += 1
-    assert shop.deletions.run_pending()
+    held.clear()
+
+    def done() -> bool:
+        other.beat()
+        own.beat()
+        return shop.deletions.run_pending()
+
+    until("the reset is complete", lambda: done() or None)
     assert shop.rows() == 0
 
 
@@ -416,7 +430,7 @@ class Workshop:
         shop = self.shop
         self.deletions = shop.deletions = SiteJobRunner(
             self.broken,  # type: ignore[arg-type] # acts as a client
-            shop.sites, shop.rollup, lambda: [shop.spool], shop.clock, monotonic=lambda: self.now,
+            shop.sites, shop.rollup, lambda: [shop.spool], alone(shop.client), shop.clock, monotonic=lambda: self.now,
         )  # fmt: skip
         self.deletions.refresh()
 

@@ -51,6 +51,7 @@ from tests.collector.ingest.test_pipeline import CHROME
 from tests.collector.server.test_event_endpoint import settings_for
 from tests.collector.spool.test_spool import Clock, a_spool
 from tests.collector.storage.test_client import an_event
+from tests.members import alone
 
 pytestmark = pytest.mark.anyio
 
@@ -264,7 +265,7 @@ async def test_a_segment_that_was_read_before_is_waited_for(tmp_path: Path, data
     segment = spool.next_segment(timeout=10)
     assert segment is not None
     read = spool.read(segment)
-    eraser = Eraser(database, lambda: [spool], lambda: 1)
+    eraser = Eraser(database, lambda: [spool], alone(database), lambda: 1)
     eraser.enqueue([an_erasure(mine)])
     assert not eraser.run_once()
     ClickHouseInserter(database).insert(read, segment.token)
@@ -285,10 +286,10 @@ async def test_a_promise_survives_the_process(tmp_path: Path, database: Client) 
     segment = first.next_segment(timeout=10)
     assert segment is not None
     ClickHouseInserter(database).insert(first.read(segment), segment.token)
-    Eraser(database, lambda: [first], lambda: 1).enqueue([an_erasure(mine)])
+    Eraser(database, lambda: [first], alone(database), lambda: 1).enqueue([an_erasure(mine)])
     # Nothing is closed: so a killed process leaves its files.
     second = a_spool(tmp_path, Clock())
-    eraser = Eraser(database, lambda: [second], lambda: 2)
+    eraser = Eraser(database, lambda: [second], alone(database), lambda: 2)
     second.start()
     assert not eraser.run_once()
     again = second.next_segment(timeout=10)

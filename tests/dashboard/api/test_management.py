@@ -28,6 +28,7 @@ from dashboard.access.passwords import Passwords
 from dashboard.access.users import User, Users
 from dashboard.api.management import routes
 from dashboard.compliance.health_report import Check, Status
+from tests.members import alone
 
 ADMIN = "tyst_admin_for-tests"
 TODAY = datetime.date(2026, 3, 1)
@@ -43,7 +44,9 @@ class Room:
         self.passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.users = Users(DocumentTable(client, "users", User))
         self.sites = Sites(DocumentTable(client, "sites", Site))
-        self.deletions = SiteJobRunner(client, self.sites, RollupJob(client, self.sites, time.time), list, time.time)
+        self.deletions = SiteJobRunner(
+            client, self.sites, RollupJob(client, self.sites, time.time), list, alone(client), time.time
+        )
         app = Starlette(
             routes=routes(
                 sites=self.sites,

@@ -25,6 +25,8 @@ OF_THE_COMMANDS = {
     ("POST", "/api/v1/backups/restore"),
     ("POST", "/api/v1/rollup"),
     ("POST", "/api/v1/spool/retry"),
+    ("GET", "/api/v1/collectors"),
+    ("DELETE", "/api/v1/collectors/{name}"),
 }
 """What the commands of `tyst` ask of the server that they belong to."""
 

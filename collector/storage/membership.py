@@ -1,0 +1,209 @@
+"""Membership: which collectors share one ClickHouse, which of them leads, and what all of them have stored.
+
+Each collector is a process with a data directory of its own. Every second it writes a heartbeat: when it was
+heard of, and the moment by which everything that it had accepted was in ClickHouse, both by the clock of ClickHouse, so
+that clocks of machines that differ change nothing. Of those that are alive the one with the smallest id leads: it
+closes days and runs the jobs of sites. Correctness does not rest on there being one leader only.
+
+What must reach every event, such as an erasure, waits until each known collector has stored what it accepted before.
+One that stopped with events in its spool is waited for until it is back, or until an operator removes it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+
+from collector.core.errors import CannotJoin
+
+HEARTBEAT_SECONDS = 1.0
+ALIVE_SECONDS = 20.0
+"""A collector that was not heard of for so long does not lead; another one does."""
+LEASE_SECONDS = 10.0
+"""A leader whose own heartbeat is older than this stops leading, well before another one begins."""
+
+COMMIT_SECONDS = 1.0
+"""An event is in a segment within this time after it has come, or is refused."""
+
+ID_FILE = "collector.id"
+
+_NOW = "SELECT toFloat64(now64(3))"
+_READ = """
+SELECT collector, name, toFloat64(seen), toFloat64(stored), secret, removed, toFloat64(now64(3))
+FROM collectors FINAL"""
+_COLUMNS = ["collector", "name", "stored", "secret", "removed"]
+_LEAVE = "DELETE FROM collectors WHERE collector = {collector:String}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A collector as the others see it. `seen` and `stored` are Unix seconds by the clock of ClickHouse."""
+
+    id: str
+    name: str
+    seen: float
+    stored: float
+    secret: int
+    removed: bool
+    alive: bool
+
+
+class Membership:
+    """The collectors of one database. Blocking but for what is read from memory.
+
+    `held` gives the segments of this process that are not in ClickHouse. Where the database is embedded (`shared` is
+    false) there is one collector, which leads, and no heartbeat. `monotonic` gives seconds that no setting of a clock
+    changes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        directory: Path,
+        *,
+        name: str,
+        secret: str,
+        held: Callable[[], frozenset[Hashable]],
+        shared: bool,
+        commit_seconds: float = COMMIT_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._path = directory / ID_FILE
+        self._held = held
+        self._accepted: deque[tuple[float, frozenset[Hashable]]] = deque()
+        self._commit_seconds = commit_seconds
+        self._monotonic = monotonic
+        self._shared = shared
+        self._last_beat: float | None = None
+        self._members: Mapping[str, Member] = {}
+        self._secret = int.from_bytes(blake2b(secret.encode(), digest_size=2, person=b"tyst-members").digest())
+        self.id = _stored_id(self._path)
+        self.name = name or self.id
+
+    def join(self) -> None:
+        """Read the other collectors, and write the first heartbeat. Raises `CannotJoin` for a collector that was
+        removed while its spool held events, and for one whose secret is not that of the others."""
+        if not self._shared:
+            return
+        self._refresh()
+        own = self._members.get(self.id)
+        if own is not None and own.removed:
+            if self._held():
+                raise CannotJoin(
+                    f"this collector ({own.name}) was removed while its spool held events, some of which may have been "
+                    f"erased since. Delete {self._path.parent / 'spool'} to start without them."
+                )
+            self.id = _new_id(self._path)
+        if any(each.alive and each.secret != self._secret for each in self.others()):
+            raise CannotJoin(
+                "another collector of this database has a different secret. Set TYST_SECRET_KEY to the same value for "
+                "all of them: sign-ins and receipts of consent must hold at each."
+            )
+        self.beat()
+
+    def beat(self) -> None:
+        """Write a heartbeat, and read those of the others."""
+        if not self._shared:
+            return
+        moment = datetime.datetime.fromtimestamp(self._stored(), datetime.UTC)
+        self._client.insert("collectors", [[self.id, self.name, moment, self._secret, 0]], column_names=_COLUMNS)
+        self._last_beat = self._monotonic()
+        self._refresh()
+
+    def leave(self) -> None:
+        """Be no member any more, unless events wait in the spool: then the others wait for them."""
+        if self._shared and not self._held():
+            self._client.command(_LEAVE, parameters={"collector": self.id})
+
+    def remove(self, id_: str) -> Member | None:
+        """Wait no longer for a collector that is not alive; returns it, or None where there is no such one."""
+        self._refresh()
+        member = next((each for each in self.others() if id_ in (each.id, each.name) and not each.alive), None)
+        if member is not None:
+            row = [member.id, member.name, _BEGINNING, member.secret, 1]
+            self._client.insert("collectors", [row], column_names=_COLUMNS)
+            self._refresh()
+        return member
+
+    def mark(self) -> float:
+        """The present moment by the clock of ClickHouse, for `stored_by_all`; Unix seconds."""
+        return float(self._client.query(_NOW).result_rows[0][0]) if self._shared else 0.0
+
+    def stored_by_all(self, mark: float) -> bool:
+        """Whether every other collector has stored what it had accepted before `mark`."""
+        return not self.waiting_for(mark)
+
+    def waiting_for(self, mark: float) -> list[Member]:
+        """The other collectors that may hold events accepted before `mark`."""
+        return [each for each in self.others() if each.stored <= mark]
+
+    def others(self) -> list[Member]:
+        """The other collectors that are known, alive or not, by name."""
+        found = (each for each in self._members.values() if each.id != self.id and not each.removed)
+        return sorted(found, key=lambda each: each.name)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that does what one does for all."""
+        if not self._shared:
+            return True
+        if self._last_beat is None or self._monotonic() - self._last_beat > LEASE_SECONDS:
+            return False
+        return all(self.id < each.id for each in self.others() if each.alive)
+
+    @property
+    def problem(self) -> str | None:
+        """What an operator should know: collectors that stopped with events in their spools."""
+        missing = [each for each in self.others() if not each.alive]
+        if not missing:
+            return None
+        names = ", ".join(each.name for each in missing)
+        return (
+            f"No heartbeat from collector {names}. It may hold events, so erasures and deletions wait for it. "
+            "Start it again, or if its disk is gone: tyst collector remove NAME."
+        )
+
+    def _stored(self) -> float:
+        """The latest moment of which everything that was accepted before is in ClickHouse."""
+        # In this order: what is accepted in between is later than the moment.
+        now = self.mark() - self._commit_seconds
+        held = self._held()
+        self._accepted.append((now, held))
+        while len(self._accepted) > 1 and not self._accepted[1][1] & held:
+            self._accepted.popleft()
+        if len(self._accepted) > _MOST_MOMENTS:
+            # An outage: of the moments between, every other one will do.
+            self._accepted = deque([*list(self._accepted)[:-1:2], self._accepted[-1]])
+        moment, then = self._accepted[0]
+        return 0.0 if then & held else moment
+
+    def _refresh(self) -> None:
+        rows = self._client.query(_READ).result_rows
+        self._members = {
+            id_: Member(id_, name, seen, stored, secret, bool(removed), alive=now - seen < ALIVE_SECONDS)
+            for id_, name, seen, stored, secret, removed, now in rows
+        }
+
+
+_MOST_MOMENTS = 64
+_BEGINNING = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def _stored_id(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else _new_id(path)
+
+
+def _new_id(path: Path) -> str:
+    """A new random id, kept in the data directory."""
+    new = secrets.token_hex(4)
+    path.write_text(f"{new}\n")
+    return new

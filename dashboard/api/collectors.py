@@ -1,0 +1,53 @@
+"""The other collectors that share the database, for operators: list them, and remove one that is gone."""
+
+from __future__ import annotations
+
+import datetime
+from http import HTTPStatus
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from collector.storage.membership import Member, Membership
+from dashboard.access.api_keys import ApiKeys
+from dashboard.api.auth import ApiError, json_answer, refused
+from dashboard.api.operations import authorize_operator
+
+
+def routes(members: Membership, keys: ApiKeys) -> list[Route]:
+    """The routes; their key must be one that may do everything."""
+
+    async def list_(request: Request) -> Response:
+        try:
+            await authorize_operator(keys, request)
+        except ApiError as error:
+            return refused(error)
+        return json_answer({"collectors": [_shown(each) for each in members.others()]})
+
+    async def remove(request: Request) -> Response:
+        try:
+            await authorize_operator(keys, request)
+        except ApiError as error:
+            return refused(error)
+        name = request.path_params["name"]
+        found = await anyio.to_thread.run_sync(members.remove, name)
+        if found is None:
+            reason = f"{name} is no other collector that has stopped"
+            return refused(ApiError(HTTPStatus.NOT_FOUND, "name", reason))
+        return json_answer(_shown(found))
+
+    return [
+        Route("/api/v1/collectors", list_, methods=["GET"]),
+        Route("/api/v1/collectors/{name}", remove, methods=["DELETE"]),
+    ]
+
+
+def _shown(member: Member) -> dict[str, object]:
+    return {
+        "id": member.id,
+        "name": member.name,
+        "alive": member.alive,
+        "last_seen": datetime.datetime.fromtimestamp(member.seen, datetime.UTC).isoformat(timespec="seconds"),
+    }

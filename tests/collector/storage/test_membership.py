@@ -1,0 +1,151 @@
+"""Which collectors share a database, which one leads, and what waits for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.core.errors import CannotJoin
+from collector.storage.membership import ALIVE_SECONDS, ID_FILE, LEASE_SECONDS, Membership
+from tests.members import alone, member
+
+Pair = tuple[Membership, Membership]
+
+
+@pytest.fixture
+def pair(database: Client, tmp_path: Path) -> Pair:
+    """Two collectors that know of each other, in order of their ids."""
+    for name, id_ in (("a", "11111111"), ("b", "22222222")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ID_FILE).write_text(id_)
+    first, second = (member(database, tmp_path / name, name=name) for name in ("a", "b"))
+    first.beat()
+    return first, second
+
+
+def silent(database: Client, id_: str, seconds: float) -> None:
+    """Nothing has been heard of a collector for so long."""
+    parameters = {"id": id_, "ms": int(seconds * 1_000)}
+    database.command("DELETE FROM collectors WHERE collector = {id:String}", parameters=parameters)
+    database.command(
+        "INSERT INTO collectors SELECT {id:String}, {id:String}, now64(3) - toIntervalMillisecond({ms:UInt64}),"
+        " toDateTime64(0, 3, 'UTC'), 0, 0",
+        parameters=parameters,
+    )
+
+
+def test_the_only_collector_leads_and_waits_for_nobody(database: Client) -> None:
+    """Where the database is embedded there is no heartbeat."""
+    own = alone(database)
+    own.join()
+    own.beat()
+    assert own.leads
+    assert own.stored_by_all(own.mark())
+    assert database.query("SELECT count() FROM collectors").result_rows == [(0,)]
+
+
+def test_one_of_several_leads(pair: Pair) -> None:
+    """The one with the smallest id."""
+    first, second = pair
+    assert (first.leads, second.leads) == (True, False)
+
+
+def test_another_leads_when_the_leader_is_silent(database: Client, pair: Pair) -> None:
+    """After a while, and the operator is told who is missing."""
+    first, second = pair
+    silent(database, first.id, ALIVE_SECONDS + 1)
+    second.beat()
+    assert second.leads
+    assert "tyst collector remove" in (second.problem or "")
+
+
+def test_a_leader_without_a_heartbeat_stops_before_another_begins(database: Client, tmp_path: Path) -> None:
+    """As while ClickHouse does not answer it."""
+    now = [0.0]
+    own = member(database, tmp_path / "own", monotonic=lambda: now[0])
+    assert own.leads
+    now[0] = LEASE_SECONDS + 1
+    assert not own.leads
+    assert LEASE_SECONDS < ALIVE_SECONDS
+
+
+def test_what_another_has_not_stored_is_waited_for(database: Client, tmp_path: Path) -> None:
+    """Until the segments that it held at that moment are in ClickHouse; later ones are not waited for."""
+    held = {1}
+    other = member(database, tmp_path / "other", held=lambda: frozenset(held))
+    own = member(database, tmp_path / "own")
+    mark = own.mark()
+
+    def seen() -> bool:
+        other.beat()
+        own.beat()
+        return own.stored_by_all(mark)
+
+    assert not seen()
+    held.add(2)
+    assert not seen()
+    held.discard(1)
+    assert seen()
+    assert not own.stored_by_all(own.mark())
+
+
+def test_an_outage_takes_bounded_memory_and_keeps_the_moment(database: Client, tmp_path: Path) -> None:
+    """However long a segment waits, what was stored before it stays known."""
+    held: set[int] = set()
+    other = member(database, tmp_path / "other", held=lambda: frozenset(held))
+    own = member(database, tmp_path / "own")
+    before = own.mark()
+    other.beat()
+    held.add(1)
+    for _ in range(200):
+        other.beat()
+    own.beat()
+    assert own.stored_by_all(before)
+    assert not own.stored_by_all(own.mark())
+    assert len(other._accepted) <= 65
+
+
+def test_a_collector_that_stops_with_an_empty_spool_leaves(database: Client, tmp_path: Path) -> None:
+    """With events in it, it stays and is waited for."""
+    held = {1}
+    own = member(database, tmp_path / "own")
+    other = member(database, tmp_path / "other", held=lambda: frozenset(held))
+    other.leave()
+    own.beat()
+    assert [each.id for each in own.others()] == [other.id]
+    held.clear()
+    other.leave()
+    own.beat()
+    assert own.others() == []
+
+
+def test_a_removed_collector_is_not_waited_for_and_may_not_come_back_with_events(
+    database: Client, tmp_path: Path
+) -> None:
+    """What its spool holds may have been erased meanwhile; with an empty spool it joins as a new one."""
+    held = {1}
+    own = member(database, tmp_path / "own")
+    other = member(database, tmp_path / "other", name="gone", held=lambda: frozenset(held))
+    assert own.remove("gone") is None
+    silent(database, other.id, ALIVE_SECONDS + 1)
+    removed = own.remove(other.id)
+    assert removed is not None
+    assert own.stored_by_all(own.mark())
+    with pytest.raises(CannotJoin, match="spool"):
+        member(database, tmp_path / "other", held=lambda: frozenset(held))
+    again = member(database, tmp_path / "other")
+    assert again.id != other.id
+
+
+def test_collectors_with_different_secrets_do_not_mix(database: Client, tmp_path: Path) -> None:
+    """Sign-ins and receipts of one would be refused by the other."""
+    member(database, tmp_path / "own")
+    with pytest.raises(CannotJoin, match="TYST_SECRET_KEY"):
+        member(database, tmp_path / "other", secret="another")
+
+
+def test_an_id_outlives_the_process(database: Client, tmp_path: Path) -> None:
+    """It is the data directory's."""
+    assert member(database, tmp_path / "own").id == member(database, tmp_path / "own").id

@@ -1,0 +1,35 @@
+"""Collectors that share a database, for tests of what waits for them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Hashable
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+
+from collector.storage.membership import Membership
+
+
+def alone(client: Client) -> Membership:
+    """The only collector of an embedded database."""
+    directory = Path(tempfile.mkdtemp(prefix="tyst-member-"))
+    return Membership(client, directory, name="", secret="", held=frozenset, shared=False)
+
+
+def member(
+    client: Client,
+    directory: Path,
+    *,
+    name: str = "",
+    secret: str = "the same for all",  # noqa: S107 # of tests
+    held: Callable[[], frozenset[Hashable]] = frozenset,
+    monotonic: Callable[[], float] = lambda: 0.0,
+) -> Membership:
+    """One of several collectors; it has joined."""
+    directory.mkdir(exist_ok=True)
+    joined = Membership(
+        client, directory, name=name, secret=secret, held=held, shared=True, commit_seconds=0, monotonic=monotonic
+    )
+    joined.join()
+    return joined
