@@ -114,6 +114,11 @@ class SpoolErasures:
             connection.executemany("DELETE FROM erasures WHERE number = ?", [(number,) for number in numbers])
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def clean_log(self) -> None:
+        """Leave nothing of deleted events in the write-ahead log: another collector may have erased them."""
+        with self._connected() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def events_of(self, visitors: Iterable[int], skipped: frozenset[int] = frozenset()) -> list[Event]:
         """The events of these visitors in the groups, without those of the segments `skipped`."""
         wanted = set(visitors)

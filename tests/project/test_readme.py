@@ -136,7 +136,8 @@ def commands() -> dict[str, set[str]]:
     for name, command in root.commands.items():
         below = command.commands.items() if isinstance(command, TyperGroup) else []
         for full, each in [(f"{name} {verb}", each) for verb, each in below] or [(name, command)]:
-            options = {option for parameter in each.params for option in parameter.opts if option.startswith("--")}
+            shown = [parameter for parameter in each.params if not getattr(parameter, "hidden", False)]
+            options = {option for parameter in shown for option in parameter.opts if option.startswith("--")}
             found[full] = options - {"--help", "--json"}
     return found
 

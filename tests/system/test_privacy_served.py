@@ -1,7 +1,8 @@
-"""With a ClickHouse server and two workers: nothing leaks, and what was promised survives `kill -9`."""
+"""With a ClickHouse server and two collectors: nothing leaks, and what was promised survives `kill -9`."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from tests.system.test_leaks import (
 from tests.traces import find, forms_of_text, written_below
 
 SITE = "site.test"
-ARGUMENTS = ("serve", "--workers", "2")
+SHARED = {"TYST_SECRET_KEY": "the same for both"}
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +50,12 @@ def over(running: StandInProcess, name: str) -> dict[str, str]:
 def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
     tmp_path: Path, database: tuple[StandInProcess, Path]
 ) -> None:
-    """Two workers and a ClickHouse server that is also away for a while: nothing in the spools, logs, temporary files,
-    the server's own files, tables, its list of queries among them, and backups, or in any answer or export; and `tyst
-    audit` finds the same there, nothing."""
+    """A ClickHouse server that is also away for a while: nothing in the spool, logs, temporary files, the server's own
+    files, tables, its list of queries among them, and backups, or in any answer or export; and `tyst audit` finds the
+    same there, nothing."""
     running, directory = database
-    with served(tmp_path, *ARGUMENTS, **over(running, "canary")) as server:
+    with served(tmp_path, **over(running, "canary")) as server:
         prepare(server)
-        until("every worker knows the sites", lambda: known(server))
         visitors = Visitors(server)
         send_everything(visitors)
         break_everything(visitors)
@@ -86,14 +86,6 @@ def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
     assert_silent(written_below(tmp_path), "info dashboard.server.app: stopped")
 
 
-def known(server: Served) -> bool:
-    """Whether eight beacons in a row, each over a connection of its own, found the site."""
-    body = json.dumps({"n": "pageview", "u": "https://canary.test/known", "d": "canary.test", "c": "granted"})
-    headers = {"User-Agent": CHROME}
-    answers = [httpx.post(f"{server.url}/api/event", content=body, headers=headers) for _ in range(8)]
-    return all("x-tyst-dropped" not in answer.headers for answer in answers)
-
-
 def tables(client: Client) -> Iterator[tuple[str, bytes]]:
     """Every table that the server keeps, its own logs included, as text and as the bytes of its columns."""
     query = "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree'"
@@ -104,19 +96,11 @@ def tables(client: Client) -> Iterator[tuple[str, bytes]]:
             yield ".".join(name), client.raw_query(sql, parameters=parameters, fmt=form)
 
 
-def no_memory_is_written(server: Served, processes: int) -> bool:
-    """Whether core dumps are turned off, as the system itself says, for so many processes of the server."""
-    found = [server.process.pid, *children(server.process.pid)]
-    limits = [Path(f"/proc/{process}/limits").read_text().splitlines() for process in found]
-    lines = [line for lines in limits for line in lines if line.startswith("Max core file size")]
-    return len(lines) >= processes and all(line.split()[4:6] == ["0", "0"] for line in lines)
-
-
-def children(process: int) -> list[int]:
-    """The processes that it started, and theirs."""
-    text = " ".join(path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children"))
-    found = [int(word) for word in text.split()]
-    return found + [grandchild for child in found for grandchild in children(child)]
+def no_memory_is_written(server: Served) -> bool:
+    """Whether core dumps are turned off, as the system itself says."""
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text().splitlines()
+    (line,) = [line for line in limits if line.startswith("Max core file size")]
+    return line.split()[4:6] == ["0", "0"]
 
 
 def beacon(server: Served, page: str, user_agent: str = CHROME) -> None:
@@ -133,7 +117,7 @@ def test_an_acknowledged_erasure_survives_kill_9(tmp_path: Path, database: tuple
     other = CHROME.replace("143", "142")
     settings = over(running, "erasing")
     with served(tmp_path, **settings) as server:
-        assert no_memory_is_written(server, 1)
+        assert no_memory_is_written(server)
         server.add_site(SITE, timezone="Europe/Stockholm")
         beacon(server, "/stored")
         beacon(server, "/theirs", other)
@@ -160,17 +144,19 @@ def test_an_acknowledged_erasure_survives_kill_9(tmp_path: Path, database: tuple
         client.close()
 
 
-def test_an_erasure_takes_what_two_workers_and_the_server_have(
+def test_an_erasure_takes_what_two_collectors_and_the_server_have(
     tmp_path: Path, database: tuple[StandInProcess, Path]
 ) -> None:
-    """Events of one browser come and its erasure goes over whichever connection: what is stored, and what waits in a
+    """Events of one browser come to either collector and its erasure goes to one: what is stored, and what waits in a
     spool because ClickHouse does not answer, is gone, and so are the bytes, the server's and the spools'; another's
-    events are there once each. A crash of the server or of a worker would leave no memory on the disk."""
+    events are there once each. A crash would leave no memory on the disk."""
     running, directory = database
-    settings = over(running, "erasing_two")
+    settings = over(running, "erasing_two") | SHARED
     other = CHROME.replace("143", "142")
-    with served(tmp_path, *ARGUMENTS, **settings) as server:
-        assert no_memory_is_written(server, 3)
+    with served(tmp_path / "a", **settings) as server, served(tmp_path / "b", **settings) as second:
+        turns = itertools.cycle((server, second))
+        assert no_memory_is_written(server)
+        assert no_memory_is_written(second)
         server.add_site(SITE)
         client = ClickHouse.at(running.database("erasing_two")).client()
         # As in the schema, but within a second: the table's clean-up takes its pace when it is attached.
@@ -182,7 +168,7 @@ def test_an_erasure_takes_what_two_workers_and_the_server_have(
         client.command("ATTACH TABLE events")
 
         def ask(method: str, path: str, user_agent: str = CHROME, **given: object) -> httpx.Response:
-            with httpx.Client(base_url=server.url, headers={"User-Agent": user_agent}, timeout=60) as client:
+            with httpx.Client(base_url=next(turns).url, headers={"User-Agent": user_agent}, timeout=60) as client:
                 return client.request(method, path, **given)  # type: ignore[arg-type]
 
         def opens(page: str, user_agent: str = CHROME) -> bool:
@@ -190,11 +176,12 @@ def test_an_erasure_takes_what_two_workers_and_the_server_have(
             answer = ask("POST", "/api/event", user_agent, json=claim)
             return answer.status_code == 202 and "x-tyst-dropped" not in answer.headers
 
-        until("every worker knows the site", lambda: [opens("/known") for _ in range(8)] == [True] * 8)
+        until("both collectors know the site", lambda: [opens("/known") for _ in range(4)] == [True] * 4)
         for number in range(4):
             assert opens(f"/mine-{number}")
             assert opens(f"/theirs-{number}", other)
         server.drain()
+        second.drain()
         (visitor,) = {
             # In two pieces, so that the server's log of queries does not have what is searched for.
             row[0]
@@ -231,23 +218,24 @@ def test_an_erasure_takes_what_two_workers_and_the_server_have(
 
         assert [until("an answer", held).json()["events"] for _ in range(8)] == [[]] * 8
         until("the bytes have left the disk", lambda: places() == [], pause=0.5)
-        assert server.stop() == 0
+        assert (server.stop(), second.stop()) == (0, 0)
         assert pages() == theirs
         client.close()
 
 
 def test_a_revoked_receipt_stays_so_after_kill_9(tmp_path: Path, database: tuple[StandInProcess, Path]) -> None:
-    """The acknowledged word of withdrawal holds in the other worker within seconds, and in the next process at once."""
-    settings = over(database[0], "receipts")
+    """The acknowledged withdrawal holds at the other collector within seconds, and in the next process at once."""
+    settings = over(database[0], "receipts") | SHARED
     claim = {"n": "pageview", "u": f"https://{SITE}/", "d": SITE, "c": "granted"}
-    with served(tmp_path, *ARGUMENTS, **settings) as server:
+    with served(tmp_path, **settings) as server, served(tmp_path / "second", **settings) as second:
         server.add_site(SITE, receipts=True)
+        turns = itertools.cycle((server, second))
 
         def challenge() -> str:
-            with httpx.Client(base_url=server.url, headers={"User-Agent": CHROME}) as client:
+            with httpx.Client(base_url=next(turns).url, headers={"User-Agent": CHROME}) as client:
                 return str(client.post("/api/event", json=claim).headers.get("x-tyst-receipt", ""))
 
-        until("every worker knows the site", lambda: all(challenge() for _ in range(8)))
+        until("both collectors know the site", lambda: all(challenge() for _ in range(4)))
         receipt = challenge()
         with httpx.Client(base_url=server.url, headers={"User-Agent": CHROME}) as client:
             assert "x-tyst-dropped" not in client.post("/api/event", json={**claim, "k": receipt}).headers
@@ -258,12 +246,12 @@ def test_a_revoked_receipt_stays_so_after_kill_9(tmp_path: Path, database: tuple
 
         def worthless() -> bool:
             answers = []
-            for _ in range(8):
-                with httpx.Client(base_url=server.url, headers={"User-Agent": CHROME}) as client:
+            for _ in range(4):
+                with httpx.Client(base_url=next(turns).url, headers={"User-Agent": CHROME}) as client:
                     answers.append(client.post("/api/event", json={**claim, "k": receipt}))
             return all(answer.headers.get("x-tyst-dropped") == "consent" for answer in answers)
 
-        until("both workers refuse it", worthless)
+        until("both collectors refuse it", worthless)
         server.kill()
     with served(tmp_path, **settings) as server:
         answer = server.send(json.dumps({**claim, "k": receipt}))

@@ -142,14 +142,15 @@ def test_closing_changes_no_answer(town: Town, store: StatsService) -> None:
     assert asyncio.run(store.run(asked)) == before
 
 
-def test_two_processes_may_close_the_same_day(town: Town, store: StatsService) -> None:
-    """What counts is one of the builds, whole."""
+@pytest.mark.parametrize("later", [0, 1])
+def test_two_collectors_may_close_the_same_day(town: Town, store: StatsService, later: int) -> None:
+    """What counts is one of the builds, whole; also where both are of the same millisecond."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
     other = RollupJob(town.database, town.sites, town.clock)
     due = other.due()
     town.rollup.close_due()
-    town.clock.now += 1
+    town.clock.now += later
     other.close(due)
     assert ask(store, "visitors", "pageviews").rows[0].metrics == (3, 5)
     assert town.due() == []

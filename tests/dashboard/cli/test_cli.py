@@ -186,7 +186,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["key", "create", "--site", "demo.local"], 1, "Did you mean demo.localhost?"),
     (["key", "revoke", "00000000"], 1, "tyst key list"),
     (["nonsense"], 2, "nonsense"),
-    (["serve", "--workers", "2"], 2, "TYST_CLICKHOUSE_DSN"),
+    (["serve", "--workers", "2"], 2, "several `tyst serve`"),
     (["serve", "--port", "99999"], 2, "--port"),
     (["serve", "--port", "0", "--host", "192.0.2.1"], 1, "no address of this machine"),
 ]
