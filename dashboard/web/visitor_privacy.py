@@ -65,6 +65,8 @@ CHOICE_SECONDS: Final = 34_000_000
 # Each button's choice as its cookie holds it. A refusal here is the visitor's own word to the site: a banner that the
 # snippet follows does not overrule it.
 CHOICES: Final = {"granted": "granted", "denied": "denied.own", "excluded": "excluded"}
+UNCONFIRMED: Final = ".new"
+"""Note on a choice that has erased nothing yet: the snippet withdraws on the site's next page."""
 NOTES: Final = frozenset({"erased", "erased_later", "not_erased", "too_often", "saved", "withdrawn"})
 MOST_ROWS: Final = 200
 
@@ -166,10 +168,11 @@ class VisitorViews:
             return _back(site, language, await self._erase_for_page(request, site))
         if action not in CHOICES:
             raise HTTPException(400)
-        answer = _back(site, language, "saved" if action == "granted" else await self._withdraw_for_page(request, site))
+        done = "saved" if action == "granted" else await self._withdraw_for_page(request, site)
+        answer = _back(site, language, done)
         answer.set_cookie(
             CONSENT_COOKIE,
-            CHOICES[action],
+            CHOICES[action] + (UNCONFIRMED if done in ("too_often", "not_erased") else ""),
             max_age=CHOICE_SECONDS,
             samesite="lax",
             secure=request.url.scheme == "https",

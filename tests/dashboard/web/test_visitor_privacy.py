@@ -99,6 +99,16 @@ async def test_the_page_says_what_the_settings_are(town: Visiting, policy: str) 
         assert part in text, part
 
 
+async def test_a_no_that_comes_too_soon_is_left_to_the_snippet(town: Visiting) -> None:
+    """The page says that nothing was erased, and the cookie tells the site's next page to withdraw."""
+    choices = []
+    for done in ("withdrawn", "too_often"):
+        answer = await pressed(town, "denied", origin="http://stats.test")
+        assert f"done={done}" in answer.headers["location"]
+        choices.append(answer.headers["set-cookie"].partition(";")[0])
+    assert choices == ["tyst_consent=denied.own", "tyst_consent=denied.own.new"]
+
+
 async def test_the_button_erases(town: Visiting) -> None:
     """And comes back with what was done, in the page's language; what others sent stays."""
     await town.see()
