@@ -250,7 +250,8 @@ WHERE site = {site:String} AND day IN {days:Array(Date)} AND name != 'engagement
 GROUP BY day"""
 _BUILT_TWICE = """
 SELECT count() > uniqExact(day) FROM daily
-WHERE site = {site:String} AND dimension = '' AND currency = '' AND version BETWEEN {versions:UInt64} AND {versions:UInt64} + 999999"""
+WHERE site = {site:String} AND dimension = '' AND currency = ''
+    AND version BETWEEN {versions:UInt64} AND {versions:UInt64} + 999999"""
 _COUNT = "SELECT site, day, count() FROM events WHERE day >= {since:Date} GROUP BY site, day"
 _SUPERSEDED = """
 SELECT built.site, built.day, closed.version
