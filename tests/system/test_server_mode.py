@@ -12,7 +12,6 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
-from collector.storage.membership import ALIVE_SECONDS
 from tests.faults.collectors import Collectors, collectors
 from tests.faults.rounds import DRAIN_SECONDS
 from tests.faults.server import Serve, until
@@ -251,7 +250,7 @@ def test_a_collector_with_another_secret_is_refused(server: Collectors, tmp_path
     assert server.dsn
     stranger = Serve(tmp_path, server.dsn, environ={"TYST_SECRET_KEY": "another"})
     stranger.start()
-    assert stranger.ended() < ALIVE_SECONDS
+    stranger.ended()
     assert stranger.process is not None
     assert stranger.process.returncode == 1
     assert "Set TYST_SECRET_KEY to the same value" in stranger.log()
