@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Final, get_args
 
 import msgspec
 from starlette.types import Send
 
 from collector.core.metrics import Reason
-from collector.core.response_headers import DATA_HEADERS, Header
+from collector.core.response_headers import DATA_HEADERS, Header, encode_headers
 
 RETRY_SECONDS: Final = 5
 """After which a beacon that could not be stored may be sent again."""
@@ -116,6 +117,12 @@ def preflight_response(headers: Iterable[Header]) -> BeaconResponse:
         (b"access-control-max-age", b"86400"),
         (b"vary", b"Access-Control-Request-Headers"),
     )
+
+
+def encode_response(found: BeaconResponse, server_headers: Iterable[Header]) -> bytes:
+    """The response as HTTP/1.1 has it, the server's own header fields first."""
+    line = f"HTTP/1.1 {found.status} {HTTPStatus(found.status).phrase}\r\n".encode()
+    return line + encode_headers((*server_headers, *found.headers)) + b"\r\n" + found.body
 
 
 async def send_response(send: Send, found: BeaconResponse) -> None:

@@ -25,6 +25,7 @@ from collector.core.environment import restrict_permissions
 from collector.core.errors import TystError
 from collector.core.settings import Settings
 from collector.server.fast_path import FastPathProtocol
+from collector.server.header_timeout import HeaderTimeoutProtocol
 from collector.storage.client import plain_reason
 from dashboard.access.api_keys import admin_key
 from dashboard.server.app import build
@@ -169,7 +170,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         log_config=log_config(settings.log_level),
         # An access log would be a list of addresses.
         access_log=False,
-        http=FastPathProtocol,
+        http=FastPathProtocol if settings.fast_path else HeaderTimeoutProtocol,
         server_header=False,
         # Forwarding headers are read by the collector, and only from trusted proxies.
         proxy_headers=False,
