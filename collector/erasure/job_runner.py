@@ -104,6 +104,11 @@ class SiteJobRunner:
         """Whether a site has its figures under two names: then no day is to be closed."""
         return any(task.kind == "rename" and task.waiting for task in self._tasks.values())
 
+    def moving(self) -> frozenset[str]:
+        """The names of sites whose events are being moved from one to the other."""
+        waiting = [task for task in self._tasks.values() if task.kind == "rename" and task.waiting]
+        return frozenset(name for task in waiting for name in (task.site, task.to))
+
     def preview(self, job: SiteJob) -> int:
         """How many stored events the task is about."""
         return self._purging.count(job)

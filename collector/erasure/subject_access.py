@@ -35,7 +35,9 @@ from collector.spool.serialization import encode
 from collector.spool.spool import Spool
 
 Ids = tuple[tuple[datetime.date, int], ...]
-"""A browser's id on each site-local date whose salt is still there; today's is the last."""
+"""A browser's id on each date whose salt is there; today's, by the site's clock, is the last.
+
+Events may be of a date after it: the site was in another time zone, or the clock was ahead."""
 
 MOST_EVENTS = 10_000
 """Events shown at once; more in a day are no person's."""
@@ -46,7 +48,7 @@ MOST_DENIALS = 50_000
 _COLUMNS = ", ".join("toUnixTimestamp(ts)" if name == "ts" else name for name in COLUMNS)
 _STORED = f"""
 SELECT {_COLUMNS} FROM events
-WHERE site = {{site:String}} AND day = {{day:Date}} AND visitor = {{visitor:UInt64}}
+WHERE site IN {{names:Array(String)}} AND day = {{day:Date}} AND visitor = {{visitor:UInt64}}
 ORDER BY ts, seq LIMIT {{most:UInt32}}"""  # noqa: S608 # names of our own columns
 # Who asks is not to be found in a server's list of queries either.
 _NOT_LOGGED = {"log_queries": 0}
@@ -116,19 +118,21 @@ class SubjectAccess:
     async def held(self, site: Site, requester: Requester) -> VisitorDataExport:
         """The stored events of this browser. Raises `ClickHouseError`."""
         ids = self._ids(site, requester)
-        events = await anyio.to_thread.run_sync(self._read, site.domain, ids)
-        return VisitorDataExport(site.domain, self._rotation.linkable_until(ids[-1][0]), ids, tuple(events))
+        events = await anyio.to_thread.run_sync(self._read, site, ids)
+        today, days = ids[-1][0], {event.day for event in events}
+        told = tuple(sorted((date, visitor) for date, visitor in ids if date <= today or date in days))
+        return VisitorDataExport(site.domain, self._rotation.linkable_until(told[-1][0]), told, tuple(events))
 
     async def erase(self, site: Site, requester: Requester, *, seconds: float = ERASE_SECONDS) -> ErasureReport:
         """Erase what is held about this browser: promised on disk when this returns, complete if that was possible
         within `seconds`. Raises `SpoolUnavailable` when the disk does not take the promise."""
         ids = self._ids(site, requester)
         await self._settle()
-        found = await anyio.to_thread.run_sync(self._count, site.domain, ids)
-        self._forget(ids)
+        found = await anyio.to_thread.run_sync(self._count, site, ids)
+        erasures = self._forget([(site, ids)])
         if found == 0:
             return ErasureReport(0, complete=True)
-        await self._promise([(site, ids)])
+        await self._promise(erasures)
         return ErasureReport(max(found, 0), await self._schedule.run(seconds))
 
     async def withdraw(self, sites: Sequence[Site], requester: Requester) -> None:
@@ -140,9 +144,7 @@ class SubjectAccess:
         """
         ids = [(site, self._ids(site, requester)) for site in sites]
         await self._settle()
-        for _, each in ids:
-            self._forget(each)
-        await self._promise(ids)
+        await self._promise(self._forget(ids))
         self._schedule.run_soon()
         for _, each in ids:
             visitor = each[-1][1]
@@ -156,13 +158,17 @@ class SubjectAccess:
         with contextlib.suppress(SpoolFull, SpoolUnavailable):
             await self._spool.append((), None)
 
-    def _forget(self, ids: Ids) -> None:
-        for _, visitor in ids:
-            self._visits.discard(visitor)
+    def _forget(self, meant: Sequence[tuple[Site, Ids]]) -> list[Erasure]:
+        """Close the visits, and return the erasures: up to now, or the last event where the clock was set back."""
+        now = int(self._clock())
+        erasures = []
+        for site, ids in meant:
+            for day, visitor in ids:
+                erasures.append(Erasure(site.domain, day, visitor, max(now, self._visits.last_event(visitor))))
+                self._visits.discard(visitor)
+        return erasures
 
-    async def _promise(self, meant: Sequence[tuple[Site, Ids]]) -> None:
-        until = int(self._clock())
-        erasures = [Erasure(site.domain, day, visitor, until) for site, ids in meant for day, visitor in ids]
+    async def _promise(self, erasures: Sequence[Erasure]) -> None:
         try:
             await anyio.to_thread.run_sync(self._eraser.enqueue, erasures)
         except sqlite3.Error as error:
@@ -177,33 +183,40 @@ class SubjectAccess:
         return said is None or now - said >= IDLE_SECONDS or any(visits.current(id_, now) is not None for _, id_ in ids)
 
     def _ids(self, site: Site, requester: Requester) -> Ids:
-        """Today's, the last, and those of earlier days whose salt is still there: where sites have several time zones
-        it is kept until the day is over for all of them."""
+        """Those of all dates whose salt is there, today's last: where sites have several time zones a salt is kept
+        until the day is over for all of them."""
         today = self._sites.zone(site).date(self._clock())
-        first, network = self._rotation.first_linkable(), network_of(requester.address)
-        dates = [first + datetime.timedelta(days=number) for number in range((today - first).days + 1)]
+        first, last = self._rotation.first_linkable(), self._rotation.last_linkable()
+        network = network_of(requester.address)
+        dates = [first + datetime.timedelta(days=number) for number in range((last - first).days + 1)]
+        dates.sort(key=lambda date: date == today)
         return tuple(
             (date, visitor_id(self._salts.salt(date), site.hash_name, network, requester.user_agent)) for date in dates
         )
 
-    def _read(self, domain: str, ids: Sequence[tuple[datetime.date, int]]) -> list[Event]:
+    def _read(self, site: Site, ids: Ids) -> list[Event]:
         # The spool first: what moves on meanwhile is then seen twice and counted once, and never missed.
-        wanted = {visitor for _, visitor in ids}
-        waiting = [_as_stored(event) for event in self._spool.events_of(wanted) if event.site == domain]
+        # While a site is being renamed, what it had may be under the former name yet.
+        wanted, names = {visitor for _, visitor in ids}, [site.domain, *site.aliases]
+        waiting = [
+            _as_stored(msgspec.structs.replace(event, site=site.domain))
+            for event in self._spool.events_of(wanted)
+            if event.site in names
+        ]
         stored = []
         for day, visitor in ids:
             rows = self._client.query(
                 _STORED,
-                parameters={"site": domain, "day": day, "visitor": visitor, "most": MOST_EVENTS},
+                parameters={"names": names, "day": day, "visitor": visitor, "most": MOST_EVENTS},
                 settings=_NOT_LOGGED,
             ).result_rows
-            stored += [Event(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
+            stored += [Event(**{**dict(zip(COLUMNS, row, strict=True)), "site": site.domain}) for row in rows]
         return _merged(stored, waiting)
 
-    def _count(self, domain: str, ids: Sequence[tuple[datetime.date, int]]) -> int:
+    def _count(self, site: Site, ids: Ids) -> int:
         """How many events there are; -1 when the database does not answer and nobody can tell."""
         try:
-            return len(self._read(domain, ids))
+            return len(self._read(site, ids))
         except (ClickHouseError, OSError):
             return -1
 

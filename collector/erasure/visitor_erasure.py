@@ -7,6 +7,9 @@ segment is in ClickHouse or set aside, and the others have stored what they had 
 deleted. A process that is killed anywhere begins the rounds again; each part of one may be done twice.
 
 Only events up to the second of the erasure are taken: what the visitor sends later is a new visit, and is kept.
+
+A site is meant by all of its names, and an erasure is not done while the site is being renamed: events may still be
+copied from one name to the other. A day that was rolled up is taken back when events of it are erased.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from __future__ import annotations
 import datetime
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.spool.rewrite import Erasure
@@ -30,7 +34,7 @@ INSERT INTO erasing SELECT {batch:UInt64}, site, day, visitor, ts FROM events
 WHERE (site, day, visitor) IN {visitors:Array(Tuple(String, Date, UInt64))} AND ts <= toDateTime({until:UInt32})"""
 _MOST_MARKED = 100
 """Visitors looked for by one statement."""
-_MARKED = "SELECT toYYYYMM(day) AS month, count() FROM erasing WHERE batch = {batch:UInt64} GROUP BY month"
+_MARKED = "SELECT site, day, count() FROM erasing WHERE batch = {batch:UInt64} GROUP BY site, day"
 # The ids are in a table in memory, so that ClickHouse's own list of mutations never has them.
 _DELETE = """
 ALTER TABLE events DELETE IN PARTITION {month:UInt32} WHERE (site, day, visitor, ts) IN
@@ -39,10 +43,16 @@ _UNMARK = "ALTER TABLE erasing DELETE WHERE batch = {batch:UInt64}"
 _NOT_LOGGED = {"mutations_sync": 1, "log_queries": 0}
 
 
-def delete_stored(client: Client, erasures: Iterable[Erasure], batch: int) -> int:
+Reopen = Callable[[str, datetime.date], None]
+"""Takes back the rollup of a site's day, where it has one."""
+
+
+def delete_stored(client: Client, erasures: Iterable[Erasure], batch: int, reopen: Reopen = lambda *_: None) -> int:
     """Delete the events that ClickHouse has, and rewrite the parts that had them; returns how many there were.
 
-    `batch` tells this call from any other that runs at the same time.
+    `batch` tells this call from any other that runs at the same time. `reopen` is called with each day that had some:
+    before, so that a process that is killed in between leaves no rollup that has them, and after, for a rollup that
+    was being built meanwhile.
     """
     meant: dict[int, dict[tuple[str, datetime.date, int], None]] = {}
     for erasure in erasures:
@@ -53,27 +63,43 @@ def delete_stored(client: Client, erasures: Iterable[Erasure], batch: int) -> in
             parameters = {"batch": batch, "visitors": visitors[first : first + _MOST_MARKED], "until": until}
             client.command(_MARK, parameters=parameters, settings={"log_queries": 0})
     marked = client.query(_MARKED, parameters={"batch": batch}).result_rows
-    for month, _ in marked:
+    for site, day, _ in marked:
+        reopen(site, day)
+    for month in sorted({day.year * 100 + day.month for _, day, _ in marked}):
         client.command(_DELETE, parameters={"month": month, "batch": batch}, settings=_NOT_LOGGED)
+    for site, day, _ in marked:
+        reopen(site, day)
     if marked:
         client.command(_UNMARK, parameters={"batch": batch}, settings=_NOT_LOGGED)
-    return sum(count for _, count in marked)
+    return sum(count for *_, count in marked)
 
 
 class Eraser:
     """Queues and carries out erasures. Blocking and thread-safe; one round runs at a time.
 
     `spools` are those that the process empties, the first its own; `members` are the collectors that share the
-    database; `clock` gives nanoseconds.
+    database; `clock` gives nanoseconds. `names` are all names of the site of one name, `renaming` those of sites that are
+    being renamed.
     """
 
     def __init__(
-        self, client: Client, spools: Callable[[], Sequence[Spool]], members: Membership, clock: Callable[[], int]
+        self,
+        client: Client,
+        spools: Callable[[], Sequence[Spool]],
+        members: Membership,
+        clock: Callable[[], int],
+        *,
+        names: Callable[[str], Collection[str]] = lambda site: (site,),
+        renaming: Callable[[], Collection[str]] = tuple,
+        reopen: Reopen = lambda *_: None,
     ) -> None:
         self._client = client
         self._spools = spools
         self._members = members
         self._clock = clock
+        self._names = names
+        self._renaming = renaming
+        self._reopen = reopen
         self._turn = threading.Lock()
         self._noting = threading.Lock()
         self._read_before: dict[tuple[Path, int], frozenset[int]] = {}
@@ -92,7 +118,7 @@ class Eraser:
         if not self.pending:
             return frozenset()
         promised = [each for spool in self._spools() for each in spool.erasures.pending().values()]
-        return frozenset((each.site, each.day) for each in promised)
+        return frozenset((each.site, each.day) for each in self._under_all_names(promised))
 
     def run_once(self) -> bool:
         """One round over everything promised. Returns whether nothing is left to do.
@@ -111,7 +137,8 @@ class Eraser:
         promised = own.erasures.pending()
         if not promised:
             return False
-        erasures = list(promised.values())
+        moving = frozenset(self._renaming())
+        erasures = self._under_all_names(promised.values())
         new = [number for number in promised if (own.path, number) not in self._marks]
         for spool in self._spools():
             spool.erase(erasures)
@@ -120,8 +147,11 @@ class Eraser:
         if new:
             self._marks |= dict.fromkeys([(own.path, number) for number in new], self._members.mark())
         over = [number for number in promised if not self._waits(own, number)]
+        over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         if new or over:
-            delete_stored(self._client, erasures, self._clock())
+            delete_stored(self._client, erasures, self._clock(), self._reopen)
+        moving = frozenset(self._renaming())
+        over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         own.erasures.mark_done(over)
         for key in [key for key in self._read_before if key[1] in over]:
             del self._read_before[key]
@@ -130,6 +160,9 @@ class Eraser:
         if over:
             log.info("erasures were completed", extra={"count": len(over)})
         return len(over) < len(promised)
+
+    def _under_all_names(self, erasures: Iterable[Erasure]) -> list[Erasure]:
+        return [msgspec.structs.replace(each, site=name) for each in erasures for name in self._names(each.site)]
 
     def _waits(self, own: Spool, number: int) -> bool:
         """Whether a segment that was read before the erasure may still be on its way, here or at another collector."""

@@ -114,6 +114,11 @@ class VisitTracker:
         visit = self._live.get(visitor)
         return visit if visit is not None and ts - visit.last < IDLE_SECONDS else None
 
+    def last_event(self, visitor: int) -> int:
+        """Unix second of the last event of the visitor's visit, 0 without one."""
+        visit = self._live.get(visitor)
+        return visit.last if visit is not None else 0
+
     def begin(self, visitor: int, ts: int, page: str, attribution: Attribution, *, network: str = "") -> EventInVisit:
         """The first event of a visit. `page` is its cleaned path, empty when it is no pageview; `network` is that of
         the request, by `network_of`."""

@@ -29,15 +29,19 @@ class SaltRotation:
     def rotate(self) -> None:
         """Create salts for every date of a site until tomorrow; destroy all older ones if the clock is trusted.
         Blocking."""
-        now = self._clock()
-        last = max(zone.date(now) for zone in self._zones()) + datetime.timedelta(days=1)
-        over = self._salts.rotate(self.first_linkable(), last, destroy=self._clock_monitor.may_destroy_salts)
+        over = self._salts.rotate(
+            self.first_linkable(), self.last_linkable(), destroy=self._clock_monitor.may_destroy_salts
+        )
         for date in over:
             log.info("a day's salt was destroyed", extra={"date": date.isoformat()})
 
     def first_linkable(self) -> datetime.date:
         """The oldest date with a salt: the current date of some site."""
         return min(zone.date(self._clock()) for zone in self._zones())
+
+    def last_linkable(self) -> datetime.date:
+        """The latest date with a salt: the day after the latest current date of a site."""
+        return max(zone.date(self._clock()) for zone in self._zones()) + datetime.timedelta(days=1)
 
     def linkable_until(self, date: datetime.date) -> int:
         """Unix second at which the date's salt is destroyed: the end of the date at the last site."""

@@ -12,6 +12,7 @@ import datetime
 import itertools
 import logging
 import math
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,6 +81,8 @@ class RollupJob:
         self._looked_at_all = False
         self._sweep_at = math.inf
         self._closed: set[tuple[str, datetime.date]] = set()
+        self._building = threading.Lock()
+        """Whoever takes a day back while it is being built comes after that."""
 
     def close_due(self, excluded: Collection[tuple[str, datetime.date]] = ()) -> int:
         """Build every day that is over and has not been built, or got more rows since, without the `excluded` sites'
@@ -126,6 +129,10 @@ class RollupJob:
 
     def close(self, batch: Sequence[RollupSchedule]) -> None:
         """Build days of one site together. May be called again; the newest build counts."""
+        with self._building:
+            self._close(batch)
+
+    def _close(self, batch: Sequence[RollupSchedule]) -> None:
         site, days = batch[0].site, [closing.day for closing in batch if closing.rows]
         after = max(closing.version for closing in batch)
         versions = _VERSIONS * max(after // _VERSIONS + 1, int(self._clock() * 1_000_000_000) // _VERSIONS)
@@ -206,10 +213,11 @@ class RollupJob:
 
     def reopen_day(self, site: str, day: datetime.date) -> None:
         """The events of a closed day have changed: it counts as open until it is built again."""
-        record = self._records.get(site, day)
-        if record is not None and not record.open:
-            self._records.put(site, {day: replace(record, version=record.version + 1, open=True)})
-        self._closed.discard((site, day))
+        with self._building:
+            record = self._records.get(site, day)
+            if record is not None and not record.open:
+                self._records.put(site, {day: replace(record, version=record.version + 1, open=True)})
+            self._closed.discard((site, day))
 
     def _over(self, site: str, days: dict[datetime.date, int]) -> Iterator[datetime.date]:
         """Every date from the first with events to the last that is over; those without events too."""

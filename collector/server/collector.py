@@ -152,7 +152,15 @@ class Collector:
             since_boot=since_boot,
             may_delete=lambda: self.clock_monitor.may_delete_events,
         )
-        self.eraser = Eraser(self.client, self._spools, self.members, time.time_ns)
+        self.eraser = Eraser(
+            self.client,
+            self._spools,
+            self.members,
+            time.time_ns,
+            names=self.sites.names,
+            renaming=lambda: self.deletions.moving(),
+            reopen=self.rollup.reopen_day,
+        )
         self.erasures = ErasureSchedule(self.eraser)
         self.privacy = SubjectAccess(
             clock=clock,

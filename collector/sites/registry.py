@@ -250,6 +250,11 @@ class Sites:
         name = self._spellings.get(ascii_host(domain), "")
         return name if name in self._sites else domain
 
+    def names(self, domain: str) -> tuple[str, ...]:
+        """All names of the site that has or had this one, and this one."""
+        site = self.measured(domain)
+        return (domain,) if site is None else tuple(dict.fromkeys((domain, site.domain, *site.aliases)))
+
     def own_hosts(self, site: Site) -> frozenset[str]:
         """Hosts, in ASCII, at or under which pages are the site's own."""
         return self._own_hosts.get(site.domain, frozenset())

@@ -28,6 +28,7 @@ from clickhouse_connect.driver.client import Client
 from collector.core.errors import InsertRetryable
 from collector.core.metrics import Counters
 from collector.enrichment.client_ip import TrustedProxies
+from collector.erasure.site_job import new_job
 from collector.erasure.subject_access import Requester, SubjectAccess
 from collector.erasure.visitor_erasure import Eraser
 from collector.ingest.event import Event
@@ -719,3 +720,93 @@ async def told(town: Visiting) -> list[int]:
     async with town.client() as client:
         answer = await client.get("/api/me?d=site.test")
     return [int(each["visitor"]) for each in answer.json()["visitors"]][::-1]
+
+
+async def test_a_no_takes_what_was_stored_under_a_later_date(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """Where it is tomorrow already, and the site is moved to a time zone where it is not: what was stored as of
+    tomorrow is shown and erased as all else."""
+    clock = Clock(datetime.datetime(2026, 3, 1, 11, tzinfo=datetime.UTC).timestamp())
+    async with visiting(tmp_path, clickhouse, clock) as town, town.client() as client:
+        site = await town.collector.sites.change(Site(domain="site.test", timezone="Pacific/Kiritimati"))
+        await town.see("/tomorrow")
+        assert await town.stored() == ["/tomorrow"]
+        await town.collector.sites.change(msgspec.structs.replace(site, timezone="UTC"))
+        await town.see("/today")
+        assert await town.me() == ["/tomorrow", "/today"]
+        answer = await client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": "site.test"})
+        assert answer.status_code == 202
+        assert await town.stored() == []
+
+
+async def test_a_no_takes_what_a_clock_ahead_has_stored(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """A clock that was set back between the visit and the no keeps nothing of the visit."""
+    clock = Clock()
+    async with visiting(tmp_path, clickhouse, clock) as town, town.client() as client:
+        await town.see("/ahead")
+        await town.stored()
+        clock.now -= 90
+        answer = await client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": "site.test"})
+        assert answer.status_code == 202
+        assert await town.stored() == []
+
+
+async def test_a_no_to_a_renamed_site_takes_what_waits_under_the_former_name(slow: Visiting) -> None:
+    """Events that are in the spool when the site gets another name are shown and erased under the new one."""
+    await slow.see("/before")
+    site = slow.collector.sites.get("site.test")
+    assert site is not None
+    job = new_job("rename", site, "admin", slow.collector.clock(), to="new.test")
+    await anyio.to_thread.run_sync(slow.collector.deletions.enqueue, job)
+    assert await slow.me("new.test") == ["/before"]
+    async with slow.client() as client:
+        answer = await client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": "new.test"})
+    assert answer.status_code == 202
+    assert await slow.stored() == []
+
+
+@pytest.mark.parametrize("said_to", ["site.test", "new.test"])
+async def test_an_erasure_lasts_until_the_site_is_renamed(tmp_path: Path, database: Client, said_to: str) -> None:
+    """Under whichever name it was promised: what a renaming copies from the old name meanwhile goes as well."""
+    spool, mine = a_spool(tmp_path, Clock()), an_event(visitor=7)
+    names = {"site.test", "new.test"}
+    eraser = Eraser(
+        database, lambda: [spool], alone(database), lambda: 1, names=lambda _: names, renaming=lambda: names
+    )
+    ClickHouseInserter(database).insert([mine, an_event(visitor=8)], "before")
+    eraser.enqueue([msgspec.structs.replace(an_erasure(mine), site=said_to)])
+    assert not eraser.run_once()
+    assert database.query("SELECT site, visitor FROM events").result_rows == [("site.test", 8)]
+    ClickHouseInserter(database).insert([msgspec.structs.replace(mine, site="new.test")], "copied meanwhile")
+    eraser = Eraser(database, lambda: [spool], alone(database), lambda: 1, names=lambda _: {"site.test", "new.test"})
+    assert eraser.run_once()
+    assert database.query("SELECT site, visitor FROM events").result_rows == [("site.test", 8)]
+    spool.close()
+
+
+async def test_a_no_takes_the_visitor_out_of_a_day_that_is_rolled_up(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """The day is over at the site and not at every site: its sums are built anew without the visitor."""
+    zone = zoneinfo.ZoneInfo("Europe/Stockholm")
+    clock = Clock(datetime.datetime(2026, 3, 1, 23, 50, tzinfo=zone).timestamp())
+    async with visiting(tmp_path, clickhouse, clock) as town, town.client() as client:
+        await town.collector.sites.change(Site(domain="other.test", timezone="America/Los_Angeles"))
+        await town.see("/mine")
+        await town.see("/theirs", address=OTHER)
+        await town.stored()
+        clock.now += 3600
+        await anyio.to_thread.run_sync(town.collector.close_days)
+        assert rolled_up(town) == {"/mine": 1, "/theirs": 1}
+        answer = await client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": "site.test"})
+        assert answer.status_code == 202
+        assert await town.stored() == ["/theirs"]
+        assert rolled_up(town) == {}
+        await anyio.to_thread.run_sync(town.collector.close_days)
+        assert rolled_up(town) == {"/theirs": 1}
+
+
+def rolled_up(town: Visiting) -> dict[str, int]:
+    """Visitors by page, as the rollups that count say."""
+    rows = town.collector.client.query(
+        "SELECT value, sum(visitors) FROM daily WHERE dimension = 'event:page'"
+        " AND (site, day, version) IN (SELECT site, day, version FROM closed FINAL WHERE NOT open) GROUP BY value"
+    ).result_rows
+    return {str(page): int(visitors) for page, visitors in rows}
