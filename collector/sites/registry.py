@@ -130,8 +130,8 @@ def checked(site: Site) -> Site:
         raise RecordError("retention_days", "expected 1 to 36500 days")
     if not 1 <= site.min_visitors <= 1_000:
         raise RecordError("min_visitors", "expected 1 to 1000")
-    if site.rate_limit is not None and site.rate_limit < 0:
-        raise RecordError("rate_limit", "expected 0 or more beacons a second")
+    if site.rate_limit is not None and not 0 <= site.rate_limit <= MAX_RATE:
+        raise RecordError("rate_limit", "expected 0 to {most} beacons a second", most=MAX_RATE)
     if len(site.hidden_paths) > MOST_PATTERNS or not all(map(is_hiding, site.hidden_paths)):
         raise RecordError(
             "hidden_paths",
@@ -178,6 +178,8 @@ def _is_time_zone(timezone: str) -> bool:
 
 
 LONGEST_TEXT = 300
+MAX_RATE: Final = 1_000_000
+"""Beacons a second, as of `TYST_RATE_LIMIT`."""
 ID_BYTES: Final = 8
 MOST_PATTERNS = 50
 MOST_EXCLUDED = 200

@@ -80,7 +80,10 @@ class ManagementApi:
         move to the new name within seconds, and beacons of the old one count there too."""
         site = self._site(request, key.may_manage)
         fields = await read_fields(request)
-        new = unicode_host(str(fields.pop("domain", site.domain)).strip().lower())
+        domain = fields.pop("domain", site.domain)
+        if not isinstance(domain, str):
+            raise ApiError(HTTPStatus.BAD_REQUEST, "domain", "expected a name such as example.com")
+        new = unicode_host(domain.strip().lower())
         # Nothing is changed unless all of it may be and can be.
         if new != site.domain:
             require_full_key(key)

@@ -85,6 +85,7 @@ async def test_a_site_is_added_once(sites: Sites) -> None:
         (Site(domain="a.test", retention_days=0), "retention_days"),
         (Site(domain="a.test", min_visitors=0), "min_visitors"),
         (Site(domain="a.test", rate_limit=-1), "rate_limit"),
+        (Site(domain="a.test", rate_limit=10**4000), "rate_limit"),
     ],
 )
 def test_what_cannot_be_stored_names_its_field(site: Site, field: str) -> None:

@@ -384,6 +384,14 @@ def test_a_site_is_renamed_reset_and_deleted_with_its_figures(room: Room) -> Non
     assert noted[1].who == "command line"
 
 
+@pytest.mark.parametrize("name", [None, 7, ["new.test"], True])
+def test_a_name_that_is_no_text_renames_nothing(room: Room, name: object) -> None:
+    """Least of all to the word for nothing."""
+    answer = room.ask("PUT", "sites/one.test", json={"domain": name})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["domain"])
+    assert room.sites.get("one.test")
+
+
 def test_a_key_for_one_site_does_not_rename_it(room: Room) -> None:
     """It would take itself and others the way in. What is refused in part is refused as a whole."""
     key = room.make_key(right="manage", sites=["one.test"])
