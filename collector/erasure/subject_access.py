@@ -174,6 +174,11 @@ class SubjectAccess:
         except sqlite3.Error as error:
             raise SpoolUnavailable(str(error)) from None
 
+    def note_stored(self, visitor: int) -> None:
+        """Something of this visitor is stored: a no has something to erase again, also where no visit goes on."""
+        if self._denials:
+            self._denials.pop(visitor, None)
+
     def may_hold(self, site: Site, requester: Requester) -> bool:
         """Whether something may be held about a browser that says no: not when it said so within half an hour, and
         has not been counted with consent since, which would be a visit that goes on."""

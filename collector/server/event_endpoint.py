@@ -272,6 +272,7 @@ class EventEndpoint:
         def stored(error: Problem | None) -> None:
             if error is None:
                 collector.counters.accept(event.site)
+                collector.privacy.note_stored(event.visitor)
                 for trimmed in request.beacon.trimmed:
                     collector.counters.trim(event.site, trimmed)
             else:

@@ -68,6 +68,9 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
     async def put_back(request: Request) -> Response:
         """`POST /api/v1/backups/restore`."""
         name = await _name(request)
+        if any(job.waiting for job in collector.deletions.all()):
+            # A job that has copied from a table, and deletes in another that was put in its place, would lose both.
+            raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed or deleted; try again in a minute")
         tables = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep_protection)
         for refresh in collector.refreshes:
             await anyio.to_thread.run_sync(refresh)

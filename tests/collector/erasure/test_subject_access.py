@@ -810,3 +810,19 @@ def rolled_up(town: Visiting) -> dict[str, int]:
         " AND (site, day, version) IN (SELECT site, day, version FROM closed FINAL WHERE NOT open) GROUP BY value"
     ).result_rows
     return {str(page): int(visitors) for page, visitors in rows}
+
+
+async def test_a_no_takes_what_came_after_another_and_began_no_visit(town: Visiting) -> None:
+    """Time on a page that is reported after the visit was erased is stored with the visitor: the next no erases it."""
+    no = {"cookie": "tyst_consent=denied"}
+    await town.see("/first")
+    async with town.client(**no) as client:
+        await client.post("/api/event", json=a_no())
+    assert await town.stored() == []
+    late = {"n": "engagement", "u": "https://site.test/first", "d": "site.test", "c": "granted", "e": 4000}
+    async with town.client() as client:
+        assert (await client.post("/api/event", json=late)).status_code == 202
+    assert await town.me() == ["/first"]
+    async with town.client(**no) as client:
+        await client.post("/api/event", json={**a_no(), "c": "granted"})
+    assert await town.stored() == []
