@@ -32,13 +32,22 @@ MOST_REVENUE = Decimal(10) ** 14
 NO_MONEY = (Decimal(0), "")
 
 _THREE_DECIMALS = Decimal("0.001")
-_REFUSALS = frozenset({"denied", "0", "false", "no"})
+# Words by which other programs say no; never a banner's name. They store nothing; only the two of `NOES` erase.
+_REFUSALS = frozenset({
+    "denied", "0", "false", "no", "deny", "refused", "refuse", "rejected", "reject", "declined", "decline",
+    "revoked", "revoke", "withdrawn", "withdraw", "off", "opt-out", "optout", "opt_out", "opted-out",
+    "opted_out", "disallow", "disallowed", "disagree", "disagreed", "objected", "blocked", "disabled",
+    "essential", "necessary",
+})  # fmt: skip
 _GRANTS = frozenset({"granted", "1", "true", "yes"})
 # Words for "no evidence", and those that the collector itself writes into the column: neither may be claimed.
-_NO_EVIDENCE = frozenset({"none", "exempt", "limited", "null", "undefined", "undecided", "unknown"})
+_NO_EVIDENCE = frozenset({
+    "none", "exempt", "limited", "null", "undefined", "undecided", "unknown", "unanswered", "pending", "unset",
+    "default", "error", "nan", "object",
+})  # fmt: skip
 # Sent by our own snippet; accepted without further checks.
 USUAL_EVIDENCE = frozenset({"granted", "cookie", "tcf", "gcm", "denied"})
-_EVIDENCE = re.compile(r"[a-z0-9_-]{1,32}")
+_EVIDENCE = re.compile(r"(?=.*[a-z])[a-z0-9_-]{1,32}")
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _SWITCHES: dict[str | float, bool] = {1: True, "1": True, "true": True, 0: False, "0": False, "false": False}
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
@@ -161,10 +170,12 @@ def evidence_of(given: Any) -> tuple[str, bool]:
         return "denied", False
     if not word or word in _NO_EVIDENCE:
         return "", False
+    if word in _GRANTS:
+        return "granted", False
     if not _EVIDENCE.fullmatch(word):
         return "", True
     # A banner's name names a banner; an identifier smuggled in as one would be stored with every event.
-    return "granted" if word in _GRANTS or clean_value(word) != word else word, False
+    return "granted" if clean_value(word) != word else word, False
 
 
 def once_of(given: Any) -> tuple[bytes | None, bool]:

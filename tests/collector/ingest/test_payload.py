@@ -365,6 +365,9 @@ EVIDENCE: dict[str, tuple[Any, str]] = {
     "ours-exempt": ("exempt", ""),
     "ours-none": ("none", ""),
     "undecided": ("undecided", ""),
+    **{word: (word, "") for word in ("pending", "unset", "default", "error", "NaN", "-", "2")},
+    **{word: (word, "denied") for word in ("withdrawn", "refused", "rejected", "declined", "revoked", "deny", "off")},
+    **{word: (word, "denied") for word in ("opt-out", "opted_out", "disagree", "necessary")},
     "long": ("b" * 33, ""),
     "odd": ("<script>", ""),
     "object": ({"granted": True}, ""),
@@ -375,8 +378,11 @@ EVIDENCE: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("sent", "expected"), EVIDENCE.values(), ids=EVIDENCE)
 def test_evidence_has_a_closed_shape(sent: Any, expected: str) -> None:
-    """Evidence of consent is a known word or a banner's name; a refusal is `denied`; nothing else counts."""
-    assert beacon(c=sent).consent == expected
+    """Evidence of consent is a known word or a banner's name; a refusal is `denied`; nothing else counts. Of refusals
+    two words alone erase."""
+    found = beacon(c=sent)
+    assert found.consent == expected
+    assert found.refuses == (sent == "denied")
 
 
 def test_address_agent_and_time_cannot_be_sent() -> None:
