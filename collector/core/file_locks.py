@@ -25,6 +25,21 @@ def lock_data_dir(directory: Path) -> int:
     return opened
 
 
+def is_locked(directory: Path) -> bool:
+    """Whether a running process has the data directory. Raises `OSError` when its lock cannot be read."""
+    try:
+        opened = os.open(directory / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(opened)
+    return False
+
+
 def _holder(path: Path) -> int | None:
     text = path.read_text(errors="replace").strip()
     return int(text) if text.isdecimal() else None

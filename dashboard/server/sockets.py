@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from collector.core.errors import TystError
+from collector.core.file_locks import is_locked
 
 SERVER_FILE = "server.json"
 
@@ -74,9 +75,14 @@ def remove_server_info(directory: Path) -> None:
 
 
 def read_server_info(directory: Path) -> Server | None:
-    """Where a server that uses this data directory is, or None: it is not running."""
+    """Where a server that uses this data directory is, or None: it is not running.
+
+    The file of a server that was killed is still there. Whoever listens on its port now may be anybody, and must not be
+    sent the key.
+    """
     try:
-        return msgspec.json.decode((directory / SERVER_FILE).read_bytes(), type=Server)
+        server = msgspec.json.decode((directory / SERVER_FILE).read_bytes(), type=Server)
+        return server if is_locked(directory) else None
     except (OSError, msgspec.MsgspecError):
         return None
 

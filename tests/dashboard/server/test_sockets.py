@@ -1,0 +1,35 @@
+"""The file by which commands find the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from dashboard.server.sockets import Server, read_server_info, write_server_info
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from collector.core.file_locks import lock_data_dir
+lock_data_dir(Path(sys.argv[1]))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_key_goes_to_no_server_that_was_killed(tmp_path: Path) -> None:
+    """Its file stays, and its port is free for any user of the machine."""
+    server = Server(url="http://127.0.0.1:8000", key="secret", pid=os.getpid())
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"locked\n"
+    write_server_info(tmp_path, server)
+    assert read_server_info(tmp_path) == server
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert read_server_info(tmp_path) is None
