@@ -115,11 +115,14 @@ class RollupJob:
         since = _BEGINNING
         if self._looked_at_all:
             since = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date() - RECENT_DAYS * _DAY
-        recorded = self._recorded(since)
+        recorded, counted = self._recorded(since), self._counted(since)
         found = []
-        for site, days in self._counted(since).items():
-            for day in self._over(site, days):
-                record = recorded.get(site, {}).get(day)
+        for site in counted.keys() | recorded.keys():
+            days, records = counted.get(site, {}), recorded.get(site, {})
+            # One that was taken back may have no event any more, nor any day before it.
+            reopened = [day for day, record in records.items() if record.open and self._is_over(site, day)]
+            for day in {*self._over(site, days), *reopened}:
+                record = records.get(day)
                 rows = days.get(day, 0)
                 if record is None or record.open or rows > record.rows:
                     found.append(RollupSchedule(site, day, rows, record.version if record else 0))
@@ -229,6 +232,10 @@ class RollupJob:
         while day <= last and zone.bounds(day)[1] + GRACE_SECONDS <= now:
             yield day
             day += _DAY
+
+    def _is_over(self, site: str, day: datetime.date) -> bool:
+        known = self._sites.get(site)
+        return known is not None and self._sites.zone(known).bounds(day)[1] + GRACE_SECONDS <= self._clock()
 
     def _counted(self, since: datetime.date) -> dict[str, dict[datetime.date, int]]:
         rows = self._client.query(_COUNT, parameters={"since": since}).result_rows

@@ -783,24 +783,32 @@ async def test_an_erasure_lasts_until_the_site_is_renamed(tmp_path: Path, databa
     spool.close()
 
 
-async def test_a_no_takes_the_visitor_out_of_a_day_that_is_rolled_up(tmp_path: Path, clickhouse: ClickHouse) -> None:
-    """The day is over at the site and not at every site: its sums are built anew without the visitor."""
+@pytest.mark.parametrize("others", [["/theirs"], []])
+async def test_a_no_takes_the_visitor_out_of_a_day_that_is_rolled_up(
+    tmp_path: Path, clickhouse: ClickHouse, others: list[str]
+) -> None:
+    """The day is over at the site and not at every site: its sums are built anew without the visitor, and those of
+    before are deleted."""
     zone = zoneinfo.ZoneInfo("Europe/Stockholm")
     clock = Clock(datetime.datetime(2026, 3, 1, 23, 50, tzinfo=zone).timestamp())
     async with visiting(tmp_path, clickhouse, clock) as town, town.client() as client:
         await town.collector.sites.change(Site(domain="other.test", timezone="America/Los_Angeles"))
         await town.see("/mine")
-        await town.see("/theirs", address=OTHER)
+        for page in others:
+            await town.see(page, address=OTHER)
         await town.stored()
         clock.now += 3600
         await anyio.to_thread.run_sync(town.collector.close_days)
-        assert rolled_up(town) == {"/mine": 1, "/theirs": 1}
+        assert rolled_up(town) == {"/mine": 1, **dict.fromkeys(others, 1)}
         answer = await client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": "site.test"})
         assert answer.status_code == 202
-        assert await town.stored() == ["/theirs"]
+        assert await town.stored() == others
         assert rolled_up(town) == {}
-        await anyio.to_thread.run_sync(town.collector.close_days)
-        assert rolled_up(town) == {"/theirs": 1}
+        for _ in range(2):
+            await anyio.to_thread.run_sync(town.collector.close_days)
+            assert rolled_up(town) == dict.fromkeys(others, 1)
+            clock.now += 700
+        assert town.collector.client.query("SELECT count() FROM daily WHERE value = '/mine'").result_rows == [(0,)]
 
 
 def rolled_up(town: Visiting) -> dict[str, int]:
