@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from collector.core.errors import SpoolUnavailable
 from collector.core.settings import Settings
@@ -40,6 +41,7 @@ from collector.ingest.cookies import CONSENT_COOKIE, consent_cookie
 from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_context import user_agent_of
 from collector.ingest.request_origin import RequestOrigins, origin_of, public_base
+from collector.server.large_responses import ResponseSlots, send_in_parts
 from collector.sites.registry import Site, Sites
 from dashboard.access.disclosure_limit import DisclosureLimit
 from dashboard.access.login_throttle import is_foreign_subresource, same_origin
@@ -93,14 +95,14 @@ class VisitorViews:
         self._reads = RateLimit(READS)
         self._erasures = RateLimit(ERASURES)
         self._asking = DisclosureLimit()
-        self._answering: set[str] = set()
-        """Networks that are being answered."""
+        self._answering = ResponseSlots()
 
     async def read(self, request: Request) -> Response:
         """`GET /api/me?d=SITE`: what is held about this browser, as JSON, or as CSV where that is asked for. Where
         others of its network have asked before: how much it is."""
         site, browser = self._asked(request, self._reads)
-        with self._alone(browser):
+        with contextlib.ExitStack() as slot:
+            slot.enter_context(self._alone(browser))
             held = await self._privacy.held(site, browser)
             if not self._may_see(browser):
                 return _file(as_count(held), "application/json", f"{site.domain}.json", request)
@@ -111,8 +113,11 @@ class VisitorViews:
             # Of thousands of events a table takes seconds, in which nobody else may wait.
             if as_table:
                 table = await anyio.to_thread.run_sync(as_csv, held, csv_writer(request))
-                return _file(table, "text/csv", f"{name}.csv", request)
-            return _file(await anyio.to_thread.run_sync(as_json, held), "application/json", f"{name}.json", request)
+                found = _file(table, "text/csv", f"{name}.csv", request)
+            else:
+                document = await anyio.to_thread.run_sync(as_json, held)
+                found = _file(document, "application/json", f"{name}.json", request)
+            return PacedResponse(found, slot.pop_all().close)
 
     async def erase(self, request: Request) -> Response:
         """`DELETE /api/me?d=SITE`: 200 when everything is gone, 202 when it is promised and still being done."""
@@ -196,15 +201,15 @@ class VisitorViews:
 
     @contextlib.contextmanager
     def _alone(self, requester: Requester) -> Iterator[None]:
-        """Answer one request of a network at a time: however much is held, others get their turn. Raises 429."""
+        """Answer one request of a network at a time, and few in all: however much is held, others get their turn, and
+        memory has a bound. Raises 429."""
         network = network_of(requester.address)
-        if network in self._answering:
-            raise HTTPException(429, "comes while another of its network is answered", {"Retry-After": "1"})
-        self._answering.add(network)
+        if not self._answering.acquire(network):
+            raise HTTPException(429, "comes while another is answered", {"Retry-After": "1"})
         try:
             yield
         finally:
-            self._answering.discard(network)
+            self._answering.release(network)
 
     def _may_see(self, requester: Requester) -> bool:
         today = datetime.datetime.fromtimestamp(self._privacy.now(), datetime.UTC).date()
@@ -280,6 +285,22 @@ class VisitorViews:
 
 
 SIGNALS: Final = {"signal_gpc": "sec-gpc", "signal_dnt": "dnt"}
+
+
+class PacedResponse(Response):
+    """Another response, sent in parts as its client reads them; then `sent` is called."""
+
+    def __init__(self, response: Response, sent: Callable[[], None]) -> None:
+        super().__init__(response.body, response.status_code)
+        self.raw_headers = response.raw_headers
+        self._sent = sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 # as ASGI has it
+        """Send, and say when that is over."""
+        try:
+            await send_in_parts(send, self.status_code, self.raw_headers, bytes(self.body))
+        finally:
+            self._sent()
 
 
 def routes(

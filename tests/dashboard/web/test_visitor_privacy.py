@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from starlette.types import Message
 
 from collector.erasure.subject_access import as_csv
 from collector.privacy.consent import Signals, decide_consent
@@ -22,6 +23,7 @@ from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.compliance.visitor_privacy_texts import page_texts
 from dashboard.web import visitor_privacy
 from tests.collector.erasure.test_subject_access import FIREFOX, ME, OTHER, PAGE, Visiting, visiting
+from tests.collector.ingest.test_pipeline import CHROME
 
 pytestmark = pytest.mark.anyio
 
@@ -257,6 +259,35 @@ async def test_an_unknown_site_has_no_page(town: Visiting) -> None:
     async with town.client() as client:
         assert (await client.get("/privacy/nowhere.test")).status_code == 404
         assert (await client.post("/privacy/site.test", data={"action": "sing"})).status_code == 400
+
+
+async def test_a_network_has_its_next_answer_once_the_last_one_is_read(town: Visiting) -> None:
+    """Answers that nobody reads would lie in memory, one upon the other."""
+    await town.see()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            begun.set()
+            await go_on.wait()
+
+    scope = {
+        "type": "http", "http_version": "1.1", "scheme": "http", "method": "GET", "path": "/api/me", "root_path": "",
+        "raw_path": b"/api/me", "query_string": b"d=site.test", "client": (ME, 4711), "server": ("stats.test", 80),
+        "headers": [(b"host", b"stats.test"), (b"user-agent", CHROME.encode())],
+    }  # fmt: skip
+    reading = asyncio.create_task(town._app(scope, receive, send))
+    await begun.wait()
+    async with town.client() as client, town.client(address=OTHER) as stranger:
+        assert (await client.get("/api/me?d=site.test")).status_code == 429
+        assert (await stranger.get("/api/me?d=site.test")).status_code == 200
+        go_on.set()
+        await reading
+        assert (await client.get("/api/me?d=site.test")).status_code == 200
 
 
 async def test_one_request_of_a_network_is_answered_at_a_time(town: Visiting, monkeypatch: pytest.MonkeyPatch) -> None:
