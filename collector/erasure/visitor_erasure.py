@@ -78,8 +78,8 @@ class Eraser:
     """Queues and carries out erasures. Blocking and thread-safe; one round runs at a time.
 
     `spools` are those that the process empties, the first its own; `members` are the collectors that share the
-    database; `clock` gives nanoseconds. `names` are all names of the site of one name, `renaming` those of sites that are
-    being renamed.
+    database; `clock` gives nanoseconds. `names` are all names of the site of one name, `renaming` those of sites that
+    are being renamed.
     """
 
     def __init__(
