@@ -107,6 +107,11 @@ class Eraser:
         self.pending = any(spool.erasures.pending() for spool in spools())
         """Whether something promised is not done."""
 
+    @property
+    def sees_everything(self) -> bool:
+        """Whether no other collector may hold events that are in no spool here."""
+        return not self._members.others()
+
     def enqueue(self, erasures: Sequence[Erasure]) -> None:
         """Store the erasures durably; they will be carried out. Raises `sqlite3.Error`."""
         self._spools()[0].erasures.enqueue(erasures)

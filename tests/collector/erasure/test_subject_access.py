@@ -834,3 +834,17 @@ async def test_a_no_takes_what_came_after_another_and_began_no_visit(town: Visit
     async with town.client(**no) as client:
         await client.post("/api/event", json={**a_no(), "c": "granted"})
     assert await town.stored() == []
+
+
+async def test_where_another_collector_may_hold_something_an_erasure_is_promised(town: Visiting) -> None:
+    """Nothing is to be found here, and yet it is not complete until the other one has stored what it had."""
+    site, me = town.collector.sites.get("site.test"), Requester(ME, CHROME)
+    assert site is not None
+    assert (await town.collector.privacy.erase(site, me)).complete
+    row = ["another", "another", datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC), 0, 0]
+    columns = ["collector", "name", "stored", "secret", "removed"]
+    town.collector.client.insert("collectors", [row], column_names=columns)
+    # Looks who there is.
+    assert town.collector.members.remove("nobody") is None
+    assert not (await town.collector.privacy.erase(site, me, seconds=0.1)).complete
+    assert town.collector.eraser.pending
