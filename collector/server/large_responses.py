@@ -20,25 +20,38 @@ SEND_SECONDS: Final = 30.0
 """From the first part to the last; then the connection is closed."""
 MAX_OPEN: Final = 4
 """Each may take some hundred megabytes while it is built."""
+WAIT_SECONDS: Final = 5.0
+"""For which a request waits for a slot."""
 
 
 class ResponseSlots:
-    """Slots for large responses: one for each network, `max_open` in all."""
+    """Slots for large responses: one for each network, `max_open` in all, for which others wait `wait_seconds`."""
 
-    def __init__(self, max_open: int = MAX_OPEN) -> None:
-        self._max_open = max_open
+    def __init__(self, max_open: int = MAX_OPEN, wait_seconds: float = WAIT_SECONDS) -> None:
+        self._free = asyncio.Semaphore(max_open)
+        self._wait_seconds = wait_seconds
         self._networks: set[str] = set()
 
-    def acquire(self, network: str) -> bool:
+    async def acquire(self, network: str) -> bool:
         """Whether the network has a slot from now on, until `release`."""
-        if network in self._networks or len(self._networks) >= self._max_open:
+        if network in self._networks:
             return False
         self._networks.add(network)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            self._networks.discard(network)
+            return False
+        except asyncio.CancelledError:
+            self._networks.discard(network)
+            raise
         return True
 
     def release(self, network: str) -> None:
         """The network's response is sent, or will not be."""
         self._networks.discard(network)
+        self._free.release()
 
 
 async def send_in_parts(

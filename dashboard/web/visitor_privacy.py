@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
@@ -101,8 +101,7 @@ class VisitorViews:
         """`GET /api/me?d=SITE`: what is held about this browser, as JSON, or as CSV where that is asked for. Where
         others of its network have asked before: how much it is."""
         site, browser = self._asked(request, self._reads)
-        with contextlib.ExitStack() as slot:
-            slot.enter_context(self._alone(browser))
+        with await self._alone(browser) as slot:
             held = await self._privacy.held(site, browser)
             if not self._may_see(browser):
                 return _file(as_count(held), "application/json", f"{site.domain}.json", request)
@@ -152,7 +151,7 @@ class VisitorViews:
             problem = "too_often"
         else:
             try:
-                with self._alone(browser):
+                with await self._alone(browser):
                     held = await self._privacy.held(site, browser)
                 details = self._may_see(browser)
             except HTTPException:
@@ -199,17 +198,15 @@ class VisitorViews:
             return "not_erased"
         return "erased" if erased.complete else "erased_later"
 
-    @contextlib.contextmanager
-    def _alone(self, requester: Requester) -> Iterator[None]:
+    async def _alone(self, requester: Requester) -> contextlib.ExitStack:
         """Answer one request of a network at a time, and few in all: however much is held, others get their turn, and
         memory has a bound. Raises 429."""
         network = network_of(requester.address)
-        if not self._answering.acquire(network):
+        if not await self._answering.acquire(network):
             raise HTTPException(429, "comes while another is answered", {"Retry-After": "1"})
-        try:
-            yield
-        finally:
-            self._answering.release(network)
+        slot = contextlib.ExitStack()
+        slot.callback(self._answering.release, network)
+        return slot
 
     def _may_see(self, requester: Requester) -> bool:
         today = datetime.datetime.fromtimestamp(self._privacy.now(), datetime.UTC).date()

@@ -12,15 +12,26 @@ from collector.server.large_responses import PART_BYTES, ResponseSlots, send_in_
 pytestmark = pytest.mark.anyio
 
 
-def test_a_network_has_one_slot_and_all_have_few() -> None:
-    """Until it is released; others have theirs, as long as there are some."""
-    slots = ResponseSlots(max_open=2)
-    assert slots.acquire("198.51.100.1")
-    assert not slots.acquire("198.51.100.1")
-    assert slots.acquire("198.51.100.2")
-    assert not slots.acquire("198.51.100.3")
+async def test_a_network_has_one_slot_and_all_have_few() -> None:
+    """Until it is released; others wait for theirs, for a time."""
+    slots = ResponseSlots(max_open=2, wait_seconds=0.01)
+    assert await slots.acquire("198.51.100.1")
+    assert not await slots.acquire("198.51.100.1")
+    assert await slots.acquire("198.51.100.2")
+    assert not await slots.acquire("198.51.100.3")
     slots.release("198.51.100.1")
-    assert slots.acquire("198.51.100.3")
+    assert await slots.acquire("198.51.100.3")
+
+
+async def test_a_slot_is_waited_for() -> None:
+    """Whoever comes while all are taken has the next that is free."""
+    slots = ResponseSlots(max_open=1, wait_seconds=60)
+    assert await slots.acquire("198.51.100.1")
+    waiting = asyncio.create_task(slots.acquire("198.51.100.2"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    slots.release("198.51.100.1")
+    assert await waiting
 
 
 async def test_a_part_is_sent_once_the_one_before_has_gone() -> None:
