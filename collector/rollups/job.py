@@ -36,7 +36,9 @@ RECENT_DAYS = 4
 SUPERSEDED_SECONDS = 600
 
 # What a build of this release makes. Days of an earlier form are built again while they have all their events.
-WITHOUT_PROPERTIES, WITH_PROPERTIES = 1, 2
+WITHOUT_PROPERTIES, WITH_PROPERTIES = 3, 4
+FORMS = (WITHOUT_PROPERTIES, WITH_PROPERTIES)
+FORMS_WITH_PROPERTIES = (2, WITH_PROPERTIES)
 # A day with more different properties has no sums by them: each costs a look at every event.
 MOST_PROPERTIES = 60
 
@@ -126,7 +128,7 @@ class RollupJob:
                 rows = days.get(day, 0)
                 if record is None or record.open or rows > record.rows:
                     found.append(RollupSchedule(site, day, rows, record.version if record else 0))
-                elif not record.form and rows == record.rows:
+                elif record.form not in FORMS and rows == record.rows:
                     found.append(RollupSchedule(site, day, rows, record.version, renewed=True))
         return sorted(found, key=lambda closing: (closing.renewed, closing.site, closing.day))
 

@@ -74,7 +74,7 @@ async def build_report(
     """Ask for everything at once and lay it out. `notes` are those of the period; `now` is a Unix second."""
     period = dates.period
     tabs = await open_tabs(stats, state, period)
-    asked = overview_queries(state, dates)
+    asked = overview_queries(state, dates, with_revenue=bool(await stats.currencies(state.domain)))
     rows = (rows_query(state, period, tab, _rows(tab) + 1) for tab in tabs)
     results, now_visitors = await asyncio.gather(
         stats.run([*asked, *rows]), stats.current_visitors(state.domain, period.zone)
