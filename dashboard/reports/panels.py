@@ -109,10 +109,10 @@ PANELS: Final = (
         "technology",
         N_("Devices"),
         (
-            Tab("browsers", N_("Browsers"), "visit:browser", finer="visit:browser_version"),
-            Tab("systems", N_("Systems"), "visit:os", finer="visit:os_version"),
-            Tab("devices", N_("Kinds"), "visit:device"),
-            Tab("sizes", N_("Sizes"), "visit:size"),
+            Tab("browsers", N_("Browsers"), "visit:browser", finer="visit:browser_version", optional=()),
+            Tab("systems", N_("Systems"), "visit:os", finer="visit:os_version", optional=()),
+            Tab("devices", N_("Kinds"), "visit:device", optional=()),
+            Tab("sizes", N_("Sizes"), "visit:size", optional=()),
         ),
     ),
     Panel(

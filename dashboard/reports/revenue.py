@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dashboard.analytics.query import OTHER, Result, Row
+from dashboard.analytics.query import Result, Row
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Value
 from dashboard.i18n.translations import N_, _
@@ -90,14 +90,9 @@ def revenue_columns(metrics: Iterable[str], currencies: Sequence[str]) -> tuple[
     return tuple(f"{metric}_{currency}" for metric in filter(is_revenue, metrics) for currency in currencies)
 
 
-def revenue_cells(row: Row, metrics: Iterable[str], currencies: Sequence[str], part: Result) -> tuple[Value, ...]:
-    """The cells of `revenue_columns`. Of what is not told nothing is written; of none, 0."""
-    untold = row.hidden or part.protected or OTHER in row.dimensions
-    return tuple(
-        amount_in(row, metric, currency, None if untold or metric != "total_revenue" else 0)
-        for metric in filter(is_revenue, metrics)
-        for currency in currencies
-    )
+def revenue_cells(row: Row, metrics: Iterable[str], currencies: Sequence[str]) -> tuple[Value, ...]:
+    """The cells of `revenue_columns`, empty where the row has no revenue in a currency, or none that is told."""
+    return tuple(amount_in(row, metric, currency) for metric in filter(is_revenue, metrics) for currency in currencies)
 
 
 def _by_currency(result: Result) -> dict[str, dict[str, Value]]:

@@ -58,12 +58,12 @@ def chart_rows(
 
 
 def _nothing(names: Sequence[str]) -> tuple[Value, ...]:
-    return tuple(0 if name in COUNTS or name.startswith("total_revenue") else None for name in names)
+    return tuple(0 if name in COUNTS else None for name in names)
 
 
 def _by_time(result: Result, currencies: Sequence[str]) -> Mapping[str, Sequence[Value]]:
     names = without_revenue(result.metrics)
     return {
-        row.dimensions[0]: (*row.metrics[: len(names)], *revenue_cells(row, REVENUE_MEASURES, currencies, result))
+        row.dimensions[0]: (*row.metrics[: len(names)], *revenue_cells(row, REVENUE_MEASURES, currencies))
         for row in result.rows
     }

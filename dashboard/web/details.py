@@ -176,7 +176,7 @@ def _cells(tab: Tab, block: Result, currencies: Sequence[str]) -> list[list[Cell
         [
             _("Other (grouped for privacy)") if row.dimensions[0] == OTHER else tab.label(row.dimensions[0]),
             *(row.metrics[place] for place in places),
-            *revenue_cells(row, columns, currencies, block),
+            *revenue_cells(row, columns, currencies),
         ]
         for row in block.rows
     ]
