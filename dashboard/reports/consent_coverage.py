@@ -15,15 +15,15 @@ from dashboard.analytics.filters import Compare, Filter, Not, Or
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import OTHER, Query, Result
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import _
+from dashboard.i18n.translations import _, plural
 from dashboard.reports.annotations import Annotation
-from dashboard.reports.consent_splits import Split, by_country, by_name, by_source, ranked, total_split
+from dashboard.reports.consent_splits import ANONYMOUS, Split, by_country, by_name, by_source, ranked, total_split
 from dashboard.reports.date_range import DateRange
 from dashboard.reports.labels import label
 from dashboard.reports.stacked_chart import StackedChart, line_path, stacked_chart
 from dashboard.reports.time_buckets import TimeBucket, time_buckets
 
-NO_CONSENT: Final = ("none", "exempt")
+NO_CONSENT: Final = (ANONYMOUS, "exempt")
 """Kinds of evidence that are no answer of the visitor: an anonymous count, and exempt measurement."""
 WITHOUT: Final[Filter] = Compare("is", "visit:consent", NO_CONSENT)
 WITH: Final[Filter] = Not(WITHOUT)
@@ -179,11 +179,9 @@ def _interval(
     counts = {row.dimensions[1]: int(row.metrics[0] or 0) for row in by_kind.rows if row.dimensions[0] == moment.key}
     values = [counts.get(kind, 0) if split.told else 0 for kind in kinds]
     values.append(max(0, split.size - sum(values)))
-    spoken = _("{count} pageviews").format(count=formatting.number(split.size))
+    spoken = plural("{count} pageview", "{count} pageviews", split.size).format(count=formatting.number(split.size))
     if split.told and split.without:
-        spoken = _("{count} pageviews, {share} with consent").format(
-            count=formatting.number(split.size), share=split.share
-        )
+        spoken = _("{pageviews}, {share} with consent").format(pageviews=spoken, share=split.share)
     noted = tuple(note.text for note in notes if moment.first <= note.day <= moment.last)
     return Interval(moment, split, tuple(values), f"{moment.long}: {spoken}", noted)
 

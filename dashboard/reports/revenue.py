@@ -13,7 +13,7 @@ from dashboard.i18n.translations import N_, _
 
 REVENUE_MEASURES: Final = {
     "total_revenue": N_("Revenue"),
-    "average_revenue": N_("Average order value"),
+    "average_revenue": N_("Average order"),
 }
 """Metrics of revenue and their titles. A site that never had revenue has none of them."""
 
