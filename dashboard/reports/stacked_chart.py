@@ -10,7 +10,7 @@ NICE = (1, 2, 5)
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class BarSegment:
     """One segment of a bar in user units; `series` is its index."""
 
     series: int
@@ -27,7 +27,7 @@ class StackedChart:
     width: float
     height: float
     top: float
-    bars: tuple[tuple[Segment, ...], ...]
+    bars: tuple[tuple[BarSegment, ...], ...]
     ticks: tuple[float, ...]
     """Values of the gridlines, from the highest down to 0."""
 
@@ -50,7 +50,7 @@ def stacked_chart(stacks: Sequence[Sequence[float]], width: float = 1000, height
             if tall:
                 floor -= tall
                 x = round(index * pitch + gap / 2, 2)
-                segments.append(Segment(series, x, round(max(floor, 0.0), 2), round(pitch - gap, 2), round(tall, 2)))
+                segments.append(BarSegment(series, x, round(max(floor, 0.0), 2), round(pitch - gap, 2), round(tall, 2)))
         bars.append(tuple(segments))
     ticks = tuple(number * step for number in range(round(top / step), -1, -1))
     return StackedChart(width, height, top, tuple(bars), ticks)
