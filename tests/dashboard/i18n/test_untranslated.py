@@ -118,7 +118,7 @@ GREEK = {
     "utm_source": "πηγή", "utm_medium": "μέσο", "utm_campaign": "άνοιξη", "utm_content": "ένα", "utm_term": "όρος",
     "hostname": "παράδειγμα",
 }  # fmt: skip
-NAMED = (*(each.name for each in (*PLATFORMS.values(), *BANNERS.values())),)
+NAMED = (*(each.name for each in PLATFORMS.values()), *(each.name for each in BANNERS.values()))
 PRODUCTS = re.compile("|".join(re.escape(escape(name)) for name in sorted(NAMED, key=len, reverse=True)))
 NAMES = re.compile(
     r"""^(?: tyst | (?:https?://)?(?:\w+\.)*(?:example|tyst)\.(?:com|test)\S* | admin | UTC | [A-Z]\w+/[A-Z]\w+\S*
