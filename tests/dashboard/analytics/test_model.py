@@ -20,11 +20,10 @@ from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.analytics.dimensions import DIMENSIONS
-from dashboard.analytics.query import Row
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
 from tests.model import OTHER, Cells, Model, Question
-from tests.questions import query_of
+from tests.questions import cells, query_of
 from tests.towns import EVENTS, FIRST, PAGES, SITE, ZONE, random_events
 
 DAYS = 9
@@ -115,14 +114,6 @@ def questions(filters: Sequence[Any], first: int = 0, last: int = DAYS) -> Itera
     yield question(("events", "total_revenue"), "time:day", "event:goal", **dates)
     yield question(COUNTS, "visit:country", "visit:source", **dates)
     yield question(COUNTS, "event:goal", "time:hour", **dates)
-
-
-def cells(asked: Question, row: Row) -> Cells:
-    """The metrics of a row, revenue by currency as the model has it."""
-    return tuple(
-        tuple((each.currency, each.metric(name)) for each in row.revenue) if name in REVENUE else value
-        for name, value in zip(asked.metrics, row.metrics, strict=True)
-    )
 
 
 def compare(store: StatsService, model: Model, asked: Sequence[Question]) -> None:
