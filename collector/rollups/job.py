@@ -144,7 +144,7 @@ class RollupJob:
         without = self._build(site, days, versions) if days else frozenset()
         if days and self._client.query(_BUILT_TWICE, parameters={"site": site, "versions": versions}).result_rows[0][0]:
             # Another collector has built them in the same millisecond: both builds would count.
-            self.close([replace(closing, version=versions + _VERSIONS - 1) for closing in batch])
+            self._close([replace(closing, version=versions + _VERSIONS - 1) for closing in batch])
             return
         built = {}
         for closing in batch:
