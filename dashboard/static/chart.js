@@ -20,6 +20,15 @@
   let drawn
   let saying = {}
 
+  // A property may be two colours, of which `color-scheme` chooses: as the colour of an element it is one.
+  function colour(name) {
+    const probe = document.body.appendChild(document.createElement('i'))
+    probe.style.color = `var(--${name})`
+    const found = getComputedStyle(probe).color
+    probe.remove()
+    return found
+  }
+
   function number(value) {
     return value.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 })
   }
@@ -68,8 +77,6 @@
   }
 
   function options(box, series, metric) {
-    const style = getComputedStyle(document.documentElement)
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim()
     const unit = units[metric] || plain
     const font = `12px ${getComputedStyle(document.body).fontFamily}`
     const axis = { stroke: colour('ink-faint'), font, ticks: { show: false } }
@@ -165,8 +172,6 @@
 
   // Outside of the plot, with the words that the picture needs to stand alone.
   function savePicture({ chart, plot }) {
-    const style = getComputedStyle(document.documentElement)
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim()
     const source = plot.ctx.canvas
     const size = source.width / plot.width
     const canvas = Object.assign(document.createElement('canvas'), { width: source.width + 32 * size, height: source.height + 64 * size })

@@ -679,13 +679,13 @@ def test_pages_are_sound_for_assistive_technology(board: Board) -> None:
 
 def test_static_files_are_kept_for_good_under_their_content(board: Board) -> None:
     """The address changes with the content, so a browser need never ask again; compressed where it understands."""
-    url = board.dashboard.pages.assets.url("tyst.css")
+    url = board.dashboard.pages.assets.url("css/base.css")
     answer = board.get(url)
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["content-encoding"] == "gzip"
-    assert answer.content == (STATIC / "tyst.css").read_bytes()
+    assert answer.content == (STATIC / "css/base.css").read_bytes()
     assert "content-encoding" not in board.get(url, headers={"accept-encoding": "identity"}).headers
-    stale = board.get("/static/0000/tyst.css")
+    stale = board.get("/static/0000/css/base.css")
     assert (stale.status_code, stale.headers["cache-control"]) == (200, "public, no-cache")
     assert board.get(url, headers={"if-none-match": answer.headers["etag"]}).status_code == 304
 
