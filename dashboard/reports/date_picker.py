@@ -35,6 +35,8 @@ class PeriodMenu:
     compared: str
     """Title of the comparison."""
     compared_dates: str
+    compared_empty: bool
+    """Whether nothing was counted in these dates."""
     matching: Entry | None
     """Turns the matching of weekdays on or off; None where it says nothing."""
     toggle: str
@@ -42,8 +44,8 @@ class PeriodMenu:
     problem: str
 
 
-def build_menu(state: ViewState, dates: DateRange) -> PeriodMenu:
-    """The menus for the choice."""
+def build_menu(state: ViewState, dates: DateRange, *, compared: bool = True) -> PeriodMenu:
+    """The menus for the choice. `compared` says whether there is anything to compare with."""
     span, before = state.span, dates.before
     named = PERIODS[span.period]
     plain = not span.date and span.period != "custom"
@@ -60,6 +62,7 @@ def build_menu(state: ViewState, dates: DateRange) -> PeriodMenu:
         ),
         compared=_(COMPARISONS[span.compare]),
         compared_dates=formatting.dates(before.first, before.last) if before else "",
+        compared_empty=not compared,
         matching=_matching(state),
         toggle=state.to_comparison("none" if span.compare != "none" else "previous").href(),
         problem=dates.problem,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change, Value
@@ -51,6 +52,10 @@ class Point:
     cut: bool
     """Whether the period has only a part of it."""
     notes: tuple[str, ...]
+    first: datetime.date
+    last: datetime.date
+    href: str
+    """The view of these dates alone, by finer steps; "" where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Chart:
     points: tuple[Point, ...]
     steps: tuple[BucketWidth, ...]
     notes: tuple[Annotation, ...]
+    zoom: str
+    """Address of the view of some of the dates, with FIRST and LAST in their places; "" for a single day."""
 
     @property
     def noted(self) -> bool:
@@ -91,6 +98,8 @@ class Overview:
     whole: Totals
     live: bool
     """Whether the present is in the period, so that it is worth asking again."""
+    compared: bool
+    """Whether there is anything to compare with."""
     hidden: bool
     """Whether the view has too few visitors to be shown."""
     rounded_to: int
@@ -133,21 +142,38 @@ def build_overview(
     nothing = Result(names, ())
     all_, series = results[:2]
     all_before, series_before = results[2:] if dates.before else (nothing, nothing)
+    before = dates.before if _counted(all_before) else None
     shown = time_buckets(dates.period, now)
-    earlier = time_buckets(dates.before, now) if dates.before else ()
+    earlier = time_buckets(before, now) if before else ()
     whole = measured(names, all_)
-    compared = measured(names, all_before) if dates.before else dict.fromkeys(names)
-    pairs = paired(dates.period, dates.before, dates.period.bucket) if dates.before else {}
-    points = _points(state.metric, (shown, series), (earlier, series_before), pairs, notes)
+    compared = measured(names, all_before) if before else dict.fromkeys(names)
+    pairs = paired(dates.period, before, dates.period.bucket) if before else {}
+    zoomed = [_zoomed(state, dates.period, moment) for moment in shown]
+    points = _points(state.metric, (shown, series), (earlier, series_before), pairs, notes, zoomed)
     return Overview(
         figures=tuple(_figure(state, metric, whole[metric], compared[metric]) for metric in names),
-        chart=_chart(state, dates, points, notes),
+        chart=_chart(state, replace(dates, before=before), points, notes),
         whole=whole,
         live=any(moment.running for moment in shown),
+        compared=before is not None,
         hidden=all_.hidden,
         rounded_to=all_.rounded_to,
         events_available_from=available_from(all_, series),
     )
+
+
+def _counted(result: Result) -> bool:
+    """Whether anything was counted in the period, or too little to be told."""
+    return result.hidden or any(any(row.metrics) for row in result.rows)
+
+
+def _zoomed(state: ViewState, period: Period, moment: TimeBucket) -> str:
+    """The address of the view of the bucket's dates; "" where that is no narrower, and for what is still to come."""
+    if period.days == 1 or moment.future or (moment.first, moment.last) == (period.first, period.last):
+        return ""
+    if moment.first == moment.last:
+        return state.to_day(str(moment.first)).href()
+    return state.to_period("custom", str(moment.first), str(moment.last)).href()
 
 
 def _figure(state: ViewState, metric: str, whole: Value, before: Value) -> Figure:
@@ -176,6 +202,7 @@ def _chart(state: ViewState, dates: DateRange, points: tuple[Point, ...], notes:
             for step in dates.buckets
         ),
         notes=tuple(notes),
+        zoom=state.to_period("custom", "FIRST", "LAST").href() if period.days > 1 else "",
     )
 
 
@@ -183,7 +210,12 @@ Series = tuple[Sequence[TimeBucket], Result]
 
 
 def _points(
-    metric: str, now: Series, before: Series, pairs: Mapping[str, str], notes: Sequence[Annotation]
+    metric: str,
+    now: Series,
+    before: Series,
+    pairs: Mapping[str, str],
+    notes: Sequence[Annotation],
+    zoomed: Sequence[str],
 ) -> tuple[Point, ...]:
     (shown, series), (earlier, series_before) = now, before
     others = {moment.key: moment for moment in earlier}
@@ -211,6 +243,9 @@ def _points(
                 running=moment.running,
                 cut=moment.cut,
                 notes=tuple(noted.get(index, ())),
+                first=moment.first,
+                last=moment.last,
+                href=zoomed[index],
             )
         )
     return tuple(points)

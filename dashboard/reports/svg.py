@@ -58,9 +58,20 @@ class Bar:
     height: float
 
 
-def bars(values: Sequence[float], width: int = 600, height: int = 120, gap: float = 4) -> tuple[Bar, ...]:
-    """Bars of `values`; the highest has the full height, and every non-zero one is visible."""
-    top = max((*values, 0.0)) or 1.0
+def axis(values: Sequence[int]) -> tuple[int, int, int]:
+    """Marks of a vertical axis from the top: an even round number that no value exceeds, its half, and zero."""
+    most = max((*values, 1))
+    power = 10 ** max(0, len(str(most)) - 2)
+    steps = (step * unit for unit in (power, 10 * power) for step in (2, 4, 6, 8, 10, 16, 20, 30, 40, 60, 80, 100))
+    top = next(step for step in steps if step >= most)
+    return top, top // 2, 0
+
+
+def bars(
+    values: Sequence[float], width: int = 600, height: int = 120, gap: float = 4, top: float = 0
+) -> tuple[Bar, ...]:
+    """Bars of `values` under an axis that ends at `top`, else at the highest; every non-zero one is visible."""
+    top = top or max((*values, 0.0)) or 1.0
     step = width / max(len(values), 1)
     heights = [max(2.0, round(value / top * height, 2)) if value > 0 else 0.0 for value in values]
     return tuple(
