@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
@@ -16,6 +17,7 @@ from dashboard.reports.breakdown import available_from, query
 from dashboard.reports.chart_metrics import COUNTS, MEASURES, by_time, chart_metrics_of
 from dashboard.reports.comparison import Totals, measured, paired
 from dashboard.reports.date_range import BUCKET_HEADS, BUCKET_TITLES, COMPARISONS, DateRange
+from dashboard.reports.svg import Lines, lines
 from dashboard.reports.time_buckets import TimeBucket, time_buckets
 from dashboard.reports.view_state import ViewState
 
@@ -80,6 +82,10 @@ class Chart:
     points: tuple[Point, ...]
     steps: tuple[BucketWidth, ...]
     notes: tuple[Annotation, ...]
+    lines: Lines
+    """The same drawn, for paper."""
+    marks: tuple[str, str, str]
+    """What stands on its vertical axis, from the top."""
     zoom: str
     """Address of the view of some of the dates, with FIRST and LAST in their places; "" for a single day."""
 
@@ -190,6 +196,8 @@ def _figure(state: ViewState, metric: str, whole: Value, before: Value) -> Figur
 
 def _chart(state: ViewState, dates: DateRange, points: tuple[Point, ...], notes: Sequence[Annotation]) -> Chart:
     period, before = dates.period, dates.before
+    drawn = lines([point.value for point in points], [point.before for point in points])
+    marks = (formatting.metric_text(state.metric, mark, short=True) for mark in (drawn.top, drawn.top / 2, 0))
     return Chart(
         metric=state.metric,
         title=_(MEASURES[state.metric]),
@@ -202,6 +210,8 @@ def _chart(state: ViewState, dates: DateRange, points: tuple[Point, ...], notes:
             for step in dates.buckets
         ),
         notes=tuple(notes),
+        lines=drawn,
+        marks=cast("tuple[str, str, str]", tuple(marks)),
         zoom=state.to_period("custom", "FIRST", "LAST").href() if period.days > 1 else "",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,6 +79,37 @@ def bars(
         Bar(round(index * step + gap / 2, 2), round(height - tall, 2), round(step - gap, 2), tall)
         for index, tall in enumerate(heights)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A line over its surface, and a second one to compare with, in a box of 1000 by 200 user units."""
+
+    line: str
+    area: str
+    before: str
+    top: int
+    """The value at the upper edge; the lower edge is zero."""
+
+
+def lines(values: Sequence[float | None], before: Sequence[float | None]) -> Lines:
+    """Draw both, oldest first, with gaps where a value is None."""
+    top = axis([math.ceil(value) for value in (*values, *before) if value is not None])[0]
+    runs = _runs(values, top)
+    areas = [f"{_path(run)}L{run[-1][0]:g} 200L{run[0][0]:g} 200Z" for run in runs]
+    return Lines("".join(map(_path, runs)), "".join(areas), "".join(map(_path, _runs(before, top))), top)
+
+
+def _runs(values: Sequence[float | None], top: int) -> list[list[tuple[float, float]]]:
+    """The points of each stretch without a gap."""
+    step = 1000 / max(len(values) - 1, 1)
+    runs: list[list[tuple[float, float]]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            runs.append([])
+        else:
+            runs[-1].append((round(index * step, 2), round(200 - value / top * 200, 2)))
+    return [run for run in runs if run]
 
 
 def share(part: float | None, whole: float | None) -> float:
