@@ -49,6 +49,7 @@ class RealtimeRow:
     href: str
     text: str
     bar: float
+    value: str
     folded: bool
     """Whether it stands for small groups together."""
 
@@ -60,6 +61,7 @@ class LivePanel:
     name: str
     title: str
     heading: str
+    dimension: str
     lines: tuple[RealtimeRow, ...]
 
 
@@ -168,7 +170,9 @@ def build_live(present: Realtime, state: ViewState) -> Live:
         axis=marks,
         minutes=tuple(Minute(last - place, counts[place], bar) for place, bar in enumerate(bars(counts, top=marks[0]))),
         panels=tuple(
-            LivePanel(name, _(TITLES[name]), dimension_title(dimension), tuple(_lines(today, dimension, groups)))
+            LivePanel(
+                name, _(TITLES[name]), dimension_title(dimension), dimension, tuple(_lines(today, dimension, groups))
+            )
             for (name, dimension), groups in parts
         ),
     )
@@ -187,6 +191,7 @@ def _line(state: ViewState, dimension: str, group: RealtimeGroup, most: int) -> 
         href="" if folded else state.filtered(FilterParam("is", dimension, value)).href(),
         text=formatting.compact(group.visitors),
         bar=share(group.visitors, most),
+        value=value,
         folded=folded,
     )
 
