@@ -99,8 +99,14 @@
       height: box.clientHeight,
       padding: [10, 28, 0, 0],
       legend: { show: false },
-      // The line stands at a value, never between two.
-      cursor: { y: false, move: (plot, left, top) => [left < 0 ? left : plot.valToPos(plot.posToIdx(left), 'x'), top], drag: { x: Boolean(series.zoom), y: false, setScale: false }, bind: { dblclick: () => null }, points: { size: 8, width: 2, stroke: colour('surface'), fill: colour('accent') } },
+      cursor: {
+        y: false,
+        // The line stands at a value, never between two; a click is one even where that moved it.
+        move: (plot, left, top) => [left < 0 ? left : plot.valToPos(plot.posToIdx(left), 'x'), top],
+        drag: { x: Boolean(series.zoom), y: false, setScale: false, click: () => {} },
+        bind: { dblclick: () => null },
+        points: { size: 8, width: 2, stroke: colour('surface'), fill: colour('accent') },
+      },
       scales: { x: { time: false, range: (_, min, max) => (min === max ? [min - 1, max + 1] : [min, max]) }, y: { range: [0, lines.at(-1)] } },
       axes: [
         { ...axis, space: 64, gap: 8, size: 32, grid: { show: false }, incrs: COUNTS.slice(0, 12), values: (_, splits) => splits.map((at) => series.labels[at] ?? '') },

@@ -39,6 +39,10 @@
     if (document.hidden && event.target.matches('[hx-trigger^="every"]')) event.preventDefault()
   })
 
+  // Escape puts an explanation away until the pointer or the focus goes elsewhere (WCAG 1.4.13).
+  document.addEventListener('keydown', (event) => event.key === 'Escape' && document.documentElement.classList.add('no-help'))
+  for (const name of ['pointerover', 'focusin']) document.addEventListener(name, () => document.documentElement.classList.remove('no-help'))
+
   // A menu closes by Escape and by a click beside it.
   document.addEventListener('keydown', (event) => {
     const menu = event.key === 'Escape' && document.querySelector('details.menu[open]')

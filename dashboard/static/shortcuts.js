@@ -5,9 +5,16 @@
   const typing = (element) => element.closest('input, select, textarea, [contenteditable], .plot, .map')
 
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.defaultPrevented || off()) return
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key !== '?') || event.defaultPrevented || off()) return
     if (typing(event.target) || document.querySelector('.scroll:focus')) return
     const key = event.key.length === 1 ? event.key.toUpperCase() : event.key
+    if (key === '?') return document.getElementById('shortcuts')?.togglePopover()
+    if (key === 'S' && document.getElementById('add-filter')) {
+      event.preventDefault()
+      document.getElementById('add-filter').open = true
+      document.getElementById('fd').focus()
+      return
+    }
     if (key === 'C' && document.getElementById('period')) {
       event.preventDefault()
       document.getElementById('period').open = true
@@ -27,6 +34,5 @@
   document.addEventListener('change', ({ target }) => {
     if (target.id === 'keys') target.checked ? localStorage.removeItem(OFF) : localStorage.setItem(OFF, 'off')
   })
-  document.addEventListener('htmx:afterSwap', showChoice)
   showChoice()
 })()

@@ -18,6 +18,7 @@ from dashboard.access.users import User
 from dashboard.i18n import formatting, translations
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.icons import icon
+from dashboard.reports.metric_help import metric_help
 from dashboard.web.static_files import Assets
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -62,6 +63,7 @@ class Pages:
         self._environment.globals["ngettext"] = _numbered(self._environment.globals["ngettext"])
         self._environment.globals["static_url"] = assets.url
         self._environment.globals["icon_url"] = partial(_icon_url, assets)
+        self._environment.globals["metric_help"] = metric_help
         self._environment.globals["chart_units"] = formatting.chart_units
         self._environment.tests["guest"] = is_guest
         self._environment.filters.update(number=formatting.number, compact=formatting.compact, day=formatting.date)
