@@ -92,9 +92,9 @@ PANELS: Final = (
         N_("Pages"),
         (
             Tab("top", N_("Top pages"), "event:page", columns=("visitors", "pageviews"), all_columns=_READ),
-            Tab("entry", N_("Entry"), "visit:entry_page", "", columns=("visitors", "visits")),
-            Tab("exit", N_("Exit"), "visit:exit_page", "", columns=("visitors", "visits")),
-            Tab("hosts", N_("Hosts"), "event:hostname", columns=("visitors", "pageviews"), all_columns=_READ[:2]),
+            Tab("entry", N_("Entry pages"), "visit:entry_page", "", columns=("visitors", "visits")),
+            Tab("exit", N_("Exit pages"), "visit:exit_page", "", columns=("visitors", "visits")),
+            Tab("hosts", N_("Hostnames"), "event:hostname", columns=("visitors", "pageviews"), all_columns=_READ[:2]),
         ),
     ),
     Panel(
@@ -107,9 +107,9 @@ PANELS: Final = (
         N_("Devices"),
         (
             Tab("browsers", N_("Browsers"), "visit:browser", finer="visit:browser_version"),
-            Tab("systems", N_("Systems"), "visit:os", finer="visit:os_version"),
-            Tab("devices", N_("Kinds"), "visit:device"),
-            Tab("sizes", N_("Sizes"), "visit:size"),
+            Tab("systems", N_("Operating systems"), "visit:os", finer="visit:os_version"),
+            Tab("devices", N_("Device types"), "visit:device"),
+            Tab("sizes", N_("Screen sizes"), "visit:size"),
         ),
     ),
     Panel(

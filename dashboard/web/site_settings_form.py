@@ -151,7 +151,7 @@ def becomes(site: Site, url: str) -> list[tuple[str, str]]:
         return []
     found = preview(checked(site), url[:MOST_URL])
     tags = [(_("Click identifier") if name == "click_id" else f"utm_{name}", tag) for name, tag in found.tags.items()]
-    return [(_("Host"), found.hostname), (_("Page"), found.path), *tags]
+    return [(_("Hostname"), found.hostname), (_("Page"), found.path), *tags]
 
 
 def shown(site: Site) -> dict[str, str]:

@@ -115,7 +115,7 @@ EXPLANATIONS: Final = {
         N_("You are signed in, but your account does not have permission."),
     ),
     404: (N_("Page not found"), N_("This page does not exist, or your account has no access to it.")),
-    405: (N_("Method not allowed"), N_("This page does not accept this kind of request.")),
+    405: (N_("Unsupported request"), N_("This page does not accept this kind of request.")),
     408: (N_("Request timed out"), N_("The request did not arrive in time. Try again.")),
     413: (N_("Request too large"), N_("The form was larger than anything this page asks for.")),
     421: (

@@ -125,9 +125,9 @@ def test_values_are_suggested_while_typing(person: BrowserContext, demo: Served)
     expect(page.locator("#fv-values option")).to_have_count(1)
     expect(page.locator("#fv-values option")).to_have_attribute("value", "Google")
     expect(page).to_have_url(f"{demo.url}{DEMO}?period=7d")
-    expect(page.get_by_label("Key of the property")).to_be_hidden()
+    expect(page.get_by_label("Property key")).to_be_hidden()
     page.get_by_label("Filter by").select_option(label="Property")
-    expect(page.get_by_label("Key of the property")).to_be_visible()
+    expect(page.get_by_label("Property key")).to_be_visible()
 
 
 def test_a_segment_is_saved_applied_and_deleted(person: BrowserContext, demo: Served) -> None:

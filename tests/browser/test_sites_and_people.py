@@ -58,8 +58,8 @@ def test_an_address_is_tried_on_patterns(new_person: NewPerson, demo: Served, sc
     # A pattern of its own: what the other case has saved stays.
     part = "order" if scripts else "bill"
     page = signed_in(new_person, demo, f"{EMPTY}/settings", java_script_enabled=scripts)
-    page.get_by_label("Parts of paths that are hidden").fill(f"/{part}/*")
-    tried = page.get_by_label("Preview")
+    page.get_by_label("Parts of paths to hide").fill(f"/{part}/*")
+    tried = page.get_by_label("Test a URL")
     tried.fill(f"https://empty.example/{part}/ada?x=1")
     tried.press("Enter")
     expect(page.locator("#becomes")).to_contain_text(f"/{part}/:hidden")
@@ -69,13 +69,13 @@ def test_an_address_is_tried_on_patterns(new_person: NewPerson, demo: Served, sc
     expect(tried).to_have_value(f"https://empty.example/{part}/ada?x=1")
     if scripts:
         assert violations(page) == {}
-    page.get_by_label("Parts of paths that are hidden").fill(f"/{part}")
-    page.get_by_role("button", name="Try it").click()
+    page.get_by_label("Parts of paths to hide").fill(f"/{part}")
+    page.get_by_role("button", name="Test").click()
     expect(page.locator("#hidden_paths-problem")).to_contain_text(f"/{part}: expected a pattern")
-    page.get_by_label("Parts of paths that are hidden").fill(f"/{part}/*")
+    page.get_by_label("Parts of paths to hide").fill(f"/{part}/*")
     page.locator("#addresses").get_by_role("button", name="Save").click()
     expect(page.locator("#addresses [role=status]")).to_contain_text("Saved")
-    expect(page.get_by_label("Parts of paths that are hidden")).to_have_value(f"/{part}/*")
+    expect(page.get_by_label("Parts of paths to hide")).to_have_value(f"/{part}/*")
 
 
 def test_somebody_is_invited_and_promoted_and_removed(new_person: NewPerson, demo: Served) -> None:

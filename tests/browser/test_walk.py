@@ -175,7 +175,7 @@ def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> N
     page.locator("#compare-to").fill("2026-02-01")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator(".against")).to_contain_text("5 Jan – 1 Feb 2026")
-    expect(table.locator("thead")).to_contain_text("Other dates")
+    expect(table.locator("thead")).to_contain_text("Custom dates")
     page.locator(".plot .u-over").hover()
     expect(page.locator(".plot .tip strong")).to_contain_text("visitors")
     plot.focus()
@@ -184,7 +184,7 @@ def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> N
     page.locator("#chart-summary").click()
     expect(table).to_be_visible()
     table_begins = '\ufeff"week","visitors"'.encode()
-    for name, kind, begins in (("Picture as PNG", "button", b"\x89PNG"), ("Numbers as CSV", "link", table_begins)):
+    for name, kind, begins in (("Save as PNG", "button", b"\x89PNG"), ("Export CSV", "link", table_begins)):
         page.locator("#download:not([open]) summary").or_(page.locator("#download[open] summary")).first.focus()
         page.locator("#download").evaluate("(menu) => (menu.open = true)")
         with page.expect_download() as download:

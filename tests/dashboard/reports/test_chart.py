@@ -233,7 +233,7 @@ def test_viewers_read_notes_and_change_none(board: Board) -> None:
     board.sign_in("vera")
     page = board.page(f"/{SITE}?period=7d")
     assert "Sale" in page.text
-    assert "Note on a date" not in page.text
+    assert "Add annotation" not in page.text
     assert board.post(f"/{SITE}/notes", form).status_code == 403
 
 

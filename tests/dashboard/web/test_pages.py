@@ -81,7 +81,7 @@ def test_the_site_page_shows_what_was_counted(board: Board) -> None:
     assert panel(page, "Countries: Countries") == [["Norway", "1", "50%"], ["Sweden", "1", "50%"]]
     assert panel(page, "Devices: Browsers") == [["Firefox", "1", "50%"], ["Safari", "1", "50%"]]
     assert panel(page, "Goals and events: Goals") == [["Signup", "1", "1", "50%"]]
-    assert panel(page, "Consent: Consent") == [["Told by the site", "3", "2", "100%"]]
+    assert panel(page, "Consent: Consent") == [["Site API call", "3", "2", "100%"]]
 
 
 TABS = {
