@@ -81,7 +81,7 @@ def test_an_address_is_tried_on_patterns(new_person: NewPerson, demo: Served, sc
 def test_somebody_is_invited_and_promoted_and_removed(new_person: NewPerson, demo: Served) -> None:
     """The link goes to another browser, makes an account there, and is over; what changes holds at once."""
     page = signed_in(new_person, demo, f"{EMPTY}/people")
-    page.get_by_label("For whom").fill("Ida")
+    page.get_by_label("Name", exact=True).fill("Ida")
     page.get_by_role("button", name="Create link").click()
     link = page.locator("#made-link").inner_text()
     guest = new_person().new_page()
@@ -109,7 +109,7 @@ def test_somebody_is_invited_and_promoted_and_removed(new_person: NewPerson, dem
 def test_ones_account_from_a_lost_password_to_a_lost_browser(new_person: NewPerson, demo: Served) -> None:
     """An administrator makes the link; a new password signs the other browsers out; each can be ended from another."""
     admin = signed_in(new_person, demo, "/users")
-    admin.get_by_label("For whom").fill("Otto")
+    admin.get_by_label("Name", exact=True).fill("Otto")
     admin.get_by_role("button", name="Create link").click()
     page = new_person().new_page()
     page.goto(admin.locator("#made-link").inner_text())

@@ -257,7 +257,7 @@ def test_a_site_has_settings_people_and_an_end(opened: Open, new_person: NewPers
     page.locator("#keeping").get_by_role("button", name="Save").click()
     expect(page.locator("#keeping [role=status]")).to_contain_text("Saved")
     page.goto(f"{tyst.url}/{site}/people")
-    page.get_by_label("For whom").fill("Vera")
+    page.get_by_label("Name", exact=True).fill("Vera")
     page.get_by_role("button", name="Create link").click()
     name = f"vera-{site.partition('.')[0]}"
     guest = new_person().new_page()

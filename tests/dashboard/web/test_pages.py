@@ -87,11 +87,11 @@ def test_the_site_page_shows_what_was_counted(board: Board) -> None:
 TABS = {
     ("sources=channels", "Sources: Channels"): [["Organic Search", "2", "100%"]],
     ("sources=referrers", "Sources: Referrers"): [["bing.com", "1", "50%"], ["google.com", "1", "50%"]],
-    ("pages=entry", "Pages: Entry"): [["/", "1", "1", "50%"], ["/pricing", "1", "1", "50%"]],
-    ("pages=exit", "Pages: Exit"): [["/pricing", "2", "2", "100%"]],
-    ("technology=systems", "Devices: Systems"): [["GNU/Linux", "1", "50%"], ["iOS", "1", "50%"]],
-    ("technology=devices", "Devices: Kinds"): [["Desktop", "1", "50%"], ["Mobile", "1", "50%"]],
-    ("technology=sizes", "Devices: Sizes"): [["992–1439 px", "1", "50%"], ["Under 576 px", "1", "50%"]],
+    ("pages=entry", "Pages: Entry pages"): [["/", "1", "1", "50%"], ["/pricing", "1", "1", "50%"]],
+    ("pages=exit", "Pages: Exit pages"): [["/pricing", "2", "2", "100%"]],
+    ("technology=systems", "Devices: Operating systems"): [["GNU/Linux", "1", "50%"], ["iOS", "1", "50%"]],
+    ("technology=devices", "Devices: Device types"): [["Desktop", "1", "50%"], ["Mobile", "1", "50%"]],
+    ("technology=sizes", "Devices: Screen sizes"): [["992–1439 px", "1", "50%"], ["Under 576 px", "1", "50%"]],
 }
 
 
