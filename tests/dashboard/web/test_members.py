@@ -519,7 +519,7 @@ def test_an_owner_tries_patterns_before_they_are_saved(board: Board) -> None:
     assert tried.status_code == 200
     shown = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", tried.text)
     assert shown == [
-        ("Host", SITE),
+        ("Hostname", SITE),
         ("Page", "/patients/:hidden/notes?page=2"),
         ("utm_source", "letter"),
         ("Click identifier", "gclid"),

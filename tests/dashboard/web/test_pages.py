@@ -335,7 +335,7 @@ def test_the_list_shows_today_and_the_week(board: Board) -> None:
     board.seed([*week, *before, later])
     text = board.page("/").text
     assert f"{SITE} 2 now 2 visitors today 100% up 100 percent in 7 days" in text
-    assert "quiet.example 0 visitors today quiet for 15 days" in text
+    assert "quiet.example 0 visitors today no visitors for 15 days" in text
 
 
 def test_a_card_and_its_page_say_the_same(board: Board) -> None:
@@ -384,7 +384,7 @@ def test_many_sites_are_one_statement_a_page_of_them(board: Board) -> None:
     assert [link.text for link in board.page("/?q=shop-07").links if link.text.startswith("shop-")] == [
         f"shop-07{number}.example" for number in range(10)
     ]
-    assert "No site has this in its name" in board.page("/?q=nothing").text
+    assert "No site matches the search" in board.page("/?q=nothing").text
     for wrong in ("0", "4", "x", "-1", "9" * 9):
         assert board.get(f"/?q=shop-&page={wrong}").status_code == 404
 
@@ -733,7 +733,7 @@ def test_every_panel_is_there_in_order(board: Board) -> None:
     board.seed(STORY[:1])
     page = board.page(f"/{SITE}")
     titles = [given.get("id", "") for name, given in page.elements if name == "h2"]
-    assert titles == ["overview-title", *(f"{panel.name}-title" for panel in PANELS)]
+    assert titles == ["overview-title", *(f"{panel.name}-title" for panel in PANELS), "shortcuts-title"]
 
 
 def test_an_empty_site_says_what_to_do(board: Board) -> None:
