@@ -67,6 +67,8 @@ async def create_key(post: FormPost) -> str:
     if not ApiKey(id="", hash="", sites=ids, right=right).is_within(post.user):
         raise RecordError("right", _("Your account may not change settings there."))
     name = post.form.get("key_name", "").strip()
+    if not name:
+        raise RecordError("name", _("Give the key a name."))
     made, shown = await post.dashboard.keys.create(
         sites=ids, right=right, name=name, by=post.user.name, user=post.user.name
     )
