@@ -44,7 +44,7 @@ screenshots: $(VENV)/.dev $(VENV)/.browser
 # The front end: vendored scripts and the minified snippet, from npm, pinned by the lock file.
 build: $(VENV)/.frontend
 
-$(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs $(FRONTEND)/world.mjs snippet/tyst.js | $(VENV)/.locked
+$(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs $(FRONTEND)/icons.mjs $(FRONTEND)/world.mjs dashboard/data/icons.json snippet/tyst.js | $(VENV)/.locked
 	.ci/system-packages node $(BIN)
 	cd $(FRONTEND) && npm ci --omit=dev --no-audit --no-fund --loglevel=error && npm run --silent build
 	touch $@

@@ -154,7 +154,7 @@ def _links(page: Page, url: str) -> dict[str, str]:
         page.get_by_role("button", name="Create link").click()
         links[name] = page.locator("#link").inner_text().removeprefix(url)
     page.goto(f"{url}{DEMO}/people")
-    page.get_by_label("For whom").fill("Ida")
+    page.get_by_label("Name", exact=True).fill("Ida")
     page.get_by_role("button", name="Create link").click()
     links["invitation"] = page.locator("#made-link").inner_text().removeprefix(url)
     page.goto(f"{url}/users")

@@ -26,6 +26,7 @@ from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.access.one_time_links import Invitation, Invitations
 from dashboard.access.passwords import Passwords
@@ -40,7 +41,7 @@ from dashboard.i18n.translations import Translations
 from dashboard.reports.annotations import Annotation, Annotations
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.error_handlers import error_handlers
-from dashboard.server.site_lifecycle import share_revoker, site_lifecycle_hooks
+from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks
 from dashboard.web.app_context import Dashboard, build_dashboard
 from dashboard.web.locale_middleware import LocaleMiddleware
 from dashboard.web.routes import routes
@@ -63,6 +64,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+    def today(self) -> datetime.date:
+        """The date of the moment (UTC)."""
+        return datetime.datetime.fromtimestamp(self.now, datetime.UTC).date()
 
 
 def cheap_passwords() -> Passwords:
@@ -165,7 +170,8 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
     editions = NoticeVersions(DocumentTable(database, "notices", History), clock)
     deletions.followers += site_lifecycle_hooks(users, invitations, editions, shares, segments, annotations)
     changes = AuditLog(database, sites, clock)
-    users.access_reduced.append(share_revoker(shares, sites, changes))
+    keys = ApiKeys(DocumentTable(database, "api_keys", ApiKey), "", today=clock.today)
+    users.access_reduced += [share_revoker(shares, sites, changes), key_revoker(keys, changes)]
     users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
     dashboard = build_dashboard(
         read_settings({"TYST_DATA_DIR": str(directory)}),
@@ -184,6 +190,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
         shares=shares,
         annotations=annotations,
         segments=segments,
+        keys=keys,
     )
     app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
     board = Board(dashboard, database, clock, app)

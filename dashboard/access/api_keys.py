@@ -23,6 +23,7 @@ from collector.core.text import is_one_line
 from collector.sites.registry import Site
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_quota import ApiQuota
+from dashboard.access.users import User
 
 Right = Literal["read", "manage"]
 RIGHTS: tuple[Right, ...] = ("read", "manage")
@@ -56,6 +57,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Last day (UTC) on which it is good; None is for ever, as keys of earlier releases are."""
     by: str = ""
     """Who made it, as in the list of changes."""
+    user: str = ""
+    """Name of the account that it belongs to, whose access bounds it; "" is none."""
 
     @property
     def everything(self) -> bool:
@@ -74,6 +77,13 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def may_manage(self, site: Site) -> bool:
         """Whether it may change a site."""
         return self.right == "manage" and self.may_read(site)
+
+    def is_within(self, user: User) -> bool:
+        """Whether the user may do what the key may."""
+        if not self.sites:
+            return user.role == "admin"
+        roles = (user.role_at(site_id) for site_id in self.sites)
+        return all(role in ("admin", "owner") if self.right == "manage" else role is not None for role in roles)
 
     def over(self, today: datetime.date) -> bool:
         """Whether its last day is over."""
@@ -109,6 +119,7 @@ class ApiKeys:
         name: str = "",
         expires: str = "",
         by: str = "",
+        user: str = "",
     ) -> tuple[ApiKey, str]:
         """A new key: its record, and the key itself, which is shown once. Raises `RecordError`.
 
@@ -132,6 +143,7 @@ class ApiKeys:
             created=today,
             expires=last,
             by=by,
+            user=user,
         )
         await anyio.to_thread.run_sync(self._create, key)
         return key, shown
@@ -139,6 +151,16 @@ class ApiKeys:
     async def all(self) -> list[ApiKey]:
         """Every key, by its id."""
         return list((await anyio.to_thread.run_sync(self._records.all)).values())
+
+    async def of(self, user: User) -> list[ApiKey]:
+        """The keys of that account, the newest first."""
+        own = [key for key in await self.all() if key.user == user.name]
+        return sorted(own, key=lambda key: (key.created or datetime.date.min, key.id), reverse=True)
+
+    def forget_access_of(self, user: User) -> list[ApiKey]:
+        """Revoke the keys of the account that may do more than its user may now; returns them. Blocking."""
+        gone = [key for key in self._records.all().values() if key.user == user.name and not key.is_within(user)]
+        return [key for key in gone if self._records.delete(key.id) is not None]
 
     async def get(self, id_: str) -> ApiKey:
         """The key of that id. Raises `RecordError` if there is none."""

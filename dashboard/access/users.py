@@ -38,6 +38,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ids of sites that an owner or viewer sees with the role of the account; an admin sees all."""
     roles: dict[str, Role] = {}
     """Ids of sites where the user's role is another, or given by invitation; it comes before that of the account."""
+    pins: tuple[str, ...] = ()
+    """Ids of sites that the user wants on top of the list of sites."""
 
     def role_at(self, site_id: str) -> Role | None:
         """What the user is to the site of that id; None is nobody."""
@@ -67,6 +69,11 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         roles = {site: given for site, given in self.roles.items() if site != site_id}
         sites = tuple(site for site in self.sites if site != site_id)
         return msgspec.structs.replace(self, sites=sites, roles={**roles, **({site_id: role} if role else {})})
+
+    def with_pin_toggled(self, site_id: str) -> User:
+        """The user with that site pinned, or no longer."""
+        others = tuple(pin for pin in self.pins if pin != site_id)
+        return msgspec.structs.replace(self, pins=others if len(others) < len(self.pins) else (*others, site_id))
 
     def with_roles_of_sites(self) -> User:
         """The user with what they are to each site said site by site, so that the account's role may change."""

@@ -2,10 +2,11 @@
 //   node build.mjs          dashboard/static/vendor/* and snippet/dist/tyst.js
 //   node build.mjs --test   test-dist/*: the banners and foreign trackers that browser tests load
 import { build } from 'esbuild'
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { minify } from 'terser'
+import { buildIcons } from './icons.mjs'
 import { worldMap } from './world.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -69,10 +70,12 @@ async function copy(files, folder) {
 }
 
 async function writeLicences(file) {
-  const names = [...new Set(Object.values(shipped).map((source) => source.split('/')[0])), 'world-atlas']
+  const drawn = ['bootstrap-icons', 'country-flag-icons', 'simple-icons', 'world-atlas']
+  const names = [...new Set(Object.values(shipped).map((source) => source.split('/')[0])), ...drawn]
   const texts = names.map(async (name) => {
     const { version, license } = JSON.parse(await readFile(join(packages, name, 'package.json'), 'utf8'))
-    const text = await readFile(join(packages, name, 'LICENSE'), 'utf8')
+    const file = (await readdir(join(packages, name))).find((each) => /^LICENSE(\.md)?$/.test(each))
+    const text = await readFile(join(packages, name, file), 'utf8')
     return `${name} ${version} (${license})\n\n${text.trim()}\n`
   })
   await writeFile(file, (await Promise.all(texts)).join(`\n${'-'.repeat(80)}\n\n`))
@@ -93,6 +96,8 @@ async function buildShipped() {
   await emptied(vendor)
   await copy(shipped, vendor)
   await writeFile(join(vendor, 'world.json'), await worldMap(packages))
+  const icons = JSON.parse(await readFile(join(here, '../data/icons.json'), 'utf8'))
+  await buildIcons(packages, icons, vendor)
   await writeLicences(join(vendor, 'LICENSES.txt'))
   await buildSnippet()
 }

@@ -20,6 +20,7 @@ interface Element {
   open: boolean
   value: string
   click(): void
+  togglePopover(): void
   onclick: ((event: MouseEvent) => void) | null
 }
 

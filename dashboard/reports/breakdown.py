@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
+from urllib.parse import quote
 
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import OTHER, Query, Result, Row
@@ -33,6 +34,8 @@ HEADS: Final = {
     "average_revenue": N_("Average order"),
 }
 _OF_GOALS: Final = {"visitors": N_("Unique"), "events": N_("Total")}
+
+PAGES: Final = frozenset({"event:page", "visit:entry_page", "visit:exit_page"})
 
 SHARE: Final = "share"
 """What sorting by the share of the whole is called; its order is that of the first column."""
@@ -71,6 +74,8 @@ class BreakdownRow:
     value: str = ""
     """The value that it stands for, "" for small groups together; `count` is what its bar shows."""
     count: Value = 0
+    open: str = ""
+    """The address of the page itself, where the row is of one that can be opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +244,13 @@ def _choices(state: ViewState, panel: Panel, open_: Tab, below: str) -> Iterable
         yield TabLink(key, state.to_key(key).href(below), open_.dimension.endswith(f":{key}"))
 
 
+def _page_url(domain: str, dimension: str, path: str) -> str:
+    """The address of a page by its path; "" for what is no page, or was stored without a part of its path."""
+    if dimension not in PAGES or not path.startswith("/") or "/:" in path:
+        return ""
+    return f"https://{domain}{quote(path, safe='/?&=%')}"
+
+
 def _folded(row: Row) -> bool:
     return row.dimensions[0] == OTHER
 
@@ -264,4 +276,5 @@ def _line(
         bar=share(first, most),
         value="" if folded else value,
         count=first,
+        open=_page_url(state.domain, tab.dimension, value),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from dashboard.i18n.translations import N_
@@ -26,16 +26,18 @@ COUNTS: Final = frozenset({"visitors", "visits", "pageviews", "events"})
 OF_VISITS: Final = frozenset({"views_per_visit", "bounce_rate", "visit_duration"})
 """Metrics that are means over visits; the others are means over something else."""
 
-_NEEDS: Final = {
-    "conversion_rate": "event:goal",
-    "time_on_page": "event:page",
-    "scroll_depth": "event:page",
+_REPLACED: Final[Mapping[str, Mapping[str, str]]] = {
+    "event:goal": {"pageviews": "conversion_rate"},
+    "event:page": {"views_per_visit": "time_on_page", "visit_duration": "scroll_depth"},
 }
+"""Metrics that a filter by a goal or a page puts in the place of others, so that every view has as many."""
 
 
 def chart_metrics_of(dimensions: Collection[str]) -> tuple[str, ...]:
-    """The metrics of a view that is filtered by these dimensions: some need a goal, some a page."""
-    return tuple(name for name in MEASURES if name not in _NEEDS or _NEEDS[name] in dimensions)
+    """The metrics of a view that is filtered by these dimensions, in order."""
+    replaced = {old: new for name, pairs in _REPLACED.items() if name in dimensions for old, new in pairs.items()}
+    special = {new for pairs in _REPLACED.values() for new in pairs.values()}
+    return tuple(replaced.get(name, name) for name in MEASURES if name not in special)
 
 
 def by_time(metric: str) -> str:

@@ -27,6 +27,8 @@ class PeriodMenu:
 
     title: str
     """What the open period is called."""
+    action: str
+    """Where its forms lead."""
     groups: tuple[tuple[Entry, ...], ...]
     custom: PeriodOption
     earlier: str
@@ -35,6 +37,8 @@ class PeriodMenu:
     compared: str
     """Title of the comparison."""
     compared_dates: str
+    compared_empty: bool
+    """Whether nothing was counted in these dates."""
     matching: Entry | None
     """Turns the matching of weekdays on or off; None where it says nothing."""
     toggle: str
@@ -42,39 +46,42 @@ class PeriodMenu:
     problem: str
 
 
-def build_menu(state: ViewState, dates: DateRange) -> PeriodMenu:
-    """The menus for the choice."""
+def build_menu(state: ViewState, dates: DateRange, below: str = "", *, compared: bool = True) -> PeriodMenu:
+    """The menus for the choice on the page `below` the site's. `compared` says whether there is anything to compare
+    with."""
     span, before = state.span, dates.before
     named = PERIODS[span.period]
     plain = not span.date and span.period != "custom"
     return PeriodMenu(
         title=_(named.title) if plain else formatting.dates(dates.period.first, dates.period.last),
-        groups=tuple(tuple(_entry(state, name) for name in group) for group in GROUPED),
+        action=f"{state.home}{below}",
+        groups=tuple(tuple(_entry(state, name, below) for name in group) for group in GROUPED),
         custom=PeriodOption(_(PERIODS["custom"].title), PERIODS["custom"].key),
-        earlier=state.to_span(dates.earlier).href() if dates.earlier else "",
-        later=state.to_span(dates.later).href() if dates.later else "",
+        earlier=state.to_span(dates.earlier).href(below) if dates.earlier else "",
+        later=state.to_span(dates.later).href(below) if dates.later else "",
         comparisons=tuple(
-            Entry(name, _(title), state.to_comparison(name).href(), span.compare == name)
+            Entry(name, _(title), state.to_comparison(name).href(below), span.compare == name)
             for name, title in COMPARISONS.items()
             if name != "custom"
         ),
         compared=_(COMPARISONS[span.compare]),
         compared_dates=formatting.dates(before.first, before.last) if before else "",
-        matching=_matching(state),
-        toggle=state.to_comparison("none" if span.compare != "none" else "previous").href(),
+        compared_empty=not compared,
+        matching=_matching(state, below),
+        toggle=state.to_comparison("none" if span.compare != "none" else "previous").href(below),
         problem=dates.problem,
     )
 
 
-def _entry(state: ViewState, name: str) -> Entry:
+def _entry(state: ViewState, name: str, below: str) -> Entry:
     named = PERIODS[name]
     current = state.span.period == name and not state.span.date
-    return Entry(name, _(named.title), state.to_period(name).href(), current, named.key)
+    return Entry(name, _(named.title), state.to_period(name).href(below), current, named.key)
 
 
-def _matching(state: ViewState) -> Entry | None:
+def _matching(state: ViewState, below: str) -> Entry | None:
     span = state.span
     if span.compare not in ("previous", "year"):
         return None
-    href = state.to_comparison(span.compare, weekday=not span.weekday).href()
+    href = state.to_comparison(span.compare, weekday=not span.weekday).href(below)
     return Entry("weekday", _("Match the day of the week"), href, span.weekday)

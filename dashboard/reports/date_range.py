@@ -51,7 +51,7 @@ BUCKET_HEADS: Final = {"hour": N_("Hour"), "day": N_("Day"), "week": N_("Week"),
 COMPARISONS: Final = {
     "previous": N_("Previous period"),
     "year": N_("Year over year"),
-    "custom": N_("Other dates"),
+    "custom": N_("Custom dates"),
     "none": N_("No comparison"),
 }
 DEFAULT_COMPARISON: Final = "previous"

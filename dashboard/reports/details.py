@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,8 +10,10 @@ from starlette.datastructures import QueryParams
 
 from dashboard.analytics.filters import Compare, every
 from dashboard.analytics.period import Period
-from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, Query, Result, Row
+from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, OTHER, Query, Result, Row
 from dashboard.analytics.service import StatsService
+from dashboard.i18n import formatting
+from dashboard.i18n.formatting import Change
 from dashboard.reports.breakdown import (
     SHARE,
     TOTALS,
@@ -26,6 +28,8 @@ from dashboard.reports.breakdown import (
     shown_rows,
     totals,
 )
+from dashboard.reports.date_picker import PeriodMenu, build_menu
+from dashboard.reports.date_range import DateRange
 from dashboard.reports.filter_bar import FilterLink, filter_links
 from dashboard.reports.labels import names
 from dashboard.reports.panels import Panel, Tab
@@ -72,8 +76,11 @@ class Details:
     """One page of all rows; `previous` and `next` are addresses, "" where there is no such page."""
 
     choice: ViewState
+    menu: PeriodMenu
     period: Period
     breakdown: Breakdown
+    changes: Mapping[str, Change]
+    """How the first metric of a row's value moved since the period that is compared with, where that is known."""
     chips: tuple[FilterLink, ...]
     wanted: DetailsOptions
     first: int
@@ -89,9 +96,10 @@ class Details:
 
 
 async def build_details(
-    stats: StatsService, state: ViewState, period: Period, panel: Panel, options: DetailsOptions
+    stats: StatsService, state: ViewState, dates: DateRange, panel: Panel, options: DetailsOptions
 ) -> Details:
     """The requested page of the panel's open tab."""
+    period = dates.period
     (tab,) = await open_tabs(stats, state, period, (panel,))
     options = replace(options, by=_known(tab, options.by))
     offset = (options.page - 1) * ROWS
@@ -104,9 +112,12 @@ async def build_details(
     whole = dict(zip(TOTALS, totals(all_), strict=True))
     most = max((row.metrics[0] or 0 for row in rows), default=0)
     page = rows[begins : begins + ROWS]
+    earlier = await _earlier(stats, state, dates, tab) if page else None
     return Details(
         choice=state,
+        menu=build_menu(state, dates, here, compared=bool(earlier and (earlier.rows or earlier.hidden))),
         period=period,
+        changes=_changes(part, page, earlier),
         breakdown=breakdown(
             state,
             panel,
@@ -164,6 +175,25 @@ async def _found(
         searched = every(rows.filters, Compare("contains", tab.dimension, (options.search,), case_sensitive=False))
         (part,) = await stats.run([replace(rows, filters=searched)])
     return all_, part
+
+
+async def _earlier(stats: StatsService, state: ViewState, dates: DateRange, tab: Tab) -> Result | None:
+    """The first metric by value in the period that is compared with; None where nothing is compared."""
+    if dates.compared is None or tab.empty:
+        return None
+    metrics = metrics_of(tab, wide=True)[:1]
+    (result,) = await stats.run([query(state, dates.compared, metrics, (tab.dimension,), MAX_LIMIT)])
+    return result
+
+
+def _changes(part: Result, page: Sequence[Row], earlier: Result | None) -> Mapping[str, Change]:
+    """The changes of the rows of a page. A value that may be among small groups, or beyond the rows, is not known."""
+    if earlier is None or not earlier.rows:
+        return {}
+    before = {row.dimensions[0]: row.metrics[0] for row in earlier.rows}
+    known = {row.dimensions[0]: row.metrics[0] for row in page if row.dimensions[0] != OTHER}
+    changes = {value: formatting.change(part.metrics[0], now, before.get(value)) for value, now in known.items()}
+    return {value: change for value, change in changes.items() if change}
 
 
 def _rows_query(state: ViewState, period: Period, tab: Tab, options: DetailsOptions, offset: int) -> Query:

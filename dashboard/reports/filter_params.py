@@ -23,7 +23,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "event:page": N_("Page"),
         "visit:entry_page": N_("Entry page"),
         "visit:exit_page": N_("Exit page"),
-        "event:hostname": N_("Host"),
+        "event:hostname": N_("Hostname"),
     },
     N_("Sources"): {
         "visit:channel": N_("Channel"),
@@ -35,20 +35,20 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "visit:utm_content": N_("UTM content"),
         "visit:utm_term": N_("UTM term"),
     },
-    N_("Places and devices"): {
+    N_("Location and devices"): {
         "visit:country": N_("Country"),
         "visit:browser": N_("Browser"),
         "visit:browser_version": N_("Browser version"),
         "visit:os": N_("System"),
-        "visit:os_version": N_("System version"),
+        "visit:os_version": N_("Operating system version"),
         "visit:device": N_("Device"),
         "visit:size": N_("Screen size"),
     },
-    N_("What happened"): {
+    N_("Behavior"): {
         "event:goal": N_("Goal"),
         "event:name": N_("Event"),
         PROPERTY: N_("Property"),
-        "visit:consent": N_("Collected under"),
+        "visit:consent": N_("Consent basis"),
         "visit:engaged": N_("Engaged"),
         "visit:datacenter": N_("Data center"),
     },

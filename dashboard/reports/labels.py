@@ -22,12 +22,12 @@ SIZES: Final[Mapping[str, str]] = {
     "xl": N_("1440 px and up"),
 }
 CONSENT: Final[Mapping[str, str]] = {
-    "granted": N_("Told by the site"),
-    "cookie": N_("Remembered choice"),
+    "granted": N_("Site API call"),
+    "cookie": N_("Saved consent cookie"),
     "tcf": N_("IAB TCF"),
     "gcm": N_("Google Consent Mode"),
-    "exempt": N_("Exempt measurement"),
-    "none": N_("No consent: bare count"),
+    "exempt": N_("Exempt from consent"),
+    "none": N_("Anonymous count, no consent"),
 }
 YES_OR_NO: Final[Mapping[str, str]] = {"true": N_("Yes"), "false": N_("No")}
 DEVICES: Final[Mapping[str, str]] = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
+from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change, Value
@@ -23,6 +25,7 @@ from dashboard.reports.revenue import (
     revenue_by_time,
     revenue_totals,
 )
+from dashboard.reports.svg import Lines, lines
 from dashboard.reports.time_buckets import TimeBucket, time_buckets
 from dashboard.reports.view_state import ViewState
 
@@ -66,6 +69,10 @@ class Point:
     cut: bool
     """Whether the period has only a part of it."""
     notes: tuple[str, ...]
+    first: datetime.date
+    last: datetime.date
+    href: str
+    """The view of these dates alone, by finer steps; "" where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,12 @@ class Chart:
     points: tuple[Point, ...]
     steps: tuple[BucketWidth, ...]
     notes: tuple[Annotation, ...]
+    lines: Lines
+    """The same drawn, for paper."""
+    marks: tuple[str, str, str]
+    """What stands on its vertical axis, from the top."""
+    zoom: str
+    """Address of the view of some of the dates, with FIRST and LAST in their places; "" for a single day."""
 
     @property
     def noted(self) -> bool:
@@ -106,6 +119,8 @@ class Overview:
     whole: Totals
     live: bool
     """Whether the present is in the period, so that it is worth asking again."""
+    compared: bool
+    """Whether there is anything to compare with."""
     hidden: bool
     """Whether the view has too few visitors to be shown."""
     rounded_to: int
@@ -150,27 +165,46 @@ def build_overview(
     nothing = Result(names, ())
     all_, series = results[:2]
     all_before, series_before = results[2:] if dates.before else (nothing, nothing)
+    before = dates.before if _counted(all_before) else None
     currency = currency_of_chart(all_, state.currency) if is_revenue(state.metric) else ""
-    revenue = revenue_totals(all_, all_before if dates.before else None)
+    revenue = revenue_totals(all_, all_before if before else None)
     shown = time_buckets(dates.period, now)
-    earlier = time_buckets(dates.before, now) if dates.before else ()
+    earlier = time_buckets(before, now) if before else ()
     whole = measured(names, all_)
-    compared = measured(names, all_before) if dates.before else dict.fromkeys(names)
-    pairs = paired(dates.period, dates.before, dates.period.bucket) if dates.before else {}
-    points = _points(state.metric, currency, (shown, series), (earlier, series_before), pairs, notes)
+    compared = measured(names, all_before) if before else dict.fromkeys(names)
+    pairs = paired(dates.period, before, dates.period.bucket) if before else {}
+    zoomed = [_zoomed(state, dates.period, moment) for moment in shown]
+    points = _points(state.metric, currency, (shown, series), (earlier, series_before), pairs, notes, zoomed)
     title = next((each.title for each in revenue if (each.metric, each.currency) == (state.metric, currency)), "")
     return Overview(
         figures=(
             *(_figure(state, metric, whole[metric], compared[metric]) for metric in names),
             *(_revenue_figure(state, each, currency) for each in revenue),
         ),
-        chart=_chart(state, dates, points, notes, title or _(_TITLES[state.metric])),
+        chart=_chart(
+            state, replace(dates, before=before), points, notes, title or _(_TITLES[state.metric]), currency
+        ),
         whole=whole,
         live=any(moment.running for moment in shown),
+        compared=before is not None,
         hidden=all_.hidden,
         rounded_to=all_.rounded_to,
         events_available_from=available_from(all_, series),
     )
+
+
+def _counted(result: Result) -> bool:
+    """Whether anything was counted in the period, or too little to be told."""
+    return result.hidden or any(any(row.metrics) for row in result.rows)
+
+
+def _zoomed(state: ViewState, period: Period, moment: TimeBucket) -> str:
+    """The address of the view of the bucket's dates; "" where that is no narrower, and for what is still to come."""
+    if period.days == 1 or moment.future or (moment.first, moment.last) == (period.first, period.last):
+        return ""
+    if moment.first == moment.last:
+        return state.to_day(str(moment.first)).href()
+    return state.to_period("custom", str(moment.first), str(moment.last)).href()
 
 
 def _figure(state: ViewState, metric: str, whole: Value, before: Value) -> Figure:
@@ -200,9 +234,19 @@ def _revenue_figure(state: ViewState, total: RevenueTotal, charted: str) -> Figu
 
 
 def _chart(
-    state: ViewState, dates: DateRange, points: tuple[Point, ...], notes: Sequence[Annotation], title: str
+    state: ViewState,
+    dates: DateRange,
+    points: tuple[Point, ...],
+    notes: Sequence[Annotation],
+    title: str,
+    currency: str,
 ) -> Chart:
     period, before = dates.period, dates.before
+    drawn = lines([point.value for point in points], [point.before for point in points])
+    marks = (
+        formatting.metric_text(state.metric, mark, short=True, currency=currency)
+        for mark in (drawn.top, drawn.top / 2, 0)
+    )
     return Chart(
         metric=state.metric,
         title=title,
@@ -215,6 +259,9 @@ def _chart(
             for step in dates.buckets
         ),
         notes=tuple(notes),
+        lines=drawn,
+        marks=cast("tuple[str, str, str]", tuple(marks)),
+        zoom=state.to_period("custom", "FIRST", "LAST").href() if period.days > 1 else "",
     )
 
 
@@ -222,7 +269,13 @@ Series = tuple[Sequence[TimeBucket], Result]
 
 
 def _points(
-    metric: str, currency: str, now: Series, before: Series, pairs: Mapping[str, str], notes: Sequence[Annotation]
+    metric: str,
+    currency: str,
+    now: Series,
+    before: Series,
+    pairs: Mapping[str, str],
+    notes: Sequence[Annotation],
+    zoomed: Sequence[str],
 ) -> tuple[Point, ...]:
     (shown, series), (earlier, series_before) = now, before
     others = {moment.key: moment for moment in earlier}
@@ -250,6 +303,9 @@ def _points(
                 running=moment.running,
                 cut=moment.cut,
                 notes=tuple(noted.get(index, ())),
+                first=moment.first,
+                last=moment.last,
+                href=zoomed[index],
             )
         )
     return tuple(points)

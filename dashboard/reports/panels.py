@@ -95,9 +95,9 @@ PANELS: Final = (
         N_("Pages"),
         (
             Tab("top", N_("Top pages"), "event:page", columns=("visitors", "pageviews"), all_columns=_READ),
-            Tab("entry", N_("Entry"), "visit:entry_page", "", columns=("visitors", "visits")),
-            Tab("exit", N_("Exit"), "visit:exit_page", "", columns=("visitors", "visits")),
-            Tab("hosts", N_("Hosts"), "event:hostname", columns=("visitors", "pageviews"), all_columns=_VIEWED),
+            Tab("entry", N_("Entry pages"), "visit:entry_page", "", columns=("visitors", "visits")),
+            Tab("exit", N_("Exit pages"), "visit:exit_page", "", columns=("visitors", "visits")),
+            Tab("hosts", N_("Hostnames"), "event:hostname", columns=("visitors", "pageviews"), all_columns=_VIEWED),
         ),
     ),
     Panel(
@@ -110,9 +110,9 @@ PANELS: Final = (
         N_("Devices"),
         (
             Tab("browsers", N_("Browsers"), "visit:browser", finer="visit:browser_version", optional=()),
-            Tab("systems", N_("Systems"), "visit:os", finer="visit:os_version", optional=()),
-            Tab("devices", N_("Kinds"), "visit:device", optional=()),
-            Tab("sizes", N_("Sizes"), "visit:size", optional=()),
+            Tab("systems", N_("Operating systems"), "visit:os", finer="visit:os_version", optional=()),
+            Tab("devices", N_("Device types"), "visit:device", optional=()),
+            Tab("sizes", N_("Screen sizes"), "visit:size", optional=()),
         ),
     ),
     Panel(

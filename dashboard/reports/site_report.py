@@ -88,7 +88,7 @@ async def build_report(
     overview = build_overview(state, dates, results[: len(asked)], notes, now)
     return Report(
         choice=state,
-        menu=build_menu(state, dates),
+        menu=build_menu(state, dates, compared=overview.compared),
         period=period,
         now_visitors=now_visitors,
         overview=overview,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,15 +59,57 @@ class Bar:
     height: float
 
 
-def bars(values: Sequence[float], width: int = 600, height: int = 120, gap: float = 4) -> tuple[Bar, ...]:
-    """Bars of `values`; the highest has the full height, and every non-zero one is visible."""
-    top = max((*values, 0.0)) or 1.0
+def axis(values: Sequence[int]) -> tuple[int, int, int]:
+    """Marks of a vertical axis from the top: an even round number that no value exceeds, its half, and zero."""
+    most = max((*values, 1))
+    power = 10 ** max(0, len(str(most)) - 2)
+    steps = (step * unit for unit in (power, 10 * power) for step in (2, 4, 6, 8, 10, 16, 20, 30, 40, 60, 80, 100))
+    top = next(step for step in steps if step >= most)
+    return top, top // 2, 0
+
+
+def bars(
+    values: Sequence[float], width: int = 600, height: int = 120, gap: float = 4, top: float = 0
+) -> tuple[Bar, ...]:
+    """Bars of `values` under an axis that ends at `top`, else at the highest; every non-zero one is visible."""
+    top = top or max((*values, 0.0)) or 1.0
     step = width / max(len(values), 1)
     heights = [max(2.0, round(value / top * height, 2)) if value > 0 else 0.0 for value in values]
     return tuple(
         Bar(round(index * step + gap / 2, 2), round(height - tall, 2), round(step - gap, 2), tall)
         for index, tall in enumerate(heights)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A line over its surface, and a second one to compare with, in a box of 1000 by 200 user units."""
+
+    line: str
+    area: str
+    before: str
+    top: int
+    """The value at the upper edge; the lower edge is zero."""
+
+
+def lines(values: Sequence[float | None], before: Sequence[float | None]) -> Lines:
+    """Draw both, oldest first, with gaps where a value is None."""
+    top = axis([math.ceil(value) for value in (*values, *before) if value is not None])[0]
+    runs = _runs(values, top)
+    areas = [f"{_path(run)}L{run[-1][0]:g} 200L{run[0][0]:g} 200Z" for run in runs]
+    return Lines("".join(map(_path, runs)), "".join(areas), "".join(map(_path, _runs(before, top))), top)
+
+
+def _runs(values: Sequence[float | None], top: int) -> list[list[tuple[float, float]]]:
+    """The points of each stretch without a gap."""
+    step = 1000 / max(len(values) - 1, 1)
+    runs: list[list[tuple[float, float]]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            runs.append([])
+        else:
+            runs[-1].append((round(index * step, 2), round(200 - value / top * 200, 2)))
+    return [run for run in runs if run]
 
 
 def share(part: float | None, whole: float | None) -> float:

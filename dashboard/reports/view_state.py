@@ -72,6 +72,10 @@ class ViewState:
         span = replace(self.span, period=period, first=first, last=last, date="", bucket="")
         return self.to_span(span if span.compare != "custom" else _compared(span))
 
+    def to_day(self, date: str) -> ViewState:
+        """The same on that date alone."""
+        return self.to_span(replace(self.to_period("day").span, date=date))
+
     def to_span(self, params: DateRangeParams) -> ViewState:
         """The same with other dates."""
         return replace(self, span=params)

@@ -51,7 +51,7 @@ from dashboard.server.demo.site import demo_routes
 from dashboard.server.demo.timeline import DemoPlan, fill
 from dashboard.server.error_handlers import error_handlers
 from dashboard.server.health_checks import status_of
-from dashboard.server.site_lifecycle import share_revoker, site_lifecycle_hooks
+from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks
 from dashboard.web import routes, visitor_privacy
 from dashboard.web.app_context import build_dashboard
 from dashboard.web.edge import REFUSAL, Edge
@@ -156,7 +156,7 @@ def build(
     collector.refreshes.append(sessions.refresh)
     invitations = Invitations(DocumentTable(collector.client, "invitations", Invitation), clock)
     collector.deletions.followers += site_lifecycle_hooks(users, invitations, editions, shares, segments, annotations)
-    users.access_reduced.append(share_revoker(shares, collector.sites, changes))
+    users.access_reduced += [share_revoker(shares, collector.sites, changes), key_revoker(keys, changes)]
     users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
     dashboard = build_dashboard(
         settings,
@@ -175,6 +175,7 @@ def build(
         shares=shares,
         annotations=annotations,
         segments=segments,
+        keys=keys,
     )
 
     @contextlib.asynccontextmanager

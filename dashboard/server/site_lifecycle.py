@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from collector.sites.registry import Sites
-from dashboard.access.audit_log import AuditLog
+from dashboard.access.api_keys import ApiKeys
+from dashboard.access.audit_log import EVERYWHERE, AuditLog
 from dashboard.access.one_time_links import Invitations
 from dashboard.access.share_links import ShareLinks
 from dashboard.access.users import User, Users
@@ -38,6 +39,17 @@ def site_lifecycle_hooks(
         segments.forget_site,
         annotations.forget_site,
     ]
+
+
+def key_revoker(keys: ApiKeys, audit_log: AuditLog) -> Callable[[User], None]:
+    """For `Users.access_reduced`: an account's API keys end where they may do more than its user may."""
+
+    def revoke(user: User) -> None:
+        for key in keys.forget_access_of(user):
+            what = N_("API key revoked, as its owner lost access")
+            audit_log.insert(user.name, EVERYWHERE, what, key.name or key.id)
+
+    return revoke
 
 
 def share_revoker(shares: ShareLinks, sites: Sites, audit_log: AuditLog) -> Callable[[User], None]:

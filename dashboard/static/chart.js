@@ -1,6 +1,6 @@
 // Draws the chart from the table beside it, which stays for those who prefer or need one.
 (() => {
-  const COUNTS = [1, 2, 5].flatMap((n) => [...Array(10).keys()].map((power) => n * 10 ** power)).sort((a, b) => a - b)
+  const COUNTS = [1, 2, 2.5, 5].flatMap((n) => [...Array(10).keys()].map((power) => n * 10 ** power)).filter(Number.isInteger).sort((a, b) => a - b)
   const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200]
   const PERCENT = [1, 2, 5, 10, 20, 25, 50]
 
@@ -19,6 +19,15 @@
   let scrolled = 0
   let drawn
   let saying = {}
+
+  // A property may be two colours, of which `color-scheme` chooses: as the colour of an element it is one.
+  function colour(name) {
+    const probe = document.body.appendChild(document.createElement('i'))
+    probe.style.color = `var(--${name})`
+    const found = getComputedStyle(probe).color
+    probe.remove()
+    return found
+  }
 
   function number(value) {
     return value.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 })
@@ -67,26 +76,41 @@
     return [labels.map((_, index) => index), earlier, whole, broken]
   }
 
+  // Lines at whole steps of the unit, as many as there is room for; the last is above the highest value.
+  function gridlines(values, increments, height) {
+    const highest = Math.max(...values.filter((value) => value != null), 0)
+    const most = Math.max(2, Math.floor((height - 60) / 40))
+    const step = increments.find((increment) => highest / increment <= most) ?? highest / most
+    const count = Math.max(1, Math.ceil(highest / step))
+    return [...Array(count + 1).keys()].map((place) => +(place * step).toFixed(6))
+  }
+
   function options(box, series, metric) {
-    const style = getComputedStyle(document.documentElement)
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim()
     const unit = units[metric] || plain
     const font = `12px ${getComputedStyle(document.body).fontFamily}`
     const axis = { stroke: colour('ink-faint'), font, ticks: { show: false } }
     // A value with nothing beside it, such as that of the day's first hour, is no line: it is a dot.
     const alone = series.values.flatMap((value, index, all) =>
       value != null && all[index - 1] == null && all[index + 1] == null ? [index] : [])
+    const lines = gridlines([...series.values, ...series.before], unit.increments, box.clientHeight)
     const point = { show: alone.length > 0, filter: () => alone, size: 7, fill: colour('accent') }
     return {
       width: box.clientWidth,
       height: box.clientHeight,
       padding: [10, 28, 0, 0],
       legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, width: 2, stroke: colour('surface'), fill: colour('accent') } },
-      scales: { x: { time: false, range: (_, min, max) => (min === max ? [min - 1, max + 1] : [min, max]) }, y: { range: (_, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
+      cursor: {
+        y: false,
+        // The line stands at a value, never between two; a click is one even where that moved it.
+        move: (plot, left, top) => [left < 0 ? left : plot.valToPos(plot.posToIdx(left), 'x'), top],
+        drag: { x: Boolean(series.zoom), y: false, setScale: false, click: () => {} },
+        bind: { dblclick: () => null },
+        points: { size: 8, width: 2, stroke: colour('surface'), fill: colour('accent') },
+      },
+      scales: { x: { time: false, range: (_, min, max) => (min === max ? [min - 1, max + 1] : [min, max]) }, y: { range: [0, lines.at(-1)] } },
       axes: [
         { ...axis, space: 64, gap: 8, size: 32, grid: { show: false }, incrs: COUNTS.slice(0, 12), values: (_, splits) => splits.map((at) => series.labels[at] ?? '') },
-        { ...axis, space: 44, gap: 8, size: 48, incrs: unit.increments, grid: { stroke: colour('line'), width: 1 }, values: (_, splits) => splits.map(unit.text) },
+        { ...axis, gap: 8, size: 48, splits: () => lines, grid: { stroke: colour('line'), width: 1 }, values: (_, splits) => splits.map(unit.text) },
       ],
       series: [
         {},
@@ -139,6 +163,7 @@
     tip.querySelector('strong').textContent = `${value} ${title.toLowerCase()}`
     tip.querySelector('small').textContent = before
     tip.querySelector('em').textContent = note
+    tip.querySelector('i').textContent = row.querySelector('th a') ? series.hint : ''
     const box = plot.root.parentElement
     const at = plot.valToPos(index, 'x') + plot.over.offsetLeft
     const left = at + 14 + tip.offsetWidth > box.clientWidth ? at - 14 - tip.offsetWidth : at + 14
@@ -149,7 +174,7 @@
     const tip = document.createElement('div')
     tip.className = 'tip'
     tip.setAttribute('aria-hidden', 'true')
-    tip.append(...['span', 'strong', 'small', 'em'].map((name) => document.createElement(name)))
+    tip.append(...['span', 'strong', 'small', 'em', 'i'].map((name) => document.createElement(name)))
     tip.hidden = true
     box.append(tip)
     return tip
@@ -161,27 +186,6 @@
       const box = plot.over.getBoundingClientRect()
       plot.setCursor({ left: touch.clientX - box.left, top: touch.clientY - box.top })
     }, { passive: true })
-  }
-
-  // Outside of the plot, with the words that the picture needs to stand alone.
-  function savePicture({ chart, plot }) {
-    const style = getComputedStyle(document.documentElement)
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim()
-    const source = plot.ctx.canvas
-    const size = source.width / plot.width
-    const canvas = Object.assign(document.createElement('canvas'), { width: source.width + 32 * size, height: source.height + 64 * size })
-    const ctx = canvas.getContext('2d')
-    ctx.fillStyle = colour('surface')
-    ctx.fillRect(0, 0, canvas.width, canvas.height)
-    ctx.fillStyle = colour('ink')
-    ctx.font = `600 ${15 * size}px ${getComputedStyle(document.body).fontFamily}`
-    ctx.fillText(chart.dataset.name, 20 * size, 32 * size, canvas.width - 40 * size)
-    ctx.drawImage(source, 8 * size, 50 * size)
-    canvas.toBlob((blob) => {
-      const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: `${chart.dataset.name}.png` })
-      link.click()
-      setTimeout(() => URL.revokeObjectURL(link.href), 10000)
-    })
   }
 
   function followKeys(box, plot, series, title, status, spoken) {
@@ -204,32 +208,25 @@
 
   function draw() {
     const chart = document.getElementById('chart')
-    if (drawn && drawn.chart === chart && chart) {
-      drawn.plot.destroy()
-      drawn.box.replaceChildren()
-    }
+    if (chart && drawn?.chart === chart) return
+    drawn?.plot.destroy()
     drawn = undefined
     if (!chart || !window.uPlot) return
     const box = chart.querySelector('[data-plot]')
     const details = chart.querySelector('.chart-table')
-    const fresh = box.hidden
     box.hidden = false
     saying = JSON.parse(chart.dataset.units)
-    const series = read(chart.querySelector('table'))
+    const series = { ...read(chart.querySelector('table')), zoom: chart.dataset.zoom, hint: chart.dataset.zoomHint || '' }
     const { metric, title } = chart.dataset
     const plot = new uPlot(options(box, series, metric), columns(series), box)
     const tip = makeTip(box)
     plot.hooks.setCursor = [() => showTip(plot, tip, plot.cursor.idx ?? -1, series, title)]
-    if (fresh) {
-      followKeys(box, plot, series, title, chart.querySelector('[data-reading]'), chart.dataset.spoken)
-      followTouch(plot)
-      const picture = chart.querySelector('[data-picture]')
-      picture.hidden = false
-      picture.firstElementChild.onclick = () => savePicture(drawn)
-      keepTable(details)
-      new ResizeObserver(() => drawn?.box === box && fit()).observe(box)
-    }
-    drawn = { chart, box, plot }
+    followKeys(box, plot, series, title, chart.querySelector('[data-reading]'), chart.dataset.spoken)
+    followTouch(plot)
+    keepTable(details)
+    new ResizeObserver(() => drawn?.box === box && fit()).observe(box)
+    drawn = { chart, box, plot, rows: series.rows }
+    document.dispatchEvent(new CustomEvent('tyst:chart', { detail: drawn }))
   }
 
   function fit() {
@@ -253,7 +250,6 @@
     const box = drawn?.box
     if (!box) return
     const clean = box.cloneNode(false)
-    clean.hidden = true
     box.replaceWith(clean)
     drawn = undefined
     draw()

@@ -39,6 +39,10 @@
     if (document.hidden && event.target.matches('[hx-trigger^="every"]')) event.preventDefault()
   })
 
+  // Escape puts an explanation away until the pointer or the focus goes elsewhere (WCAG 1.4.13).
+  document.addEventListener('keydown', (event) => event.key === 'Escape' && document.documentElement.classList.add('no-help'))
+  for (const name of ['pointerover', 'focusin']) document.addEventListener(name, () => document.documentElement.classList.remove('no-help'))
+
   // A menu closes by Escape and by a click beside it.
   document.addEventListener('keydown', (event) => {
     const menu = event.key === 'Escape' && document.querySelector('details.menu[open]')
@@ -50,12 +54,14 @@
     for (const menu of document.querySelectorAll('details.menu[open]')) if (!menu.contains(/** @type {Node} */ (event.target))) menu.open = false
   })
 
-  // On a narrow window the open period may be out of sight.
-  function showPeriod() {
-    const current = document.querySelector('.segments [aria-current]')
-    const list = current?.closest('.segments')
-    if (list) list.scrollLeft = current.offsetLeft - (list.clientWidth - current.offsetWidth) / 2
+  // On a narrow window the open tab may be out of sight.
+  function showCurrent() {
+    for (const current of document.querySelectorAll(':is(.segments, .tabs, .site-nav, .contents) [aria-current]')) {
+      const list = current.closest('.segments, .tabs, .site-nav, .contents')
+      if (list.scrollWidth > list.clientWidth)
+        list.scrollLeft += current.getBoundingClientRect().left - list.getBoundingClientRect().left - (list.clientWidth - current.offsetWidth) / 2
+    }
   }
-  showPeriod()
-  document.addEventListener('htmx:afterSwap', showPeriod)
+  showCurrent()
+  document.addEventListener('htmx:afterSwap', showCurrent)
 })()

@@ -1,7 +1,6 @@
 // Draws the map of the world from outlines that are fetched when it is first opened, in shades from the list below it.
 (() => {
   const SVG = 'http://www.w3.org/2000/svg'
-  const SHADES = 5
   let world
 
   function element(name, attributes = {}) {
@@ -10,11 +9,11 @@
     return made
   }
 
-  // Each shade is for about four times as many visitors as the one before it, up to the country with the most.
-  function shadeOf(count, most) {
-    if (!count) return 0
-    const steps = Math.log(most / count) / Math.log(4)
-    return Math.max(1, SHADES - Math.floor(steps))
+  // By the square root, so that the countries at the top differ and the smallest are still seen.
+  function fill(shape, count, most) {
+    if (count) shape.setAttribute('fill-opacity', (0.16 + 0.84 * Math.sqrt(count / most)).toFixed(3))
+    shape.classList.toggle('counted', count > 0)
+    return shape
   }
 
   function draw(box) {
@@ -22,9 +21,9 @@
     const count = (code) => +(rows.get(code)?.dataset.count || 0)
     const most = Math.max(1, ...[...rows.keys()].map(count))
     const svg = element('svg', { viewBox: `0 ${world.top} ${world.width} ${world.height}`, 'aria-hidden': 'true', focusable: 'false' })
-    for (const [code, d] of world.shapes) svg.append(element('path', { d, 'data-code': code, class: `shade-${shadeOf(count(code), most)}` }))
+    for (const [code, d] of world.shapes) svg.append(fill(element('path', { d, 'data-code': code }), count(code), most))
     for (const [code, cx, cy] of world.dots)
-      if (count(code)) svg.append(element('circle', { cx, cy, r: 5, 'data-code': code, class: `shade-${shadeOf(count(code), most)}` }))
+      if (count(code)) svg.append(fill(element('circle', { cx, cy, r: 5, 'data-code': code }), count(code), most))
     const tip = Object.assign(document.createElement('div'), { className: 'tip', hidden: true })
     tip.setAttribute('aria-hidden', 'true')
     box.replaceChildren(svg, tip)
@@ -45,7 +44,7 @@
       tip.hidden = !row
       if (!row) return
       const [name, visitors] = text(row)
-      tip.replaceChildren(Object.assign(document.createElement('span'), { textContent: name }), Object.assign(document.createElement('strong'), { textContent: visitors }))
+      tip.replaceChildren(Object.assign(document.createElement('span'), { textContent: name }), Object.assign(document.createElement('strong'), { textContent: `${visitors} ${box.dataset.unit}` }))
       shape.classList.add('pointed')
       shape.parentNode.append(shape)
       const [frame, area] = [box.getBoundingClientRect(), shape.getBoundingClientRect()]

@@ -1,7 +1,8 @@
-"""Account page: password, language and signed-in sessions."""
+"""Account page: password, language, signed-in sessions and API keys."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from dashboard.access.sessions import Session
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text
+from dashboard.web.account_keys import RIGHT_NAMES, create_key, key_lines, revoke_key, sites_to_choose
 from dashboard.web.app_context import Dashboard, FormPost, network_of_request, read_form
 from dashboard.web.language import remember_language
 from dashboard.web.members import day_of
@@ -23,8 +25,10 @@ from dashboard.web.members import day_of
 async def account(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`/account`: the account page and its forms."""
     if request.method == "GET":
-        return _page(dashboard, request, user)
+        return await _page(dashboard, request, user)
     form = await read_form(request)
+    if form.get("act") == "create_key":
+        return await _create_key(FormPost(dashboard, request, user, form))
     act = _ACTS.get(form.get("act", ""))
     if act is None:
         raise HTTPException(400)
@@ -34,10 +38,30 @@ async def account(dashboard: Dashboard, request: Request, user: User) -> Respons
         # The account itself: whoever is asked to sign in learns that it is no more.
         return RedirectResponse("/login", 303)
     except RecordError as error:
-        return _page(dashboard, request, user, problems={error.field: error_text(error)})
+        return await _page(dashboard, request, user, problems={error.field: error_text(error)})
 
 
-def _page(dashboard: Dashboard, request: Request, user: User, *, problems: dict[str, str] | None = None) -> Response:
+async def _create_key(post: FormPost) -> Response:
+    """The page with the new key on it: it is shown once."""
+    try:
+        made = await create_key(post)
+    except RecordGone:
+        return RedirectResponse("/login", 303)
+    except RecordError as error:
+        problems = {f"key_{error.field}" if error.field == "name" else error.field: error_text(error)}
+        return await _page(post.dashboard, post.request, post.user, problems=problems, form=post.form)
+    return await _page(post.dashboard, post.request, post.user, made=made)
+
+
+async def _page(
+    dashboard: Dashboard,
+    request: Request,
+    user: User,
+    *,
+    problems: dict[str, str] | None = None,
+    made: str = "",
+    form: Mapping[str, str] | None = None,
+) -> Response:
     own = dashboard.sessions.id(request)
     return dashboard.pages.html(
         "account.html",
@@ -45,6 +69,11 @@ def _page(dashboard: Dashboard, request: Request, user: User, *, problems: dict[
         user=user,
         problems=problems or {},
         done=request.query_params.get("done", ""),
+        keys=await key_lines(dashboard, user),
+        key_sites=[site.domain for site in sites_to_choose(dashboard, user)],
+        rights={right: _(name) for right, name in RIGHT_NAMES.items()},
+        made=made,
+        form=form or {},
         sessions=[
             (id_, browser_label(session), day_of(session.started), formatting.date(session.last_used), id_ == own)
             for id_, session in dashboard.sessions.of(user)
@@ -107,4 +136,15 @@ async def _end_others(post: FormPost) -> Response:
     return RedirectResponse("/account#browsers", 303)
 
 
-_ACTS: Final = {"password": _password, "language": _language, "end": _end, "end_others": _end_others}
+async def _revoke_key(post: FormPost) -> Response:
+    await revoke_key(post)
+    return RedirectResponse("/account#keys", 303)
+
+
+_ACTS: Final = {
+    "password": _password,
+    "language": _language,
+    "end": _end,
+    "end_others": _end_others,
+    "revoke_key": _revoke_key,
+}

@@ -13,9 +13,9 @@ from dashboard.reports.annotations import Annotation
 from dashboard.web.app_context import Dashboard, read_form, visible_site
 from dashboard.web.view_state_loader import view_state_of
 
-ADDED = N_("Note added")
-CHANGED = N_("Note changed")
-REMOVED = N_("Note deleted")
+ADDED = N_("Annotation added")
+CHANGED = N_("Annotation changed")
+REMOVED = N_("Annotation deleted")
 
 
 async def change_note(dashboard: Dashboard, request: Request, user: User) -> Response:

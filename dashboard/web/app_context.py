@@ -18,6 +18,7 @@ from collector.enrichment.client_ip import TrustedProxies, client_address, netwo
 from collector.erasure.job_runner import SiteJobRunner
 from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
+from dashboard.access.api_keys import ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.access.guests import is_guest
 from dashboard.access.login_throttle import LoginThrottle, same_origin
@@ -62,6 +63,7 @@ class Dashboard:
     annotations: Annotations
     hubs: RealtimeHub
     segments: Segments
+    keys: ApiKeys
     clock: Callable[[], float] = field(default=time.time)
 
 
@@ -83,6 +85,7 @@ def build_dashboard(
     shares: ShareLinks,
     annotations: Annotations,
     segments: Segments,
+    keys: ApiKeys,
 ) -> Dashboard:
     """Put the dashboard together. `secret` signs cookies."""
     return Dashboard(
@@ -103,6 +106,7 @@ def build_dashboard(
         annotations=annotations,
         hubs=RealtimeHub(partial(_realtime, stats, sites)),
         segments=segments,
+        keys=keys,
         doors=ShareAccess(secret, clock),
         inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,

@@ -28,7 +28,7 @@ from dashboard.web.templating import fragment_asked
 
 FIELD_NAMES: Final = {
     "page": N_("Page"),
-    "hostname": N_("Host"),
+    "hostname": N_("Hostname"),
     "event": N_("Event"),
     "source": N_("Source"),
     "referrer": N_("Referrer"),

@@ -49,9 +49,7 @@ async def show_details(dashboard: Dashboard, request: Request, user: User) -> Re
     added = after_adding(choice, request, here)
     if added is not None:
         return added
-    details = await build_details(
-        stats_for(dashboard, user), choice, dates.period, panel, read_wanted(request.query_params)
-    )
+    details = await build_details(stats_for(dashboard, user), choice, dates, panel, read_wanted(request.query_params))
     return dashboard.pages.html(
         "details.html",
         site=site,

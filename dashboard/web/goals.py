@@ -51,13 +51,13 @@ KINDS: Final[dict[GoalKind, Kind]] = {
     "outbound": Kind(
         N_("Outbound link"),
         N_("A link to another site was followed; the tag needs data-outbound."),
-        N_("Address of the link"),
+        N_("Link URL"),
         N_("Empty for any. * and ** stand for parts of it: github.com/**"),
     ),
     "download": Kind(
         N_("Download"),
         N_("A file was downloaded; the tag needs data-downloads."),
-        N_("Address of the file"),
+        N_("File URL"),
         N_("Empty for any. * and ** stand for parts of it: **.pdf"),
     ),
     "form": Kind(
@@ -67,8 +67,8 @@ KINDS: Final[dict[GoalKind, Kind]] = {
         N_("Empty for any page."),
     ),
     "404": Kind(
-        N_("Missing page"),
-        N_('A page was not found; your page for missing pages calls tyst("404").'),
+        N_("404 page"),
+        N_('A page was not found; your 404 page calls tyst("404").'),
         N_("Path"),
         N_("Empty for any page."),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,15 +20,17 @@ from dashboard.analytics.query import OTHER
 from dashboard.analytics.realtime_query import BREAKDOWNS, Realtime, RealtimeGroup
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, language
-from dashboard.reports.date_range import DEFAULT_SPAN, DateRangeParams
+from dashboard.reports.date_range import DEFAULT_SPAN, DateRangeParams, read_dates
 from dashboard.reports.filter_params import FilterParam, dimension_title
 from dashboard.reports.labels import label
 from dashboard.reports.panels import TABS
 from dashboard.reports.realtime_hub import HEARTBEAT_SECONDS, RealtimeChannel, RealtimeSnapshot, TooManyListeners
-from dashboard.reports.svg import Bar, bars, share
+from dashboard.reports.site_report import Report, build_report
+from dashboard.reports.svg import Bar, axis, bars, share
 from dashboard.reports.view_state import ViewState, read_choice, with_base_url
 from dashboard.web.app_context import Dashboard, network_of_request, stats_for, visible_site
 from dashboard.web.event_stream import BEAT, RETRY, EventStream, event
+from dashboard.web.templating import fragment_asked
 
 LIFETIME_SECONDS: Final = 60.0
 """A stream ends after so long; the browser asks for a new one, and whether it may is looked at again."""
@@ -46,6 +49,9 @@ class RealtimeRow:
     href: str
     text: str
     bar: float
+    value: str
+    folded: bool
+    """Whether it stands for small groups together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class LivePanel:
     name: str
     title: str
     heading: str
+    dimension: str
     lines: tuple[RealtimeRow, ...]
 
 
@@ -72,16 +79,28 @@ class Live:
     """View model of the realtime page."""
 
     present: Realtime
+    axis: tuple[int, int, int]
     minutes: tuple[Minute, ...]
     panels: tuple[LivePanel, ...]
 
 
 async def show_realtime(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/SITE/realtime`: the last half hour."""
+    """`/SITE/realtime`: the last half hour, and today so far."""
     site = visible_site(dashboard, request, user)
     choice = _choice(site, request, user)
+    values = {"site": site, "user": user, "choice": choice, "today": await _today(dashboard, site, choice, user)}
+    if fragment_asked(request) == "today":
+        return dashboard.pages.html("_today.html", **values)
     live = build_live(await stats_for(dashboard, user).realtime(site.domain, site.timezone), choice)
-    return dashboard.pages.html("realtime.html", site=site, user=user, choice=choice, live=live)
+    return dashboard.pages.html("realtime.html", live=live, **values)
+
+
+async def _today(dashboard: Dashboard, site: Site, choice: ViewState, user: User) -> Report:
+    """Today's report: the very figures that the site's page has, whole dates being exact where minutes are not."""
+    state = choice.to_span(DateRangeParams(period="day", compare="none"))
+    now = dashboard.clock()
+    dates = read_dates(state.span, site.timezone, datetime.datetime.fromtimestamp(now, datetime.UTC), None)
+    return await build_report(stats_for(dashboard, user), state, dates.at_site(site.former_timezones), (), now)
 
 
 async def stream(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -144,12 +163,16 @@ def build_live(present: Realtime, state: ViewState) -> Live:
     counts = [count for _start, count in present.minutes]
     last = len(counts) - 1
     today = state.to_span(DateRangeParams(period="day"))
+    marks = axis(counts)
     parts = zip(BREAKDOWNS.items(), (present.sources, present.pages, present.countries), strict=True)
     return Live(
         present=present,
-        minutes=tuple(Minute(last - place, counts[place], bar) for place, bar in enumerate(bars(counts))),
+        axis=marks,
+        minutes=tuple(Minute(last - place, counts[place], bar) for place, bar in enumerate(bars(counts, top=marks[0]))),
         panels=tuple(
-            LivePanel(name, _(TITLES[name]), dimension_title(dimension), tuple(_lines(today, dimension, groups)))
+            LivePanel(
+                name, _(TITLES[name]), dimension_title(dimension), dimension, tuple(_lines(today, dimension, groups))
+            )
             for (name, dimension), groups in parts
         ),
     )
@@ -168,6 +191,8 @@ def _line(state: ViewState, dimension: str, group: RealtimeGroup, most: int) -> 
         href="" if folded else state.filtered(FilterParam("is", dimension, value)).href(),
         text=formatting.compact(group.visitors),
         bar=share(group.visitors, most),
+        value=value,
+        folded=folded,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -16,6 +17,7 @@ from dashboard.i18n import formatting
 from dashboard.i18n.translations import _
 from dashboard.reports.drop_reasons import drops_of, trims_of
 from dashboard.reports.filter_bar import filter_bar
+from dashboard.reports.received_events import received_events, received_query
 from dashboard.reports.site_report import build_report
 from dashboard.web.app_context import Dashboard, stats_for, visible_site
 from dashboard.web.details import after_adding
@@ -48,10 +50,10 @@ async def show_site(dashboard: Dashboard, request: Request, user: User) -> Respo
 
 
 async def show_status(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/SITE/status`: received events since start, and dropped events of 30 days by reason."""
+    """`/SITE/status`: received events by day, and dropped events of 30 days by reason."""
     site = visible_site(dashboard, request, user)
-    accepted = dashboard.counters.accepted(site.domain)
     now = datetime.datetime.fromtimestamp(dashboard.clock(), datetime.UTC)
+    month = replace(parse_period("30d", site.timezone, now), bucket="day")
     latest = Query(
         site=site.domain,
         metrics=("events",),
@@ -60,13 +62,13 @@ async def show_status(dashboard: Dashboard, request: Request, user: User) -> Res
         order_by=(("time:minute", "desc"),),
         limit=1,
     )
-    (result,) = await dashboard.stats.run([latest])
+    result, by_day = await dashboard.stats.run([latest, received_query(site.domain, month)])
     template = "_arrivals.html" if fragment_asked(request) == "arrivals" else "status.html"
     return dashboard.pages.html(
         template,
         site=site,
         user=user,
-        accepted=accepted,
+        received=received_events(month, by_day, now.timestamp()),
         drops=drops_of(await dashboard.tally.dropped(site.domain)),
         trims=trims_of(await dashboard.tally.trimmed(site.domain)),
         last_event=_("today at {time}").format(time=result.rows[0].dimensions[0][11:16])

@@ -62,7 +62,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         Route("/login", _login(dashboard), methods=["GET", "POST"], middleware=COMPRESSED),
         Route("/logout", _logout(dashboard), methods=["POST"]),
         Route("/language", choose_language, methods=["POST"]),
-        page("/", site_list.list_sites),
+        page("/", site_list.list_sites, "GET", "POST"),
         page("/account", account.account, "GET", "POST"),
         page("/users", members.users, "GET", "POST"),
         page("/changes", audit_log.all_changes),

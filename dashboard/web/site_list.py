@@ -1,32 +1,35 @@
-"""The list of sites: search, pagination, and figures of all shown sites from one statement."""
+"""The list of sites: search, order, pins, pagination, and counts of all of them from one statement."""
 
-# ruff: noqa: S608 -- text is a statement of our own; every value is bound
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from collector.core.errors import RecordGone
 from collector.sites.registry import Site
 from dashboard.access.users import User
-from dashboard.analytics.period import parse_period
 from dashboard.analytics.small_counts import Protection, protection_of
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change
-from dashboard.reports.comparison import same_length
+from dashboard.i18n.translations import N_, _
 from dashboard.reports.svg import Sparkline, sparkline
-from dashboard.web.app_context import Dashboard
+from dashboard.web.app_context import Dashboard, read_form
+from dashboard.web.site_counts import DAYS, count_visitors
 
 SITES_PER_PAGE: Final = 50
-DAYS: Final = 15
-"""Days of the line; the last seven are compared with the seven before."""
+SITES_AT_A_GLANCE: Final = 6
+MOST_COUNTED: Final = 1_000
+"""Sites that are counted together, for totals and orders by counts."""
+SORTS: Final = {"": N_("Name"), "today": N_("Today"), "week": N_("Last 7 days"), "change": N_("Growth")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,41 @@ class SiteCard:
     now_visitors: int | None
     busy: bool
     """Whether anybody came at all in these days."""
+    pinned: bool
+    growth: float
+    """The week by the one before, to sort by; 1 is no change."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteTotals:
+    """Visitors of all found sites together. `hidden` says whether any is left out, having too few (`strict`)."""
+
+    sites: int
+    today: int
+    week: int
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SortLink:
+    """One order of the list."""
+
+    title: str
+    href: str
+    current: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SitePage:
     """A page of the list. `previous` and `next` are addresses, "" where there is no such page."""
 
+    pinned: tuple[SiteCard, ...]
+    """Sites that the user has pinned; they come first, and on the first page only."""
     cards: tuple[SiteCard, ...]
+    totals: SiteTotals | None
+    """None for more sites than are counted at once."""
+    sorts: tuple[SortLink, ...]
+    sort: str
     search: str
     first: int
     last: int
@@ -62,33 +93,80 @@ class SitePage:
 
     @property
     def searchable(self) -> bool:
-        """Whether there are more sites than one sees at once, or they have been searched."""
-        return bool(self.search) or self.total > SITES_PER_PAGE
+        """Whether there are more sites than one sees at a glance, or they have been searched."""
+        return bool(self.search) or self.total > SITES_AT_A_GLANCE
 
 
 async def list_sites(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/`: the sites that the user sees, those with `q` in their names, page `page` of them."""
+    """`/`: the sites that the user sees, those with `q` in their names, page `page` of them, in the order of `sort`."""
+    if request.method == "POST":
+        return await _pin(dashboard, request, user)
     search = request.query_params.get("q", "").strip().lower()
     number = _page_number(request.query_params.get("page", "1"))
     sites = [site for site in dashboard.sites.all() if user.sees(site)]
     found = [site for site in sites if search in site.domain]
+    countable = len(found) <= MOST_COUNTED
+    sort = request.query_params.get("sort", "") if countable else ""
+    sort = sort if sort in SORTS else ""
+    cards = await _cards(dashboard, found, user) if countable else []
+    pinned = [card for card in cards if card.pinned]
+    others = sorted((card for card in cards if not card.pinned), key=_ORDERS[sort])
     first = (number - 1) * SITES_PER_PAGE
-    if first and first >= len(found):
+    count = len(others) if countable else len(found)
+    if first and first >= count:
         raise HTTPException(404)
-    shown = found[first : first + SITES_PER_PAGE]
-    now = dashboard.clock()
-    counted = await _counted(dashboard, shown, now) if shown else {}
-    protection = protection_of(dashboard.sites)
+    reach = slice(first, first + SITES_PER_PAGE)
+    shown = others[reach] if countable else await _cards(dashboard, found[reach], user)
     page = SitePage(
-        cards=tuple(_card(site, counted.get(site.domain, {}), now, protection(site.domain)) for site in shown),
+        pinned=tuple(sorted(pinned, key=_ORDERS[sort])) if number == 1 else (),
+        cards=tuple(shown),
+        totals=_totals(cards) if countable else None,
+        sorts=tuple(SortLink(_(title), _href(search, 1, name), name == sort) for name, title in SORTS.items()),
+        sort=sort,
         search=search,
-        first=min(first + 1, len(found)),
+        first=min(first + 1, count),
         last=first + len(shown),
-        total=len(found),
-        previous=_href(search, number - 1) if number > 1 else "",
-        next=_href(search, number + 1) if first + SITES_PER_PAGE < len(found) else "",
+        total=count,
+        previous=_href(search, number - 1, sort) if number > 1 else "",
+        next=_href(search, number + 1, sort) if first + SITES_PER_PAGE < count else "",
     )
     return dashboard.pages.html("sites.html", page=page, empty=not sites, user=user)
+
+
+async def _pin(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """Pin a site, or no longer; then the list again."""
+    form = await read_form(request)
+    site = dashboard.sites.get(form.get("site", ""))
+    if site is None or not user.sees(site):
+        raise HTTPException(404)
+    with contextlib.suppress(RecordGone):
+        await dashboard.users.update(user.name, lambda each: each.with_pin_toggled(site.id))
+    sort = form.get("sort", "")
+    return RedirectResponse(_href(form.get("q", ""), 1, sort if sort in SORTS else ""), 303)
+
+
+async def _cards(dashboard: Dashboard, sites: Sequence[Site], user: User) -> list[SiteCard]:
+    now = dashboard.clock()
+    counted = await count_visitors(dashboard, sites, now) if sites else {}
+    protection = protection_of(dashboard.sites)
+    return [_card(site, counted.get(site.domain, {}), now, protection(site.domain), user) for site in sites]
+
+
+def _totals(cards: Sequence[SiteCard]) -> SiteTotals:
+    return SiteTotals(
+        sites=len(cards),
+        today=sum(card.today or 0 for card in cards),
+        week=sum(card.week or 0 for card in cards),
+        hidden=any(card.today is None or card.week is None for card in cards),
+    )
+
+
+_ORDERS: Final[Mapping[str, Callable[[SiteCard], tuple[float, str]]]] = {
+    "": lambda card: (0, card.domain),
+    "today": lambda card: (-(card.today or 0), card.domain),
+    "week": lambda card: (-(card.week or 0), card.domain),
+    "change": lambda card: (-card.growth, card.domain),
+}
 
 
 def _page_number(text: str) -> int:
@@ -97,37 +175,13 @@ def _page_number(text: str) -> int:
     return int(text)
 
 
-def _href(search: str, number: int) -> str:
-    given = {"q": search, "page": str(number) if number > 1 else ""}
+def _href(search: str, number: int, sort: str = "") -> str:
+    given = {"q": search, "sort": sort, "page": str(number) if number > 1 else ""}
     query = urlencode({name: value for name, value in given.items() if value})
     return f"/?{query}" if query else "/"
 
 
-async def _counted(dashboard: Dashboard, sites: Sequence[Site], now: float) -> Mapping[str, Mapping[str, int]]:
-    """Visitors of each site by date, until the time of day a week ago (`until`), and in the last minutes (`now`)."""
-    given = _parameters(sites, now)
-    found: dict[str, dict[str, int]] = {}
-    for site, part, visitors in await dashboard.stats.rows(STATEMENT, given):
-        found.setdefault(site, {})[part] = visitors
-    return found
-
-
-def _parameters(sites: Sequence[Site], now: float) -> dict[str, Any]:
-    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    weeks = [parse_period("7d", site.timezone, moment) for site in sites]
-    # As much of the week before as there is of this one.
-    cut = [same_length(week, week.previous(), now) for week in weeks]
-    todays = [week.last for week in weeks]
-    return {
-        "sites": [site.domain for site in sites],
-        "first": min(todays) - datetime.timedelta(days=DAYS - 1),
-        "cut_days": [each.last for each in cut],
-        "cuts": [each.bounds()[1] for each in cut],
-        "now": int(now),
-    }
-
-
-def _card(site: Site, counted: Mapping[str, int], now: float, protection: Protection) -> SiteCard:
+def _card(site: Site, counted: Mapping[str, int], now: float, protection: Protection, user: User) -> SiteCard:
     today = datetime.datetime.fromtimestamp(now, ZoneInfo(site.timezone)).date()
     dates = [today - datetime.timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     days = [counted.get(str(date), 0) for date in dates]
@@ -142,30 +196,6 @@ def _card(site: Site, counted: Mapping[str, int], now: float, protection: Protec
         spark=sparkline([protection.visitors_told(count) or 0 for count in days], 240, 48),
         now_visitors=protection.visitors_told(counted.get("now", 0)),
         busy=any(days),
+        pinned=site.id in user.pins,
+        growth=week / before if week and before else float(bool(week)),
     )
-
-
-_CLOSED = """SELECT site, day, version FROM closed FINAL
-        WHERE site IN {sites:Array(String)} AND day >= {first:Date} AND NOT open"""
-STATEMENT: Final = f"""
-SELECT site, toString(day) AS part, sum(visitors) AS visitors FROM daily
-WHERE site IN {{sites:Array(String)}} AND dimension = '' AND day >= {{first:Date}}
-    AND (site, day, version) IN ({_CLOSED})
-GROUP BY site, day
-UNION ALL
-SELECT site, toString(day), uniqExactIf(visitor, visitor != 0) FROM events
-WHERE site IN {{sites:Array(String)}} AND day >= {{first:Date}} AND name != 'engagement'
-    AND (site, day) NOT IN (SELECT site, day FROM ({_CLOSED}))
-GROUP BY site, day
-UNION ALL
-SELECT site, 'until', uniqExactIf(visitor, visitor != 0) FROM events
-WHERE site IN {{sites:Array(String)}} AND name != 'engagement'
-    AND (site, day) IN (SELECT arrayJoin(arrayZip({{sites:Array(String)}}, {{cut_days:Array(Date)}})))
-    AND toUnixTimestamp(ts) < transform(toString(site), {{sites:Array(String)}}, {{cuts:Array(UInt32)}}, toUInt32(0))
-GROUP BY site
-UNION ALL
-SELECT site, 'now', uniqExactIf(visitor, visitor != 0) FROM events
-WHERE site IN {{sites:Array(String)}} AND day >= toDate(toDateTime({{now:UInt32}}, 'UTC')) - 1
-    AND toUnixTimestamp(ts) > {{now:UInt32}} - 300
-GROUP BY site"""
-"""Visitors of several sites: by date, of closed days from the rollup table; until a moment of one date; and now."""

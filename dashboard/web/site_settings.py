@@ -18,7 +18,15 @@ from collector.sites.registry import Policy, Site
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, _, error_text, plural
 from dashboard.web.app_context import Dashboard, changeable_site, read_form
-from dashboard.web.site_settings_form import RETENTIONS, SECTIONS, becomes, problem_of, read_section, shown
+from dashboard.web.site_settings_form import (
+    RETENTIONS,
+    SECTIONS,
+    becomes,
+    problem_of,
+    read_sections,
+    sections_of,
+    shown,
+)
 
 
 def zones() -> list[str]:
@@ -66,13 +74,13 @@ async def change_site(dashboard: Dashboard, request: Request, user: User) -> Res
     """`/SITE/settings`: the forms, and what one of them sends."""
     site = changeable_site(dashboard, request, user)
     if request.method == "GET":
-        saved = request.query_params.get("saved", "")
-        return _settings_page(dashboard, user, site, saved=saved if saved in SECTIONS else "")
+        return _settings_page(dashboard, user, site, saved=request.query_params.get("saved", ""))
     form = await read_form(request)
-    section = form.get("section", "")
-    if section not in SECTIONS:
-        raise HTTPException(400)
-    given, problems = read_section(section, form)
+    try:
+        sections = sections_of(form.get("section", ""))
+    except ValueError:
+        raise HTTPException(400) from None
+    given, problems = read_sections(sections, form)
     if "try" in form and not problems:
         return _tried_page(dashboard, user, site, msgspec.structs.replace(site, **given), form)
     if not problems:
@@ -83,7 +91,7 @@ async def change_site(dashboard: Dashboard, request: Request, user: User) -> Res
             problems = problem_of(error)
     if problems:
         return _settings_page(dashboard, user, site, form=form, problems=problems)
-    return RedirectResponse(f"/{site.domain}/settings?saved={section}#{section}", 303)
+    return RedirectResponse(f"/{site.domain}/settings?saved={','.join(sections)}#{sections[0]}", 303)
 
 
 def _tried_page(dashboard: Dashboard, user: User, site: Site, changed: Site, form: dict[str, str]) -> Response:
@@ -107,9 +115,11 @@ def _settings_page(
     unsaved: bool = False,
 ) -> Response:
     values = shown(site)
+    sent = sections_of(form["section"]) if form else ()
     if form:
         # Of the form that was sent, what was typed; a box that was not ticked sends nothing.
-        values |= {field: form.get(field, "") for field in SECTIONS[form["section"]]}
+        values |= {field: form.get(field, "") for section in sent for field in SECTIONS[section]}
+    wrong = [section for section in sent if any(field in SECTIONS[section] for field in problems or {})]
     retentions = {days: _(name) for days, name in RETENTIONS.items()}
     if site.retention_days not in retentions:
         days = plural("{count} day", "{count} days", site.retention_days)
@@ -121,11 +131,12 @@ def _settings_page(
         site=site,
         form=values,
         problems=problems or {},
-        wrong=form["section"] if form and problems else "",
+        sent=sent,
+        wrong=wrong or (sent if problems else ()),
         tried=form.get("tried", "") if form else "",
         becomes=kept,
         unsaved=unsaved,
-        saved=saved,
+        saved=saved.split(","),
         zones=zones(),
         retentions=dict(sorted(retentions.items())),
         default_rate=dashboard.settings.rate_limit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from babel import Locale
@@ -105,6 +105,25 @@ SECTIONS: Final[Mapping[str, Mapping[str, Read]]] = {
 """The forms of the page, each with its fields and how they are read."""
 
 
+def sections_of(text: str) -> tuple[str, ...]:
+    """The sections that a form names: its own first, then others that are saved with it. Raises `ValueError`."""
+    names = tuple(dict.fromkeys(text.split(",")))
+    if not set(names) <= set(SECTIONS):
+        raise ValueError(text[:80])
+    return names
+
+
+def read_sections(sections: Sequence[str], form: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings that the form gives in these sections, and what is wrong with which field."""
+    given: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for section in sections:
+        more, wrong = read_section(section, form)
+        given |= more
+        problems |= wrong
+    return given, problems
+
+
 def read_section(section: str, form: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """The settings of a site that the form of that section gives, and what is wrong with which field.
 
@@ -132,7 +151,7 @@ def becomes(site: Site, url: str) -> list[tuple[str, str]]:
         return []
     found = preview(checked(site), url[:MOST_URL])
     tags = [(_("Click identifier") if name == "click_id" else f"utm_{name}", tag) for name, tag in found.tags.items()]
-    return [(_("Host"), found.hostname), (_("Page"), found.path), *tags]
+    return [(_("Hostname"), found.hostname), (_("Page"), found.path), *tags]
 
 
 def shown(site: Site) -> dict[str, str]:

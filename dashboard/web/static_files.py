@@ -38,6 +38,9 @@ class Assets:
             if path.is_file() and not path.name.startswith(".")
         }
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._assets
+
     def url(self, name: str) -> str:
         """The address of a file. Raises `FileNotFoundError` when the build did not make it."""
         asset = self._assets.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.i18n import formatting, translations
 from dashboard.i18n.translations import N_, _
+from dashboard.reports.icons import icon
+from dashboard.reports.metric_help import metric_help
 from dashboard.web.static_files import Assets
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -59,6 +62,8 @@ class Pages:
         translations.install(self._environment)
         self._environment.globals["ngettext"] = _numbered(self._environment.globals["ngettext"])
         self._environment.globals["static_url"] = assets.url
+        self._environment.globals["icon_url"] = partial(_icon_url, assets)
+        self._environment.globals["metric_help"] = metric_help
         self._environment.globals["chart_units"] = formatting.chart_units
         self._environment.tests["guest"] = is_guest
         self._environment.filters.update(number=formatting.number, compact=formatting.compact, day=formatting.date)
@@ -78,6 +83,12 @@ class Pages:
     ) -> HTMLResponse:
         """The template with these values, as an answer with every security header."""
         return HTMLResponse(self.text(template, **values), status, headers={**HEADERS, **(headers or {})})
+
+
+def _icon_url(assets: Assets, dimension: str, value: str) -> str:
+    """The address of a value's icon, the general one where it has none; "" for dimensions without icons."""
+    name = icon(dimension, value)
+    return assets.url(name if name in assets else icon(dimension, "")) if name else ""
 
 
 def _numbered(ngettext: Any) -> Callable[..., Any]:
@@ -104,7 +115,7 @@ EXPLANATIONS: Final = {
         N_("You are signed in, but your account does not have permission."),
     ),
     404: (N_("Page not found"), N_("This page does not exist, or your account has no access to it.")),
-    405: (N_("Method not allowed"), N_("This page does not accept this kind of request.")),
+    405: (N_("Unsupported request"), N_("This page does not accept this kind of request.")),
     408: (N_("Request timed out"), N_("The request did not arrive in time. Try again.")),
     413: (N_("Request too large"), N_("The form was larger than anything this page asks for.")),
     421: (

@@ -51,8 +51,9 @@ from dashboard.compliance.privacy_notice import NoticeVersion, facts_of, visitor
 from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.compliance.visitor_privacy_texts import page_texts
 from dashboard.i18n.formatting import duration
-from dashboard.i18n.translations import languages, set_locale
+from dashboard.i18n.translations import N_, _, languages, set_locale
 from dashboard.reports.csv_export import csv_writer, usual_separator
+from dashboard.reports.labels import label
 from dashboard.web.app_context import read_form
 from dashboard.web.locale_middleware import preferred
 from dashboard.web.templating import DATA_HEADERS, Pages
@@ -66,6 +67,8 @@ CHOICE_SECONDS: Final = 34_000_000
 
 # Each button's choice as its cookie holds it. A refusal here is the visitor's own word to the site: a banner that the
 # snippet follows does not overrule it.
+EVENT_NAMES: Final = {"pageview": N_("Pageview"), "engagement": N_("Time and scroll depth")}
+"""What events that the snippet sends by itself are called; others have the names that the site gave them."""
 CHOICES: Final = {"granted": "granted", "denied": "denied.own", "excluded": "excluded"}
 UNCONFIRMED: Final = ".new"
 """Note on a choice that has erased nothing yet: the snippet withdraws on the site's next page."""
@@ -330,19 +333,19 @@ def summary_of(export: VisitorDataExport, words: Any, zone: ZoneInfo) -> list[tu
         (words["last"], _minute(last.ts, zone)),
         (words["pages"], shown + (", …" if len(pages) > 8 else "")),
         (words["came_from"], first.source or first.referrer or words["direct"]),
-        (words["from_country"], last.country or words["unknown"]),
+        (words["from_country"], label("visit:country", last.country)),
         (words["browser"], f"{last.browser} {last.browser_version}".strip() or words["unknown"]),
         (words["system"], f"{last.os} {last.os_version}".strip() or words["unknown"]),
-        (words["device"], last.device or words["unknown"]),
+        (words["device"], label("visit:device", last.device)),
         (words["looked"], duration(engaged)),
-        (words["evidence"], ", ".join(sorted({event.consent for event in export.events}))),
+        (words["evidence"], ", ".join(sorted({label("visit:consent", event.consent) for event in export.events}))),
     ]
     return [(name, text) for name, text in lines if text]
 
 
 def _row(event: Any, zone: ZoneInfo) -> tuple[str, str, str]:
     at = datetime.datetime.fromtimestamp(event.ts, zone)
-    return f"{at:%H:%M:%S}", event.name, event.page
+    return f"{at:%H:%M:%S}", _(EVENT_NAMES[event.name]) if event.name in EVENT_NAMES else event.name, event.page
 
 
 def _choice(request: Request) -> str:

@@ -59,7 +59,7 @@ def test_the_chart_is_drawn_and_read_by_keyboard(person: BrowserContext, demo: S
     before = spoken.text_content() or ""
     page.keyboard.press("ArrowRight")
     expect(spoken).not_to_have_text(before)
-    page.get_by_text("As a table").click()
+    page.get_by_text("Show as table").click()
     expect(table).to_be_visible()
 
 

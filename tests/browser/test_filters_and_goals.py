@@ -125,9 +125,9 @@ def test_values_are_suggested_while_typing(person: BrowserContext, demo: Served)
     expect(page.locator("#fv-values option")).to_have_count(1)
     expect(page.locator("#fv-values option")).to_have_attribute("value", "Google")
     expect(page).to_have_url(f"{demo.url}{DEMO}?period=7d")
-    expect(page.get_by_label("Key of the property")).to_be_hidden()
+    expect(page.get_by_label("Property key")).to_be_hidden()
     page.get_by_label("Filter by").select_option(label="Property")
-    expect(page.get_by_label("Key of the property")).to_be_visible()
+    expect(page.get_by_label("Property key")).to_be_visible()
 
 
 def test_a_segment_is_saved_applied_and_deleted(person: BrowserContext, demo: Served) -> None:
@@ -161,7 +161,7 @@ def test_details_are_searched_sorted_and_kept(person: BrowserContext, demo: Serv
     expect(page.locator("#q")).to_be_focused()
     expect(page).to_have_url(re.compile(r"q=journal(/|%2F)"))
     page.locator("#by-event-page").click()
-    expect(page.locator("th[aria-sort=ascending]")).to_have_text("Page")
+    expect(page.locator("th[aria-sort=ascending] a")).to_have_text("Page")
     labels = rows.locator("th").all_inner_texts()
     assert labels == sorted(labels)
     assert all("journal/" in label for label in labels)
@@ -170,7 +170,7 @@ def test_details_are_searched_sorted_and_kept(person: BrowserContext, demo: Serv
     rows_of_file = list(csv.reader(download.value.path().read_text("utf-8-sig").splitlines()))
     assert [row[0] for row in rows_of_file[1:]] == labels
     page.go_back()
-    expect(page.locator("th[aria-sort=descending]")).to_have_text("Visitors")
+    expect(page.locator("th[aria-sort=descending] a")).to_have_text("Visitors")
     rows.first.locator("a").click()
     expect(page.locator(".chip")).to_contain_text("Page is /demo/journal/")
 

@@ -58,8 +58,8 @@ def test_an_address_is_tried_on_patterns(new_person: NewPerson, demo: Served, sc
     # A pattern of its own: what the other case has saved stays.
     part = "order" if scripts else "bill"
     page = signed_in(new_person, demo, f"{EMPTY}/settings", java_script_enabled=scripts)
-    page.get_by_label("Parts of paths that are hidden").fill(f"/{part}/*")
-    tried = page.get_by_label("Preview")
+    page.get_by_label("Parts of paths to hide").fill(f"/{part}/*")
+    tried = page.get_by_label("Test a URL")
     tried.fill(f"https://empty.example/{part}/ada?x=1")
     tried.press("Enter")
     expect(page.locator("#becomes")).to_contain_text(f"/{part}/:hidden")
@@ -69,19 +69,19 @@ def test_an_address_is_tried_on_patterns(new_person: NewPerson, demo: Served, sc
     expect(tried).to_have_value(f"https://empty.example/{part}/ada?x=1")
     if scripts:
         assert violations(page) == {}
-    page.get_by_label("Parts of paths that are hidden").fill(f"/{part}")
-    page.get_by_role("button", name="Try it").click()
+    page.get_by_label("Parts of paths to hide").fill(f"/{part}")
+    page.get_by_role("button", name="Test").click()
     expect(page.locator("#hidden_paths-problem")).to_contain_text(f"/{part}: expected a pattern")
-    page.get_by_label("Parts of paths that are hidden").fill(f"/{part}/*")
+    page.get_by_label("Parts of paths to hide").fill(f"/{part}/*")
     page.locator("#addresses").get_by_role("button", name="Save").click()
     expect(page.locator("#addresses [role=status]")).to_contain_text("Saved")
-    expect(page.get_by_label("Parts of paths that are hidden")).to_have_value(f"/{part}/*")
+    expect(page.get_by_label("Parts of paths to hide")).to_have_value(f"/{part}/*")
 
 
 def test_somebody_is_invited_and_promoted_and_removed(new_person: NewPerson, demo: Served) -> None:
     """The link goes to another browser, makes an account there, and is over; what changes holds at once."""
     page = signed_in(new_person, demo, f"{EMPTY}/people")
-    page.get_by_label("For whom").fill("Ida")
+    page.get_by_label("Name", exact=True).fill("Ida")
     page.get_by_role("button", name="Create link").click()
     link = page.locator("#made-link").inner_text()
     guest = new_person().new_page()
@@ -109,7 +109,7 @@ def test_somebody_is_invited_and_promoted_and_removed(new_person: NewPerson, dem
 def test_ones_account_from_a_lost_password_to_a_lost_browser(new_person: NewPerson, demo: Served) -> None:
     """An administrator makes the link; a new password signs the other browsers out; each can be ended from another."""
     admin = signed_in(new_person, demo, "/users")
-    admin.get_by_label("For whom").fill("Otto")
+    admin.get_by_label("Name", exact=True).fill("Otto")
     admin.get_by_role("button", name="Create link").click()
     page = new_person().new_page()
     page.goto(admin.locator("#made-link").inner_text())

@@ -176,7 +176,7 @@ def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> N
     page.locator("#compare-to").fill("2026-02-01")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator(".against")).to_contain_text("5 Jan – 1 Feb 2026")
-    expect(table.locator("thead")).to_contain_text("Other dates")
+    expect(table.locator("thead")).to_contain_text("Custom dates")
     page.locator(".plot .u-over").hover()
     expect(page.locator(".plot .tip strong")).to_contain_text("visitors")
     plot.focus()
@@ -185,7 +185,7 @@ def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> N
     page.locator("#chart-summary").click()
     expect(table).to_be_visible()
     table_begins = '\ufeff"week","visitors"'.encode()
-    for name, kind, begins in (("Picture as PNG", "button", b"\x89PNG"), ("Numbers as CSV", "link", table_begins)):
+    for name, kind, begins in (("Save as PNG", "button", b"\x89PNG"), ("Export CSV", "link", table_begins)):
         page.locator("#download:not([open]) summary").or_(page.locator("#download[open] summary")).first.focus()
         page.locator("#download").evaluate("(menu) => (menu.open = true)")
         with page.expect_download() as download:
@@ -258,7 +258,7 @@ def test_a_site_has_settings_people_and_an_end(opened: Open, new_person: NewPers
     page.locator("#keeping").get_by_role("button", name="Save").click()
     expect(page.locator("#keeping [role=status]")).to_contain_text("Saved")
     page.goto(f"{tyst.url}/{site}/people")
-    page.get_by_label("For whom").fill("Vera")
+    page.get_by_label("Name", exact=True).fill("Vera")
     page.get_by_role("button", name="Create link").click()
     name = f"vera-{site.partition('.')[0]}"
     guest = new_person().new_page()

@@ -209,7 +209,7 @@ def test_owners_write_change_and_delete_notes(board: Board) -> None:
     assert (added.status_code, added.headers["location"]) == (303, view)
     page = board.page(view)
     rows = page.tables["Pageviews, 14–20 May 2026, by day"]
-    assert {row[0]: row[3] for row in rows if row[3]} == {"Mon 18 May 2026": "We moved <b>"}
+    assert {row[0]: row[2] for row in rows if row[2]} == {"Mon 18 May 2026": "We moved <b>"}
     id_ = page.attributes(name="id", type="hidden")["value"]
     board.post(f"/{SITE}/notes", {"id": id_, "date": "2026-05-19", "text": "Moved house"})
     assert "19 May 2026 Moved house" in board.page(view).text
@@ -233,7 +233,7 @@ def test_viewers_read_notes_and_change_none(board: Board) -> None:
     board.sign_in("vera")
     page = board.page(f"/{SITE}?period=7d")
     assert "Sale" in page.text
-    assert "Note on a date" not in page.text
+    assert "Add annotation" not in page.text
     assert board.post(f"/{SITE}/notes", form).status_code == 403
 
 

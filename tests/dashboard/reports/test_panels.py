@@ -151,7 +151,7 @@ def test_one_browser_shows_its_versions(board: Board) -> None:
     page = board.page(page.link("Firefox 115"))
     assert "Browser version is 115" in page.text
     systems = board.page(shown(board, technology="systems").link("Windows"))
-    assert systems.tables["Devices: Systems"] == [["Windows 10", "1", "100%"]]
+    assert systems.tables["Devices: Operating systems"] == [["Windows 10", "1", "100%"]]
 
 
 def test_clicking_a_row_that_is_filtered_by_takes_the_filter_away(board: Board) -> None:
@@ -215,7 +215,7 @@ def test_search_finds_labels_and_leaves_the_counts_exact(board: Board) -> None:
     page = board.page("/small.example/details/countries?period=day&q=EN")
     assert page.tables["Countries: Countries"][0][:2] == ["Sweden", "2"]
     assert "1–1 of 1" in page.text
-    assert "Nothing has “zz”" in board.page("/small.example/details/countries?period=day&q=zz").text
+    assert "No results for “zz”" in board.page("/small.example/details/countries?period=day&q=zz").text
 
 
 def test_what_is_searched_and_sorted_is_paged(board: Board) -> None:
@@ -395,3 +395,15 @@ def test_a_file_that_lacks_rows_says_so(board: Board) -> None:
     assert counted.asked == MOST_ROWS // MAX_LIMIT
     assert f"the first {MOST_ROWS} of {MOST_ROWS + 5} rows" in lines[-1]
     assert lines[-1].count(",") == lines[0].count(",")
+
+
+def test_details_have_period_and_comparison_of_their_own(board: Board) -> None:
+    """Their menus lead to the same details, and each row says how its first metric moved."""
+    board.seed([pageview(number, "/a") for number in range(1, 5)])
+    board.seed([pageview(number, "/a", at=NOON - 7 * 86_400) for number in range(1, 3)])
+    page = board.page(f"/{SITE}/details/pages?period=7d")
+    assert page.link("Last 28 days F") == f"/{SITE}/details/pages?period=28d"
+    assert page.link("Year over year") == f"/{SITE}/details/pages?period=7d&compare=year"
+    assert "vs. 7–13 May 2026" in page.text
+    assert "100%up 100 percent" in page.tables["Pages: Top pages"][0][1]
+    assert board.page(f"/{SITE}/details/pages?period=7d&compare=none").tables["Pages: Top pages"][0][1] == "4"

@@ -358,7 +358,8 @@ def test_the_page_shows_it_and_links_to_today(board: Board) -> None:
     assert "Current visitors 1" in page.text
     assert "1 pageview in the last 30 minutes" in page.text
     assert page.tables["Countries, last 30 minutes"] == [["Sweden", "1"]]
-    assert page.link("Sweden") == f"/{SITE}?period=day&f=is,visit:country,SE"
+    links = [link.href for link in page.links if link.text == "Sweden"]
+    assert links[0] == f"/{SITE}?period=day&f=is,visit:country,SE"
 
 
 def test_only_who_sees_the_site_may_listen(board: Board) -> None:
@@ -446,3 +447,27 @@ def test_a_stopping_server_does_not_wait_for_its_listeners(tmp_path: Path) -> No
             assert server.stop() == 0
             assert list(lines)[-1:] in ([""], [])
         assert time.monotonic() - began < 8
+
+
+def test_a_quiet_site_sees_its_day(board: Board) -> None:
+    """Ten visitors a day are seldom there at once: below the last half hour is today so far, in exact counts."""
+    earlier = int(board.clock.now) - 3 * 3_600
+    board.seed([pageview(number, f"/{number}", at=earlier, source="Google") for number in range(1, 4)])
+    page = board.page(f"/{SITE}/realtime")
+    assert "Current visitors 0" in page.text
+    assert page.tables["Pages: Top pages"] == [[f"/{number}", "1", "1", "33%"] for number in range(1, 4)]
+    today = board.fragment(f"/{SITE}/realtime", "today").text
+    assert today.lstrip().startswith('<section id="today"')
+    strip = board.page(f"/{SITE}?period=day")
+    figures = [link.text for link in strip.links if link.text.startswith(("Visitors ", "Pageviews "))]
+    assert [text.split()[1] for text in figures] == ["3", "3"]
+    assert '<span class="name">Visitors</span><strong title="3">3</strong>' in today
+
+
+def test_the_minutes_have_axes(board: Board) -> None:
+    """Marks at an even number, and words for how long ago; each bar says its count and minute."""
+    board.seed([pageview(number, at=int(board.clock.now) - 60) for number in range(5)])
+    text = board.get(f"/{SITE}/realtime").text
+    assert '<p class="marks" aria-hidden="true"><span>6</span><span>3</span><span>0</span></p>' in text
+    assert "<title>5 pageviews, 1 minute ago</title>" in text
+    assert "20 min ago" in text

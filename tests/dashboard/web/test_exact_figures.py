@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from clickhouse_connect.driver.client import Client
+from starlette.datastructures import QueryParams
 
 from collector.ingest.event import Event
 from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
+from dashboard.analytics.period import parse_period
+from dashboard.reports.breakdown import query
+from dashboard.reports.panels import TABS
+from dashboard.reports.view_state import read_choice
 from tests.board import NOON, SITE, Board, opened_board, pageview
 from tests.dashboard.test_surfaces import is_hidden, strip, table_rows
 
@@ -51,10 +58,18 @@ def test_a_page_filter_shows_whole_visits(board: Board) -> None:
     assert {name: found[name] for name in ("visitors", "visits", "pageviews", "events")} == {
         "visitors": "6", "visits": "6", "pageviews": "6", "events": "12",
     }  # fmt: skip
-    assert (found["views_per_visit"], found["visit_duration"]) == ("2", "30s") or (
-        float(found["views_per_visit"]),
-        found["visit_duration"],
-    ) == (2.0, "30s")
+    assert visit_means(board, "is,event:page,/x") == (2.0, 30)
+    assert list(found) == [
+        "visitors", "visits", "pageviews", "time_on_page", "bounce_rate", "scroll_depth", "events",
+    ]  # fmt: skip
+
+
+def visit_means(board: Board, *filters: str) -> tuple[Any, ...]:
+    """Views per visit and visit duration of today under these filters, which a page filter takes from the strip."""
+    state = read_choice(SITE, QueryParams([("period", "day"), *(("f", text) for text in filters)]), TABS)
+    period = parse_period("day", "UTC", datetime.datetime.fromtimestamp(board.clock.now, datetime.UTC))
+    (result,) = anyio.run(board.dashboard.stats.run, [query(state, period, ("views_per_visit", "visit_duration"))])
+    return tuple(result.rows[0].metrics)
 
 
 def test_a_page_goal_counts_pageviews(board: Board) -> None:
@@ -63,7 +78,8 @@ def test_a_page_goal_counts_pageviews(board: Board) -> None:
     rows = {label: cells for panel, _, label, cells in table_rows(board.get(TODAY).text) if panel == "events"}
     assert (rows["Saw x"][:2], rows["Buy"][:2]) == (["6", "6"], ["6", "6"])
     found = strip(board.get(f"{TODAY}&f=is,event:goal,Saw x").text)
-    assert (found["visitors"], found["pageviews"], found["events"]) == ("6", "6", "6")
+    assert (found["visitors"], found["events"], found["conversion_rate"]) == ("6", "6", "100%")
+    assert "pageviews" not in found
 
 
 def test_goal_and_event_filters_keep_every_metric(board: Board) -> None:
@@ -81,8 +97,7 @@ def test_filters_that_split_the_visitors_keep_views_per_visit(board: Board) -> N
     seed(board, 4, browser="Chrome")
     seed(board, 4, first=50, browser="Firefox")
     for browser in ("is,visit:browser,Chrome", "is_not,visit:browser,Chrome", "contains,visit:browser,r"):
-        found = strip(board.get(f"{TODAY}&f=is,event:page,/x&f={browser}").text)
-        assert float(found["views_per_visit"]) == 2, browser
+        assert visit_means(board, "is,event:page,/x", browser)[0] == 2, browser
 
 
 def test_a_site_with_one_visitor_calls_a_filtered_view_hidden(board: Board) -> None:

@@ -519,7 +519,7 @@ def test_an_owner_tries_patterns_before_they_are_saved(board: Board) -> None:
     assert tried.status_code == 200
     shown = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", tried.text)
     assert shown == [
-        ("Host", SITE),
+        ("Hostname", SITE),
         ("Page", "/patients/:hidden/notes?page=2"),
         ("utm_source", "letter"),
         ("Click identifier", "gclid"),
@@ -537,7 +537,7 @@ def test_an_owner_tries_patterns_before_they_are_saved(board: Board) -> None:
     assert site
     assert (site.hidden_paths, site.query_keys) == (("/patients/*/notes",), ("page",))
     assert noted(board) == [
-        ("olga", SITE, "Kept keys of the query changed", "none", "page"),
+        ("olga", SITE, "Query parameters to keep changed", "none", "page"),
         ("olga", SITE, "Hidden parts of paths changed", "none", "/patients/*/notes"),
     ]
     assert secret not in board.get(f"/{SITE}/settings").text
