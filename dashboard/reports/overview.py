@@ -181,9 +181,7 @@ def build_overview(
             *(_figure(state, metric, whole[metric], compared[metric]) for metric in names),
             *(_revenue_figure(state, each, currency) for each in revenue),
         ),
-        chart=_chart(
-            state, replace(dates, before=before), points, notes, title or _(_TITLES[state.metric]), currency
-        ),
+        chart=_chart(state, replace(dates, before=before), points, notes, title or _(_TITLES[state.metric]), currency),
         whole=whole,
         live=any(moment.running for moment in shown),
         compared=before is not None,

@@ -55,7 +55,7 @@ def cells(page: str, table: str, label: str) -> list[str]:
         ("&sources=channels", "Sources: Channels", "Organic Search"),
         ("&sources=campaigns", "Sources: Campaigns: Campaign", "spring"),
         ("", "Pages: Top pages", "/thanks"),
-        ("&pages=entry", "Pages: Entry", "/thanks"),
+        ("&pages=entry", "Pages: Entry pages", "/thanks"),
         ("", "Countries: Countries", "Sweden"),
         ("", "Goals and events: Goals", "Purchase"),
         ("&events=properties", "Goals and events: Properties", "mug"),
