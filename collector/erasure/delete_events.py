@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.erasure.site_job import SiteJob
 from collector.rollups.job import RollupJob
+from collector.storage.client import SCRATCH
 
 FIELDS: Final = {
     "page": "page",
@@ -117,7 +118,8 @@ class EventDeletion:
 
 def tables_with_site(client: Client) -> list[str]:
     """Tables that hold figures by site, other than the events themselves."""
-    return [table for (table,) in client.query(_TABLES).result_rows if table not in KEPT_TABLES]
+    found = (table for (table,) in client.query(_TABLES).result_rows if not table.startswith(SCRATCH))
+    return [table for table in found if table not in KEPT_TABLES]
 
 
 def _of(job: SiteJob) -> dict[str, object]:

@@ -5,8 +5,19 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from clickhouse_connect.driver.client import Client
+
+WITHOUT_PROPERTIES: Final = 1
+"""Form of a day that was built without sums by property."""
+WITH_PROPERTIES: Final = 2
+"""Form of a day that was built with them. Days of form 0, of an earlier release, are built again while they have all
+their events."""
+IMPORTED: Final = 3
+"""Form of a day whose figures were imported, without sums by property."""
+IMPORTED_WITH_PROPERTIES: Final = 4
+"""Form of a day whose figures were imported, with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +29,11 @@ class ClosedDay:
     rows: int
     open: bool
     form: int
+
+    @property
+    def imported(self) -> bool:
+        """Whether its figures were imported: they are not built from events of this site."""
+        return self.form in (IMPORTED, IMPORTED_WITH_PROPERTIES)
 
 
 class ClosedDays:

@@ -77,7 +77,7 @@ _VISITS = f"""(
             sum(visits) AS of_visits, sum(bounces) AS of_bounces, sum(seconds) AS of_seconds,
             {of_last_page(f"maxIf({PLACED_PAGE}, name = 'pageview' AND visitor != 0)")} AS exit_page,
             toString(if(visitor = 0, '', max(entry_page))) AS entered_on
-        FROM events WHERE {_COUNTED}
+        FROM {{events:Identifier}} WHERE {_COUNTED}
         GROUP BY day, visitor, visit
     )"""
 _OF_VISITS = {
@@ -89,7 +89,7 @@ _OF_VISITS = {
 _READINGS = f"""(
         SELECT 'event:page' AS dimension, day, toString(page) AS value, {_READ_SUMS}
         FROM (
-            SELECT day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM events
+            SELECT day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM {{events:Identifier}}
             WHERE {_DAYS} AND name = 'engagement' AND visitor != 0
             GROUP BY day, page, visitor, visit
         )
@@ -97,8 +97,8 @@ _READINGS = f"""(
     )"""
 # The names of a day's properties, of days that have not too many; nobody can ask for one without a name.
 _NAMED = f"""(
-        SELECT day, arrayFilter(name -> name != '', groupUniqArrayArray(mapKeys(props))) AS named FROM events
-        WHERE {_COUNTED} GROUP BY day HAVING length(named) <= {{most:UInt32}}
+        SELECT day, arrayFilter(name -> name != '', groupUniqArrayArray(mapKeys(props))) AS named
+        FROM {{events:Identifier}} WHERE {_COUNTED} GROUP BY day HAVING length(named) <= {{most:UInt32}}
     )"""
 
 
@@ -113,7 +113,7 @@ def _sets(dimensions: dict[str, str], taken: dict[str, str]) -> str:
     return f"""
     SELECT day, transform(grouping({", ".join(groups)}), {masks}, {names}, '') AS dimension, concat({values}) AS value,
         '' AS currency, {_sums(taken)}, {", ".join(columns)}
-    FROM events
+    FROM {{events:Identifier}}
     WHERE {_COUNTED}
     GROUP BY GROUPING SETS ({", ".join(f"(day, {group})" for group in groups)})"""
 
@@ -148,12 +148,12 @@ def _branches(*, properties: bool) -> list[str]:
         f"""
     SELECT day, '{REVENUE}' AS dimension, toString(name) AS value, toString(currency) AS currency,
         {_sums(of_basis("event"))}
-    FROM events WHERE {_COUNTED} AND currency != '' GROUP BY day, name, currency""",
+    FROM {{events:Identifier}} WHERE {_COUNTED} AND currency != '' GROUP BY day, name, currency""",
     ]
     if properties:
         found.append(f"""
     SELECT day, concat('event:props:', property) AS dimension, props[property] AS value, '' AS currency, {_sums(event)}
-    FROM events INNER JOIN {_NAMED} AS of_day USING (day) ARRAY JOIN named AS property
+    FROM {{events:Identifier}} INNER JOIN {_NAMED} AS of_day USING (day) ARRAY JOIN named AS property
     WHERE {_COUNTED} GROUP BY day, property, value""")
     return found
 
@@ -171,7 +171,8 @@ FROM ({parts}) AS counted LEFT ANY JOIN {_READINGS} AS readings USING (dimension
 
 
 BUILD = _build(properties=False)
-"""Builds `days` of one `site`, under versions that are `versions` and the day's number since 1970."""
+"""Builds `days` of one `site` from a table of `events`, under versions that are `versions` and the day's number since
+1970."""
 
 BUILD_WITH_PROPERTIES = _build(properties=True)
 """The same with sums of the properties of days that have `most` of them or fewer."""

@@ -1,0 +1,54 @@
+"""Detection of a file's format by its content, and reading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from collector.core.errors import ImportRefused
+from collector.imports.file import ImportedFile
+from collector.imports.formats.format import Format
+from collector.imports.formats.plausible import PLAUSIBLE
+from collector.imports.target import Target
+
+FORMATS: Final[tuple[Format, ...]] = (PLAUSIBLE,)
+"""Formats in the order in which they are tried; the first that recognises a file reads it."""
+
+UNKNOWN: Final = (
+    "{name} is in no format that can be imported. These can: {formats}. Exports of figures by month or without dates "
+    "cannot, as they say nothing of single days"
+)
+
+
+def read_file(file: ImportedFile, target: Target, directory: Path, format: str = "auto") -> None:  # noqa: A002
+    """Take a file, or every file within a zip file, to the target. Raises `ImportRefused`."""
+    if file.is_zip:
+        for entry in file.entries(directory):
+            read_file(entry, target, directory, format)
+        return
+    if not file.head.strip():
+        return
+    found = _format_of(file, format)
+    report = target.report
+    if report.format and report.format != found.name:
+        raise ImportRefused(
+            "file",
+            "{name} is of {title}, and the files before it are of another product; import them one after the other",
+            name=file.name,
+            title=found.title,
+        )
+    report.format = found.name
+    report.file = Path(file.name).name[:80]
+    found.read(file, target)
+
+
+def _format_of(file: ImportedFile, format: str) -> Format:  # noqa: A002
+    wanted = [each for each in FORMATS if format in ("auto", each.name)]
+    if not wanted:
+        names = ", ".join(["auto", *(each.name for each in FORMATS)])
+        raise ImportRefused("format", "expected one of {choices}", choices=names)
+    found = next((each for each in wanted if each.recognises(file)), None)
+    if found is None:
+        titles = ", ".join(each.title for each in wanted)
+        raise ImportRefused("file", UNKNOWN, name=file.name, formats=titles)
+    return found
