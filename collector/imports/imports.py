@@ -70,6 +70,7 @@ class Imports:
         self._directory = directory
         self._busy = busy
         self._one_at_a_time = threading.Lock()
+        self._noted = 0
 
     def of(self, site: Site) -> list[ImportRecord]:
         """The imports of a site that count or wait to be confirmed, the newest first."""
@@ -153,16 +154,20 @@ class Imports:
         records = self._records.all().values()
         going_on = False
         for record in records:
-            silent = alone or record.beat < now - SILENT_SECONDS
-            if record.state == "reading" and not silent:
+            if record.state == "reading" and not alone and record.beat >= now - SILENT_SECONDS:
                 going_on = True
             elif record.state == "reading" or (record.state == "checked" and record.at < now - CHECKED_SECONDS):
                 self._forget(record)
         if not going_on and not self._one_at_a_time.locked():
             drop_leftovers(self._client)
 
+    def tidy(self) -> None:
+        """Tidy up every now and then, beside imports that go on."""
+        self.recover(alone=False)
+        self.forget_uncounted()
+
     def forget_uncounted(self) -> None:
-        """Records of imports none of whose days count any more: others replaced them, or the site was reset."""
+        """Forget records of imports none of whose days count any more: others replaced them, or the site was reset."""
         versions = [version for (version,) in self._client.query(_ALL_COUNTING).result_rows]
         for record in self._records.all().values():
             if record.state == "done" and not any(record.versions <= each <= record.last_version for each in versions):
@@ -203,7 +208,7 @@ class Imports:
             id=id_, site_id=site.id, name="", by=by, at=int(self._clock()), versions=versions, beat=int(self._clock())
         )
         self._records.create(id_, record)
-        scratch, salts = Scratch(self._client, id_), ImportSalts()
+        scratch, salts = Scratch(self._client, id_, lambda: self._beat(record)), ImportSalts()
         try:
             scratch.create()
             report, target = self._target(site, scratch, salts)
@@ -230,6 +235,13 @@ class Imports:
             salts.destroy()
             scratch.drop()
         return record
+
+    def _beat(self, record: ImportRecord) -> None:
+        """Note that an import goes on, so that no other process takes it for one that was abandoned."""
+        now = int(self._clock())
+        if now >= self._noted + BEAT_SECONDS:
+            self._noted = now
+            self._records.save(record.id, msgspec.structs.replace(record, beat=now))
 
     def _target(self, site: Site, scratch: Scratch, salts: ImportSalts) -> tuple[Report, Target]:
         zone = self._sites.zone(site)

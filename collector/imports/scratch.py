@@ -34,10 +34,11 @@ Progress = Callable[[int, int], None]
 
 
 class Scratch:
-    """The tables of the import `id_`, a hexadecimal number. Blocking."""
+    """The tables of the import `id_`, a hexadecimal number; `beat` is called every now and then. Blocking."""
 
-    def __init__(self, client: Client, id_: str) -> None:
+    def __init__(self, client: Client, id_: str, beat: Callable[[], None] = lambda: None) -> None:
         self._client = client
+        self._beat = beat
         self._sums, self._events, self._visits = (f"{SCRATCH}{kind}_{id_}" for kind in ("sums", "events", "visits"))
         self._waiting_sums: list[Sum] = []
         self._waiting_events: list[Event] = []
@@ -69,6 +70,7 @@ class Scratch:
 
     def flush(self) -> None:
         """Insert what waits."""
+        self._beat()
         if self._waiting_sums:
             body = b"\n".join(map(encode, self._waiting_sums))
             self._client.raw_insert(self._sums, COLUMNS, body, fmt=FORMAT)
@@ -116,6 +118,7 @@ class Scratch:
         return without
 
     def _put_into_visits(self, days: Sequence[datetime.date]) -> None:
+        self._beat()
         parameters = {"events": self._events, "visits": self._visits, "days": days, "idle": VISIT_SECONDS}
         for statement in (_ANONYMOUS, _VISITS):
             self._client.command(statement, parameters=parameters)

@@ -15,7 +15,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from collector.core.timezones import Zone, borders
-from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, WITH_PROPERTIES
+from collector.rollups.daily_status import WITH_PROPERTIES
 from collector.sites.goals import Goal
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.filters import Filter

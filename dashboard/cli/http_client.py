@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -63,6 +63,15 @@ class Client:
     def delete(self, *path: str) -> dict[str, Any]:
         """Remove something."""
         return self._ask("DELETE", path, None)
+
+    def upload(self, *path: str, query: Mapping[str, str], files: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        """Send files, each a name with what is read of it, as they are read."""
+        form = [("file", (name, file, "application/octet-stream")) for name, file in files]
+        try:
+            answer = self._http.post(_address(path), params=dict(query), files=form)
+        except httpx.HTTPError as error:
+            raise self._not_reached(error) from None
+        return self._read(answer)
 
     def stream(self, *path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Start long work; yields each line of the response as it arrives."""

@@ -23,6 +23,7 @@ from dashboard.cli.commands import (
     backup,
     check,
     collector,
+    import_files,
     key,
     lists,
     notice,
@@ -123,6 +124,7 @@ app.command()(preview.preview)
 app.command()(audit.audit)
 app.command()(rollup.rollup)
 app.command()(verify.verify)
+app.command("import")(import_files.import_files)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(backup.retry)
