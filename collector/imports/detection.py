@@ -8,13 +8,16 @@ from typing import Final
 from collector.core.errors import ImportRefused
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format
+from collector.imports.formats.goatcounter import GOATCOUNTER
 from collector.imports.formats.json_log import JSON_LOG
+from collector.imports.formats.matomo import MATOMO
 from collector.imports.formats.plausible import PLAUSIBLE
 from collector.imports.formats.text_log import TEXT_LOG
+from collector.imports.formats.umami import UMAMI
 from collector.imports.formats.w3c_log import W3C_LOG
 from collector.imports.target import Target
 
-FORMATS: Final[tuple[Format, ...]] = (PLAUSIBLE, JSON_LOG, W3C_LOG, TEXT_LOG)
+FORMATS: Final[tuple[Format, ...]] = (PLAUSIBLE, UMAMI, GOATCOUNTER, MATOMO, JSON_LOG, W3C_LOG, TEXT_LOG)
 """Formats in the order in which they are tried; the first that recognises a file reads it."""
 
 UNKNOWN: Final = (
@@ -41,7 +44,7 @@ def read_file(file: ImportedFile, target: Target, directory: Path, format: str =
             title=found.title,
         )
     report.format = found.name
-    report.file = Path(file.name).name[:80]
+    target.file = Path(file.name).name[:80]
     found.read(file, target)
 
 

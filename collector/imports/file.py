@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, Final
+from typing import Final, Protocol
 
 from collector.core.errors import ImportRefused
 
@@ -35,10 +35,18 @@ _GZIP, _ZSTD, _BZIP2, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"PK\x03\
 _UNREADABLE = (OSError, EOFError, zstd.ZstdError, zipfile.BadZipFile, ValueError)
 
 
+class Readable(Protocol):
+    """Where a file's bytes come from."""
+
+    def read(self, size: int = -1, /) -> bytes | None:
+        """At most so many bytes; nothing at the end."""
+        ...
+
+
 class ImportedFile:
     """A file with its name and its beginning. Its rest can be read once."""
 
-    def __init__(self, name: str, stream: BinaryIO) -> None:
+    def __init__(self, name: str, stream: Readable) -> None:
         self.name = name
         self._stream = _unpacked(_Peekable(stream))
         self.head = self._stream.peek(HEAD_BYTES)
@@ -115,7 +123,7 @@ class ImportedFile:
                     for info in archive.infolist():
                         if not info.is_dir() and not Path(info.filename).name.startswith("."):
                             with archive.open(info) as entry:
-                                yield ImportedFile(info.filename, entry)  # type: ignore[arg-type] # it reads bytes
+                                yield ImportedFile(info.filename, entry)
             except zipfile.BadZipFile:
                 raise self._broken() from None
 
@@ -145,7 +153,7 @@ def delimiter_of(line: str) -> str:
 class _Peekable(io.RawIOBase):
     """A stream whose beginning can be read ahead, however little each read gives."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
         self._ahead = b""
 
@@ -161,7 +169,7 @@ class _Peekable(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # of bytes
-        chunk = self._ahead[: len(buffer)] or self._stream.read(len(buffer))
+        chunk = self._ahead[: len(buffer)] or self._stream.read(len(buffer)) or b""
         self._ahead = self._ahead[len(chunk) :]
         buffer[: len(chunk)] = chunk
         return len(chunk)
@@ -171,9 +179,9 @@ def _unpacked(stream: _Peekable) -> _Peekable:
     start = stream.peek(4)
     try:
         if start.startswith(_GZIP):
-            return _unpacked(_ahead(gzip.GzipFile(fileobj=stream)))  # type: ignore[arg-type] # it reads bytes
+            return _unpacked(_ahead(gzip.GzipFile(fileobj=stream)))
         if start.startswith(_ZSTD):
-            return _unpacked(_ahead(zstd.ZstdFile(stream)))  # type: ignore[arg-type] # likewise
+            return _unpacked(_ahead(zstd.ZstdFile(stream)))
         if start.startswith(_BZIP2):
             return _unpacked(_ahead(bz2.BZ2File(stream)))
     except _UNREADABLE:
@@ -181,7 +189,7 @@ def _unpacked(stream: _Peekable) -> _Peekable:
     return stream
 
 
-def _ahead(stream: IO[bytes]) -> _Peekable:
+def _ahead(stream: Readable) -> _Peekable:
     peekable = _Peekable(stream)
     peekable.peek(HEAD_BYTES)
     return peekable

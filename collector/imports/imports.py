@@ -257,7 +257,6 @@ class Imports:
         report.own_days = target.overlapping
         parameters = {"site": site.domain, "days": days}
         report.replaced_days = self._client.query(_REPLACED, parameters=parameters).result_rows[0][0]
-        report.file = ""
 
     def _newest(self, site: Site) -> int:
         return int(self._client.query(_NEWEST, parameters={"site": site.domain}).result_rows[0][0])

@@ -28,7 +28,7 @@ class Lines(msgspec.Struct, omit_defaults=True):
 
     count: int = 0
     first: list[str] = []
-    """`LINE`, or `FILE:LINE` of several files."""
+    """`FILE:LINE`."""
 
 
 class Totals(msgspec.Struct, omit_defaults=True):
@@ -62,16 +62,14 @@ class Report(msgspec.Struct):
     """Days of the files that have own figures, and keep them."""
     replaced_days: int = 0
     """Days that an earlier import gave figures to, which these replace."""
-    file: str = msgspec.field(default="", name="_file")
-    """The file that is being read, when there are several."""
 
-    def leave_out(self, reason: LeftOut, line: int) -> None:
-        """Count a row that was read and is left out."""
+    def leave_out(self, reason: LeftOut, place: str) -> None:
+        """Count a row that was read and is left out; `place` says where it is."""
         self.read += 1
         lines = self.left_out.setdefault(reason, Lines())
         lines.count += 1
         if len(lines.first) < MOST_LINES:
-            lines.first.append(f"{self.file}:{line}" if self.file else str(line))
+            lines.first.append(place)
 
     def accept(self, source: str) -> None:
         """Count a row that was read and counts."""

@@ -37,6 +37,8 @@ class Target:
         self.zone = zone
         self.services = services
         self.report = report
+        self.file = ""
+        """Name of the file that is being read."""
         self.exact = False
         """Whether sums are those of a rollup table, and nothing follows from them."""
         self._scratch = scratch
@@ -49,7 +51,7 @@ class Target:
         """Add the counts of one row of a file."""
         reason = self._reason(day)
         if reason:
-            self.report.leave_out(reason, line)
+            self.leave_out(reason, line)
             return
         for row in rows:
             self._scratch.add_sum(row)
@@ -59,18 +61,18 @@ class Target:
         """Take one row of a file through the pipeline."""
         reason = self._reason(self.zone.date(request.at))
         if reason:
-            self.report.leave_out(reason, line)
+            self.leave_out(reason, line)
             return
         event = run(request, self.site.domain, self.services, STEPS)
         if isinstance(event, Rejection):
-            self.report.leave_out(event.reason, line)  # type: ignore[arg-type] # consent and rate cannot be
+            self.leave_out(event.reason, line)  # type: ignore[arg-type] # consent and rate cannot be
             return
         self._scratch.add_event(event)
         self.report.accept(source)
 
     def leave_out(self, reason: LeftOut, line: int) -> None:
         """A row that does not count."""
-        self.report.leave_out(reason, line)
+        self.report.leave_out(reason, f"{self.file}:{line}")
 
     def note(self, note: Note) -> None:
         """Something that the owner should know."""

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from email.message import Message
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio.to_thread
 from python_multipart.multipart import MultipartParser
@@ -26,6 +26,9 @@ PATIENCE: Final = 0.5
 """Seconds between two looks at whether the upload was abandoned."""
 LONGEST_FIELD: Final = 1_000
 MOST_FILES: Final = 500
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 T = TypeVar("T")
 
@@ -191,7 +194,7 @@ class _Parts:
         self._files = 0
         self.complete = False
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> MultipartCallbacks:
         """For the parser."""
         return {
             "on_part_begin": self._begin,

@@ -15,7 +15,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from collector.core.timezones import Zone, borders
-from collector.rollups.daily_status import WITH_PROPERTIES
+from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, WITH_PROPERTIES
 from collector.sites.goals import Goal
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.filters import Filter
@@ -40,12 +40,22 @@ SETTLED_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """What a site's results depend on: its closed days, a hash of the stored parts, and which dates have had events."""
+    """What a site's results depend on: its closed days, a hash of the stored parts, which dates have had events, and
+    which were imported."""
 
     closed: RollupDays
     parts: int
     first_counted: datetime.date | None
     first_event: datetime.date | None
+    imported: frozenset[datetime.date] = frozenset()
+
+    def imported_days(self, aggregation: Aggregation, protection: Protection) -> tuple[int, int]:
+        """How many imported days of the range the result has, and how many it leaves out."""
+        period = aggregation.period
+        whole = {day for day in self.imported if period.first <= day <= period.last}
+        usable = RollupDays() if protection.covers(aggregation) else self.closed.usable_by(aggregation)
+        included = len(whole & {day for day, _ in usable.versions})
+        return included, len(whole) - included
 
     def available_from(self, aggregation: Aggregation) -> str:
         """The first date that still has events, where an earlier one of the range had some; else empty."""
@@ -136,9 +146,9 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         return frozenset(found)
 
     async def first_day(self, site: str) -> datetime.date | None:
-        """The first site-local date that has had an event, or None."""
+        """The first site-local date that has had an event or was imported, or None."""
         state = await self._state(site)
-        return min(filter(None, (state.first_counted, state.first_event)), default=None)
+        return min(filter(None, (state.first_counted, state.first_event, *state.imported)), default=None)
 
     async def rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
         """The rows of a statement over several sites."""
@@ -198,7 +208,9 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         own = resolved.own()
         denominators = {each.name: found[resolved.denominator(each)] for each in resolved.metrics if each.denominator}
         protection = self._protection(own.site)
-        return build_result(resolved, found[own], denominators, protection, state.available_from(own))
+        result = build_result(resolved, found[own], denominators, protection, state.available_from(own))
+        included, left_out = state.imported_days(own, protection)
+        return replace(result, imported_days=included, imported_days_left_out=left_out)
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)
@@ -218,11 +230,14 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
             known = self._states[site] = SiteState(
                 closed=RollupDays(
                     tuple((day, version) for day, version, *_ in days),
-                    frozenset(day for day, _, form, _ in days if form != WITH_PROPERTIES),
+                    frozenset(
+                        day for day, _, form, _ in days if form not in (WITH_PROPERTIES, IMPORTED_WITH_PROPERTIES)
+                    ),
                 ),
                 parts=parts,
                 first_counted=min((day for day, *_, counted in days if counted), default=None),
                 first_event=first_event,
+                imported=frozenset(day for day, _, form, _ in days if form in (IMPORTED, IMPORTED_WITH_PROPERTIES)),
             )
         self._states.move_to_end(site)
         if len(self._states) > MAX_STATES:

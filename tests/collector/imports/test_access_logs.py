@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 
 import pytest
+from backports import zstd
 
-from collector.imports.file import zstd
 from collector.imports.formats.json_log import parse as parse_json
 from collector.imports.formats.text_log import parse
 from collector.imports.formats.w3c_log import parse as parse_w3c
