@@ -13,17 +13,13 @@ from collector.imports.formats.json_log import JSON_LOG
 from collector.imports.formats.matomo import MATOMO
 from collector.imports.formats.plausible import PLAUSIBLE
 from collector.imports.formats.text_log import TEXT_LOG
+from collector.imports.formats.tyst import TYST
 from collector.imports.formats.umami import UMAMI
 from collector.imports.formats.w3c_log import W3C_LOG
 from collector.imports.target import Target
 
-FORMATS: Final[tuple[Format, ...]] = (PLAUSIBLE, UMAMI, GOATCOUNTER, MATOMO, JSON_LOG, W3C_LOG, TEXT_LOG)
+FORMATS: Final[tuple[Format, ...]] = (TYST, PLAUSIBLE, UMAMI, GOATCOUNTER, MATOMO, JSON_LOG, W3C_LOG, TEXT_LOG)
 """Formats in the order in which they are tried; the first that recognises a file reads it."""
-
-UNKNOWN: Final = (
-    "{name} is in no format that can be imported. These can: {formats}. Exports of figures by month or without dates "
-    "cannot, as they say nothing of single days"
-)
 
 
 def read_file(file: ImportedFile, target: Target, directory: Path, format: str = "auto") -> None:  # noqa: A002
@@ -36,14 +32,14 @@ def read_file(file: ImportedFile, target: Target, directory: Path, format: str =
         return
     found = _format_of(file, format)
     report = target.report
-    if report.format and report.format != found.name:
+    if report.format and report.format != found.name and not (target.exact and found is PLAUSIBLE):
         raise ImportRefused(
             "file",
             "{name} is of {title}, and the files before it are of another product; import them one after the other",
             name=file.name,
             title=found.title,
         )
-    report.format = found.name
+    report.format = report.format or found.name
     target.file = Path(file.name).name[:80]
     found.read(file, target)
 
@@ -56,5 +52,11 @@ def _format_of(file: ImportedFile, format: str) -> Format:  # noqa: A002
     found = next((each for each in wanted if each.recognises(file)), None)
     if found is None:
         titles = ", ".join(each.title for each in wanted)
-        raise ImportRefused("file", UNKNOWN, name=file.name, formats=titles)
+        raise ImportRefused(
+            "file",
+            "{name} is in no format that can be imported. These can: {formats}. Exports of figures by month or without "
+            "dates cannot, as they say nothing of single days",
+            name=file.name,
+            formats=titles,
+        )
     return found

@@ -216,13 +216,13 @@ class Imports:
             salts.destroy()
             days = scratch.days()
             without = scratch.build(site.domain, versions, progress, exact=target.exact)
-            self._sum_up(site, versions, days, report, target)
+            self._sum_up(site, versions, days, report, target, made_totals=scratch.made_totals)
             record = msgspec.structs.replace(
                 record,
                 name=(name or names[0])[:LONGEST_NAME],
                 state="checked",
                 days=tuple(days),
-                without_properties=tuple(sorted(without)),
+                without_properties=tuple(sorted(without | target.without_properties)),
                 report=report,
             )
             self._must_be_idle(site)
@@ -250,11 +250,22 @@ class Imports:
         today = zone.date(self._clock())
         return report, Target(site, zone, services, scratch, report, self.own_days(site), today)
 
-    def _sum_up(self, site: Site, versions: int, days: list[datetime.date], report: Report, target: Target) -> None:
+    def _sum_up(
+        self,
+        site: Site,
+        versions: int,
+        days: list[datetime.date],
+        report: Report,
+        target: Target,
+        *,
+        made_totals: bool,
+    ) -> None:
         parameters = {"site": site.domain, "first": versions, "last": versions + VERSIONS - 1}
         for day, *counts in self._client.query(_TOTALS, parameters=parameters).result_rows:
             report.add_day(day, Totals(1, *counts))
         report.own_days = target.overlapping
+        if made_totals:
+            report.note("no_totals")
         parameters = {"site": site.domain, "days": days}
         report.replaced_days = self._client.query(_REPLACED, parameters=parameters).result_rows[0][0]
 

@@ -17,7 +17,7 @@ MOST_LINES: Final = 20
 """Line numbers that are listed for each reason."""
 
 Note = Literal[
-    "visitors_added", "regions_not_kept", "versions_cut", "countries_unknown", "no_user_agents", "no_totals", "zone",
+    "visitors_added", "regions_not_kept", "versions_cut", "no_user_agents", "no_totals", "zone",
     "properties_not_kept", "session_identity", "monthly_identity", "logs_have_addresses",
 ]  # fmt: skip
 """What the owner should know of the figures of a file."""

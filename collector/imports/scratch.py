@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.imports.sums import COLUMNS, COUNTS, Sum, by_day, completion
+from collector.imports.sums import COLUMNS, COUNTS, TOTAL, Sum, by_day, completion
 from collector.ingest.event import COLUMNS as EVENT_COLUMNS
 from collector.ingest.event import Event
 from collector.rollups.build import build_days
@@ -43,6 +43,8 @@ class Scratch:
         self._waiting_sums: list[Sum] = []
         self._waiting_events: list[Event] = []
         self._number = 0
+        self.made_totals = False
+        """Whether some day had no totals of its own."""
 
     def create(self) -> None:
         """Create the tables."""
@@ -91,6 +93,7 @@ class Scratch:
         rows = self._client.query(_BY_DAY, parameters={"table": self._sums}).result_rows
         found = (Sum(**dict(zip((*COLUMNS[:2], *COUNTS), row, strict=True)), value="") for row in rows)
         for day, sums in by_day(found).items():
+            self.made_totals |= TOTAL not in sums
             for row in completion(day, sums):
                 self.add_sum(row)
         self.flush()

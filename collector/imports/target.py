@@ -41,6 +41,8 @@ class Target:
         """Name of the file that is being read."""
         self.exact = False
         """Whether sums are those of a rollup table, and nothing follows from them."""
+        self.without_properties: set[datetime.date] = set()
+        """Days of such a table that have no sums by property."""
         self._scratch = scratch
         self._own_days = own_days
         self._today = today

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from pathlib import Path
+from typing import IO, Any, Final
 
 import anyio.to_thread
 import msgspec
+from clickhouse_connect.driver.client import Client
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from collector.core.errors import ImportRefused, RecordError, RecordGone
+from collector.imports.export import BLOCK, export_daily, export_events, file_name
 from collector.imports.imports import Imports
 from collector.imports.record import ImportRecord
 from collector.imports.report import Report
@@ -47,9 +51,18 @@ class ImportsApi:
     """The handlers, with what they need. `who` names a key in the audit log."""
 
     def __init__(
-        self, imports: Imports, sites: Sites, keys: ApiKeys, audit_log: AuditLog, who: Callable[[ApiKey], str]
+        self,
+        imports: Imports,
+        sites: Sites,
+        keys: ApiKeys,
+        audit_log: AuditLog,
+        who: Callable[[ApiKey], str],
+        client: Client,
+        directory: Path,
     ) -> None:
         self._imports = imports
+        self._client = client
+        self._directory = directory
         self._sites = sites
         self._keys = keys
         self._changes = audit_log
@@ -88,6 +101,26 @@ class ImportsApi:
         if record.state == "done":
             await self._changes.note(self._who(key), site.domain, REMOVED, described(record))
         return json_answer({"deleted": True})
+
+    async def export_daily(self, request: Request, key: ApiKey) -> Response:
+        """`GET /api/v1/sites/DOMAIN/export`: daily figures of the days that are over, as a zip file of CSV tables."""
+        site = self._site(request, key.may_read)
+        file = await anyio.to_thread.run_sync(export_daily, self._client, site, self._directory)
+        name = file_name(site, self._sites.zone(site).date(time.time()))
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(_blocks(file), media_type="application/zip", headers=headers)
+
+    async def export_events(self, request: Request, key: ApiKey) -> Response:
+        """`GET /api/v1/sites/DOMAIN/export/events`: events of the days that are over, within retention; `format` is
+        `jsonl` or `parquet`."""
+        site = self._site(request, key.may_manage)
+        form = request.query_params.get("format", "jsonl")
+        if form not in ("jsonl", "parquet"):
+            raise ApiError(HTTPStatus.BAD_REQUEST, "format", "expected jsonl or parquet")
+        today = self._sites.zone(site).date(time.time())
+        blocks = export_events(self._client, site, today, "jsonl" if form == "jsonl" else "parquet")
+        media = "application/x-ndjson" if form == "jsonl" else "application/vnd.apache.parquet"
+        return StreamingResponse(blocks, media_type=media)
 
     def guarded(
         self, handler: Callable[[Request, ApiKey], Awaitable[Response]]
@@ -156,15 +189,29 @@ def described(record: ImportRecord) -> str:
     return f"{record.name} ({report.format}): {len(record.days)} days{span}"
 
 
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while block := file.read(BLOCK):
+            yield block
+
+
 def routes(
-    imports: Imports, sites: Sites, keys: ApiKeys, audit_log: AuditLog, who: Callable[[ApiKey], str]
+    imports: Imports,
+    sites: Sites,
+    keys: ApiKeys,
+    audit_log: AuditLog,
+    who: Callable[[ApiKey], str],
+    client: Client,
+    directory: Path,
 ) -> list[Route]:
-    """The routes of imports."""
-    api = ImportsApi(imports, sites, keys, audit_log, who)
+    """The routes of imports and exports. `client` reads, and zip files are made in `directory`."""
+    api = ImportsApi(imports, sites, keys, audit_log, who, client, directory)
     base = "/api/v1/sites/{domain}/imports"
     return [
         Route(base, api.guarded(api.list_imports), methods=["GET"]),
         Route(base, api.guarded(api.add_import), methods=["POST"]),
         Route(f"{base}/{{id}}/confirm", api.guarded(api.confirm_import), methods=["POST"]),
+        Route("/api/v1/sites/{domain}/export", api.guarded(api.export_daily), methods=["GET"]),
+        Route("/api/v1/sites/{domain}/export/events", api.guarded(api.export_events), methods=["GET"]),
         Route(f"{base}/{{id}}", api.guarded(api.remove_import), methods=["DELETE"]),
     ]

@@ -73,6 +73,22 @@ class Client:
             raise self._not_reached(error) from None
         return self._read(answer)
 
+    def download(self, directory: Path, *path: str, default: str, query: Mapping[str, str] | None = None) -> Path:
+        """Write an answer to a file in the directory, under the name that the server gives it, else `default`."""
+        try:
+            with self._http.stream("GET", _address(path), params=dict(query or {})) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    self._read(answer)
+                given = answer.headers.get("content-disposition", "").partition('filename="')[2].rstrip('"')
+                file = directory / (Path(given).name or default)
+                with file.open("wb") as written:
+                    for block in answer.iter_bytes():
+                        written.write(block)
+        except httpx.HTTPError as error:
+            raise self._not_reached(error) from None
+        return file
+
     def stream(self, *path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Start long work; yields each line of the response as it arrives."""
         try:

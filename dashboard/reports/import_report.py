@@ -35,7 +35,6 @@ NOTES: Final[dict[str, str]] = {
     ),
     "regions_not_kept": N_("Regions and cities are finer than the country, and are not kept."),
     "versions_cut": N_("Of versions of browsers and systems the first number is kept."),
-    "countries_unknown": N_("The file has no countries."),
     "no_user_agents": N_(
         "The log has no user agents. Bots cannot be told from people, so only page views are counted, bots included."
     ),

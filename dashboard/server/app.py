@@ -176,6 +176,7 @@ def build(
         shares=shares,
         annotations=annotations,
         segments=segments,
+        imports=collector.imports,
     )
 
     @contextlib.asynccontextmanager
@@ -211,7 +212,15 @@ def build(
                 audit_log=changes,
                 jobs=collector.deletions,
             ),
-            *imports_api.routes(collector.imports, collector.sites, keys, changes, management.who_asks),
+            *imports_api.routes(
+                collector.imports,
+                collector.sites,
+                keys,
+                changes,
+                management.who_asks,
+                collector.client,
+                settings.data_dir,
+            ),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),
             *collectors.routes(collector.members, keys),

@@ -16,6 +16,7 @@ from collector.core.metrics import Counters
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
 from collector.erasure.job_runner import SiteJobRunner
+from collector.imports.imports import Imports
 from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
 from dashboard.access.audit_log import AuditLog
@@ -62,6 +63,7 @@ class Dashboard:
     annotations: Annotations
     hubs: RealtimeHub
     segments: Segments
+    imports: Imports
     clock: Callable[[], float] = field(default=time.time)
 
 
@@ -83,6 +85,7 @@ def build_dashboard(
     shares: ShareLinks,
     annotations: Annotations,
     segments: Segments,
+    imports: Imports,
 ) -> Dashboard:
     """Put the dashboard together. `secret` signs cookies."""
     return Dashboard(
@@ -103,6 +106,7 @@ def build_dashboard(
         annotations=annotations,
         hubs=RealtimeHub(partial(_realtime, stats, sites)),
         segments=segments,
+        imports=imports,
         doors=ShareAccess(secret, clock),
         inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,

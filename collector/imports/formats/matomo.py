@@ -44,11 +44,11 @@ def _read(file: ImportedFile, target: Target) -> None:
         if not isinstance(actions, list):
             target.leave_out("unreadable", line)
             continue
-        for number, action in enumerate(actions):
+        for action in actions:
             try:
                 kind = str(action["type"])
                 name = _event_name(action, kind)
-                request = _request(visit, action, name, target, first=number == 0) if name else None
+                request = _request(visit, action, name, target) if name else None
             except (KeyError, ValueError, TypeError):
                 target.leave_out("unreadable", line)
                 continue
@@ -68,7 +68,7 @@ def _event_name(action: Fields, kind: str) -> str:
     return EVENTS.get(kind, "")
 
 
-def _request(visit: Fields, action: Fields, name: str, target: Target, *, first: bool) -> ForeignRequest:
+def _request(visit: Fields, action: Fields, name: str, target: Target) -> ForeignRequest:
     pageview = name == "pageview"
     url = _plain(action.get("url")) if pageview or action.get("type") == "event" else ""
     url = url or f"https://{target.site.domain}/"

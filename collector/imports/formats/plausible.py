@@ -24,10 +24,6 @@ from collector.imports.target import Target
 
 Row = Mapping[str, str]
 
-RIGHT_FILE: Final = (
-    "{name} is the export of Plausible's dashboard: it has averages, and no dates. Take the other one: Site settings, "
-    "Imports & Exports, Export to CSV"
-)
 DIRECT: Final = frozenset({"direct / none", "direct", "(direct)"})
 NO_EVENTS: Final = frozenset({"engagement", "pageleave", "pageview"})
 """Names among custom events that are none."""
@@ -163,7 +159,12 @@ TABLES: Final[dict[str, tuple[str, _Table]]] = {
 def _recognises(file: ImportedFile) -> bool:
     header = set(file.header)
     if header & _AVERAGES and "visitors" in header and "bounces" not in header:
-        raise ImportRefused("file", RIGHT_FILE, name=file.name)
+        raise ImportRefused(
+            "file",
+            "{name} is the export of Plausible's dashboard: it has averages, and no dates. Take the other one: Site "
+            "settings, Imports & Exports, Export to CSV",
+            name=file.name,
+        )
     if "date" not in header or "visitors" not in header:
         return False
     # A table of other products may have a date and visitors as well.
@@ -174,6 +175,11 @@ _SUMS = frozenset({"visit_duration", "bounces", "visits", "entrances", "exits", 
 
 
 def _read(file: ImportedFile, target: Target) -> None:
+    if target.exact:
+        # The same export has the rollup table itself.
+        for line, _ in file.table():
+            target.leave_out("same_figures", line)
+        return
     source, table = next(TABLES[column] for column in TABLES if column in file.header)
     target.note("zone")
     if source != "visitors":

@@ -23,21 +23,23 @@ from collector.imports.visits import ForeignRequest, foreign_request, key_hash
 _NEEDED: Final = {"session_id", "url_path", "event_type", "created_at"}
 _TAGS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
 
-WITHOUT_DATES: Final = (
-    "{name} is what Umami's export button gives: sums without dates. Take the table of events: in Umami Cloud Settings, "
-    "Data, Export; of your own installation the statement in docs/migrating.md"
-)
-WITHOUT_SESSIONS: Final = (
-    "{name} is the table of sessions alone. Join it with the table of events: the statement is in docs/migrating.md"
-)
-
 
 def _recognises(file: ImportedFile) -> bool:
     header = set(file.header)
     if header == {"x", "y"}:
-        raise ImportRefused("file", WITHOUT_DATES, name=file.name)
+        raise ImportRefused(
+            "file",
+            "{name} is what Umami's export button gives: sums without dates. Take the table of events: in Umami Cloud "
+            "Settings, Data, Export; of your own installation the statement in docs/migrating.md",
+            name=file.name,
+        )
     if {"session_id", "website_id", "browser", "created_at"} <= header and "url_path" not in header:
-        raise ImportRefused("file", WITHOUT_SESSIONS, name=file.name)
+        raise ImportRefused(
+            "file",
+            "{name} is the table of sessions alone. Join it with the table of events: the statement is in "
+            "docs/migrating.md",
+            name=file.name,
+        )
     return header >= _NEEDED
 
 

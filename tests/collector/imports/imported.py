@@ -13,16 +13,11 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from collector.enrichment.geoip import CountryResolver
-from collector.enrichment.host_lists import HostList
 from collector.imports.file import ImportedFile
-from collector.imports.imports import Imports
 from collector.imports.record import ImportRecord
-from collector.imports.salts import ImportSalts
-from collector.ingest.pipeline import PipelineServices
-from collector.ingest.visits import VisitTracker
 from collector.sites.registry import Site, Sites
 from collector.storage.documents import DocumentTable
+from tests.board import importing_into
 
 SAMPLES = Path(__file__).parents[2] / "fixtures" / "imports"
 DOMAIN = "example.com"
@@ -41,14 +36,7 @@ class Importing:
     def __post_init__(self) -> None:
         self.sites = Sites(DocumentTable(self.client, "sites", Site), lambda: self.now)
         asyncio.run(self.sites.change(Site(domain=DOMAIN, timezone="Europe/Stockholm", **self.settings)))
-        services = PipelineServices(
-            sites=self.sites,
-            salts=ImportSalts(),
-            visits=VisitTracker(),
-            countries=CountryResolver(None),
-            spam=HostList(self.directory / "spam.txt"),
-        )
-        self.imports = Imports(self.client, self.sites, services, lambda: self.now, self.directory)
+        self.imports = importing_into(self.client, self.sites, lambda: self.now, self.directory)
 
     @property
     def site(self) -> Site:
