@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Final, Literal, cast
 
 from clickhouse_connect.driver.client import Client
 
@@ -28,7 +28,7 @@ BLOCK: Final = 1 << 20
 def export_daily(client: Client, site: Site, directory: Path) -> IO[bytes]:
     """The daily figures of all days that are over, as a zip file without a name in `directory`. Blocking."""
     spooled = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 # whoever gets it closes it
-    parameters = {"site": site.domain}
+    parameters: dict[str, object] = {"site": site.domain}
     first, last = client.query(_SPAN, parameters=parameters).result_rows[0]
     with zipfile.ZipFile(spooled, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, statement in _TABLES.items():
@@ -51,7 +51,7 @@ def export_events(client: Client, site: Site, before: datetime.date, format: Eve
 
 def stream(client: Client, statement: str, parameters: dict[str, object], form: str) -> Iterator[bytes]:
     """The blocks of a statement's result."""
-    source = client.raw_stream(statement, parameters=parameters, fmt=form)
+    source = cast("IO[bytes]", client.raw_stream(statement, parameters=parameters, fmt=form))
     try:
         while block := source.read(BLOCK):
             yield block
@@ -82,9 +82,9 @@ WHERE site = {{site:String}} AND dimension = '{dimension}' AND {where} ORDER BY 
 
 _TABLES: Final = {
     "daily": f"""
-SELECT day AS date, dimension, value, currency, visitors, visitors + again AS visits, pageviews, custom, unseen, bounces,
-    seconds, readings, engaged, scrolled, revenue, sales, form IN ({WITH_PROPERTIES}, {IMPORTED_WITH_PROPERTIES}) AS
-    properties
+SELECT day AS date, dimension, value, currency, visitors, visitors + again AS visits, pageviews, custom, unseen,
+    bounces, seconds, readings, engaged, scrolled, revenue, sales,
+    form IN ({WITH_PROPERTIES}, {IMPORTED_WITH_PROPERTIES}) AS properties
 FROM daily INNER JOIN ({_CLOSED}) AS counting USING (day, version) WHERE site = {{site:String}}
 ORDER BY date, dimension, value, currency""",
     "visitors": _table("visitors, pageviews, bounces, entries AS visits, seconds AS visit_duration", ""),
@@ -94,8 +94,9 @@ ORDER BY date, dimension, value, currency""",
         "visit:source",
     ),
     "pages": _table(
-        "{site:String} AS hostname, value AS page, seen AS visits, visitors, pageviews, scrolled AS total_scroll_depth, "
-        "readings AS total_scroll_depth_visits, intDiv(engaged, 1000) AS total_time_on_page, "
+        "{site:String} AS hostname, value AS page, seen AS visits, visitors, pageviews, "
+        "scrolled AS total_scroll_depth, readings AS total_scroll_depth_visits, "
+        "intDiv(engaged, 1000) AS total_time_on_page, "
         "readings AS total_time_on_page_visits",
         "event:page",
     ),

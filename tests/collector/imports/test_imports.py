@@ -9,6 +9,8 @@ import gzip
 import pytest
 
 from collector.core.errors import ImportRefused, RecordError
+from collector.erasure.job_runner import SiteJobRunner
+from collector.erasure.site_job import new_job
 from collector.imports.file import ImportedFile
 from collector.imports.scratch import Scratch
 from collector.rollups.job import RollupJob
@@ -16,7 +18,7 @@ from tests.collector.imports.imported import DOMAIN, SAMPLES, Importing, opened
 
 EXPORT = SAMPLES / "plausible" / "example_com_20260115.zip"
 LOG = SAMPLES / "logs" / "combined.log"
-DAY = datetime.date(2026, 1, 13)
+FIRST_DAY, DAY = datetime.date(2026, 1, 1), datetime.date(2026, 1, 13)
 
 
 def everything(importing: Importing) -> list[object]:
@@ -201,3 +203,43 @@ def test_a_zip_file_is_read_from_a_file_without_a_name(importing: Importing) -> 
     file: ImportedFile = opened(EXPORT)
     for _ in file.entries(importing.directory):
         assert [path.name for path in importing.directory.iterdir() if path.suffix != ".txt"] == []
+
+
+def deletion(importing: Importing, **fields: object) -> None:
+    """Have data of the site deleted."""
+    rollup = RollupJob(importing.client, importing.sites, lambda: importing.now)
+    runner = SiteJobRunner(importing.client, importing.sites, rollup, list, lambda: importing.now)
+    runner.enqueue(new_job(fields.pop("kind", "delete"), importing.site, "test", importing.now, **fields))  # type: ignore[arg-type] # a kind
+    assert runner.run_pending()
+
+
+def test_deleted_days_are_deleted_of_imports_too(importing: Importing) -> None:
+    """By dates as a whole, by a value its rows in every dimension that has it."""
+    importing.take(EXPORT)
+    deletion(importing, first=DAY, last=DAY)
+    assert sorted(importing.per_day()) == ["2026-01-12", "2026-01-14"]
+    deletion(importing, first=FIRST_DAY, last=DAY, field="page", value="/blog/*")
+    assert {key for key in importing.values("event:page") if "blog" in key} == set()
+    assert {key for key in importing.values("visit:exit_page") if "blog" in key} == set()
+    assert importing.per_day()["2026-01-12"]["pageviews"] == 6
+
+
+def test_a_renamed_site_takes_its_imports_along(importing: Importing) -> None:
+    """They count under the new name, and can be removed there."""
+    record = importing.take(EXPORT)
+    deletion(importing, kind="rename", to="new.example")
+    site = importing.sites.get("new.example")
+    assert site
+    assert importing.imports.days_counting(site)[record.id] == 3
+    importing.imports.remove(site, record.id)
+    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+
+
+def test_a_reset_forgets_imports(importing: Importing) -> None:
+    """Their figures go with all others; nothing is listed any more."""
+    importing.take(EXPORT)
+    deletion(importing, kind="reset")
+    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.imports.of(importing.site) == []
+    importing.imports.tidy()
+    assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
