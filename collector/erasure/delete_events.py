@@ -62,7 +62,8 @@ _UNMARK = "ALTER TABLE purging DELETE WHERE batch = {batch:UInt64}"
 _DELETE = f"ALTER TABLE events DELETE IN PARTITION {{month:UInt32}} WHERE {_MEANT}"
 _IMPORTED_DAYS = f"""
 SELECT day FROM closed FINAL
-WHERE site = {{site:String}} AND NOT open AND form IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES}) AND day >= {{first:Date}} AND day <= {{last:Date}} ORDER BY day"""
+WHERE site = {{site:String}} AND NOT open AND form IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})
+    AND day >= {{first:Date}} AND day <= {{last:Date}} ORDER BY day"""
 _DELETE_SUMS = "ALTER TABLE daily DELETE WHERE site = {site:String} AND day IN {days:Array(Date)}"
 _MARK_SUMS = f"""{_MARK}value FROM daily
 WHERE site = {{site:String}} AND day IN {{days:Array(Date)}} AND dimension IN {{dimensions:Array(String)}}
