@@ -8,17 +8,32 @@ from typing import Final
 from collector.core.errors import ImportRefused
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format
+from collector.imports.formats.ga4 import GA4
 from collector.imports.formats.goatcounter import GOATCOUNTER
 from collector.imports.formats.json_log import JSON_LOG
 from collector.imports.formats.matomo import MATOMO
+from collector.imports.formats.matomo_reports import MATOMO_REPORTS
 from collector.imports.formats.plausible import PLAUSIBLE
+from collector.imports.formats.simple_analytics import SIMPLE_ANALYTICS
 from collector.imports.formats.text_log import TEXT_LOG
 from collector.imports.formats.tyst import TYST
 from collector.imports.formats.umami import UMAMI
 from collector.imports.formats.w3c_log import W3C_LOG
 from collector.imports.target import Target
 
-FORMATS: Final[tuple[Format, ...]] = (TYST, PLAUSIBLE, UMAMI, GOATCOUNTER, MATOMO, JSON_LOG, W3C_LOG, TEXT_LOG)
+FORMATS: Final[tuple[Format, ...]] = (
+    TYST,
+    PLAUSIBLE,
+    UMAMI,
+    GOATCOUNTER,
+    MATOMO,
+    MATOMO_REPORTS,
+    GA4,
+    SIMPLE_ANALYTICS,
+    JSON_LOG,
+    W3C_LOG,
+    TEXT_LOG,
+)
 """Formats in the order in which they are tried; the first that recognises a file reads it."""
 
 

@@ -68,7 +68,10 @@ def by_day(rows: Iterable[Sum]) -> dict[datetime.date, Day]:
 def totals(day: datetime.date, sums: Day) -> Sum:
     """The totals of a day, where a file does not have them made of what it has."""
     if TOTAL in sums:
-        return sums[TOTAL]
+        told = sums[TOTAL]
+        # Some totals have no page views; the pages do.
+        views = told.pageviews or (sums["event:page"].pageviews if "event:page" in sums else 0)
+        return msgspec.structs.replace(told, pageviews=views)
     found = next((sums[name] for name in _IN_PLACE_OF_TOTALS if name in sums), None)
     pages = sums.get("event:page")
     base = found or pages or Sum(day=day, dimension=TOTAL, value=NO_VALUE)
@@ -96,8 +99,10 @@ def completion(day: datetime.date, sums: Day) -> Iterator[Sum]:
     whole = totals(day, sums)
     if TOTAL not in sums:
         yield msgspec.structs.replace(whole, custom=custom)
-    elif custom > whole.custom:
-        yield Sum(day=day, dimension=TOTAL, value=NO_VALUE, custom=custom - whole.custom)
+    else:
+        events, views = max(custom - whole.custom, 0), whole.pageviews - sums[TOTAL].pageviews
+        if events or views:
+            yield Sum(day=day, dimension=TOTAL, value=NO_VALUE, custom=events, pageviews=views)
     seen = Sum(
         day=day, dimension=EVENT_NAME, value="pageview",
         visitors=whole.visitors, visits=whole.visits, pageviews=whole.pageviews,
