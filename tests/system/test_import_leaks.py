@@ -80,7 +80,7 @@ def test_nothing_of_a_file_that_could_lead_to_a_person_is_left_behind(tmp_path: 
     answers = []
     with served(tmp_path, TYST_LOG_LEVEL="debug") as server:
         server.add_site(SITE)
-        for content in (log(), caddy(), gzip.compress(umami()), goatcounter(), log()[:300] + b"\xff\x00"):
+        for content in (log()[:300] + b"\xff\x00", log(), caddy(), gzip.compress(umami()), goatcounter()):
             answers += [upload(server, content, "?mode=dry-run"), upload(server, content)]
         answers.append(upload(server, f"{ADDRESSES[0]} {USER_AGENT} is no format".encode()))
         assert find(sought(), written_below(tmp_path)) == []
