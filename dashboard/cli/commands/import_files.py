@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -16,6 +20,7 @@ from dashboard.reports.import_report import NOTES, REASONS
 
 # Closing the days of a large file takes minutes.
 PATIENCE = 3_600.0  # seconds
+FOLLOW_SECONDS = 300.0
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of one product; - reads standard input.")]
 SiteName = Annotated[str, typer.Option("--site", metavar="DOMAIN", help="The site that they are for.")]
@@ -29,6 +34,9 @@ def import_files(
     format: FormatName = "auto",  # noqa: A002 # the option's name
     name: Name = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", metavar="", help="Only say what would be imported.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", metavar="", help="Go on, and import again whenever the files have grown.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Import other products' exports and access logs as daily figures. Importing again replaces, and never doubles."""
@@ -36,8 +44,32 @@ def import_files(
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None:
         raise typer.BadParameter(f"there is no file {missing}")
-    size = sum(path.stat().st_size for path in paths) if "-" not in files else None
-    columns = (
+    if follow and len(paths) != len(files):
+        raise typer.BadParameter("standard input cannot be followed; name the files")
+    query = {"mode": "dry-run" if dry_run else "import", "format": format, "name": name}
+    for _ in _changes(paths) if follow else [()]:
+        found = _send(files, site, query, quiet=json)
+        if json:
+            print_json(found)
+        else:
+            _show(site, found, dry_run=dry_run)
+
+
+def _changes(paths: Sequence[Path], pause: Callable[[float], None] = time.sleep) -> Iterator[tuple[int, ...]]:
+    """The sizes of files, at first and whenever they have changed: looked at every few minutes, without end."""
+    before: tuple[int, ...] | None = None
+    while True:
+        sizes = tuple(path.stat().st_size if path.exists() else 0 for path in paths)
+        if sizes != before:
+            yield sizes
+        before = sizes
+        pause(FOLLOW_SECONDS)
+
+
+def _send(files: Sequence[str], site: str, query: dict[str, str], *, quiet: bool) -> dict[str, Any]:
+    """Send the files, with a bar that shows how fast they are read and how long it will take."""
+    size = sum(Path(each).stat().st_size for each in files) if "-" not in files else None
+    bar = (
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
@@ -46,16 +78,12 @@ def import_files(
     )
     with (
         connect(os.environ, timeout=PATIENCE) as client,
-        Progress(*columns, console=console(), transient=True, disable=json or not sys.stdout.isatty()) as progress,
+        Progress(*bar, console=console(), transient=True, disable=quiet or not sys.stdout.isatty()) as progress,
+        contextlib.ExitStack() as opened,
     ):
         task = progress.add_task("reading", total=size)
-        opened = [(_name(each), _Read(_open(each), progress, task)) for each in files]
-        query = {"mode": "dry-run" if dry_run else "import", "format": format, "name": name}
-        found = client.upload("sites", site, "imports", query=query, files=opened)
-    if json:
-        print_json(found)
-    else:
-        _show(site, found, dry_run=dry_run)
+        form = [(_name(each), _Read(opened.enter_context(_open(each)), progress, task)) for each in files]
+        return client.upload("sites", site, "imports", query=query, files=form)
 
 
 class _Read:
@@ -72,8 +100,8 @@ class _Read:
         return chunk
 
 
-def _open(name: str) -> IO[bytes]:
-    return sys.stdin.buffer if name == "-" else Path(name).open("rb")
+def _open(name: str) -> AbstractContextManager[IO[bytes]]:
+    return contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
 
 
 def _name(name: str) -> str:
