@@ -19,7 +19,7 @@ from collector.imports.formats.text_log import TEXT_LOG
 from collector.imports.formats.tyst import TYST
 from collector.imports.formats.umami import UMAMI
 from collector.imports.formats.w3c_log import W3C_LOG
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 
 FORMATS: Final[tuple[Format, ...]] = (
     TYST,
@@ -37,7 +37,7 @@ FORMATS: Final[tuple[Format, ...]] = (
 """Formats in the order in which they are tried; the first that recognises a file reads it."""
 
 
-def read_file(file: ImportedFile, target: Target, directory: Path, format: str = "auto") -> None:  # noqa: A002
+def read_file(file: ImportedFile, target: ImportTarget, directory: Path, format: str = "auto") -> None:  # noqa: A002
     """Take a file, or every file within a zip file, to the target. Raises `ImportRefused`."""
     if file.is_zip:
         for entry in file.entries(directory):

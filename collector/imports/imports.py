@@ -27,10 +27,10 @@ from collector.core.errors import ImportRefused, RecordError, RecordGone
 from collector.imports.detection import read_file
 from collector.imports.file import ImportedFile
 from collector.imports.record import ImportRecord
-from collector.imports.report import Report, Totals
+from collector.imports.report import ImportReport, Totals
 from collector.imports.salts import ImportSalts
 from collector.imports.scratch import Progress, Scratch, drop_leftovers
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.ingest.pipeline import PipelineServices
 from collector.rollups.build import VERSIONS, version_of, versions_at
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, ClosedDay, ClosedDays
@@ -243,20 +243,20 @@ class Imports:
             self._noted = now
             self._records.save(record.id, msgspec.structs.replace(record, beat=now))
 
-    def _target(self, site: Site, scratch: Scratch, salts: ImportSalts) -> tuple[Report, Target]:
+    def _target(self, site: Site, scratch: Scratch, salts: ImportSalts) -> tuple[ImportReport, ImportTarget]:
         zone = self._sites.zone(site)
-        report = Report(zone=site.timezone)
+        report = ImportReport(zone=site.timezone)
         services = dataclasses.replace(self._services, salts=salts)
         today = zone.date(self._clock())
-        return report, Target(site, zone, services, scratch, report, self.own_days(site), today)
+        return report, ImportTarget(site, zone, services, scratch, report, self.own_days(site), today)
 
     def _sum_up(
         self,
         site: Site,
         versions: int,
         days: list[datetime.date],
-        report: Report,
-        target: Target,
+        report: ImportReport,
+        target: ImportTarget,
         *,
         made_totals: bool,
     ) -> None:
@@ -283,7 +283,7 @@ class Imports:
             raise RecordError("site", "something else is still being done to this site; try again in a minute")
 
 
-def _read_all(files: Iterable[ImportedFile], target: Target, directory: Path, format: str) -> list[str]:  # noqa: A002
+def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Path, format: str) -> list[str]:  # noqa: A002
     """Read the files, each when the one before it has been; returns their names."""
     names = []
     for file in files:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from collector.imports.report import Report
+from collector.imports.report import ImportReport
 from collector.rollups.build import VERSIONS
 
 State = Literal["reading", "checked", "done"]
@@ -30,7 +30,7 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Unix second at which it was last known to go on."""
     days: tuple[datetime.date, ...] = ()
     without_properties: tuple[datetime.date, ...] = ()
-    report: Report = msgspec.field(default_factory=Report)
+    report: ImportReport = msgspec.field(default_factory=ImportReport)
 
     @property
     def last_version(self) -> int:

@@ -42,7 +42,7 @@ class Totals(msgspec.Struct, omit_defaults=True):
     """Custom events."""
 
 
-class Report(msgspec.Struct):
+class ImportReport(msgspec.Struct):
     """What came of the files. Rows that were read are the accepted ones and those left out."""
 
     format: str = ""

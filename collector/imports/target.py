@@ -8,7 +8,7 @@ from typing import Final
 from collector.core.timezones import Zone
 from collector.enrichment.url_policy import PageCleaner
 from collector.enrichment.urls import clean_value
-from collector.imports.report import LeftOut, Note, Report
+from collector.imports.report import ImportReport, LeftOut, Note
 from collector.imports.scratch import Scratch
 from collector.imports.sums import Sum
 from collector.imports.visits import STEPS, ForeignRequest
@@ -19,7 +19,7 @@ FIRST_DAY: Final = datetime.date(1990, 1, 1)
 """Dates before it are taken for unreadable ones."""
 
 
-class Target:
+class ImportTarget:
     """The receiving end of one import. `own_days` have figures of this server's own, which they keep; days from
     `today` on are not over."""
 
@@ -29,7 +29,7 @@ class Target:
         zone: Zone,
         services: PipelineServices,
         scratch: Scratch,
-        report: Report,
+        report: ImportReport,
         own_days: frozenset[datetime.date],
         today: datetime.date,
     ) -> None:

@@ -20,7 +20,7 @@ from collector.core.errors import ImportRefused, RecordError, RecordGone
 from collector.imports.export import BLOCK, export_daily, export_events, file_name
 from collector.imports.imports import Imports
 from collector.imports.record import ImportRecord
-from collector.imports.report import Report
+from collector.imports.report import ImportReport
 from collector.imports.upload import Upload, read_upload
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
@@ -44,7 +44,7 @@ class ShownImport(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     days: int
     days_counting: int
-    report: Report
+    report: ImportReport
 
 
 class ImportsApi:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from collector.enrichment.client_ip import network_of
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.imports.visits import foreign_request
 from collector.privacy.consent import NO_SIGNALS, Signals
 from collector.sites.hostnames import is_at_or_under
@@ -59,7 +59,7 @@ class Access(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return "Access(…)"
 
 
-def take(access: Access, target: Target, line: int) -> None:
+def take(access: Access, target: ImportTarget, line: int) -> None:
     """Take one request to the target, or leave it out."""
     services = target.services
     if access.user_agent and services.bots.kind(access.user_agent):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from collector.imports.file import ImportedFile
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Format:
     name: str
     title: str
     recognises: Callable[[ImportedFile], bool]
-    read: Callable[[ImportedFile, Target], None]
+    read: Callable[[ImportedFile, ImportTarget], None]
 
 
 def whole(text: str) -> int:

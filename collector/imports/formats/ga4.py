@@ -20,7 +20,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format, major
 from collector.imports.formats.log_times import moment_of
 from collector.imports.formats.names import browser, device, known, system
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request, key_hash
 
 Fields = Mapping[str, Any]
@@ -44,7 +44,7 @@ def _recognises(file: ImportedFile) -> bool:
     return text.lstrip().startswith("{") and '"event_timestamp"' in text and '"event_name"' in text
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     for number, line in file.lines():
         if not line:
             continue
@@ -61,7 +61,7 @@ def _read(file: ImportedFile, target: Target) -> None:
             target.add_request("events", request, number)
 
 
-def _request(row: Fields, name: str, target: Target) -> ForeignRequest:
+def _request(row: Fields, name: str, target: ImportTarget) -> ForeignRequest:
     params = {each["key"]: _value(each.get("value") or {}) for each in row.get("event_params") or ()}
     agent, web = row.get("device") or {}, (row.get("device") or {}).get("web_info") or {}
     visitor = known(str(row.get("user_pseudo_id") or ""))

@@ -16,7 +16,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format
 from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, split_version, system
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request
 
 _HEADERS: Final = {"2path", "1path", "path"}
@@ -37,7 +37,7 @@ def _recognises(file: ImportedFile) -> bool:
     return bool(header) and header[0] in _HEADERS and set(header) >= _NEEDED
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     target.note("session_identity")
     for line, row in file.table():
         cells = {name.lstrip("12") if name.endswith("path") else name: value for name, value in row.items()}
@@ -52,7 +52,7 @@ def _read(file: ImportedFile, target: Target) -> None:
         target.add_request("page views", request, line)
 
 
-def _request(row: Mapping[str, str], target: Target) -> ForeignRequest:
+def _request(row: Mapping[str, str], target: ImportTarget) -> ForeignRequest:
     path = row["path"]
     is_event = row["event"].lower() in ("1", "true")
     # Without a session of its own a page view is that of nobody in particular.

@@ -12,7 +12,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.access import Access, plain, split_request, take
 from collector.imports.formats.format import Format
 from collector.imports.formats.log_times import moment_of
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.privacy.consent import Signals
 
 Fields = Mapping[str, Any]
@@ -120,7 +120,7 @@ def _recognises(file: ImportedFile) -> bool:
     return False
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     for number, line in file.lines():
         if not line:
             continue

@@ -16,7 +16,7 @@ from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format, major
 from collector.imports.formats.names import browser, country, device, known, system
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request, key_hash
 
 Fields = Mapping[str, Any]
@@ -38,7 +38,7 @@ def _recognises(file: ImportedFile) -> bool:
     return file.text.lstrip().startswith(("[", "{")) and '"actionDetails"' in file.text and '"idVisit"' in file.text
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     for line, visit in objects(file):
         actions = visit.get("actionDetails")
         if not isinstance(actions, list):
@@ -68,7 +68,7 @@ def _event_name(action: Fields, kind: str) -> str:
     return EVENTS.get(kind, "")
 
 
-def _request(visit: Fields, action: Fields, name: str, target: Target) -> ForeignRequest:
+def _request(visit: Fields, action: Fields, name: str, target: ImportTarget) -> ForeignRequest:
     pageview = name == "pageview"
     url = _plain(action.get("url")) if pageview or action.get("type") == "event" else ""
     url = url or f"https://{target.site.domain}/"

@@ -12,7 +12,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format, day_of, whole
 from collector.imports.formats.matomo import objects
 from collector.imports.sums import TOTAL, Sum
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 
 _TOTALS: Final = frozenset({"nb_visits", "bounce_count"})
 _PAGES: Final = frozenset({"label", "nb_hits"})
@@ -32,7 +32,7 @@ def _recognises(file: ImportedFile) -> bool:
     return text.startswith('{"') and text[2:6].isdecimal() and text[6:7] == "-" and '"nb_visits"' in text
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     for line, date, row in _rows(file):
         try:
             day = day_of(date)
@@ -58,7 +58,7 @@ def _rows(file: ImportedFile) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
                     yield line, date, each
 
 
-def _sums(row: Mapping[str, Any], target: Target, day: Any) -> Iterator[Sum]:
+def _sums(row: Mapping[str, Any], target: ImportTarget, day: Any) -> Iterator[Sum]:
     def count(name: str) -> int:
         return whole(str(row.get(name) or 0))
 

@@ -20,7 +20,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format, day_of, major, whole
 from collector.imports.formats.names import browser, country, device, known, system
 from collector.imports.sums import TOTAL, Sum
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 
 Row = Mapping[str, str]
 
@@ -44,11 +44,11 @@ def _visits(row: Row, day: datetime.date, dimension: str, value: str, visits: st
     )
 
 
-def _totals(row: Row, day: datetime.date, _: Target) -> Iterator[Sum]:
+def _totals(row: Row, day: datetime.date, _: ImportTarget) -> Iterator[Sum]:
     yield _visits(row, day, TOTAL, "")
 
 
-def _sources(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
+def _sources(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     tags = {name: target.text(known(row.get(name, ""))) for name in _TAGS}
     source = known(row.get("source", ""))
     source = "" if source.lower() in DIRECT else truncated("source", target.text(name_of_tag(source)))
@@ -64,7 +64,7 @@ def _sources(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
             yield msgspec.structs.replace(counts, dimension=f"visit:{name}", value=value)
 
 
-def _pages(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
+def _pages(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     host, views = known(row.get("hostname", "")), whole(row.get("pageviews", ""))
     seconds = row.get("total_time_on_page") or row.get("time_on_page") or ""
     readings = (
@@ -86,36 +86,36 @@ def _pages(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
     )
 
 
-def _entry_pages(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
+def _entry_pages(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     yield _visits(row, day, "visit:entry_page", target.page("", row.get("entry_page", "")), "entrances")
 
 
-def _exit_pages(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
+def _exit_pages(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     yield _visits(row, day, "visit:exit_page", target.page("", row.get("exit_page", "")), "exits")
 
 
-def _locations(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
+def _locations(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     if known(row.get("region", "")) or row.get("city", "").strip("0"):
         target.note("regions_not_kept")
     yield _visits(row, day, "visit:country", country(row.get("country", "")))
 
 
-def _devices(row: Row, day: datetime.date, _: Target) -> Iterator[Sum]:
+def _devices(row: Row, day: datetime.date, _: ImportTarget) -> Iterator[Sum]:
     yield _visits(row, day, "visit:device", device(row.get("device", "")))
 
 
-def _browsers(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
+def _browsers(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     name, version = browser(row.get("browser", "")), row.get("browser_version")
     yield from _versioned(row, day, target, "visit:browser", name, version)
 
 
-def _systems(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
+def _systems(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     name, version = system(row.get("operating_system", "")), row.get("operating_system_version")
     yield from _versioned(row, day, target, "visit:os", name, version)
 
 
 def _versioned(
-    row: Row, day: datetime.date, target: Target, dimension: str, name: str, version: str | None
+    row: Row, day: datetime.date, target: ImportTarget, dimension: str, name: str, version: str | None
 ) -> Iterator[Sum]:
     counts = _visits(row, day, dimension, target.text(name))
     yield counts
@@ -125,7 +125,7 @@ def _versioned(
         yield msgspec.structs.replace(counts, dimension=f"{dimension}_version", value=major(version))
 
 
-def _custom_events(row: Row, day: datetime.date, target: Target) -> Iterator[Sum]:
+def _custom_events(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     if known(row.get("link_url", "")) or known(row.get("path", "")):
         target.note("properties_not_kept")
     yield Sum(
@@ -139,7 +139,7 @@ def _custom_events(row: Row, day: datetime.date, target: Target) -> Iterator[Sum
 
 
 _TAGS = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
-_Table = Callable[[Row, datetime.date, Target], Iterator[Sum]]
+_Table = Callable[[Row, datetime.date, ImportTarget], Iterator[Sum]]
 
 # Tables by the column that only they have; of several the first here.
 TABLES: Final[dict[str, tuple[str, _Table]]] = {
@@ -174,7 +174,7 @@ def _recognises(file: ImportedFile) -> bool:
 _SUMS = frozenset({"visit_duration", "bounces", "visits", "entrances", "exits", "total_scroll_depth", "hostname"})
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     if target.exact:
         # The same export has the rollup table itself.
         for line, _ in file.table():

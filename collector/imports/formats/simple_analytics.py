@@ -11,7 +11,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format, major
 from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, device, known, system
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request
 
 _NEEDED: Final = {"added_iso", "path"}
@@ -22,7 +22,7 @@ def _recognises(file: ImportedFile) -> bool:
     return set(file.header) >= _NEEDED
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     for line, row in file.table():
         try:
             given = {name: known(value) for name, value in row.items()}
@@ -36,7 +36,7 @@ def _read(file: ImportedFile, target: Target) -> None:
             target.add_request("events", request, line)
 
 
-def _request(row: Mapping[str, str], target: Target) -> ForeignRequest:
+def _request(row: Mapping[str, str], target: ImportTarget) -> ForeignRequest:
     host = row.get("hostname") or target.site.domain
     query = row.get("query", "").removeprefix("?")
     tags = [f"{name}={quote(row[name])}" for name in _TAGS if row.get(name) and f"{name}=" not in query]

@@ -10,7 +10,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.access import Access, plain, split_request, take
 from collector.imports.formats.format import Format
 from collector.imports.formats.log_times import common_log_time
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 
 _QUOTED = r'"((?:[^"\\]|\\.)*+)"'
 _REST = rf" \[([^\]]{{20,40}})\] {_QUOTED} (\d{{3}}) (?:\d+|-)(?: {_QUOTED} {_QUOTED})?"
@@ -57,7 +57,7 @@ def _recognises(file: ImportedFile) -> bool:
     return any(form.match(line) for line in file.text.splitlines() for form in _FORMS)
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     for number, line in file.lines():
         if not line:
             continue

@@ -9,7 +9,7 @@ from collector.enrichment.urls import clean_path
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format, day_of
 from collector.imports.sums import COUNTS, TOTAL, Sum
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, REVENUE, VISIT_DIMENSIONS
 
 PATHS: Final = frozenset({"event:page", "visit:entry_page", "visit:exit_page"})
@@ -24,7 +24,7 @@ def _recognises(file: ImportedFile) -> bool:
     return set(file.header) >= _HEADER
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     target.exact = True
     for line, row in file.table():
         try:
@@ -38,7 +38,7 @@ def _read(file: ImportedFile, target: Target) -> None:
         target.add_sums("daily", found.day, line, found)
 
 
-def _sum(row: Mapping[str, str], target: Target) -> Sum:
+def _sum(row: Mapping[str, str], target: ImportTarget) -> Sum:
     dimension, value = row["dimension"], row["value"]
     if dimension in PATHS:
         value = clean_path(value) if value else ""

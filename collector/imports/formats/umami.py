@@ -17,7 +17,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format
 from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, device, known, system
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request, key_hash
 
 _NEEDED: Final = {"session_id", "url_path", "event_type", "created_at"}
@@ -43,7 +43,7 @@ def _recognises(file: ImportedFile) -> bool:
     return header >= _NEEDED
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     target.note("monthly_identity")
     for line, row in file.table():
         try:
@@ -58,7 +58,7 @@ def _read(file: ImportedFile, target: Target) -> None:
             target.add_request("events", request, line)
 
 
-def _request(row: Mapping[str, str], target: Target, *, is_event: bool) -> ForeignRequest:
+def _request(row: Mapping[str, str], target: ImportTarget, *, is_event: bool) -> ForeignRequest:
     given = {name: known(value) for name, value in row.items()}
     host = given.get("hostname") or target.site.domain
     query = given.get("url_query", "").removeprefix("?")

@@ -10,7 +10,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.access import Access, plain, take
 from collector.imports.formats.format import Format
 from collector.imports.formats.log_times import iso_time
-from collector.imports.target import Target
+from collector.imports.target import ImportTarget
 
 FIELDS: Final = "#Fields:"
 
@@ -52,7 +52,7 @@ def _recognises(file: ImportedFile) -> bool:
     return {"date", "time", "cs-method", "cs-uri-stem", "sc-status"} <= set(_fields_of(fields))
 
 
-def _read(file: ImportedFile, target: Target) -> None:
+def _read(file: ImportedFile, target: ImportTarget) -> None:
     fields: list[str] = []
     for number, line in file.lines():
         if line.startswith("#"):
