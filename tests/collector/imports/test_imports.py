@@ -15,6 +15,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.scratch import Scratch
 from collector.rollups.job import RollupJob
 from tests.collector.imports.imported import DOMAIN, SAMPLES, Importing, opened
+from tests.members import alone
 
 EXPORT = SAMPLES / "plausible" / "example_com_20260115.zip"
 LOG = SAMPLES / "logs" / "combined.log"
@@ -208,7 +209,9 @@ def test_a_zip_file_is_read_from_a_file_without_a_name(importing: Importing) -> 
 def deletion(importing: Importing, **fields: object) -> None:
     """Have data of the site deleted."""
     rollup = RollupJob(importing.client, importing.sites, lambda: importing.now)
-    runner = SiteJobRunner(importing.client, importing.sites, rollup, list, lambda: importing.now)
+    runner = SiteJobRunner(
+        importing.client, importing.sites, rollup, list, alone(importing.client), lambda: importing.now
+    )
     runner.enqueue(new_job(fields.pop("kind", "delete"), importing.site, "test", importing.now, **fields))  # type: ignore[arg-type] # a kind
     assert runner.run_pending()
 
