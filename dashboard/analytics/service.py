@@ -49,13 +49,13 @@ class SiteState:
     first_event: datetime.date | None
     imported: frozenset[datetime.date] = frozenset()
 
-    def imported_days(self, aggregation: Aggregation, protection: Protection) -> tuple[int, int]:
-        """How many imported days of the range the result has, and how many it leaves out."""
+    def imported_in(self, aggregation: Aggregation, protection: Protection) -> tuple[frozenset[datetime.date], int]:
+        """Imported days of the range that the result has, and how many it leaves out."""
         period = aggregation.period
         whole = {day for day in self.imported if period.first <= day <= period.last}
         usable = RollupDays() if protection.covers(aggregation) else self.closed.usable_by(aggregation)
-        included = len(whole & {day for day, _ in usable.versions})
-        return included, len(whole) - included
+        included = frozenset(day for day, _ in usable.versions if day in whole)
+        return included, len(whole) - len(included)
 
     def available_from(self, aggregation: Aggregation) -> str:
         """The first date that still has events, where an earlier one of the range had some; else empty."""
@@ -209,8 +209,8 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         denominators = {each.name: found[resolved.denominator(each)] for each in resolved.metrics if each.denominator}
         protection = self._protection(own.site)
         result = build_result(resolved, found[own], denominators, protection, state.available_from(own))
-        included, left_out = state.imported_days(own, protection)
-        return replace(result, imported_days=included, imported_days_left_out=left_out)
+        included, left_out = state.imported_in(own, protection)
+        return replace(result, imported=included, imported_days_left_out=left_out)
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)

@@ -99,11 +99,11 @@ def read_dates(given: Any, zone: str, now: datetime.datetime, first_day: datetim
 
 def _imports(result: Result, *, asked: bool) -> dict[str, Any]:
     """What becomes of imported days, as Plausible says it, with how many there are."""
-    if not (result.imported_days or result.imported_days_left_out):
+    if not (result.imported or result.imported_days_left_out):
         return {"imports_included": False, "imports_skip_reason": "no_imported_data"} if asked else {}
     meta: dict[str, Any] = {
         "imports_included": not result.imported_days_left_out,
-        "imported_days": result.imported_days,
+        "imported_days": len(result.imported),
         "imported_days_left_out": result.imported_days_left_out,
     }
     if result.imported_days_left_out:

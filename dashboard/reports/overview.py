@@ -51,6 +51,8 @@ class Point:
     cut: bool
     """Whether the period has only a part of it."""
     notes: tuple[str, ...]
+    imported: bool = False
+    """Whether figures of it were imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def build_overview(
         hidden=all_.hidden,
         rounded_to=all_.rounded_to,
         events_available_from=available_from(all_, series),
-        imported_days=all_.imported_days,
+        imported_days=len(all_.imported),
         imported_days_left_out=imported_left_out(all_, series),
     )
 
@@ -217,6 +219,7 @@ def _points(
                 running=moment.running,
                 cut=moment.cut,
                 notes=tuple(noted.get(index, ())),
+                imported=any(moment.first <= day <= moment.last for day in series.imported),
             )
         )
     return tuple(points)

@@ -76,6 +76,7 @@ def test_the_dashboard_says_what_a_filter_leaves_out(board: Board) -> None:
     act(board, "confirm")
     page = board.get(f"/{SITE}?{JANUARY}").text
     assert "3 days of this period were imported." in page
+    assert page.count(" data-imported") == 3
     assert "Hacker News" in page
     filtered = board.get(f"/{SITE}?{JANUARY}&f=is,visit:country,SE").text
     assert "3 imported days are left out" in filtered
