@@ -27,6 +27,7 @@ CONSENT: Final[Mapping[str, str]] = {
     "tcf": N_("IAB TCF"),
     "gcm": N_("Google Consent Mode"),
     "exempt": N_("Exempt measurement"),
+    "imported": N_("Imported"),
     "none": N_("No consent: bare count"),
 }
 YES_OR_NO: Final[Mapping[str, str]] = {"true": N_("Yes"), "false": N_("No")}

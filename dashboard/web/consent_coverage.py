@@ -18,6 +18,7 @@ from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, visible_site
 
 WITHOUT = "none"
+IMPORTED: Final = "imported"
 """The kind of evidence that a bare count carries."""
 
 MOST_PAGES = 50
@@ -97,14 +98,20 @@ def coverage(whole: Result, split: Result) -> list[Coverage]:
     """
     bare: dict[str, int] = {}
     known: dict[str, int] = {}
+    imported: dict[str, int] = {}
     for row in split.rows:
         name, count = row.dimensions[0], int(row.metrics[0] or 0)
+        if row.dimensions[1] == IMPORTED:
+            # Under which consent another product counted, nobody knows.
+            imported[name] = count
+            continue
         known[name] = known.get(name, 0) + count
         if row.dimensions[1] == WITHOUT:
             bare[name] = count
     found = []
     for row in whole.rows:
         (name,), count = row.dimensions, int(row.metrics[0] or 0)
+        count -= imported.get(name, 0)
         # Rounded parts add up to about the whole.
         told = known.get(name, 0) > count - max(1, 2 * split.rounded_to)
         found.append(Coverage(name, max(0, count - bare.get(name, 0)) if told else count, bare.get(name, 0), told))
