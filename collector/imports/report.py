@@ -19,6 +19,7 @@ MOST_LINES: Final = 20
 Note = Literal[
     "visitors_added", "regions_not_kept", "versions_cut", "no_user_agents", "no_totals", "zone",
     "properties_not_kept", "session_identity", "monthly_identity", "logs_have_addresses",
+    "no_devices",
 ]  # fmt: skip
 """What the owner should know of the figures of a file."""
 

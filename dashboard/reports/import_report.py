@@ -44,6 +44,9 @@ NOTES: Final[dict[str, str]] = {
         "even if this site has another time zone."
     ),
     "properties_not_kept": N_("Properties of events are not kept."),
+    "no_devices": N_(
+        "The table has no browsers, devices and countries; they are in the table of sessions. Join the two to import them."
+    ),
     "session_identity": N_(
         "The file has no visitors, only sessions of up to eight hours. Somebody who came in the morning and in the "
         "evening is two visitors."

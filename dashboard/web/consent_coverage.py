@@ -18,8 +18,9 @@ from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, visible_site
 
 WITHOUT = "none"
-IMPORTED: Final = "imported"
 """The kind of evidence that a bare count carries."""
+IMPORTED = "imported"
+"""What stands in its place where another product counted."""
 
 MOST_PAGES = 50
 MOST_ROWS = 5_000

@@ -21,6 +21,8 @@ from collector.imports.visits import ForeignRequest, foreign_request
 
 _HEADERS: Final = {"2path", "1path", "path"}
 _NEEDED: Final = {"event", "session", "date", "referrer scheme"}
+_SUMS: Final = {"path_id", "ref_id", "browser_id", "system_id"}
+"""Keys of the sums of its other export."""
 _MOBILE, _TABLET = 480, 900
 """CSS pixels: up to these a screen is a phone's or a tablet's."""
 _MOBILE_SYSTEMS = frozenset({"iOS", "Android", "Windows Phone"})
@@ -28,6 +30,15 @@ _MOBILE_SYSTEMS = frozenset({"iOS", "Android", "Windows Phone"})
 
 def _recognises(file: ImportedFile) -> bool:
     header = file.header
+    if file.text.startswith("{") and (
+        _SUMS & set(file.text.partition("\n")[0].split('"')) or "goatcounter" in file.text
+    ):
+        raise ImportRefused(
+            "file",
+            "{name} is of the JSON export of GoatCounter, which has first visits by path, neither page views nor "
+            "visitors. Take the CSV export",
+            name=file.name,
+        )
     if file.text[:1].isdigit() and header and header[0][1:] == "path" and header[0][0] not in "12":
         raise ImportRefused(
             "file",

@@ -45,6 +45,8 @@ def _recognises(file: ImportedFile) -> bool:
 
 def _read(file: ImportedFile, target: ImportTarget) -> None:
     target.note("monthly_identity")
+    if "browser" not in file.header:
+        target.note("no_devices")
     for line, row in file.table():
         try:
             kind = int(row["event_type"] or 1)
