@@ -45,7 +45,8 @@ NOTES: Final[dict[str, str]] = {
     ),
     "properties_not_kept": N_("Properties of events are not kept."),
     "no_devices": N_(
-        "The table has no browsers, devices and countries; they are in the table of sessions. Join the two to import them."
+        "The table has no browsers, devices and countries; they are in the table of sessions. Join the two to import "
+        "them."
     ),
     "session_identity": N_(
         "The file has no visitors, only sessions of up to eight hours. Somebody who came in the morning and in the "

@@ -23,8 +23,8 @@ _HEADERS: Final = {"2path", "1path", "path"}
 _NEEDED: Final = {"event", "session", "date", "referrer scheme"}
 _SUMS: Final = {"path_id", "ref_id", "browser_id", "system_id"}
 """Keys of the sums of its other export."""
-_MOBILE, _TABLET = 480, 900
-"""CSS pixels: up to these a screen is a phone's or a tablet's."""
+_MOBILE = 480
+"""CSS pixels: up to this a screen is a phone's."""
 _MOBILE_SYSTEMS = frozenset({"iOS", "Android", "Windows Phone"})
 
 
