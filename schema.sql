@@ -232,8 +232,8 @@ ORDER BY (site, dimension, day, value)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_part = 1000000;
 
 -- Which days are closed, the newest version of each. `rows` is how many events the build saw: when there are more
--- now, some came late. `open` 1 takes a day back until it is built again. `form` says what was built: 0 by an
--- earlier release, 1 without sums by property, 2 with them; 3 and 4 the same of figures that were imported.
+-- now, some came late. `open` 1 takes a day back until it is built again. `form` says what was built: 0 to 2
+-- by earlier releases, 3 without sums by property, 4 with them; 103 and 104 the same of figures that were imported.
 CREATE TABLE IF NOT EXISTS closed
 (
     site    String,

@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,8 @@ from collector.sites.goals import Goal
 
 Number = int | float | None
 Group = tuple[str, ...]
-Cells = tuple[Number, ...]
+Amounts = tuple[tuple[str, Number], ...]
+Cells = tuple[Number | Amounts, ...]
 VisitKey = tuple[datetime.date, int, int]
 
 OTHER = "(other)"
@@ -29,6 +31,7 @@ DIRECT, NOT_SET, NONE = "Direct / None", "(not set)", "(none)"
 _EMPTY = {DIRECT, NOT_SET, NONE}
 OF_VISITS = frozenset({"visits", "views_per_visit", "visit_duration", "exit_rate"})
 RATES = ("percentage", "conversion_rate", "group_conversion_rate")
+REVENUE = frozenset({"total_revenue", "average_revenue"})
 _ATTRIBUTED = ("visit:source", "visit:channel", "visit:referrer")
 _GOAL_EVENTS = {
     "page": "pageview", "scroll": "engagement", "outbound": "Outbound Link: Click", "download": "File Download",
@@ -55,7 +58,7 @@ class Question:
 @dataclass(frozen=True)
 class Answer:
     """What is shown. `hidden` are the groups that are called hidden: () is the total, others are buckets of time.
-    `other` are the values that each row `(other)` stands for."""
+    `other` are the values that each row `(other)` stands for. A metric of revenue is the amounts by currency."""
 
     rows: Mapping[Group, Cells]
     hidden: frozenset[Group] = frozenset()
@@ -169,7 +172,8 @@ class Model:
             smallest = sorted(further, key=lambda group: (_size(groups[group]), group))[:1]
             hidden |= {*smallest} if smallest or not known else {*some}
         shown = {group: (group,) for group in groups if group not in hidden}
-        return Answer(self._cells(question, shown, groups), frozenset(hidden))
+        untold = self._untold(question, {group: (group,) for group in groups}, groups) if together else {}
+        return Answer(self._cells(question, shown, groups, untold), frozenset(hidden))
 
     def _is_few(self, people: int) -> bool:
         return 0 < people < self._least
@@ -182,6 +186,7 @@ class Model:
         for group in groups:
             buckets[tuple(value for value, is_time in zip(group, times, strict=True) if is_time)].append(group)
         rows: dict[Group, tuple[Group, ...]] = {}
+        every: dict[Group, tuple[Group, ...]] = {}
         alone: list[list[Event]] = []
         for bucket, members in buckets.items():
             # Of groups of one size the first is that by the stored values, which are empty where there is none.
@@ -192,20 +197,46 @@ class Model:
             if self._is_few(_size(together)):
                 # Anonymous events would hide nobody.
                 further = [group for group in kept if _visitors(groups[group]) or not _visitors(together)]
+                every |= {group: (group,) for group in kept if group not in further[:1]}
                 if not further and _visitors(together):
                     kept = []
                 folded += further[:1]
                 kept = [group for group in kept if group not in folded]
             rows |= {group: (group,) for group in kept}
+            value = iter(bucket)
+            other_row = tuple(next(value) if is_time else OTHER for is_time in times)
+            every |= {other_row: tuple(folded)} if folded else {}
             if folded and self._size_of(folded, groups) >= self._least:
-                value = iter(bucket)
-                rows[tuple(next(value) if is_time else OTHER for is_time in times)] = tuple(folded)
+                rows[other_row] = tuple(folded)
             elif folded:
                 alone.append([event for group in folded for event in groups[group]])
+        untold = self._untold(question, every | rows, groups)
         if any(times):
             rows = self._with_those(alone, rows, groups, by_clock=_by_clock(question))
         other = {group: frozenset(members) for group, members in rows.items() if OTHER in group}
-        return Answer(self._cells(question, rows, groups), other=other)
+        return Answer(self._cells(question, rows, groups, untold), other=other)
+
+    def _untold(
+        self, question: Question, rows: Mapping[Group, tuple[Group, ...]], groups: Mapping[Group, list[Event]]
+    ) -> dict[Group, frozenset[str]]:
+        """The currencies whose revenue a row keeps to itself because that of too few buyers would else be what is left:
+        within an interval, where there are values, the row with the fewest buyers of all that could be told."""
+        times = [name.startswith("time") for name in question.dimensions]
+        found: dict[Group, set[str]] = defaultdict(set)
+        intervals: dict[Group, list[Group]] = defaultdict(list)
+        for row in rows if REVENUE & set(question.metrics) else ():
+            apart = () if all(times) else tuple(value for value, is_time in zip(row, times, strict=True) if is_time)
+            intervals[apart].append(row)
+        for members in intervals.values():
+            paid = {row: _buyers(event for group in rows[row] for event in groups.get(group, ())) for row in members}
+            for currency in {currency for each in paid.values() for currency in each}:
+                buyers = {row: each[currency] for row, each in paid.items() if each.get(currency)}
+                told = {row for row, count in buyers.items() if OTHER not in row and count >= self._least}
+                most = max((count for row, count in buyers.items() if row not in told), default=self._least)
+                fewest = min((buyers[row] for row in told), default=0)
+                for row in told if most < self._least else ():
+                    found[row] |= {currency} if buyers[row] == fewest else set()
+        return {row: frozenset(each) for row, each in found.items()}
 
     def _with_those(
         self,
@@ -232,13 +263,19 @@ class Model:
     # What a row is: the groups that it stands for, mostly one.
 
     def _cells(
-        self, question: Question, rows: Mapping[Group, tuple[Group, ...]], groups: Mapping[Group, list[Event]]
+        self,
+        question: Question,
+        rows: Mapping[Group, tuple[Group, ...]],
+        groups: Mapping[Group, list[Event]],
+        untold: Mapping[Group, frozenset[str]] = MappingProxyType({}),
     ) -> dict[Group, Cells]:
         visits = self._visits_by_group(question, groups)
         wholes = {name: self._whole_of(question, name) for name in question.metrics if name in RATES}
         return {
             row: tuple(
-                self._metric(
+                self._revenue(question, name, members, groups, untold.get(row, frozenset()))
+                if name in REVENUE
+                else self._metric(
                     question,
                     name,
                     members,
@@ -293,8 +330,6 @@ class Model:
                 return self._rate(question, name, members, selected, base)
             case "time_on_page" | "scroll_depth":
                 return self._read(question, name, members)
-            case "total_revenue" | "average_revenue":
-                return self._revenue(question, name, members, selected)
         raise AssertionError(name)
 
     def _average(
@@ -338,27 +373,37 @@ class Model:
             return self._average(engaged, len(readings), scale=0.001)
         return self._average(sum(max(each.scroll for each in events) for events in readings.values()), len(readings))
 
-    def _revenue(self, question: Question, name: str, members: tuple[Group, ...], selected: list[Event]) -> Number:
+    def _revenue(
+        self,
+        question: Question,
+        name: str,
+        members: tuple[Group, ...],
+        groups: Mapping[Group, list[Event]],
+        untold: frozenset[str],
+    ) -> Amounts:
+        """The amounts in the currencies that may be told. The row `(other)` has none."""
+        selected = _different(event for group in members for event in groups.get(group, ()))
         named = {value for group in members for n, value in zip(question.dimensions, group, strict=True)
                  if n == "event:goal"}  # fmt: skip
         asked = [goal for goal in self._goals if (goal.name in named if named else self._asked(question, goal))]
         currencies = {goal.currency for goal in asked}
         own = currencies.pop() if len(currencies) == 1 else ""
-        if len(members) > 1:  # the row `(other)` is of several goals, or of several currencies
-            return None
+        if len(members) > 1:
+            return ()
         sales: dict[str, list[Event]] = defaultdict(list)
         for event in selected:
             if event.currency and own in ("", event.currency):
                 sales[event.currency].append(event)
         if own and not sales:
-            return 0 if name == "total_revenue" else None
-        least = self._least if _protected(question) else 0
-        shown = [events for events in sales.values() if self.told(len(events)) and _size(events) >= least]
-        if len(shown) != 1:
-            return None
-        total = 0.001 * sum(int(event.revenue * 1000) for event in shown[0])
-        count = self.told(len(shown[0])) if name == "average_revenue" else 1
-        return round(total / count, 3) if count else None
+            return ((own, 0 if name == "total_revenue" else None),)
+        least = self._least if _protected(question) and self._least > 1 else 0
+        found: list[tuple[str, Number]] = []
+        for currency, events in sorted(sales.items()):
+            count = self.told(len(events))
+            if count and _size(events) >= least and currency not in untold:
+                total = 0.001 * sum(int(event.revenue * 1000) for event in events)
+                found.append((currency, round(total / count if name == "average_revenue" else total, 3)))
+        return tuple(found)
 
     def _asked(self, question: Question, goal: Goal) -> bool:
         return any(not negated and _compared(leaf, goal.name) for leaf, negated in _top(question.filters, "event:goal"))
@@ -542,6 +587,15 @@ def _size(events: Iterable[Event]) -> int:
 
 def _visitors(events: Iterable[Event]) -> int:
     return len({(event.day, event.visitor) for event in events if event.visitor})
+
+
+def _buyers(events: Iterable[Event]) -> dict[str, int]:
+    """How many visitors paid in each currency."""
+    paid: dict[str, set[tuple[datetime.date, int]]] = defaultdict(set)
+    for event in events:
+        if event.currency and event.visitor:
+            paid[event.currency].add((event.day, event.visitor))
+    return {currency: len(each) for currency, each in paid.items()}
 
 
 def _visit_of(event: Event) -> VisitKey:

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from dashboard.analytics.filters import parse_filters
 from dashboard.analytics.period import parse_moments, parse_period
-from dashboard.analytics.query import Query
-from tests.model import Question
+from dashboard.analytics.query import Query, Row
+from tests.model import REVENUE, Cells, Question
 
 _NEVER = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -39,3 +39,11 @@ def body_of(question: Question, limit: int = 10_000) -> dict[str, Any]:
         "filters": list(question.filters),
         "pagination": {"limit": limit},
     }
+
+
+def cells(asked: Question, row: Row) -> Cells:
+    """The metrics of a row, revenue by currency as the model has it."""
+    return tuple(
+        tuple((each.currency, each.metric(name)) for each in row.revenue) if name in REVENUE else value
+        for name, value in zip(asked.metrics, row.metrics, strict=True)
+    )

@@ -18,7 +18,7 @@ from typing import IO, Final, Literal, cast
 from clickhouse_connect.driver.client import Client
 
 from collector.ingest.event import COLUMNS
-from collector.rollups.daily_status import IMPORTED_WITH_PROPERTIES, WITH_PROPERTIES
+from collector.rollups.daily_status import FORMS_WITH_PROPERTIES
 from collector.sites.registry import Site
 
 EventFormat = Literal["jsonl", "parquet"]
@@ -77,14 +77,14 @@ _VISITS = "visitors, entries AS visits, seconds AS visit_duration, bounces, page
 def _table(columns: str, dimension: str, where: str = "1") -> str:
     return f"""
 SELECT day AS date, {columns} FROM daily INNER JOIN ({_CLOSED}) AS counting USING (day, version)
-WHERE site = {{site:String}} AND dimension = '{dimension}' AND {where} ORDER BY date, value"""
+WHERE site = {{site:String}} AND dimension = '{dimension}' AND currency = '' AND {where} ORDER BY date, value"""
 
 
 _TABLES: Final = {
     "daily": f"""
 SELECT day AS date, dimension, value, currency, visitors, visitors + again AS visits, pageviews, custom, unseen,
     bounces, seconds, readings, engaged, scrolled, revenue, sales,
-    form IN ({WITH_PROPERTIES}, {IMPORTED_WITH_PROPERTIES}) AS properties
+    form IN {FORMS_WITH_PROPERTIES} AS properties
 FROM daily INNER JOIN ({_CLOSED}) AS counting USING (day, version) WHERE site = {{site:String}}
 ORDER BY date, dimension, value, currency""",
     "visitors": _table("visitors, pageviews, bounces, entries AS visits, seconds AS visit_duration", ""),

@@ -21,7 +21,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from collector.ingest.event import Event
 from collector.rollups.build import VERSIONS, build_days, version_of, versions_at
-from collector.rollups.daily_status import WITH_PROPERTIES, WITHOUT_PROPERTIES, ClosedDay, ClosedDays
+from collector.rollups.daily_status import FORMS, WITH_PROPERTIES, WITHOUT_PROPERTIES, ClosedDay, ClosedDays
 from collector.sites.registry import Sites
 from collector.spool.serialization import SerializedEvents
 from collector.storage.client import plain_reason
@@ -118,7 +118,7 @@ class RollupJob:
                 rows = days.get(day, 0)
                 if record is None or record.open or rows > record.rows:
                     found.append(RollupSchedule(site, day, rows, record.version if record else 0))
-                elif not record.form and rows == record.rows:
+                elif record.form not in FORMS and rows == record.rows:
                     found.append(RollupSchedule(site, day, rows, record.version, renewed=True))
         return sorted(found, key=lambda closing: (closing.renewed, closing.site, closing.day))
 
@@ -134,7 +134,7 @@ class RollupJob:
         without = self._build(site, days, versions) if days else frozenset()
         if days and self._client.query(_BUILT_TWICE, parameters={"site": site, "versions": versions}).result_rows[0][0]:
             # Another collector has built them in the same millisecond: both builds would count.
-            self.close([replace(closing, version=versions + VERSIONS - 1) for closing in batch])
+            self._close([replace(closing, version=versions + VERSIONS - 1) for closing in batch])
             return
         built = {}
         for closing in batch:

@@ -4,8 +4,8 @@ Most of what a day of few events costs is planning, so that several days are bui
 events cost half is telling visitors apart: totals and exit pages are therefore counted from visits, not from events.
 
 Sums of a property have the dimension `event:props:NAME`. Of days on which no event had the property there are none:
-then all events are without it, which the row of `EVERY_EVENT` holds. Revenue is summed by the event's name and
-currency, as the dimension `REVENUE`.
+then all events are without it, which the row of `EVERY_EVENT` holds. Revenue is summed by currency, in rows of its own
+that count nothing else: by each dimension, and by the event's name as the dimension `REVENUE`.
 """
 
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
@@ -87,7 +87,7 @@ _OF_VISITS = {
     "views": "sumIf(of_pageviews, visitor != 0)",
 }
 _READINGS = f"""(
-        SELECT 'event:page' AS dimension, day, toString(page) AS value, {_READ_SUMS}
+        SELECT 'event:page' AS dimension, day, toString(page) AS value, '' AS currency, {_READ_SUMS}
         FROM (
             SELECT day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM {{events:Identifier}}
             WHERE {_DAYS} AND name = 'engagement' AND visitor != 0
@@ -137,6 +137,31 @@ def _sums(taken: dict[str, str]) -> str:
     return ", ".join(f"toInt64({taken.get(name, '0')}) AS n_{name}" for name in COLUMNS if name not in _READ)
 
 
+def _revenue(*, properties: bool) -> str:
+    """Rows of revenue by every dimension and currency, each event once in each dimension."""
+    columns = VISIT_DIMENSIONS | EVENT_DIMENSIONS | {REVENUE: "name"}
+    pairs = [f"('{name}', '')" for name in ("", EVERY_EVENT)]
+    pairs += [f"('{name}', toString({column}))" for name, column in columns.items() if column not in _OF_A_VISIT]
+    pairs += ["('visit:entry_page', entered_on)", "('visit:exit_page', left_from)"]
+    values, named = f"[{', '.join(pairs)}]", ""
+    if properties:
+        values = f"arrayConcat({values}, arrayMap(key -> (concat('event:props:', key), props[key]), named))"
+        named = f"LEFT ANY JOIN {_NAMED} AS of_day USING (day)"
+    paid = f"SELECT day, visitor, visit FROM {{events:Identifier}} WHERE {_COUNTED} AND currency != ''"
+    return f"""
+    SELECT day, each.1 AS dimension, each.2 AS value, toString(currency) AS currency,
+        {_sums({name: sql for name, sql in of_basis("event").items() if name in ("revenue", "sales")})}
+    FROM (SELECT * FROM {{events:Identifier}} LEFT ANY JOIN (
+            SELECT day, visitor, visit, toString(max(entry_page)) AS entered_on,
+                {of_last_page(f"maxIf({PLACED_PAGE}, name = 'pageview')")} AS left_from
+            FROM {{events:Identifier}} WHERE {_COUNTED} AND visitor != 0 AND (day, visitor, visit) IN ({paid})
+            GROUP BY day, visitor, visit
+        ) AS visits USING (day, visitor, visit) {named}
+        WHERE {_COUNTED} AND currency != '')
+    ARRAY JOIN {values} AS each
+    GROUP BY day, dimension, value, currency"""
+
+
 def _branches(*, properties: bool) -> list[str]:
     event = {name: sql for name, sql in of_basis("event").items() if name not in ("revenue", "sales")}
     entered = {name: sql for name, sql in of_basis("visit").items() if name != "landings"} | {"bounces": "sum(bounces)"}
@@ -145,10 +170,7 @@ def _branches(*, properties: bool) -> list[str]:
         _sets({name: column for name, column in VISIT_DIMENSIONS.items() if column not in _OF_A_VISIT}, visit),
         _sets(EVENT_DIMENSIONS, event),
         _whole_and_exits(event["visitors"]),
-        f"""
-    SELECT day, '{REVENUE}' AS dimension, toString(name) AS value, toString(currency) AS currency,
-        {_sums(of_basis("event"))}
-    FROM {{events:Identifier}} WHERE {_COUNTED} AND currency != '' GROUP BY day, name, currency""",
+        _revenue(properties=properties),
     ]
     if properties:
         found.append(f"""
@@ -167,7 +189,7 @@ def _build(*, properties: bool) -> str:
 INSERT INTO daily (site, dimension, day, value, currency, {", ".join(_KEPT)}, version)
 SELECT {{site:String}}, dimension, day, value, currency, {", ".join(_KEPT.values())},
     {{versions:UInt64}} + toUInt16(day)
-FROM ({parts}) AS counted LEFT ANY JOIN {_READINGS} AS readings USING (dimension, day, value)"""
+FROM ({parts}) AS counted LEFT ANY JOIN {_READINGS} AS readings USING (dimension, day, value, currency)"""
 
 
 BUILD = _build(properties=False)

@@ -100,8 +100,8 @@ _METRICS = (
         "page",
         "exit_page",
     ),
-    Metric("total_revenue", "revenue", "", "Revenue of the goal.", 0.001, 3, needs="goal"),
-    Metric("average_revenue", "revenue", "sales", "Revenue per sale.", 0.001, 3, needs="goal"),
+    Metric("total_revenue", "revenue", "", "Revenue of the selected events.", 0.001, 3, needs="currency"),
+    Metric("average_revenue", "revenue", "sales", "Revenue per event with revenue.", 0.001, 3, needs="currency"),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
 

@@ -42,17 +42,32 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Revenue:
+    """Revenue in one currency: the sum, and the average of an event with revenue (None where there is none)."""
+
+    currency: str
+    total: float
+    average: float | None
+
+    def metric(self, name: str) -> float | None:
+        """The value of `total_revenue` or `average_revenue`."""
+        return self.total if name == "total_revenue" else self.average
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Values of the query's dimensions, and of its metrics; None where there is nothing to divide by.
 
-    `currency` is that of the row's revenue; with several currencies there is none, and revenue is None. A `hidden` row
-    stands for a group below the site's minimum: all its metrics are None.
+    `revenue` has each currency that may be told, by its code. `currency` is the only one of them; with several
+    currencies there is none, and metrics of revenue are None. A `hidden` row stands for a group below the site's
+    minimum: all its metrics are None.
     """
 
     dimensions: tuple[str, ...]
     metrics: tuple[int | float | None, ...]
     currency: str = ""
     hidden: bool = False
+    revenue: tuple[Revenue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dashboard.analytics.dimensions import Dimension
 from dashboard.analytics.goal_filters import currency_of
-from dashboard.analytics.metrics import Metric, ratio
-from dashboard.analytics.query import OTHER, Aggregation, ResolvedQuery, Result, Row
+from dashboard.analytics.metrics import METRICS, Metric, ratio
+from dashboard.analytics.query import OTHER, Aggregation, ResolvedQuery, Result, Revenue, Row
 from dashboard.analytics.small_counts import Components, Protection
 from dashboard.analytics.sql.components import MONEY, MONEY_LIMITS
 
@@ -114,14 +115,15 @@ def _row(
 ) -> Row:
     if group.hidden:
         return Row(key, (None,) * len(resolved.metrics), hidden=True)
-    currency, money = _money(resolved, key, group, protection)
+    revenue = _revenue(resolved, key, group, protection)
+    only = revenue[0] if len(revenue) == 1 else None
     values = tuple(
-        ratio(metric, money.get(metric.top), money.get(metric.bottom))
+        (only.metric(metric.name) if only else None)
         if metric.is_revenue
         else _value(resolved, metric, key, group.components, denominators)
         for metric in resolved.metrics
     )
-    return Row(key, values, currency)
+    return Row(key, values, only.currency if only else "", revenue=revenue)
 
 
 def _value(
@@ -137,24 +139,30 @@ def _value(
     return ratio(metric, components.get(metric.top, 0), divisor.get(metric.bottom))
 
 
-def _money(resolved: ResolvedQuery, key: Key, group: Group, protection: Protection) -> tuple[str, dict[str, int]]:
-    """The currency of a group's revenue and the components in it; none where it has several and its goals have none."""
+def _revenue(resolved: ResolvedQuery, key: Key, group: Group, protection: Protection) -> tuple[Revenue, ...]:
+    """A group's revenue in each currency that may be told, by the currencies' codes; of goals that have been given a
+    currency, in that one."""
     if not any(metric.is_revenue for metric in resolved.metrics) or OTHER in key:
-        return "", {}
+        return ()
     # Where small groups are hidden, enough visitors must have paid in a currency: these cut groups further.
     minimum = protection.min_visitors if protection.covers(resolved.own()) else 0
     sales = protection.reported(group.money.get("sales", {}))
-    found = {
-        currency: {"revenue": amount, "sales": sales[currency]}
-        for currency, amount in group.money.get("revenue", {}).items()
-        if sales[currency] and (group.money["buyers"].get(currency, 0) or sales[currency]) >= minimum
-        if currency not in group.untold
-    }
+    paid = group.money.get("revenue", {})
     asked = currency_of(resolved.dimensions, key, resolved.query.filters)
-    if asked:
-        nothing = {} if asked in group.money.get("revenue", {}) else {"revenue": 0, "sales": 0}
-        return asked, found.get(asked, nothing)
-    return next(iter(found.items())) if len(found) == 1 else ("", {})
+    if asked and asked not in paid:
+        return (_amount(asked, 0, 0),)
+    return tuple(
+        _amount(currency, amount, sales[currency])
+        for currency, amount in sorted(paid.items())
+        if asked in ("", currency) and currency not in group.untold
+        if sales[currency] and (group.money["buyers"].get(currency, 0) or sales[currency]) >= minimum
+    )
+
+
+def _amount(currency: str, revenue: int, sales: int) -> Revenue:
+    """Thousandths and events with revenue, as an amount and an average."""
+    total, average = (ratio(METRICS[name], revenue, sales) for name in ("total_revenue", "average_revenue"))
+    return Revenue(currency, total or 0, average)
 
 
 def _sort(resolved: ResolvedQuery, rows: list[Row], name: str, *, descending: bool) -> None:
@@ -164,6 +172,21 @@ def _sort(resolved: ResolvedQuery, rows: list[Row], name: str, *, descending: bo
         index = names.index(name)
         rows.sort(key=lambda row: row.dimensions[index], reverse=descending)
         return
-    index = resolved.query.metrics.index(name)
     sign = -1 if descending else 1
+    if METRICS[name].is_revenue:
+        main = main_currency(rows)
+        amounts = {id(row): _of_currency(row, main, name) for row in rows}
+        rows.sort(key=lambda row: (amounts[id(row)] is None, sign * (amounts[id(row)] or 0)))
+        return
+    index = resolved.query.metrics.index(name)
     rows.sort(key=lambda row: (row.metrics[index] is None, sign * (row.metrics[index] or 0)))
+
+
+def main_currency(rows: Sequence[Row]) -> str:
+    """The currency that most rows have revenue in, of equal ones the first by its code: rows are sorted by it."""
+    counts = Counter(each.currency for row in rows for each in row.revenue if each.total)
+    return min(counts, key=lambda currency: (-counts[currency], currency), default="")
+
+
+def _of_currency(row: Row, currency: str, metric: str) -> float | None:
+    return next((each.metric(metric) for each in row.revenue if each.currency == currency), None)

@@ -9,13 +9,13 @@ import datetime
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from collector.core.timezones import Zone, borders
-from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, WITH_PROPERTIES
+from collector.rollups.daily_status import FORMS, FORMS_WITH_PROPERTIES, IMPORTED_FORMS
 from collector.sites.goals import Goal
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.filters import Filter
@@ -47,6 +47,10 @@ class SiteState:
     parts: int
     first_counted: datetime.date | None
     first_event: datetime.date | None
+    currencies: Mapping[str, bool] = field(default_factory=dict)
+    """All that revenue was ever received in, and whether on a closed day."""
+    never_priced: frozenset[datetime.date] = frozenset()
+    """Dates that have no revenue by dimension and no events any more to count it from."""
     imported: frozenset[datetime.date] = frozenset()
 
     def imported_in(self, aggregation: Aggregation, protection: Protection) -> tuple[frozenset[datetime.date], int]:
@@ -62,6 +66,9 @@ class SiteState:
         first = self.first_event
         if self.first_counted is None or (first is not None and first <= self.first_counted):
             return ""
+        period = aggregation.period
+        if "revenue" in aggregation.components and any(period.first <= day <= period.last for day in self.never_priced):
+            return first.isoformat() if first else "never"
         needed = self.closed.usable_by(aggregation).open_ranges(aggregation)
         counted = {day for day, _ in self.closed.versions if day >= self.first_counted}
         lost = any(a <= day <= b and (first is None or day < first) for a, b in needed for day in counted)
@@ -126,6 +133,13 @@ SELECT key FROM (
 WHERE if(visitors = 0, events, visitors) >= {protection.min_visitors if protected else 1:d}
 ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         return [key for (key,) in await self._rows(site, sql, parameters.values, version=state.parts)]
+
+    async def currencies(self, site: str) -> tuple[str, ...]:
+        """The currencies in which the site has ever had revenue, as of the last query about it or of now: what a page
+        need not ask for where there is none. For a guest those of closed days, as one sale may be the first in its
+        currency."""
+        found = (self._states.get(site) or await self._state(site)).currencies
+        return tuple(currency for currency, is_closed in found.items() if is_closed or not self._guest)
 
     async def current_visitors(self, site: str, zone: str = "UTC") -> int | None:
         """Visitors with an event in the last five minutes; None if there are too few to report (`strict`)."""
@@ -226,18 +240,21 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         ((parts,),) = await self._rows(site, _PARTS, {}, version=object())
         known = self._states.get(site)
         if known is None or known.parts != parts:
-            ((days, first_event),) = await self._rows(site, _DAYS, {"site": site}, version=parts)
+            ((days, first_event, currencies),) = await self._rows(site, _DAYS, {"site": site}, version=parts)
+            unpriced = frozenset(day for day, _, form, _ in days if form not in FORMS)
+            lost = frozenset(day for day in unpriced if first_event is None or day < first_event)
             known = self._states[site] = SiteState(
                 closed=RollupDays(
                     tuple((day, version) for day, version, *_ in days),
-                    frozenset(
-                        day for day, _, form, _ in days if form not in (WITH_PROPERTIES, IMPORTED_WITH_PROPERTIES)
-                    ),
+                    frozenset(day for day, _, form, _ in days if form not in FORMS_WITH_PROPERTIES),
+                    unpriced - lost,
                 ),
                 parts=parts,
                 first_counted=min((day for day, *_, counted in days if counted), default=None),
                 first_event=first_event,
-                imported=frozenset(day for day, _, form, _ in days if form in (IMPORTED, IMPORTED_WITH_PROPERTIES)),
+                currencies=dict(sorted(currencies)),
+                never_priced=lost,
+                imported=frozenset(day for day, _, form, _ in days if form in IMPORTED_FORMS),
             )
         self._states.move_to_end(site)
         if len(self._states) > MAX_STATES:
@@ -293,7 +310,15 @@ _DAYS = """
 SELECT
     (SELECT groupArray((day, version, form, rows > 0)) FROM (
         SELECT day, version, form, rows FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day)),
-    (SELECT day FROM events WHERE site = {site:String} ORDER BY site, day LIMIT 1)"""
+    (SELECT day FROM events WHERE site = {site:String} ORDER BY site, day LIMIT 1),
+    (SELECT groupUniqArray((toString(currency), closed)) FROM (
+        SELECT currency, max(closed) AS closed FROM (
+            SELECT currency, 1 AS closed FROM daily
+            WHERE site = {site:String} AND dimension = 'event:revenue' AND currency != ''
+            UNION ALL
+            SELECT currency, 0 FROM events WHERE site = {site:String} AND currency != ''
+                AND day NOT IN (SELECT day FROM closed FINAL WHERE site = {site:String} AND NOT open))
+        GROUP BY currency))"""
 
 # Anonymous events may each be another person's: they count like visitors. Told is the step before the newest, so that
 # what is told in addition when the day is over is of the minimum, too.

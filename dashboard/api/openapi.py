@@ -207,6 +207,7 @@ _ANSWER = {
                 "properties": {
                     "metrics": {"type": "array", "items": _VALUE},
                     "dimensions": {"type": "array", "items": _TEXT},
+                    "revenue": {"type": "object", "additionalProperties": {"type": "object"}},
                     "comparison": {"type": "object"},
                 },
             },

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from collector.core.timezones import FormerZone
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import parse_filters
+from dashboard.analytics.metrics import METRICS
 from dashboard.analytics.period import Period, parse_moments, parse_period
 from dashboard.analytics.query import MAX_LIMIT, Query, Result, Row
 from dashboard.api.country_names import COUNTRY, COUNTRY_NAME, country_name
@@ -153,7 +154,12 @@ def change(metric: str, now: Number, before: Number) -> Number:
 
 def _row(result: Result, row: Row) -> dict[str, Any]:
     metrics = [_shown(name, value, row.currency) for name, value in zip(result.metrics, row.metrics, strict=True)]
-    return {"metrics": metrics, "dimensions": list(row.dimensions)}
+    found: dict[str, Any] = {"metrics": metrics, "dimensions": list(row.dimensions)}
+    if len(row.revenue) > 1:
+        # Of several currencies a metric is null: there is no number that is all of them.
+        asked = [name for name in result.metrics if METRICS[name].is_revenue]
+        found["revenue"] = {each.currency: {name: each.metric(name) for name in asked} for each in row.revenue}
+    return found
 
 
 def _shown(metric: str, value: Number, currency: str) -> Any:

@@ -111,7 +111,7 @@ def demo(
     host: Host = None,
     port: Port = None,
     events: Annotated[int, typer.Option(metavar="N", min=1, help="About so many generated events.")] = 60_000,
-    days: Annotated[int, typer.Option(metavar="D", min=1, max=3_650, help="Over so many days until now.")] = 30,
+    days: Annotated[int, typer.Option(metavar="D", min=1, max=3_650, help="Over so many days until now.")] = 90,
     seed: Annotated[int, typer.Option(metavar="S", help="The same seed draws the same events.")] = 1,
 ) -> None:
     """Run the server with a demonstration: a small site with a real consent banner, and generated visits."""

@@ -60,7 +60,7 @@ def _strings(value: Any) -> Iterator[str]:
         yield value
 
 
-_SHOWN: Final = ("adapt",)
+_SHOWN: Final = ("adapt", "steps")
 """Fields of entries in data files that hold a text for readers."""
 _SOURCES: Final[tuple[tuple[str, str, Extract], ...]] = (
     ("collector", "**/*.py", extract_python),

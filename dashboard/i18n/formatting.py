@@ -7,6 +7,7 @@ names of months, weekdays and countries are those of the Unicode CLDR.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -91,13 +92,20 @@ def chart_units() -> dict[str, str]:
 
 
 def money(value: Value, currency: str) -> str:
-    """An amount with its currency, by the customs of the reader's language: €1,234.50; from 10,000 on without cents."""
+    """An amount with its currency, by the customs of the reader's language: €1,234.50, SEK 1,234.50; from 10,000 on
+    without cents."""
     if value is None:
         return NOTHING
     if abs(value) < 10_000:
-        return format_currency(value, currency, locale=language())
+        return _spaced(format_currency(value, currency, locale=language()))
     pattern = Locale.parse(language()).currency_formats["standard"].pattern.replace(".00", "")
-    return format_currency(round(value), currency, pattern, locale=language(), currency_digits=False)
+    return _spaced(format_currency(round(value), currency, pattern, locale=language(), currency_digits=False))
+
+
+def _spaced(amount: str) -> str:
+    """An amount with a space between the letters of its currency and its digits, which Babel leaves out (Unicode
+    Technical Standard 35, Numbers, currency spacing)."""
+    return re.sub(r"(?<=[^\W\d_])(?=\d)", "\N{NO-BREAK SPACE}", amount, count=1)
 
 
 def metric_text(metric: str, value: Value, *, short: bool = False, currency: str = "") -> str:

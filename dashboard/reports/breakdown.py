@@ -15,7 +15,8 @@ from dashboard.i18n.formatting import Value
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.chart_metrics import MEASURES
 from dashboard.reports.filter_params import FilterParam, chosen_filter, dimension_title
-from dashboard.reports.panels import PANELS, Panel, Tab, property_tab, tab_under
+from dashboard.reports.panels import PANELS, Panel, Tab, property_tab, tab_under, tab_without_revenue
+from dashboard.reports.revenue import is_revenue, revenue_text, without_revenue
 from dashboard.reports.svg import share
 from dashboard.reports.view_state import ViewState
 
@@ -29,7 +30,7 @@ HEADS: Final = {
     "conversion_rate": N_("CR"),
     "group_conversion_rate": N_("CR"),
     "total_revenue": N_("Revenue"),
-    "average_revenue": N_("Average"),
+    "average_revenue": N_("Average order"),
 }
 _OF_GOALS: Final = {"visitors": N_("Unique"), "events": N_("Total")}
 
@@ -47,6 +48,11 @@ class ColumnHeader:
     name: str = ""
     href: str = ""
     sorted: Literal["", "ascending", "descending"] = ""
+
+    @property
+    def is_revenue(self) -> bool:
+        """Whether its cells are amounts, a line for each currency."""
+        return is_revenue(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,8 @@ async def open_tabs(
 ) -> list[Tab]:
     """The open tab of each panel, as it is under the choice's filters."""
     tabs = [tab_under(panel.tab(state.tab(panel.name)), state.chips) for panel in panels]
+    if not await stats.currencies(state.domain):
+        tabs = list(map(tab_without_revenue, tabs))
     if not any(tab.empty for tab in tabs):
         return tabs
     keys = tuple(await stats.property_keys(state.domain, period, chosen_filter(state.chips)))
@@ -190,7 +198,7 @@ def breakdown(
     columns are shown; `most` is what the longest bar stands for; `head` makes the head of a column of its title and
     its metric."""
     shown = shown_rows(tab, part.rows)
-    columns = _with_values(part, shown, columns_of(tab, wide=bool(below)))
+    columns = _with_values(shown, columns_of(tab, wide=bool(below)))
     most = most or max((row.metrics[0] or 0 for row in shown), default=0)
     return Breakdown(
         panel=panel,
@@ -211,14 +219,9 @@ def column_title(tab: Tab, metric: str) -> str:
     return _(_OF_GOALS.get(metric, HEADS[metric]) if tab.share else HEADS[metric])
 
 
-def _with_values(part: Result, rows: Sequence[Row], columns: tuple[str, ...]) -> tuple[str, ...]:
+def _with_values(rows: Sequence[Row], columns: tuple[str, ...]) -> tuple[str, ...]:
     """The columns without those of revenue where there is none."""
-    places = {metric: part.metrics.index(metric) for metric in columns if metric.endswith("_revenue")}
-    return tuple(
-        metric
-        for metric in columns
-        if metric not in places or any(row.metrics[places[metric]] is not None for row in rows)
-    )
+    return columns if any(row.revenue for row in rows) else without_revenue(columns)
 
 
 def _tab_links(state: ViewState, panel: Panel, open_: Tab, below: str) -> Iterable[TabLink]:
@@ -258,7 +261,10 @@ def _line(
         label=_("Other (grouped for privacy)") if folded else tab.label(value),
         href="" if folded else narrowed.href(),
         active=active,
-        texts=tuple(formatting.metric_text(name, values[name], short=True, currency=row.currency) for name in columns),
+        texts=tuple(
+            revenue_text(row, name) if is_revenue(name) else formatting.metric_text(name, values[name], short=True)
+            for name in columns
+        ),
         percent=formatting.percent(values[tab.share] if tab.share else share(first, whole[part.metrics[0]])),
         bar=share(first, most),
         value="" if folded else value,

@@ -22,7 +22,7 @@ def measured(names: Sequence[str], result: Result) -> Totals:
     """Totals by metric; where nothing was counted, a rate of it is no measure. Of a hidden group none is known."""
     if result.hidden or not result.rows:
         return dict.fromkeys(names) if result.hidden else {metric: 0 if metric in COUNTS else None for metric in names}
-    given = dict(zip(names, result.rows[0].metrics, strict=True))
+    given = {name: value for name, value in zip(result.metrics, result.rows[0].metrics, strict=True) if name in names}
     if any(given.get(metric) for metric in COUNTS):
         return given
     return {metric: 0 if metric in COUNTS else None for metric in names}

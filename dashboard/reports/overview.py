@@ -15,15 +15,24 @@ from dashboard.reports.breakdown import available_from, imported_left_out, query
 from dashboard.reports.chart_metrics import COUNTS, MEASURES, by_time, chart_metrics_of
 from dashboard.reports.comparison import Totals, measured, paired
 from dashboard.reports.date_range import BUCKET_HEADS, BUCKET_TITLES, COMPARISONS, DateRange
+from dashboard.reports.revenue import (
+    REVENUE_MEASURES,
+    RevenueTotal,
+    currency_of_chart,
+    is_revenue,
+    revenue_by_time,
+    revenue_totals,
+)
 from dashboard.reports.time_buckets import TimeBucket, time_buckets
 from dashboard.reports.view_state import ViewState
 
 MOST_BUCKETS = 5_000
+_TITLES = {**MEASURES, **REVENUE_MEASURES}
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A headline metric; `href` shows it in the chart."""
+    """A headline metric; `href` shows it in the chart. Revenue is one for each `currency`."""
 
     metric: str
     title: str
@@ -32,6 +41,12 @@ class Figure:
     change: Change | None
     href: str
     current: bool
+    currency: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others of the page."""
+        return f"{self.metric}-{self.currency}" if self.currency else self.metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +130,12 @@ def names_of(state: ViewState) -> tuple[str, ...]:
     return chart_metrics_of({chip.dimension for chip in state.chips})
 
 
-def overview_queries(state: ViewState, dates: DateRange, *, every: bool = False) -> list[Query]:
+def overview_queries(
+    state: ViewState, dates: DateRange, *, every: bool = False, with_revenue: bool = False
+) -> list[Query]:
     """What `build_overview` needs answered, in order: totals and buckets; then the same of the comparison. With
-    `every`, the buckets have every metric."""
-    names = names_of(state)
+    `every`, the buckets have every metric; `with_revenue` says that the site has any."""
+    names = (*names_of(state), *(REVENUE_MEASURES if with_revenue else ()))
     timed = tuple(map(by_time, names if every else (state.metric,)))
     return [
         each
@@ -139,15 +156,21 @@ def build_overview(
     nothing = Result(names, ())
     all_, series = results[:2]
     all_before, series_before = results[2:] if dates.before else (nothing, nothing)
+    currency = currency_of_chart(all_, state.currency) if is_revenue(state.metric) else ""
+    revenue = revenue_totals(all_, all_before if dates.before else None)
     shown = time_buckets(dates.period, now)
     earlier = time_buckets(dates.before, now) if dates.before else ()
     whole = measured(names, all_)
     compared = measured(names, all_before) if dates.before else dict.fromkeys(names)
     pairs = paired(dates.period, dates.before, dates.period.bucket) if dates.before else {}
-    points = _points(state.metric, (shown, series), (earlier, series_before), pairs, notes)
+    points = _points(state.metric, currency, (shown, series), (earlier, series_before), pairs, notes)
+    title = next((each.title for each in revenue if (each.metric, each.currency) == (state.metric, currency)), "")
     return Overview(
-        figures=tuple(_figure(state, metric, whole[metric], compared[metric]) for metric in names),
-        chart=_chart(state, dates, points, notes),
+        figures=(
+            *(_figure(state, metric, whole[metric], compared[metric]) for metric in names),
+            *(_revenue_figure(state, each, currency) for each in revenue),
+        ),
+        chart=_chart(state, dates, points, notes, title or _(_TITLES[state.metric])),
         whole=whole,
         live=any(moment.running for moment in shown),
         hidden=all_.hidden,
@@ -170,11 +193,27 @@ def _figure(state: ViewState, metric: str, whole: Value, before: Value) -> Figur
     )
 
 
-def _chart(state: ViewState, dates: DateRange, points: tuple[Point, ...], notes: Sequence[Annotation]) -> Chart:
+def _revenue_figure(state: ViewState, total: RevenueTotal, charted: str) -> Figure:
+    text = formatting.metric_text(total.metric, total.now, currency=total.currency)
+    return Figure(
+        metric=total.metric,
+        title=total.title,
+        text=text,
+        full=text,
+        change=formatting.change(total.metric, total.now, total.before),
+        href=state.to_metric(total.metric, total.currency).href(),
+        current=state.metric == total.metric and charted == total.currency,
+        currency=total.currency,
+    )
+
+
+def _chart(
+    state: ViewState, dates: DateRange, points: tuple[Point, ...], notes: Sequence[Annotation], title: str
+) -> Chart:
     period, before = dates.period, dates.before
     return Chart(
         metric=state.metric,
-        title=_(MEASURES[state.metric]),
+        title=title,
         heading=_(BUCKET_HEADS[period.bucket]),
         before_title=_(COMPARISONS[state.span.compare]) if before else "",
         before_dates=formatting.dates(before.first, before.last) if before else "",
@@ -191,15 +230,15 @@ Series = tuple[Sequence[TimeBucket], Result]
 
 
 def _points(
-    metric: str, now: Series, before: Series, pairs: Mapping[str, str], notes: Sequence[Annotation]
+    metric: str, currency: str, now: Series, before: Series, pairs: Mapping[str, str], notes: Sequence[Annotation]
 ) -> tuple[Point, ...]:
     (shown, series), (earlier, series_before) = now, before
     others = {moment.key: moment for moment in earlier}
-    values, values_before = _by_time(series, metric), _by_time(series_before, metric)
+    values, values_before = (_by_time(each, metric, currency) for each in (series, series_before))
     noted = _noted(shown, notes)
     hidden, hidden_before = _hidden(series), _hidden(series_before)
     # Rates and durations of nothing are unknown; counts of nothing are zero.
-    absent = 0 if metric in COUNTS else None
+    absent = 0 if metric in COUNTS or metric == "total_revenue" else None
     points = []
     for index, moment in enumerate(shown):
         value = None if moment.future else values.get(moment.key, absent)
@@ -211,10 +250,10 @@ def _points(
                 long=moment.long,
                 value=value,
                 before=before_value,
-                text=_("Hidden") if moment.key in hidden else formatting.metric_text(metric, value),
+                text=_("Hidden") if moment.key in hidden else formatting.metric_text(metric, value, currency=currency),
                 before_text=_("Hidden")
                 if past is not None and past.key in hidden_before
-                else formatting.metric_text(metric, before_value),
+                else formatting.metric_text(metric, before_value, currency=currency),
                 before_long=past.long if past else "",
                 running=moment.running,
                 cut=moment.cut,
@@ -240,8 +279,10 @@ def _hidden(result: Result) -> frozenset[str]:
     return frozenset(row.dimensions[0] for row in result.rows if row.hidden)
 
 
-def _by_time(result: Result, metric: str) -> Mapping[str, Value]:
+def _by_time(result: Result, metric: str, currency: str) -> Mapping[str, Value]:
     if not result.rows:
         return {}
+    if is_revenue(metric):
+        return revenue_by_time(result, metric, currency)
     place = result.metrics.index(by_time(metric))
     return {row.dimensions[0]: row.metrics[place] for row in result.rows}

@@ -10,6 +10,7 @@ from dashboard.analytics.dimensions import NONE, PROPERTY
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.filter_params import FilterParam, key_of
 from dashboard.reports.labels import UNKNOWN, label
+from dashboard.reports.revenue import REVENUE_MEASURES, is_revenue, without_revenue
 from dashboard.reports.world import MAP
 
 
@@ -23,9 +24,9 @@ class Tab:
     nothing: str = UNKNOWN
     columns: tuple[str, ...] = ("visitors",)
     """Metrics shown in the panel; rows are shares of the first."""
-    all_columns: tuple[str, ...] = ("visitors", "visits", "bounce_rate", "visit_duration")
+    all_columns: tuple[str, ...] = ("visitors", "visits", "bounce_rate", "visit_duration", *REVENUE_MEASURES)
     """Metrics shown where there is room, with all rows."""
-    optional: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ("total_revenue",)
     """Further metrics of the panel, shown where any row has them."""
     share: str = ""
     """The metric in the place of the share of the whole; "" is the share."""
@@ -68,8 +69,10 @@ class Panel:
         return next((tab for tab in self.tabs if tab.name == name), self.tabs[0])
 
 
-_READ = ("visitors", "pageviews", "bounce_rate", "time_on_page", "scroll_depth")
+_READ = ("visitors", "pageviews", "bounce_rate", "time_on_page", "scroll_depth", *REVENUE_MEASURES)
 _EVENTS = ("visitors", "events")
+_VIEWED = ("visitors", "pageviews", *REVENUE_MEASURES)
+_SOLD = (*_EVENTS, *REVENUE_MEASURES)
 _CAMPAIGNS = N_("Campaigns")
 
 PANELS: Final = (
@@ -94,7 +97,7 @@ PANELS: Final = (
             Tab("top", N_("Top pages"), "event:page", columns=("visitors", "pageviews"), all_columns=_READ),
             Tab("entry", N_("Entry"), "visit:entry_page", "", columns=("visitors", "visits")),
             Tab("exit", N_("Exit"), "visit:exit_page", "", columns=("visitors", "visits")),
-            Tab("hosts", N_("Hosts"), "event:hostname", columns=("visitors", "pageviews"), all_columns=_READ[:2]),
+            Tab("hosts", N_("Hosts"), "event:hostname", columns=("visitors", "pageviews"), all_columns=_VIEWED),
         ),
     ),
     Panel(
@@ -106,10 +109,10 @@ PANELS: Final = (
         "technology",
         N_("Devices"),
         (
-            Tab("browsers", N_("Browsers"), "visit:browser", finer="visit:browser_version"),
-            Tab("systems", N_("Systems"), "visit:os", finer="visit:os_version"),
-            Tab("devices", N_("Kinds"), "visit:device"),
-            Tab("sizes", N_("Sizes"), "visit:size"),
+            Tab("browsers", N_("Browsers"), "visit:browser", finer="visit:browser_version", optional=()),
+            Tab("systems", N_("Systems"), "visit:os", finer="visit:os_version", optional=()),
+            Tab("devices", N_("Kinds"), "visit:device", optional=()),
+            Tab("sizes", N_("Sizes"), "visit:size", optional=()),
         ),
     ),
     Panel(
@@ -121,8 +124,7 @@ PANELS: Final = (
                 N_("Goals"),
                 "event:goal",
                 columns=_EVENTS,
-                all_columns=(*_EVENTS, "total_revenue", "average_revenue"),
-                optional=("total_revenue",),
+                all_columns=_SOLD,
                 share="conversion_rate",
             ),
             Tab(
@@ -131,10 +133,10 @@ PANELS: Final = (
                 "event:name",
                 "",
                 columns=_EVENTS,
-                all_columns=_EVENTS,
+                all_columns=_SOLD,
                 hidden=frozenset({"pageview", "engagement"}),
             ),
-            Tab("properties", N_("Properties"), PROPERTY, N_("Not given"), columns=_EVENTS, all_columns=_EVENTS),
+            Tab("properties", N_("Properties"), PROPERTY, N_("Not given"), columns=_EVENTS, all_columns=_SOLD),
         ),
     ),
     # What each page was counted under. Counts without consent have no visitors, so pageviews come first.
@@ -142,7 +144,7 @@ PANELS: Final = (
         "consent",
         N_("Consent"),
         (Tab("consent", N_("Consent"), "visit:consent", columns=("pageviews", "visitors"),
-             all_columns=("pageviews", "visitors")),),
+             all_columns=("pageviews", "visitors"), optional=()),),
     ),
 )  # fmt: skip
 
@@ -167,13 +169,19 @@ def tab_under(tab: Tab, chips: tuple[FilterParam, ...]) -> Tab:
     if tab.finer and len(values) == 1:
         tab = replace(tab, dimension=tab.finer, of=values[0])
     names = {chip.dimension for chip in chips}
+    sold = tuple(filter(is_revenue, tab.all_columns))
     if tab.share or tab.dimension.startswith(PROPERTY) or tab.dimension in _EVENTFUL:
         return tab
     if "event:goal" in names:
-        return replace(tab, columns=("visitors",), all_columns=_EVENTS, share="group_conversion_rate")
+        return replace(tab, columns=("visitors",), all_columns=(*_EVENTS, *sold), share="group_conversion_rate")
     if names & _EVENTFUL or any(map(key_of, names)):
-        return replace(tab, columns=_EVENTS, all_columns=_EVENTS)
+        return replace(tab, columns=_EVENTS, all_columns=(*_EVENTS, *sold))
     return tab
+
+
+def tab_without_revenue(tab: Tab) -> Tab:
+    """The tab of a site that never had revenue."""
+    return replace(tab, all_columns=without_revenue(tab.all_columns), optional=without_revenue(tab.optional))
 
 
 def property_tab(tab: Tab, chips: tuple[FilterParam, ...], keys: tuple[str, ...], key: str) -> Tab:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard.analytics.period import Period
+from dashboard.analytics.query import Result
 from dashboard.analytics.service import StatsService
+from dashboard.i18n import formatting
 from dashboard.reports.annotations import Annotation
 from dashboard.reports.breakdown import ROWS, Breakdown, breakdown, open_tabs, rows_query
+from dashboard.reports.consent_splits import ANONYMOUS
 from dashboard.reports.date_picker import PeriodMenu, build_menu
 from dashboard.reports.date_range import DateRange
 from dashboard.reports.filter_bar import FilterLink, filter_links
@@ -31,6 +34,9 @@ class Report:
     overview: Overview
     breakdowns: tuple[Breakdown, ...]
     chips: tuple[FilterLink, ...]
+    coverage: str = ""
+    """The share of the pageviews that visitors and visits are known of, where some came without consent and both may be
+    told."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -74,7 +80,7 @@ async def build_report(
     """Ask for everything at once and lay it out. `notes` are those of the period; `now` is a Unix second."""
     period = dates.period
     tabs = await open_tabs(stats, state, period)
-    asked = overview_queries(state, dates)
+    asked = overview_queries(state, dates, with_revenue=bool(await stats.currencies(state.domain)))
     rows = (rows_query(state, period, tab, _rows(tab) + 1) for tab in tabs)
     results, now_visitors = await asyncio.gather(
         stats.run([*asked, *rows]), stats.current_visitors(state.domain, period.zone)
@@ -91,7 +97,18 @@ async def build_report(
             for panel, tab, part in zip(PANELS, tabs, results[len(asked) :], strict=True)
         ),
         chips=filter_links(state),
+        coverage=_coverage(tabs, results[len(asked) :]),
     )
+
+
+def _coverage(tabs: Sequence[Tab], parts: Sequence[Result]) -> str:
+    """The share of pageviews with consent, from the panel of kinds of evidence."""
+    part = next(part for tab, part in zip(tabs, parts, strict=True) if tab.dimension == "visit:consent")
+    counts = {row.dimensions[0]: row.metrics[0] or 0 for row in part.rows}
+    whole = sum(counts.values())
+    if part.protected or not counts.get(ANONYMOUS) or not whole:
+        return ""
+    return formatting.percent(round(100 * (whole - counts[ANONYMOUS]) / whole))
 
 
 def _rows(tab: Tab) -> int:

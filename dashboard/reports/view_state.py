@@ -21,6 +21,10 @@ from dashboard.reports.date_range import (
     DateRangeParams,
 )
 from dashboard.reports.filter_params import FilterParam, Operator, read_filter
+from dashboard.reports.revenue import REVENUE_MEASURES, is_revenue
+
+LONGEST_CURRENCY = 3
+"""Letters of a currency's code (ISO 4217)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class ViewState:
     span: DateRangeParams = DEFAULT_SPAN
     """The dates, what they are compared with, and the steps of the chart."""
     metric: str = DEFAULT_MEASURE
+    currency: str = ""
+    """Currency of the chart, where its metric is revenue; "" is the first."""
     chips: tuple[FilterParam, ...] = ()
     tabs: tuple[tuple[str, str], ...] = ()
     """Open tab by panel, where it is not the first."""
@@ -79,9 +85,9 @@ class ViewState:
         aligned = self.span.weekday if weekday is None else weekday
         return self.to_span(replace(_compared(self.span, compare), weekday=aligned and compare in ("previous", "year")))
 
-    def to_metric(self, metric: str) -> ViewState:
-        """The same with another metric in the chart."""
-        return replace(self, metric=metric)
+    def to_metric(self, metric: str, currency: str = "") -> ViewState:
+        """The same with another metric in the chart; of revenue, in that currency."""
+        return replace(self, metric=metric, currency=currency)
 
     def to_tab(self, panel: str, tab: str) -> ViewState:
         """The same with another tab open; "" is the panel's first."""
@@ -125,6 +131,7 @@ class ViewState:
             ("compare_to", self.span.compare_last, ""),
             ("match", "weekday" if self.span.weekday else "", ""),
             ("metric", self.metric, DEFAULT_MEASURE),
+            ("currency", self.currency, ""),
             ("key", self.key, ""),
         )
         pairs = [(name, value) for name, value, default in plain if value != default]
@@ -139,10 +146,12 @@ def read_choice(domain: str, params: QueryParams, tabs: Mapping[str, Iterable[st
     chips = [read_filter(text) for text in params.getlist("f")]
     known = tuple(dict.fromkeys(chip for chip in chips if chip))
     metric = params.get("metric", DEFAULT_MEASURE)
+    measures = (*chart_metrics_of({chip.dimension for chip in known}), *REVENUE_MEASURES)
     return ViewState(
         domain,
         _read_span(params),
-        metric if metric in chart_metrics_of({chip.dimension for chip in known}) else DEFAULT_MEASURE,
+        metric if metric in measures else DEFAULT_MEASURE,
+        params.get("currency", "")[:LONGEST_CURRENCY] if is_revenue(metric) else "",
         known,
         tuple((panel, params[panel]) for panel, names in tabs.items() if params.get(panel) in list(names)[1:]),
         params.get("key", "")[:LONGEST_KEY],

@@ -9,7 +9,7 @@
         en: {
           consentModal: {
             title: 'May we count your visit?',
-            description: 'We would like to know which pages are read. It is anonymous, and nothing is sent unless you agree.',
+            description: 'We would like to know how our pages are read together. It is anonymous. Unless you agree, we only count that a page was opened.',
             acceptAllBtn: 'Accept',
             acceptNecessaryBtn: 'Decline',
             showPreferencesBtn: 'Choose',
@@ -22,7 +22,7 @@
             closeIconLabel: 'Close',
             sections: [
               { title: 'Necessary', description: 'One cookie that remembers this choice.', linkedCategory: 'necessary' },
-              { title: 'Statistics', description: 'Anonymous counts by Tyst. Withdraw whenever you like.', linkedCategory: 'analytics' },
+              { title: 'Statistics', description: 'Which pages a visit reads, counted by Tyst. Withdraw whenever you like.', linkedCategory: 'analytics' },
             ],
           },
         },
@@ -47,8 +47,7 @@
     const counted = sent === 1 ? 'one beacon' : `${sent} beacons`
     dot.classList.toggle('sent', agreed)
     if (agreed) said.textContent = `You agreed. This page has sent ${counted} to Tyst.`
-    else if (CookieConsent.validConsent()) said.textContent = sent ? `You declined: no more. This page had sent ${counted}.` : 'You declined. This page has sent nothing to Tyst.'
-    else said.textContent = 'You have not chosen yet. This page has sent nothing to Tyst.'
+    else said.textContent = `You ${CookieConsent.validConsent() ? 'declined' : 'have not chosen yet'}. Tyst counts that this page was opened, and nothing about you.`
   }
   new PerformanceObserver((list) => {
     sent += list.getEntries().filter((entry) => new URL(entry.name).pathname === '/api/event').length

@@ -16,6 +16,7 @@ from dashboard.reports.comparison import paired
 from dashboard.reports.csv_export import csv_headers, csv_writer
 from dashboard.reports.date_range import DateRange
 from dashboard.reports.overview import names_of, overview_queries
+from dashboard.reports.revenue import REVENUE_MEASURES, revenue_cells, revenue_columns, without_revenue
 from dashboard.reports.time_buckets import time_buckets
 from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, stats_for, visible_site
@@ -27,20 +28,26 @@ async def export_chart(dashboard: Dashboard, request: Request, user: User) -> Re
     """`/SITE/chart.csv`: one row a bucket, as long as it is not still to come."""
     site = visible_site(dashboard, request, user)
     choice, dates = await view_state_of(dashboard, site, request, user)
-    results = await stats_for(dashboard, user).run(overview_queries(choice, dates, every=True))
-    text = BYTE_ORDER_MARK + csv_writer(request).lines(chart_rows(choice, dates, results, dashboard.clock()))
+    stats = stats_for(dashboard, user)
+    currencies = await stats.currencies(site.domain)
+    results = await stats.run(overview_queries(choice, dates, every=True, with_revenue=bool(currencies)))
+    rows = chart_rows(choice, dates, results, currencies, dashboard.clock())
+    text = BYTE_ORDER_MARK + csv_writer(request).lines(rows)
     name = f"{site.domain}-{dates.period.first}-{dates.period.last}.csv"
     return Response(text, headers={**DATA_HEADERS, **csv_headers(name)})
 
 
-def chart_rows(state: ViewState, dates: DateRange, results: Sequence[Result], now: float) -> list[Sequence[Cell]]:
+def chart_rows(
+    state: ViewState, dates: DateRange, results: Sequence[Result], currencies: Sequence[str], now: float
+) -> list[Sequence[Cell]]:
     """The answers to `overview_queries`, of every metric, as a table with its heads."""
-    names = names_of(state)
+    names = (*names_of(state), *revenue_columns(REVENUE_MEASURES, currencies))
     period, before = dates.period, dates.before
     compared_names = ("compared_with", *(f"compared_{name}" for name in names)) if before else ()
     rows: list[Sequence[Cell]] = [(period.bucket, *names, *compared_names)]
     pairs = paired(period, before, period.bucket) if before else {}
-    values, values_before = _by_time(results[1]), _by_time(results[3]) if before else {}
+    values = _by_time(results[1], currencies)
+    values_before = _by_time(results[3], currencies) if before else {}
     for moment in time_buckets(period, now):
         if moment.future:
             break
@@ -54,5 +61,9 @@ def _nothing(names: Sequence[str]) -> tuple[Value, ...]:
     return tuple(0 if name in COUNTS else None for name in names)
 
 
-def _by_time(result: Result) -> Mapping[str, Sequence[Value]]:
-    return {row.dimensions[0]: row.metrics for row in result.rows}
+def _by_time(result: Result, currencies: Sequence[str]) -> Mapping[str, Sequence[Value]]:
+    names = without_revenue(result.metrics)
+    return {
+        row.dimensions[0]: (*row.metrics[: len(names)], *revenue_cells(row, REVENUE_MEASURES, currencies))
+        for row in result.rows
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from starlette.exceptions import HTTPException
@@ -27,6 +27,7 @@ from dashboard.reports.filter_bar import ADDING, added_filter, filter_bar
 from dashboard.reports.filter_params import key_of, known
 from dashboard.reports.labels import label, names
 from dashboard.reports.panels import Panel, Tab, panel_named
+from dashboard.reports.revenue import revenue_cells, revenue_columns, without_revenue
 from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, stats_for, visible_site
 from dashboard.web.templating import DATA_HEADERS
@@ -68,7 +69,9 @@ async def export_details(dashboard: Dashboard, request: Request, user: User) -> 
     """
     site, panel = _place(dashboard, request, user)
     choice, dates = await view_state_of(dashboard, site, request, user)
-    blocks = all_rows(stats_for(dashboard, user), choice, dates.period, panel, read_wanted(request.query_params))
+    stats = stats_for(dashboard, user)
+    blocks = all_rows(stats, choice, dates.period, panel, read_wanted(request.query_params))
+    currencies = await stats.currencies(site.domain)
     # What cannot be answered is said before the answer begins.
     tab, first = await anext(blocks)
     name = f"{site.domain}-{panel.name}-{tab.name}-{dates.period.first}-{dates.period.last}.csv"
@@ -76,14 +79,15 @@ async def export_details(dashboard: Dashboard, request: Request, user: User) -> 
     writer = csv_writer(request)
 
     async def lines() -> AsyncIterator[str]:
-        yield BYTE_ORDER_MARK + writer.lines([_heads(tab)])
-        for chunk in writer.chunks(_hidden_cells(tab, first) or _cells(tab, first)):
+        heads = _heads(tab, currencies)
+        yield BYTE_ORDER_MARK + writer.lines([heads])
+        for chunk in writer.chunks(_hidden_cells(heads, first) or _cells(tab, first, currencies)):
             yield chunk
         async for _tab, block in blocks:
-            for chunk in writer.chunks(_cells(tab, block)):
+            for chunk in writer.chunks(_cells(tab, block, currencies)):
                 yield chunk
         if (first.total_rows or 0) > MOST_ROWS:
-            yield writer.lines([_cut_cells(tab, first.total_rows or 0)])
+            yield writer.lines([_cut_cells(heads, first.total_rows or 0)])
 
     return StreamingResponse(lines(), headers={**DATA_HEADERS, **csv_headers(name)})
 
@@ -143,37 +147,36 @@ def _place(dashboard: Dashboard, request: Request, user: User) -> tuple[Site, Pa
     return site, panel
 
 
-def _heads(tab: Tab) -> list[Cell]:
+def _heads(tab: Tab, currencies: Sequence[str]) -> list[Cell]:
     columns = exported_columns(tab)
-    money = ["currency"] if any(name.endswith("_revenue") for name in columns) else []
-    return [key_of(tab.dimension) or ("property" if tab.empty else tab.dimension), *columns, *money]
+    first = key_of(tab.dimension) or ("property" if tab.empty else tab.dimension)
+    return [first, *without_revenue(columns), *revenue_columns(columns, currencies)]
 
 
 @in_english()
-def _hidden_cells(tab: Tab, block: Result) -> list[list[Cell]]:
+def _hidden_cells(heads: Sequence[Cell], block: Result) -> list[list[Cell]]:
     if not block.hidden:
         return []
     text = plural("Hidden: fewer than {count} visitor", "Hidden: fewer than {count} visitors", block.min_visitors)
-    return [[text.format(count=block.min_visitors), *[None] * (len(_heads(tab)) - 1)]]
+    return [[text.format(count=block.min_visitors), *[None] * (len(heads) - 1)]]
 
 
 @in_english()
-def _cut_cells(tab: Tab, total: int) -> list[Cell]:
+def _cut_cells(heads: Sequence[Cell], total: int) -> list[Cell]:
     """The last row of a file that does not have all rows."""
     text = _("Incomplete: the first {count} of {total} rows. Choose fewer dates or a filter.")
-    return [text.format(count=MOST_ROWS, total=total), *[None] * (len(_heads(tab)) - 1)]
+    return [text.format(count=MOST_ROWS, total=total), *[None] * (len(heads) - 1)]
 
 
 @in_english()
-def _cells(tab: Tab, block: Result) -> list[list[Cell]]:
+def _cells(tab: Tab, block: Result, currencies: Sequence[str]) -> list[list[Cell]]:
     columns = exported_columns(tab)
-    places = [block.metrics.index(name) for name in columns] if block.rows else []
-    money = any(name.endswith("_revenue") for name in columns)
+    places = [block.metrics.index(name) for name in without_revenue(columns)] if block.rows else []
     return [
         [
             _("Other (grouped for privacy)") if row.dimensions[0] == OTHER else tab.label(row.dimensions[0]),
             *(row.metrics[place] for place in places),
-            *([row.currency] if money else []),
+            *revenue_cells(row, columns, currencies),
         ]
         for row in block.rows
     ]

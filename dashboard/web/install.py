@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.ingest.request_origin import public_base
-from collector.sites.registry import Site
+from collector.sites.hostnames import is_loopback
+from collector.sites.registry import Policy, Site
 from dashboard.access.users import User
 from dashboard.compliance.site_check.cmp_detection import BANNERS, STANDARDS
-from dashboard.compliance.site_check.tag_snippets import OWN, OWN_FUNCTION, VARIANTS, code_of, read_wanted, where_of
+from dashboard.compliance.site_check.platforms import PLATFORMS
+from dashboard.compliance.site_check.tag_snippets import (
+    NO_BANNER,
+    OWN,
+    OWN_FUNCTION,
+    VARIANTS,
+    TagOptions,
+    code_of,
+    read_wanted,
+    where_of,
+)
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import _
 from dashboard.reports.installation_status import InstallationStatus, arrivals_of
@@ -19,6 +32,8 @@ from dashboard.web.app_context import Dashboard, changeable_site, read_form, vis
 from dashboard.web.templating import HEADERS, fragment_asked
 
 MOST_URL = 2_000
+WITHOUT_BANNER: Final[tuple[Policy, ...]] = ("limited", "exempt")
+"""Policies under which a site without a banner is counted."""
 
 
 async def install(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -37,10 +52,12 @@ async def install_page(
     dashboard: Dashboard, request: Request, user: User, site: Site, status: int = 200, **looked: Any
 ) -> Response:
     """The whole page; `looked` is the result of an inspection, if there was one."""
-    wanted = read_wanted(request.query_params)
+    wanted, base = read_wanted(request.query_params), public_base(request)
     values = {
         "wanted": wanted,
-        "code": code_of(site, public_base(request), wanted),
+        "code": code_of(site, base, wanted),
+        "loopback": base if is_loopback(urlsplit(base).hostname or "") else "",
+        "without_banner": _without_banner(site, base, wanted) if wanted.banner == NO_BANNER else [],
         "where": where_of(wanted.variant),
         "variants": VARIANTS,
         "banners": BANNERS,
@@ -48,10 +65,20 @@ async def install_page(
         "standards": STANDARDS,
         "own_function": OWN_FUNCTION,
         "OWN": OWN,
+        "NO_BANNER": NO_BANNER,
+        "platform_banner": BANNERS.get(PLATFORMS[wanted.variant].banner),
         "arrivals": await _arrivals(dashboard, site),
     }
     unlooked = {"url": f"https://{site.domain}/", "findings": None, "problem": ""}
     return dashboard.pages.html("install.html", status, site=site, user=user, **values, **{**unlooked, **looked})
+
+
+def _without_banner(site: Site, base: str, wanted: TagOptions) -> list[tuple[str, str, bool]]:
+    """The policies that need no banner, each with the code of the tag and whether it is in force."""
+    return [
+        (policy, code_of(msgspec.structs.replace(site, consent=policy), base, wanted), site.consent == policy)
+        for policy in WITHOUT_BANNER
+    ]
 
 
 async def _arrivals(dashboard: Dashboard, site: Site) -> InstallationStatus:

@@ -154,7 +154,9 @@ PAGES = (
     "/account", "/users", "/changes", f"{DEMO}/people", f"{DEMO}/data", f"{DEMO}/changes", "/empty.example/data",
     "/invitation/none", f"{DEMO}/goals", f"{DEMO}/segments", f"{DEMO}/details/events?events=properties",
     f"{DEMO}?f=is,event:goal,Purchase&events=properties&sources=utm_medium", "/empty.example/goals",
-    "/empty.example/details/events",
+    "/empty.example/details/events", f"{DEMO}/consent", f"{DEMO}/consent?period=7d", "/empty.example/consent",
+    f"{DEMO}/install?banner=none&variant=astro", f"{DEMO}/install?banner=cookiebot&variant=shopify",
+    f"{DEMO}?metric=total_revenue&currency=SEK&pages=entry", f"{DEMO}/details/sources",
 )  # fmt: skip
 OUTSIDE = ("/login", "/demo", "/demo/shop", "/demo/workshops", "/demo/about")
 

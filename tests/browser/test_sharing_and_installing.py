@@ -242,7 +242,7 @@ def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website, s
     page.get_by_label("Page", exact=True).fill(f"{site.url}/")
     page.get_by_role("button", name="Check", exact=True).click()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy the lines").click(timeout=PATIENCE)
+    page.get_by_role("button", name="Copy the lines for Banner").click(timeout=PATIENCE)
     expect(page.locator("[data-copied]").first).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == (
         '<script defer data-domain="empty.example" data-cmp="klaro" src="/js/tyst.js"></script>'

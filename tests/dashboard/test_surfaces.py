@@ -33,12 +33,13 @@ from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
 from dashboard.api import stats
 from dashboard.i18n import formatting
-from dashboard.reports.chart_metrics import MEASURES, chart_metrics_of
+from dashboard.reports.chart_metrics import chart_metrics_of
 from dashboard.reports.panels import PANELS, Tab, property_tab
+from dashboard.reports.revenue import REVENUE_MEASURES
 from dashboard.server.error_handlers import error_handlers
 from dashboard.web import routes
 from tests.board import Board, opened_board
-from tests.model import OTHER, Model, Question
+from tests.model import OTHER, Cells, Model, Question
 from tests.questions import body_of
 from tests.towns import FIRST, SITE, ZONE, random_events
 
@@ -137,8 +138,8 @@ def town(clickhouse: ClickHouse, database: Client, tmp_path: Path, request: pyte
 
 
 def strip(page: str) -> dict[str, str]:
-    """The full text of each figure at the top."""
-    found = re.findall(r'id="figure-(\w+)".*?<strong title="([^"]*)"', page, re.DOTALL)
+    """The full text of each figure at the top; of revenue one a currency, such as `total_revenue-EUR`."""
+    found = re.findall(r'id="figure-([\w-]+)".*?<strong title="([^"]*)"', page, re.DOTALL)
     return {metric: unescape(text) for metric, text in found}
 
 
@@ -166,8 +167,12 @@ def texts(town: Town, under: str) -> dict[str, str]:
     """What the strip should say."""
     dimensions = {each.split(",")[1] for each in FILTERS[under][0].split("&f=") if each}
     names = chart_metrics_of(dimensions)
-    figures = town.figures(names, under)
-    return {name: formatting.metric_text(name, figures[name] if figures else None) for name in names}
+    figures = town.figures((*names, *REVENUE_MEASURES), under)
+    found = {name: formatting.metric_text(name, figures[name] if figures else None) for name in names}
+    for name in REVENUE_MEASURES:
+        amounts = figures[name] if figures else ()
+        found |= {f"{name}-{currency}": formatting.money(amount, currency) for currency, amount in amounts}
+    return found
 
 
 @UNDER
@@ -177,7 +182,7 @@ def test_the_strip(town: Town, under: str) -> None:
     path = f"/{SITE}?{DATES}{FILTERS[under][0]}"
     page = town.get(path)
     assert is_hidden(page) == (town.figures(["visitors"], under) is None)
-    assert {name: expected[name] for name in MEASURES if name in expected} == strip(page)
+    assert expected == strip(page)
     town.board.clock.now += 86_400
     link = anyio.run(share, town)
     town.board.cookies.clear()
@@ -209,6 +214,20 @@ def written(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def columns(heads: Sequence[str]) -> list[tuple[str, str]]:
+    """The columns of a file: each a metric, and the currency of one of revenue."""
+    found = [re.fullmatch(r"(total_revenue|average_revenue)_([A-Z]{3})", head) for head in heads]
+    return [(match[1], match[2]) if match else (head, "") for head, match in zip(heads, found, strict=True)]
+
+
+def written_cells(names: Sequence[tuple[str, str]], cells: Cells) -> list[str]:
+    """A row of a file. Of revenue in a currency that there is none in, or that is not told, nothing is written."""
+    return [
+        written(dict(value).get(currency) if isinstance(value, tuple) else value)
+        for (_, currency), value in zip(names, cells, strict=True)
+    ]
+
+
 @UNDER
 def test_the_files_of_the_panels(town: Town, under: str) -> None:
     """Every row and column of every tab: exact, or in the row of small groups."""
@@ -220,7 +239,9 @@ def check_files(town: Town, under: str, base: str = f"/{SITE}") -> None:
     for panel, tab, opens in tabs():
         text = town.get(f"{base}/details/{panel}.csv?{DATES}{opens}{FILTERS[under][0]}")
         head, *rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
-        metrics = [name for name in head[1:] if name != "currency"]
+        names = columns(head[1:])
+        assert {currency for name, currency in names if name in REVENUE_MEASURES} in ({"EUR", "SEK"}, set())
+        metrics = [name for name, _ in names]
         answer = town.model.answer(town.question(metrics, tab.dimension, under=under))
         # What has no property is a row only where events are chosen by a goal or a name.
         left_out = "Not given" if tab.dimension == "event:props:plan" else None
@@ -228,7 +249,7 @@ def check_files(town: Town, under: str, base: str = f"/{SITE}") -> None:
         for (value,), cells in answer.rows.items():
             if value == OTHER or (tab.shows(value) and tab.label(value) != left_out):
                 label = "Other (grouped for privacy)" if value == OTHER else tab.label(value)
-                expected[label] = list(map(written, cells))
+                expected[label] = written_cells(names, cells)
         found = {row[0]: row[1 : 1 + len(metrics)] for row in rows if row[0] != left_out}
         found = {label: cells for label, cells in found.items() if not label.startswith("Hidden")}
         assert found == expected, (panel, tab.name)
@@ -245,14 +266,15 @@ def check_chart(town: Town, under: str, base: str = f"/{SITE}") -> None:
     for bucket, range_ in (("day", DATES), ("hour", f"period=custom&from={FIRST}&to={FIRST}&compare=none")):
         text = town.get(f"{base}/chart.csv?{range_}&bucket={bucket}{FILTERS[under][0]}")
         head, *rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
-        metrics = ["group_conversion_rate" if name == "conversion_rate" else name for name in head[1:]]
+        names = columns(["group_conversion_rate" if name == "conversion_rate" else name for name in head[1:]])
+        metrics = [name for name, _ in names]
         asked = town.question(metrics, f"time:{bucket}", under=under)
         if bucket == "hour":
             asked = Question(**{**asked.__dict__, "last": FIRST})
         answer = town.model.answer(asked)
         for label, *cells in rows:
             if (label,) in answer.rows:
-                assert cells == list(map(written, answer.rows[(label,)])), label
+                assert cells == written_cells(names, answer.rows[(label,)]), label
             elif answer.hidden:
                 assert set(cells) <= {"", "0"} if (label,) not in answer.hidden else set(cells) == {""}, label
         assert {label for (label,) in answer.rows} <= {row[0] for row in rows}
@@ -277,6 +299,27 @@ API_METRICS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("time:day", "visit:country"): ("visitors", "events"),
     ("visit:country", "event:page"): ("visitors", "pageviews"),
 }
+
+
+@UNDER
+def test_revenue_in_the_newer_api(town: Town, under: str) -> None:
+    """Of one currency as the metric itself; of several in the row's `revenue`."""
+    for dimensions in ((), ("visit:source",), ("event:props:plan",), ("event:page",), ("time:day",)):
+        asked = town.question([*REVENUE_MEASURES], *dimensions, under=under)
+        answer = town.model.answer(asked)
+        for row in town.api(asked)["results"]:
+            total, average = answer.rows.get(tuple(row["dimensions"]), ((), ()))
+            assert isinstance(total, tuple)
+            assert isinstance(average, tuple)
+            if len(total) == 1:
+                shown = [(cell["currency"], cell["value"]) if cell else None for cell in row["metrics"]]
+                assert shown == [total[0], average[0] if average[0][1] is not None else None]
+            else:
+                assert row["metrics"] == [None, None]
+            several = {currency: {"total_revenue": amount} for currency, amount in total}
+            for currency, amount in average:
+                several[currency]["average_revenue"] = amount
+            assert row.get("revenue", {}) == (several if len(total) > 1 else {})
 
 
 @UNDER
@@ -353,7 +396,7 @@ def test_guests_see_the_open_day_in_steps(town: Town, under: str, hour: int) -> 
     link = anyio.run(share, town)
     town.board.cookies.clear()
     page = town.get(f"{link}?{DATES}{FILTERS[under][0]}")
-    assert {name: expected[name] for name in MEASURES if name in expected} == strip(page)
+    assert expected == strip(page)
     check_files(town, under, link)
     check_chart(town, under, link)
 

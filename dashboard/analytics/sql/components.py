@@ -40,6 +40,8 @@ REVENUE_COUNTS = {
     "buyers": f"uniqExactMapIf(map(toString(currency), {VISITOR_KEY}), currency != '' AND visitor != 0)",
 }
 """Revenue in thousandths of its unit, events with revenue and their visitors, by currency."""
+PAYERS = f"uniqExactMapStateIf(map(toString(currency), {VISITOR_KEY}), currency != '' AND visitor != 0)"
+"""The same visitors as a state, to be told apart across groups."""
 
 # Of whole days every visit lands on a page that is asked for: landings are visits.
 VISITS_OF_DAYS = {name: f"sum({name})" for name in ("visitors", "pageviews", "events", "views", "seconds", "bounces")}
@@ -49,8 +51,8 @@ COUNTS_OF_DAYS = {
 } | {"visits": "sum(seen)"}
 ENTRIES_OF_DAYS = {"landings": "sum(entries)", "bounces": "sum(bounces)"}
 REVENUE_OF_DAYS = {
-    "revenue": "sumMap(map(toString(currency), revenue))",
-    "sales": "sumMap(map(toString(currency), toInt64(sales)))",
+    "revenue": "sumMapIf(map(toString(currency), revenue), currency != '')",
+    "sales": "sumMapIf(map(toString(currency), toInt64(sales)), currency != '')",
 }
 
 

@@ -18,7 +18,9 @@ from dashboard.analytics.sql.components import (
     BY_VISIT,
     EVENT_COUNTS,
     EVENTS_WITH_SCROLLS,
+    MONEY,
     OF_VISIT,
+    PAYERS,
     REVENUE_COUNTS,
     WHOLE_VISITS,
     component_columns,
@@ -67,11 +69,11 @@ class EventQueries:
         """Whether the subqueries refer to the groups that are `shown`: where folding counts events or visits that are
         in several groups."""
         aggregation = self.aggregation
-        by_visit_too = aggregation.needs("visit") and self._mixed and not self._whole_visits
+        derived = any(each.derived for each in aggregation.dimensions)
+        by_visit_too = aggregation.needs("visit") and self._mixed and (derived or not self._whole_visits)
         return self._folds and bool(
             by_visit_too
             or aggregation.needs("engagement")
-            or "revenue" in aggregation.components
             or self._goal is not None
             or scrolls(aggregation.filters, aggregation.dimensions)
         )
@@ -97,7 +99,13 @@ class EventQueries:
             f"if(small, {other}, sized.{name})" if index in self.aggregation.values else f"sized.{name}"
             for index, name in enumerate(self.aggregation.keys)
         ]
-        sums = [f"sum(sized.n_{name}) AS n_{name}" for name in sorted(self.aggregation.components - {"visitors"})]
+        sums = [
+            f"sum(sized.n_{name}) AS n_{name}" for name in sorted(self.aggregation.components - {"visitors", "revenue"})
+        ]
+        if "revenue" in self.aggregation.components:
+            # Of folded groups nothing is told but how many paid, for complementary suppression.
+            sums += [f"sumMap(sized.n_{name}) AS n_{name}" for name in MONEY if name != "buyers"]
+            sums.append("CAST(uniqExactMapMerge(payers), 'Map(String, Int64)') AS n_buyers")
         return f"""
     SELECT {", ".join([*self._named(keys), *sums])}, toInt64(uniqExactMerge(ids)) AS n_visitors
     FROM (SELECT *, {small} AS small FROM ({inner})) AS sized
@@ -301,8 +309,12 @@ class EventQueries:
         where small groups are folded a state; where hours may be hidden, so many as are the minimum, and in `starters`
         as many whose visits began there."""
         if self.with_states:
-            state = f"uniqExactStateIf({VISITOR_KEY}, visitor != 0) AS ids"
-            return [state, *component_columns(self.aggregation, sql | {"visitors": "finalizeAggregation(ids)"})]
+            states = [f"uniqExactStateIf({VISITOR_KEY}, visitor != 0) AS ids"]
+            known = sql | {"visitors": "finalizeAggregation(ids)"}
+            if "revenue" in self.aggregation.components:
+                states.append(f"{PAYERS} AS payers")
+                known |= {"buyers": "finalizeAggregation(payers)"}
+            return [*states, *component_columns(self.aggregation, known)]
         if self.min_visitors and self.aggregation.by_clock and not self.aggregation.values:
             counted = f"groupUniqArrayIf({self.min_visitors:d})({VISITOR_KEY}, visitor != 0)"
             among = {"ids": "visitors" in sql}

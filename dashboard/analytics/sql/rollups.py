@@ -23,25 +23,29 @@ from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
 
 _DAY = datetime.timedelta(days=1)
 _LANDED = frozenset({"landings", "bounces"})
+_COUNTS_AND_REVENUE = COUNTS_OF_DAYS | REVENUE_OF_DAYS
 
 
 @dataclass(frozen=True, slots=True)
 class RollupDays:
-    """The closed days of a site with the version of each that counts. `partial` ones lack properties and revenue."""
+    """The closed days of a site with the version of each that counts. `partial` ones lack properties, `unpriced` ones
+    revenue."""
 
     versions: tuple[tuple[datetime.date, int], ...] = ()
     partial: frozenset[datetime.date] = frozenset()
+    unpriced: frozenset[datetime.date] = frozenset()
 
     def usable_by(self, aggregation: Aggregation) -> RollupDays:
         """Those of the period whose rollups hold what the aggregation needs."""
         if not can_use_rollups(aggregation):
             return RollupDays()
-        whole = not ("revenue" in aggregation.components or any(each.key for each in aggregation.dimensions))
+        lacking = self.partial if any(each.key for each in aggregation.dimensions) else frozenset()
+        lacking |= self.unpriced if "revenue" in aggregation.components else frozenset()
         return RollupDays(
             tuple(
                 (day, version)
                 for day, version in self.versions
-                if (whole or day not in self.partial) and _is_whole(day, aggregation.period)
+                if day not in lacking and _is_whole(day, aggregation.period)
             )
         )
 
@@ -68,13 +72,12 @@ def can_use_rollups(aggregation: Aggregation) -> bool:
     values = [aggregation.dimensions[index] for index in aggregation.values]
     if aggregation.filters is not None or aggregation.by_clock or len(values) > 1:
         return False
-    available = set(VISITS_OF_DAYS)
+    available = {*VISITS_OF_DAYS, "revenue"}
     if values:
         (dimension,) = values
         if dimension.level == "event":
-            available = {"visitors", "pageviews", "events", "visits"}
+            available = {"visitors", "pageviews", "events", "visits", "revenue"}
             available |= {"readings", "engaged", "scrolled", *_LANDED} if dimension.name == "event:page" else set()
-            available |= {"revenue"} if dimension.name == "event:goal" else set()
         stored = {*VISIT_DIMENSIONS, *EVENT_DIMENSIONS}
         known = all(each.name in stored or each.key for each in aggregation.parts or (dimension,))
         goals = dimension.name == "event:goal" and (dimension.goals is None or rollup_names(dimension) is not None)
@@ -96,16 +99,20 @@ class RollupQueries:
         dimension = self._dimension
         if dimension is None or dimension.level == "visit":
             parts = [each.name for each in self.aggregation.parts]
-            return [self._read(parts or [dimension.name if dimension else ""], VISITS_OF_DAYS)]
+            return [self._read(parts or [dimension.name if dimension else ""], VISITS_OF_DAYS | REVENUE_OF_DAYS)]
         if dimension.key:
-            return [self._read([dimension.name], COUNTS_OF_DAYS), self._without_property(dimension)]
-        goal = dimension.name == "event:goal"
-        found = [self._read(["event:name" if goal else dimension.name], COUNTS_OF_DAYS)]
-        if "revenue" in self.aggregation.components:
-            found.append(self._read([REVENUE], REVENUE_OF_DAYS))
+            return [self._read([dimension.name], _COUNTS_AND_REVENUE), self._without_property(dimension)]
+        if dimension.name == "event:goal":
+            found = [self._read(["event:name"], COUNTS_OF_DAYS)]
+            return [*found, *([self._read([REVENUE], REVENUE_OF_DAYS)] if self._priced else [])]
+        found = [self._read([dimension.name], _COUNTS_AND_REVENUE)]
         if self.aggregation.components & _LANDED:
             found.append(self._read(["visit:entry_page"], ENTRIES_OF_DAYS))
         return found
+
+    @property
+    def _priced(self) -> bool:
+        return "revenue" in self.aggregation.components
 
     @property
     def _dimension(self) -> Dimension | None:
@@ -137,7 +144,7 @@ class RollupQueries:
     def _without_property(self, dimension: Dimension) -> str:
         """The days of which no event had the property: all of their events are without it."""
         own = f"SELECT day FROM daily WHERE {self.days()} AND dimension = {self.scope.parameters.text(dimension.name)}"
-        return self._read([EVERY_EVENT], COUNTS_OF_DAYS, "''", [f"day NOT IN ({own})"])
+        return self._read([EVERY_EVENT], _COUNTS_AND_REVENUE, "''", [f"day NOT IN ({own})"])
 
     def days(self) -> str:
         """The condition on rows of the closed days, in the version that counts."""

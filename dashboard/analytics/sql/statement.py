@@ -216,4 +216,4 @@ def is_combinable(aggregation: Aggregation) -> bool:
     first = not aggregation.offset and not aggregation.total_rows
     if scrolls(aggregation.filters, aggregation.dimensions):
         return False
-    return plain and first and aggregation.components <= {"visitors", "events", "pageviews"}
+    return plain and first and aggregation.components <= {"visitors", "events", "pageviews", "revenue"}

@@ -34,6 +34,7 @@ class Banner:
     inner: re.Pattern[str] | None = None
     resembles: re.Pattern[str] | None = None
     generic: bool = False
+    marks: bool = False
 
     def followed_by(self, cmp: str) -> bool:
         """Whether a tag with that `data-cmp` follows the banner."""
@@ -53,6 +54,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inner: tuple[str, ...] = ()
     resembles: str = ""
     generic: bool = False
+    marks: bool = False
 
 
 def load_banners(path: Path = DATA) -> dict[str, Banner]:
@@ -74,6 +76,7 @@ def _banner(key: str, entry: _Entry) -> Banner:
         inner=_pattern(*entry.inner),
         resembles=_pattern(entry.resembles) if entry.resembles else None,
         generic=entry.generic,
+        marks=entry.marks,
     )
 
 

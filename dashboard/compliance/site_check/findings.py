@@ -9,7 +9,7 @@ from dashboard.compliance.site_check.banner_findings import banner_findings
 from dashboard.compliance.site_check.html_scan import Script
 from dashboard.compliance.site_check.page_inspection import PageInspection, quoted
 from dashboard.compliance.site_check.script_findings import content_policy_findings, script_findings
-from dashboard.compliance.site_check.tag_snippets import OWN, TagOptions, code_of, following, tag_of
+from dashboard.compliance.site_check.tag_snippets import OWN, TagOptions, code_of, corrected, following, tag_of
 from dashboard.i18n.translations import _, plural
 
 
@@ -112,22 +112,26 @@ def _held_back(inspection: PageInspection, script: Script) -> Check:
     else:
         found = _("The tag stands inside <{element}>, which browsers do not run.").format(element=script.inert)
         advice = _("Move it out of there, into the <head>.")
+    code = code or corrected(script, inspection.site, inspection.base)
     return Check(name=_("Tag"), state="failed", found=found, advice=advice, code=code)
 
 
 def _domain(inspection: PageInspection, tag: Script) -> Iterator[Check]:
     given, domain = tag.attributes.get("data-domain", ""), inspection.site.domain
-    name, advice = _("Domain"), _('It must be data-domain="{domain}".').format(domain=domain)
+    name = _("Domain")
+    advice = _('It must be data-domain="{domain}". Put this in place of the tag:').format(domain=domain)
+    code = corrected(tag, inspection.site, inspection.base)
     if domain in (part.strip() for part in given.split(",")):
         yield Check(name=name, state="ok", found=_("It counts for {domain}.").format(domain=domain))
     elif given:
         found = _("It counts for {given}, not for {domain}.").format(given=quoted(given), domain=domain)
-        yield Check(name=name, state="failed", found=found, advice=advice)
+        yield Check(name=name, state="failed", found=found, advice=advice, code=code)
     elif tag.made:
         found = _("What it counts for cannot be read from here.")
+        advice = _('It must be data-domain="{domain}".').format(domain=domain)
         yield Check(name=name, state="warning", found=found, advice=advice)
     else:
-        yield Check(name=name, state="failed", found=_("The tag has no data-domain."), advice=advice)
+        yield Check(name=name, state="failed", found=_("The tag has no data-domain."), advice=advice, code=code)
 
 
 def _policy(inspection: PageInspection, tag: Script) -> Iterator[Check]:
@@ -139,8 +143,6 @@ def _policy(inspection: PageInspection, tag: Script) -> Iterator[Check]:
     found = _("The tag says data-consent=“{given}”, the settings say {wanted}.").format(
         given=quoted(given), wanted=wanted
     )
-    if wanted == "required":
-        advice = _("Take data-consent out of the tag, or change the settings.")
-    else:
-        advice = _('Write data-consent="{policy}" into the tag, or change the settings.').format(policy=wanted)
-    yield Check(name=name, state="failed", found=found, advice=advice)
+    advice = _("Put this in place of the tag, or change the policy in the settings:")
+    code = corrected(tag, inspection.site, inspection.base)
+    yield Check(name=name, state="failed", found=found, advice=advice, code=code)

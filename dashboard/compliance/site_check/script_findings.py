@@ -11,24 +11,27 @@ from dashboard.compliance.site_check.csp import Directives, ResourceRequest, blo
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.html_scan import Script
 from dashboard.compliance.site_check.page_inspection import PageInspection, collects_at, is_local, obstacle, origin
+from dashboard.compliance.site_check.tag_snippets import corrected
 from dashboard.i18n.translations import _
 
 
 def script_findings(inspection: PageInspection, tag: Script) -> Iterator[Check]:
     name, url = _("Script"), inspection.address(tag.source)
-    right = _("Its address should be {url}").format(url=f"{inspection.base}js/tyst.js")
+    home = f"{inspection.base}js/tyst.js"
+    right = _("Its address should be {url}").format(url=home)
+    code = corrected(tag, inspection.site, inspection.base, source=home)
     if url is None or url.scheme not in ("http", "https"):
-        yield Check(name=name, state="failed", found=_("The tag’s src is no address."), advice=right)
+        yield Check(name=name, state="failed", found=_("The tag’s src is no address."), advice=right, code=code)
         return
     for each in (url, collects_at(inspection, tag, url)):
         if each is not None and inspection.page.url.scheme == "https" and each.scheme == "http" and not is_local(each):
             found = _("{url} is not encrypted; in a page over https browsers block it.").format(url=each)
             yield Check(name=name, state="failed", found=found, advice=_("Serve it over https, and say so in the tag."))
             return
-    yield _answered(inspection, url, right)
+    yield _answered(inspection, url, right, code)
 
 
-def _answered(inspection: PageInspection, url: httpx.URL, right: str) -> Check:
+def _answered(inspection: PageInspection, url: httpx.URL, right: str, code: str) -> Check:
     """What the script's address answers."""
     name, script = _("Script"), inspection.script
     home = httpx.URL(inspection.base)
@@ -38,20 +41,21 @@ def _answered(inspection: PageInspection, url: httpx.URL, right: str) -> Check:
     if script is None or isinstance(script, FetchError):
         reason = obstacle(script) if script else _("no answer")
         found = _("{url} could not be fetched: {reason}.").format(url=url, reason=reason)
-        return Check(name=name, state="failed", found=found, advice=right)
+        return Check(name=name, state="failed", found=found, advice=right, code=code)
     if script.status != 200:
         found = _("{url} answers with status {status}.").format(url=url, status=script.status)
-        return Check(name=name, state="failed", found=found, advice=right)
+        return Check(name=name, state="failed", found=found, advice=right, code=code)
     if "tyst_consent" not in script.text:
         if "plausible" in script.text:
             found = _("{url} is Plausible’s script.").format(url=url)
             return Check(
                 name=name, state="warning", found=found, advice=_("It works when it sends here; ours knows of consent.")
             )
-        return Check(name=name, state="failed", found=_("{url} is another script.").format(url=url), advice=right)
+        found = _("{url} is another script.").format(url=url)
+        return Check(name=name, state="failed", found=found, advice=right, code=code)
     if url.host not in (home.host, inspection.page.url.host):
         found = _("{url} comes from another server than this one.").format(url=url)
-        return Check(name=name, state="warning", found=found, advice=right)
+        return Check(name=name, state="warning", found=found, advice=right, code=code)
     return Check(name=name, state="ok", found=_("{url} answers with the script.").format(url=url))
 
 

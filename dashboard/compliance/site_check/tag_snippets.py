@@ -1,4 +1,4 @@
-"""Installation snippets of the tag: HTML, WordPress, tag manager and Next.js."""
+"""Installation snippets of the tag, in the form that each platform takes, and corrected tags of a page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 from collector.sites.registry import Site
 from dashboard.compliance.site_check.cmp_detection import BANNERS
 from dashboard.compliance.site_check.html_scan import Script
-from dashboard.i18n.translations import N_, _
+from dashboard.compliance.site_check.platforms import PLAIN, PLATFORMS
+from dashboard.i18n.translations import _
 
 STUB: Final = (
     "<script>window.tyst=window.tyst||function(){(tyst.q=tyst.q||[]).push(arguments)};"
@@ -21,7 +22,7 @@ STUB: Final = (
 
 
 OWN: Final = ""
-"""No banner of the list: the page calls, or has a function of its own."""
+"""A banner that is not in the list: the page calls, or has a function of its own."""
 
 OWN_FUNCTION: Final = """<script>
 function my_consent() {
@@ -31,19 +32,18 @@ function my_consent() {
 </script>"""
 """What a page may offer the tag to ask; its name is the value of `data-cmp`."""
 
-VARIANTS: Final = {
-    "html": N_("HTML"),
-    "wordpress": "WordPress",
-    "gtm": "Google Tag Manager",
-    "nextjs": "Next.js",
-}
+NO_BANNER: Final = "none"
+"""The page has no banner at all."""
+
+VARIANTS: Final = {key: platform.name for key, platform in PLATFORMS.items()}
+"""Names of the platforms, by what addresses of the installation page call them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagOptions:
     """Which form of the tag, and for which banner; read from an address and written back into links."""
 
-    variant: str = "html"
+    variant: str = PLAIN
     banner: str = OWN
 
     def href(self, site: Site, **other: str) -> str:
@@ -56,8 +56,9 @@ class TagOptions:
 
 def read_wanted(params: Mapping[str, str]) -> TagOptions:
     """The options in a URL; invalid ones are the defaults."""
-    variant, banner = params.get("variant", "html"), params.get("banner", OWN)
-    return TagOptions(variant if variant in VARIANTS else "html", banner if banner in BANNERS else OWN)
+    variant, banner = params.get("variant", PLAIN), params.get("banner", OWN)
+    known = banner in BANNERS or banner == NO_BANNER
+    return TagOptions(variant if variant in VARIANTS else PLAIN, banner if known else OWN)
 
 
 def tag_of(site: Site, base: str, banner: str = OWN) -> str:
@@ -73,13 +74,27 @@ def tag_line(attributes: list[tuple[str, str]], source: str) -> str:
 
 def following(tag: Script, site: Site, base: str, banner: str) -> str:
     """The tag of a page with what it needs to follow that banner, and the function before it where it needs one."""
-    kept = [(name, value) for name, value in tag.attributes.items() if name not in _ANEW]
-    source = tag.source or f"{base}js/tyst.js"
+    return "\n".join([*script_lines(banner), corrected(tag, site, base, banner=banner)])
+
+
+def corrected(tag: Script, site: Site, base: str, *, banner: str = OWN, source: str = "") -> str:
+    """The tag of a page as it should be: it counts for the site, under its policy, and runs. With `banner` it follows
+    that one, with `source` it loads the script from there; all else stays as it is."""
+    kept = {name: value for name, value in tag.attributes.items() if name not in _ANEW}
+    source = source or tag.source or f"{base}js/tyst.js"
     # What a page says is repeated to a terminal as well.
-    odd = tag.made or not all(text.isprintable() and len(text) <= MAX_REPEATED for pair in kept for text in pair)
+    odd = tag.made or not all(
+        text.isprintable() and len(text) <= MAX_REPEATED for pair in kept.items() for text in pair
+    )
     if odd or not source.isprintable() or len(source) > MAX_REPEATED:
-        return "\n".join([*script_lines(banner), tag_of(site, base, banner)])
-    return "\n".join([*script_lines(banner), tag_line([*kept, ("data-cmp", BANNERS[banner].cmp)], source)])
+        return tag_of(site, base, banner)
+    if site.domain not in (part.strip() for part in kept.get("data-domain", "").split(",")):
+        kept["data-domain"] = site.domain
+    if site.consent != kept.get("data-consent", "required"):
+        kept.pop("data-consent", None)
+        kept |= {} if site.consent == "required" else {"data-consent": site.consent}
+    cmp = BANNERS[banner].cmp if banner in BANNERS else tag.attributes.get("data-cmp", "")
+    return tag_line([*kept.items(), *([("data-cmp", cmp)] if cmp else [])], source)
 
 
 _ANEW: Final = frozenset({"src", "type", "defer", "async", "data-cmp"})
@@ -100,31 +115,23 @@ def code_of(site: Site, base: str, options: TagOptions) -> str:
     """The complete code to paste."""
     tag = tag_of(site, base, options.banner)
     before = script_lines(options.banner)
-    if site.consent != "exempt" and options.banner not in BANNERS:
+    if site.consent != "exempt" and options.banner == OWN:
         before = [STUB]
-    if options.variant == "wordpress":
-        return _wordpress([*before, tag])
-    if options.variant == "gtm":
-        return "\n".join([*before, _tag_manager(site, base, options.banner)])
-    if options.variant == "nextjs":
-        return _nextjs(site, base, options.banner, "\n".join(before))
+    match PLATFORMS[options.variant].form:
+        case "wordpress":
+            return _wordpress([*before, tag])
+        case "gtm":
+            return "\n".join([*before, _tag_manager(site, base, options.banner)])
+        case "nextjs":
+            return _nextjs(site, base, options.banner, "\n".join(before))
+        case "astro":
+            return "\n".join([*before, tag]).replace("<script", "<script is:inline")
     return "\n".join([*before, tag])
 
 
 def where_of(variant: str) -> str:
     """Where that form is pasted, in words."""
-    return {
-        "html": _("Put this into the <head> of every page."),
-        "wordpress": _(
-            "Save this as the file wp-content/mu-plugins/tyst.php, or paste it without its first line into a plugin "
-            "for code snippets. A plugin that delays scripts must leave tyst.js alone."
-        ),
-        "gtm": _(
-            "Make a tag of the type Custom HTML with this, to be fired on Initialization - All Pages. Under its "
-            "consent settings choose that no additional consent is required: it sends nothing before the choice."
-        ),
-        "nextjs": _("Put the Script element into the root layout; with the pages router into pages/_app.tsx."),
-    }[variant]
+    return _(PLATFORMS[variant].steps)
 
 
 def _attributes(site: Site, banner: str) -> list[tuple[str, str]]:

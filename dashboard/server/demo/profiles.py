@@ -1,4 +1,4 @@
-"""Profiles of the demonstration's visitors: weighted tables of devices, countries and sources.
+"""Profiles of the demonstration: weighted tables from `data/demo/*.toml`, whose heads describe what they hold.
 
 The shares are round numbers near what small European sites see. Names of sources, channels, browsers and systems
 are those that the collector itself would derive.
@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from itertools import accumulate
-from typing import Generic, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
+S = TypeVar("S")
+
+DATA: Final = Path(__file__).resolve().parents[2] / "data" / "demo"
 
 
 class WeightedChoice(Generic[T]):
     """Values with weights, to draw from."""
 
-    def __init__(self, weights: dict[T, float]) -> None:
+    def __init__(self, weights: Mapping[T, float]) -> None:
         self.values = tuple(weights)
         self._cumulative = list(accumulate(weights.values()))
         # Of the last weight nothing is left out: the product below can round up to the total.
@@ -55,176 +63,167 @@ class DemoArrival(NamedTuple):
     landing: str = ""
 
 
-# Browser, its version, system, its version, and the share among devices of the kind. Versions are those that
-# browsers tell: Windows always says 10, macOS 10, and Chrome on Android 10, whatever runs beneath.
-_KINDS: dict[str, dict[tuple[str, str, str, str], float]] = {
-    "desktop": {
-        ("Chrome", "155", "Windows", "10"): 0.31,
-        ("Edge", "155", "Windows", "10"): 0.16,
-        ("Firefox", "145", "Windows", "10"): 0.09,
-        ("Safari", "26", "macOS", "10"): 0.13,
-        ("Chrome", "155", "macOS", "10"): 0.13,
-        ("Firefox", "145", "macOS", "10"): 0.04,
-        ("Firefox", "145", "Linux", ""): 0.06,
-        ("Chrome", "155", "Linux", ""): 0.05,
-        ("Chrome", "155", "ChromeOS", "14541"): 0.03,
-    },
-    "mobile": {
-        ("Safari", "26", "iOS", "26"): 0.40,
-        ("Safari", "18", "iOS", "18"): 0.08,
-        ("Chrome", "155", "iOS", "26"): 0.06,
-        ("Chrome", "155", "Android", "10"): 0.33,
-        ("Samsung Internet", "29", "Android", "10"): 0.08,
-        ("Firefox", "145", "Android", "15"): 0.05,
-    },
-    "tablet": {
-        ("Safari", "18", "iOS", "18"): 0.70,
-        ("Chrome", "154", "Android", "13"): 0.30,
-    },
-}
-_SIZES: dict[str, dict[str, float]] = {
-    "desktop": {"xl": 0.55, "lg": 0.36, "md": 0.09},
-    "mobile": {"xs": 0.93, "sm": 0.07},
-    "tablet": {"md": 0.68, "lg": 0.32},
-}
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of a data file."""
 
 
-def _devices(**shares: float) -> WeightedChoice[DemoDevice]:
-    """Devices of which each kind has its share."""
+class _Kind(_File, frozen=True):
+    software: Sequence[tuple[str, str, str, str, float]]
+    sizes: Mapping[str, float]
+
+
+class _Devices(_File, frozen=True):
+    kinds: Mapping[str, _Kind]
+    shares: Mapping[str, Mapping[str, float]]
+
+    def choice(self, when: str) -> WeightedChoice[DemoDevice]:
+        """Devices of which each kind has its share on such a day."""
+        return WeightedChoice(
+            {
+                DemoDevice(browser, version, os, os_version, kind, size): share * of_software * of_size
+                for kind, share in self.shares[when].items()
+                for browser, version, os, os_version, of_software in self.kinds[kind].software
+                for size, of_size in self.kinds[kind].sizes.items()
+            }
+        )
+
+
+class _Arrival(_File, frozen=True):
+    weight: float
+    bounce: float
+    referrer: str = ""
+    source: str = ""
+    channel: str = "Direct"
+    utm_source: str = ""
+    utm_medium: str = ""
+    utm_campaign: str = ""
+    utm_content: str = ""
+    utm_term: str = ""
+    click_id: str = ""
+    landing: str = ""
+
+
+class _Arrivals(_File, frozen=True):
+    ordinary: Sequence[_Arrival]
+    campaign: Sequence[_Arrival]
+
+
+class ConsentProfile(_File, frozen=True):
+    """Shares of visitors who agree `before` and `since` the banner `changes`, and kinds of evidence by weight."""
+
+    before: float
+    since: float
+    changes: float
+    evidence: Mapping[str, float]
+
+
+class _People(_File, frozen=True):
+    countries: Mapping[str, float]
+    currencies: Mapping[str, str]
+    consent: ConsentProfile
+
+
+class _Hours(_File, frozen=True):
+    weekday: tuple[int, ...]
+    weekend: tuple[int, ...]
+
+
+class _Days(_File, frozen=True):
+    weekdays: tuple[float, ...]
+    growth: float
+    second_visit: float
+
+
+class _Campaign(_File, frozen=True):
+    begins: float
+    extra: tuple[float, ...]
+
+
+class Calendar(_File, frozen=True):
+    """Hours, weekdays and the campaign."""
+
+    hours: _Hours
+    days: _Days
+    campaign: _Campaign
+
+
+class Till(_File, frozen=True):
+    """The way from the shop's page over its products to the thanks, and the share who go each step of it."""
+
+    shop: str
+    steps: tuple[str, str, str]
+    to_product: float
+    to_basket: float
+    onwards: tuple[float, float, float]
+
+
+class Workshops(_File, frozen=True):
+    """Pages of workshops, and the seats that are booked there."""
+
+    below: str
+    booked: float
+    price: Mapping[str, Decimal]
+    seats: Mapping[str, float]
+
+
+class Newsletter(_File, frozen=True):
+    """How many sign up, and where."""
+
+    signed_up: float
+    places: Mapping[str, float]
+
+
+class Journal(_File, frozen=True):
+    """Pages of the journal, and the links out of them."""
+
+    below: str
+    followed: float
+    links: Mapping[str, float]
+
+
+class Website(_File, frozen=True):
+    """Pages, the way to the till, prices, and what else is done."""
+
+    pages: tuple[str, ...]
+    till: Till
+    prices: Mapping[str, Mapping[str, Decimal]]
+    workshops: Workshops
+    newsletter: Newsletter
+    journal: Journal
+
+
+def _read(name: str, type_: type[S]) -> S:
+    return msgspec.toml.decode((DATA / f"{name}.toml").read_bytes(), type=type_)
+
+
+def _arrivals(table: Sequence[_Arrival]) -> WeightedChoice[DemoArrival]:
     return WeightedChoice(
-        {
-            DemoDevice(*software, kind, size): share * software_share * size_share
-            for kind, share in shares.items()
-            for software, software_share in _KINDS[kind].items()
-            for size, size_share in _SIZES[kind].items()
-        }
+        {DemoArrival(*(getattr(each, name) for name in DemoArrival._fields)): each.weight for each in table}
     )
 
 
-# At work people sit at a desk; at the weekend they hold a telephone.
-WEEKDAY_DEVICES = _devices(desktop=0.54, mobile=0.42, tablet=0.04)
-WEEKEND_DEVICES = _devices(desktop=0.31, mobile=0.61, tablet=0.08)
-
-COUNTRIES = WeightedChoice(
-    {
-        "SE": 310, "DE": 118, "GB": 92, "US": 88, "NO": 66, "DK": 58, "FI": 52, "NL": 38, "FR": 34, "PL": 22,
-        "ES": 20, "IT": 18, "CH": 15, "AT": 13, "BE": 12, "IN": 12, "CA": 11, "IE": 8, "CZ": 7, "EE": 6,
-        "AU": 6, "PT": 6, "BR": 5, "JP": 4, "IS": 4, "LT": 3, "LV": 3, "RO": 3, "GR": 3, "HU": 3,
-        "NZ": 2, "ZA": 2, "SG": 2, "KR": 2, "MX": 1, "AR": 1, "TR": 1, "UA": 1, "": 9,
-    }
-)  # fmt: skip
-
-ARRIVALS = WeightedChoice(
-    {
-        DemoArrival(bounce=0.40): 330,
-        DemoArrival("google.com", "Google", "Organic Search", bounce=0.48): 262,
-        DemoArrival("duckduckgo.com", "DuckDuckGo", "Organic Search", bounce=0.46): 46,
-        DemoArrival("bing.com", "Bing", "Organic Search", bounce=0.47): 38,
-        DemoArrival("ecosia.org", "Ecosia", "Organic Search", bounce=0.47): 15,
-        DemoArrival("search.brave.com", "Brave", "Organic Search", bounce=0.45): 9,
-        DemoArrival("chatgpt.com", "ChatGPT", "AI Assistants", bounce=0.38): 34,
-        DemoArrival("claude.ai", "Claude", "AI Assistants", bounce=0.37): 16,
-        DemoArrival("perplexity.ai", "Perplexity", "AI Assistants", bounce=0.39): 9,
-        DemoArrival("l.facebook.com", "Facebook", "Organic Social", bounce=0.66): 36,
-        DemoArrival("l.instagram.com", "Instagram", "Organic Social", bounce=0.70): 28,
-        DemoArrival("linkedin.com", "LinkedIn", "Organic Social", bounce=0.58): 26,
-        DemoArrival("reddit.com/r/selfhosted", "Reddit", "Organic Social", bounce=0.61): 19,
-        DemoArrival("mastodon.social", "Mastodon", "Organic Social", bounce=0.55): 11,
-        DemoArrival("youtube.com", "Youtube", "Organic Video", bounce=0.60): 10,
-        DemoArrival("github.com", "GitHub", "Referral", bounce=0.36): 22,
-        DemoArrival("sv.wikipedia.org/wiki/Keramik", "Wikipedia", "Referral", bounce=0.52): 12,
-        DemoArrival("hantverkskartan.example/keramik", "hantverkskartan.example", "Referral", bounce=0.41): 14,
-        DemoArrival("slojdbloggen.example/2026/glasyr", "slojdbloggen.example", "Referral", bounce=0.44): 9,
-        DemoArrival("", "newsletter", "Email", "newsletter", "email", "monthly", bounce=0.30): 30,
-        DemoArrival(
-            "google.com",
-            "Google",
-            "Paid Search",
-            utm_medium="(gclid)",
-            click_id="gclid",
-            bounce=0.52,
-            landing="/demo/workshops",
-        ): 20,
-        DemoArrival(
-            "l.instagram.com",
-            "Instagram",
-            "Paid Social",
-            "instagram",
-            "paid",
-            "autumn-glaze",
-            "carousel",
-            bounce=0.68,
-            landing="/demo/shop/teapot",
-        ): 14,
-    }
-)
-
-# What a few days of a campaign add: a mailing, and the talk about it.
-CAMPAIGN = WeightedChoice(
-    {
-        DemoArrival(
-            "",
-            "newsletter",
-            "Email",
-            "newsletter",
-            "email",
-            "winter-fair",
-            "button",
-            bounce=0.27,
-            landing="/demo/winter-fair",
-        ): 60,
-        DemoArrival("", "newsletter", "Email", "newsletter", "email", "winter-fair", "header", bounce=0.31): 18,
-        DemoArrival(
-            "news.ycombinator.com", "Hacker News", "Organic Social", bounce=0.67, landing="/demo/journal/silent-kiln"
-        ): 34,
-        DemoArrival(
-            "l.facebook.com", "Facebook", "Paid Social", "facebook", "paid", "winter-fair", "video", bounce=0.6
-        ): 20,
-    }
-)
-
-# The kind of evidence under which each visit consented.
-EVIDENCE = WeightedChoice({"cookieconsent": 0.58, "cookie": 0.36, "granted": 0.06})
-
-# The most read first. The addresses of the pottery at /demo are among them, so that visits to it add to these.
-PAGES = (
-    "/demo",
-    "/demo/shop",
-    "/demo/workshops",
-    "/demo/journal/silent-kiln",
-    "/demo/shop/mug-blue",
-    "/demo/about",
-    "/demo/journal/first-glaze",
-    "/demo/shop/bowl-large",
-    "/demo/contact",
-    "/demo/shop/teapot",
-    "/demo/journal",
-    "/demo/winter-fair",
-    "/demo/journal/clay-from-the-river",
-    "/demo/shop/plate-set",
-    "/demo/workshops/beginners",
-    "/demo/journal/why-we-fire-at-night",
-    "/demo/shop/vase-tall",
-    "/demo/delivery",
-    "/demo/workshops/raku",
-    "/demo/journal/mending-with-gold",
-    "/demo/shop/mug-ash",
-    "/demo/visit-us",
-    "/demo/journal/ten-years",
-    "/demo/shop/espresso-cups",
-    "/demo/workshops/children",
-    "/demo/privacy",
-    "/demo/journal/a-kiln-of-our-own",
-    "/demo/shop/gift-card",
-    "/demo/terms",
-    "/demo/workshops/gift",
-)
-
-
-def zipf(values: tuple[str, ...], exponent: float) -> WeightedChoice[str]:
+def zipf(values: Sequence[str], exponent: float) -> WeightedChoice[str]:
     """Values of which the n-th is drawn in proportion to 1 / n ** exponent, as pages of a site are."""
     return WeightedChoice({value: 1 / rank**exponent for rank, value in enumerate(values, start=1)})
 
 
-ENTRY_PAGES = zipf(PAGES, 1.15)
-NEXT_PAGES = zipf(PAGES, 0.75)
+_devices, _people, _table = _read("devices", _Devices), _read("people", _People), _read("arrivals", _Arrivals)
+
+CALENDAR: Final = _read("calendar", Calendar)
+WEBSITE: Final = _read("website", Website)
+CONSENT: Final = _people.consent
+
+WEEKDAY_DEVICES: Final = _devices.choice("weekday")
+WEEKEND_DEVICES: Final = _devices.choice("weekend")
+COUNTRIES: Final = WeightedChoice(_people.countries)
+CURRENCIES: Final = _people.currencies
+"""Currency by country; that of "" is everybody else's."""
+EVIDENCE: Final = WeightedChoice(CONSENT.evidence)
+ARRIVALS: Final = _arrivals(_table.ordinary)
+CAMPAIGN: Final = _arrivals(_table.campaign)
+
+PAGES: Final = (*WEBSITE.pages, *WEBSITE.till.steps)
+"""Every page: the most read first, and those of the till, which only the basket leads to."""
+ENTRY_PAGES: Final = zipf(WEBSITE.pages, 1.15)
+NEXT_PAGES: Final = zipf(WEBSITE.pages, 0.75)
+PRODUCTS: Final = zipf(tuple(WEBSITE.prices), 0.75)

@@ -23,8 +23,11 @@ from collector.sites.registry import Site
 from collector.spool.writer import Inserter
 from dashboard.server.demo.profiles import (
     ARRIVALS,
+    CALENDAR,
     CAMPAIGN,
+    CONSENT,
     COUNTRIES,
+    CURRENCIES,
     ENTRY_PAGES,
     EVIDENCE,
     WEEKDAY_DEVICES,
@@ -32,32 +35,24 @@ from dashboard.server.demo.profiles import (
     DemoArrival,
     WeightedChoice,
 )
-from dashboard.server.demo.visits import Reader, draw_steps, events_of
+from dashboard.server.demo.visits import Reader, anonymous_events_of, draw_steps, events_of
 
 DEMO_DOMAIN = "demo.localhost"
 BATCH = 20_000
-
-# Share of a day's visits in each hour from midnight, local time.
-WEEKDAY_HOURS = (8, 5, 3, 2, 2, 5, 14, 32, 55, 66, 68, 62, 64, 63, 60, 57, 52, 46, 42, 44, 48, 46, 34, 18)
-WEEKEND_HOURS = (13, 9, 5, 3, 2, 3, 6, 12, 24, 40, 53, 58, 56, 54, 53, 52, 51, 50, 51, 55, 58, 52, 38, 23)
-# Monday first.
-WEEKDAYS = (1.08, 1.12, 1.10, 1.05, 0.92, 0.66, 0.74)
-GROWTH = 0.6  # by so much the last day is busier than the first
-CAMPAIGN_BEGINS = 0.62  # of the way through
-CAMPAIGN_DAYS = (1.5, 0.95, 0.45, 0.2)  # extra visits, in ordinary days
-SECOND_VISIT = 0.09  # of the visitors come back the same day
+ASKED = "cookieconsent"
+"""The evidence of visitors who answer the banner on the visit's first page."""
 
 
 class DemoPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How much demonstration: about `events` events over the last `days` days, drawn from `seed`."""
 
     events: int = 60_000
-    days: int = 30
+    days: int = 90
     seed: int = 1
 
     def site(self, now: float) -> Site:
         """The site that the demonstration is about; made at Unix second `now`."""
-        return Site(domain=DEMO_DOMAIN, timezone="Europe/Stockholm", created=int(now))
+        return Site(domain=DEMO_DOMAIN, timezone="Europe/Stockholm", consent="limited", created=int(now))
 
 
 class Timeline:
@@ -98,12 +93,19 @@ class Timeline:
         """How busy a day is without a campaign; about 1."""
         grown = min(1.0, (day - self.first).days / max(1, self._plan.days - 1))
         noise = random.Random(f"{self._plan.seed} weather {day}").lognormvariate(0, 0.07)  # noqa: S311 # no secret
-        return (1 + GROWTH * grown) * WEEKDAYS[day.weekday()] * noise
+        days = CALENDAR.days
+        return (1 + days.growth * grown) * days.weekdays[day.weekday()] * noise
 
     def _campaign(self, day: datetime.date) -> float:
         """Extra visits of a campaign, as a share of the ordinary ones."""
-        number = (day - self.first).days - int(self._plan.days * CAMPAIGN_BEGINS)
-        return CAMPAIGN_DAYS[number] if 0 <= number < len(CAMPAIGN_DAYS) else 0.0
+        extra = CALENDAR.campaign.extra
+        number = (day - self.first).days - int(self._plan.days * CALENDAR.campaign.begins)
+        return extra[number] if 0 <= number < len(extra) else 0.0
+
+    def _agreeing(self, day: datetime.date) -> float:
+        """The share of a day's visitors who agree."""
+        changed = (day - self.first).days >= int(self._plan.days * CONSENT.changes)
+        return CONSENT.since if changed else CONSENT.before
 
     def _day(self, day: datetime.date) -> list[Event]:
         random_ = random.Random(f"{self._plan.seed} {self._plan.events} {self._plan.days} {day}")  # noqa: S311
@@ -130,14 +132,17 @@ class Timeline:
             country=COUNTRIES.draw(random_),
             device=(WEEKEND_DEVICES if day.weekday() >= 5 else WEEKDAY_DEVICES).draw(random_),
         )
+        agrees = random_.random() < self._agreeing(day)
         began = begins + min(
             _hours(day.weekday() >= 5).draw(random_) * 3600 + random_.randrange(3600), ends - begins - 1
         )
-        events = _visit(random_, reader, arrivals.draw(random_), began, ends)
-        if random_.random() < SECOND_VISIT:
-            again = events[-1].ts + random_.randrange(2_400, 18_000)
+        events, over = _visit(random_, reader, arrivals.draw(random_), began, ends, agrees=agrees)
+        if random_.random() < CALENDAR.days.second_visit:
+            again = over + random_.randrange(2_400, 18_000)
+            # Who has agreed is not asked again.
+            known = reader._replace(consent="cookie")
             if again < ends:
-                events += _visit(random_, reader, DemoArrival(bounce=0.3), again, ends)
+                events += _visit(random_, known, DemoArrival(bounce=0.3), again, ends, agrees=agrees)[0]
         return events
 
 
@@ -212,10 +217,20 @@ def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:
         yield batch
 
 
-def _visit(random_: random.Random, reader: Reader, arrival: DemoArrival, began: int, ends: int) -> list[Event]:
-    """One visit that keeps within its day: what would come after `ends` is not done."""
-    steps = draw_steps(random_, began, arrival, arrival.landing or ENTRY_PAGES.draw(random_))
-    return events_of(reader, arrival, [step for step in steps if step.ts < ends])
+def _visit(
+    random_: random.Random, reader: Reader, arrival: DemoArrival, began: int, ends: int, *, agrees: bool
+) -> tuple[list[Event], int]:
+    """The events of one visit that keeps within its day, as what would come after `ends` is not done, and the Unix
+    second of its last."""
+    entry = arrival.landing or ENTRY_PAGES.draw(random_)
+    currency = CURRENCIES.get(reader.country, CURRENCIES[""])
+    steps = [step for step in draw_steps(random_, began, arrival, entry, currency) if step.ts < ends]
+    over = steps[-1].ts
+    if not agrees:
+        return anonymous_events_of(reader, arrival, steps), over
+    # Who is asked has opened a page before the answer, and nothing tells that this was the same person.
+    asked = anonymous_events_of(reader, arrival, steps[:1]) if reader.consent == ASKED else []
+    return [*asked, *events_of(reader, arrival, steps)], over
 
 
 def _by_time(event: Event) -> int:
@@ -224,14 +239,16 @@ def _by_time(event: Event) -> int:
 
 @lru_cache
 def _hours(weekend: bool) -> WeightedChoice[int]:
-    return WeightedChoice(
-        {hour: float(share) for hour, share in enumerate(WEEKEND_HOURS if weekend else WEEKDAY_HOURS)}
-    )
+    return WeightedChoice({hour: float(share) for hour, share in enumerate(_shares(weekend=weekend))})
+
+
+def _shares(*, weekend: bool) -> tuple[int, ...]:
+    return CALENDAR.hours.weekend if weekend else CALENDAR.hours.weekday
 
 
 def _share_of_day(day: datetime.date, passed: float) -> float:
     """Share of a day's visits that have begun when the share `passed` of its time has."""
-    hours = WEEKEND_HOURS if day.weekday() >= 5 else WEEKDAY_HOURS
+    hours = _shares(weekend=day.weekday() >= 5)
     sums = list(accumulate(chain([0], hours)))
     whole, part = divmod(passed * 24, 1)
     return (sums[int(whole)] + part * hours[min(int(whole), 23)]) / sums[-1]
@@ -242,5 +259,11 @@ def _events_per_visit(seed: int) -> float:
     """Mean number of events of a person's day, from a sample."""
     random_ = random.Random(seed)  # noqa: S311 # no secret
     sample = 4_000
-    steps = sum(len(draw_steps(random_, 0, ARRIVALS.draw(random_), "/")) for _ in range(sample))
-    return steps / sample * (1 + SECOND_VISIT)
+    agreeing = CONSENT.before * CONSENT.changes + CONSENT.since * (1 - CONSENT.changes)
+    asked = CONSENT.evidence[ASKED] / sum(CONSENT.evidence.values())
+    total = 0.0
+    for _ in range(sample):
+        steps = draw_steps(random_, 0, ARRIVALS.draw(random_), ENTRY_PAGES.draw(random_))
+        views = sum(step.name == "pageview" for step in steps)
+        total += agreeing * (len(steps) + asked) + (1 - agreeing) * views
+    return total / sample * (1 + CALENDAR.days.second_visit)

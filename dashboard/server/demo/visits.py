@@ -9,7 +9,14 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from collector.ingest.event import NO_DECIMAL, Event
-from dashboard.server.demo.profiles import NEXT_PAGES, DemoArrival, DemoDevice, WeightedChoice
+from dashboard.server.demo.profiles import (
+    NEXT_PAGES,
+    PRODUCTS,
+    WEBSITE,
+    DemoArrival,
+    DemoDevice,
+    WeightedChoice,
+)
 
 # A visit ends after this many seconds without an event, so pages are never read for longer.
 LONGEST_READ = 1_500
@@ -18,26 +25,9 @@ PAGES_AT_MOST = 14
 # Of those who are still there, how many leave after each page.
 LEAVE = 0.27
 
-PRICES = {
-    "/demo/shop/mug-blue": "24.00",
-    "/demo/shop/bowl-large": "58.00",
-    "/demo/shop/teapot": "96.00",
-    "/demo/shop/plate-set": "129.00",
-    "/demo/shop/vase-tall": "74.50",
-    "/demo/shop/mug-ash": "26.00",
-    "/demo/shop/espresso-cups": "44.00",
-    "/demo/shop/gift-card": "50.00",
-}
-SEAT = Decimal("65.00")
-SEATS = WeightedChoice({1: 0.55, 2: 0.34, 3: 0.07, 4: 0.04})
-PLACES = WeightedChoice({"footer": 0.62, "popup": 0.23, "journal": 0.15})
-ELSEWHERE = WeightedChoice(
-    {
-        "https://www.instagram.com/": 0.44,
-        "https://museum.example/ceramics": 0.31,
-        "https://clay.example/suppliers": 0.25,
-    }
-)
+SEATS = WeightedChoice(WEBSITE.workshops.seats)
+PLACES = WeightedChoice(WEBSITE.newsletter.places)
+ELSEWHERE = WeightedChoice(WEBSITE.journal.links)
 
 
 class Reader(NamedTuple):
@@ -65,20 +55,29 @@ class VisitAction(NamedTuple):
     currency: str = ""
 
 
-def draw_steps(random_: random.Random, began: int, arrival: DemoArrival, entry: str) -> list[VisitAction]:
-    """What one visit does from Unix second `began` on, in order of time."""
+def draw_steps(
+    random_: random.Random, began: int, arrival: DemoArrival, entry: str, currency: str = "EUR"
+) -> list[VisitAction]:
+    """What one visit, which pays in `currency`, does from Unix second `began` on, in order of time."""
     steps: list[VisitAction] = []
-    page, ts = entry, began
+    page, ts, product = entry, began, ""
     bounced = random_.random() < arrival.bounce
     for number in range(PAGES_AT_MOST):
         steps.append(VisitAction(ts, "pageview", page))
         read = _reading_time(random_, bounced=bounced)
         steps += _engagement(random_, page, ts, read)
-        if not bounced:
-            steps += _actions(random_, page, ts, read)
-        if bounced or (number and random_.random() < LEAVE):
+        if bounced:
             break
-        page, ts = _next_page(random_, page), ts + read
+        actions = _actions(random_, page, ts, read, currency)
+        product = page if any(each.name == "Add to Cart" for each in actions) else product
+        steps += actions
+        if page == WEBSITE.till.steps[-1]:
+            steps.append(_purchase(ts + 1, page, product, currency))
+        following = _next_page(random_, page, product, first=not number)
+        on_the_way = following in WEBSITE.till.steps
+        if number and not on_the_way and random_.random() < LEAVE:
+            break
+        page, ts = following, ts + read
     steps.sort(key=_by_time)
     return steps
 
@@ -119,11 +118,40 @@ def events_of(reader: Reader, arrival: DemoArrival, steps: list[VisitAction]) ->
     return events
 
 
+def anonymous_events_of(reader: Reader, arrival: DemoArrival, steps: list[VisitAction]) -> list[Event]:
+    """What is counted of a visit without consent: page, minute, referring host and device type of each pageview."""
+    host = arrival.referrer.partition("/")[0]
+    return [
+        Event(
+            site=reader.site,
+            day=reader.day,
+            ts=step.ts // 60 * 60,
+            visitor=0,
+            visit=0,
+            name="pageview",
+            consent="none",
+            hostname=reader.site,
+            page=step.page,
+            referrer="" if number else host,
+            device=reader.device.device,
+            expires=reader.expires,
+        )
+        for number, step in enumerate(step for step in steps if step.name == "pageview")
+    ]
+
+
 def _by_time(step: VisitAction) -> int:
     return step.ts
 
 
-def _next_page(random_: random.Random, page: str) -> str:
+def _next_page(random_: random.Random, page: str, product: str, *, first: bool) -> str:
+    """Where a visitor goes from a page: on the way to the till, or anywhere else."""
+    till, chance = WEBSITE.till, random_.random()
+    place = till.steps.index(page) + 1 if page in till.steps else 0
+    if product and (page == product or place) and place < len(till.steps) and chance < till.onwards[place]:
+        return till.steps[place]
+    if (first or page == till.shop) and page not in WEBSITE.prices and chance < till.to_product:
+        return PRODUCTS.draw(random_)
     while (following := NEXT_PAGES.draw(random_)) == page:
         pass
     return following
@@ -144,24 +172,29 @@ def _engagement(random_: random.Random, page: str, ts: int, read: int) -> list[V
     return [VisitAction(ts + read, "engagement", page, engaged, scroll)]
 
 
-def _actions(random_: random.Random, page: str, ts: int, read: int) -> list[VisitAction]:
-    """Custom events on a page: baskets and purchases, bookings, sign-ups, links out."""
+def _actions(random_: random.Random, page: str, ts: int, read: int, currency: str) -> list[VisitAction]:
+    """Custom events on a page: baskets, bookings, sign-ups, links out."""
     chance = random_.random()
     done = ts + max(1, read // 2)
-    if page in PRICES and chance < 0.16:
-        product = {"product": page.removeprefix("/demo/shop/")}
-        steps = [VisitAction(done, "Add to Cart", page, props=product)]
-        if chance < 0.05:
-            steps.append(
-                VisitAction(ts + read, "Purchase", page, props=product, revenue=Decimal(PRICES[page]), currency="EUR")
-            )
-        return steps
-    if page.startswith("/demo/workshops") and chance < 0.035:
+    if page in WEBSITE.prices and chance < WEBSITE.till.to_basket:
+        return [VisitAction(done, "Add to Cart", page, props=_product(page))]
+    workshops, journal = WEBSITE.workshops, WEBSITE.journal
+    if page.startswith(workshops.below) and chance < workshops.booked:
         seats = SEATS.draw(random_)
-        props = {"workshop": page.rpartition("/")[2], "seats": str(seats)}
-        return [VisitAction(done, "Booking", page, props=props, revenue=SEAT * seats, currency="EUR")]
-    if chance > 0.985:
+        props = {"workshop": page.rpartition("/")[2], "seats": seats}
+        paid = workshops.price[currency] * int(seats)
+        return [VisitAction(done, "Booking", page, props=props, revenue=paid, currency=currency)]
+    if chance > 1 - WEBSITE.newsletter.signed_up:
         return [VisitAction(done, "Newsletter Signup", page, props={"place": PLACES.draw(random_)})]
-    if page.startswith("/demo/journal") and chance > 0.93:
+    if page.startswith(journal.below) and chance > 1 - journal.followed:
         return [VisitAction(done, "Outbound Link: Click", page, props={"url": ELSEWHERE.draw(random_)})]
     return []
+
+
+def _purchase(ts: int, page: str, product: str, currency: str) -> VisitAction:
+    price = WEBSITE.prices[product][currency]
+    return VisitAction(ts, "Purchase", page, props=_product(product), revenue=price, currency=currency)
+
+
+def _product(page: str) -> dict[str, str]:
+    return {"product": page.rpartition("/")[2]}

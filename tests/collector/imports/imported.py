@@ -73,10 +73,10 @@ class Importing:
 _COUNTS = "(site, day, version) IN (SELECT site, day, version FROM closed FINAL WHERE NOT open)"
 PER_DAY = f"""
 SELECT day, visitors, entries, pageviews, bounces, seconds, custom FROM daily
-WHERE dimension = '' AND {_COUNTS} ORDER BY day"""
+WHERE dimension = '' AND currency = '' AND {_COUNTS} ORDER BY day"""
 VALUES = f"""
 SELECT day, value, visitors, seen, pageviews FROM daily
-WHERE dimension = {{dimension:String}} AND {_COUNTS} ORDER BY day, value"""
+WHERE dimension = {{dimension:String}} AND currency = '' AND {_COUNTS} ORDER BY day, value"""
 
 
 def opened(file: Path | tuple[str, bytes]) -> ImportedFile:

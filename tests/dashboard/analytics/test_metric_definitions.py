@@ -18,7 +18,7 @@ from collector.storage.client import ClickHouse
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
 from tests.model import OTHER, Model, Question
-from tests.questions import query_of
+from tests.questions import cells, query_of
 from tests.towns import EVENTS, FIRST, SITE, ZONE, random_events
 
 VISITS = ("visits", "views_per_visit", "bounce_rate", "visit_duration")
@@ -177,7 +177,7 @@ def test_the_store_agrees_with_the_model(database: Client, store: StatsService, 
     last = FIRST + datetime.timedelta(days=6)
     asked = [Question(SITE, names, FIRST, last, by, filters, zone=ZONE) for by, names in DIMENSIONS.items()]
     for each, result in zip(asked, asyncio.run(store.run([query_of(each) for each in asked])), strict=True):
-        assert {row.dimensions: row.metrics for row in result.rows} == model.rows(each), each
+        assert {row.dimensions: cells(each, row) for row in result.rows} == model.rows(each), each
 
 
 def test_the_town_has_what_is_hard_to_count() -> None:

@@ -22,8 +22,8 @@ from collector.storage.documents import DocumentTable
 from dashboard.analytics.dimensions import DIMENSIONS
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
-from tests.model import OTHER, Model, Question
-from tests.questions import query_of
+from tests.model import OTHER, Cells, Model, Question
+from tests.questions import cells, query_of
 from tests.towns import EVENTS, FIRST, PAGES, SITE, ZONE, random_events
 
 DAYS = 9
@@ -42,7 +42,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "event:hostname": ("shop.example.com",),
     "event:props:plan": ("pro", "(none)"),
 }
-FURTHER = {"event:page": ("time_on_page", "scroll_depth"), "event:goal": ("total_revenue", "average_revenue")}
+REVENUE = ("total_revenue", "average_revenue")
+FURTHER = {"event:page": ("time_on_page", "scroll_depth"), "event:goal": REVENUE}
 
 Opened = Callable[..., StatsService]
 
@@ -103,6 +104,11 @@ def questions(filters: Sequence[Any], first: int = 0, last: int = DAYS) -> Itera
     for name in [*DIMENSIONS, "event:props:plan", "event:props:x", "event:props:never"]:
         if name != "time:minute":
             yield question((*COUNTS, "percentage", *FURTHER.get(name, ())), name, **dates)
+            yield question(("visitors", *REVENUE), name, **dates)
+    yield question(REVENUE, **dates)
+    for name in ("event:page", "visit:source", "visit:entry_page"):
+        yield question((*COUNTS, *REVENUE), name, **dates)
+    yield question(("visitors", *REVENUE), "time:day", "event:props:plan", **dates)
     yield question(COUNTS, "time:day", "event:page", **dates)
     yield question(COUNTS, "time:week", "event:props:plan", **dates)
     yield question(("events", "total_revenue"), "time:day", "event:goal", **dates)
@@ -115,7 +121,7 @@ def compare(store: StatsService, model: Model, asked: Sequence[Question]) -> Non
     results = asyncio.run(store.run([query_of(each) for each in asked]))
     for each, result in zip(asked, results, strict=True):
         answer = model.answer(each)
-        found = {row.dimensions: row.metrics for row in result.rows if not row.hidden}
+        found = {row.dimensions: cells(each, row) for row in result.rows if not row.hidden}
         different = {row for row in found.keys() | answer.rows if found.get(row) != answer.rows.get(row)}
         told = [f"{row}: {found.get(row)} for {answer.rows.get(row)}" for row in sorted(different)]
         assert not different, f"{each}\n" + "\n".join(told)
@@ -191,11 +197,22 @@ def test_protection_agrees_with_the_model(
         for name in names:
             metrics = (*COUNTS, "percentage", *FURTHER.get(name, ()))
             asked.append(question(metrics, name, filters=filters, last=1))
+            asked.append(question(("visitors", *REVENUE), name, filters=filters, last=1))
+        asked.append(question((*COUNTS, *REVENUE), *two, filters=filters, last=1))
+        asked.append(question((*COUNTS, *REVENUE), filters=filters, last=1))
         # These are one statement.
         alike = ("visit:source", "visit:country", "event:page", "event:hostname")
         asked += [question(("visitors", "pageviews"), name, filters=filters, last=1) for name in alike]
+        asked += [question(("visitors", "total_revenue"), name, filters=filters, last=1) for name in alike]
         compare(stats, model, asked)
         compare(stats.as_guest(), model.for_guest(now, ZONE), asked)
+
+
+def count_of(row: Cells) -> int:
+    """The only metric of a row, a count."""
+    (count,) = row
+    assert isinstance(count, int)
+    return count
 
 
 def test_random_events_are_worth_asking_about() -> None:
@@ -207,9 +224,12 @@ def test_random_events_are_worth_asking_about() -> None:
     assert by_goal.other
     evening = datetime.datetime.combine(day(3), datetime.time(20), datetime.UTC).timestamp()
     everybody, guests = (
-        each.rows(question(["visitors"], first=3, last=3))[()][0] for each in (model, model.for_guest(evening, ZONE))
+        count_of(each.rows(question(["visitors"], first=3, last=3))[()])
+        for each in (model, model.for_guest(evening, ZONE))
     )
-    assert 0 < (guests or 0) < (everybody or 0)
+    assert 0 < guests < everybody
     rounded = Model(events, min_visitors=3, strict=True).rows(question(["visitors"], "visit:country"))
-    assert {(count or 0) % 6 for (count,) in rounded.values()} == {0}
+    assert {count_of(row) % 6 for row in rounded.values()} == {0}
+    sold = model.rows(question(REVENUE, "visit:source"))
+    assert any(len(total) == 2 for total, _ in sold.values() if isinstance(total, tuple))
     assert OTHER not in {value for (value,) in rounded}

@@ -7,6 +7,7 @@ import datetime
 import pytest
 
 from dashboard.i18n import formatting
+from dashboard.i18n.translations import shipped, using
 from dashboard.reports.svg import share, sparkline
 
 COMPACT = {
@@ -123,3 +124,21 @@ def test_shares_stay_within_their_bar() -> None:
         0,
         0,
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "currency", "text"),
+    [
+        ("en", 2349.5, "SEK", "SEK\xa02,349.50"),
+        ("en", -2349.5, "SEK", "-SEK\xa02,349.50"),
+        ("en", 23_495, "SEK", "SEK\xa023,495"),
+        ("en", 30, "EUR", "€30.00"),
+        ("en", 30, "AUD", "A$30.00"),
+        ("sv", 2349.5, "SEK", "2\xa0349,50\xa0kr"),
+        ("sv", 23_495, "EUR", "23\xa0495\xa0€"),
+    ],
+)
+def test_amounts_keep_apart_from_their_currency(code: str, value: float, currency: str, text: str) -> None:
+    """A code of letters has a space before the digits; a sign has none."""
+    with using(code, shipped()):
+        assert formatting.money(value, currency) == text

@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from collector.enrichment.channels import CHANNELS
 from collector.storage.client import ClickHouse
 from dashboard.compliance.site_check.cmp_detection import BANNERS
+from dashboard.compliance.site_check.platforms import PLATFORMS
 from dashboard.i18n.catalogues import TEMPLATE, extracted, updated, written
 from dashboard.i18n.translations import SHIPPED, Translations
 from dashboard.reports import labels
@@ -117,7 +118,7 @@ GREEK = {
     "utm_source": "πηγή", "utm_medium": "μέσο", "utm_campaign": "άνοιξη", "utm_content": "ένα", "utm_term": "όρος",
     "hostname": "παράδειγμα",
 }  # fmt: skip
-NAMED = ("WordPress", "Google Tag Manager", "Next.js", *(banner.name for banner in BANNERS.values()))
+NAMED = (*(each.name for each in PLATFORMS.values()), *(each.name for each in BANNERS.values()))
 PRODUCTS = re.compile("|".join(re.escape(escape(name)) for name in sorted(NAMED, key=len, reverse=True)))
 NAMES = re.compile(
     r"""^(?: tyst | (?:https?://)?(?:\w+\.)*(?:example|tyst)\.(?:com|test)\S* | admin | UTC | [A-Z]\w+/[A-Z]\w+\S*

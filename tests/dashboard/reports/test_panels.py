@@ -81,8 +81,8 @@ def test_under_a_goal_every_panel_shows_how_many_of_each_group_reach_it(board: B
     board.seed((*STORY, event(4, "Signup", "/about", **SAFARI)))
     page = shown(board, "is,event:goal,Signup")
     assert page.tables["Devices: Browsers"] == [["Firefox", "2", "100%"], ["Safari", "1", "50%"]]
-    assert page.tables["Pages: Top pages"] == [["/", "2", "67%"], ["/about", "1", "100%"]]
-    assert page.tables["Sources: Sources"] == [["Direct / None", "2", "67%"], ["list", "1", "100%"]]
+    assert page.tables["Pages: Top pages"] == [["/", "2", "€20.00", "67%"], ["/about", "1", "–", "100%"]]
+    assert page.tables["Sources: Sources"] == [["Direct / None", "2", "–", "67%"], ["list", "1", "€20.00", "100%"]]
     assert "Unique" in page.text
     assert "CR" in page.text
 
@@ -94,9 +94,13 @@ def test_a_goal_opens_its_properties(board: Board) -> None:
     keys = [link for link in page.links if "key=" in link.href and link.text in ("plan", "=key,")]
     assert [(link.text, link.current) for link in keys] == [("plan", True), ("=key,", False)]
     values = page.tables["Goals and events: Properties"]
-    assert values == [["Not given", "1", "1", "33%"], ["free", "1", "1", "33%"], ["pro", "1", "1", "33%"]]
+    assert values == [
+        ["Not given", "1", "1", "–", "33%"],
+        ["free", "1", "1", "–", "33%"],
+        ["pro", "1", "1", "€20.00", "33%"],
+    ]
     other = board.page(keys[1].href)
-    assert ["=1+1", "1", "1", "33%"] in other.tables["Goals and events: Properties"]
+    assert ["=1+1", "1", "1", "€20.00", "33%"] in other.tables["Goals and events: Properties"]
     narrowed = board.page(other.link("=1+1"))
     assert "=key, is =1+1" in narrowed.text
     assert narrowed.tables["Devices: Browsers"] == [["Firefox", "1", "100%"]]
@@ -164,9 +168,9 @@ def test_details_have_reading_time_and_depth(board: Board) -> None:
     board.seed(STORY)
     rows = board.page(f"/{SITE}/details/pages?period=day").tables["Pages: Top pages"]
     assert rows == [
-        ["/", "3", "3", "0%", "8s", "60%", "75%"],
-        ["/about", "1", "1", "100%", "–", "–", "25%"],
-        ["/pricing", "1", "1", "0%", "–", "–", "25%"],
+        ["/", "3", "3", "0%", "8s", "60%", "€20.00", "€20.00", "75%"],
+        ["/about", "1", "1", "100%", "–", "–", "–", "–", "25%"],
+        ["/pricing", "1", "1", "0%", "–", "–", "–", "–", "25%"],
     ]
 
 
@@ -238,15 +242,16 @@ def exported(board: Board, path: str, **params: Any) -> list[list[str]]:
 
 
 def test_a_file_has_all_rows_that_are_asked_for(board: Board) -> None:
-    """No pages, the same order, search and columns; times and shares as numbers, revenue with its currency."""
+    """No pages, the same order, search and columns; times and shares as numbers, revenue by currency."""
     board.seed((*STORY, *(pageview(1, f"/page/{number:03d}", visits=0, bounces=0) for number in range(120))))
     rows = exported(board, "pages", q="/page", by="event:page", way="asc")
-    assert rows[0] == ["event:page", "visitors", "pageviews", "bounce_rate", "time_on_page", "scroll_depth"]
+    assert rows[0] == ["event:page", "visitors", "pageviews", "bounce_rate", "time_on_page", "scroll_depth",
+                       "total_revenue_EUR", "average_revenue_EUR"]  # fmt: skip
     assert [row[0] for row in rows[1:]] == [f"/page/{number:03d}" for number in range(120)]
     goals = exported(board, "events")
-    revenue = ["total_revenue", "average_revenue"]
-    assert goals == [["event:goal", "visitors", "events", *revenue, "conversion_rate", "currency"],
-                     ["Signup", "2", "2", "20.0", "20.0", "50.0", "EUR"]]  # fmt: skip
+    revenue = ["total_revenue_EUR", "average_revenue_EUR"]
+    assert goals == [["event:goal", "visitors", "events", "conversion_rate", *revenue],
+                     ["Signup", "2", "2", "50.0", "20.0", "20.0"]]  # fmt: skip
 
 
 def test_a_file_is_the_same_in_every_language(board: Board) -> None:
@@ -271,8 +276,8 @@ def test_a_file_opens_in_the_reader_s_spreadsheet(board: Board) -> None:
     }
     assert files["en", ""] == files["en", "&separator=comma"] == files["sv", "&separator=comma"]
     assert files["sv", ""] == files["sv", "&separator=semicolon"] == files["en", "&separator=semicolon"]
-    assert '"Signup",2,2,20.0,20.0,50.0,"EUR"' in files["en", ""]
-    assert '"Signup";2;2;20,0;20,0;50,0;"EUR"' in files["sv", ""]
+    assert '"Signup",2,2,50.0,20.0,20.0' in files["en", ""]
+    assert '"Signup";2;2;50,0;20,0;20,0' in files["sv", ""]
     assert '"hour";"visitors"' in board.get(f"/{SITE}/chart.csv?period=day", headers={"accept-language": "sv"}).text
 
 

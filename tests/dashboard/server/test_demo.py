@@ -21,12 +21,13 @@ from collector.enrichment.user_agent import UserAgentParser
 from collector.ingest.event import Event
 from collector.ingest.visits import IDLE_SECONDS
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from dashboard.server.demo.profiles import ARRIVALS, CAMPAIGN, PAGES, WEEKDAY_DEVICES, DemoArrival
+from dashboard.server.demo.profiles import ARRIVALS, CAMPAIGN, PAGES, WEBSITE, WEEKDAY_DEVICES, DemoArrival
 from dashboard.server.demo.timeline import DemoPlan, Timeline, fill
 
 # Tuesday 3 March 2026, 14:20 in Stockholm.
 NOW = 1_772_544_000
 PLAN = DemoPlan(events=12_000, days=20, seed=7)
+QUARTER = DemoPlan()
 SITE = PLAN.site(NOW)
 
 
@@ -53,9 +54,11 @@ def all_events(plan: DemoPlan = PLAN) -> list[Event]:
 
 
 def by_visit(events: list[Event]) -> dict[tuple[int, int], list[Event]]:
+    """Events with consent, by their visit."""
     visits = defaultdict(list)
     for event in events:
-        visits[event.visitor, event.visit].append(event)
+        if event.visitor:
+            visits[event.visitor, event.visit].append(event)
     return visits
 
 
@@ -106,8 +109,8 @@ def test_visits_of_a_visitor_are_apart_and_within_one_day() -> None:
     """Half an hour lies between two visits, none within one, and no visitor is seen on two days."""
     visitors = defaultdict(list)
     for event in all_events():
-        visitors[event.visitor].append(event)
-    assert 0 not in visitors
+        if event.visitor:
+            visitors[event.visitor].append(event)
     returned = 0
     for events in visitors.values():
         assert len({event.day for event in events}) == 1
@@ -144,8 +147,55 @@ def test_people_do_more_than_read() -> None:
     names = Counter(event.name for event in events)
     assert {"Add to Cart", "Purchase", "Booking", "Newsletter Signup", "Outbound Link: Click"} < set(names)
     assert names["Purchase"] < names["Add to Cart"] < names["engagement"] < names["pageview"]
-    assert all(event.revenue > 0 and event.currency == "EUR" for event in events if event.name == "Purchase")
+    sales = [event for event in events if event.currency]
+    assert {event.name for event in sales} == {"Purchase", "Booking"}
+    assert all(event.revenue > 0 and (event.currency == "SEK") == (event.country == "SE") for event in sales)
     assert all(0 < event.scroll <= 100 and event.engaged > 0 for event in events if event.name == "engagement")
+
+
+def test_it_has_a_quarter_to_compare_and_a_banner_that_changes() -> None:
+    """Ninety days under `limited`: about two thirds of the pageviews came with consent, and fewer do since the banner
+    was changed; without consent nothing is known but page, minute, referring host and device type."""
+    events = all_events(QUARTER)
+    assert SITE.consent == "limited"
+    assert len({event.day for event in events}) == 90
+    views = [event for event in events if event.name == "pageview"]
+    days = sorted({event.day for event in views})
+    consented = Counter(event.day for event in views if event.visitor)
+    counted = Counter(event.day for event in views)
+    early, late = (
+        sum(consented[day] for day in part) / sum(counted[day] for day in part) for part in (days[:81], days[82:])
+    )
+    assert 0.5 < late < early - 0.1 < 0.7
+    blank = Event(site=SITE.domain, day=days[0], ts=0, visitor=0, visit=0, name="pageview", consent="none",
+                  expires=days[0])  # fmt: skip
+    known = {"day", "ts", "hostname", "page", "referrer", "device", "expires"}
+    for event in views:
+        if not event.visitor:
+            assert event.ts % 60 == 0
+            assert "/" not in event.referrer
+            fields = {name: getattr(event, name) for name in Event.__struct_fields__ if name not in known}
+            assert fields == {name: getattr(blank, name) for name in fields}
+
+
+def test_it_has_ways_to_the_till() -> None:
+    """Of those who land, fewer see a product, the cart, the checkout, and the thanks, on which all that is bought is
+    paid, by the same visit and in this order."""
+    visits = by_visit(all_events(QUARTER))
+    steps = (*WEBSITE.till.steps,)
+    reached = Counter[str]()
+    for events in visits.values():
+        pages = [event.page for event in events if event.name == "pageview"]
+        reached["landing"] += 1
+        reached["product"] += any(page in WEBSITE.prices for page in pages)
+        reached.update({page for page in pages if page in steps})
+        places = [pages.index(page) for page in steps if page in pages]
+        assert places == sorted(places)
+        assert {event.page for event in events if event.name == "Purchase"} <= {steps[-1]}
+        assert (steps[-1] in pages) == any(event.name == "Purchase" for event in events)
+    ordered = [reached[name] for name in ("landing", "product", *steps)]
+    assert ordered == sorted(ordered, reverse=True)
+    assert ordered[0] > 3 * ordered[2] > 3 * ordered[-1] > 100
 
 
 def test_its_pages_are_clean_already() -> None:
@@ -248,7 +298,7 @@ def test_it_stands_in_clickhouse_once(database: Client, tmp_path: Path) -> None:
         sum(event.visits for event in events),
         sum(event.bounces for event in events),
         sum(event.seconds for event in events),
-        len({event.visitor for event in events}),
+        len({event.visitor for event in events}),  # anonymous events have one number, too
         sum(event.revenue for event in events),
     )
 

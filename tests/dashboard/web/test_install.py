@@ -26,6 +26,7 @@ from dashboard.api.site_check import routes as verify_routes
 from dashboard.compliance.site_check.cmp_detection import ADAPTERS, BANNERS
 from dashboard.compliance.site_check.fetcher import Fetcher
 from dashboard.compliance.site_check.inspector import LOOKS_A_MINUTE, Inspector
+from dashboard.compliance.site_check.platforms import PLATFORMS
 from dashboard.compliance.site_check.tag_snippets import STUB, VARIANTS, TagOptions, code_of, read_wanted, tag_of
 from dashboard.reports.installation_status import arrivals_of
 from dashboard.server.error_handlers import error_handlers
@@ -88,7 +89,7 @@ def test_every_banner_of_the_snippet_is_offered() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("policy", ["required", "limited", "exempt"])
-@pytest.mark.parametrize("banner", ["", "klaro", "cookie-notice", "osano"])
+@pytest.mark.parametrize("banner", ["", "none", "klaro", "cookie-notice", "osano"])
 def test_every_form_has_every_attribute(variant: str, policy: str, banner: str) -> None:
     """Domain, policy and banner; what makes early calls work where the page has to call, and the banner's function."""
     site = Site(domain=SITE, consent=cast("Policy", policy))
@@ -98,7 +99,7 @@ def test_every_form_has_every_attribute(variant: str, policy: str, banner: str) 
     assert ('data-consent="' in spelled) == (policy != "required")
     assert ('data-cmp="' in spelled) == (banner in BANNERS)
     assert f"{BASE}/js/tyst.js" in code
-    assert ("tyst.q=tyst.q" in code) == (policy != "exempt" and banner not in BANNERS)
+    assert ("tyst.q=tyst.q" in code) == (policy != "exempt" and not banner)
     if banner in BANNERS:
         assert f'data-cmp="{BANNERS[banner].cmp}"' in spelled
         assert (f"function {BANNERS[banner].cmp}()" in code) == bool(BANNERS[banner].script)
@@ -133,12 +134,72 @@ def test_the_form_is_in_the_address(board: Board) -> None:
     assert read_wanted({"variant": "x", "banner": "y"}) == TagOptions()
 
 
+def test_every_platform_has_its_steps(board: Board) -> None:
+    """By the names that people know, each with what is done there; a platform's own banner is a click away."""
+    page = board.page(f"/{SITE}/install")
+    known = {"WordPress", "Shopify", "Squarespace", "Wix", "Webflow", "Ghost", "Google Tag Manager", "Next.js", "React",
+             "Vue", "Astro", "HTML"}  # fmt: skip
+    assert {platform.name for platform in PLATFORMS.values()} == known
+    texts = set()
+    for platform in PLATFORMS.values():
+        shown = board.page(page.link(platform.name)).text
+        assert platform.steps in shown
+        texts.add(platform.steps)
+    assert len(texts) == len(PLATFORMS)
+    assert "<script is:inline defer" in board.page(page.link("Astro")).text
+    shopify = board.page(page.link("Shopify"))
+    assert 'data-cmp="shopify_consent"' in board.page(shopify.link("Follow it")).text
+
+
+BY_NAME = (
+    "Cookiebot", "OneTrust", "Usercentrics", "CookieYes", "Complianz", "iubenda", "Didomi", "Termly", "Axeptio",
+    "Quantcast", "InMobi", "Osano", "Borlabs", "Real Cookie Banner", "Cookie Information", "Sourcepoint", "Klaro",
+    "tarteaucitron", "Orejime", "vanilla-cookieconsent", "WP Consent API", "Google Consent Mode", "IAB TCF", "Shopify",
+    "HubSpot", "TrustArc", "Cookie-Script", "CookieHub", "CookieFirst", "consentmanager", "Moove", "Cookie Notice",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_banners_have_the_names_that_people_know(name: str) -> None:
+    """Each is in the list."""
+    assert any(name.casefold() in banner.name.casefold() for banner in BANNERS.values())
+
+
+def test_a_banner_that_marks_scripts_is_followed_unmarked(board: Board) -> None:
+    """The page says that the tag itself stays unmarked, and why."""
+    assert "Leave the tag unmarked" in board.page(f"/{SITE}/install?banner=cookiebot").text
+    assert "Leave the tag unmarked" not in board.page(f"/{SITE}/install?banner=onetrust").text
+    assert 'type="text/plain"' not in board.page(f"/{SITE}/install?banner=cookiebot").text
+
+
+@pytest.mark.parametrize("policy", ["required", "limited", "exempt"])
+def test_a_site_without_a_banner_chooses_a_policy(board: Board, policy: Policy) -> None:
+    """Anonymous counts or the exemption, each with its code; under `required` the page says that nothing is counted."""
+    anyio.run(board.dashboard.sites.change, msgspec.structs.replace(EXAMPLE, consent=policy))
+    page = board.page(f"/{SITE}/install?banner=none")
+    for choice in ("limited", "exempt"):
+        assert f'data-domain="example.com" data-consent="{choice}" src=' in page.text
+    assert ("nobody can give it" in page.text) == (policy == "required")
+    assert "tyst.q=tyst.q" not in page.text
+    assert page.text.count("in force") == (policy != "required")
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"), [("127.0.0.1:8000", True), ("localhost", True), ("[::1]:8000", True), ("stats.test", False)]
+)
+def test_an_address_of_this_computer_is_pointed_out(board: Board, host: str, warned: bool) -> None:
+    """Where the tag would lead to a loopback address, the page says which setting changes that."""
+    page = board.get(f"/{SITE}/install", headers={"host": host}).text
+    assert f"//{host}/js/tyst.js" in page
+    assert ("TYST_PUBLIC_URL" in page) == warned
+
+
 def test_every_banner_is_offered_by_its_name(board: Board) -> None:
     """Each leads to its lines and to what an owner has to look at; the form of the tag stays as it was chosen."""
     page = board.page(f"/{SITE}/install?variant=gtm")
     standards = [key for key, banner in BANNERS.items() if banner.generic and not banner.script]
     products = [key for key in BANNERS if key not in standards]
-    assert [given["value"] for name, given in page.elements if name == "option"] == ["", *products, *standards]
+    assert [given["value"] for name, given in page.elements if name == "option"] == ["", "none", *products, *standards]
     assert page.attributes(name="variant", type="hidden")["value"] == "gtm"
     for key, banner in BANNERS.items():
         page = board.page(TagOptions("html", key).href(EXAMPLE))

@@ -135,6 +135,35 @@ def test_the_domain_must_be_the_sites(given: str, state: str) -> None:
     assert found["Domain"][0] == state
 
 
+LIMITED = Site(domain="example.com", consent="limited")
+SOURCE = f'src="{BASE}js/tyst.js"></script>'
+WRONG = {
+    "another domain": (SITE, f'<script defer data-domain="www.example.com" data-hash {SOURCE}', "Domain"),
+    "no domain": (SITE, f'<script defer data-hash="" {SOURCE}', "Domain"),
+    "another policy": (SITE, f'<script data-domain="example.com" data-consent="exempt" data-hash {SOURCE}', "Policy"),
+    "no policy": (LIMITED, f'<script defer data-domain="example.com" data-hash {SOURCE}', "Policy"),
+    "held back": (SITE, f'<script type="text/plain" data-domain="example.com" data-hash {SOURCE}', "Tag"),
+    "in a comment": (SITE, f'<!-- <script defer data-domain="www.example.com" data-hash {SOURCE} -->', "Tag"),
+}
+
+
+@pytest.mark.parametrize(("site", "tag", "about"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_comes_with_the_corrected_line(site: Site, tag: str, about: str) -> None:
+    """All of the line, to be copied: it has what was right, and every check of it passes."""
+    state, said = look(tag, site)[about]
+    line = said[said.index("<script") :]
+    assert state == "failed"
+    assert "data-hash" in line
+    assert {look(line, site)[name][0] for name in ("Tag", "Domain", "Policy", "Script")} == {"ok"}
+
+
+def test_a_script_from_elsewhere_comes_with_its_right_address() -> None:
+    """The corrected line loads it from this server."""
+    tag = TAG.replace("stats.example.net", "old.example.net")
+    state, said = look(tag, script=fetched("no", status=404))["Script"]
+    assert (state, said[said.index("<script") :]) == ("failed", TAG)
+
+
 SCRIPTS = {
     "another status": (fetched("no", status=404), "failed", "answers with status 404"),
     "another script": (fetched("alert(1)"), "failed", "is another script"),

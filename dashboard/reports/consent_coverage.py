@@ -1,0 +1,217 @@
+"""View model of the consent page: how many pageviews came with which consent.
+
+Pageviews are counted with consent, under exempt measurement, or as anonymous counts that know neither visitor nor
+country.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from collector.sites.registry import Site
+from dashboard.analytics.filters import Compare, Filter, Not, Or
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import OTHER, Query, Result
+from dashboard.i18n import formatting
+from dashboard.i18n.translations import _, plural
+from dashboard.reports.annotations import Annotation
+from dashboard.reports.consent_splits import ANONYMOUS, Split, by_country, by_name, by_source, ranked, total_split
+from dashboard.reports.date_range import DateRange
+from dashboard.reports.labels import label
+from dashboard.reports.stacked_chart import StackedChart, line_path, stacked_chart
+from dashboard.reports.time_buckets import TimeBucket, time_buckets
+
+NO_CONSENT: Final = (ANONYMOUS, "exempt")
+"""Kinds of evidence that are no answer of the visitor: an anonymous count, and exempt measurement."""
+WITHOUT: Final[Filter] = Compare("is", "visit:consent", NO_CONSENT)
+WITH: Final[Filter] = Not(WITHOUT)
+EITHER: Final[Filter] = Or((WITH, WITHOUT))
+"""All pageviews. As any filter it folds small groups, which unfiltered dates by one dimension do not."""
+
+MOST_ROWS: Final = 5_000
+COLOURS: Final = 6
+"""Series that have a colour of their own; all further ones share the last."""
+_LABELS: Final = 5
+"""Labels on the chart's axis of time, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One interval of the chart: its split, and its pageviews by the names of the series."""
+
+    moment: TimeBucket
+    split: Split
+    values: tuple[int, ...]
+    spoken: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One segment of the bars: its title, and the number of its colour; `without` says that it is no consent."""
+
+    title: str
+    colour: int
+    without: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOutcome:
+    """What a policy would show of the same pageviews; "" where that is unknown under the policy in force."""
+
+    policy: str
+    current: bool
+    pageviews: str
+    visits: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentReport:
+    """Everything on the page. `known` says whether coverage can be known under the policy in force."""
+
+    total: Split
+    before: Split | None
+    known: bool
+    series: tuple[Series, ...]
+    intervals: tuple[Interval, ...]
+    chart: StackedChart
+    coverage_line: str
+    labels: tuple[str, ...]
+    pages: tuple[Split, ...]
+    sources: tuple[Split, ...]
+    countries: tuple[Split, ...]
+    policies: tuple[PolicyOutcome, ...]
+
+    @property
+    def change(self) -> formatting.Change | None:
+        """How coverage moved since the period before, in percentage points."""
+        if self.before is None or self.before.ratio is None or self.total.ratio is None or not self.known:
+            return None
+        return formatting.change("consent_rate", 100 * self.total.ratio, 100 * self.before.ratio)
+
+
+def consent_queries(site: Site, dates: DateRange) -> list[Query]:
+    """What `build_consent_report` needs answered, in order."""
+    period, before = dates.period, dates.compared
+    time = f"time:{period.bucket}"
+
+    def asked(
+        *dimensions: str, filters: Filter | None = None, metric: str = "pageviews", span: Period = period
+    ) -> Query:
+        order = () if dimensions[:1] == (time,) else ((metric, "desc"),)
+        return Query(site.domain, (metric,), span, dimensions, filters, order, MOST_ROWS)
+
+    return [
+        asked(filters=WITH),
+        asked(filters=WITHOUT),
+        asked(time),
+        asked(time, filters=WITH),
+        asked(time, filters=WITHOUT),
+        asked(time, "visit:consent", filters=EITHER),
+        asked("event:page"),
+        asked("event:page", filters=WITH),
+        asked("event:page", filters=WITHOUT),
+        asked("visit:source", filters=WITH, metric="visits"),
+        asked("visit:referrer", filters=WITHOUT),
+        asked("visit:country", filters=WITH),
+        asked("visit:country", filters=Compare("is", "visit:consent", ("exempt",))),
+        *(asked(filters=each, span=before) for each in (None, WITH, WITHOUT) if before),
+    ]
+
+
+def build_consent_report(
+    site: Site, dates: DateRange, results: Sequence[Result], notes: Sequence[Annotation], now: float
+) -> ConsentReport:
+    """Lay out the answers to `consent_queries`."""
+    all_with, all_without, *times = results[:6]
+    pages, with_page, without_page, sources, referrers, countries, exempt_countries = results[6:13]
+    total = total_split(times[0], all_with, all_without)
+    moments = [moment for moment in time_buckets(dates.period, now) if not moment.future]
+    # Of few people in all who consented, any group that is not split would be theirs.
+    hidden = all_with.hidden or all_without.hidden
+    splits = by_name(*times[:3], hidden=hidden)
+    kinds = _kinds(times[3])
+    intervals = tuple(
+        _interval(moment, splits.get(moment.key, Split(moment.key, 0, 0, 0)), times[3], kinds, notes)
+        for moment in moments
+    )
+    of_pages = ranked(by_name(pages, with_page, without_page, hidden=hidden).values())
+    return ConsentReport(
+        total=total,
+        before=total_split(results[13], *results[14:]) if len(results) > 13 else None,
+        known=site.consent == "limited" and bool(total.without),
+        series=_series(kinds, undivided=any(each.values[-1] for each in intervals)),
+        intervals=intervals,
+        chart=stacked_chart([each.values for each in intervals]),
+        coverage_line=line_path([each.split.ratio if each.split.without else None for each in intervals]),
+        labels=_axis_labels(moments),
+        pages=of_pages,
+        sources=ranked(by_source(sources, referrers)),
+        countries=ranked(by_country(countries, exempt_countries)),
+        policies=_outcomes(site, total),
+    )
+
+
+def _kinds(split: Result) -> tuple[str, ...]:
+    """Kinds of evidence, the most frequent first, those that are no consent last."""
+    counts: dict[str, int] = {}
+    for row in split.rows:
+        if row.dimensions[1] != OTHER and not row.hidden:
+            counts[row.dimensions[1]] = counts.get(row.dimensions[1], 0) + int(row.metrics[0] or 0)
+    return tuple(sorted(counts, key=lambda kind: (kind in NO_CONSENT, -counts[kind], kind)))
+
+
+def _series(kinds: Sequence[str], *, undivided: bool) -> tuple[Series, ...]:
+    """A series for each kind of evidence, and one for what is `undivided`."""
+    given = [
+        Series(label("visit:consent", kind), min(index, COLOURS - 1), without=kind in NO_CONSENT)
+        for index, kind in enumerate(kinds)
+    ]
+    return (*given, *([Series(_("Not split, for privacy"), COLOURS)] if undivided else []))
+
+
+def _interval(
+    moment: TimeBucket, split: Split, by_kind: Result, kinds: Sequence[str], notes: Sequence[Annotation]
+) -> Interval:
+    """The interval by kinds of evidence; one that is not split into consent and none is not split at all."""
+    counts = {row.dimensions[1]: int(row.metrics[0] or 0) for row in by_kind.rows if row.dimensions[0] == moment.key}
+    values = [counts.get(kind, 0) if split.told else 0 for kind in kinds]
+    values.append(max(0, split.size - sum(values)))
+    spoken = plural("{count} pageview", "{count} pageviews", split.size).format(count=formatting.number(split.size))
+    if split.told and split.without:
+        spoken = _("{pageviews}, {share} with consent").format(pageviews=spoken, share=split.share)
+    noted = tuple(note.text for note in notes if moment.first <= note.day <= moment.last)
+    return Interval(moment, split, tuple(values), f"{moment.long}: {spoken}", noted)
+
+
+def _axis_labels(moments: Sequence[TimeBucket]) -> tuple[str, ...]:
+    """A label for each interval, empty where there is no room."""
+    every = -(-len(moments) // _LABELS) or 1
+    return tuple(moment.label if index % every == 0 else "" for index, moment in enumerate(moments))
+
+
+def _outcomes(site: Site, total: Split) -> tuple[PolicyOutcome, ...]:
+    """What each policy would show of the period, as far as the policy in force lets it be known."""
+    consent, everyone = _("Of visitors who agreed"), _("Of everyone who has not refused")
+    visits = {"required": consent, "limited": consent, "exempt": everyone}
+    counts = dict.fromkeys(visits, "")
+    if total.consented is not None and total.without is not None:
+        counts |= _counted(site, total.consented, total.consented + total.without)
+    return tuple(PolicyOutcome(policy, policy == site.consent, counts[policy], visits[policy]) for policy in visits)
+
+
+def _counted(site: Site, yes: int, both: int) -> dict[str, str]:
+    """Pageviews that each policy would count. Those of visitors who refused are in no count of the policy `exempt`, and
+    under `limited` nothing tells them from those who have not answered."""
+    consented, every = formatting.number(yes), formatting.number(both)
+    if site.consent == "limited":
+        return {
+            "required": consented,
+            "limited": every,
+            "exempt": _("{few} to {many}").format(few=consented, many=every),
+        }
+    if site.consent == "exempt":
+        return {"required": consented, "limited": _("At least {count}").format(count=every), "exempt": every}
+    return {"required": every}
