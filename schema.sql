@@ -233,7 +233,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_pa
 
 -- Which days are closed, the newest version of each. `rows` is how many events the build saw: when there are more
 -- now, some came late. `open` 1 takes a day back until it is built again. `form` says what was built: 0 to 2
--- by earlier releases, 3 without sums by property, 4 with them.
+-- by earlier releases, 3 without sums by property, 4 with them; 103 and 104 the same of figures that were imported.
 CREATE TABLE IF NOT EXISTS closed
 (
     site    String,
@@ -324,3 +324,15 @@ CREATE TABLE IF NOT EXISTS deletions
 ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60;
+
+-- Files of other products' figures that were read: what came of each, never what was in it.
+CREATE TABLE IF NOT EXISTS imports
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

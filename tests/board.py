@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,14 @@ from starlette.applications import Starlette
 
 from collector.core.metrics import Counters
 from collector.core.settings import read_settings
+from collector.enrichment.geoip import CountryResolver
+from collector.enrichment.host_lists import HostList
 from collector.erasure.job_runner import SiteJobRunner
+from collector.imports.imports import Imports
+from collector.imports.salts import ImportSalts
 from collector.ingest.event import Event
+from collector.ingest.pipeline import PipelineServices
+from collector.ingest.visits import VisitTracker
 from collector.rollups.job import RollupJob
 from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
@@ -147,6 +153,18 @@ class Board:
         return read(answer.text)
 
 
+def importing_into(database: Client, sites: Sites, clock: Callable[[], float], directory: Path) -> Imports:
+    """Imports with all that the pipeline needs."""
+    services = PipelineServices(
+        sites=sites,
+        salts=ImportSalts(),
+        visits=VisitTracker(),
+        countries=CountryResolver(None),
+        spam=HostList(directory / "spam.txt"),
+    )
+    return Imports(database, sites, services, clock, directory)
+
+
 @contextlib.contextmanager
 def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> Iterator[Board]:
     """The dashboard with the user `admin`, who is not signed in yet."""
@@ -191,6 +209,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
         annotations=annotations,
         segments=segments,
         keys=keys,
+        imports=importing_into(database, sites, clock, directory),
     )
     app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
     board = Board(dashboard, database, clock, app)

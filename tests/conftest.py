@@ -33,6 +33,8 @@ STORAGE = frozenset(
         "collector.privacy.test_salts_clickhouse",
         "collector.storage.test_chdb_workarounds",
         "collector.erasure.test_retention",
+        "collector.imports.test_export",
+        "collector.imports.test_visits_of_products",
     }
 )
 

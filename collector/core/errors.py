@@ -10,6 +10,7 @@
     ├── CannotJoin              a collector cannot share the database with the others
     ├── BackupError             a backup could not be written or restored
     ├── SchemaTooNew            a later release of Tyst has changed the database
+    ├── ImportRefused           a file of another product's figures cannot be read; says which one can
     ├── JobTimeout              a job on a site's figures took longer than its time budget
     ├── RecordError             a site, user or key that cannot be stored as asked
     │   └── RecordGone          it was deleted meanwhile
@@ -47,6 +48,21 @@ class BeaconError(TystError):
         super().__init__(f"{field} {reason}")
         self.field = field
         self.reason = reason
+
+
+class ImportRefused(TystError):
+    """Files cannot be imported. `field` names what to change; the reason says how to get the right file. It never
+    quotes the file.
+
+    The reason is a template, so that a page can say it in its reader's language.
+    """
+
+    def __init__(self, field: str, template: str, **values: object) -> None:
+        self.field = field
+        self.template = template
+        self.values = values
+        self.reason = template.format(**values) if values else template
+        super().__init__(f"{field}: {self.reason}")
 
 
 class JobTimeout(TystError):

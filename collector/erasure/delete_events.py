@@ -1,7 +1,8 @@
 """Deletion of a site's events and rollups from ClickHouse: the steps of a deletion job.
 
 Of a deletion by filter the days concerned are built anew from what is left. A day whose raw events are past their
-retention has nothing to filter: its sums stay. A reset or removal takes all there is.
+retention has nothing to filter: its sums stay. Of imported days the rows of the values go, and without a filter all. A
+reset or removal takes all there is.
 """
 
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
@@ -15,7 +16,9 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.erasure.site_job import SiteJob
+from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES
 from collector.rollups.job import RollupJob
+from collector.storage.client import SCRATCH
 
 FIELDS: Final = {
     "page": "page",
@@ -28,6 +31,18 @@ FIELDS: Final = {
     "os": "os",
 }
 """What events may be chosen by: name and column."""
+
+DIMENSIONS: Final = {
+    "page": ("event:page", "visit:entry_page", "visit:exit_page"),
+    "hostname": ("event:hostname",),
+    "event": ("event:name",),
+    "source": ("visit:source",),
+    "referrer": ("visit:referrer",),
+    "country": ("visit:country",),
+    "browser": ("visit:browser",),
+    "os": ("visit:os",),
+}
+"""The dimensions of the rollup table that have the values of a field."""
 
 FIRST_DAY: Final = datetime.date(1970, 1, 1)
 LAST_DAY: Final = datetime.date(2149, 6, 6)
@@ -45,6 +60,14 @@ _MARK = "INSERT INTO purging SELECT DISTINCT {batch:UInt64}, "
 _MARKED = "(SELECT value FROM purging WHERE batch = {batch:UInt64})"
 _UNMARK = "ALTER TABLE purging DELETE WHERE batch = {batch:UInt64}"
 _DELETE = f"ALTER TABLE events DELETE IN PARTITION {{month:UInt32}} WHERE {_MEANT}"
+_IMPORTED_DAYS = f"""
+SELECT day FROM closed FINAL
+WHERE site = {{site:String}} AND NOT open AND form IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})
+    AND day >= {{first:Date}} AND day <= {{last:Date}} ORDER BY day"""
+_DELETE_SUMS = "ALTER TABLE daily DELETE WHERE site = {site:String} AND day IN {days:Array(Date)}"
+_MARK_SUMS = f"""{_MARK}value FROM daily
+WHERE site = {{site:String}} AND day IN {{days:Array(Date)}} AND dimension IN {{dimensions:Array(String)}}
+    AND value LIKE {{pattern:String}}"""
 _TABLES = """
 SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase() AND name = 'site' ORDER BY table"""
 _EMPTY = "ALTER TABLE {table:Identifier} DELETE WHERE site = {site:String}"
@@ -87,6 +110,7 @@ class EventDeletion:
         self._delete_events(job, check)
         check()
         if job.kind == "delete":
+            self._delete_imported(job)
             self._rollup.rebuild_days(job.site, job.days)
         else:
             for table in tables_with_site(self._client):
@@ -94,6 +118,27 @@ class EventDeletion:
                 self._client.command(_EMPTY, parameters=parameters, settings={"mutations_sync": 1})
             self._rollup.drop_site(job.site)
         return job
+
+    def _delete_imported(self, job: SiteJob) -> None:
+        """Delete the imported figures that are meant: days as a whole, or the rows of the values."""
+        days = [day for (day,) in self._client.query(_IMPORTED_DAYS, parameters=_of(job)).result_rows]
+        if not days:
+            return
+        parameters = {**_of(job), "days": days, "batch": int(job.id, 16)}
+        if not job.field:
+            for day in days:
+                self._rollup.reopen_day(job.site, day)
+            self._client.command(_DELETE_SUMS, parameters=parameters, settings=_NOT_LOGGED)
+            return
+        parameters["dimensions"] = list(DIMENSIONS[job.field])
+        self._client.command(_MARK_SUMS, parameters=parameters, settings={"log_queries": 0})
+        without = {name: value for name, value in parameters.items() if name != "pattern"}
+        self._client.command(
+            f"{_DELETE_SUMS} AND dimension IN {{dimensions:Array(String)}} AND value IN {_MARKED}",
+            parameters=without,
+            settings=_NOT_LOGGED,
+        )
+        self._client.command(_UNMARK, parameters=without, settings=_NOT_LOGGED)
 
     def _days(self, job: SiteJob) -> list[datetime.date]:
         column = FIELDS.get(job.field, "")
@@ -117,7 +162,8 @@ class EventDeletion:
 
 def tables_with_site(client: Client) -> list[str]:
     """Tables that hold figures by site, other than the events themselves."""
-    return [table for (table,) in client.query(_TABLES).result_rows if table not in KEPT_TABLES]
+    found = (table for (table,) in client.query(_TABLES).result_rows if not table.startswith(SCRATCH))
+    return [table for table in found if table not in KEPT_TABLES]
 
 
 def _of(job: SiteJob) -> dict[str, object]:

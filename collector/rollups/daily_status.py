@@ -5,8 +5,22 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from clickhouse_connect.driver.client import Client
+
+WITHOUT_PROPERTIES: Final = 3
+"""Form of a day that was built without sums by property."""
+WITH_PROPERTIES: Final = 4
+"""Form of a day that was built with them."""
+IMPORTED: Final = 103
+"""Form of a day whose figures were imported, without sums by property."""
+IMPORTED_WITH_PROPERTIES: Final = 104
+"""Form of a day whose figures were imported, with them."""
+IMPORTED_FORMS: Final = (IMPORTED, IMPORTED_WITH_PROPERTIES)
+FORMS: Final = (WITHOUT_PROPERTIES, WITH_PROPERTIES, *IMPORTED_FORMS)
+"""Forms that have revenue by every dimension. Days of earlier ones are built again while they have all their events."""
+FORMS_WITH_PROPERTIES: Final = (2, WITH_PROPERTIES, IMPORTED_WITH_PROPERTIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +32,11 @@ class ClosedDay:
     rows: int
     open: bool
     form: int
+
+    @property
+    def imported(self) -> bool:
+        """Whether its figures were imported: they are not built from events of this site."""
+        return self.form in IMPORTED_FORMS
 
 
 class ClosedDays:

@@ -20,8 +20,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from collector.ingest.event import Event
-from collector.rollups.daily_status import ClosedDay, ClosedDays
-from collector.rollups.sql import BUILD, BUILD_WITH_PROPERTIES
+from collector.rollups.build import VERSIONS, build_days, version_of, versions_at
+from collector.rollups.daily_status import FORMS, WITH_PROPERTIES, WITHOUT_PROPERTIES, ClosedDay, ClosedDays
 from collector.sites.registry import Sites
 from collector.spool.serialization import SerializedEvents
 from collector.storage.client import plain_reason
@@ -35,20 +35,10 @@ RECENT_DAYS = 4
 # Rows of a version that no longer counts stay this long, for queries that read the record just before.
 SUPERSEDED_SECONDS = 600
 
-# What a build of this release makes. Days of an earlier form are built again while they have all their events.
-WITHOUT_PROPERTIES, WITH_PROPERTIES = 3, 4
-FORMS = (WITHOUT_PROPERTIES, WITH_PROPERTIES)
-FORMS_WITH_PROPERTIES = (2, WITH_PROPERTIES)
-# A day with more different properties has no sums by them: each costs a look at every event.
-MOST_PROPERTIES = 60
-
 # Half a kilobyte of memory for each event that is built at a time; of fewer most of the work is planning.
 MOST_EVENTS = 250_000
 # Each may be of another month, and one INSERT may be into at most 100 partitions.
 MOST_DAYS = 90
-
-# A version is a moment with the day's number, since 1970, in its last digits.
-_VERSIONS = 1_000_000
 
 _DAY = datetime.timedelta(days=1)
 _BEGINNING = datetime.date(1970, 1, 1)
@@ -140,17 +130,16 @@ class RollupJob:
     def _close(self, batch: Sequence[RollupSchedule]) -> None:
         site, days = batch[0].site, [closing.day for closing in batch if closing.rows]
         after = max(closing.version for closing in batch)
-        versions = _VERSIONS * max(after // _VERSIONS + 1, int(self._clock() * 1_000_000_000) // _VERSIONS)
+        versions = versions_at(self._clock(), after)
         without = self._build(site, days, versions) if days else frozenset()
         if days and self._client.query(_BUILT_TWICE, parameters={"site": site, "versions": versions}).result_rows[0][0]:
             # Another collector has built them in the same millisecond: both builds would count.
-            self._close([replace(closing, version=versions + _VERSIONS - 1) for closing in batch])
+            self._close([replace(closing, version=versions + VERSIONS - 1) for closing in batch])
             return
         built = {}
         for closing in batch:
             form = WITHOUT_PROPERTIES if closing.day in without else WITH_PROPERTIES
-            version = versions + (closing.day - _BEGINNING).days
-            built[closing.day] = ClosedDay(version, closing.rows, open=False, form=form)
+            built[closing.day] = ClosedDay(version_of(versions, closing.day), closing.rows, open=False, form=form)
         self._records.put(site, built)
         self._closed.update((site, closing.day) for closing in batch)
         if after:
@@ -170,16 +159,7 @@ class RollupJob:
             yield batch
 
     def _build(self, site: str, days: Sequence[datetime.date], versions: int) -> frozenset[datetime.date]:
-        """Insert the sums; returns the days that have too many properties for sums by them."""
-        given: dict[str, object] = {"site": site, "days": days}
-        counts = self._client.query(_PROPERTIES, parameters=given).result_rows
-        many = frozenset(day for day, count in counts if count > MOST_PROPERTIES)
-        given["versions"] = versions
-        if any(0 < count <= MOST_PROPERTIES for _, count in counts):
-            self._client.command(BUILD_WITH_PROPERTIES, parameters=given | {"most": MOST_PROPERTIES})
-        else:
-            self._client.command(BUILD, parameters=given)
-        return many
+        return build_days(self._client, site, days, versions)
 
     def rebuild(self, site: str, first: datetime.date, last: datetime.date) -> Iterator[RollupSchedule]:
         """Rebuild the rolled-up days from `first` to `last`; yields each when it is finished."""
@@ -188,8 +168,9 @@ class RollupJob:
         found = [
             RollupSchedule(site, day, days.get(day, 0), records[day].version if day in records else 0)
             for day in self._over(site, days)
-            # A day whose events are past their retention keeps the sums that were built while it had them.
-            if first <= day <= last and (day not in records or days.get(day, 0) >= records[day].rows)
+            # A day whose events are past their retention keeps the sums that were built while it had them, and one
+            # that was imported never had any here.
+            if first <= day <= last and (day not in records or _has_its_events(records[day], days.get(day, 0)))
         ]
         for batch in self._batches(found):
             self.close(batch)
@@ -260,11 +241,10 @@ class RollupJob:
             self._client.command(_DELETE, parameters={"site": site, "day": day, "version": version})
 
 
-# Nobody can ask for a property without a name.
-_PROPERTIES = """
-SELECT day, uniqExactArray(arrayFilter(key -> key != '', mapKeys(props))) FROM events
-WHERE site = {site:String} AND day IN {days:Array(Date)} AND name != 'engagement'
-GROUP BY day"""
+def _has_its_events(record: ClosedDay, rows: int) -> bool:
+    return rows > 0 if record.imported else rows >= record.rows
+
+
 _BUILT_TWICE = """
 SELECT count() > uniqExact(day) FROM daily
 WHERE site = {site:String} AND dimension = '' AND currency = ''

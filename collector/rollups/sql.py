@@ -77,7 +77,7 @@ _VISITS = f"""(
             sum(visits) AS of_visits, sum(bounces) AS of_bounces, sum(seconds) AS of_seconds,
             {of_last_page(f"maxIf({PLACED_PAGE}, name = 'pageview' AND visitor != 0)")} AS exit_page,
             toString(if(visitor = 0, '', max(entry_page))) AS entered_on
-        FROM events WHERE {_COUNTED}
+        FROM {{events:Identifier}} WHERE {_COUNTED}
         GROUP BY day, visitor, visit
     )"""
 _OF_VISITS = {
@@ -89,7 +89,7 @@ _OF_VISITS = {
 _READINGS = f"""(
         SELECT 'event:page' AS dimension, day, toString(page) AS value, '' AS currency, {_READ_SUMS}
         FROM (
-            SELECT day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM events
+            SELECT day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM {{events:Identifier}}
             WHERE {_DAYS} AND name = 'engagement' AND visitor != 0
             GROUP BY day, page, visitor, visit
         )
@@ -97,8 +97,8 @@ _READINGS = f"""(
     )"""
 # The names of a day's properties, of days that have not too many; nobody can ask for one without a name.
 _NAMED = f"""(
-        SELECT day, arrayFilter(name -> name != '', groupUniqArrayArray(mapKeys(props))) AS named FROM events
-        WHERE {_COUNTED} GROUP BY day HAVING length(named) <= {{most:UInt32}}
+        SELECT day, arrayFilter(name -> name != '', groupUniqArrayArray(mapKeys(props))) AS named
+        FROM {{events:Identifier}} WHERE {_COUNTED} GROUP BY day HAVING length(named) <= {{most:UInt32}}
     )"""
 
 
@@ -113,7 +113,7 @@ def _sets(dimensions: dict[str, str], taken: dict[str, str]) -> str:
     return f"""
     SELECT day, transform(grouping({", ".join(groups)}), {masks}, {names}, '') AS dimension, concat({values}) AS value,
         '' AS currency, {_sums(taken)}, {", ".join(columns)}
-    FROM events
+    FROM {{events:Identifier}}
     WHERE {_COUNTED}
     GROUP BY GROUPING SETS ({", ".join(f"(day, {group})" for group in groups)})"""
 
@@ -147,14 +147,14 @@ def _revenue(*, properties: bool) -> str:
     if properties:
         values = f"arrayConcat({values}, arrayMap(key -> (concat('event:props:', key), props[key]), named))"
         named = f"LEFT ANY JOIN {_NAMED} AS of_day USING (day)"
-    paid = f"SELECT day, visitor, visit FROM events WHERE {_COUNTED} AND currency != ''"
+    paid = f"SELECT day, visitor, visit FROM {{events:Identifier}} WHERE {_COUNTED} AND currency != ''"
     return f"""
     SELECT day, each.1 AS dimension, each.2 AS value, toString(currency) AS currency,
         {_sums({name: sql for name, sql in of_basis("event").items() if name in ("revenue", "sales")})}
-    FROM (SELECT * FROM events LEFT ANY JOIN (
+    FROM (SELECT * FROM {{events:Identifier}} LEFT ANY JOIN (
             SELECT day, visitor, visit, toString(max(entry_page)) AS entered_on,
                 {of_last_page(f"maxIf({PLACED_PAGE}, name = 'pageview')")} AS left_from
-            FROM events WHERE {_COUNTED} AND visitor != 0 AND (day, visitor, visit) IN ({paid})
+            FROM {{events:Identifier}} WHERE {_COUNTED} AND visitor != 0 AND (day, visitor, visit) IN ({paid})
             GROUP BY day, visitor, visit
         ) AS visits USING (day, visitor, visit) {named}
         WHERE {_COUNTED} AND currency != '')
@@ -175,7 +175,7 @@ def _branches(*, properties: bool) -> list[str]:
     if properties:
         found.append(f"""
     SELECT day, concat('event:props:', property) AS dimension, props[property] AS value, '' AS currency, {_sums(event)}
-    FROM events INNER JOIN {_NAMED} AS of_day USING (day) ARRAY JOIN named AS property
+    FROM {{events:Identifier}} INNER JOIN {_NAMED} AS of_day USING (day) ARRAY JOIN named AS property
     WHERE {_COUNTED} GROUP BY day, property, value""")
     return found
 
@@ -193,7 +193,8 @@ FROM ({parts}) AS counted LEFT ANY JOIN {_READINGS} AS readings USING (dimension
 
 
 BUILD = _build(properties=False)
-"""Builds `days` of one `site`, under versions that are `versions` and the day's number since 1970."""
+"""Builds `days` of one `site` from a table of `events`, under versions that are `versions` and the day's number since
+1970."""
 
 BUILD_WITH_PROPERTIES = _build(properties=True)
 """The same with sums of the properties of days that have `most` of them or fewer."""

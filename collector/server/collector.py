@@ -13,6 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -35,6 +36,7 @@ from collector.erasure.retention import RetentionJob
 from collector.erasure.schedule import ErasureSchedule
 from collector.erasure.subject_access import SubjectAccess
 from collector.erasure.visitor_erasure import Eraser
+from collector.imports.imports import Imports
 from collector.ingest.event import COLUMNS, Event
 from collector.ingest.pipeline import PipelineServices
 from collector.ingest.visits import IDLE_SECONDS, VisitTracker
@@ -183,6 +185,15 @@ class Collector:
         )
         self.deletions.refresh()
         self.refreshes.append(self.deletions.refresh)
+        self.imports = Imports(
+            self.clickhouse.client(),
+            self.sites,
+            self.rooms,
+            clock,
+            settings.data_dir,
+            busy=lambda site: any(job.waiting for job in self.deletions.of(site)),
+        )
+        self.deletions.followers.append(self.imports.forget_site)
         self.tally = DropStatistics(self.client, self.counters, self.sites, clock)
         self.counters.watch(self._gauges)
         self._upkeep: asyncio.Task[None] | None = None
@@ -193,6 +204,8 @@ class Collector:
         """Begin: salts for the days at hand, the visits that go on, the spool and the writer."""
         self.salt_rotation.rotate()
         await anyio.to_thread.run_sync(self._recall_visits)
+        if self.members.leads:
+            await anyio.to_thread.run_sync(partial(self.imports.recover, alone=self.settings.embedded))
         for lane in (self.lane, *self._left_over):
             lane.start()
         self._upkeep = asyncio.create_task(self.run_background_jobs())
@@ -327,7 +340,7 @@ class Collector:
                     self.tally.write,
                     self.close_days,
                 ]
-                chores += [self.retention.run_due] if self.members.leads else []
+                chores += [self.retention.run_due, self.imports.tidy] if self.members.leads else []
             for chore in chores:
                 try:
                     await anyio.to_thread.run_sync(chore)

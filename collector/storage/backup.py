@@ -3,7 +3,7 @@
 The table of salts is left out: with it, whoever has an old backup could tell who a visitor was. So are sign-ins and
 invitations: what was ended or used since must not come back.
 So is that of revoked receipts: an old backup must not make them good again. And that of collectors: those of then are
-not those of now.
+not those of now. And scratch tables, whose rows are on their way somewhere else.
 
 What was revoked or removed since stays so: users, keys and links that are deleted in the database that is there stay
 deleted, and of a user who is in both, the newer record counts, as an old role or an old password could be one that was
@@ -23,7 +23,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import BackupError
-from collector.storage.client import ClickHouse, apply_schema, plain_reason
+from collector.storage.client import SCRATCH, ClickHouse, apply_schema, plain_reason
 from collector.storage.migrations import migrate
 
 RIGHTS = ("users", "api_keys", "shares")
@@ -107,7 +107,7 @@ def _command(client: Client, statement: str, name: str) -> None:
 
 def _tables(client: Client, database: str) -> list[str]:
     rows = client.query(_TABLES, parameters={"database": database}).result_rows
-    return [name for (name,) in rows if name not in NEVER]
+    return [name for (name,) in rows if name not in NEVER and not name.startswith(SCRATCH)]
 
 
 def _quoted(name: str) -> str:

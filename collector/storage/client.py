@@ -23,6 +23,8 @@ from collector.storage.chdb_workarounds import reconnect_after_error
 from collector.storage.migrations import migrate
 
 DATABASE = "tyst"
+SCRATCH = "scratch_"
+"""How names of tables begin that hold rows for the length of one task: no backup and no job on a site has them."""
 
 # What the embedded engine may use. Its own logs are off: an idle installation must not grow, and a log of
 # queries is one more place that would have to be searched for what must not be kept.

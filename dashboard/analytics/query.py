@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
@@ -76,7 +77,8 @@ class Result:
     `hidden`: everything is withheld, as the group has fewer than `min_visitors` visitors. `protected`: rows of groups
     that small are folded or left out. `rounded_to`: every count is a multiple of it; 0 is exact.
     `events_available_from` (an ISO date) is set where an earlier part of the range has no events any more and the
-    result is of the rest.
+    result is of the rest. Of the days of the range that were imported, those in `imported` are in the result, and
+    `imported_days_left_out` are not: they have sums, which no filter and no second dimension can be applied to.
     """
 
     metrics: tuple[str, ...]
@@ -88,6 +90,8 @@ class Result:
     min_visitors: int = 1
     rounded_to: int = 0
     events_available_from: str = ""
+    imported: frozenset[datetime.date] = frozenset()
+    imported_days_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from collector.core.timezones import Zone, borders
-from collector.rollups.job import FORMS, FORMS_WITH_PROPERTIES
+from collector.rollups.daily_status import FORMS, FORMS_WITH_PROPERTIES, IMPORTED_FORMS
 from collector.sites.goals import Goal
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.filters import Filter
@@ -40,7 +40,8 @@ SETTLED_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """What a site's results depend on: its closed days, a hash of the stored parts, and which dates have had events."""
+    """What a site's results depend on: its closed days, a hash of the stored parts, which dates have had events, and
+    which were imported."""
 
     closed: RollupDays
     parts: int
@@ -50,6 +51,15 @@ class SiteState:
     """All that revenue was ever received in, and whether on a closed day."""
     never_priced: frozenset[datetime.date] = frozenset()
     """Dates that have no revenue by dimension and no events any more to count it from."""
+    imported: frozenset[datetime.date] = frozenset()
+
+    def imported_in(self, aggregation: Aggregation, protection: Protection) -> tuple[frozenset[datetime.date], int]:
+        """Imported days of the range that the result has, and how many it leaves out."""
+        period = aggregation.period
+        whole = {day for day in self.imported if period.first <= day <= period.last}
+        usable = RollupDays() if protection.covers(aggregation) else self.closed.usable_by(aggregation)
+        included = frozenset(day for day, _ in usable.versions if day in whole)
+        return included, len(whole) - len(included)
 
     def available_from(self, aggregation: Aggregation) -> str:
         """The first date that still has events, where an earlier one of the range had some; else empty."""
@@ -150,9 +160,9 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         return frozenset(found)
 
     async def first_day(self, site: str) -> datetime.date | None:
-        """The first site-local date that has had an event, or None."""
+        """The first site-local date that has had an event or was imported, or None."""
         state = await self._state(site)
-        return min(filter(None, (state.first_counted, state.first_event)), default=None)
+        return min(filter(None, (state.first_counted, state.first_event, *state.imported)), default=None)
 
     async def rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
         """The rows of a statement over several sites."""
@@ -212,7 +222,9 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         own = resolved.own()
         denominators = {each.name: found[resolved.denominator(each)] for each in resolved.metrics if each.denominator}
         protection = self._protection(own.site)
-        return build_result(resolved, found[own], denominators, protection, state.available_from(own))
+        result = build_result(resolved, found[own], denominators, protection, state.available_from(own))
+        included, left_out = state.imported_in(own, protection)
+        return replace(result, imported=included, imported_days_left_out=left_out)
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)
@@ -242,6 +254,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
                 first_event=first_event,
                 currencies=dict(sorted(currencies)),
                 never_priced=lost,
+                imported=frozenset(day for day, _, form, _ in days if form in IMPORTED_FORMS),
             )
         self._states.move_to_end(site)
         if len(self._states) > MAX_STATES:

@@ -68,7 +68,7 @@ class ManagementApi:
         require_full_key(key)
         fields = await read_fields(request)
         site = await self._sites.add(read_site(Site(domain="", created=int(time.time())), fields))
-        await self._changes.note(_who(key), site.domain, N_("Site added"))
+        await self._changes.note(who_asks(key), site.domain, N_("Site added"))
         return json_answer(_shown_site(site), HTTPStatus.CREATED)
 
     async def get_site(self, request: Request, key: ApiKey) -> Response:
@@ -90,25 +90,25 @@ class ManagementApi:
         checked(read_site(site, fields))
         if new != site.domain:
             task = await self._ask(key, site, "rename", to=new)
-            await self._changes.note(_who(key), new, N_("Site renamed"), task.site, new)
+            await self._changes.note(who_asks(key), new, N_("Site renamed"), task.site, new)
             site = self._sites.by_id(site.id) or site
         if fields:
             before, site = await self._sites.update(site, lambda newest: read_site(newest, fields))
-            await self._changes.note_site(_who(key), before, site)
+            await self._changes.note_site(who_asks(key), before, site)
         return json_answer(_shown_site(site))
 
     async def reset_site(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/reset`: delete all statistics of a site; settings stay."""
         site = self._site(request, key.may_manage)
         task = await self._ask(key, site, "reset")
-        await self._changes.note(_who(key), site.domain, N_("Statistics reset"), f"{task.rows} events")
+        await self._changes.note(who_asks(key), site.domain, N_("Statistics reset"), f"{task.rows} events")
         return json_answer({"deleted": True, "events": task.rows}, HTTPStatus.ACCEPTED)
 
     async def remove_site(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/sites/DOMAIN`: delete a site with its settings and statistics."""
         site = self._site(request, key.may_manage)
         task = await self._ask(key, site, "remove")
-        await self._changes.note(_who(key), site.domain, N_("Site deleted"), f"{task.rows} events", site_id=site.id)
+        await self._changes.note(who_asks(key), site.domain, N_("Site deleted"), f"{task.rows} events", site_id=site.id)
         return json_answer({"deleted": True})
 
     async def list_users(self, _: Request, key: ApiKey) -> Response:
@@ -123,7 +123,7 @@ class ManagementApi:
         sites, roles = self._ids(new.sites), self._ids_of_roles(new.roles)
         hashed = await self._passwords.hash(new.password)
         user = await self._users.add(User(name=new.name, password=hashed, role=new.role, sites=sites, roles=roles))
-        await self._changes.note(_who(key), EVERYWHERE, N_("User added"), "", self._described(user))
+        await self._changes.note(who_asks(key), EVERYWHERE, N_("User added"), "", self._described(user))
         return json_answer(self._shown_user(user), HTTPStatus.CREATED)
 
     async def change_user(self, request: Request, key: ApiKey) -> Response:
@@ -142,7 +142,7 @@ class ManagementApi:
             given["password"] = await self._passwords.hash(changes.password)
         before, after = await self._users.update(user.name, lambda newest: msgspec.structs.replace(newest, **given))
         what = N_("Password set") if changes.password is not None else N_("Role changed")
-        await self._changes.note(_who(key), EVERYWHERE, what, self._described(before), self._described(after))
+        await self._changes.note(who_asks(key), EVERYWHERE, what, self._described(before), self._described(after))
         return json_answer(self._shown_user(after))
 
     async def remove_user(self, request: Request, key: ApiKey) -> Response:
@@ -150,7 +150,7 @@ class ManagementApi:
         require_full_key(key)
         user = self._user(request)
         await self._users.remove(user.name)
-        await self._changes.note(_who(key), EVERYWHERE, N_("User removed"), self._described(user))
+        await self._changes.note(who_asks(key), EVERYWHERE, N_("User removed"), self._described(user))
         return json_answer({"deleted": True})
 
     async def list_keys(self, _: Request, key: ApiKey) -> Response:
@@ -164,9 +164,9 @@ class ManagementApi:
         require_full_key(key)
         new = read_as(await read_fields(request), NewKey)
         made, shown = await self._keys.create(
-            sites=self._ids(new.sites), right=new.right, name=new.name, expires=new.expires, by=_who(key)
+            sites=self._ids(new.sites), right=new.right, name=new.name, expires=new.expires, by=who_asks(key)
         )
-        await self._changes.note(_who(key), EVERYWHERE, N_("API key created"), "", self._described_key(made))
+        await self._changes.note(who_asks(key), EVERYWHERE, N_("API key created"), "", self._described_key(made))
         return json_answer({"key": shown, **self._shown_key(made)}, HTTPStatus.CREATED)
 
     async def revoke_key(self, request: Request, key: ApiKey) -> Response:
@@ -176,7 +176,7 @@ class ManagementApi:
             gone = await self._keys.revoke(request.path_params["id"])
         except RecordError as error:
             raise ApiError(HTTPStatus.NOT_FOUND, error.field, error.reason) from None
-        await self._changes.note(_who(key), EVERYWHERE, N_("API key revoked"), self._described_key(gone))
+        await self._changes.note(who_asks(key), EVERYWHERE, N_("API key revoked"), self._described_key(gone))
         return json_answer({"deleted": True})
 
     async def status(self, _: Request, key: ApiKey) -> Response:
@@ -254,7 +254,7 @@ class ManagementApi:
 
     async def _ask(self, key: ApiKey, site: Site, kind: Kind, **fields: object) -> SiteJob:
         """Have something done to the site as a whole."""
-        task = new_job(kind, site, _who(key), time.time(), **fields)
+        task = new_job(kind, site, who_asks(key), time.time(), **fields)
         return await anyio.to_thread.run_sync(self._deletions.enqueue, task)
 
 
@@ -270,7 +270,7 @@ def routes(
 ) -> list[Route]:
     """The API's routes."""
     api = ManagementApi(sites, users, passwords, keys, status, audit_log, jobs)
-    goals = GoalsApi(sites, audit_log, _who)
+    goals = GoalsApi(sites, audit_log, who_asks)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/api/v1/sites/goals", goals.list_goals),
         ("PUT", "/api/v1/sites/goals", goals.put_goal),
@@ -302,6 +302,6 @@ def _shown_site(site: Site) -> dict[str, Any]:
     return msgspec.structs.asdict(site)
 
 
-def _who(key: ApiKey) -> str:
+def who_asks(key: ApiKey) -> str:
     """Who asks, in the list of changes."""
     return COMMAND_LINE if key.id == ADMIN.id else f"key {key.id}{f' ({key.name})' if key.name else ''}"

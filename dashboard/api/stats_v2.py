@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from collector.core.timezones import FormerZone
@@ -98,6 +98,23 @@ def read_dates(given: Any, zone: str, now: datetime.datetime, first_day: datetim
     raise QueryError("date_range", "expected a name such as 7d, or a pair of ISO 8601 dates or times")
 
 
+def _imports(result: Result, *, asked: bool) -> dict[str, Any]:
+    """What becomes of imported days, as Plausible says it, with how many there are."""
+    if not (result.imported or result.imported_days_left_out):
+        return {"imports_included": False, "imports_skip_reason": "no_imported_data"} if asked else {}
+    meta: dict[str, Any] = {
+        "imports_included": not result.imported_days_left_out,
+        "imported_days": len(result.imported),
+        "imported_days_left_out": result.imported_days_left_out,
+    }
+    if result.imported_days_left_out:
+        meta |= {"imports_skip_reason": "unsupported_query", "imports_warning": LEFT_OUT}
+    return meta
+
+
+LEFT_OUT: Final = "Imported days have daily sums, to which this query cannot be applied; they are left out."
+
+
 def write_result(asked: ParsedRequest, result: Result, compared: Result | None) -> dict[str, Any]:
     """The body of the answer."""
     query = asked.query
@@ -112,8 +129,7 @@ def write_result(asked: ParsedRequest, result: Result, compared: Result | None) 
         meta["rounded_to"] = result.rounded_to
     if result.events_available_from:
         meta["events_available_from"] = result.events_available_from
-    if asked.imports:
-        meta |= {"imports_included": False, "imports_skip_reason": "no_imported_data"}
+    meta |= _imports(result, asked=asked.imports)
     rows = [_row(result, row) for row in result.rows]
     if compared is not None and asked.compared is not None:
         before = _matched(query, result, asked.compared, compared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -63,6 +63,31 @@ class Client:
     def delete(self, *path: str) -> dict[str, Any]:
         """Remove something."""
         return self._ask("DELETE", path, None)
+
+    def upload(self, *path: str, query: Mapping[str, str], files: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        """Send files, each a name with what is read of it, as they are read."""
+        form = [("file", (name, file, "application/octet-stream")) for name, file in files]
+        try:
+            answer = self._http.post(_address(path), params=dict(query), files=form)
+        except httpx.HTTPError as error:
+            raise self._not_reached(error) from None
+        return self._read(answer)
+
+    def download(self, directory: Path, *path: str, default: str, query: Mapping[str, str] | None = None) -> Path:
+        """Write an answer to a file in the directory, under the name that the server gives it, else `default`."""
+        try:
+            with self._http.stream("GET", _address(path), params=dict(query or {})) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    self._read(answer)
+                given = answer.headers.get("content-disposition", "").partition('filename="')[2].rstrip('"')
+                file = directory / (Path(given).name or default)
+                with file.open("wb") as written:
+                    for block in answer.iter_bytes():
+                        written.write(block)
+        except httpx.HTTPError as error:
+            raise self._not_reached(error) from None
+        return file
 
     def stream(self, *path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Start long work; yields each line of the response as it arrives."""

@@ -23,6 +23,9 @@ from dashboard.cli.commands import (
     backup,
     check,
     collector,
+    export_site,
+    import_files,
+    imports,
     key,
     lists,
     notice,
@@ -52,6 +55,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(key.app, name="key")
 app.add_typer(lists.app, name="lists")
 app.add_typer(collector.app, name="collector")
+app.add_typer(imports.app, name="imports")
 
 Host = Annotated[
     str | None,
@@ -123,6 +127,8 @@ app.command()(preview.preview)
 app.command()(audit.audit)
 app.command()(rollup.rollup)
 app.command()(verify.verify)
+app.command("import")(import_files.import_files)
+app.command("export")(export_site.export_site)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(backup.retry)

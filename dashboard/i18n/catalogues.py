@@ -32,6 +32,7 @@ KEYWORDS: Final[dict[str, Any]] = {
     "plural": (1, 2),
     # Errors carry their text as a template, translated where a page shows it.
     "RecordError": (2,),
+    "ImportRefused": (2,),
     "_wrong": (2,),
 }
 COMMENTS: Final = ["Translators:"]

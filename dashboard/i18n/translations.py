@@ -25,7 +25,7 @@ from babel.support import NullTranslations
 from babel.support import Translations as BabelTranslations
 from jinja2 import Environment
 
-from collector.core.errors import CatalogueError, RecordError, RecordGone
+from collector.core.errors import CatalogueError, ImportRefused, RecordError, RecordGone
 
 SHIPPED: Final = Path(__file__).resolve().parents[1] / "languages"
 ENGLISH: Final = "en"
@@ -143,8 +143,8 @@ def plural(one: str, many: str, count: int) -> str:
     return str(_texts().ungettext(one, many, count))
 
 
-def error_text(error: RecordError) -> str:
-    """Why a record cannot be stored, in the reader's language."""
+def error_text(error: RecordError | ImportRefused) -> str:
+    """Why a record cannot be stored or a file cannot be imported, in the reader's language."""
     if isinstance(error, RecordGone):
         return _("this was deleted meanwhile; nothing was changed")
     return _(error.template).format(**error.values) if error.values else _(error.template)

@@ -177,6 +177,11 @@ def available_from(*results: Result) -> datetime.date | None:
     return datetime.date.fromisoformat(max(dates)) if dates else None
 
 
+def imported_left_out(*results: Result) -> int:
+    """How many imported days are left out of the results."""
+    return max((each.imported_days_left_out for each in results), default=0)
+
+
 def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
     """The rows of the tab; folded groups come last."""
     return [] if tab.empty else sorted((row for row in rows if tab.shows(row.dimensions[0])), key=_folded)

@@ -27,6 +27,7 @@ CONSENT: Final[Mapping[str, str]] = {
     "tcf": N_("IAB TCF"),
     "gcm": N_("Google Consent Mode"),
     "exempt": N_("Exempt from consent"),
+    "imported": N_("Imported"),
     "none": N_("Anonymous count, no consent"),
 }
 YES_OR_NO: Final[Mapping[str, str]] = {"true": N_("Yes"), "false": N_("No")}

@@ -42,6 +42,7 @@ from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
 from dashboard.api import collectors, management, operations, privacy, site_check
+from dashboard.api import imports as imports_api
 from dashboard.api import stats as stats_api
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import SHIPPED, Translations
@@ -176,6 +177,7 @@ def build(
         annotations=annotations,
         segments=segments,
         keys=keys,
+        imports=collector.imports,
     )
 
     @contextlib.asynccontextmanager
@@ -210,6 +212,15 @@ def build(
                 status=partial(status_of, collector, began),
                 audit_log=changes,
                 jobs=collector.deletions,
+            ),
+            *imports_api.routes(
+                collector.imports,
+                collector.sites,
+                keys,
+                changes,
+                management.who_asks,
+                collector.client,
+                settings.data_dir,
             ),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),

@@ -63,6 +63,7 @@
       values: numbers('value'),
       before: numbers('before'),
       partial: rows.map((row) => 'partial' in row.dataset),
+      imported: rows.flatMap((row, index) => ('imported' in row.dataset ? [index] : [])),
       noted: rows.flatMap((row, index) => ('noted' in row.dataset ? [index] : [])),
     }
   }
@@ -118,8 +119,29 @@
         { stroke: colour('accent'), width: 2.25, fill: colour('wash'), points: point },
         { stroke: colour('accent'), width: 2.25, dash: [3, 5], cap: 'round', fill: colour('wash'), points: point },
       ],
-      hooks: { draw: [(plot) => markNotes(plot, series.noted, colour('ink-soft'), colour('surface'))] },
+      hooks: {
+        draw: [
+          (plot) => markImported(plot, series.imported, colour('ink-faint')),
+          (plot) => markNotes(plot, series.noted, colour('ink-soft'), colour('surface')),
+        ],
+      },
     }
+  }
+
+  // Under what was imported, a thick line along the floor.
+  function markImported(plot, imported, ink) {
+    const { ctx, bbox } = plot
+    const size = devicePixelRatio
+    const floor = bbox.top + bbox.height
+    const half = Math.max(3 * size, (plot.valToPos(1, 'x', true) - plot.valToPos(0, 'x', true)) / 2) || 3 * size
+    ctx.save()
+    ctx.fillStyle = ink
+    for (const index of imported) {
+      const x = plot.valToPos(index, 'x', true)
+      const left = Math.max(bbox.left, x - half)
+      ctx.fillRect(left, floor - 3 * size, Math.min(bbox.left + bbox.width, x + half) - left, 3 * size)
+    }
+    ctx.restore()
   }
 
   // Where there is a note, a thin line down to a dot on the floor.

@@ -16,6 +16,7 @@ from collector.core.metrics import Counters
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
 from collector.erasure.job_runner import SiteJobRunner
+from collector.imports.imports import Imports
 from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKeys
@@ -64,6 +65,7 @@ class Dashboard:
     hubs: RealtimeHub
     segments: Segments
     keys: ApiKeys
+    imports: Imports
     clock: Callable[[], float] = field(default=time.time)
 
 
@@ -86,6 +88,7 @@ def build_dashboard(
     annotations: Annotations,
     segments: Segments,
     keys: ApiKeys,
+    imports: Imports,
 ) -> Dashboard:
     """Put the dashboard together. `secret` signs cookies."""
     return Dashboard(
@@ -107,6 +110,7 @@ def build_dashboard(
         hubs=RealtimeHub(partial(_realtime, stats, sites)),
         segments=segments,
         keys=keys,
+        imports=imports,
         doors=ShareAccess(secret, clock),
         inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,

@@ -3,13 +3,14 @@
 - Reject requests for a host that is not this server's (421).
 - Set the scheme that the client used, also behind a TLS proxy.
 - Handle HEAD as GET without a body.
-- Read the body, limited in size, time and number, before the route is called.
+- Read the body, limited in size, time and number, before the route is called; but not uploads.
 - Validate response header fields, and sandbox responses other than pages.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -25,6 +26,9 @@ from collector.ingest.request_origin import ORIGIN, RequestOrigin, RequestOrigin
 MAX_BODY: Final = 64 * 1024
 MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
 """Bytes by path, for routes that accept more than `MAX_BODY`."""
+
+STREAMED: Final = re.compile(r"(?:/api/v1/sites)?/[^/]+/imports")
+"""Paths of uploads: their routes read the body as it arrives, once they know that the sender may upload."""
 
 ANY_HOST: Final = frozenset({"/js/tyst.js", "/healthz", "/readyz", "/metrics"})
 """Public or machine-readable paths, served under any host."""
@@ -65,7 +69,7 @@ class Edge:
         send = _checked(send, secure=origin.is_public and origin.scheme == "https")
         try:
             refusal = _refuse_host(scope["path"], origin)
-            if refusal is None and scope["method"] not in ("GET", "OPTIONS"):
+            if refusal is None and scope["method"] not in ("GET", "OPTIONS") and not STREAMED.fullmatch(scope["path"]):
                 body = await self._bodies.read(receive, MAX_BODIES.get(scope["path"], MAX_BODY), self._network(scope))
                 receive = _replayed(body, receive)
         except BodyError as error:

@@ -25,6 +25,7 @@ from dashboard.web import (
     details,
     entry,
     goals,
+    imports,
     install,
     members,
     realtime,
@@ -89,6 +90,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         page("/{domain}/people", members.people, "GET", "POST"),
         page("/{domain}/changes", audit_log.site_changes),
         page("/{domain}/data", data_deletion.figures, "GET", "POST"),
+        page("/{domain}/imports", imports.show_imports, "GET", "POST"),
         page("/{domain}/delete", data_deletion.delete_site, "POST"),
     ]
 

@@ -66,6 +66,7 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/{domain}/people": "GET POST",
         "/{domain}/changes": "GET",
         "/{domain}/data": "GET POST",
+        "/{domain}/imports": "GET POST",
         "/{domain}/delete": "POST",
     },
     # Whoever has the link, or knows of it.
@@ -98,6 +99,8 @@ API: Final[dict[str, dict[str, str]]] = {
     "aaaaa11a": {"/api/v1/sites": "GET", "/api/v1/audit": "GET"},
     "aa4aa11a": {
         "/api/v1/sites/{domain}": "GET",
+        "/api/v1/sites/{domain}/imports": "GET",
+        "/api/v1/sites/{domain}/export": "GET",
         "/api/v1/sites/{domain}/notice": "POST",
         "/api/v1/sites/{domain}/preview": "POST",
         "/api/v1/sites/goals": "GET",
@@ -109,12 +112,19 @@ API: Final[dict[str, dict[str, str]]] = {
     },
     "4a44a11a": {
         "/api/v1/sites/{domain}": "PUT DELETE",
+        "/api/v1/sites/{domain}/imports": "POST",
+        "/api/v1/sites/{domain}/export/events": "GET",
         "/api/v1/sites/{domain}/reset": "POST",
         "/api/v1/sites/goals": "PUT",
         "/api/v1/sites/goals/{goal_id}": "DELETE",
         "/api/v1/verify": "POST",
     },
     "33334114": {"/api/v1/collectors/{name}": "DELETE"},
+    # There is no such import, which those are told who may change it.
+    "44444114": {
+        "/api/v1/sites/{domain}/imports/{id}": "DELETE",
+        "/api/v1/sites/{domain}/imports/{id}/confirm": "POST",
+    },
     "3333a11a": {
         "/api/v1/sites": "POST",
         "/api/v1/users": "GET POST",

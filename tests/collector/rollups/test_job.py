@@ -15,7 +15,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.ingest.event import Event
 from collector.ingest.payload_fields import money_of
-from collector.rollups.job import MOST_PROPERTIES, RollupJob, RollupSchedule
+from collector.rollups.build import MOST_PROPERTIES
+from collector.rollups.job import RollupJob, RollupSchedule
 from collector.rollups.sql import BUILD
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
@@ -160,7 +161,7 @@ def test_a_build_that_was_cut_off_counts_for_nothing(town: Town, store: StatsSer
     """Its rows have a version that no record names; the day is built again, and the remains are swept away."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
-    town.database.command(BUILD, parameters={"site": SITE, "days": [MONDAY], "versions": 7})
+    town.database.command(BUILD, parameters={"site": SITE, "days": [MONDAY], "versions": 7, "events": "events"})
     assert ask(store, "visitors").rows[0].metrics == (3,)
     assert town.rollup.close_due() == 1
     assert ask(store, "visitors").rows[0].metrics == (3,)

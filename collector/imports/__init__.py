@@ -1,0 +1,1 @@
+"""Import of other products' exports and of access logs: figures for days that this server did not measure."""

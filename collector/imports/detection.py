@@ -1,0 +1,77 @@
+"""Detection of a file's format by its content, and reading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from collector.core.errors import ImportRefused
+from collector.imports.file import ImportedFile
+from collector.imports.formats.format import Format
+from collector.imports.formats.ga4 import GA4
+from collector.imports.formats.goatcounter import GOATCOUNTER
+from collector.imports.formats.json_log import JSON_LOG
+from collector.imports.formats.matomo import MATOMO
+from collector.imports.formats.matomo_reports import MATOMO_REPORTS
+from collector.imports.formats.plausible import PLAUSIBLE
+from collector.imports.formats.simple_analytics import SIMPLE_ANALYTICS
+from collector.imports.formats.text_log import TEXT_LOG
+from collector.imports.formats.tyst import TYST
+from collector.imports.formats.umami import UMAMI
+from collector.imports.formats.w3c_log import W3C_LOG
+from collector.imports.target import ImportTarget
+
+FORMATS: Final[tuple[Format, ...]] = (
+    TYST,
+    PLAUSIBLE,
+    UMAMI,
+    GOATCOUNTER,
+    MATOMO,
+    MATOMO_REPORTS,
+    GA4,
+    SIMPLE_ANALYTICS,
+    JSON_LOG,
+    W3C_LOG,
+    TEXT_LOG,
+)
+"""Formats in the order in which they are tried; the first that recognises a file reads it."""
+
+
+def read_file(file: ImportedFile, target: ImportTarget, directory: Path, format: str = "auto") -> None:  # noqa: A002
+    """Take a file, or every file within a zip file, to the target. Raises `ImportRefused`."""
+    if file.is_zip:
+        for entry in file.entries(directory):
+            read_file(entry, target, directory, format)
+        return
+    if not file.head.strip():
+        return
+    found = _format_of(file, format)
+    report = target.report
+    if report.format and report.format != found.name and not (target.exact and found is PLAUSIBLE):
+        raise ImportRefused(
+            "file",
+            "{name} is of {title}, and the files before it are of another product; import them one after the other",
+            name=file.name,
+            title=found.title,
+        )
+    report.format = report.format or found.name
+    target.file = Path(file.name).name[:80]
+    found.read(file, target)
+
+
+def _format_of(file: ImportedFile, format: str) -> Format:  # noqa: A002
+    wanted = [each for each in FORMATS if format in ("auto", each.name)]
+    if not wanted:
+        names = ", ".join(["auto", *(each.name for each in FORMATS)])
+        raise ImportRefused("format", "expected one of {choices}", choices=names)
+    found = next((each for each in wanted if each.recognises(file)), None)
+    if found is None:
+        titles = ", ".join(each.title for each in wanted)
+        raise ImportRefused(
+            "file",
+            "{name} is in no format that can be imported. These can: {formats}. Exports of figures by month or without "
+            "dates cannot, as they say nothing of single days",
+            name=file.name,
+            formats=titles,
+        )
+    return found

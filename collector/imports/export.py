@@ -1,0 +1,128 @@
+"""Export of a site: its daily figures as a zip file of CSV tables, and its events as JSON lines or Parquet.
+
+The tables are those of Plausible's export, which many products read. What they have no place for, such as channels and
+properties, is in one more: the rollup table itself, from which an import gets every figure back.
+"""
+
+# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
+from __future__ import annotations
+
+import datetime
+import secrets
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final, Literal, cast
+
+from clickhouse_connect.driver.client import Client
+
+from collector.ingest.event import COLUMNS
+from collector.rollups.daily_status import FORMS_WITH_PROPERTIES
+from collector.sites.registry import Site
+
+EventFormat = Literal["jsonl", "parquet"]
+BLOCK: Final = 1 << 20
+
+
+def export_daily(client: Client, site: Site, directory: Path) -> IO[bytes]:
+    """The daily figures of all days that are over, as a zip file without a name in `directory`. Blocking."""
+    spooled = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 # whoever gets it closes it
+    parameters: dict[str, object] = {"site": site.domain}
+    first, last = client.query(_SPAN, parameters=parameters).result_rows[0]
+    with zipfile.ZipFile(spooled, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, statement in _TABLES.items():
+            prefix = "tyst" if name == "daily" else "imported"
+            with archive.open(
+                f"{prefix}_{name}_{_compact(first)}_{_compact(last)}.csv", "w", force_zip64=True
+            ) as entry:
+                for block in stream(client, statement, parameters, "CSVWithNames"):
+                    entry.write(block)
+    spooled.seek(0)
+    return spooled
+
+
+def export_events(client: Client, site: Site, before: datetime.date, format: EventFormat) -> Iterator[bytes]:  # noqa: A002
+    """The events of days before `before`, as far as they are kept. Ids of visitors are other ones in each export: they
+    tell events of one visitor and day together, and lead to nothing else."""
+    parameters = {"site": site.domain, "before": before, "key": secrets.randbits(64), "other": secrets.randbits(64)}
+    return stream(client, _EVENTS, parameters, "JSONEachRow" if format == "jsonl" else "Parquet")
+
+
+def stream(client: Client, statement: str, parameters: dict[str, object], form: str) -> Iterator[bytes]:
+    """The blocks of a statement's result."""
+    source = cast("IO[bytes]", client.raw_stream(statement, parameters=parameters, fmt=form))
+    try:
+        while block := source.read(BLOCK):
+            yield block
+    finally:
+        source.close()
+
+
+def file_name(site: Site, today: datetime.date) -> str:
+    """Name of a site's zip file, such as `example_com_20260115.zip`."""
+    plain = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in site.domain)
+    return f"{plain}_{_compact(today)}.zip"
+
+
+def _compact(day: datetime.date) -> str:
+    return f"{day:%Y%m%d}"
+
+
+_CLOSED = "SELECT day, version, form FROM closed FINAL WHERE site = {site:String} AND NOT open"
+_SPAN = f"SELECT min(day), max(day) FROM ({_CLOSED})"
+_VISITS = "visitors, entries AS visits, seconds AS visit_duration, bounces, pageviews"
+
+
+def _table(columns: str, dimension: str, where: str = "1") -> str:
+    return f"""
+SELECT day AS date, {columns} FROM daily INNER JOIN ({_CLOSED}) AS counting USING (day, version)
+WHERE site = {{site:String}} AND dimension = '{dimension}' AND currency = '' AND {where} ORDER BY date, value"""
+
+
+_TABLES: Final = {
+    "daily": f"""
+SELECT day AS date, dimension, value, currency, visitors, visitors + again AS visits, pageviews, custom, unseen,
+    bounces, seconds, readings, engaged, scrolled, revenue, sales,
+    form IN {FORMS_WITH_PROPERTIES} AS properties
+FROM daily INNER JOIN ({_CLOSED}) AS counting USING (day, version) WHERE site = {{site:String}}
+ORDER BY date, dimension, value, currency""",
+    "visitors": _table("visitors, pageviews, bounces, entries AS visits, seconds AS visit_duration", ""),
+    "sources": _table(
+        "value AS source, '' AS referrer, '' AS utm_source, '' AS utm_medium, '' AS utm_campaign, '' AS utm_content, "
+        "'' AS utm_term, pageviews, visitors, entries AS visits, seconds AS visit_duration, bounces",
+        "visit:source",
+    ),
+    "pages": _table(
+        "{site:String} AS hostname, value AS page, seen AS visits, visitors, pageviews, "
+        "scrolled AS total_scroll_depth, readings AS total_scroll_depth_visits, "
+        "intDiv(engaged, 1000) AS total_time_on_page, "
+        "readings AS total_time_on_page_visits",
+        "event:page",
+    ),
+    "entry_pages": _table(
+        "value AS entry_page, visitors, entries AS entrances, seconds AS visit_duration, bounces, pageviews",
+        "visit:entry_page",
+    ),
+    "exit_pages": _table(
+        "value AS exit_page, visitors, seconds AS visit_duration, entries AS exits, bounces, pageviews",
+        "visit:exit_page",
+    ),
+    "custom_events": _table(
+        "value AS name, '' AS link_url, '' AS path, visitors, custom AS events", "event:name", "value != 'pageview'"
+    ),
+    "locations": _table(
+        f"value AS country, '' AS region, 0 AS city, {_VISITS}", "visit:country", "value != ''"
+    ),
+    "devices": _table(f"initcap(value) AS device, {_VISITS}", "visit:device"),
+    "browsers": _table(f"value AS browser, '' AS browser_version, {_VISITS}", "visit:browser"),
+    "operating_systems": _table(
+        f"value AS operating_system, '' AS operating_system_version, {_VISITS}", "visit:os"
+    ),
+}  # fmt: skip
+"""Statements of the tables, by name; the rollup table is first, so that whoever reads it may leave out the others."""
+
+_ID = "sipHash64Keyed((toUInt64({key:UInt64}), toUInt64({other:UInt64})), toUInt64(visitor), day)"
+_EVENTS: Final = f"""
+SELECT {", ".join(f"if(visitor = 0, 0, {_ID}) AS visitor" if name == "visitor" else name for name in COLUMNS)}
+FROM events WHERE site = {{site:String}} AND day < {{before:Date}} ORDER BY day, ts, seq"""

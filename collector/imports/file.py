@@ -1,0 +1,195 @@
+"""A file that is imported: its content unpacked and decoded as it is read, its beginning known before.
+
+What it is called says nothing. Gzip, Zstandard and bzip2 are unpacked on the way, UTF-16 and UTF-8 told apart by their
+first bytes; a zip file is read from a temporary file without a name, which ends with the process.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from collector.core.errors import ImportRefused
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+HEAD_BYTES: Final = 65_536
+BROKEN: Final = ["\0"]
+"""What stands for a row that is no CSV."""
+LONGEST_LINE: Final = 1 << 20
+"""Characters; what is longer is cut, and no line of any format."""
+
+_GZIP, _ZSTD, _BZIP2, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"PK\x03\x04"
+_UNREADABLE = (OSError, EOFError, zstd.ZstdError, zipfile.BadZipFile, ValueError)
+
+
+class Readable(Protocol):
+    """Where a file's bytes come from."""
+
+    def read(self, size: int = -1, /) -> bytes | None:
+        """At most so many bytes; nothing at the end."""
+        ...
+
+
+class ImportedFile:
+    """A file with its name and its beginning. Its rest can be read once."""
+
+    def __init__(self, name: str, stream: Readable) -> None:
+        self.name = name
+        self._stream = _unpacked(_Peekable(stream))
+        self.head = self._stream.peek(HEAD_BYTES)
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether it is a zip file."""
+        return self.head.startswith(_ZIP)
+
+    @property
+    def text(self) -> str:
+        """Its beginning, decoded."""
+        return self.head.decode(self._encoding, "replace").removeprefix("\ufeff")
+
+    @property
+    def header(self) -> list[str]:
+        """The cells of its first line, as that of a CSV file, in lower case."""
+        first = self.text.partition("\n")[0].rstrip("\r")
+        try:
+            cells = next(csv.reader([first], delimiter=delimiter_of(first)), [])
+        except csv.Error:
+            return []
+        return [cell.strip().lower() for cell in cells]
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Its lines with their numbers, without their ends."""
+        reader = io.TextIOWrapper(io.BufferedReader(self._stream, HEAD_BYTES), self._encoding, "replace", newline="\n")
+        number = 0
+        while True:
+            line = self._read(reader)
+            if not line:
+                return
+            number += 1
+            while len(line) >= LONGEST_LINE and not line.endswith("\n"):
+                rest = self._read(reader)
+                line = line[:10] + rest[-1:]
+                if not rest or rest.endswith("\n"):
+                    break
+            yield number, (line.removeprefix("\ufeff") if number == 1 else line).rstrip("\r\n")
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Its rows as a CSV file, with the number of the line that each ends in."""
+        delimiter = delimiter_of(self.text.partition("\n")[0])
+        reader = csv.reader((line + "\n" for _, line in self.lines()), delimiter=delimiter)
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                row = BROKEN
+            yield reader.line_num, row
+
+    def table(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Its rows as a CSV file by the names of its header, in lower case; a row with another number of cells is
+        empty."""
+        rows = self.rows()
+        _, names = next(rows, (0, []))
+        header = [name.strip().lower() for name in names]
+        for line, cells in rows:
+            if any(cells):
+                yield line, dict(zip(header, cells, strict=True)) if len(cells) == len(header) else {}
+
+    def bytes(self) -> io.RawIOBase:
+        """Its content, unpacked."""
+        return self._stream
+
+    def entries(self, directory: Path) -> Iterator[ImportedFile]:
+        """The files within a zip file, which is put into a file without a name in `directory` meanwhile."""
+        with tempfile.TemporaryFile(dir=directory) as spooled:
+            shutil.copyfileobj(self._stream, spooled)
+            try:
+                with zipfile.ZipFile(spooled) as archive:
+                    for info in archive.infolist():
+                        if not info.is_dir() and not Path(info.filename).name.startswith("."):
+                            with archive.open(info) as entry:
+                                yield ImportedFile(info.filename, entry)
+            except zipfile.BadZipFile:
+                raise self._broken() from None
+
+    def _read(self, reader: io.TextIOWrapper) -> str:
+        try:
+            return reader.readline(LONGEST_LINE)
+        except _UNREADABLE:
+            raise self._broken() from None
+
+    def _broken(self) -> ImportRefused:
+        return ImportRefused("file", "the file {name} is cut off or damaged; nothing was imported", name=self.name)
+
+    @property
+    def _encoding(self) -> str:
+        if self.head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return "utf-16"
+        if self.head[1:2] == b"\0" and self.head[:1] not in (b"", b"\0"):
+            return "utf-16-le"
+        return "utf-8"
+
+
+def delimiter_of(line: str) -> str:
+    """What separates the cells of a line."""
+    return max(",\t;", key=line.count)
+
+
+class _Peekable(io.RawIOBase):
+    """A stream whose beginning can be read ahead, however little each read gives."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._ahead = b""
+
+    def peek(self, size: int) -> bytes:
+        while len(self._ahead) < size:
+            more = self._stream.read(size - len(self._ahead))
+            if not more:
+                break
+            self._ahead += more
+        return self._ahead[:size]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # of bytes
+        chunk = self._ahead[: len(buffer)] or self._stream.read(len(buffer)) or b""
+        self._ahead = self._ahead[len(chunk) :]
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _unpacked(stream: _Peekable) -> _Peekable:
+    start = stream.peek(4)
+    try:
+        if start.startswith(_GZIP):
+            return _unpacked(_ahead(gzip.GzipFile(fileobj=stream)))
+        if start.startswith(_ZSTD):
+            return _unpacked(_ahead(zstd.ZstdFile(stream)))
+        if start.startswith(_BZIP2):
+            return _unpacked(_ahead(bz2.BZ2File(stream)))
+    except _UNREADABLE:
+        raise ImportRefused("file", "a packed file is cut off or damaged; nothing was imported") from None
+    return stream
+
+
+def _ahead(stream: Readable) -> _Peekable:
+    peekable = _Peekable(stream)
+    peekable.peek(HEAD_BYTES)
+    return peekable

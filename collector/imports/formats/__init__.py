@@ -1,0 +1,1 @@
+"""Formats of imported files, one module each."""

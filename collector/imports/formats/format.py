@@ -1,0 +1,43 @@
+"""What a format is: how its files are told from others, and what is read of them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from collector.imports.file import ImportedFile
+from collector.imports.target import ImportTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of files. `recognises` looks at a file's beginning, never at its name; `read` takes all of it, row by
+    row, to the target."""
+
+    name: str
+    title: str
+    recognises: Callable[[ImportedFile], bool]
+    read: Callable[[ImportedFile, ImportTarget], None]
+
+
+def whole(text: str) -> int:
+    """A count, such as `12` or `12.0`. Raises `ValueError`."""
+    text = text.strip()
+    if text.isdecimal():
+        return int(text)
+    number = float(text) if text else 0.0
+    if not 0 <= number < 1 << 53:
+        raise ValueError("expected a count")
+    return round(number)
+
+
+def day_of(text: str) -> datetime.date:
+    """A date such as `2026-01-12` or `20260112`. Raises `ValueError`."""
+    return datetime.date.fromisoformat(text.strip()[:10])
+
+
+def major(version: str) -> str:
+    """The major version of `145.0`, empty when there is none."""
+    first = version.strip().partition(".")[0]
+    return first if first.isdecimal() and len(first) <= 5 else ""

@@ -1,0 +1,320 @@
+"""The imports of all sites: reading, checking, counting and removing them.
+
+An import is read into rows of the rollup table under versions of its own, which nothing counts. What makes them count
+is one insert of the days' records in `closed`: so an import is there as a whole or not at all, and one that its process
+did not survive leaves nothing. A day that is imported again has a newer version, which replaces the one before.
+
+Days that have figures of this server's own keep these; of imported days that later get events of their own, the own
+figures count.
+"""
+
+# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from collector.core.errors import ImportRefused, RecordError, RecordGone
+from collector.imports.detection import read_file
+from collector.imports.file import ImportedFile
+from collector.imports.record import ImportRecord
+from collector.imports.report import ImportReport, Totals
+from collector.imports.salts import ImportSalts
+from collector.imports.scratch import Progress, Scratch, drop_leftovers
+from collector.imports.target import ImportTarget
+from collector.ingest.pipeline import PipelineServices
+from collector.rollups.build import VERSIONS, version_of, versions_at
+from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, ClosedDay, ClosedDays
+from collector.sites.registry import Site, Sites
+from collector.storage.documents import DocumentTable
+
+log = logging.getLogger(__name__)
+
+CHECKED_SECONDS: Final = 24 * 3600
+"""An import that is not confirmed for so long is forgotten."""
+SILENT_SECONDS: Final = 600
+"""An import that has not gone on for so long is one that its process did not survive."""
+BEAT_SECONDS: Final = 60
+LONGEST_NAME: Final = 120
+
+
+class Imports:
+    """Imports into one database. Blocking; `client` writes, `clock` gives Unix seconds, and zip files are unpacked in
+    `directory`. `busy` says whether a job is being done to a site, which an import would miss."""
+
+    def __init__(
+        self,
+        client: Client,
+        sites: Sites,
+        services: PipelineServices,
+        clock: Callable[[], float],
+        directory: Path,
+        *,
+        busy: Callable[[Site], bool] = lambda _: False,
+    ) -> None:
+        self._client = client
+        self._records = DocumentTable(client, "imports", ImportRecord)
+        self._closed = ClosedDays(client)
+        self._sites = sites
+        self._services = services
+        self._clock = clock
+        self._directory = directory
+        self._busy = busy
+        self._one_at_a_time = threading.Lock()
+        self._noted = 0
+
+    def of(self, site: Site) -> list[ImportRecord]:
+        """The imports of a site that count or wait to be confirmed, the newest first."""
+        found = [each for each in self._records.all().values() if each.site_id == site.id and each.state != "reading"]
+        counting = self.days_counting(site)
+        shown = [each for each in found if each.state == "checked" or counting.get(each.id)]
+        return sorted(shown, key=lambda each: -each.versions)
+
+    def days_counting(self, site: Site) -> dict[str, int]:
+        """How many days of each import of a site count: not those that a later import or own figures replaced."""
+        versions = [
+            version for (version,) in self._client.query(_COUNTING, parameters={"site": site.domain}).result_rows
+        ]
+        records = [each for each in self._records.all().values() if each.site_id == site.id]
+        return {each.id: sum(each.versions <= version <= each.last_version for version in versions) for each in records}
+
+    def read(
+        self,
+        site: Site,
+        files: Iterable[ImportedFile],
+        *,
+        by: str,
+        name: str = "",
+        format: str = "auto",  # noqa: A002 # what the option is called
+        progress: Progress = lambda _, __: None,
+    ) -> ImportRecord:
+        """Read files into rows that do not count yet. Raises `ImportRefused`; then nothing is left of them."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise ImportRefused("file", "another import is being read; try again when it is done")
+        try:
+            return self._read(site, files, by, name, format, progress)
+        finally:
+            self._one_at_a_time.release()
+
+    def confirm(self, site: Site, id_: str) -> ImportRecord:
+        """Make the days of a checked import count, those that got no own figures meanwhile. Raises `RecordError`."""
+        record = self._of_site(site, id_)
+        if record.state == "done":
+            return record
+        self._must_be_idle(site)
+        own = self.own_days(site)
+        built = {
+            day: ClosedDay(
+                version_of(record.versions, day),
+                rows=0,
+                open=False,
+                form=IMPORTED if day in record.without_properties else IMPORTED_WITH_PROPERTIES,
+            )
+            for day in record.days
+            if day not in own
+        }
+        if built:
+            self._closed.put(site.domain, built)
+        record = msgspec.structs.replace(record, state="done")
+        self._records.save(id_, record)
+        log.info("figures imported", extra={"site": site.domain, "days": len(built)})
+        return record
+
+    def remove(self, site: Site, id_: str) -> ImportRecord:
+        """Remove an import with its figures, for good. Raises `RecordError`."""
+        record = self._of_site(site, id_)
+        self._must_be_idle(site)
+        self._take_back(site.domain, record)
+        self._records.delete(id_)
+        return record
+
+    def own_days(self, site: Site) -> frozenset[datetime.date]:
+        """Days that have figures of this server's own."""
+        return frozenset(day for (day,) in self._client.query(_OWN, parameters={"site": site.domain}).result_rows)
+
+    def forget_site(self, site_id: str) -> None:
+        """A site is no more: its imports are not listed any longer."""
+        for record in self._records.all().values():
+            if record.site_id == site_id:
+                self._records.delete(record.id)
+
+    def recover(self, *, alone: bool) -> None:
+        """Tidy up after a process that did not survive, and forget what was never confirmed. `alone` says that no
+        other process can be reading."""
+        now = self._clock()
+        records = self._records.all().values()
+        going_on = False
+        for record in records:
+            if record.state == "reading" and not alone and record.beat >= now - SILENT_SECONDS:
+                going_on = True
+            elif record.state == "reading" or (record.state == "checked" and record.at < now - CHECKED_SECONDS):
+                self._forget(record)
+        if not going_on and not self._one_at_a_time.locked():
+            drop_leftovers(self._client)
+
+    def tidy(self) -> None:
+        """Tidy up every now and then, beside imports that go on."""
+        self.recover(alone=False)
+        self.forget_uncounted()
+
+    def forget_uncounted(self) -> None:
+        """Forget records of imports none of whose days count any more: others replaced them, or the site was reset."""
+        versions = [version for (version,) in self._client.query(_ALL_COUNTING).result_rows]
+        for record in self._records.all().values():
+            if record.state == "done" and not any(record.versions <= each <= record.last_version for each in versions):
+                self._forget(record)
+
+    def _forget(self, record: ImportRecord) -> None:
+        site = self._sites.by_id(record.site_id)
+        counts = site is not None and self.days_counting(site).get(record.id)
+        if record.state == "checked" and counts:
+            # It was confirmed, and its process ended before it could note that.
+            self._records.save(record.id, msgspec.structs.replace(record, state="done"))
+            return
+        if site is not None:
+            self._take_back(site.domain, record)
+        self._records.delete(record.id)
+
+    def _take_back(self, domain: str, record: ImportRecord) -> None:
+        parameters = {"site": domain, "first": record.versions, "last": record.last_version}
+        days = self._client.query(_DAYS_OF, parameters=parameters).result_rows
+        # No query may find a day that counts and has lost its rows.
+        self._closed.put(domain, {day: ClosedDay(version + 1, 0, open=True, form=form) for day, version, form in days})
+        self._client.command(_DELETE_ROWS, parameters=parameters, settings=_DONE)
+        self._client.command(_DELETE_RECORDS, parameters=parameters, settings=_DONE)
+
+    def _read(
+        self,
+        site: Site,
+        files: Iterable[ImportedFile],
+        by: str,
+        name: str,
+        format: str,  # noqa: A002 # what the option is called
+        progress: Progress,
+    ) -> ImportRecord:
+        self._must_be_idle(site)
+        id_ = secrets.token_hex(8)
+        versions = versions_at(self._clock(), self._newest(site))
+        record = ImportRecord(
+            id=id_, site_id=site.id, name="", by=by, at=int(self._clock()), versions=versions, beat=int(self._clock())
+        )
+        self._records.create(id_, record)
+        scratch, salts = Scratch(self._client, id_, lambda: self._beat(record)), ImportSalts()
+        try:
+            scratch.create()
+            report, target = self._target(site, scratch, salts)
+            names = _read_all(files, target, self._directory, format)
+            salts.destroy()
+            days = scratch.days()
+            without = scratch.build(site.domain, versions, progress, exact=target.exact)
+            self._sum_up(site, versions, days, report, target, made_totals=scratch.made_totals)
+            record = msgspec.structs.replace(
+                record,
+                name=(name or names[0])[:LONGEST_NAME],
+                state="checked",
+                days=tuple(days),
+                without_properties=tuple(sorted(without | target.without_properties)),
+                report=report,
+            )
+            self._must_be_idle(site)
+            self._records.save(id_, record)
+        except BaseException:
+            self._take_back(site.domain, record)
+            self._records.delete(id_)
+            raise
+        finally:
+            salts.destroy()
+            scratch.drop()
+        return record
+
+    def _beat(self, record: ImportRecord) -> None:
+        """Note that an import goes on, so that no other process takes it for one that was abandoned."""
+        now = int(self._clock())
+        if now >= self._noted + BEAT_SECONDS:
+            self._noted = now
+            self._records.save(record.id, msgspec.structs.replace(record, beat=now))
+
+    def _target(self, site: Site, scratch: Scratch, salts: ImportSalts) -> tuple[ImportReport, ImportTarget]:
+        zone = self._sites.zone(site)
+        report = ImportReport(zone=site.timezone)
+        services = dataclasses.replace(self._services, salts=salts)
+        today = zone.date(self._clock())
+        return report, ImportTarget(site, zone, services, scratch, report, self.own_days(site), today)
+
+    def _sum_up(
+        self,
+        site: Site,
+        versions: int,
+        days: list[datetime.date],
+        report: ImportReport,
+        target: ImportTarget,
+        *,
+        made_totals: bool,
+    ) -> None:
+        parameters = {"site": site.domain, "first": versions, "last": versions + VERSIONS - 1}
+        for day, *counts in self._client.query(_TOTALS, parameters=parameters).result_rows:
+            report.add_day(day, Totals(1, *counts))
+        report.own_days = target.overlapping
+        if made_totals:
+            report.note("no_totals")
+        parameters = {"site": site.domain, "days": days}
+        report.replaced_days = self._client.query(_REPLACED, parameters=parameters).result_rows[0][0]
+
+    def _newest(self, site: Site) -> int:
+        return int(self._client.query(_NEWEST, parameters={"site": site.domain}).result_rows[0][0])
+
+    def _of_site(self, site: Site, id_: str) -> ImportRecord:
+        record = self._records.get(id_)
+        if record is None or record.site_id != site.id or record.state == "reading":
+            raise RecordGone
+        return record
+
+    def _must_be_idle(self, site: Site) -> None:
+        if self._sites.by_id(site.id) is None or self._busy(site):
+            raise RecordError("site", "something else is still being done to this site; try again in a minute")
+
+
+def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Path, format: str) -> list[str]:  # noqa: A002
+    """Read the files, each when the one before it has been; returns their names."""
+    names = []
+    for file in files:
+        names.append(file.name)
+        read_file(file, target, directory, format)
+    if not names:
+        raise ImportRefused("file", "expected at least one file")
+    return names
+
+
+_DONE: Final = {"mutations_sync": 1}
+_IMPORTED: Final = f"form IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})"
+_OF_SITE: Final = "site = {site:String}"
+_OF_IMPORT: Final = f"{_OF_SITE} AND version BETWEEN {{first:UInt64}} AND {{last:UInt64}}"
+_COUNTING = f"SELECT version FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND {_IMPORTED}"
+_ALL_COUNTING = f"SELECT version FROM closed FINAL WHERE NOT open AND {_IMPORTED}"
+_OWN = f"""
+SELECT DISTINCT day FROM (
+    SELECT DISTINCT day FROM events WHERE {_OF_SITE}
+    UNION ALL
+    SELECT day FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND NOT {_IMPORTED} AND rows > 0
+)"""
+_DAYS_OF = f"SELECT day, version, form FROM closed FINAL WHERE {_OF_IMPORT} AND NOT open AND {_IMPORTED}"
+_DELETE_ROWS = f"ALTER TABLE daily DELETE WHERE {_OF_IMPORT}"
+# The record that took a day back has the version after it.
+_DELETE_RECORDS = f"""
+ALTER TABLE closed DELETE
+WHERE {_OF_SITE} AND version BETWEEN {{first:UInt64}} AND {{last:UInt64}} + 1 AND {_IMPORTED}"""
+_NEWEST = f"SELECT max(version) FROM closed WHERE {_OF_SITE}"
+_TOTALS = f"""
+SELECT day, sum(visitors), sum(entries), sum(pageviews), sum(custom) FROM daily
+WHERE {_OF_IMPORT} AND dimension = '' GROUP BY day ORDER BY day"""
+_REPLACED = f"""
+SELECT count() FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND {_IMPORTED} AND day IN {{days:Array(Date)}}"""

@@ -1,0 +1,38 @@
+"""The record of an import."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Literal
+
+import msgspec
+
+from collector.imports.report import ImportReport
+from collector.rollups.build import VERSIONS
+
+State = Literal["reading", "checked", "done"]
+
+
+class ImportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One import: its days have the versions of `versions`, and count when `closed` says so."""
+
+    id: str
+    site_id: str
+    name: str
+    """As its owner named it, or the name of its first file."""
+    by: str
+    at: int
+    """Unix second at which it began."""
+    versions: int
+    state: State = "reading"
+    """`checked` when all is read and nothing counts yet, `done` when its days count."""
+    beat: int = 0
+    """Unix second at which it was last known to go on."""
+    days: tuple[datetime.date, ...] = ()
+    without_properties: tuple[datetime.date, ...] = ()
+    report: ImportReport = msgspec.field(default_factory=ImportReport)
+
+    @property
+    def last_version(self) -> int:
+        """The greatest version that a day of it may have."""
+        return self.versions + VERSIONS - 1

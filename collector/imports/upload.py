@@ -1,0 +1,249 @@
+"""Files of an HTTP request, read by a thread while they arrive: what is in them is never on a disk as a whole.
+
+The request waits for the reader: a few blocks are in memory, however large the files are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from email.message import Message
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio.to_thread
+from python_multipart.multipart import MultipartParser
+from starlette.requests import ClientDisconnect, Request
+
+from collector.core.errors import ImportRefused
+from collector.imports.file import ImportedFile
+
+BLOCKS: Final = 32
+"""Blocks that wait for their reader."""
+PATIENCE: Final = 0.5
+"""Seconds between two looks at whether the upload was abandoned."""
+LONGEST_FIELD: Final = 1_000
+MOST_FILES: Final = 500
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+T = TypeVar("T")
+
+
+class _Begin:
+    """A file begins."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _End:
+    """All files have ended; `broken` when the client went away before."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+
+
+_Item = bytes | _Begin | _End
+
+
+class Upload:
+    """The files of one request, and the fields of its form that came before them."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self._items: queue.Queue[_Item] = queue.Queue(BLOCKS)
+        self._next: _Item | None = None
+        self._over = threading.Event()
+        self._abandoned = threading.Event()
+
+    def files(self) -> Iterator[ImportedFile]:
+        """Each file; its rest is skipped when the next is asked for. Raises `ImportRefused` where they break off."""
+        while True:
+            item = self._take()
+            if isinstance(item, _End):
+                return
+            if isinstance(item, _Begin):
+                yield ImportedFile(item.name, _Content(self))
+
+    def read(self) -> bytes:
+        """The next block of the file; empty at its end."""
+        if self._next is None:
+            self._next = self._take()
+        if not isinstance(self._next, bytes):
+            return b""
+        found, self._next = self._next, None
+        return found
+
+    def close(self) -> None:
+        """The reader wants no more."""
+        self._over.set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._items.get_nowait()
+
+    def abandon(self) -> None:
+        """Nothing more comes, and nobody can be told."""
+        self._abandoned.set()
+
+    async def put(self, item: _Item) -> None:
+        """Hand a block to the reader, when it has room."""
+        while not self._over.is_set():
+            try:
+                self._items.put_nowait(item)
+            except queue.Full:
+                await anyio.sleep(0.002)
+            else:
+                return
+
+    def _take(self) -> _Item:
+        found, self._next = self._next, None
+        while found is None:
+            try:
+                found = self._items.get(timeout=PATIENCE)
+            except queue.Empty:
+                found = _End(broken=True) if self._abandoned.is_set() else None
+        if isinstance(found, _End) and found.broken:
+            raise ImportRefused("file", "the upload broke off; nothing was imported")
+        if isinstance(found, _End):
+            # Whoever asks again gets the same.
+            self._next = found
+        return found
+
+
+class _Content(io.RawIOBase):
+    """The content of the file that is being read."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # of bytes
+        if not self._left:
+            self._left = self._upload.read()
+        chunk = self._left[: len(buffer)]
+        self._left = self._left[len(chunk) :]
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+async def read_upload(request: Request, handle: Callable[[Upload], T]) -> T:
+    """What `handle`, in a thread, makes of the files of a request, which is a form or one file as it is."""
+    upload = Upload()
+    result: list[T] = []
+
+    def work() -> None:
+        try:
+            result.append(handle(upload))
+        finally:
+            upload.close()
+
+    async def feed() -> None:
+        try:
+            await _feed(request, upload)
+        except ClientDisconnect:
+            await upload.put(_End(broken=True))
+        except BaseException:
+            upload.abandon()
+            raise
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed)
+            await anyio.to_thread.run_sync(work)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return result[0]
+
+
+async def _feed(request: Request, upload: Upload) -> None:
+    content_type = Message()
+    content_type["content-type"] = request.headers.get("content-type", "")
+    boundary = content_type.get_param("boundary")
+    if content_type.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+        await upload.put(_Begin(request.query_params.get("name", "upload")[:200]))
+        async for chunk in request.stream():
+            if chunk:
+                await upload.put(chunk)
+        await upload.put(_End())
+        return
+    parts = _Parts(upload.fields)
+    parser = MultipartParser(boundary.encode(), parts.callbacks())
+    async for chunk in request.stream():
+        parser.write(chunk)
+        for item in parts.taken():
+            await upload.put(item)
+    await upload.put(_End(broken=not parts.complete))
+
+
+class _Parts:
+    """Parts of a multipart body: fields are kept, files become blocks."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        self._fields = fields
+        self._items: list[_Item] = []
+        self._headers: dict[str, str] = {}
+        self._name, self._value = b"", b""
+        self._field: str | None = None
+        self._files = 0
+        self.complete = False
+
+    def callbacks(self) -> MultipartCallbacks:
+        """For the parser."""
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._header_name,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+
+    def taken(self) -> list[_Item]:
+        """What has come since it was last asked for."""
+        items, self._items = self._items, []
+        return items
+
+    def _begin(self) -> None:
+        self._headers = {}
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("utf-8", "replace")
+        self._name, self._value = b"", b""
+
+    def _headers_finished(self) -> None:
+        disposition = Message()
+        disposition["content-disposition"] = self._headers.get("content-disposition", "")
+        name = disposition.get_param("name", header="content-disposition")
+        filename = disposition.get_filename()
+        self._field = str(name) if filename is None else None
+        if filename is not None:
+            self._files += 1
+            if self._files > MOST_FILES:
+                raise ImportRefused("file", "expected at most {count} files", count=MOST_FILES)
+            self._items.append(_Begin(filename[:200]))
+        elif self._field is not None:
+            self._fields[self._field] = ""
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._field is None:
+            self._items.append(data[start:end])
+        else:
+            value = self._fields.get(self._field, "") + data[start:end].decode("utf-8", "replace")
+            self._fields[self._field] = value[:LONGEST_FIELD]
+
+    def _end(self) -> None:
+        self.complete = True

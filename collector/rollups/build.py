@@ -1,0 +1,52 @@
+"""Insertion of rollup rows for days of a site, from a table of events."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+
+from collector.rollups.sql import BUILD, BUILD_WITH_PROPERTIES
+
+MOST_PROPERTIES: Final = 60
+"""A day with more different properties has no sums by them: each costs a look at every event."""
+
+_BEGINNING: Final = datetime.date(1970, 1, 1)
+
+# Nobody can ask for a property without a name.
+_PROPERTIES: Final = """
+SELECT day, uniqExactArray(arrayFilter(key -> key != '', mapKeys(props))) FROM {events:Identifier}
+WHERE site = {site:String} AND day IN {days:Array(Date)} AND name != 'engagement'
+GROUP BY day"""
+
+
+def build_days(
+    client: Client, site: str, days: Sequence[datetime.date], versions: int, events: str = "events"
+) -> frozenset[datetime.date]:
+    """Insert the rows of `days` from the table `events`; returns the days that have too many properties for sums by
+    them. Each day's version is that of `version_of`."""
+    given: dict[str, object] = {"site": site, "days": days, "events": events}
+    counts = client.query(_PROPERTIES, parameters=given).result_rows
+    many = frozenset(day for day, count in counts if count > MOST_PROPERTIES)
+    given["versions"] = versions
+    if any(0 < count <= MOST_PROPERTIES for _, count in counts):
+        client.command(BUILD_WITH_PROPERTIES, parameters=given | {"most": MOST_PROPERTIES})
+    else:
+        client.command(BUILD, parameters=given)
+    return many
+
+
+VERSIONS: Final = 1_000_000
+"""A version is a moment with the day's number, since 1970, in its last digits."""
+
+
+def versions_at(now: float, after: int = 0) -> int:
+    """The versions of a build that begins at the Unix second `now`, and replaces builds up to `after`."""
+    return VERSIONS * max(after // VERSIONS + 1, int(now * 1_000_000_000) // VERSIONS)
+
+
+def version_of(versions: int, day: datetime.date) -> int:
+    """The version of one day of a build."""
+    return versions + (day - _BEGINNING).days

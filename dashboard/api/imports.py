@@ -1,0 +1,217 @@
+"""The API of imports: upload, list, confirm and remove, and the export of a site's daily figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO, Any, Final
+
+import anyio.to_thread
+import msgspec
+from clickhouse_connect.driver.client import Client
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from collector.core.errors import ImportRefused, RecordError, RecordGone
+from collector.imports.export import BLOCK, export_daily, export_events, file_name
+from collector.imports.imports import Imports
+from collector.imports.record import ImportRecord
+from collector.imports.report import ImportReport
+from collector.imports.upload import Upload, read_upload
+from collector.sites.registry import Site, Sites
+from dashboard.access.api_keys import ApiKey, ApiKeys
+from dashboard.access.audit_log import AuditLog
+from dashboard.api.auth import ApiError, bearer, json_answer, refused
+from dashboard.i18n.translations import N_
+
+IMPORTED: Final = N_("Data imported")
+REMOVED: Final = N_("Imported data removed")
+MODES: Final = ("import", "check", "dry-run")
+
+
+class ShownImport(msgspec.Struct, frozen=True, kw_only=True):
+    """An import as the API shows it. Of its `days`, `days_counting` have neither been imported again nor got figures of
+    their own since."""
+
+    id: str
+    name: str
+    by: str
+    at: int
+    state: str
+    days: int
+    days_counting: int
+    report: ImportReport
+
+
+class ImportsApi:
+    """The handlers, with what they need. `who` names a key in the audit log."""
+
+    def __init__(
+        self,
+        imports: Imports,
+        sites: Sites,
+        keys: ApiKeys,
+        audit_log: AuditLog,
+        who: Callable[[ApiKey], str],
+        client: Client,
+        directory: Path,
+    ) -> None:
+        self._imports = imports
+        self._client = client
+        self._directory = directory
+        self._sites = sites
+        self._keys = keys
+        self._changes = audit_log
+        self._who = who
+
+    async def list_imports(self, request: Request, key: ApiKey) -> Response:
+        """`GET /api/v1/sites/DOMAIN/imports`: imports that count or wait to be confirmed, the newest first."""
+        site = self._site(request, key.may_read)
+        return json_answer({"imports": await anyio.to_thread.run_sync(self._list, site)})
+
+    async def add_import(self, request: Request, key: ApiKey) -> Response:
+        """`POST /api/v1/sites/DOMAIN/imports`: files as a form, or one file as it is. `mode` is `import`, `check` (then
+        it waits to be confirmed) or `dry-run`; `format` is `auto` or the name of one."""
+        site = self._site(request, key.may_manage)
+        mode = request.query_params.get("mode", "import")
+        if mode not in MODES:
+            raise ApiError(HTTPStatus.BAD_REQUEST, "mode", f"expected one of {', '.join(MODES)}")
+        work = partial(self._read, site, request, self._who(key), mode)
+        record = await read_upload(request, work)
+        shown = await anyio.to_thread.run_sync(self._shown, site, record)
+        if mode == "import":
+            await self._changes.note(self._who(key), site.domain, IMPORTED, "", described(record))
+        return json_answer(shown, HTTPStatus.OK if mode == "dry-run" else HTTPStatus.CREATED)
+
+    async def confirm_import(self, request: Request, key: ApiKey) -> Response:
+        """`POST /api/v1/sites/DOMAIN/imports/ID/confirm`: from now on its days count."""
+        site = self._site(request, key.may_manage)
+        record = await anyio.to_thread.run_sync(self._imports.confirm, site, request.path_params["id"])
+        await self._changes.note(self._who(key), site.domain, IMPORTED, "", described(record))
+        return json_answer(await anyio.to_thread.run_sync(self._shown, site, record))
+
+    async def remove_import(self, request: Request, key: ApiKey) -> Response:
+        """`DELETE /api/v1/sites/DOMAIN/imports/ID`: away with it and its figures."""
+        site = self._site(request, key.may_manage)
+        record = await anyio.to_thread.run_sync(self._imports.remove, site, request.path_params["id"])
+        if record.state == "done":
+            await self._changes.note(self._who(key), site.domain, REMOVED, described(record))
+        return json_answer({"deleted": True})
+
+    async def export_daily(self, request: Request, key: ApiKey) -> Response:
+        """`GET /api/v1/sites/DOMAIN/export`: daily figures of the days that are over, as a zip file of CSV tables."""
+        site = self._site(request, key.may_read)
+        file = await anyio.to_thread.run_sync(export_daily, self._client, site, self._directory)
+        name = file_name(site, self._sites.zone(site).date(time.time()))
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(_blocks(file), media_type="application/zip", headers=headers)
+
+    async def export_events(self, request: Request, key: ApiKey) -> Response:
+        """`GET /api/v1/sites/DOMAIN/export/events`: events of the days that are over, within retention; `format` is
+        `jsonl` or `parquet`."""
+        site = self._site(request, key.may_manage)
+        form = request.query_params.get("format", "jsonl")
+        if form not in ("jsonl", "parquet"):
+            raise ApiError(HTTPStatus.BAD_REQUEST, "format", "expected jsonl or parquet")
+        today = self._sites.zone(site).date(time.time())
+        blocks = export_events(self._client, site, today, "jsonl" if form == "jsonl" else "parquet")
+        media = "application/x-ndjson" if form == "jsonl" else "application/vnd.apache.parquet"
+        return StreamingResponse(blocks, media_type=media)
+
+    def guarded(
+        self, handler: Callable[[Request, ApiKey], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """The handler behind its key, with its errors as JSON."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request, await bearer(self._keys, request))
+            except ApiError as error:
+                return refused(error)
+            except RecordGone:
+                return refused(ApiError(HTTPStatus.NOT_FOUND, "id", "this site has no such import"))
+            except (RecordError, ImportRefused) as error:
+                return refused(ApiError(HTTPStatus.BAD_REQUEST, error.field, error.reason))
+
+        return answer
+
+    def _read(self, site: Site, request: Request, by: str, mode: str, upload: Upload) -> ImportRecord:
+        params = request.query_params
+        record = self._imports.read(
+            site, upload.files(), by=by, name=params.get("name", ""), format=params.get("format", "auto")
+        )
+        if mode == "import":
+            return self._imports.confirm(site, record.id)
+        if mode == "dry-run":
+            self._imports.remove(site, record.id)
+        return record
+
+    def _list(self, site: Site) -> list[dict[str, Any]]:
+        counting = self._imports.days_counting(site)
+        return [shown(record, counting.get(record.id, 0)) for record in self._imports.of(site)]
+
+    def _shown(self, site: Site, record: ImportRecord) -> dict[str, Any]:
+        return shown(record, self._imports.days_counting(site).get(record.id, 0))
+
+    def _site(self, request: Request, may: Callable[[Site], bool]) -> Site:
+        domain = self._sites.name_of(request.path_params["domain"])
+        site = self._sites.get(domain)
+        if site is None or not may(site):
+            raise ApiError(HTTPStatus.NOT_FOUND, "domain", f"{domain} is not registered, or not for this key")
+        return site
+
+
+def shown(record: ImportRecord, counting: int) -> dict[str, Any]:
+    """An import, as JSON."""
+    found: dict[str, Any] = msgspec.to_builtins(
+        ShownImport(
+            id=record.id,
+            name=record.name,
+            by=record.by,
+            at=record.at,
+            state=record.state,
+            days=len(record.days),
+            days_counting=counting,
+            report=record.report,
+        )
+    )
+    return found
+
+
+def described(record: ImportRecord) -> str:
+    """An import in a few words, for the audit log."""
+    report = record.report
+    span = f", {report.first} to {report.last}" if report.first else ""
+    return f"{record.name} ({report.format}): {len(record.days)} days{span}"
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while block := file.read(BLOCK):
+            yield block
+
+
+def routes(
+    imports: Imports,
+    sites: Sites,
+    keys: ApiKeys,
+    audit_log: AuditLog,
+    who: Callable[[ApiKey], str],
+    client: Client,
+    directory: Path,
+) -> list[Route]:
+    """The routes of imports and exports. `client` reads, and zip files are made in `directory`."""
+    api = ImportsApi(imports, sites, keys, audit_log, who, client, directory)
+    base = "/api/v1/sites/{domain}/imports"
+    return [
+        Route(base, api.guarded(api.list_imports), methods=["GET"]),
+        Route(base, api.guarded(api.add_import), methods=["POST"]),
+        Route(f"{base}/{{id}}/confirm", api.guarded(api.confirm_import), methods=["POST"]),
+        Route("/api/v1/sites/{domain}/export", api.guarded(api.export_daily), methods=["GET"]),
+        Route("/api/v1/sites/{domain}/export/events", api.guarded(api.export_events), methods=["GET"]),
+        Route(f"{base}/{{id}}", api.guarded(api.remove_import), methods=["DELETE"]),
+    ]

@@ -1,0 +1,64 @@
+"""The report of an import in words: why rows are left out, and what to know of the figures."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboard.i18n.translations import N_
+
+REASONS: Final[dict[str, str]] = {
+    "own_figures": N_("The day has own figures, which it keeps"),
+    "day_not_over": N_("The day is not over yet"),
+    "unreadable": N_("The row cannot be read"),
+    "date": N_("The date cannot be right"),
+    "bot": N_("A bot"),
+    "static": N_("An asset, not a page"),
+    "method": N_("A request other than GET"),
+    "status": N_("A redirect or an error"),
+    "other_host": N_("Another site"),
+    "automatic": N_("Sent automatically, not an event"),
+    "not_counted": N_("Neither a page view nor an event"),
+    "same_figures": N_("The same figures are in another table"),
+    "gpc": N_("Refused by Global Privacy Control"),
+    "dnt": N_("Refused by Do Not Track"),
+    "excluded": N_("Excluded by the site's settings"),
+    "spam_referrer": N_("A spam referrer"),
+    "datacenter": N_("A data center"),
+    "prefetch": N_("Fetched ahead, not seen by anybody"),
+}
+"""Why rows are left out."""
+
+NOTES: Final[dict[str, str]] = {
+    "visitors_added": N_(
+        "A visitor who came by two sources, or with two browsers, on one day is in both rows of the export. Daily "
+        "totals are exact; a single source or event may have a few visitors too many."
+    ),
+    "regions_not_kept": N_("Regions and cities are finer than the country, and are not kept."),
+    "versions_cut": N_("Of versions of browsers and systems the first number is kept."),
+    "no_user_agents": N_(
+        "The log has no user agents. Bots cannot be told from people, so only page views are counted, bots included."
+    ),
+    "no_totals": N_("The files have no table of totals. They are made of the other tables."),
+    "zone": N_(
+        "The dates of the file are those of the time zone that was set where it was exported. They stay as they are, "
+        "even if this site has another time zone."
+    ),
+    "properties_not_kept": N_("Properties of events are not kept."),
+    "no_devices": N_(
+        "The table has no browsers, devices and countries; they are in the table of sessions. Join the two to import "
+        "them."
+    ),
+    "session_identity": N_(
+        "The file has no visitors, only sessions of up to eight hours. Somebody who came in the morning and in the "
+        "evening is two visitors."
+    ),
+    "monthly_identity": N_(
+        "The other product counts a visitor once a month; here everybody is counted once a day. The sum of the days is "
+        "therefore higher."
+    ),
+    "logs_have_addresses": N_(
+        "Access logs hold addresses. They are read and forgotten; nothing of them is stored. Whether you may use your "
+        "logs for statistics depends on the law that applies to you."
+    ),
+}
+"""What the owner should know."""
