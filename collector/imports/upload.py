@@ -14,6 +14,7 @@ from email.message import Message
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio.to_thread
+from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -176,7 +177,10 @@ async def _feed(request: Request, upload: Upload) -> None:
     parts = _Parts(upload.fields)
     parser = MultipartParser(boundary.encode(), parts.callbacks())
     async for chunk in request.stream():
-        parser.write(chunk)
+        try:
+            parser.write(chunk)
+        except MultipartParseError:
+            raise ImportRefused("body", "expected files as multipart/form-data") from None
         for item in parts.taken():
             await upload.put(item)
     await upload.put(_End(broken=not parts.complete))

@@ -70,7 +70,7 @@ def paths(failures: dict[str, Any]) -> dict[str, Any]:
             "get": _operation(
                 "exportEvents",
                 "Events within retention",
-                {"200": _content("application/x-ndjson", _TEXT)} | mine,
+                {"200": _content("application/x-ndjson", _TEXT, **{"application/vnd.apache.parquet": _BINARY})} | mine,
             ),
         },
     }
@@ -92,5 +92,6 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return _content("application/json", schema)
 
 
-def _content(media: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": "Done", "content": {media: {"schema": schema}}}
+def _content(media: str, schema: dict[str, Any], **others: dict[str, Any]) -> dict[str, Any]:
+    found = {media: schema, **others}
+    return {"description": "Done", "content": {name: {"schema": each} for name, each in found.items()}}

@@ -48,6 +48,7 @@ http {{
             proxy_pass http://tyst;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
+            proxy_next_upstream off;
             proxy_set_header Host $host;
             proxy_set_header X-Forwarded-For $remote_addr;
         }}
