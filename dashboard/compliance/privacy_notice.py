@@ -18,7 +18,7 @@ import msgspec
 from collector.sites.registry import Policy, Site
 from dashboard.compliance.privacy_notice_texts import NoticeTexts, notice_texts
 
-EDITION = 4
+EDITION = 5
 """Of the texts themselves; raised whenever they come to say something else. The first is stored as nothing."""
 
 
