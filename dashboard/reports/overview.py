@@ -25,7 +25,7 @@ from dashboard.reports.revenue import (
     revenue_by_time,
     revenue_totals,
 )
-from dashboard.reports.svg import Lines, lines
+from dashboard.reports.svg import LineDrawing, lines
 from dashboard.reports.time_buckets import TimeBucket, time_buckets
 from dashboard.reports.view_state import ViewState
 
@@ -99,7 +99,7 @@ class Chart:
     points: tuple[Point, ...]
     steps: tuple[BucketWidth, ...]
     notes: tuple[Annotation, ...]
-    lines: Lines
+    lines: LineDrawing
     """The same drawn, for paper."""
     marks: tuple[str, str, str]
     """What stands on its vertical axis, from the top."""

@@ -82,7 +82,7 @@ def bars(
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class LineDrawing:
     """A line over its surface, and a second one to compare with, in a box of 1000 by 200 user units."""
 
     line: str
@@ -92,12 +92,12 @@ class Lines:
     """The value at the upper edge; the lower edge is zero."""
 
 
-def lines(values: Sequence[float | None], before: Sequence[float | None]) -> Lines:
+def lines(values: Sequence[float | None], before: Sequence[float | None]) -> LineDrawing:
     """Draw both, oldest first, with gaps where a value is None."""
     top = axis([math.ceil(value) for value in (*values, *before) if value is not None])[0]
     runs = _runs(values, top)
     areas = [f"{_path(run)}L{run[-1][0]:g} 200L{run[0][0]:g} 200Z" for run in runs]
-    return Lines("".join(map(_path, runs)), "".join(areas), "".join(map(_path, _runs(before, top))), top)
+    return LineDrawing("".join(map(_path, runs)), "".join(areas), "".join(map(_path, _runs(before, top))), top)
 
 
 def _runs(values: Sequence[float | None], top: int) -> list[list[tuple[float, float]]]:
