@@ -38,7 +38,9 @@ KEYS: Final = ("read", "manage", "foreign", "read all", "manage all", "expired",
 # What is answered: a allowed (whatever comes of it), l sent to sign in, 1 no key (401), 3 refused (403), 4 as if it
 # were not there (404). A page's row is of people; a key is nobody to it. An API's row is of keys; people are 1 to it.
 PAGES: Final[dict[str, dict[str, str]]] = {
-    "laaaala": {"/": "GET POST", "/account": "GET POST"},
+    "laaaala": {"/": "GET", "/account": "GET POST"},
+    # A pin is asked for without a site.
+    "l4444l4": {"/": "POST"},
     "l333al3": {"/users": "GET POST", "/changes": "GET"},
     "l3aaala": {"/sites/new": "GET POST"},
     "laa4aaa": {
