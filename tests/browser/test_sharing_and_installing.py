@@ -115,7 +115,7 @@ def test_a_password_is_asked_for_once(new_person: NewPerson, demo: Served) -> No
 def test_a_frame_shows_the_figures_where_it_may(new_person: NewPerson, demo: Served, site: Website) -> None:
     """In the pages of the named origin, in the wanted colours, without a cookie; in those of another it stays empty."""
     page = signed_in(new_person(), demo, f"{DEMO}/sharing")
-    link = make(page, "In our intranet", Pages_that_may_embed_it=site.url)
+    link = make(page, "In our intranet", Sites_that_may_embed_it=site.url)
     frame = page.locator("#frame-dark").inner_text()
     site.page("/", f"<!doctype html><title>Intranet</title><h1>Ours</h1>{frame}")
     reader = new_person()
@@ -220,9 +220,9 @@ def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website, s
         if each.evaluate("document.documentElement.scrollWidth") > width:
             wide.append(each.url)
 
-    link = make(page, f"Embedded {scheme}", Pages_that_may_embed_it=site.url)
+    link = make(page, f"Embedded {scheme}", Sites_that_may_embed_it=site.url)
     look(page)
-    locked = make(page, f"Locked {scheme}", Password=WORD, Last_day="2099-12-31")
+    locked = make(page, f"Locked {scheme}", Password=WORD, Expires_on="2099-12-31")
     page.goto(f"{demo.url}{DEMO}/sharing")
     look(page)
     page.get_by_label("Name", exact=True).fill("Short")

@@ -293,9 +293,9 @@ def test_a_site_has_settings_people_and_an_end(opened: Open, new_person: NewPers
 def test_figures_are_shared_until_the_link_is_revoked(opened: Open, new_person: NewPerson, site: str) -> None:
     """Behind a password, in a frame of a page that was named, and then no more."""
     page = opened(f"/{site}/sharing")
-    locked = make(page, "Locked", Password="open the quiet door", Last_day="2099-12-31")
+    locked = make(page, "Locked", Password="open the quiet door", Expires_on="2099-12-31")
     with website() as home:
-        link = make(page, "Framed", Pages_that_may_embed_it=home.url)
+        link = make(page, "Framed", Sites_that_may_embed_it=home.url)
         home.page("/", f"<!doctype html><title>Ours</title>{page.locator('#frame-dark').inner_text()}")
         stranger = new_person().new_page()
         stranger.goto(f"{home.url}/")
@@ -327,9 +327,11 @@ def test_the_tag_is_shown_checked_and_listened_to(opened: Open, tyst: Served, si
     receiving = page.locator("#receiving")
     expect(receiving).to_contain_text("Receiving data" if site == FULL else "Listening")
     beacon = f'{{"n":"pageview","u":"https://{site}/","d":"{site}"}}'
+    # Under `limited` it is an anonymous count; other tests have sent some to the same server.
+    counted = re.search(r"(\d+) events? (?:was|were) kept", receiving.inner_text())
+    before = int(counted[1]) if counted else 0
     tyst.send(beacon)
-    # Under `limited` it is an anonymous count.
-    expect(receiving).to_contain_text("1 event was kept" if site == FULL else "no consent (1)")
+    expect(receiving).to_contain_text(re.compile(f"{before + 1} event") if site == FULL else "no consent (1)")
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away })")
     page.evaluate("window.away = true")
     asked: list[str] = []
@@ -339,7 +341,7 @@ def test_the_tag_is_shown_checked_and_listened_to(opened: Open, tyst: Served, si
         page.evaluate("setTimeout(() => console.log('two turns'), 4200)")
     assert asked == []
     page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
-    expect(receiving).to_contain_text("2 events were kept" if site == FULL else "no consent (2)")
+    expect(receiving).to_contain_text(re.compile(f"{before + 2} event") if site == FULL else "no consent (2)")
     visit(tyst, site)
     expect(receiving).to_contain_text(re.compile(r"\d events? (was|were) kept"))
 
