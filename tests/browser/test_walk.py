@@ -220,7 +220,7 @@ def test_the_present_moves(opened: Open, tyst: Served, site: str) -> None:
     expect(caption).to_have_text(re.compile(rf"^{before + 2} "))
     expect(page.locator("[data-now]")).not_to_have_text("0")
     if site != FULL:
-        page.get_by_role("link", name="/walked").click()
+        page.locator("#live-page-1").click()
         expect(page.locator(".chip")).to_contain_text("Page is /walked")
 
 
