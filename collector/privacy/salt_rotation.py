@@ -25,13 +25,19 @@ class SaltRotation:
         self._salts = salts
         self._clock_monitor = clock_monitor
         self._clock = clock
+        self._last: tuple[datetime.date, datetime.date] | None = None
+
+    def refresh(self) -> None:
+        """Rotate if the dates have changed, as by a site in another time zone: several collectors must agree on a
+        salt before one of its events comes to each. Blocking."""
+        if self._last != (self.first_linkable(), self.last_linkable()):
+            self.rotate()
 
     def rotate(self) -> None:
         """Create salts for every date of a site until tomorrow; destroy all older ones if the clock is trusted.
         Blocking."""
-        over = self._salts.rotate(
-            self.first_linkable(), self.last_linkable(), destroy=self._clock_monitor.may_destroy_salts
-        )
+        first, last = self._last = self.first_linkable(), self.last_linkable()
+        over = self._salts.rotate(first, last, destroy=self._clock_monitor.may_destroy_salts)
         for date in over:
             log.info("a day's salt was destroyed", extra={"date": date.isoformat()})
 

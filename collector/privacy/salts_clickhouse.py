@@ -1,15 +1,14 @@
 """Daily salts shared by several collectors: a ClickHouse table partitioned by date, excluded from backups.
 
-Each date's salt is made ahead. Two collectors that make one at once agree on the one made first; a third that asks
-later sees the same. Once a date is over its partition is dropped.
+Each date's salt is made ahead, and is inserted under the date's deduplication token: of two collectors that make one
+at once only the first is stored, and both read that one before they use either. Once a date is over its partition is
+dropped.
 """
 
 from __future__ import annotations
 
 import datetime
 import logging
-import time
-from collections.abc import Callable
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -18,34 +17,38 @@ from collector.privacy.visitor_id import Salt, overwrite, random_salt
 
 log = logging.getLogger(__name__)
 
-# `old_parts_lifetime`: what is dropped leaves the disk at once, not after eight minutes.
+# Rows are told apart by their tokens alone. `old_parts_lifetime`: what is dropped leaves the disk at once, not after
+# eight minutes.
 TABLE = """
 CREATE TABLE IF NOT EXISTS salts
 (
     date Date,
-    salt String,
-    made UInt64
+    salt String
 )
 ENGINE = MergeTree
 PARTITION BY date
-ORDER BY (date, made, salt)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 1
+ORDER BY date
+SETTINGS non_replicated_deduplication_window = 1000,
+         fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 1
 """
 
-_FIRST_MADE = "SELECT date, argMin(salt, (made, salt)) FROM salts GROUP BY date"
+# Of an earlier release's table, in which a date may have two for as long as it lasts.
+_UPGRADE = "ALTER TABLE salts MODIFY SETTING non_replicated_deduplication_window = 1000"
+
+_STORED = "SELECT date, min(salt) FROM salts GROUP BY date"
 
 
 class TableSalts:
     """One random salt per date, from memory; `keep` talks to the database and may block.
 
-    When the database does not answer, the collector goes on with what it has. `clock` gives nanoseconds.
+    When the database does not answer, the collector goes on with what it has.
     """
 
-    def __init__(self, client: Client, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._clock = clock
         self._salts: dict[datetime.date, bytearray] = {}
         client.command(TABLE)
+        client.command(_UPGRADE)
 
     def salt(self, date: datetime.date) -> Salt:
         """The salt of `date`; a missing one is created at random, and stored by the next rotation."""
@@ -74,9 +77,11 @@ class TableSalts:
         """Take what others stored, store what nobody has, drop what is over; returns the dates dropped."""
         stored = self._stored()
         missing = [date for date in wanted if date not in stored]
+        for date in missing:
+            once = {"async_insert": 0, "insert_deduplicate": 1, "insert_deduplication_token": f"salt of {date}"}
+            row = [date, self._salts[date].hex()]
+            self._client.insert("salts", [row], column_names=["date", "salt"], settings=once)
         if missing:
-            rows = [[date, self._salts[date].hex(), self._clock()] for date in missing]
-            self._client.insert("salts", rows, column_names=["date", "salt", "made"])
             stored = self._stored()
         for date in wanted:
             if date in stored:
@@ -87,4 +92,4 @@ class TableSalts:
         return over
 
     def _stored(self) -> dict[datetime.date, str]:
-        return {row[0]: row[1] for row in self._client.query(_FIRST_MADE).result_rows}
+        return {row[0]: row[1] for row in self._client.query(_STORED).result_rows}

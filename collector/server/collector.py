@@ -328,7 +328,7 @@ class Collector:
         for round_ in itertools.count():
             chores: list[Callable[[], object]] = [self.room.check]
             if not self.settings.embedded or round_ % rounds == 0:
-                chores += [*self.refreshes, self.erasures.run_pending]
+                chores += [*self.refreshes, self.salt_rotation.refresh, self.erasures.run_pending]
             if not self.settings.embedded and round_ % rounds == 0:
                 chores += [spool.erasures.clean_log for spool in self._spools()]
             if round_ % rounds == 0:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -16,8 +18,7 @@ FIRST, LAST = datetime.date(2026, 3, 1), datetime.date(2026, 3, 2)
 @pytest.fixture
 def salts(database: Client) -> TableSalts:
     """One collector's."""
-    ticks = itertools.count(1)
-    return TableSalts(database, clock=lambda: next(ticks))
+    return TableSalts(database)
 
 
 def dates(client: Client) -> list[datetime.date]:
@@ -35,14 +36,67 @@ def test_every_collector_has_the_same_salt(salts: TableSalts, database: Client) 
     assert later.salt(LAST) == salts.salt(LAST) != salts.salt(FIRST)
 
 
-def test_the_salt_that_was_made_first_wins(salts: TableSalts, database: Client) -> None:
-    """So that two who make one at once agree as soon as they look."""
-    other = TableSalts(database, clock=lambda: 0)
+class Overtaken:
+    """A client whose inserts come after `others` have done theirs."""
+
+    def __init__(self, client: Client, others: Callable[[], object]) -> None:
+        self._client = client
+        self._others = others
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def insert(self, *given: Any, **more: Any) -> Any:
+        """As the client does, but too late."""
+        self._others()
+        return self._client.insert(*given, **more)
+
+
+def test_of_two_that_make_a_salt_at_once_both_use_the_first(salts: TableSalts, database: Client) -> None:
+    """Both had found none. What one of them has begun to use stays, and the other never used its own."""
+    late = TableSalts(cast("Client", Overtaken(database, lambda: salts.rotate(FIRST, LAST))))
+    late.rotate(FIRST, LAST)
+    used = [bytes(salts.salt(date)) for date in (FIRST, LAST)]
+    assert [late.salt(date) for date in (FIRST, LAST)] == used
     salts.rotate(FIRST, LAST)
-    database.insert("salts", [[FIRST, "ab" * 32, 0]], column_names=["date", "salt", "made"])
+    assert [salts.salt(date) for date in (FIRST, LAST)] == used
+    assert database.query("SELECT count() FROM salts").first_row == (2,)
+
+
+def test_many_that_begin_at_once_agree(database: Client) -> None:
+    """As soon as each has asked, whoever was first."""
+    collectors = [TableSalts(database) for _ in range(8)]
+
+    def first_use(salts: TableSalts) -> bytes:
+        salts.rotate(FIRST, LAST)
+        return bytes(salts.salt(FIRST))
+
+    with ThreadPoolExecutor(len(collectors)) as pool:
+        assert len(set(pool.map(first_use, collectors))) == 1
+
+
+def test_the_table_of_an_earlier_release_agrees_too(database: Client) -> None:
+    """It has a column more, and knew no tokens."""
+    database.command(
+        "CREATE TABLE salts (date Date, salt String, made UInt64) ENGINE = MergeTree"
+        " PARTITION BY date ORDER BY (date, made, salt)"
+    )
+    database.insert("salts", [[FIRST, "ab" * 32, 1]], column_names=["date", "salt", "made"])
+    salts = TableSalts(database)
+    TableSalts(cast("Client", Overtaken(database, lambda: salts.rotate(FIRST, LAST)))).rotate(FIRST, LAST)
+    assert salts.salt(FIRST) == bytes.fromhex("ab" * 32)
+    assert database.query("SELECT count() FROM salts").first_row == (2,)
+
+
+def test_a_date_that_comes_again_has_a_new_salt(salts: TableSalts, database: Client) -> None:
+    """After a clock that went wrong: the token of the one that was destroyed is forgotten with it."""
     salts.rotate(FIRST, LAST)
+    gone = bytes(salts.salt(FIRST))
+    salts.rotate(LAST, LAST)
+    salts.rotate(FIRST, LAST)
+    other = TableSalts(database)
     other.rotate(FIRST, LAST)
-    assert salts.salt(FIRST) == other.salt(FIRST) == bytes.fromhex("ab" * 32)
+    assert other.salt(FIRST) == salts.salt(FIRST) != gone
 
 
 def test_a_salt_is_destroyed_when_its_date_is_over(salts: TableSalts, database: Client) -> None:
