@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Collection
 from functools import partial
@@ -17,12 +18,14 @@ from typing import Literal
 
 import anyio.to_thread
 import msgspec
+from starlette.types import Scope
 
 from collector.core.errors import RecordError, RecordGone
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_quota import ApiQuota
+from dashboard.access.key_attempts import KeyAttempts
 from dashboard.access.users import User
 
 Right = Literal["read", "manage"]
@@ -34,6 +37,17 @@ DEFAULT_DAYS = 365
 """A key is good for so many days unless it is made for others."""
 MOST_KEYS = 200
 """Keys that are good at a time, made by one maker."""
+
+# The secret is 256 bits in base64. What has another form is no key, and is not looked up.
+_FORM = re.compile(r"tyst_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
+
+
+class TooManyKeys(Exception):
+    """Too many unknown keys came from one network; `wait` is in seconds."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(f"wait {wait} s")
+        self.wait = wait
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,11 +118,15 @@ class ApiKeys:
         admin_key: str,
         today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
         quota: ApiQuota | None = None,
+        attempts: KeyAttempts | None = None,
     ) -> None:
-        """`admin_key` is the key that the data directory holds; it has all rights. `quota` is that of each other."""
+        """`admin_key` is the key that the data directory holds; it has all rights. `quota` is that of each other, and
+        `attempts` limits unknown ones."""
         self.quota = quota or ApiQuota(0)
+        self._attempts = attempts or KeyAttempts()
         self._records = records
         self._admin = _hash(admin_key)
+        self._attempts.remember(self._admin)
         self._today = today
 
     async def create(
@@ -176,15 +194,27 @@ class ApiKeys:
             raise RecordError("id", f"there is no key {id_}")
         return key
 
+    async def authenticate(self, shown: str, scope: Scope) -> ApiKey | None:
+        """As `check`, of a key that comes with a request. Raises `TooManyKeys` for one that is not known to be good
+        from a network that has sent too many unknown ones."""
+        given = _hash(shown)
+        wait = self._attempts.begin(given, scope) if _FORM.fullmatch(shown) else 0
+        if wait:
+            raise TooManyKeys(wait)
+        key = await self.check(shown)
+        if key is not None:
+            self._attempts.succeed(given, scope)
+        return key
+
     async def check(self, shown: str) -> ApiKey | None:
         """The key that was shown, or None for one that is unknown, revoked, over or wrong. Notes the day of its use."""
         given = _hash(shown)
         if secrets.compare_digest(given, self._admin):
             return ADMIN
-        prefix, _, rest = shown.partition("_")
-        id_ = rest.partition("_")[0]
-        if prefix != "tyst" or not id_:
+        found = _FORM.fullmatch(shown)
+        if found is None:
             return None
+        id_ = found[1]
         key = await anyio.to_thread.run_sync(self._records.get, id_)
         today = self._today()
         if key is None or not secrets.compare_digest(given, key.hash) or key.over(today):

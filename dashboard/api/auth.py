@@ -11,26 +11,32 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.sites.registry import Sites
-from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys
+from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys, TooManyKeys
 from dashboard.access.api_quota import note
 
 
 class ApiError(Exception):
-    """An answer other than success: its status, the field that it is about, and why."""
+    """An answer other than success: its status, the field that it is about, why, and the seconds to wait, or 0."""
 
-    def __init__(self, status: HTTPStatus, field: str, reason: str) -> None:
+    def __init__(self, status: HTTPStatus, field: str, reason: str, wait: int = 0) -> None:
         super().__init__(f"{field}: {reason}")
         self.status = status
         self.field = field
         self.reason = reason
+        self.wait = wait
 
 
 async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
-    """The key that a request shows. Raises `ApiError` without one that is good, and for one with no quota left."""
+    """The key that a request shows. Raises `ApiError` without one that is good, for one with no quota left, and for
+    one that may be unknown from a network that has sent too many of those."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not shown.strip():
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "expected `Authorization: Bearer KEY`")
-    key = await keys.check(shown.strip())
+    try:
+        key = await keys.authenticate(shown.strip(), request.scope)
+    except TooManyKeys as error:
+        reason = f"too many unknown keys came from this network; try again in {error.wait} s"
+        raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, error.wait) from None
     if key is None:
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked, or has expired")
     # The key of the data directory is the operator's own.
@@ -64,6 +70,8 @@ def refused(error: ApiError) -> Response:
     response = json_answer({"error": str(error), "errors": {error.field: [error.reason]}}, error.status)
     if error.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if error.wait:
+        response.headers["Retry-After"] = str(error.wait)
     return response
 
 

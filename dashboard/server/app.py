@@ -32,6 +32,7 @@ from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys, admin_key
 from dashboard.access.api_quota import ApiQuota, QuotaFields
 from dashboard.access.audit_log import AuditLog
+from dashboard.access.key_attempts import KeyAttempts
 from dashboard.access.one_time_links import Invitation, Invitations
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
@@ -129,10 +130,12 @@ def build(
     editions = NoticeVersions(DocumentTable(collector.client, "notices", History), clock)
     collector.refreshes.append(lambda: editions.note(collector.sites.all()))
     passwords = Passwords()
+    trusted = TrustedProxies(settings.trusted_proxies)
     keys = ApiKeys(
         DocumentTable(collector.client, "api_keys", ApiKey),
         admin_key(settings.data_dir),
         quota=ApiQuota(settings.api_rate_limit),
+        attempts=KeyAttempts(lambda scope: RequestFields(scope, trusted).network),
     )
     stats = StatsService(
         lambda limits: collector.clickhouse.client(readonly=True, settings=limits),

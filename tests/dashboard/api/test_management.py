@@ -24,6 +24,7 @@ from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys, admin_key
 from dashboard.access.api_quota import ApiQuota, QuotaFields
 from dashboard.access.audit_log import AuditLog
+from dashboard.access.key_attempts import UNKNOWN_KEYS
 from dashboard.access.passwords import Passwords
 from dashboard.access.users import User, Users
 from dashboard.api.management import routes
@@ -31,6 +32,7 @@ from dashboard.compliance.health_report import Check, Status
 from tests.members import alone
 
 ADMIN = "tyst_admin_for-tests"
+UNKNOWN = f"tyst_00000000_{'x' * 43}"
 TODAY = datetime.date(2026, 3, 1)
 
 
@@ -292,10 +294,51 @@ def test_strangers_and_the_operator_have_no_quota(database: Client) -> None:
     """A wrong key is refused as often as it comes; the key of the data directory is never held up."""
     room = Room(database, quota=1)
     for _ in range(3):
-        assert room.ask("GET", "sites", key="tyst_00000000_wrong").status_code == 401
+        assert room.ask("GET", "sites", key=UNKNOWN).status_code == 401
         answer = room.ask("GET", "sites")
         assert answer.status_code == 200
         assert "RateLimit" not in answer.headers
+
+
+class CountedKeys(DocumentTable[ApiKey]):
+    """The keys, and how many were looked up."""
+
+    lookups = 0
+
+    def get(self, id_: str) -> ApiKey | None:
+        """As the table does."""
+        self.lookups += 1
+        return super().get(id_)
+
+
+def test_unknown_keys_are_looked_up_a_few_times_a_minute(database: Client) -> None:
+    """Then the network has to wait, but for keys that were good before. What has no key's form costs no lookup."""
+    room = Room(database)
+    good, unused = (room.make_key() for _ in range(2))
+    counted = CountedKeys(database, "api_keys", ApiKey)
+    room.keys._records = counted
+    assert room.ask("GET", "sites", key=good).status_code == 200
+    counted.lookups = 0
+    for wrong in ("tyst_0000", "tyst_00000000_", f"tyst_../etc/_{'x' * 43}", "x" * 10_000) * UNKNOWN_KEYS:
+        assert room.ask("GET", "sites", key=wrong).status_code == 401
+    assert counted.lookups == 0
+    answers = [room.ask("GET", "sites", key=f"{UNKNOWN[:-3]}{number:03}") for number in range(UNKNOWN_KEYS + 20)]
+    assert [answer.status_code for answer in answers[-21:]] == [401] + [429] * 20
+    assert counted.lookups == UNKNOWN_KEYS
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+    assert room.ask("GET", "sites", key=good).status_code == 200
+    assert room.ask("GET", "sites").status_code == 200
+    assert room.ask("GET", "sites", key=unused).status_code == 429
+    elsewhere = ("198.51.100.7", 1234)
+    room.transport = httpx.ASGITransport(room.transport.app, client=elsewhere)
+    assert room.ask("GET", "sites", key=unused).status_code == 200
+
+
+def test_a_good_key_counts_as_no_attempt(database: Client) -> None:
+    """However many different ones come from a network."""
+    room = Room(database)
+    for key in [room.make_key() for _ in range(UNKNOWN_KEYS + 1)]:
+        assert room.ask("GET", "sites", key=key).status_code == 200
 
 
 def test_pages_of_other_origins_cannot_read_the_api(room: Room) -> None:

@@ -1,0 +1,62 @@
+"""Limit on unknown API keys by network: each of them would cost one lookup in the database."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import Scope
+
+from collector.enrichment.client_ip import network_of
+from dashboard.access.login_throttle import LoginThrottle
+
+UNKNOWN_KEYS: Final = 60
+"""Unknown keys a minute from one network."""
+
+MOST_KEYS: Final = 10_000
+"""Good keys remembered at once, as hashes; the one not used for longest is forgotten first."""
+
+
+def peer_network(scope: Scope) -> str:
+    """The network of the connection itself."""
+    client = scope.get("client")
+    return network_of(client[0]) if client else ""
+
+
+class KeyAttempts:
+    """Keys tried, by network. A key that was good here before is tried at any time, whatever its network did.
+
+    `network` gives the network of a request's sender, and `clock` seconds. Keys are passed as hashes.
+    """
+
+    def __init__(
+        self, network: Callable[[Scope], str] = peer_network, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._network = network
+        self._throttle = LoginThrottle(clock, per_name=UNKNOWN_KEYS, per_network=UNKNOWN_KEYS, window=60)
+        self._good: OrderedDict[str, None] = OrderedDict()
+
+    def begin(self, key: str, scope: Scope) -> int:
+        """Count the attempt; returns the seconds until another may be made, or 0 where this one may."""
+        if key in self._good:
+            return 0
+        network = self._network(scope)
+        wait = self._throttle.wait("", network)
+        if not wait:
+            self._throttle.count("", network)
+        return wait
+
+    def succeed(self, key: str, scope: Scope) -> None:
+        """The key was good: take back the attempt, and let the key through from now on."""
+        if key not in self._good:
+            self._throttle.refund("", self._network(scope))
+        self.remember(key)
+
+    def remember(self, key: str) -> None:
+        """Let the key through from now on."""
+        self._good[key] = None
+        self._good.move_to_end(key)
+        if len(self._good) > MOST_KEYS:
+            self._good.popitem(last=False)
