@@ -44,6 +44,9 @@ from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import Translations
+from dashboard.notifications.letters import Letters
+from dashboard.notifications.message import MailTemplates
+from dashboard.notifications.smtp import MailTransport
 from dashboard.reports.annotations import Annotation, Annotations
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.error_handlers import error_handlers
@@ -166,9 +169,10 @@ def importing_into(database: Client, sites: Sites, clock: Callable[[], float], d
 
 
 @contextlib.contextmanager
-def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> Iterator[Board]:
-    """The dashboard with the user `admin`, who is not signed in yet."""
+def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **environ: str) -> Iterator[Board]:
+    """The dashboard with the user `admin`, who is not signed in yet; `environ` are settings."""
     clock = Clock()
+    settings = read_settings({"TYST_DATA_DIR": str(directory), **environ})
     sites = Sites(DocumentTable(database, "sites", Site), clock)
     store = StatsService(
         lambda settings: clickhouse.client(readonly=True, settings=settings),
@@ -192,7 +196,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
     users.access_reduced += [share_revoker(shares, sites, changes), key_revoker(keys, changes)]
     users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
     dashboard = build_dashboard(
-        read_settings({"TYST_DATA_DIR": str(directory)}),
+        settings,
         sites,
         users,
         cheap_passwords(),
@@ -210,6 +214,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path) -> I
         segments=segments,
         keys=keys,
         imports=importing_into(database, sites, clock, directory),
+        letters=Letters(MailTransport(settings), MailTemplates(), clock),
     )
     app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
     board = Board(dashboard, database, clock, app)

@@ -10,11 +10,13 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from collector.core.errors import SettingError
+from collector.core.mail_address import is_mail_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SiteNetwork = tuple[str, Network]
@@ -141,6 +143,21 @@ def _switch(text: str) -> bool:
     return text == "on"
 
 
+def _mail_security(text: str) -> str:
+    if text not in SMTP_SECURITY:
+        raise ValueError(f"expected one of {', '.join(SMTP_SECURITY)}")
+    return text
+
+
+def _sender(text: str) -> str:
+    if text and not (text.isprintable() and is_mail_address(parseaddr(text)[1])):
+        raise ValueError("expected an address such as stats@example.com, or Tyst <stats@example.com>")
+    return text
+
+
+SMTP_SECURITY = {"tls": 465, "starttls": 587, "none": 25}
+"""Kinds of connection to a mail server, with their usual ports."""
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 SETTINGS: tuple[Setting, ...] = (
@@ -242,6 +259,29 @@ SETTINGS: tuple[Setting, ...] = (
         "Networks, comma-separated, whose pages `tyst verify` and *Check my site* may fetch although they are not "
         "public, on any port; none by default.",
     ),
+    Setting(
+        "TYST_SMTP_HOST", "", str, "Mail server for reports, alerts, invitations and password links; none by default."
+    ),
+    Setting(
+        "TYST_SMTP_PORT",
+        "0",
+        _whole(0, 65535),
+        "Its port; 0 takes the usual one: 465, with `starttls` 587, with `none` 25.",
+    ),
+    Setting(
+        "TYST_SMTP_TLS",
+        "tls",
+        _mail_security,
+        "`tls` from the first byte, `starttls` before anything is said, or `none`, for a server on this machine.",
+    ),
+    Setting("TYST_SMTP_USER", "", str, "User name at the mail server, where it asks for one."),
+    Setting("TYST_SMTP_PASSWORD", "", _optional, "Password at the mail server."),
+    Setting(
+        "TYST_SMTP_FROM",
+        "",
+        _sender,
+        "Sender of mails, such as `Tyst <stats@example.com>`; needed where `TYST_SMTP_HOST` is set.",
+    ),
     Setting("TYST_LOG_LEVEL", "info", _level, "One of debug, info, warning, error."),
 )
 
@@ -270,6 +310,12 @@ class Settings:
     fast_path: bool
     spam_list_url: str
     verify_networks: tuple[Network, ...]
+    smtp_host: str
+    smtp_port: int
+    smtp_tls: str
+    smtp_user: str
+    smtp_password: str | None
+    smtp_from: str
     log_level: str
 
     @property
@@ -303,6 +349,10 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
         except ValueError as error:
             shown = "…" if setting.field in SECRET_FIELDS else text
             raise SettingError(setting.name, shown, str(error)) from None
+    if values["smtp_host"] and not values["smtp_from"]:
+        raise SettingError(
+            "TYST_SMTP_FROM", "", "is needed where TYST_SMTP_HOST is set: the address that mails come from"
+        )
     return Settings(**values)
 
 
@@ -310,4 +360,4 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
 OTHER_VARIABLES = frozenset({"TYST_URL", "TYST_API_KEY", "TYST_TEST_CLICKHOUSE_DSN"})
 
 # Never shown in an error: they hold, or may hold, a password.
-SECRET_FIELDS = frozenset({"admin_password", "secret_key", "clickhouse_dsn"})
+SECRET_FIELDS = frozenset({"admin_password", "secret_key", "clickhouse_dsn", "smtp_password"})

@@ -28,6 +28,7 @@ from dashboard.cli.commands import (
     imports,
     key,
     lists,
+    mail,
     notice,
     preview,
     rollup,
@@ -56,6 +57,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(lists.app, name="lists")
 app.add_typer(collector.app, name="collector")
 app.add_typer(imports.app, name="imports")
+app.add_typer(mail.app, name="mail")
 
 Host = Annotated[
     str | None,

@@ -42,11 +42,14 @@ from dashboard.analytics.executor import CACHE_SECONDS
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
-from dashboard.api import collectors, management, operations, privacy, site_check
+from dashboard.api import collectors, mail, management, operations, privacy, site_check
 from dashboard.api import imports as imports_api
 from dashboard.api import stats as stats_api
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import SHIPPED, Translations
+from dashboard.notifications.letters import Letters
+from dashboard.notifications.message import MailTemplates
+from dashboard.notifications.smtp import MailTransport
 from dashboard.reports.annotations import Annotation, Annotations
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.demo.site import demo_routes
@@ -162,6 +165,7 @@ def build(
     collector.deletions.followers += site_lifecycle_hooks(users, invitations, editions, shares, segments, annotations)
     users.access_reduced += [share_revoker(shares, collector.sites, changes), key_revoker(keys, changes)]
     users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
+    letters = Letters(MailTransport(settings), MailTemplates(), clock)
     dashboard = build_dashboard(
         settings,
         collector.sites,
@@ -181,6 +185,7 @@ def build(
         segments=segments,
         keys=keys,
         imports=collector.imports,
+        letters=letters,
     )
 
     @contextlib.asynccontextmanager
@@ -227,6 +232,7 @@ def build(
             ),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),
+            *mail.routes(letters, keys),
             *collectors.routes(collector.members, keys),
             *privacy.routes(collector, keys, editions),
             *stats_api.routes(

@@ -34,6 +34,7 @@ from dashboard.analytics.realtime_query import Realtime
 from dashboard.analytics.service import StatsService
 from dashboard.compliance.site_check.fetcher import Fetcher
 from dashboard.compliance.site_check.inspector import Inspector
+from dashboard.notifications.letters import Letters
 from dashboard.reports.annotations import Annotations
 from dashboard.reports.realtime_hub import RealtimeHub
 from dashboard.reports.segments import Segments
@@ -66,6 +67,7 @@ class Dashboard:
     segments: Segments
     keys: ApiKeys
     imports: Imports
+    letters: Letters
     clock: Callable[[], float] = field(default=time.time)
 
 
@@ -89,6 +91,7 @@ def build_dashboard(
     segments: Segments,
     keys: ApiKeys,
     imports: Imports,
+    letters: Letters,
 ) -> Dashboard:
     """Put the dashboard together. `secret` signs cookies."""
     return Dashboard(
@@ -111,6 +114,7 @@ def build_dashboard(
         segments=segments,
         keys=keys,
         imports=imports,
+        letters=letters,
         doors=ShareAccess(secret, clock),
         inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,

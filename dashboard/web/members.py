@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
+from collector.core.mail_address import is_mail_address
 from collector.core.text import has_hidden
 from collector.ingest.request_origin import public_base
 from dashboard.access.audit_log import EVERYWHERE
@@ -20,6 +23,7 @@ from dashboard.access.one_time_links import Invitation, password_mark
 from dashboard.access.users import ROLES, SITE_ROLES, Role, User, titled
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text
+from dashboard.notifications.smtp import MailError
 from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read_form
 
 ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_("Owner"), "viewer": N_("Viewer")}
@@ -43,6 +47,10 @@ class Link:
 
     href: str
     what: str
+    sent: bool = False
+    """Whether it went out by mail."""
+    problem: str = ""
+    """Why it did not, though it should have."""
 
 
 async def people(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -74,6 +82,7 @@ async def people(dashboard: Dashboard, request: Request, user: User) -> Response
             for id_, each in await dashboard.invitations.open_for(site.id)
         ],
         link=link,
+        by_mail=dashboard.letters.enabled,
         problems=problems,
         roles=[(role, _(ROLE_NAMES[role]), _(ROLE_MEANINGS[role])) for role in SITE_ROLES],
         role_names={role: _(name) for role, name in ROLE_NAMES.items()},
@@ -106,6 +115,7 @@ async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
             for id_, each in await dashboard.invitations.open_for(EVERYWHERE)
         ],
         link=link,
+        by_mail=dashboard.letters.enabled,
         problems=problems,
         roles=[(role, _(ROLE_NAMES[role])) for role in ROLES],
         new_roles=[(role, _(ROLE_NAMES[role]), _(ACCOUNT_MEANINGS[role])) for role in ACCOUNT_ROLES],
@@ -118,11 +128,14 @@ async def _invite(post: FormPost) -> Link:
     note = post.form.get("note", "").strip()
     if len(note) > LONGEST_NOTE or has_hidden(note):
         raise RecordError("note", _("expected one line of at most {count} characters").format(count=LONGEST_NOTE))
+    to = _address(post)
     site_id = post.site.id if post.site else ""
     invitation = Invitation(by=post.user.name, made=int(post.dashboard.clock()), site=site_id, role=role, note=note)
     secret = await post.dashboard.invitations.make(invitation)
     await post.note(N_("Member invited"), "", _described(note, role))
-    return Link(f"{public_base(post.request)}invitation/{secret}", _("Invitation"))
+    link = Link(f"{public_base(post.request)}invitation/{secret}", _("Invitation"))
+    send = partial(post.dashboard.letters.invitation, to, by=post.user.name, site=post.domain, href=link.href)
+    return await _mailed(link, send) if to else link
 
 
 async def _revoke(post: FormPost) -> None:
@@ -177,7 +190,7 @@ async def _remove_user(post: FormPost) -> None:
 
 
 async def _password_link(post: FormPost) -> Link:
-    other = _other(post)
+    other, to = _other(post), _address(post)
     await post.dashboard.invitations.revoke_of(other.name)
     secret = await post.dashboard.invitations.make(
         Invitation(
@@ -188,7 +201,29 @@ async def _password_link(post: FormPost) -> Link:
         )
     )
     await post.note(N_("Password reset link created"), "", other.name)
-    return Link(f"{public_base(post.request)}password/{secret}", _("New password for {name}").format(name=other.name))
+    link = Link(f"{public_base(post.request)}password/{secret}", _("New password for {name}").format(name=other.name))
+    return (
+        await _mailed(link, partial(post.dashboard.letters.password, to, name=other.name, href=link.href))
+        if to
+        else link
+    )
+
+
+async def _mailed(link: Link, send: Callable[[], Awaitable[None]]) -> Link:
+    """The link once it was mailed; where that failed it says why, and is still good."""
+    try:
+        await send()
+    except MailError as error:
+        return replace(link, problem=str(error))
+    return replace(link, sent=True)
+
+
+def _address(post: FormPost) -> str:
+    """Where the link is to be mailed; "" for nowhere. Raises `RecordError`."""
+    address = post.form.get("address", "").strip()
+    if address and not is_mail_address(address):
+        raise RecordError("address", _("expected an e-mail address such as anna@example.com"))
+    return address if post.dashboard.letters.enabled else ""
 
 
 _ACTS: Final = {"invite": _invite, "revoke": _revoke, "role": _change_role, "remove": _take_off}

@@ -140,6 +140,7 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/spool/retry": "POST",
         "/api/v1/collectors": "GET",
         "/api/v1/audit/search": "POST",
+        "/api/v1/mail/test": "POST",
     },
 }
 

@@ -25,6 +25,7 @@ OF_THE_COMMANDS = {
     ("POST", "/api/v1/backups/restore"),
     ("POST", "/api/v1/rollup"),
     ("POST", "/api/v1/spool/retry"),
+    ("POST", "/api/v1/mail/test"),
     ("GET", "/api/v1/collectors"),
     ("DELETE", "/api/v1/collectors/{name}"),
 }

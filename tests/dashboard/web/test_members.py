@@ -21,6 +21,7 @@ from dashboard.access.one_time_links import GOOD_FOR, Invitation, Invitations
 from dashboard.access.sessions import COOKIE, LIFETIME, YOUNG, Session, Sessions
 from dashboard.access.users import User, Users
 from tests.board import NOON, PASSWORD, SITE, Board, opened_board, pageview
+from tests.mail_server import mail_server
 from tests.markup import read
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -670,3 +671,40 @@ def test_a_user_is_signed_in_with_a_bounded_number_of_browsers(board: Board) -> 
         board.cookies = each
         found.append(board.get("/account").status_code)
     assert found == [303, 200, 200]
+
+
+def test_links_go_out_by_mail_where_there_is_a_mail_server(
+    clickhouse: ClickHouse, database: Client, tmp_path: Path
+) -> None:
+    """Invitation and password link; where the server does not take one, the page says so and shows the link."""
+    with mail_server() as mail:
+        smtp = {"TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none"}
+        with opened_board(clickhouse, database, tmp_path, **smtp, TYST_SMTP_FROM="stats@tyst.test") as board:
+            board.add_site()
+            board.sign_in()
+            address = {"address": "anna@example.com"}
+            invited = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer", **address})
+            assert "handed to the mail server" in invited.text
+            reset = board.post("/users", {"act": "password", "name": "admin", **address})
+            assert [message["Subject"] for message in mail.messages] == [
+                f"You are invited to {SITE}", "Choose a new password"
+            ]  # fmt: skip
+            for page, message in zip((invited, reset), mail.messages, strict=True):
+                for kind in ("plain", "html"):
+                    part = message.get_body((kind,))
+                    assert part is not None
+                    assert f"https://tyst.test{made_link(page)}" in part.get_content()
+            mail.answer = "451 try later"
+            failed = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer", **address})
+            assert "could not be mailed" in failed.text
+            assert made_link(failed)
+            refused = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer", "address": "anna@"})
+            assert refused.status_code == 422
+        assert not [row for row in noted(board) if "anna" in str(row)]
+
+
+def test_without_a_mail_server_no_address_is_asked_for(board: Board) -> None:
+    """Links are shown, as ever."""
+    board.sign_in()
+    assert 'name="address"' not in board.get(f"/{SITE}/people").text
+    assert 'name="address"' not in board.get("/users").text

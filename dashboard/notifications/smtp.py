@@ -1,0 +1,146 @@
+"""Mail transport: one message to one recipient over SMTP, with errors that say what to do.
+
+Blocking `smtplib` in a thread: a handful of mails a day needs no client of its own. No address and no password is in
+an error or a log: what a server says is repeated without the words that hold an address.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from email.utils import parseaddr
+from typing import Final
+
+import anyio.to_thread
+
+from collector.core.errors import TystError
+from collector.core.mail_address import domain_of
+from collector.core.settings import SMTP_SECURITY, Settings
+
+SECONDS: Final = 30.0
+"""For each step of the conversation."""
+_LONGEST_REPLY: Final = 200
+_WITH_ADDRESS: Final = re.compile(r"\S*@\S*")
+
+
+class MailError(TystError):
+    """A mail was not handed over. `permanent` says that the server will not take it however often it is sent."""
+
+    def __init__(self, reason: str, *, permanent: bool = False) -> None:
+        super().__init__(reason)
+        self.permanent = permanent
+
+
+class MailTransport:
+    """Hands messages to the mail server of the settings. `context` says whose certificates are believed."""
+
+    def __init__(self, settings: Settings, context: ssl.SSLContext | None = None) -> None:
+        self._host = settings.smtp_host
+        self._port = settings.smtp_port or SMTP_SECURITY[settings.smtp_tls]
+        self._security = settings.smtp_tls
+        self._user = settings.smtp_user
+        self._password = settings.smtp_password
+        self._context = context
+        self.sender = settings.smtp_from
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a mail server."""
+        return bool(self._host)
+
+    @property
+    def domain(self) -> str:
+        """Domain of the sender, which names messages."""
+        return domain_of(parseaddr(self.sender)[1])
+
+    async def send(self, message: EmailMessage) -> None:
+        """Hand the message over, to its `To`. Raises `MailError`."""
+        await anyio.to_thread.run_sync(self.hand_over, message)
+
+    def hand_over(self, message: EmailMessage) -> None:
+        """The same, blocking. When it returns the server has taken the message."""
+        if not self.enabled:
+            raise MailError("no mail server is set; set TYST_SMTP_HOST and TYST_SMTP_FROM, and start again")
+        with self._explained(), self._connected() as server:
+            if self._user:
+                server.login(self._user, self._password or "")
+            server.send_message(message)
+
+    @contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        """A conversation under TLS where the settings want it. Its end is no error: the message is handed over."""
+        # The default context checks certificate and name.
+        context = self._context or ssl.create_default_context()
+        server = (
+            smtplib.SMTP_SSL(self._host, self._port, self.domain, timeout=SECONDS, context=context)
+            if self._security == "tls"
+            else smtplib.SMTP(self._host, self._port, self.domain, timeout=SECONDS)
+        )
+        try:
+            if self._security == "starttls":
+                server.starttls(context=context)
+            yield server
+            # Not waited for: who counts what was handed over must hear of it at once.
+            server.putcmd("quit")
+        finally:
+            server.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors of the conversation as `MailError`, each with what to do."""
+        where = f"{self._host}:{self._port}"
+        try:
+            yield
+        except smtplib.SMTPAuthenticationError as error:
+            reason = f"{where} does not accept the user name and password ({_reply(error)})"
+            raise MailError(f"{reason}; check TYST_SMTP_USER and TYST_SMTP_PASSWORD") from None
+        except smtplib.SMTPNotSupportedError:
+            raise MailError(self._unsupported(where)) from None
+        except smtplib.SMTPSenderRefused as error:
+            reason = f"{where} does not accept the sender ({_reply(error)})"
+            raise MailError(f"{reason}; check TYST_SMTP_FROM, and whether it wants TYST_SMTP_USER") from None
+        except smtplib.SMTPRecipientsRefused as error:
+            code, text = next(iter(error.recipients.values()))
+            reason = f"{where} does not accept the recipient ({_words(code, text)})"
+            raise MailError(f"{reason}; check the address", permanent=code >= 500) from None
+        except smtplib.SMTPResponseException as error:
+            refused = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500
+            raise MailError(f"{where} refused the mail ({_reply(error)})", permanent=refused) from None
+        except smtplib.SMTPException:
+            reason = f"{where} ended the conversation"
+            raise MailError(f"{reason}; check whether TYST_SMTP_TLS and TYST_SMTP_PORT fit together") from None
+        except ssl.SSLCertVerificationError as error:
+            reason = f"the certificate of {where} is not valid for {self._host} ({error.verify_message})"
+            raise MailError(f"{reason}; check TYST_SMTP_HOST, or have the certificate renewed") from None
+        except ssl.SSLError:
+            reason = f"{where} does not speak TLS from the first byte"
+            raise MailError(f"{reason}; for port 587 set TYST_SMTP_TLS=starttls") from None
+        except socket.gaierror:
+            raise MailError(f"there is no host {self._host}; check TYST_SMTP_HOST") from None
+        except TimeoutError:
+            reason = f"{where} does not answer"
+            advice = "check TYST_SMTP_PORT and TYST_SMTP_TLS, and whether a firewall lets mail out"
+            raise MailError(f"{reason}; {advice}") from None
+        except OSError as error:
+            reason = f"{where} cannot be reached ({error.strerror or type(error).__name__})"
+            raise MailError(f"{reason}; check TYST_SMTP_HOST and TYST_SMTP_PORT") from None
+
+    def _unsupported(self, where: str) -> str:
+        if self._security == "starttls":
+            return f"{where} does not offer STARTTLS; set TYST_SMTP_TLS=tls with its port for that, usually 465"
+        return f"{where} does not offer signing in; unset TYST_SMTP_USER, or use the port that it signs users in at"
+
+
+def _reply(error: smtplib.SMTPResponseException) -> str:
+    return _words(error.smtp_code, error.smtp_error)
+
+
+def _words(code: int, text: bytes | str) -> str:
+    """What the server said, on one line, without addresses."""
+    said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return f"{code} {' '.join(_WITH_ADDRESS.sub('…', said).split())}"[:_LONGEST_REPLY]
