@@ -10,15 +10,18 @@ import bz2
 import csv
 import gzip
 import io
+import lzma
 import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import IO, Final, Protocol
 
 from collector.core.errors import ImportRefused
+from collector.imports.limits import MAX_DIRECTORY_BYTES, ReadingLimits, next_layer
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -31,8 +34,14 @@ BROKEN: Final = ["\0"]
 LONGEST_LINE: Final = 1 << 20
 """Characters; what is longer is cut, and no line of any format."""
 
-_GZIP, _ZSTD, _BZIP2, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"PK\x03\x04"
-_UNREADABLE = (OSError, EOFError, zstd.ZstdError, zipfile.BadZipFile, ValueError)
+_ZIP = b"PK\x03\x04"
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, zipfile.BadZipFile, ValueError)
+# Of a member that is encrypted, or packed in a way that is not known here.
+_UNSUPPORTED = (RuntimeError, NotImplementedError)
+
+_ZIP_END, _ZIP64_LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
+_ZIP_TAIL = 20 + 22 + 65_535
+"""Bytes at a zip file's end that hold the locator of ZIP64, the end record and its comment."""
 
 
 class Readable(Protocol):
@@ -46,9 +55,11 @@ class Readable(Protocol):
 class ImportedFile:
     """A file with its name and its beginning. Its rest can be read once."""
 
-    def __init__(self, name: str, stream: Readable) -> None:
+    def __init__(self, name: str, stream: Readable, limits: ReadingLimits | None = None, layers: int = 0) -> None:
+        """`layers` is how many times over the stream was packed."""
         self.name = name
-        self._stream = _unpacked(_Peekable(stream))
+        self._limits = limits or ReadingLimits()
+        self._stream, self._layers = _unpacked(_Peekable(stream), self._limits, layers)
         self.head = self._stream.peek(HEAD_BYTES)
 
     @property
@@ -116,15 +127,18 @@ class ImportedFile:
 
     def entries(self, directory: Path) -> Iterator[ImportedFile]:
         """The files within a zip file, which is put into a file without a name in `directory` meanwhile."""
+        layers = next_layer(self._layers)
         with tempfile.TemporaryFile(dir=directory) as spooled:
-            shutil.copyfileobj(self._stream, spooled)
+            shutil.copyfileobj(_Limited(self._stream, self._limits), spooled)
             try:
+                if _directory_bytes(spooled) > MAX_DIRECTORY_BYTES:
+                    raise ImportRefused("file", "{name} has too many members; nothing was imported", name=self.name)
                 with zipfile.ZipFile(spooled) as archive:
                     for info in archive.infolist():
                         if not info.is_dir() and not Path(info.filename).name.startswith("."):
                             with archive.open(info) as entry:
-                                yield ImportedFile(info.filename, entry)
-            except zipfile.BadZipFile:
+                                yield ImportedFile(info.filename, _Limited(entry, self._limits), self._limits, layers)
+            except (*_UNREADABLE, *_UNSUPPORTED):
                 raise self._broken() from None
 
     def _read(self, reader: io.TextIOWrapper) -> str:
@@ -148,6 +162,39 @@ class ImportedFile:
 def delimiter_of(line: str) -> str:
     """What separates the cells of a line."""
     return max(",\t;", key=line.count)
+
+
+def _directory_bytes(archive: IO[bytes]) -> int:
+    """The size of a zip file's central directory (APPNOTE.TXT, 4.3.16). With ZIP64, which only more members or bytes
+    than are read here need, it counts as too large."""
+    archive.seek(0, io.SEEK_END)
+    archive.seek(max(0, archive.tell() - _ZIP_TAIL))
+    tail = archive.read()
+    archive.seek(0)
+    end = tail.rfind(_ZIP_END)
+    if end < 0:
+        raise zipfile.BadZipFile
+    if tail[max(0, end - 20) :].startswith(_ZIP64_LOCATOR):
+        return MAX_DIRECTORY_BYTES + 1
+    return int.from_bytes(tail[end + 12 : end + 16], "little")
+
+
+class _Limited(io.RawIOBase):
+    """What comes out of an archive: it has to be read in time, and where it is `counted`, its bytes are limited."""
+
+    def __init__(self, stream: Readable, limits: ReadingLimits, *, counted: bool = True) -> None:
+        self._stream = stream
+        self._limits = limits
+        self._counted = counted
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # of bytes
+        chunk = self._stream.read(len(buffer)) or b""
+        self._limits.spend(len(chunk) if self._counted else 0)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
 
 class _Peekable(io.RawIOBase):
@@ -175,21 +222,24 @@ class _Peekable(io.RawIOBase):
         return len(chunk)
 
 
-def _unpacked(stream: _Peekable) -> _Peekable:
+def _unpacked(stream: _Peekable, limits: ReadingLimits, layers: int) -> tuple[_Peekable, int]:
+    """The stream without its layers of packing, and how many these are. What is packed once may be of any size, as
+    logs are."""
     start = stream.peek(4)
+    unpack = next((each for magic, each in _UNPACKERS.items() if start.startswith(magic)), None)
+    if unpack is None:
+        return stream, layers
+    layers = next_layer(layers)
     try:
-        if start.startswith(_GZIP):
-            return _unpacked(_ahead(gzip.GzipFile(fileobj=stream)))
-        if start.startswith(_ZSTD):
-            return _unpacked(_ahead(zstd.ZstdFile(stream)))
-        if start.startswith(_BZIP2):
-            return _unpacked(_ahead(bz2.BZ2File(stream)))
+        unpacked = _Peekable(_Limited(unpack(stream), limits, counted=layers > 1))
+        unpacked.peek(HEAD_BYTES)
+        return _unpacked(unpacked, limits, layers)
     except _UNREADABLE:
         raise ImportRefused("file", "a packed file is cut off or damaged; nothing was imported") from None
-    return stream
 
 
-def _ahead(stream: Readable) -> _Peekable:
-    peekable = _Peekable(stream)
-    peekable.peek(HEAD_BYTES)
-    return peekable
+_UNPACKERS: Final[dict[bytes, Callable[[_Peekable], Readable]]] = {
+    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
+    b"\x28\xb5\x2f\xfd": zstd.ZstdFile,
+    b"BZh": bz2.BZ2File,
+}

@@ -15,7 +15,6 @@ import dataclasses
 import datetime
 import logging
 import secrets
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -30,6 +29,7 @@ from collector.imports.record import ImportRecord
 from collector.imports.report import ImportReport, Totals
 from collector.imports.salts import ImportSalts
 from collector.imports.scratch import Progress, Scratch, drop_leftovers
+from collector.imports.slots import ImportSlots
 from collector.imports.target import ImportTarget
 from collector.ingest.pipeline import PipelineServices
 from collector.rollups.build import VERSIONS, version_of, versions_at
@@ -69,8 +69,7 @@ class Imports:
         self._clock = clock
         self._directory = directory
         self._busy = busy
-        self._one_at_a_time = threading.Lock()
-        self._noted = 0
+        self._slots = ImportSlots()
 
     def of(self, site: Site) -> list[ImportRecord]:
         """The imports of a site that count or wait to be confirmed, the newest first."""
@@ -98,12 +97,8 @@ class Imports:
         progress: Progress = lambda _, __: None,
     ) -> ImportRecord:
         """Read files into rows that do not count yet. Raises `ImportRefused`; then nothing is left of them."""
-        if not self._one_at_a_time.acquire(blocking=False):
-            raise ImportRefused("file", "another import is being read; try again when it is done")
-        try:
+        with self._slots.taken(site.id, by):
             return self._read(site, files, by, name, format, progress)
-        finally:
-            self._one_at_a_time.release()
 
     def confirm(self, site: Site, id_: str) -> ImportRecord:
         """Make the days of a checked import count, those that got no own figures meanwhile. Raises `RecordError`."""
@@ -158,7 +153,7 @@ class Imports:
                 going_on = True
             elif record.state == "reading" or (record.state == "checked" and record.at < now - CHECKED_SECONDS):
                 self._forget(record)
-        if not going_on and not self._one_at_a_time.locked():
+        if not going_on and self._slots.idle:
             drop_leftovers(self._client)
 
     def tidy(self) -> None:
@@ -208,7 +203,7 @@ class Imports:
             id=id_, site_id=site.id, name="", by=by, at=int(self._clock()), versions=versions, beat=int(self._clock())
         )
         self._records.create(id_, record)
-        scratch, salts = Scratch(self._client, id_, lambda: self._beat(record)), ImportSalts()
+        scratch, salts = Scratch(self._client, id_, self._heartbeat(record)), ImportSalts()
         try:
             scratch.create()
             report, target = self._target(site, scratch, salts)
@@ -236,12 +231,18 @@ class Imports:
             scratch.drop()
         return record
 
-    def _beat(self, record: ImportRecord) -> None:
-        """Note that an import goes on, so that no other process takes it for one that was abandoned."""
-        now = int(self._clock())
-        if now >= self._noted + BEAT_SECONDS:
-            self._noted = now
-            self._records.save(record.id, msgspec.structs.replace(record, beat=now))
+    def _heartbeat(self, record: ImportRecord) -> Callable[[], None]:
+        """Notes that an import goes on, so that no other process takes it for one that was abandoned."""
+        noted = record.beat
+
+        def beat() -> None:
+            nonlocal noted
+            now = int(self._clock())
+            if now >= noted + BEAT_SECONDS:
+                noted = now
+                self._records.save(record.id, msgspec.structs.replace(record, beat=now))
+
+        return beat
 
     def _target(self, site: Site, scratch: Scratch, salts: ImportSalts) -> tuple[ImportReport, ImportTarget]:
         zone = self._sites.zone(site)

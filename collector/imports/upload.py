@@ -9,6 +9,7 @@ import contextlib
 import io
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from email.message import Message
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,6 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from collector.core.errors import ImportRefused
 from collector.imports.file import ImportedFile
+from collector.imports.limits import ReadingLimits
 
 BLOCKS: Final = 32
 """Blocks that wait for their reader."""
@@ -52,10 +54,12 @@ _Item = bytes | _Begin | _End
 
 
 class Upload:
-    """The files of one request, and the fields of its form that came before them."""
+    """The files of one request, and the fields of its form that came before them. `clock` gives seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.fields: dict[str, str] = {}
+        self._began, self._clock = clock(), clock
+        self._limits = self._new_limits()
         self._items: queue.Queue[_Item] = queue.Queue(BLOCKS)
         self._next: _Item | None = None
         self._over = threading.Event()
@@ -68,10 +72,10 @@ class Upload:
             if isinstance(item, _End):
                 return
             if isinstance(item, _Begin):
-                yield ImportedFile(item.name, _Content(self))
+                yield ImportedFile(item.name, _Content(self), self._new_limits())
 
     def read(self) -> bytes:
-        """The next block of the file; empty at its end."""
+        """The next block of the file; empty at its end. Raises `ImportRefused` when it does not come in time."""
         if self._next is None:
             self._next = self._take()
         if not isinstance(self._next, bytes):
@@ -100,9 +104,14 @@ class Upload:
             else:
                 return
 
+    def _new_limits(self) -> ReadingLimits:
+        """Those of one more file: the time is that of the whole upload."""
+        return ReadingLimits(self._began, self._clock)
+
     def _take(self) -> _Item:
         found, self._next = self._next, None
         while found is None:
+            self._limits.check()
             try:
                 found = self._items.get(timeout=PATIENCE)
             except queue.Empty:
