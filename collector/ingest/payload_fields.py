@@ -27,7 +27,8 @@ MOST_ONCE = 64
 MOST_RECEIPT = 4_000
 MOST_DOMAINS = 20
 """One beacon becomes one event per listed domain, so the list has an end."""
-MOST_REVENUE = Decimal(10) ** 14
+MOST_REVENUE = Decimal(10) ** 11
+"""Amounts are summed as thousandths in 64 bits, which hold 92,000 of the largest."""
 
 NO_MONEY = (Decimal(0), "")
 

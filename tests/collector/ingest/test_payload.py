@@ -298,6 +298,8 @@ TRIMMED: dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = {
     "amount in words": ({"$": {"amount": "dear", "currency": "SEK"}}, ("$",), {"revenue": 0, "currency": ""}),
     "amount nan": ({"$": {"amount": "NaN", "currency": "SEK"}}, ("$",), {"revenue": 0, "currency": ""}),
     "amount huge": ({"$": {"amount": "1e999999", "currency": "SEK"}}, ("$",), {"revenue": 0, "currency": ""}),
+    "amount of 100 billion": ({"$": {"amount": 10**11, "currency": "SEK"}}, ("$",), {"revenue": 0, "currency": ""}),
+    "amount below it": ({"$": {"amount": 10**11 - 1, "currency": "SEK"}}, (), {"revenue": 10**11 - 1}),
     "amount true": ({"$": {"amount": True, "currency": "SEK"}}, ("$",), {"revenue": 0, "currency": ""}),
     "amount missing": ({"$": {"currency": "SEK"}}, ("$",), {"revenue": 0, "currency": ""}),
     "currency in words": ({"$": {"amount": 1, "currency": "kronor"}}, ("$",), {"revenue": 0, "currency": ""}),
