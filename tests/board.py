@@ -34,10 +34,12 @@ from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
+from dashboard.access.authenticator import KeyCipher
 from dashboard.access.one_time_links import Invitation, Invitations
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
 from dashboard.access.share_links import ShareLink, ShareLinks
+from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import Role, User, Users
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
@@ -60,6 +62,7 @@ from tests.members import alone
 _seeds = itertools.count()
 
 PASSWORD = "a quiet password"
+SECRETS = ("a secret for tests",)
 BASE = "https://tyst.test"
 SITE = "example.com"
 NOON = int(datetime.datetime(2026, 5, 20, 12, tzinfo=datetime.UTC).timestamp())
@@ -184,7 +187,14 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
     counters = Counters()
     users = Users(DocumentTable(database, "users", User))
     deletions = SiteJobRunner(database, sites, RollupJob(database, sites, clock), list, alone(database), clock)
-    sessions = Sessions(DocumentTable(database, "sessions", Session), users, "a secret for tests", clock)
+    sessions = Sessions(
+        DocumentTable(database, "sessions", Session),
+        users,
+        SECRETS,
+        clock,
+        days=settings.session_days,
+        idle_days=settings.session_idle_days,
+    )
     invitations = Invitations(DocumentTable(database, "invitations", Invitation), clock)
     shares = ShareLinks(DocumentTable(database, "shares", ShareLink), sites, clock)
     annotations = Annotations(DocumentTable(database, "annotations", Annotation))
@@ -203,7 +213,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
         store,
         counters,
         DropStatistics(database, counters, sites, clock),
-        "a secret for tests",
+        SECRETS,
         clock,
         audit_log=changes,
         sessions=sessions,
@@ -215,6 +225,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
         keys=keys,
         imports=importing_into(database, sites, clock, directory),
         letters=Letters(MailTransport(settings), MailTemplates(), clock),
+        two_factor=TwoFactorAuth(users, KeyCipher(SECRETS), clock, required=settings.require_two_factor),
     )
     app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
     board = Board(dashboard, database, clock, app)

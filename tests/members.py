@@ -8,13 +8,14 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
+from collector.core.app_secret import Secrets
 from collector.storage.membership import Membership
 
 
 def alone(client: Client) -> Membership:
     """The only collector of an embedded database."""
     directory = Path(tempfile.mkdtemp(prefix="tyst-member-"))
-    return Membership(client, directory, name="", secret="", held=frozenset, shared=False)
+    return Membership(client, directory, name="", secrets=("",), held=frozenset, shared=False)
 
 
 def member(
@@ -22,14 +23,14 @@ def member(
     directory: Path,
     *,
     name: str = "",
-    secret: str = "the same for all",  # noqa: S107 # of tests
+    secrets: Secrets = ("the same for all",),
     held: Callable[[], frozenset[Hashable]] = frozenset,
     monotonic: Callable[[], float] = lambda: 0.0,
 ) -> Membership:
     """One of several collectors; it has joined."""
     directory.mkdir(exist_ok=True)
     joined = Membership(
-        client, directory, name=name, secret=secret, held=held, shared=True, commit_seconds=0, monotonic=monotonic
+        client, directory, name=name, secrets=secrets, held=held, shared=True, commit_seconds=0, monotonic=monotonic
     )
     joined.join()
     return joined

@@ -1,4 +1,4 @@
-"""The installation's signing secret, from which keys for cookies and receipts are derived."""
+"""The installation's signing secrets, from which keys for cookies, receipts and encryption are derived."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from collector.core.settings import Settings
 KEY_FILE = "secret.key"
 
 
-def secret_of(settings: Settings) -> str:
-    """The operator's `TYST_SECRET_KEY`, or the secret stored in the data directory."""
-    return settings.secret_key or stored_secret(settings.data_dir / KEY_FILE)
+Secrets = tuple[str, ...]
+"""In the order of itsdangerous's key rotation: the last one signs and encrypts, earlier ones verify and decrypt."""
+
+
+def secrets_of(settings: Settings) -> Secrets:
+    """The operator's `TYST_SECRET_KEY`, or the secret stored in the data directory; before it the previous one."""
+    current = settings.secret_key or stored_secret(settings.data_dir / KEY_FILE)
+    previous = settings.secret_key_previous
+    return (previous, current) if previous else (current,)
 
 
 def stored_secret(path: Path) -> str:

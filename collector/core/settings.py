@@ -188,8 +188,34 @@ SETTINGS: tuple[Setting, ...] = (
         "TYST_SECRET_KEY",
         "",
         _optional,
-        "Signs sign-in cookies and receipts of consent; without it one is generated and kept. Collectors that share a "
-        "ClickHouse server need the same one.",
+        "Signs sign-in cookies and receipts of consent, and encrypts keys of authenticator apps; without it one is "
+        "generated and kept. Collectors that share a ClickHouse server need the same one.",
+    ),
+    Setting(
+        "TYST_SECRET_KEY_PREVIOUS",
+        "",
+        _optional,
+        "The former `TYST_SECRET_KEY`: what it signed stays valid for as long as this is set. "
+        "See [how to rotate it](docs/sign-in.md#rotating-the-secret-key).",
+    ),
+    Setting(
+        "TYST_SESSION_DAYS",
+        "14",
+        _whole(1, 365),
+        "Days until somebody who signed in to the dashboard has to sign in again.",
+    ),
+    Setting(
+        "TYST_SESSION_IDLE_DAYS",
+        "14",
+        _whole(1, 30),
+        "Days without use after which a session ends earlier.",
+    ),
+    Setting(
+        "TYST_REQUIRE_TWO_FACTOR",
+        "off",
+        _switch,
+        "Whether everybody who signs in with a password has to set up two-factor authentication: `on` leads those "
+        "without it to set it up, and shows them nothing else before.",
     ),
     Setting(
         "TYST_COLLECTOR",
@@ -297,6 +323,10 @@ class Settings:
     public_url: str
     admin_password: str | None
     secret_key: str | None
+    secret_key_previous: str | None
+    session_days: int
+    session_idle_days: int
+    require_two_factor: bool
     collector: str
     geoip_db: Path | None
     datacenter_file: Path | None
@@ -360,4 +390,4 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
 OTHER_VARIABLES = frozenset({"TYST_URL", "TYST_API_KEY", "TYST_TEST_CLICKHOUSE_DSN"})
 
 # Never shown in an error: they hold, or may hold, a password.
-SECRET_FIELDS = frozenset({"admin_password", "secret_key", "clickhouse_dsn", "smtp_password"})
+SECRET_FIELDS = frozenset({"admin_password", "secret_key", "secret_key_previous", "clickhouse_dsn", "smtp_password"})

@@ -112,7 +112,7 @@ class PipelineServices:
     devices: UserAgentParser = field(default_factory=UserAgentParser)
     bots: BotDetector = field(default_factory=BotDetector)
     pages: PageCleaner = field(default_factory=PageCleaner)
-    receipts: Receipts = field(default_factory=lambda: Receipts(secrets.token_urlsafe(32)))
+    receipts: Receipts = field(default_factory=lambda: Receipts((secrets.token_urlsafe(32),)))
 
 
 Step = Callable[[EventContext, PipelineServices], Rejection | None]

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from itsdangerous import BadSignature, URLSafeSerializer
 
+from collector.core.app_secret import Secrets
+
 LIFETIME = datetime.timedelta(days=1)
 MOST_RECEIPTS = 20
 """As many as a beacon may name sites; further ones are not read."""
@@ -42,12 +44,14 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Receipts:
-    """Issues and checks receipts. `secret` signs them; `revoked` are the marks of those that are no consent."""
+    """Issues and checks receipts. `keys` sign them; `revoked` are the marks of those that are no consent."""
 
-    def __init__(self, secret: str, revoked: Iterable[str] = ()) -> None:
-        self._serializer = URLSafeSerializer(
-            secret, salt="tyst.receipt", signer_kwargs={"digest_method": hashlib.sha256}
-        )
+    def __init__(self, keys: Secrets, revoked: Iterable[str] = ()) -> None:
+        # One for each: what an earlier secret signed has its one spelling under that secret.
+        self._serializers = [
+            URLSafeSerializer(key, salt="tyst.receipt", signer_kwargs={"digest_method": hashlib.sha256})
+            for key in reversed(keys)
+        ]
         self._revoked = frozenset(revoked)
 
     def issue(self, site: str, evidence: str, day: datetime.date) -> str:
@@ -56,8 +60,7 @@ class Receipts:
 
     def encode(self, receipt: Receipt) -> str:
         """The one spelling of a receipt: the same receipt always gives the same text."""
-        text = self._serializer.dumps([receipt.site, receipt.evidence, receipt.day.isoformat(), receipt.number])
-        return text.decode() if isinstance(text, bytes) else text
+        return _encoded(receipt, self._serializers[0])
 
     def read(self, text: str, site: str, today: datetime.date) -> Receipt | None:
         """The receipt, revoked or not, or None: not ours, of another site, too old, or from the future.
@@ -65,14 +68,11 @@ class Receipts:
         Base64 as it is commonly read ignores what follows the padding, and characters that are not in its alphabet.
         Only the spelling that `encode` gives is a receipt.
         """
-        try:
-            receipt = msgspec.convert(
-                dict(zip(Receipt.__struct_fields__, self._serializer.loads(text), strict=True)), Receipt
-            )
-        except (BadSignature, msgspec.ValidationError, TypeError, ValueError):
+        receipt = next(filter(None, (_decoded(text, serializer) for serializer in self._serializers)), None)
+        if receipt is None:
             return None
         in_time = receipt.day <= today + datetime.timedelta(days=1) and today - receipt.day <= LIFETIME
-        return receipt if receipt.site == site and in_time and self.encode(receipt) == text else None
+        return receipt if receipt.site == site and in_time else None
 
     def read_all(self, texts: str, site: str, today: datetime.date) -> Iterator[Receipt]:
         """Those of `site` among several receipts, separated by commas as the snippet returns them."""
@@ -99,3 +99,16 @@ class Receipts:
     def prune_revocations(self, marks: Iterable[str]) -> None:
         """Exactly these are no consent."""
         self._revoked = frozenset(marks)
+
+
+def _encoded(receipt: Receipt, serializer: URLSafeSerializer) -> str:
+    return str(serializer.dumps([receipt.site, receipt.evidence, receipt.day.isoformat(), receipt.number]))
+
+
+def _decoded(text: str, serializer: URLSafeSerializer) -> Receipt | None:
+    """The receipt, if this serializer has signed it and would spell it so."""
+    try:
+        receipt = msgspec.convert(dict(zip(Receipt.__struct_fields__, serializer.loads(text), strict=True)), Receipt)
+    except (BadSignature, msgspec.ValidationError, TypeError, ValueError):
+        return None
+    return receipt if _encoded(receipt, serializer) == text else None

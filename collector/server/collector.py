@@ -21,7 +21,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
-from collector.core.app_secret import secret_of
+from collector.core.app_secret import secrets_of
 from collector.core.clock_monitor import ClockMonitor, uptime
 from collector.core.errors import DatabaseUnreachable
 from collector.core.file_locks import lock_data_dir
@@ -120,7 +120,7 @@ class Collector:
         self.salt_rotation = SaltRotation(self.sites, self.salts, self.clock_monitor, clock)
         self.refreshes: list[Callable[[], None]] = [self.sites.refresh]
         """What reads anew from the database what other processes may have changed; blocking."""
-        self.receipts = Receipts(secret_of(settings))
+        self.receipts = Receipts(secrets_of(settings))
         self.revocations = Revocations(self.client, self.receipts, clock)
         self.revocations.refresh()
         self.refreshes.append(self.revocations.refresh)
@@ -142,7 +142,7 @@ class Collector:
             self.clickhouse.client(),
             settings.data_dir,
             name=settings.collector,
-            secret=secret_of(settings),
+            secrets=secrets_of(settings),
             held=self._held,
             shared=not settings.embedded,
         )

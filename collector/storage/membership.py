@@ -12,16 +12,17 @@ One that stopped with events in its spool is waited for until it is back, or unt
 from __future__ import annotations
 
 import datetime
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from secrets import token_hex
 
 from clickhouse_connect.driver.client import Client
 
+from collector.core.app_secret import Secrets
 from collector.core.errors import CannotJoin
 
 HEARTBEAT_SECONDS = 1.0
@@ -70,7 +71,7 @@ class Membership:
         directory: Path,
         *,
         name: str,
-        secret: str,
+        secrets: Secrets,
         held: Callable[[], frozenset[Hashable]],
         shared: bool,
         commit_seconds: float = COMMIT_SECONDS,
@@ -85,13 +86,13 @@ class Membership:
         self._shared = shared
         self._last_beat: float | None = None
         self._members: Mapping[str, Member] = {}
-        self._secret = int.from_bytes(blake2b(secret.encode(), digest_size=2, person=b"tyst-members").digest())
+        self._secrets = [_mark(secret) for secret in secrets]
         self.id = _stored_id(self._path)
         self.name = name or self.id
 
     def join(self) -> None:
         """Read the other collectors, and write the first heartbeat. Raises `CannotJoin` for a collector that was
-        removed while its spool held events, and for one whose secret is not that of the others."""
+        removed while its spool held events, and for one that does not accept the secret of the others."""
         if not self._shared:
             return
         self._refresh()
@@ -103,7 +104,7 @@ class Membership:
                     f"erased since. Delete {self._path.parent / 'spool'} to start without them."
                 )
             self.id = _new_id(self._path)
-        if any(each.alive and each.secret != self._secret for each in self.others()):
+        if any(each.alive and each.secret not in self._secrets for each in self.others()):
             raise CannotJoin(
                 "another collector of this database has a different secret. Set TYST_SECRET_KEY to the same value for "
                 "all of them: sign-ins and receipts of consent must hold at each."
@@ -115,7 +116,7 @@ class Membership:
         if not self._shared:
             return
         moment = datetime.datetime.fromtimestamp(self._stored(), datetime.UTC)
-        self._client.insert("collectors", [[self.id, self.name, moment, self._secret, 0]], column_names=_COLUMNS)
+        self._client.insert("collectors", [[self.id, self.name, moment, self._secrets[-1], 0]], column_names=_COLUMNS)
         self._last_beat = self._monotonic()
         self._refresh()
 
@@ -198,12 +199,17 @@ _MOST_MOMENTS = 64
 _BEGINNING = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
+def _mark(secret: str) -> int:
+    """What tells secrets apart and reveals none."""
+    return int.from_bytes(blake2b(secret.encode(), digest_size=2, person=b"tyst-members").digest())
+
+
 def _stored_id(path: Path) -> str:
     return path.read_text().strip() if path.exists() else _new_id(path)
 
 
 def _new_id(path: Path) -> str:
     """A new random id, kept in the data directory."""
-    new = secrets.token_hex(4)
+    new = token_hex(4)
     path.write_text(f"{new}\n")
     return new

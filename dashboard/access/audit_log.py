@@ -1,4 +1,4 @@
-"""The audit log: each change of settings, members, keys, shared links and data as one immutable row.
+"""The audit log: each sign-in, and each change of settings, members, keys, shared links and data, as one immutable row.
 
 A note says when, who, about which site, what, and the values before and after. It is about the people who run Tyst;
 of visitors it has nothing. Notes are deleted after 25 months.
@@ -35,6 +35,15 @@ ORDER BY at DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt32}"""
 _ALL = """
 SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
 ORDER BY at DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt32}"""
+
+
+SIGNED_IN: Final = N_("Signed in")
+SIGN_INS_SHOWN: Final = 10
+SIGN_IN_SECONDS: Final = 90 * 86_400
+_SIGN_INS = """
+SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
+WHERE site = '' AND who = {who:String} AND what = {what:String} AND toUnixTimestamp(at) >= {since:UInt32}
+ORDER BY at DESC, id DESC LIMIT {limit:UInt32}"""
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
@@ -92,6 +101,12 @@ class AuditLog:
     async def all(self, limit: int = 100, offset: int = 0) -> list[AuditEntry]:
         """The newest changes of everything."""
         return await anyio.to_thread.run_sync(self._read, _ALL, {"limit": limit, "offset": offset})
+
+    async def sign_ins(self, who: str) -> list[AuditEntry]:
+        """The newest sign-ins of a user, of the last 90 days."""
+        since = max(0, int(self._clock()) - SIGN_IN_SECONDS)
+        parameters = {"who": who, "what": SIGNED_IN, "since": since, "limit": SIGN_INS_SHOWN}
+        return await anyio.to_thread.run_sync(self._read, _SIGN_INS, parameters)
 
     async def note_site(self, who: str, before: Site, after: Site) -> None:
         """Note every setting of a site that has changed, one by one."""

@@ -12,7 +12,7 @@ import hashlib
 import secrets
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 import anyio.to_thread
 import msgspec
@@ -20,6 +20,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
+from collector.core.app_secret import Secrets
 from collector.core.errors import RecordGone
 from collector.enrichment.user_agent import UserAgentParser
 from collector.storage.documents import DocumentTable
@@ -27,14 +28,20 @@ from dashboard.access.cookies import delete_cookie, read_cookie, set_cookie
 from dashboard.access.users import User, Users
 
 COOKIE: Final = "tyst_session"
-LIFETIME: Final = 14 * 24 * 3600
-"""Seconds that a sign-in lasts."""
+DAY: Final = 24 * 3600
+SESSION_DAYS: Final = 14
+"""Days that a session lasts, and days without use that end it, unless settings say otherwise."""
 
 MOST_OF_USER: Final = 100
 """Browsers that one user may be signed in with; beyond it the oldest is signed out."""
 
 YOUNG: Final = 30
 """Seconds within which another process may not know of a sign-in yet, and asks the database."""
+
+
+SignInMethod = Literal["password", "code", "recovery", "provider"]
+"""How somebody signed in: a password alone, with a code of an authenticator app, with a recovery code; or by OpenID
+Connect."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,30 +57,46 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     browser: str = ""
     """Family, such as Firefox; likewise `system`. Empty when unknown."""
     system: str = ""
+    method: SignInMethod = "password"
 
 
 class Sessions:
     """Writes and reads the sign-in cookie.
 
     Reading is from memory; signing in and out go to ClickHouse first. The day of the last use is written with the
-    next `refresh`. `clock` gives Unix seconds. `secret` signs cookies, so that made-up ones cost nothing.
+    next `refresh`. `clock` gives Unix seconds. `keys` sign cookies, so that made-up ones cost nothing. A session ends
+    `days` after its start, and after `idle_days` without use.
     """
 
     max_of_user = MOST_OF_USER
 
-    def __init__(self, records: DocumentTable[Session], users: Users, secret: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        records: DocumentTable[Session],
+        users: Users,
+        keys: Secrets,
+        clock: Callable[[], float],
+        *,
+        days: int = SESSION_DAYS,
+        idle_days: int = SESSION_DAYS,
+    ) -> None:
         self._records = records
         self._users = users
         self._clock = clock
         self._devices = UserAgentParser(100)
+        self.days = days
+        self.idle_days = idle_days
+        self._lifetime = days * DAY
         self._serializer = URLSafeSerializer(
-            secret, salt="tyst.session.2", signer_kwargs={"digest_method": hashlib.sha256}
+            keys, salt="tyst.session.2", signer_kwargs={"digest_method": hashlib.sha256}
         )
         self._sessions: dict[str, Session] = {}
         self._used: dict[str, Session] = {}
         self._changing = threading.Lock()
 
-    async def start(self, request: Request, response: Response, user: User) -> None:
+    async def start(
+        self, request: Request, response: Response, user: User, method: SignInMethod = "password"
+    ) -> Session:
         """Sign the user in: note the browser, and set the cookie on `response`."""
         token, now = secrets.token_urlsafe(32), int(self._clock())
         device = self._devices.read(request.headers.get("user-agent", ""))
@@ -84,11 +107,14 @@ class Sessions:
             last_used=self._today(),
             browser=device.browser,
             system=device.os,
+            method=method,
         )
         await anyio.to_thread.run_sync(self._put, _hashed(token), session)
         for id_, _oldest in self.of(user)[self.max_of_user :]:
             await anyio.to_thread.run_sync(self._delete, id_)
-        set_cookie(request.scope, response, COOKIE, str(self._serializer.dumps([token, now])), max_age=LIFETIME)
+        value = str(self._serializer.dumps([token, now]))
+        set_cookie(request.scope, response, COOKIE, value, max_age=self._lifetime)
+        return session
 
     async def end(self, request: Request, response: Response) -> None:
         """Sign out: delete the session and its cookie."""
@@ -99,17 +125,23 @@ class Sessions:
 
     def user(self, request: Request) -> User | None:
         """Who is signed in, or None: no cookie, a forged, old or ended one, or the password has changed since."""
+        found = self.current(request)
+        return found[0] if found else None
+
+    def current(self, request: Request) -> tuple[User, Session] | None:
+        """Who is signed in, and the session of the request's browser."""
         token, started = self._read(request)
-        if not token or self._clock() > started + LIFETIME:
+        if not token:
             return None
         id_ = _hashed(token)
         session = self._sessions.get(id_) or self._unseen(id_, started)
         user = self._users.get(session.user) if session else None
-        if session is None or user is None or not secrets.compare_digest(_fingerprint(user), session.fingerprint):
+        if session is None or user is None or not self._is_good(session, user):
             return None
         if session.last_used != self._today():
-            self._used[id_] = self._sessions[id_] = msgspec.structs.replace(session, last_used=self._today())
-        return user
+            session = msgspec.structs.replace(session, last_used=self._today())
+            self._used[id_] = self._sessions[id_] = session
+        return user, session
 
     def id(self, request: Request) -> str:
         """Names the request's own session among those of its user; empty without one."""
@@ -118,11 +150,10 @@ class Sessions:
 
     def of(self, user: User) -> list[tuple[str, Session]]:
         """The user's signed-in browsers, the newest first, each with what names it."""
-        fingerprint, since = _fingerprint(user), self._clock() - LIFETIME
         found = [
             (id_, session)
             for id_, session in self._sessions.items()
-            if session.user == user.name and session.fingerprint == fingerprint and session.started > since
+            if session.user == user.name and self._is_good(session, user)
         ]
         return sorted(found, key=lambda pair: (-pair[1].started, pair[0]))
 
@@ -141,6 +172,8 @@ class Sessions:
 
     async def end_all(self, user: User, *, but: str = "") -> None:
         """End all of the user's sign-ins, except that of id `but`."""
+        # Another process may have started some that this one has not read yet.
+        await anyio.to_thread.run_sync(self.refresh)
         for id_ in [id_ for id_, session in self._sessions.items() if session.user == user.name and id_ != but]:
             await anyio.to_thread.run_sync(self._delete, id_)
 
@@ -155,10 +188,18 @@ class Sessions:
                     with contextlib.suppress(RecordGone):
                         self._records.save(id_, session)
                         stored[id_] = session
-            for id_ in [id_ for id_, session in stored.items() if session.started + LIFETIME < self._clock()]:
+            for id_ in [id_ for id_, session in stored.items() if self._is_over(session)]:
                 self._records.delete(id_)
                 del stored[id_]
             self._sessions = stored
+
+    def _is_good(self, session: Session, user: User) -> bool:
+        same_password = secrets.compare_digest(_fingerprint(user), session.fingerprint)
+        return same_password and not self._is_over(session)
+
+    def _is_over(self, session: Session) -> bool:
+        idle = (self._today() - session.last_used).days
+        return self._clock() > session.started + self._lifetime or idle > self.idle_days
 
     def _put(self, id_: str, session: Session) -> None:
         with self._changing:

@@ -11,6 +11,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
+from collector.core.app_secret import Secrets
 from dashboard.access.cookies import read_cookie, set_cookie
 from dashboard.access.login_throttle import LoginThrottle
 from dashboard.access.share_links import ShareLink
@@ -24,11 +25,11 @@ WRONG_TOKENS: Final = 30
 
 
 class ShareAccess:
-    """Who may pass through a shared link. `secret` signs the cookies; `clock` gives seconds."""
+    """Who may pass through a shared link. `keys` sign the cookies; `clock` gives seconds."""
 
-    def __init__(self, secret: str, clock: Callable[[], float]) -> None:
+    def __init__(self, keys: Secrets, clock: Callable[[], float]) -> None:
         self._serializer = URLSafeTimedSerializer(
-            secret, salt="tyst.share", signer_kwargs={"digest_method": hashlib.sha256}
+            keys, salt="tyst.share", signer_kwargs={"digest_method": hashlib.sha256}
         )
         self.tokens = LoginThrottle(clock, per_name=WRONG_TOKENS, per_network=WRONG_TOKENS, window=60)
         """Unknown tokens, by network."""

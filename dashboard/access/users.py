@@ -17,6 +17,7 @@ from collector.core.errors import RecordError
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
 from collector.storage.documents import CachedDocumentTable, DocumentTable
+from dashboard.access.authenticator import Authenticator
 from dashboard.access.passwords import Passwords
 
 Role = Literal["admin", "owner", "viewer"]
@@ -40,6 +41,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ids of sites where the user's role is another, or given by invitation; it comes before that of the account."""
     pins: tuple[str, ...] = ()
     """Ids of sites that the user wants on top of the list of sites."""
+    authenticator: Authenticator | None = None
+    """The app that two-factor authentication asks for; None is without."""
 
     def role_at(self, site_id: str) -> Role | None:
         """What the user is to the site of that id; None is nobody."""

@@ -25,6 +25,8 @@ from collector.sites.registry import Site, Sites, checked
 from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys
 from dashboard.access.audit_log import COMMAND_LINE, EVERYWHERE, AuditLog
 from dashboard.access.passwords import Passwords
+from dashboard.access.sessions import Sessions
+from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import Role, User, Users, titled
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
 from dashboard.api.auth import readers as readers  # offered to the other APIs from here
@@ -46,6 +48,8 @@ class ManagementApi:
         sites: Sites,
         users: Users,
         passwords: Passwords,
+        sessions: Sessions,
+        two_factor: TwoFactorAuth,
         keys: ApiKeys,
         status: Callable[[], Awaitable[Status]],
         audit_log: AuditLog,
@@ -54,6 +58,8 @@ class ManagementApi:
         self._sites = sites
         self._users = users
         self._passwords = passwords
+        self._sessions = sessions
+        self._two_factor = two_factor
         self._keys = keys
         self._status = status
         self._changes = audit_log
@@ -153,6 +159,23 @@ class ManagementApi:
         await self._changes.note(who_asks(key), EVERYWHERE, N_("User removed"), self._described(user))
         return json_answer({"deleted": True})
 
+    async def reset_two_factor(self, request: Request, key: ApiKey) -> Response:
+        """`DELETE /api/v1/users/NAME/two-factor`: signing in asks for the password only, until they set it up anew."""
+        require_full_key(key)
+        user = self._user(request)
+        was_on = await self._two_factor.turn_off(user.name)
+        if was_on:
+            await self._changes.note(who_asks(key), EVERYWHERE, N_("Two-factor authentication reset"), "", user.name)
+        return json_answer({"deleted": was_on})
+
+    async def end_sessions(self, request: Request, key: ApiKey) -> Response:
+        """`DELETE /api/v1/users/NAME/sessions`: sign somebody out everywhere."""
+        require_full_key(key)
+        user = self._user(request)
+        await self._sessions.end_all(user)
+        await self._changes.note(who_asks(key), EVERYWHERE, N_("Signed out everywhere"), "", user.name)
+        return json_answer({"deleted": True})
+
     async def list_keys(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/keys`: never the keys themselves."""
         require_full_key(key)
@@ -231,7 +254,8 @@ class ManagementApi:
         domains = self._sites.domains
         sites = sorted(domains[id_] for id_ in user.sites if id_ in domains)
         roles = {domains[id_]: role for id_, role in user.roles.items() if id_ in domains}
-        return {"name": user.name, "role": user.role, "sites": sites, "roles": roles}
+        two_factor = user.authenticator is not None
+        return {"name": user.name, "role": user.role, "sites": sites, "roles": roles, "two_factor": two_factor}
 
     def _described(self, user: User) -> str:
         sites = ", ".join(f"{domain} ({role})" for domain, role in titled(user, self._sites.domains))
@@ -263,13 +287,15 @@ def routes(
     sites: Sites,
     users: Users,
     passwords: Passwords,
+    sessions: Sessions,
+    two_factor: TwoFactorAuth,
     keys: ApiKeys,
     status: Callable[[], Awaitable[Status]],
     audit_log: AuditLog,
     jobs: SiteJobRunner,
 ) -> list[Route]:
     """The API's routes."""
-    api = ManagementApi(sites, users, passwords, keys, status, audit_log, jobs)
+    api = ManagementApi(sites, users, passwords, sessions, two_factor, keys, status, audit_log, jobs)
     goals = GoalsApi(sites, audit_log, who_asks)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/api/v1/sites/goals", goals.list_goals),
@@ -285,6 +311,8 @@ def routes(
         ("POST", "/api/v1/users", api.create_user),
         ("PUT", "/api/v1/users/{name}", api.change_user),
         ("DELETE", "/api/v1/users/{name}", api.remove_user),
+        ("DELETE", "/api/v1/users/{name}/two-factor", api.reset_two_factor),
+        ("DELETE", "/api/v1/users/{name}/sessions", api.end_sessions),
         ("GET", "/api/v1/keys", api.list_keys),
         ("POST", "/api/v1/keys", api.create_key),
         ("DELETE", "/api/v1/keys/{id}", api.revoke_key),

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from collector.core.app_secret import secret_of
+from collector.core.app_secret import secrets_of
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies
 from collector.ingest.request_body import BodyReader
@@ -32,11 +32,13 @@ from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys, admin_key
 from dashboard.access.api_quota import ApiQuota, QuotaFields
 from dashboard.access.audit_log import AuditLog
+from dashboard.access.authenticator import KeyCipher
 from dashboard.access.key_attempts import KeyAttempts
 from dashboard.access.one_time_links import Invitation, Invitations
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
 from dashboard.access.share_links import ShareLink, ShareLinks
+from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import User, Users, ensure_admin
 from dashboard.analytics.executor import CACHE_SECONDS
 from dashboard.analytics.goal_filters import goals_of
@@ -157,8 +159,16 @@ def build(
     annotations = Annotations(DocumentTable(collector.client, "annotations", Annotation))
     annotations.refresh()
     collector.refreshes.append(annotations.refresh)
-    secret = secret_of(settings)
-    sessions = Sessions(DocumentTable(collector.client, "sessions", Session), users, secret, clock)
+    secrets = secrets_of(settings)
+    sessions = Sessions(
+        DocumentTable(collector.client, "sessions", Session),
+        users,
+        secrets,
+        clock,
+        days=settings.session_days,
+        idle_days=settings.session_idle_days,
+    )
+    two_factor = TwoFactorAuth(users, KeyCipher(secrets), clock, required=settings.require_two_factor)
     sessions.refresh()
     collector.refreshes.append(sessions.refresh)
     invitations = Invitations(DocumentTable(collector.client, "invitations", Invitation), clock)
@@ -174,7 +184,7 @@ def build(
         stats,
         collector.counters,
         collector.tally,
-        secret,
+        secrets,
         clock,
         audit_log=changes,
         sessions=sessions,
@@ -186,11 +196,13 @@ def build(
         keys=keys,
         imports=collector.imports,
         letters=letters,
+        two_factor=two_factor,
     )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.generated_password = await ensure_admin(users, passwords, settings.admin_password)
+        await two_factor.reencrypt()
         if demo is not None:
             await _prepare_demo(collector, demo)
             await anyio.to_thread.run_sync(collector.close_days)
@@ -216,6 +228,8 @@ def build(
                 sites=collector.sites,
                 users=users,
                 passwords=passwords,
+                sessions=sessions,
+                two_factor=two_factor,
                 keys=keys,
                 status=partial(status_of, collector, began),
                 audit_log=changes,

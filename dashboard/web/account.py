@@ -1,4 +1,4 @@
-"""Account page: password, language, signed-in sessions and API keys."""
+"""Account page: password, language, sessions and API keys."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError, RecordGone
 from dashboard.access.passwords import HashingBusy
-from dashboard.access.sessions import Session
+from dashboard.access.sessions import SignInMethod
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text
 from dashboard.web.account_keys import RIGHT_NAMES, create_key, key_lines, revoke_key, sites_to_choose
+from dashboard.web.account_sessions import end_all, end_one, end_others, session_rows, sign_in_rows
 from dashboard.web.app_context import Dashboard, FormPost, network_of_request, read_form
 from dashboard.web.language import remember_language
-from dashboard.web.members import day_of
 
 
 async def account(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -62,7 +62,6 @@ async def _page(
     made: str = "",
     form: Mapping[str, str] | None = None,
 ) -> Response:
-    own = dashboard.sessions.id(request)
     return dashboard.pages.html(
         "account.html",
         422 if problems else 200,
@@ -74,35 +73,33 @@ async def _page(
         rights={right: _(name) for right, name in RIGHT_NAMES.items()},
         made=made,
         form=form or {},
-        sessions=[
-            (id_, browser_label(session), day_of(session.started), formatting.date(session.last_used), id_ == own)
-            for id_, session in dashboard.sessions.of(user)
-        ],
+        sessions=session_rows(dashboard, request, user),
+        session_days=dashboard.sessions.days,
+        idle_days=dashboard.sessions.idle_days,
+        sign_ins=await sign_in_rows(dashboard, user),
     )
 
 
-def browser_label(session: Session) -> str:
-    """Such as "Firefox on Linux", in the reader's language."""
-    if session.browser and session.system:
-        return _("{browser} on {system}").format(browser=session.browser, system=session.system)
-    return session.browser or session.system or _("Unknown browser")
-
-
-async def _password(post: FormPost) -> Response:
+async def check_password(post: FormPost, field: str) -> None:
+    """Raises `RecordError` unless that field of the form has the user's password."""
     network, attempts, name = network_of_request(post.dashboard, post.request), post.dashboard.attempts, post.user.name
     wait = attempts.wait(name, network)
     if wait:
-        raise RecordError("old", _("Too many attempts. Try again in {time}.").format(time=formatting.waiting(wait)))
+        raise RecordError(field, _("Too many attempts. Try again in {time}.").format(time=formatting.waiting(wait)))
     attempts.count(name, network)
-    old = post.user.password
     try:
-        right = await post.dashboard.passwords.matches(old, post.form.get("old", ""))
+        right = await post.dashboard.passwords.matches(post.user.password or None, post.form.get(field, ""))
     except HashingBusy:
         attempts.refund(name, network)
         raise
     if not right:
-        raise RecordError("old", _("This is not your current password."))
+        raise RecordError(field, _("This is not your current password."))
     attempts.reset(name, network)
+
+
+async def _password(post: FormPost) -> Response:
+    await check_password(post, "old")
+    old, method = post.user.password, _method(post)
     hashed = await post.dashboard.passwords.hash(post.form.get("password", ""))
 
     def changed(user: User) -> User:
@@ -111,29 +108,25 @@ async def _password(post: FormPost) -> Response:
             raise RecordError("old", _("This is not your current password."))
         return msgspec.structs.replace(user, password=hashed)
 
-    _before, user = await post.dashboard.users.update(name, changed)
+    _before, user = await post.dashboard.users.update(post.user.name, changed)
     await post.note(N_("Own password changed"))
     await post.dashboard.sessions.end_all(user)
     response = RedirectResponse("/account?done=password", 303)
     # Every other browser is signed out by it; this one goes on.
-    await post.dashboard.sessions.start(post.request, response, user)
+    await post.dashboard.sessions.start(post.request, response, user, method)
     return response
+
+
+def _method(post: FormPost) -> SignInMethod:
+    """How the user of this browser signed in."""
+    found = post.dashboard.sessions.current(post.request)
+    return found[1].method if found else "password"
 
 
 async def _language(post: FormPost) -> Response:
     response = RedirectResponse("/account?done=language", 303)
     remember_language(post.request, response, post.form.get("language", ""))
     return response
-
-
-async def _end(post: FormPost) -> Response:
-    await post.dashboard.sessions.end_one(post.user, post.form.get("id", ""))
-    return RedirectResponse("/account#browsers", 303)
-
-
-async def _end_others(post: FormPost) -> Response:
-    await post.dashboard.sessions.end_all(post.user, but=post.dashboard.sessions.id(post.request))
-    return RedirectResponse("/account#browsers", 303)
 
 
 async def _revoke_key(post: FormPost) -> Response:
@@ -144,7 +137,8 @@ async def _revoke_key(post: FormPost) -> Response:
 _ACTS: Final = {
     "password": _password,
     "language": _language,
-    "end": _end,
-    "end_others": _end_others,
+    "end": end_one,
+    "end_others": end_others,
+    "end_all": end_all,
     "revoke_key": _revoke_key,
 }

@@ -6,12 +6,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from collector.core.app_secret import Secrets
 from collector.core.metrics import Counters
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies, client_address, network_of
@@ -25,9 +27,11 @@ from dashboard.access.guests import is_guest
 from dashboard.access.login_throttle import LoginThrottle, same_origin
 from dashboard.access.one_time_links import Invitations
 from dashboard.access.passwords import Passwords
+from dashboard.access.pending_sign_in import PendingSignIns
 from dashboard.access.sessions import Sessions
 from dashboard.access.share_access import ShareAccess
 from dashboard.access.share_links import ShareLinks
+from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import User, Users
 from dashboard.analytics.client_disconnect import while_connected
 from dashboard.analytics.realtime_query import Realtime
@@ -68,6 +72,8 @@ class Dashboard:
     keys: ApiKeys
     imports: Imports
     letters: Letters
+    pending: PendingSignIns
+    two_factor: TwoFactorAuth
     clock: Callable[[], float] = field(default=time.time)
 
 
@@ -79,7 +85,7 @@ def build_dashboard(
     stats: StatsService,
     counters: Counters,
     drop_statistics: DropStatistics,
-    secret: str,
+    secrets: Secrets,
     clock: Callable[[], float] = time.time,
     *,
     audit_log: AuditLog,
@@ -92,8 +98,9 @@ def build_dashboard(
     keys: ApiKeys,
     imports: Imports,
     letters: Letters,
+    two_factor: TwoFactorAuth,
 ) -> Dashboard:
-    """Put the dashboard together. `secret` signs cookies."""
+    """Put the dashboard together. `secrets` sign cookies."""
     return Dashboard(
         settings=settings,
         sites=sites,
@@ -115,7 +122,9 @@ def build_dashboard(
         keys=keys,
         imports=imports,
         letters=letters,
-        doors=ShareAccess(secret, clock),
+        pending=PendingSignIns(users, secrets, clock),
+        two_factor=two_factor,
+        doors=ShareAccess(secrets, clock),
         inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,
     )
@@ -135,13 +144,20 @@ View = Callable[[Dashboard, Request, User], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+TWO_FACTOR_PATH: Final = "/account/two-factor"
+
+
 def signed_in(dashboard: Dashboard, view: View) -> Endpoint:
-    """Require a signed-in user; others are redirected to the sign-in page and back."""
+    """Require a signed-in user; others are redirected to the sign-in page and back. Who has to set up two-factor
+    authentication is led there from every other page."""
 
     async def endpoint(request: Request) -> Response:
-        user = dashboard.sessions.user(request)
-        if user is None:
+        found = dashboard.sessions.current(request)
+        if found is None:
             return _to_login(request)
+        user, session = found
+        if dashboard.two_factor.is_due(user, session) and request.url.path != TWO_FACTOR_PATH:
+            return _to_whole_page(request, TWO_FACTOR_PATH)
         if request.method == "POST" and not same_origin(request.headers):
             raise HTTPException(403)
         if request.method == "GET":
@@ -164,12 +180,16 @@ async def _answer(page: Awaitable[Response]) -> Response:
 
 
 def _to_login(request: Request) -> Response:
-    if "hx-request" in request.headers:
-        # htmx would follow a redirect and put the sign-in page into the middle of this one.
-        return Response(status_code=204, headers={"HX-Refresh": "true"})
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     wanted = request.method == "GET" and here != "/"
-    return RedirectResponse(f"/login?{urlencode({'next': here})}" if wanted else "/login", 303)
+    return _to_whole_page(request, f"/login?{urlencode({'next': here})}" if wanted else "/login")
+
+
+def _to_whole_page(request: Request, address: str) -> Response:
+    if "hx-request" in request.headers:
+        # htmx would follow a redirect and put that page into the middle of this one.
+        return Response(status_code=204, headers={"HX-Refresh": "true"})
+    return RedirectResponse(address, 303)
 
 
 def visible_site(dashboard: Dashboard, request: Request, user: User) -> Site:

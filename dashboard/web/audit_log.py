@@ -25,6 +25,7 @@ _CODES: Final = frozenset(
     {N_("yes"), N_("no"), N_("none")}
     | {N_("viewer"), N_("owner"), N_("admin")}
     | {N_("required"), N_("limited"), N_("exempt")}
+    | {N_("password"), N_("code"), N_("recovery"), N_("provider")}
     | {N_("event"), N_("page"), N_("outbound"), N_("download"), N_("form"), N_("scroll")}
 )
 """Values that are kept as codes and read as words."""
@@ -95,12 +96,12 @@ def _shown(noted: AuditEntry, zone: Zone) -> ChangeRow:
         who=_("command line") if noted.who == COMMAND_LINE else noted.who,
         site=noted.site,
         what=_(noted.what),
-        before=_value(noted.before),
-        after=_value(noted.after),
+        before=shown_value(noted.before),
+        after=shown_value(noted.after),
     )
 
 
-def _value(text: str) -> str:
+def shown_value(text: str) -> str:
     """A noted value with its code in words: it stands alone, after a user's name, or after a goal's."""
     found = _CODED.fullmatch(text)
     if found is None or found["code"] not in _CODES:

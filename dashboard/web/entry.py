@@ -20,6 +20,7 @@ from dashboard.access.one_time_links import Invitation, is_for
 from dashboard.access.users import User, checked
 from dashboard.i18n.translations import N_, _, error_text
 from dashboard.web.app_context import Dashboard, Endpoint, network_of_request, read_form
+from dashboard.web.login import after_password, sign_in
 from dashboard.web.members import ACCOUNT_MEANINGS, ROLE_MEANINGS, ROLE_NAMES
 
 Act = Callable[[Dashboard, Request, str, Invitation], Awaitable[Response]]
@@ -96,10 +97,10 @@ async def _invited(dashboard: Dashboard, request: Request, secret: str, found: I
     site = dashboard.sites.by_id(found.site)
     domain = site.domain if site else ""
     await dashboard.changes.note(user.name, domain, N_("Invitation accepted"), "", f"{user.name}: {found.role}")
-    response = RedirectResponse(f"/{quote(domain)}", 303)
+    target = f"/{quote(domain)}"
     if dashboard.sessions.user(request) is None:
-        await dashboard.sessions.start(request, response, user)
-    return response
+        return await sign_in(dashboard, request, user, target)
+    return RedirectResponse(target, 303)
 
 
 def _must_be_free(dashboard: Dashboard, name: str) -> None:
@@ -160,9 +161,7 @@ async def _forgotten(dashboard: Dashboard, request: Request, secret: str, found:
         return dashboard.pages.html("password.html", 422, secret=secret, name=name, user=None, problems=problems)
     await dashboard.sessions.end_all(user)
     await dashboard.changes.note(user.name, "", N_("Password changed by a link"))
-    response = RedirectResponse("/", 303)
-    await dashboard.sessions.start(request, response, user)
-    return response
+    return await after_password(dashboard, request, user, "/")
 
 
 def _with_password(found: Invitation, hashed: str, newest: User) -> User:

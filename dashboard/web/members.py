@@ -226,6 +226,12 @@ def _address(post: FormPost) -> str:
     return address if post.dashboard.letters.enabled else ""
 
 
+async def _reset_two_factor(post: FormPost) -> None:
+    other = _other(post)
+    if await post.dashboard.two_factor.turn_off(other.name):
+        await post.note(N_("Two-factor authentication reset"), "", other.name)
+
+
 _ACTS: Final = {"invite": _invite, "revoke": _revoke, "role": _change_role, "remove": _take_off}
 _USER_ACTS: Final = {
     "invite": _invite,
@@ -233,7 +239,13 @@ _USER_ACTS: Final = {
     "role": _account_role,
     "remove": _remove_user,
     "password": _password_link,
+    "reset_two_factor": _reset_two_factor,
 }
+
+
+def day_and_time(at: int) -> str:
+    """The day and the minute of a Unix second, UTC."""
+    return f"{day_of(at)}, {datetime.datetime.fromtimestamp(at, datetime.UTC):%H:%M}"
 
 
 def day_of(at: int) -> str:

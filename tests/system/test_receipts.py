@@ -169,7 +169,7 @@ async def test_a_receipt_ends_after_the_next_day(tmp_path: Path, clickhouse: Cli
 
 async def test_what_is_revoked_is_so_in_every_process_and_after_a_restart(database: Client) -> None:
     """Another process learns it when it next looks; one that comes later, from its start."""
-    first, second, later = (Receipts("one secret") for _ in range(3))
+    first, second, later = (Receipts(("one secret",)) for _ in range(3))
     # The table forgets by the real clock.
     today = datetime.datetime.now(datetime.UTC).date()
     here, there = Revocations(database, first, time.time), Revocations(database, second, time.time)
@@ -188,7 +188,7 @@ async def test_what_is_revoked_is_so_in_every_process_and_after_a_restart(databa
 
 async def test_a_revocation_is_kept_once_whoever_comes_first(database: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The upkeep may come while the one who asked is still writing; and it waits until that is on disk."""
-    receipts, began, insert = Receipts("one secret"), threading.Event(), database.insert
+    receipts, began, insert = Receipts(("one secret",)), threading.Event(), database.insert
     today = datetime.datetime.now(datetime.UTC).date()
     receipt = receipts.read(receipts.issue("site.test", "tcf", today), "site.test", today)
     assert receipt is not None
@@ -213,7 +213,7 @@ async def test_a_revocation_is_kept_once_whoever_comes_first(database: Client, m
 
 async def test_what_has_ended_anyway_is_forgotten(database: Client) -> None:
     """The list is as long as the receipts of two days; and no backup has it, which could bring one back."""
-    receipts = Receipts("one secret")
+    receipts = Receipts(("one secret",))
     clock = Clock(datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp())
     revocations = Revocations(database, receipts, clock)
     receipt = receipts.read(receipts.issue("site.test", "tcf", DAY), "site.test", DAY)

@@ -38,7 +38,7 @@ KEYS: Final = ("read", "manage", "foreign", "read all", "manage all", "expired",
 # What is answered: a allowed (whatever comes of it), l sent to sign in, 1 no key (401), 3 refused (403), 4 as if it
 # were not there (404). A page's row is of people; a key is nobody to it. An API's row is of keys; people are 1 to it.
 PAGES: Final[dict[str, dict[str, str]]] = {
-    "laaaala": {"/": "GET", "/account": "GET POST"},
+    "laaaala": {"/": "GET", "/account": "GET POST", "/account/two-factor": "GET POST"},
     # A pin is asked for without a site.
     "l4444l4": {"/": "POST"},
     "l333al3": {"/users": "GET POST", "/changes": "GET"},
@@ -95,7 +95,8 @@ PAGES: Final[dict[str, dict[str, str]]] = {
     # An erasure is asked for without a site: with one it is anybody's, and is answered by what runs beside this.
     "4444444": {"/static/{digest}/{name:path}": "GET", "/api/me": "DELETE"},
     "1111111": {"/login": "POST"},
-    "lllllll": {"/logout": "POST"},
+    # Nobody has given a password before.
+    "lllllll": {"/logout": "POST", "/login/code": "GET POST"},
 }
 API: Final[dict[str, dict[str, str]]] = {
     "aaaaa11a": {"/api/v1/sites": "GET", "/api/v1/audit": "GET"},
@@ -131,6 +132,8 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/sites": "POST",
         "/api/v1/users": "GET POST",
         "/api/v1/users/{name}": "PUT DELETE",
+        "/api/v1/users/{name}/two-factor": "DELETE",
+        "/api/v1/users/{name}/sessions": "DELETE",
         "/api/v1/keys": "GET POST",
         "/api/v1/keys/{id}": "DELETE",
         "/api/v1/status": "GET",

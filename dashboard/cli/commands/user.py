@@ -64,8 +64,8 @@ def list_(json: Json = False) -> None:
     if json:
         print_json(users)
         return
-    rows = [[user["name"], user["role"], _sites_of(user)] for user in users]
-    print_table(["Name", "Role", "Sites"], rows, empty="No users yet. Add one with: tyst user add NAME")
+    rows = [[user["name"], user["role"], _sites_of(user), "on" if user["two_factor"] else ""] for user in users]
+    print_table(["Name", "Role", "Sites", "Two-factor"], rows, empty="No users yet. Add one with: tyst user add NAME")
 
 
 @app.command()
@@ -92,6 +92,35 @@ def passwd(name: Name, password_stdin: PasswordStdin = False, json: Json = False
         except Refused as error:
             raise _who_there_is(client, error) from None
     _tell(user, f"{name} has a new password.", password if generated else None, json=json)
+
+
+@app.command("reset-two-factor")
+def reset_two_factor(name: Name, json: Json = False) -> None:
+    """Turn off two-factor authentication of somebody who has lost the phone and the recovery codes."""
+    with connect() as client:
+        try:
+            answer = client.delete("users", name, "two-factor")
+        except Refused as error:
+            raise _who_there_is(client, error) from None
+    if json:
+        print_json(answer)
+        return
+    was_on = answer["deleted"]
+    say(f"{name} signs in with the password alone." if was_on else f"{name} has no two-factor authentication.")
+
+
+@app.command("sign-out")
+def sign_out(name: Name, json: Json = False) -> None:
+    """End every session of somebody; they can sign in again."""
+    with connect() as client:
+        try:
+            answer = client.delete("users", name, "sessions")
+        except Refused as error:
+            raise _who_there_is(client, error) from None
+    if json:
+        print_json(answer)
+        return
+    say(f"{name} is signed out everywhere.")
 
 
 def _password(from_stdin: bool) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ import pytest
 from collector.privacy.consent_receipts import LIFETIME, MOST_RECEIPTS, Receipts
 
 DAY = datetime.date(2026, 3, 1)
-SECRET = "only for this test"
+SECRET = ("only for this test",)
 
 
 def test_a_receipt_is_read_back_as_it_was_issued() -> None:
@@ -43,12 +43,25 @@ def test_a_receipt_is_of_one_secret_one_site_and_its_time() -> None:
     """Forged, changed, of another site, of next week or of the day before yesterday: no consent."""
     receipts = Receipts(SECRET)
     text = receipts.issue("site.test", "tcf", DAY)
-    assert Receipts("another secret").read(text, "site.test", DAY) is None
+    assert Receipts(("another secret",)).read(text, "site.test", DAY) is None
     assert receipts.read(text.replace(".", "A.", 1), "site.test", DAY) is None
     assert receipts.read(text, "other.test", DAY) is None
     assert receipts.read(text, "site.test", DAY + LIFETIME) is not None
     assert receipts.read(text, "site.test", DAY + LIFETIME + datetime.timedelta(days=1)) is None
     assert receipts.read(text, "site.test", DAY - datetime.timedelta(days=7)) is None
+
+
+def test_a_receipt_of_the_former_secret_is_spelt_anew() -> None:
+    """It counts, in its one spelling, and what is returned is signed by the secret in force."""
+    text = Receipts(SECRET).issue("site.test", "tcf", DAY)
+    both, new = Receipts((*SECRET, "a new secret")), Receipts(("a new secret",))
+    receipt = both.read(text, "site.test", DAY)
+    assert receipt is not None
+    assert both.read(text + "=", "site.test", DAY) is None
+    renewed = both.find(text, "site.test", DAY)
+    assert renewed != text
+    assert new.read(renewed, "site.test", DAY) == receipt
+    assert new.read(text, "site.test", DAY) is None
 
 
 @pytest.mark.parametrize("tail", ["=", "==", "=\r\nX-Evil: 1", "\n", " ", "!", "=a", "\0"])

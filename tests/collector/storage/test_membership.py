@@ -143,7 +143,16 @@ def test_collectors_with_different_secrets_do_not_mix(database: Client, tmp_path
     """Sign-ins and receipts of one would be refused by the other."""
     member(database, tmp_path / "own")
     with pytest.raises(CannotJoin, match="TYST_SECRET_KEY"):
-        member(database, tmp_path / "other", secret="another")
+        member(database, tmp_path / "other", secrets=("another",))
+
+
+def test_the_secret_is_rotated_one_collector_after_the_other(database: Client, tmp_path: Path) -> None:
+    """Each accepts the other's: first all learn the new secret, then all sign with it."""
+    member(database, tmp_path / "own", secrets=("old",))
+    member(database, tmp_path / "other", secrets=("new", "old"))
+    member(database, tmp_path / "own", secrets=("old", "new"))
+    with pytest.raises(CannotJoin, match="TYST_SECRET_KEY"):
+        member(database, tmp_path / "third", secrets=("old",))
 
 
 def test_an_id_outlives_the_process(database: Client, tmp_path: Path) -> None:

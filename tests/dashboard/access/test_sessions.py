@@ -17,7 +17,7 @@ from collector.core.errors import RecordError
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.login_throttle import LoginThrottle, safe_target, same_origin
-from dashboard.access.sessions import COOKIE, LIFETIME
+from dashboard.access.sessions import COOKIE, DAY, SESSION_DAYS
 from dashboard.access.users import User, Users, ensure_admin
 from tests.board import PASSWORD, SITE, Board, Clock, cheap_passwords, opened_board
 from tests.markup import read
@@ -56,7 +56,7 @@ def test_a_wrong_name_and_a_wrong_password_look_the_same(board: Board, name: str
 def test_the_cookie_is_kept_from_scripts_and_other_sites(board: Board) -> None:
     """HttpOnly and SameSite=Lax always; Secure over https, where plain http would never send it back."""
     flags = {part.strip().lower() for part in board.sign_in().headers["set-cookie"].split(";")[1:]}
-    assert {"httponly", "samesite=lax", "secure", "path=/", f"max-age={LIFETIME}"} <= flags
+    assert {"httponly", "samesite=lax", "secure", "path=/", f"max-age={SESSION_DAYS * DAY}"} <= flags
     board.secure = False
     assert "secure" not in board.sign_in().headers["set-cookie"].lower()
 

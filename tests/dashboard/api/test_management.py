@@ -24,11 +24,15 @@ from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys, admin_key
 from dashboard.access.api_quota import ApiQuota, QuotaFields
 from dashboard.access.audit_log import AuditLog
+from dashboard.access.authenticator import KeyCipher
 from dashboard.access.key_attempts import UNKNOWN_KEYS
 from dashboard.access.passwords import Passwords
+from dashboard.access.sessions import Session, Sessions
+from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import User, Users
 from dashboard.api.management import routes
 from dashboard.compliance.health_report import Check, Status
+from tests.board import SECRETS
 from tests.members import alone
 
 ADMIN = "tyst_admin_for-tests"
@@ -45,6 +49,8 @@ class Room:
         # The cheapest argon2: the tests are about who may, not about how slowly.
         self.passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.users = Users(DocumentTable(client, "users", User))
+        self.sessions = Sessions(DocumentTable(client, "sessions", Session), self.users, SECRETS, time.time)
+        self.two_factor = TwoFactorAuth(self.users, KeyCipher(SECRETS), time.time)
         self.sites = Sites(DocumentTable(client, "sites", Site))
         self.deletions = SiteJobRunner(
             client, self.sites, RollupJob(client, self.sites, time.time), list, alone(client), time.time
@@ -54,6 +60,8 @@ class Room:
                 sites=self.sites,
                 users=self.users,
                 passwords=self.passwords,
+                sessions=self.sessions,
+                two_factor=self.two_factor,
                 keys=self.keys,
                 status=self.status,
                 audit_log=AuditLog(client, self.sites, time.time),
@@ -365,7 +373,7 @@ def test_a_user_is_added_changed_and_removed(room: Room) -> None:
     room.ask("POST", "users", json={"name": "boss", "password": "correct horse", "role": "admin"})
     body = {"name": "ada", "password": "difference engine", "sites": ["one.test"]}
     made = room.ask("POST", "users", json=body)
-    assert made.json() == {"name": "ada", "role": "viewer", "sites": ["one.test"], "roles": {}}
+    assert made.json() == {"name": "ada", "role": "viewer", "sites": ["one.test"], "roles": {}, "two_factor": False}
     ada = room.users.get("ada")
     assert ada is not None
     assert ada.password.startswith("$argon2id$")

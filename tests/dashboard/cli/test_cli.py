@@ -107,7 +107,7 @@ def test_a_user_from_first_to_last(server: Running) -> None:
     added = server.tyst("user", "add", "ada", "--role", "owner", "--site", "demo.localhost")
     assert re.search(r"Password \(shown this once\): \S{12,}", added.out)
     given = server.tyst("user", "add", "grace", "--password-stdin", "--json", stdin="correct horse\n")
-    assert given.json == {"name": "grace", "role": "viewer", "sites": [], "roles": {}}
+    assert given.json == {"name": "grace", "role": "viewer", "sites": [], "roles": {}, "two_factor": False}
     assert re.search(r"ada\s+owner\s+demo\.localhost", server.tyst("user", "list").out)
     changed = server.tyst("user", "passwd", "ada", "--json")
     assert len(changed.json["password"]) >= 12
