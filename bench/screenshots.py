@@ -70,6 +70,7 @@ INSIDE = {
     "empty-realtime": f"{NEW}/realtime",
     "add-a-site": "/sites/new",
     "account": "/account",
+    "two-factor": "/account/two-factor",
     "users": "/users",
     "all-changes": "/changes",
     "not-found": "/nothing.example",

@@ -103,7 +103,7 @@ def after_app_code(app: Authenticator, key: str, code: str, now: float) -> Authe
     if step is None:
         raise RecordError("code", "This code is not correct.")
     if step <= app.last_step:
-        raise RecordError("code", "This code was used already. Wait for the next one.")
+        raise RecordError("code", "This code has already been used. Wait for the next one.")
     return msgspec.structs.replace(app, last_step=step)
 
 

@@ -26,6 +26,7 @@ from collector.enrichment.user_agent import UserAgentParser
 from collector.storage.documents import DocumentTable
 from dashboard.access.cookies import delete_cookie, read_cookie, set_cookie
 from dashboard.access.users import User, Users
+from dashboard.i18n.translations import N_
 
 COOKIE: Final = "tyst_session"
 DAY: Final = 24 * 3600
@@ -42,6 +43,13 @@ YOUNG: Final = 30
 SignInMethod = Literal["password", "code", "recovery", "provider"]
 """How somebody signed in: a password alone, with a code of an authenticator app, with a recovery code; or by OpenID
 Connect."""
+
+METHOD_NAMES: Final[dict[SignInMethod, str]] = {
+    "password": N_("password"),
+    "code": N_("password and code"),
+    "recovery": N_("password and recovery code"),
+    "provider": N_("single sign-on"),
+}
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -84,7 +84,7 @@ class TwoFactorAuth:
 
         def changed(newest: User) -> User:
             if newest.authenticator is not None:
-                raise RecordError("code", "Two-factor authentication is on already.")
+                raise RecordError("code", "Two-factor authentication is already on.")
             return msgspec.structs.replace(newest, authenticator=app)
 
         await self._users.update(user.name, changed)
@@ -146,8 +146,8 @@ class TwoFactorAuth:
         if key is None:
             raise RecordError(
                 "code",
-                "Codes of the app cannot be checked, as the server has another secret key now. Use a recovery code, or "
-                "ask whoever runs the server to reset your two-factor authentication.",
+                "The app’s codes cannot be checked, because the server’s secret key was changed. Use a recovery code, "
+                "or ask an administrator to reset your two-factor authentication.",
             )
         return msgspec.structs.replace(user, authenticator=after_app_code(app, key, code, self._clock()))
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from dashboard.access.sessions import Session, SignInMethod
+from dashboard.access.sessions import METHOD_NAMES, Session
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _
 from dashboard.web.app_context import Dashboard, FormPost
 from dashboard.web.audit_log import shown_value
 from dashboard.web.members import day_and_time, day_of
-
-METHOD_NAMES: Final[dict[SignInMethod, str]] = {
-    "password": N_("password"),
-    "code": N_("password and code"),
-    "recovery": N_("password and recovery code"),
-    "provider": N_("single sign-on"),
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from collector.core.timezones import Zone
 from dashboard.access.audit_log import COMMAND_LINE, AuditEntry
+from dashboard.access.sessions import METHOD_NAMES
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _
@@ -25,11 +26,11 @@ _CODES: Final = frozenset(
     {N_("yes"), N_("no"), N_("none")}
     | {N_("viewer"), N_("owner"), N_("admin")}
     | {N_("required"), N_("limited"), N_("exempt")}
-    | {N_("password"), N_("code"), N_("recovery"), N_("provider")}
+    | set(METHOD_NAMES.values())
     | {N_("event"), N_("page"), N_("outbound"), N_("download"), N_("form"), N_("scroll")}
 )
 """Values that are kept as codes and read as words."""
-_CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z]+)(?P<after>|\)|, .*\))")
+_CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z][a-z -]*)(?P<after>|\)|, .*\))")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from collector.core.errors import RecordError
 from dashboard.access.audit_log import EVERYWHERE, SIGNED_IN
 from dashboard.access.login_throttle import safe_target, same_origin
 from dashboard.access.passwords import HashingBusy
-from dashboard.access.sessions import SignInMethod
+from dashboard.access.sessions import METHOD_NAMES, SignInMethod
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text
@@ -40,7 +40,7 @@ async def sign_in(
     response = RedirectResponse(safe_target(target), 303)
     session = await dashboard.sessions.start(request, response, user, method)
     browser = ", ".join(filter(None, (session.browser, session.system)))
-    how = f"{browser}: {method}" if browser else method
+    how = f"{browser}: {METHOD_NAMES[method]}" if browser else METHOD_NAMES[method]
     await dashboard.changes.note(user.name, EVERYWHERE, SIGNED_IN, "", how)
     return response
 

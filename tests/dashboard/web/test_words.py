@@ -18,7 +18,7 @@ from tests.markup import read
 PAGES = (
     "/", f"/{SITE}", f"/{SITE}/realtime", f"/{SITE}/details/pages", f"/{SITE}/details/technology", f"/{SITE}/goals",
     f"/{SITE}/segments", f"/{SITE}/status", f"/{SITE}/settings", f"/{SITE}/people", f"/{SITE}/sharing", f"/{SITE}/data",
-    "/account", "/users", "/sites/new",
+    "/account", "/account/two-factor", "/users", "/sites/new",
 )  # fmt: skip
 # Words of an earlier release that nobody found anything by.
 ENGLISH = (

@@ -1,0 +1,99 @@
+"""Signing in as people do it in a browser: with an authenticator app, and a recovery code when the phone is gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pyotp
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.access.authenticator import STEP_SECONDS
+from tests.browser.conftest import NewPerson
+from tests.browser.people import Owner
+from tests.browser.test_sharing_and_installing import violations
+from tests.served import PASSWORD, Served, served
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with its administrator."""
+    with served(tmp_path_factory.mktemp("sign-in")) as started:
+        yield started
+
+
+def add_user(server: Served, name: str) -> None:
+    """Somebody who may sign in."""
+    server.api("POST", "/api/v1/users", {"name": name, "password": PASSWORD})
+
+
+def give_password(page: Page, server: Served, name: str) -> None:
+    """The first step."""
+    page.goto(f"{server.url}/login")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def app_code(key: str, ahead: int = 0) -> str:
+    """What an app shows now, or a step later."""
+    return pyotp.TOTP(key).generate_otp(int(time.time()) // STEP_SECONDS + ahead)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_an_app_is_set_up_and_asked_for(new_person: NewPerson, server: Served, scripts: bool) -> None:
+    """From the account page to the next sign-in, by its code, and by a recovery code; axe-core finds nothing."""
+    name = "ida" if scripts else "olle"
+    add_user(server, name)
+    page = new_person(java_script_enabled=scripts).new_page()
+    give_password(page, server, name)
+    page.goto(f"{server.url}/account")
+    page.get_by_role("link", name="Set up").click()
+    expect(page.get_by_role("img", name="QR code")).to_be_visible()
+    key = page.locator("#key").inner_text().replace(" ", "")
+    page.get_by_label("Code", exact=True).fill("000000")
+    page.get_by_role("button", name="Turn on").click()
+    expect(page.locator("#code-problem")).to_contain_text("not correct")
+    assert page.locator("#key").inner_text().replace(" ", "") == key
+    page.get_by_label("Code", exact=True).fill(app_code(key))
+    page.get_by_role("button", name="Turn on").click()
+    codes = page.locator("#recovery-codes").inner_text().split()
+    assert len(codes) == 10
+    if scripts:
+        assert violations(page) == {}
+    page.get_by_role("link", name="I have saved them").click()
+
+    again = new_person(java_script_enabled=scripts).new_page()
+    give_password(again, server, name)
+    expect(again).to_have_url(f"{server.url}/login/code")
+    if scripts:
+        assert violations(again) == {}
+    again.get_by_label("Code", exact=True).fill(app_code(key, 1))
+    again.get_by_role("button", name="Sign in", exact=True).click()
+    expect(again).to_have_url(f"{server.url}/")
+    again.goto(f"{server.url}/account")
+    expect(again.locator("#browsers")).to_contain_text("password and code")
+
+    lost = new_person(java_script_enabled=scripts).new_page()
+    give_password(lost, server, name)
+    lost.get_by_text("Use a recovery code").click()
+    lost.get_by_label("Recovery code").fill(codes[3])
+    lost.get_by_role("button", name="Sign in with a recovery code").click()
+    expect(lost).to_have_url(f"{server.url}/")
+    lost.goto(f"{server.url}/account/two-factor")
+    lost.get_by_label("Password").fill(PASSWORD)
+    lost.get_by_label("Code", exact=True).fill(codes[4])
+    lost.get_by_role("button", name="Turn off").click()
+    expect(lost.get_by_role("status").first).to_contain_text("is off")
+
+
+def test_signing_out_everywhere(new_person: NewPerson, server: Served) -> None:
+    """The other browser, and this one, are asked to sign in."""
+    people = [Owner(new_person(), server.url) for _ in range(2)]
+    for each in people:
+        each.sign_in("/account")
+    people[0].page.get_by_role("button", name="Sign out everywhere", exact=True).click()
+    for each in people:
+        each.page.goto(f"{server.url}/account")
+        expect(each.page.get_by_role("heading", name="Sign in")).to_be_visible()
