@@ -10,7 +10,7 @@ import queue
 import secrets
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from dashboard.analytics.errors import QueryError, QueryTooLarge, QueueFull
 from dashboard.analytics.result_cache import ResultCache, Rows
-from dashboard.analytics.sql.parameters import inlined
+from dashboard.analytics.sql.parameters import Statement
 
 log = logging.getLogger(__name__)
 
@@ -130,24 +130,17 @@ class QueryExecutor:
         self._killer = connect({})
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="analytics-kill")
 
-    async def rows(
-        self,
-        sql: str,
-        parameters: Mapping[str, Any],
-        *,
-        version: object = None,
-        lane: Lane = (False, ""),
-        immutable: bool = False,
-    ) -> Rows:
+    async def rows(self, statement: Statement, *, version: object = None, lane: Lane = (False, "")) -> Rows:
         """The rows of a statement; those of the same statement, parameters and version of the data are shared, for
-        minutes where they are `immutable`: no other version of the data has others.
+        minutes where they are immutable: no other version of the data has others.
 
         Raises `QueryError` for what the database cannot read, `QueryTooLarge` past a limit, `QueueFull` where too
         much waits already.
         """
         # Not shared between members and guests: a member would wait in the guests' lane for what a guest asked first.
-        key = (lane[0], sql, repr(parameters), None if immutable else version)
-        flight = self._cache.join(key, lambda: self._begin(sql, parameters, lane), immutable=immutable)
+        immutable = statement.immutable
+        key = (lane[0], statement.sql, repr(statement.parameters), None if immutable else version)
+        flight = self._cache.join(key, lambda: self._begin(statement, lane), immutable=immutable)
         try:
             return await _waited(flight.future)
         finally:
@@ -165,12 +158,13 @@ class QueryExecutor:
         while not self._clients.empty():
             self._clients.get().close()
 
-    def _begin(self, sql: str, parameters: Mapping[str, Any], lane: Lane) -> tuple[Future[Rows], Callable[[], None]]:
+    def _begin(self, statement: Statement, lane: Lane) -> tuple[Future[Rows], Callable[[], None]]:
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("statement:\n%s", inlined(sql, parameters))
+            log.debug("statement:\n%s", statement.inlined())
         # By this comment the engine's list of running statements shows which one is ours.
         mark = secrets.token_hex(8)
-        future = self._queue.submit(lane, lambda: self._execute(f"/* {mark} */ {sql}", dict(parameters)))
+        sql = f"/* {mark} */ {statement.sql}"
+        future = self._queue.submit(lane, lambda: self._execute(sql, dict(statement.parameters)))
         return future, partial(self._cancel, mark, future)
 
     def _execute(self, sql: str, parameters: dict[str, Any]) -> Rows:

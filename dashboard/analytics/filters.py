@@ -76,40 +76,33 @@ def every(*filters: Filter | None) -> Filter | None:
     return parts[0] if len(parts) == 1 else And(parts) if parts else None
 
 
-def leaves(tree: Filter | None) -> Iterator[Compare]:
-    """Every comparison in the tree."""
+def _walk(tree: Filter | None, *, negated: bool = False) -> Iterator[tuple[Compare, bool, bool]]:
+    """Every comparison, with whether it is negated, and whether it speaks of another event of the visit."""
     match tree:
         case Compare():
-            yield tree
+            yield tree, negated, False
         case And(parts) | Or(parts):
             for part in parts:
-                yield from leaves(part)
-        case Not(part) | HasDone(part):
-            yield from leaves(part)
+                yield from _walk(part, negated=negated)
+        case Not(part):
+            yield from _walk(part, negated=not negated)
+        case HasDone(part):
+            yield from ((leaf, negated, True) for leaf, negated, _ in _walk(part))
+
+
+def leaves(tree: Filter | None) -> Iterator[Compare]:
+    """Every comparison in the tree."""
+    return (leaf for leaf, *_ in _walk(tree))
 
 
 def direct_leaves(tree: Filter | None) -> Iterator[Compare]:
     """The comparisons that speak of the event itself, not of another one of its visit."""
-    match tree:
-        case Compare():
-            yield tree
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from direct_leaves(part)
-        case Not(part):
-            yield from direct_leaves(part)
+    return (leaf for leaf, _, other in _walk(tree) if not other)
 
 
-def positive_leaves(tree: Filter | None, *, negated: bool = False) -> Iterator[Compare]:
+def positive_leaves(tree: Filter | None) -> Iterator[Compare]:
     """The comparisons of the event itself that speak for it: not those under a `not`, but those under two."""
-    match tree:
-        case Compare() if not negated:
-            yield tree
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from positive_leaves(part, negated=negated)
-        case Not(part):
-            yield from positive_leaves(part, negated=not negated)
+    return (leaf for leaf, negated, other in _walk(tree) if not (negated or other))
 
 
 def top_leaves(tree: Filter | None) -> Iterator[tuple[Compare, bool]]:

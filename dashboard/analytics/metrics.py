@@ -1,13 +1,16 @@
-"""Metrics of the query language: one table from metric to the components that it is computed from.
+"""Metrics of the query language: one table from metric to the components that it is computed from, and one from
+component to SQL, over events, over visits, over engagement and over closed days.
 
 A component is an integer that a statement counts; a metric is a component, or one divided by another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from collector.rollups.aggregates import REVENUE
 from dashboard.analytics.errors import QueryError
 
 Denominator = Literal["", "all", "unconverted", "group", "page"]
@@ -23,12 +26,13 @@ BASES: dict[str, Basis] = {
     "seconds": "visit",
     "landings": "visit",
     "bounces": "visit",
+    "starters": "visit",
     "readings": "engagement",
     "engaged": "engagement",
     "scrolled": "engagement",
 }
 """Components, and the rows that each is counted over: selected events, all events of the visits that contain one, or
-engagement with the selected pages. docs/metrics.md defines them."""
+engagement with the selected pages. docs/metrics.md defines them; `starters` are visitors whose visits began there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,45 +68,29 @@ _METRICS = (
     Metric("bounce_rate", "bounces", "landings", "Visits with one pageview and nothing else, in percent.", 100),
     Metric("visit_duration", "seconds", "visits", "Average seconds from a visit's first event to its last."),
     Metric(
-        "percentage", "visitors", "visitors", "Share of the query's visitors, in percent.", 100, 1, "all", "dimensions"
+        "percentage", "visitors", "visitors",
+        "Share of the query's visitors, in percent.", 100, 1, "all", "dimensions",
     ),
     Metric(
-        "conversion_rate",
-        "visitors",
-        "visitors",
-        "Share of all visitors who reached the goal, in percent.",
-        100,
-        1,
-        "unconverted",
-        "goal",
+        "conversion_rate", "visitors", "visitors",
+        "Share of all visitors who reached the goal, in percent.", 100, 1, "unconverted", "goal",
     ),
     Metric(
-        "group_conversion_rate",
-        "visitors",
-        "visitors",
-        "Share of the group's visitors who reached the goal, in percent.",
-        100,
-        1,
-        "group",
-        "goal",
+        "group_conversion_rate", "visitors", "visitors",
+        "Share of the group's visitors who reached the goal, in percent.", 100, 1, "group", "goal",
     ),
     Metric(
-        "time_on_page", "engaged", "readings", "Average seconds that a visit looked at the page.", 0.001, needs="page"
+        "time_on_page", "engaged", "readings",
+        "Average seconds that a visit looked at the page.", 0.001, needs="page",
     ),
     Metric("scroll_depth", "scrolled", "readings", "Average of each visit's deepest scroll, in percent.", needs="page"),
     Metric(
-        "exit_rate",
-        "visits",
-        "visit_pageviews",
-        "Visits that ended on the page, in percent of its pageviews.",
-        100,
-        1,
-        "page",
-        "exit_page",
+        "exit_rate", "visits", "visit_pageviews",
+        "Visits that ended on the page, in percent of its pageviews.", 100, 1, "page", "exit_page",
     ),
     Metric("total_revenue", "revenue", "", "Revenue of the selected events.", 0.001, 3, needs="currency"),
     Metric("average_revenue", "revenue", "sales", "Revenue per event with revenue.", 0.001, 3, needs="currency"),
-)
+)  # fmt: skip
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
 
 
@@ -125,3 +113,74 @@ def ratio(metric: Metric, top: int | None, bottom: int | None) -> int | float | 
     # Rows of earlier releases have visits that go on past midnight, whose bounce may end a day after it was counted.
     value = round(max(0.0, metric.scale * top / bottom), metric.digits)
     return value if metric.digits else int(value)
+
+
+VISIT = "day, visitor, visit"
+VISITOR_KEY = "bitXor(visitor, intHash64(toUInt64(day)))"
+"""One number per visitor and day: identifiers of different days are unrelated, and so must equal ones be."""
+SOLD = "currency != ''"
+MONEY = ("revenue", "sales", "buyers")
+"""Revenue in thousandths of its unit, events with revenue and their visitors: components that are by currency."""
+
+EVENT_COUNTS = {
+    "visitors": f"uniqExactIf({VISITOR_KEY}, visitor != 0)",
+    "pageviews": "countIf(name = 'pageview')",
+    "events": "count()",
+    "visit_pageviews": "countIf(name = 'pageview' AND visitor != 0)",
+    "revenue": f"sumMapIf(map(toString(currency), {REVENUE}), {SOLD})",
+    "sales": f"sumMapIf(map(toString(currency), toInt64(1)), {SOLD})",
+    "buyers": f"uniqExactMapIf(map(toString(currency), {VISITOR_KEY}), {SOLD} AND visitor != 0)",
+}
+EVENTS_AND_SCROLLS = f"countIf(name != 'engagement') + uniqExactIf(({VISIT}, page), name = 'engagement')"
+OF_VISIT = {
+    "visits": "sum(visits)",
+    "views": "countIf(name = 'pageview' AND visitor != 0)",
+    "seconds": "sum(seconds)",
+    "bounces": "sum(bounces)",
+}
+# Of visits all of whose events are selected, the numbers that each event adds to its visit simply add up.
+WHOLE_VISITS = EVENT_COUNTS | OF_VISIT | {"landings": "sum(visits)"}
+BY_VISIT = {
+    "visitors": EVENT_COUNTS["visitors"],
+    "pageviews": "sum(of_pageviews)",
+    "events": "sum(of_events)",
+    "visit_pageviews": "sumIf(of_pageviews, visitor != 0)",
+    "visits": "sum(of_visits)",
+    "views": "sum(of_views)",
+    "seconds": "sum(of_seconds)",
+    "landings": "sumIf(of_visits, landed)",
+    "bounces": "sumIf(of_bounces, landed)",
+    "starters": EVENT_COUNTS["visitors"],
+    "revenue": "sumMap(of_revenue)",
+    "sales": "sumMap(of_sales)",
+    "buyers": f"uniqExactMapIf(mapApply((currency, sold) -> (currency, {VISITOR_KEY}), of_sales), visitor != 0)",
+}
+READINGS = {"readings": "count()", "engaged": "sum(of_engaged)", "scrolled": "sum(of_scroll)"}
+
+_REVENUE_OF_DAYS = {
+    "revenue": f"sumMapIf(map(toString(currency), revenue), {SOLD})",
+    "sales": f"sumMapIf(map(toString(currency), toInt64(sales)), {SOLD})",
+}
+# Of whole days every visit lands on a page that is asked for: landings are visits.
+VISITS_OF_DAYS = {name: f"sum({name})" for name in ("visitors", "pageviews", "events", "views", "seconds", "bounces")}
+VISITS_OF_DAYS |= {"visits": "sum(entries)", "landings": "sum(entries)"} | _REVENUE_OF_DAYS
+COUNTS_OF_DAYS = {
+    name: f"sum({name})" for name in ("visitors", "pageviews", "events", "readings", "engaged", "scrolled")
+}
+COUNTS_OF_DAYS |= {"visits": "sum(seen)"} | _REVENUE_OF_DAYS
+ENTRIES_OF_DAYS = {"landings": "sum(entries)", "bounces": "sum(bounces)"}
+
+
+def component_names(components: Collection[str]) -> list[str]:
+    """Names of the columns of components: revenue is three."""
+    return [*sorted({*components} - {"revenue"}), *(MONEY if "revenue" in components else ())]
+
+
+def component_columns(components: Collection[str], sql: Mapping[str, str]) -> list[str]:
+    """One column for each: `sql` has those that a subquery counts; all others are empty."""
+    return [
+        f"CAST({sql.get(name, 'map()')}, 'Map(String, Int64)') AS n_{name}"
+        if name in MONEY
+        else f"toInt64({sql.get(name, '0')}) AS n_{name}"
+        for name in component_names(components)
+    ]

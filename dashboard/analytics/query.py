@@ -121,8 +121,8 @@ class Aggregation:
     limit: int = MAX_LIMIT
     offset: int = 0
     total_rows: bool = False
-    parts: tuple[Dimension, ...] = ()
-    """Of several breakdowns in one: their dimensions. Its own are then `PART` and `VALUE`."""
+    parts: tuple[Aggregation, ...] = ()
+    """Of several breakdowns in one: these. Its own dimensions are then `PART` and `VALUE`."""
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -145,18 +145,21 @@ class Aggregation:
 
 
 def combined(aggregations: Sequence[Aggregation]) -> Aggregation:
-    """One aggregation for several totals that differ by components, or for several by one dimension each that differ by
-    dimensions, components and limits."""
+    """One aggregation for several: those that differ by components and by which dates they add up, or breakdowns by one
+    dimension each that differ by dimensions, components, orders and limits."""
+    first = aggregations[0]
     components = frozenset[str]().union(*(each.components for each in aggregations))
-    first = replace(aggregations[0], components=components)
-    if not first.dimensions:
+    if not first.values:
+        dimensions = first.dimensions if first.by_clock else (find_dimension("time:day"),)
+        return replace(first, dimensions=dimensions, components=components)
+    if len(aggregations) == 1:
         return first
     return replace(
         first,
         dimensions=(PART, VALUE),
-        order=tuple(replace(term, key=1) if term.key == 0 else term for term in first.order),
+        components=components,
         limit=max(each.limit for each in aggregations),
-        parts=tuple(dict.fromkeys(each.dimensions[0] for each in aggregations)),
+        parts=tuple({each.dimensions: each for each in aggregations}.values()),
     )
 
 

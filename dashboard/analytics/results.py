@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import datetime
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from dashboard.analytics.dimensions import Dimension
 from dashboard.analytics.goal_filters import currency_of
-from dashboard.analytics.metrics import METRICS, Metric, ratio
+from dashboard.analytics.metrics import METRICS, MONEY, Metric, component_names, ratio
 from dashboard.analytics.query import OTHER, Aggregation, ResolvedQuery, Result, Revenue, Row
-from dashboard.analytics.small_counts import Components, Protection
-from dashboard.analytics.sql.components import MONEY, MONEY_LIMITS
+from dashboard.analytics.result_cache import Rows
+from dashboard.analytics.small_counts import Components, Key, Protection
 
-Key = tuple[str, ...]
 Money = Mapping[str, Mapping[str, int]]
 
 
@@ -36,8 +35,6 @@ class Groups:
     aggregation: Aggregation
     groups: dict[Key, Group] = field(default_factory=dict)
     total: int = 0
-    suppressed: frozenset[Key] = frozenset()
-    """Groups to fold in addition (complementary suppression)."""
 
     def part(self, aggregation: Aggregation) -> Groups:
         """The groups of one of several breakdowns in one."""
@@ -46,22 +43,68 @@ class Groups:
         return Groups(aggregation, dict(own[: aggregation.limit]))
 
 
-def read_groups(
-    aggregation: Aggregation, columns: Sequence[str], rows: Sequence[Sequence[Any]], protection: Protection
-) -> Groups:
-    """The groups, from the rows of the aggregation's statement."""
+def read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection) -> Groups:
+    """The groups, from the rows of the statement of a breakdown."""
     found = Groups(aggregation)
-    keys = len(aggregation.dimensions)
-    for *row, shown, (size, *suppressed), total in rows:
-        counts = dict(zip(columns, row[keys:], strict=True))
+    names, keys = component_names(aggregation.components), len(aggregation.dimensions)
+    for *row, shown, total in rows:
+        counts = dict(zip(names, row[keys:], strict=False))
         money = {name: counts.pop(name) for name in MONEY if name in counts}
-        most, least = (counts.pop(name, {}) for name in MONEY_LIMITS)
+        most, least = row[keys + len(names) :] or ({}, {})
         untold = _untold(money, most, least, protection.min_visitors)
-        if size:
-            found.suppressed |= {tuple(suppressed)}
         found.groups[tuple(row[:keys])] = Group(protection.reported(counts), money, not shown, untold)
         found.total = total
     return found
+
+
+def sum_buckets(aggregation: Aggregation, whole: Aggregation, rows: Rows) -> dict[Key, tuple[Components, Money]]:
+    """The sums of an aggregation by time or of all time, from the rows of one that is by days, hours or minutes."""
+    names, keys = component_names(whole.components), len(whole.dimensions)
+    counts: defaultdict[Key, Counter[str]] = defaultdict(Counter)
+    money: defaultdict[Key, dict[str, Counter[str]]] = defaultdict(lambda: {name: Counter() for name in MONEY})
+    for row in rows:
+        key = tuple(row[:keys]) if whole.by_clock else _dates(aggregation, row[0])
+        for name, count in zip(names, row[keys:], strict=True):
+            if name in MONEY:
+                money[key][name].update(count)
+            else:
+                counts[key][name] += count
+    return {key: (found, money[key]) for key, found in counts.items() if _counted(aggregation, found)}
+
+
+def _dates(aggregation: Aggregation, day: str) -> Key:
+    date = datetime.date.fromisoformat(day)
+    return tuple(str(aggregation.period.date_label(date, each.column)) for each in aggregation.dimensions)
+
+
+def _counted(aggregation: Aggregation, counts: Components) -> bool:
+    """Whether there is anything: by hours and minutes a visit counts where it began, seen there or not."""
+    began = aggregation.by_clock and "visits" in aggregation.components
+    return counts["events"] > 0 or (began and counts["visits"] > 0)
+
+
+def read_buckets(
+    aggregation: Aggregation,
+    buckets: Mapping[Key, tuple[Components, Money]],
+    hidden: Collection[Key],
+    protection: Protection,
+) -> Groups:
+    """The groups by time, some of them `hidden`."""
+    most, least = dict[str, int](), dict[str, int]()
+    if aggregation.dimensions and protection.covers(aggregation):
+        for _, money in buckets.values():
+            for name, buyers in money["buyers"].items():
+                if buyers >= protection.min_visitors:
+                    least[name] = min(least.get(name, buyers), buyers)
+                elif buyers:
+                    most[name] = max(most.get(name, 0), buyers)
+    groups = {
+        key: Group(
+            protection.reported(counts), money, key in hidden, _untold(money, most, least, protection.min_visitors)
+        )
+        for key, (counts, money) in buckets.items()
+    }
+    return Groups(aggregation, groups)
 
 
 def _untold(money: Money, most: Mapping[str, int], least: Mapping[str, int], minimum: int) -> frozenset[str]:

@@ -9,70 +9,39 @@ import datetime
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from collector.core.timezones import Zone, borders
-from collector.rollups.daily_status import FORMS, FORMS_WITH_PROPERTIES, IMPORTED_FORMS
+from collector.core.timezones import FormerZone, Zone, borders
 from collector.sites.goals import Goal
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.filters import Filter
 from dashboard.analytics.goal_filters import Matching, patterns
+from dashboard.analytics.metrics import VISITOR_KEY
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Aggregation, Query, ResolvedQuery, Result, combined, resolve
-from dashboard.analytics.realtime_query import CURRENT_SQL, Realtime, current_visitors, read_realtime, realtime_sql
+from dashboard.analytics.realtime_query import CURRENT_SQL, Realtime, current_visitors, read_realtime, realtime_queries
 from dashboard.analytics.result_cache import Rows
-from dashboard.analytics.results import Groups, Key, build_result, read_groups
-from dashboard.analytics.small_counts import Protection
-from dashboard.analytics.sql.expressions import VISITOR_KEY, EventScope
-from dashboard.analytics.sql.parameters import Parameters
-from dashboard.analytics.sql.rollups import RollupDays
-from dashboard.analytics.sql.statement import build_statement, is_combinable
+from dashboard.analytics.results import Groups, build_result, read_breakdown, read_buckets, sum_buckets
+from dashboard.analytics.small_counts import Key, Protection, small_buckets, suppressed_buckets
+from dashboard.analytics.sql.expressions import EventScope
+from dashboard.analytics.sql.parameters import Parameters, Statement
+from dashboard.analytics.sql.rollups import PARTS_SQL, STATE_SQL, SiteState, read_state
+from dashboard.analytics.sql.statement import (
+    Released,
+    build_breakdown,
+    build_series,
+    build_union,
+    is_combinable,
+)
 
 MAX_KEYS = 100
 MAX_STATES = 100
 """Sites whose closed days are remembered; the least recently read is forgotten first."""
 SETTLED_SECONDS = 60
 """After so long a minute's events have been inserted."""
-
-
-@dataclass(frozen=True, slots=True)
-class SiteState:
-    """What a site's results depend on: its closed days, a hash of the stored parts, which dates have had events, and
-    which were imported."""
-
-    closed: RollupDays
-    parts: int
-    first_counted: datetime.date | None
-    first_event: datetime.date | None
-    currencies: Mapping[str, bool] = field(default_factory=dict)
-    """All that revenue was ever received in, and whether on a closed day."""
-    never_priced: frozenset[datetime.date] = frozenset()
-    """Dates that have no revenue by dimension and no events any more to count it from."""
-    imported: frozenset[datetime.date] = frozenset()
-
-    def imported_in(self, aggregation: Aggregation, protection: Protection) -> tuple[frozenset[datetime.date], int]:
-        """Imported days of the range that the result has, and how many it leaves out."""
-        period = aggregation.period
-        whole = {day for day in self.imported if period.first <= day <= period.last}
-        usable = RollupDays() if protection.covers(aggregation) else self.closed.usable_by(aggregation)
-        included = frozenset(day for day, _ in usable.versions if day in whole)
-        return included, len(whole) - len(included)
-
-    def available_from(self, aggregation: Aggregation) -> str:
-        """The first date that still has events, where an earlier one of the range had some; else empty."""
-        first = self.first_event
-        if self.first_counted is None or (first is not None and first <= self.first_counted):
-            return ""
-        period = aggregation.period
-        if "revenue" in aggregation.components and any(period.first <= day <= period.last for day in self.never_priced):
-            return first.isoformat() if first else "never"
-        needed = self.closed.usable_by(aggregation).open_ranges(aggregation)
-        counted = {day for day, _ in self.closed.versions if day >= self.first_counted}
-        lost = any(a <= day <= b and (first is None or day < first) for a, b in needed for day in counted)
-        return (first.isoformat() if first else "never") if lost else ""
 
 
 class StatsService:
@@ -132,7 +101,7 @@ SELECT key FROM (
     GROUP BY key)
 WHERE if(visitors = 0, events, visitors) >= {protection.min_visitors if protected else 1:d}
 ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
-        return [key for (key,) in await self._rows(site, sql, parameters.values, version=state.parts)]
+        return [key for (key,) in await self._rows(site, Statement(sql, parameters.values), state.parts)]
 
     async def currencies(self, site: str) -> tuple[str, ...]:
         """The currencies in which the site has ever had revenue, as of the last query about it or of now: what a page
@@ -144,19 +113,21 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
     async def current_visitors(self, site: str, zone: str = "UTC") -> int | None:
         """Visitors with an event in the last five minutes; None if there are too few to report (`strict`)."""
         now, until = await self._present(site, zone)
-        ((visitors,),) = await self._rows(site, CURRENT_SQL, {"site": site, "until": until})
+        ((visitors,),) = await self._rows(site, Statement(CURRENT_SQL, {"site": site, "until": until}))
         return current_visitors(visitors, self._protection(site), now=now, until=until)
 
-    async def realtime(self, site: str, zone: str = "UTC") -> Realtime:
+    async def realtime(self, site: str, zone: str = "UTC", former: tuple[FormerZone, ...] = ()) -> Realtime:
         """The last half hour of the site; for a guest, up to the latest step of its open day."""
-        protection = self._protection(site)
         now, until = await self._present(site, zone)
-        rows = await self._rows(site, realtime_sql(protection.min_visitors), {"site": site, "until": until})
-        return read_realtime(rows, protection, now=now, until=until)
+        # Of a day without a step nothing is released.
+        queries = realtime_queries(site, zone, former, until or now + 1)
+        results, current = await asyncio.gather(self.run(queries), self.current_visitors(site, zone))
+        return read_realtime(queries[0].period, current, results)
 
     async def matching(self, site: str, patterns: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
         """Those of the texts that one of the regular expressions (RE2) matches. Raises `QueryError`."""
-        ((found,),) = await self._rows(site, _MATCHING, {"names": [*texts], "patterns": [*patterns]})
+        statement = Statement(_MATCHING, {"names": [*texts], "patterns": [*patterns]})
+        ((found,),) = await self._rows(site, statement)
         return frozenset(found)
 
     async def first_day(self, site: str) -> datetime.date | None:
@@ -166,7 +137,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
 
     async def rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
         """The rows of a statement over several sites."""
-        return await self._executor.rows(statement, parameters)
+        return await self._executor.rows(Statement(statement, parameters))
 
     def clear_cache(self) -> None:
         """Share no result of before: events were stored. Other processes notice by the newest part."""
@@ -179,44 +150,59 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
     async def _aggregate(
         self, needed: Iterable[Aggregation], states: Mapping[str, SiteState]
     ) -> dict[Aggregation, Groups]:
-        """The groups of every aggregation. Totals that differ only by components are one statement, and so are
-        breakdowns that differ only by dimensions, components and limits."""
+        """The groups of every aggregation. Those of all time and by dates that differ only by components are asked by
+        day, together, and so are breakdowns that differ only by dimensions, components, orders and limits."""
         batches: dict[Aggregation, list[Aggregation]] = {}
         for each in needed:
             shape = each
             if is_combinable(each):
-                shape = replace(each, dimensions=(), components=frozenset(), limit=0)
-            elif not each.dimensions:
-                shape = replace(each, components=frozenset(), order=())
+                shape = replace(each, dimensions=(), components=frozenset(), order=(), limit=0)
+                if any(_differ_by_order(each, other) for other in batches.get(shape, ())):
+                    shape = each
+            elif not each.values:
+                dimensions = each.dimensions if each.by_clock else ()
+                # Of hours those that visits began in are protected, where these are counted.
+                components = frozenset({"visits"} if each.by_clock and each.needs("visit") else ())
+                shape = replace(each, dimensions=dimensions, components=components, order=(), total_rows=False)
             batches.setdefault(shape, []).append(each)
         found = await asyncio.gather(*(self._batch(each, states[each[0].site]) for each in batches.values()))
         return {aggregation: groups for part in found for aggregation, groups in part.items()}
 
     async def _batch(self, batch: Sequence[Aggregation], state: SiteState) -> dict[Aggregation, Groups]:
-        """The groups of aggregations that one statement answers: one alone, totals, or breakdowns."""
-        whole = batch[0] if len(batch) == 1 else combined(batch)
-        found = await self._groups(whole, state)
-        return {each: found.part(each) if whole.parts else found for each in batch}
+        """The groups of aggregations that are asked together."""
+        whole, protection = combined(batch), self._protection(batch[0].site)
+        released = await self._released(whole.site, whole.period.zone, whole.period.last)
+        if whole.values:
+            statement = build_breakdown(whole, state.closed, protection, released)
+            found = read_breakdown(whole, await self._rows(whole.site, statement, state.parts), protection)
+            return {each: found.part(each) if whole.parts else found for each in batch}
+        if whole.by_clock and protection.covers(whole) and whole.needs("visit"):
+            whole = replace(whole, components=whole.components | {"starters"})
+        statements = build_series(whole, state.closed, released)
+        parts = await asyncio.gather(*(self._rows(whole.site, each, state.parts) for each in statements))
+        rows = [row for part in parts for row in part]
+        return {each: await self._buckets(each, whole, rows, state, released) for each in batch}
 
-    async def _groups(self, aggregation: Aggregation, state: SiteState) -> Groups:
-        """The groups of an aggregation."""
-        protection = self._protection(aggregation.site)
-        released = await self._released(aggregation.site, aggregation.period.zone, aggregation.period.last)
-        found, also_folded = None, tuple[Key, ...]()
-        # What has to be folded in addition is known once it is known what is folded.
-        while found is None or found.suppressed - {*also_folded}:
-            also_folded += () if found is None else tuple(sorted(found.suppressed))
-            statement = build_statement(aggregation, state.closed, protection, released, also_folded)
-            sql, immutable = statement.sql, statement.immutable
-            rows = await self._rows(aggregation.site, sql, statement.parameters, state.parts, immutable=immutable)
-            found = read_groups(aggregation, statement.columns, rows, protection)
-        return found
+    async def _buckets(
+        self, aggregation: Aggregation, whole: Aggregation, rows: Rows, state: SiteState, released: Released
+    ) -> Groups:
+        """The groups of an aggregation by time or of all time."""
+        protection, buckets = self._protection(aggregation.site), sum_buckets(aggregation, whole, rows)
+        counts, hidden = {key: found for key, (found, _) in buckets.items()}, set[Key]()
+        if protection.covers(aggregation) or protection.rounding:
+            hidden = small_buckets(counts, protection.min_visitors)
+        if hidden and aggregation.dimensions and protection.covers(aggregation):
+            together = sum(counts[key]["visitors"] for key in hidden), 0
+            if aggregation.by_clock:
+                # Unlike those of days, visitors of hours may be the same.
+                statement = build_union(whole, hidden, released)
+                ((seen, began),) = await self._rows(whole.site, statement, state.parts)
+                together = seen, began if whole.needs("visit") else 0
+            hidden |= suppressed_buckets(counts, hidden, together, protection.min_visitors)
+        return read_buckets(aggregation, buckets, hidden, protection)
 
-    async def _rows(
-        self, site: str, sql: str, parameters: Mapping[str, Any], version: object = None, *, immutable: bool = False
-    ) -> Rows:
-        lane = (self._guest, site)
-        return await self._executor.rows(sql, parameters, version=version, lane=lane, immutable=immutable)
+    async def _rows(self, site: str, statement: Statement, version: object = None) -> Rows:
+        return await self._executor.rows(statement, version=version, lane=(self._guest, site))
 
     def _result(self, resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], state: SiteState) -> Result:
         own = resolved.own()
@@ -237,25 +223,11 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
 
     async def _state(self, site: str) -> SiteState:
         """The state of a site now: read before all else, so that results of before are not shared after a change."""
-        ((parts,),) = await self._rows(site, _PARTS, {}, version=object())
+        ((parts,),) = await self._rows(site, Statement(PARTS_SQL), object())
         known = self._states.get(site)
         if known is None or known.parts != parts:
-            ((days, first_event, currencies),) = await self._rows(site, _DAYS, {"site": site}, version=parts)
-            unpriced = frozenset(day for day, _, form, _ in days if form not in FORMS)
-            lost = frozenset(day for day in unpriced if first_event is None or day < first_event)
-            known = self._states[site] = SiteState(
-                closed=RollupDays(
-                    tuple((day, version) for day, version, *_ in days),
-                    frozenset(day for day, _, form, _ in days if form not in FORMS_WITH_PROPERTIES),
-                    unpriced - lost,
-                ),
-                parts=parts,
-                first_counted=min((day for day, *_, counted in days if counted), default=None),
-                first_event=first_event,
-                currencies=dict(sorted(currencies)),
-                never_priced=lost,
-                imported=frozenset(day for day, _, form, _ in days if form in IMPORTED_FORMS),
-            )
+            (row,) = await self._rows(site, Statement(STATE_SQL, {"site": site}), parts)
+            known = self._states[site] = read_state(parts, *row)
         self._states.move_to_end(site)
         if len(self._states) > MAX_STATES:
             self._states.popitem(last=False)
@@ -297,28 +269,14 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         settled = int(self._clock()) // 60 * 60 - SETTLED_SECONDS
         settled = settled if until is None else min(settled, until)
         parameters = {"site": site, "day": day, "settled": settled, "step": self._protection(site).min_visitors}
-        ((step,),) = await self._rows(site, _RELEASE, parameters)
+        ((step,),) = await self._rows(site, Statement(_RELEASE, parameters))
         return int(step)
 
 
-# Every insert, merge and mutation makes new parts.
-_PARTS = """
-SELECT groupBitXor(cityHash64(name, modification_time, uuid)) FROM system.parts
-WHERE database = currentDatabase() AND table IN ('events', 'closed') AND active"""
+def _differ_by_order(one: Aggregation, other: Aggregation) -> bool:
+    """Whether the rows of one breakdown are asked for in two orders."""
+    return one.dimensions == other.dimensions and one.order != other.order
 
-_DAYS = """
-SELECT
-    (SELECT groupArray((day, version, form, rows > 0)) FROM (
-        SELECT day, version, form, rows FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day)),
-    (SELECT day FROM events WHERE site = {site:String} ORDER BY site, day LIMIT 1),
-    (SELECT groupUniqArray((toString(currency), closed)) FROM (
-        SELECT currency, max(closed) AS closed FROM (
-            SELECT currency, 1 AS closed FROM daily
-            WHERE site = {site:String} AND dimension = 'event:revenue' AND currency != ''
-            UNION ALL
-            SELECT currency, 0 FROM events WHERE site = {site:String} AND currency != ''
-                AND day NOT IN (SELECT day FROM closed FINAL WHERE site = {site:String} AND NOT open))
-        GROUP BY currency))"""
 
 # Anonymous events may each be another person's: they count like visitors. Told is the step before the newest, so that
 # what is told in addition when the day is over is of the minimum, too.

@@ -1,18 +1,19 @@
 """Protection of small counts: which aggregations it covers, and how a group is reported.
 
-Numbers are exact or hidden. Groups below the minimum are folded by the statement (`sql.events`); `strict` rounds every
-count. docs/small-counts.md says what this guarantees.
+Numbers are exact or hidden. Small groups of values are folded by the statement (`sql.events`), small buckets of time
+hidden here; `strict` rounds every count. docs/small-counts.md says what this guarantees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from collector.sites.registry import Sites
 from dashboard.analytics.query import Aggregation
 
 Components = Mapping[str, int]
+Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,40 @@ class Protection:
         if self.rounding and 0 < visitors < self.min_visitors:
             return None
         return self.reported({"visitors": visitors})["visitors"]
+
+
+def size(counts: Components) -> int:
+    """How many people a group may be: of anonymous events each may be another one's."""
+    return counts["visitors"] or counts["events"]
+
+
+def small_buckets(buckets: Mapping[Key, Components], minimum: int) -> set[Key]:
+    """The buckets of time that are too small, by who was seen in them or by whose visits began in them."""
+    return {
+        key for key, counts in buckets.items() if 0 < size(counts) < minimum or 0 < counts.get("starters", 0) < minimum
+    }
+
+
+def suppressed_buckets(
+    buckets: Mapping[Key, Components], small: Collection[Key], together: tuple[int, int], minimum: int
+) -> set[Key]:
+    """The buckets to hide besides the small ones (complementary suppression), as subtraction from the total would tell
+    of these, who have so many visitors and starters `together`.
+
+    It is the smallest: where they have visitors one that has visitors, as more anonymous events would hide nobody.
+    Where no other has any, the total is below the minimum, and so all are hidden.
+    """
+    visitors, starters = together
+    hidden = visitors or sum(buckets[key]["events"] for key in small)
+    if not (0 < hidden < minimum or 0 < starters < minimum):
+        return set()
+    large = {key for key, counts in buckets.items() if key not in small and (size(counts) or counts.get("starters"))}
+    if visitors or starters:
+        people = {key for key in large if buckets[key]["visitors"] and buckets[key].get("starters", 1)}
+        if not people:
+            return large
+        large = people
+    return {min(large, key=lambda key: (size(buckets[key]), key))} if large else set()
 
 
 def protection_of(sites: Sites) -> Callable[[str], Protection]:

@@ -136,8 +136,8 @@ def stats_for(dashboard: Dashboard, user: User) -> StatsService:
 
 
 async def _realtime(stats: StatsService, sites: Sites, domain: str, guest: bool) -> Realtime:
-    site = sites.get(domain)
-    return await (stats.as_guest() if guest else stats).realtime(domain, site.timezone if site else "UTC")
+    site, reader = sites.get(domain), stats.as_guest() if guest else stats
+    return await (reader.realtime(domain, site.timezone, site.former_timezones) if site else reader.realtime(domain))
 
 
 View = Callable[[Dashboard, Request, User], Awaitable[Response]]

@@ -91,7 +91,8 @@ async def show_realtime(dashboard: Dashboard, request: Request, user: User) -> R
     values = {"site": site, "user": user, "choice": choice, "today": await _today(dashboard, site, choice, user)}
     if fragment_asked(request) == "today":
         return dashboard.pages.html("_today.html", **values)
-    live = build_live(await stats_for(dashboard, user).realtime(site.domain, site.timezone), choice)
+    present = await stats_for(dashboard, user).realtime(site.domain, site.timezone, site.former_timezones)
+    live = build_live(present, choice)
     return dashboard.pages.html("realtime.html", live=live, **values)
 
 

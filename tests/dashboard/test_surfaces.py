@@ -12,7 +12,6 @@ import csv
 import datetime
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import unescape
 from pathlib import Path
@@ -362,6 +361,10 @@ def test_the_older_api(town: Town, under: str) -> None:
             assert tuple(row[name] for name in metrics) == expected
 
 
+def _local(ts: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(ts, ZoneInfo(ZONE))
+
+
 @pytest.mark.parametrize("town", ["default", "strict"], indirect=True)
 def test_the_realtime_view(town: Town) -> None:
     """The last half hour by source, page and country: small groups are one, whose visitors count once."""
@@ -376,8 +379,11 @@ def test_the_realtime_view(town: Town) -> None:
         empty = {"visit:source": "Direct / None"}.get(name, "(not set)")
         found = {(group.value or empty,): (group.visitors,) for group in groups}
         assert found == {group: cells for group, cells in town.model.rows(asked).items() if cells[0]}, name
-    minutes = Counter(event.ts // 60 for event in town.events if event.name == "pageview" and start <= event.ts < end)
-    assert realtime.pageviews == sum(map(town.model.told, minutes.values()))
+    by_minute = Question(SITE, ("pageviews",), FIRST, LAST, ("time:minute",), start=start, end=end, zone=ZONE)
+    told = {f"{_local(ts):%F %T}": count for ts, count in realtime.minutes if count}
+    assert told == {label: count for (label,), (count,) in town.model.rows(by_minute).items() if count}
+    ((events,),) = town.model.rows(Question(SITE, ("events",), FIRST, LAST, start=start, end=end, zone=ZONE)).values()
+    assert realtime.events == events
 
 
 @pytest.mark.parametrize(

@@ -6,47 +6,38 @@ Each gives the columns `k0`, `k1`, ... (the values of the dimensions, as text) a
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.filters import direct_leaves
 from dashboard.analytics.goal_filters import listable, scrolls
-from dashboard.analytics.metrics import BASES
-from dashboard.analytics.query import OTHER, Aggregation
-from dashboard.analytics.sql.components import (
+from dashboard.analytics.metrics import (
+    BASES,
     BY_VISIT,
     EVENT_COUNTS,
-    EVENTS_WITH_SCROLLS,
+    EVENTS_AND_SCROLLS,
     MONEY,
     OF_VISIT,
-    PAYERS,
-    REVENUE_COUNTS,
+    READINGS,
+    SOLD,
+    VISIT,
+    VISITOR_KEY,
     WHOLE_VISITS,
     component_columns,
 )
-from dashboard.analytics.sql.expressions import (
-    NO_VISIT,
-    VISIT,
-    VISIT_ATTRIBUTES,
-    VISITOR_KEY,
-    EventScope,
-    GroupKey,
-    clause,
-)
-
-NOBODY = "CAST([], 'Array(UInt64)')"
+from dashboard.analytics.query import OTHER, Aggregation
+from dashboard.analytics.sql.expressions import NO_VISIT, VISIT_ATTRIBUTES, EventScope, GroupKey, clause
 
 
 @dataclass(frozen=True, slots=True)
 class EventQueries:
-    """The subqueries of one aggregation. With `min_visitors` groups that are smaller are folded into `OTHER`, and so
-    are the `also_folded` ones."""
+    """The subqueries of one aggregation. With `min_visitors` groups that are smaller are folded into `OTHER`, and with
+    them the next one where they would be too few (complementary suppression)."""
 
     aggregation: Aggregation
     scope: EventScope
     min_visitors: int = 0
-    also_folded: Sequence[tuple[str, ...]] = ()
     with_states: bool = False
 
     def subqueries(self) -> list[str]:
@@ -54,12 +45,11 @@ class EventQueries:
         if self._folds and not self.needs_shown:
             return [self._folded_at_once()]
         found = []
-        visit_metrics, mixed = self.aggregation.needs("visit"), self._mixed
-        derived = any(each.derived for each in self.aggregation.dimensions)
+        visit_metrics, derived = self.aggregation.needs("visit"), self._derived
         if self._whole_visits and not derived:
-            found.append(self._flat(with_visits=visit_metrics))
-        elif mixed or not (visit_metrics or derived):
-            found += [self._flat(), *([self._by_visit_and_event()] if visit_metrics else [])]
+            found.append(self._flat(WHOLE_VISITS))
+        elif self._by_event or not (visit_metrics or derived):
+            found += [self._flat(EVENT_COUNTS), *([self._by_visit_and_event()] if visit_metrics else [])]
         else:
             found.append(self._by_visit())
         return [*found, *([self._engagement()] if self.aggregation.needs("engagement") else [])]
@@ -68,60 +58,84 @@ class EventQueries:
     def needs_shown(self) -> bool:
         """Whether the subqueries refer to the groups that are `shown`: where folding counts events or visits that are
         in several groups."""
-        aggregation = self.aggregation
-        derived = any(each.derived for each in aggregation.dimensions)
-        by_visit_too = aggregation.needs("visit") and self._mixed and (derived or not self._whole_visits)
+        by_visit_too = self.aggregation.needs("visit") and self._by_event
         return self._folds and bool(
-            by_visit_too
-            or aggregation.needs("engagement")
-            or self._goal is not None
-            or scrolls(aggregation.filters, aggregation.dimensions)
+            by_visit_too or self.aggregation.needs("engagement") or self._goal is not None or self._scrolls
         )
 
     def shown(self) -> str:
-        """The groups of the minimum size that are not folded in addition."""
-        visitors = self._counts["visitors"]
-        size = f"if({visitors} = 0, {self._counts['events']}, {visitors})"
+        """The groups that are not folded."""
+        source = f"{self._source} WHERE {self.scope.of_days()} AND {self._selected}"
+        columns = [f"{_state(EVENT_COUNTS['visitors'])} AS ids", "finalizeAggregation(ids) AS n_visitors"]
+        columns.append(f"{self._events} AS n_events")
+        if self._goal is not None:
+            # An event may reach several goals.
+            source = f"(SELECT *, rowNumberInAllBlocks() AS number FROM {source})"
+            columns.append("uniqExactState(number) AS numbers")
+        groups = f"""
+        SELECT {", ".join([*self._named(self._texts()), *columns])}
+        FROM {source}
+        {clause("GROUP BY", self.aggregation.keys)}"""
         return f"""
-    SELECT {", ".join(self._named(self._texts()))}
-    FROM {self._source}
-    WHERE {self.scope.of_days()} AND {self._selected}
-    {clause("GROUP BY", self.aggregation.keys)}
-    HAVING NOT ({size} < {self.min_visitors:d}{self._or_also_folded()})"""
+    SELECT {", ".join(self.aggregation.keys)} FROM ({self._sized(groups)}) WHERE NOT folded"""
+
+    def union(self, keys: Sequence[tuple[str, ...]]) -> str:
+        """How many visitors these groups have together, by their events and by the beginnings of their visits."""
+        values = [self.scope.parameters.texts(list(column)) for column in zip(*keys, strict=True)]
+        groups = f"(SELECT arrayJoin(arrayZip({', '.join(values)})))"
+        here, began = (f"tuple({', '.join(self._texts(of_visit=each))}) IN {groups}" for each in (False, True))
+        return f"""
+SELECT uniqExactIf({VISITOR_KEY}, visitor != 0 AND {here}), uniqExactIf({VISITOR_KEY}, visitor != 0 AND {began})
+FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
 
     def _folded_at_once(self) -> str:
         """The only subquery, its small groups folded: groups add up, and states tell their visitors apart."""
-        groups = replace(self, min_visitors=0, with_states=True)
-        (inner,) = groups.subqueries()
-        small = f"if(n_visitors = 0, n_events, n_visitors) < {self.min_visitors:d}{self._or_also_folded()}"
+        (groups,) = replace(self, min_visitors=0, with_states=True).subqueries()
         other = self.scope.parameters.text(OTHER)
         keys = [
-            f"if(small, {other}, sized.{name})" if index in self.aggregation.values else f"sized.{name}"
+            f"if(folded, {other}, sized.{name})" if index in self.aggregation.values else f"sized.{name}"
             for index, name in enumerate(self.aggregation.keys)
         ]
-        sums = [
-            f"sum(sized.n_{name}) AS n_{name}" for name in sorted(self.aggregation.components - {"visitors", "revenue"})
-        ]
-        if "revenue" in self.aggregation.components:
-            # Of folded groups nothing is told but how many paid, for complementary suppression.
-            sums += [f"sumMap(sized.n_{name}) AS n_{name}" for name in MONEY if name != "buyers"]
-            sums.append("CAST(uniqExactMapMerge(payers), 'Map(String, Int64)') AS n_buyers")
+        sums = {name: f"sum(sized.n_{name})" for name in self.aggregation.components - {"revenue"}}
+        # Of folded groups nothing is told but how many paid, for complementary suppression.
+        sums |= {name: f"sumMap(sized.n_{name})" for name in MONEY}
+        sums |= {"visitors": "uniqExactMerge(ids)", "buyers": "uniqExactMapMerge(payers)"}
         return f"""
-    SELECT {", ".join([*self._named(keys), *sums])}, toInt64(uniqExactMerge(ids)) AS n_visitors
-    FROM (SELECT *, {small} AS small FROM ({inner})) AS sized
+    SELECT {", ".join([*self._named(keys), *self._columns(sums)])}
+    FROM ({self._sized(groups)}) AS sized
     GROUP BY {", ".join(keys)}"""
 
-    def _or_also_folded(self) -> str:
-        """The groups that are folded in addition. They may be thousands, one an interval: a few parameters have all."""
-        if not self.also_folded:
-            return ""
-        values = [self.scope.parameters.texts(list(column)) for column in zip(*self.also_folded, strict=True)]
-        groups = f"SELECT arrayJoin(arrayZip({', '.join(values)}))"
-        return f" OR tuple({', '.join(self.aggregation.keys)}) IN ({groups})"
+    def _sized(self, groups: str) -> str:
+        """Groups with whether each is folded: those below the minimum; the smallest of the others where these are
+        together below it, which has visitors where they have some, as more anonymous events would hide nobody; and all
+        where no other has visitors, as the total is below the minimum then."""
+        m, keys = f"{self.min_visitors:d}", self.aggregation.keys
+        times = [key for index, key in enumerate(keys) if index not in self.aggregation.values]
+        group = f"({', '.join(['size', *keys])})"
+        events = f"sumIf(n_events, size < {m})" if self._goal is None else f"uniqExactMergeIf(numbers, size < {m})"
+        return f"""
+        SELECT *, size < {m} OR if(few = 0, events, few) BETWEEN 1 AND {self.min_visitors - 1:d}
+            AND (few > 0 AND people.1 = 0 OR {group} = if(few > 0, people, least)) AS folded
+        FROM (
+            SELECT *, if(n_visitors = 0, n_events, n_visitors) AS size,
+                uniqExactMergeIf(ids, size < {m}) OVER times AS few, {events} OVER times AS events,
+                minIf({group}, size >= {m}) OVER times AS least,
+                minIf({group}, size >= {m} AND n_visitors > 0) OVER times AS people
+            FROM ({groups}) WINDOW times AS ({clause("PARTITION BY", times)}))"""
 
     def _named(self, keys: Sequence[str]) -> list[str]:
         """The key columns, by expressions of their values."""
         return [f"{key} AS {name}" for key, name in zip(keys, self.aggregation.keys, strict=True)]
+
+    @property
+    def _derived(self) -> bool:
+        """Whether a value follows from all events of a visit."""
+        return any(each.derived for each in self.aggregation.dimensions)
+
+    @property
+    def _scrolls(self) -> bool:
+        """Whether scrolls are counted beside events."""
+        return bool(scrolls(self.aggregation.filters, self.aggregation.dimensions))
 
     @property
     def _source(self) -> str:
@@ -130,11 +144,6 @@ class EventQueries:
     @property
     def _folds(self) -> bool:
         return bool(self.min_visitors and self.aggregation.values)
-
-    @property
-    def _mixed(self) -> bool:
-        """Whether events are counted apart from their visits."""
-        return self._by_event or "revenue" in self.aggregation.components
 
     @property
     def _by_event(self) -> bool:
@@ -155,11 +164,6 @@ class EventQueries:
         listed = [listable(each, tree, self.scope.parameters) for each in goals]
         return " AND ".join([self.scope.selected(tree, goals), *(each for each in listed if each != "1")])
 
-    @property
-    def _counts(self) -> dict[str, str]:
-        scrolled = scrolls(self.aggregation.filters, self.aggregation.dimensions)
-        return EVENT_COUNTS | ({"events": EVENTS_WITH_SCROLLS} if scrolled else {})
-
     def _texts(self, *, of_visit: bool = False) -> list[str]:
         """The values of the dimensions on an event."""
         return [self.scope.key(each, of_visit=of_visit).text for each in self.aggregation.dimensions]
@@ -168,8 +172,8 @@ class EventQueries:
         """The key columns, and what to group by: values as they are stored, of folded ones the texts."""
         texts = self._folded(self._texts())
         if self._folds and self._goal is not None:
-            # An event that reaches several folded goals counts once among them.
-            texts[self._goal] = f"arrayJoin({self._folded_goals(self._goal)})"
+            groups = f"(arrayJoin({self._own_groups()}) AS own_group)"
+            texts = [f"{groups if index == 0 else 'own_group'}.{index + 1}" for index in range(len(texts))]
         if self._folds:
             return self._named(texts), self.aggregation.keys
         by = [
@@ -193,26 +197,18 @@ class EventQueries:
             for index, text in enumerate(texts)
         ]
 
-    def _folded_goals(self, index: int) -> str:
-        """The goals that an event reaches, all that are not shown as one."""
-        texts = self._texts()
-        texts[index] = "goal"
-        names = self.scope.value(self.aggregation.dimensions[index])
-        shown = f"(SELECT groupArray(({', '.join(self.aggregation.keys)})) FROM shown)"
-        known = f"has({shown}, ({', '.join(texts)}))"
-        return f"arrayDistinct(arrayMap(goal -> if({known}, goal, {self.scope.parameters.text(OTHER)}), {names}))"
-
-    def _flat(self, *, with_visits: bool = False) -> str:
+    def _flat(self, sql: Mapping[str, str]) -> str:
         """Components of selected events, as a plain aggregation."""
         columns, grouped = self._keys()
-        sql = self._counts | (WHOLE_VISITS if with_visits else {})
-        if "revenue" in self.aggregation.components:
-            sql |= REVENUE_COUNTS
         return f"""
-    SELECT {", ".join([*columns, *self.columns(sql)])}
+    SELECT {", ".join([*columns, *self._columns({**sql, "events": self._events})])}
     FROM {self._source}
     WHERE {self.scope.of_days()} AND {self._selected}
     {clause("GROUP BY", grouped)}"""
+
+    @property
+    def _events(self) -> str:
+        return EVENTS_AND_SCROLLS if self._scrolls else EVENT_COUNTS["events"]
 
     def _by_visit(self) -> str:
         """All components, from visits that contain a selected event; each visit is in one group."""
@@ -227,15 +223,15 @@ class EventQueries:
         groups = [f"{key.by} AS g{index}" for index, key in enumerate(keys)]
         grouped = [f"g{index}" for index, each in enumerate(dimensions) if not each.derived]
         return f"""
-    SELECT {", ".join([*self._named(self._folded(texts)), *self.columns(BY_VISIT)])}
+    SELECT {", ".join([*self._named(self._folded(texts)), *self._columns(BY_VISIT)])}
     FROM ({self._visits(groups, grouped)})
     {clause("GROUP BY", self.aggregation.keys)}"""
 
     def _by_visit_and_event(self) -> str:
         """Components of visits, each in the group of every selected event that it contains."""
-        sql = {name: each for name, each in BY_VISIT.items() if BASES[name] == "visit"}
+        sql = {name: each for name, each in BY_VISIT.items() if BASES.get(name) == "visit"}
         sql |= {"visits": "countIf(visitor != 0)", "landings": "countIf(visitor != 0 AND landed)"}
-        columns = [f"groupUniqArrayArrayIf({self._own_groups()}, selected) AS own"]
+        columns = [f"groupUniqArrayArrayIf({self._own_groups(of_visit=True)}, selected) AS own"]
         names = [each.name for each in self.aggregation.dimensions]
         values = [f"own_group.{index + 1}" for index in range(len(names))]
         if "event:page" in names:
@@ -248,36 +244,41 @@ class EventQueries:
                 on_page = f"(landed AND {entered} = {values[page]} AND has(pages, entered_on))"
             sql = {name: each.replace("landed", on_page) for name, each in sql.items()}
         return f"""
-    SELECT {", ".join([*self._named(values), *self.columns(sql)])}
+    SELECT {", ".join([*self._named(values), *self._columns(sql)])}
     FROM ({self._visits(columns, [], self._source)}) ARRAY JOIN own AS own_group
     {clause("GROUP BY", self.aggregation.keys)}"""
 
-    def _own_groups(self) -> str:
-        """The groups that one event puts its visit into, as an array of tuples of texts."""
-        texts, goal = self._texts(of_visit=True), self._goal
+    def _own_groups(self, *, of_visit: bool = False) -> str:
+        """The groups that one event is in, as an array of tuples of texts: an event that reaches several goals is in
+        several, and counts once among those that are folded."""
+        texts, goal = self._texts(of_visit=of_visit), self._goal
         if goal is None:
             return f"[tuple({', '.join(self._folded(texts))})]"
-        names = self._folded_goals(goal) if self._folds else self.scope.value(self.aggregation.dimensions[goal])
-        texts[goal] = "each"
-        if self._folds:
-            other = self.scope.parameters.text(OTHER)
-            texts = [
-                f"if(each = {other}, {other}, {text})" if index in self.aggregation.values and index != goal else text
-                for index, text in enumerate(texts)
-            ]
-        return f"arrayMap(each -> tuple({', '.join(texts)}), {names})"
+        names = self.scope.value(self.aggregation.dimensions[goal])
+        texts[goal] = "goal"
+        group = f"tuple({', '.join(texts)})"
+        if not self._folds:
+            return f"arrayMap(goal -> {group}, {names})"
+        other, values = self.scope.parameters.text(OTHER), self.aggregation.values
+        folded = [other if index in values else text for index, text in enumerate(texts)]
+        shown = f"(SELECT groupArray(tuple({', '.join(self.aggregation.keys)})) FROM shown)"
+        return (
+            f"arrayDistinct(arrayMap(goal -> if(has({shown}, {group}), {group}, tuple({', '.join(folded)})), {names}))"
+        )
 
     def _visits(self, columns: Sequence[str], grouped: Sequence[str], source: str = "events") -> str:
         """The subquery of visits that contain a selected event, with what all their events add up to."""
         aggregation, scope = self.aggregation, self.scope
-        counting_scrolls = bool(scrolls(aggregation.filters, aggregation.dimensions))
         events = "countIf(selected)"
-        if counting_scrolls:
+        if self._scrolls:
             events = "countIf(selected AND name != 'engagement') + uniqExactIf(page, selected AND name = 'engagement')"
         counts = [f"{events} AS of_events", "countIf(selected AND name = 'pageview') AS of_pageviews"]
         sums = [f"{sql} AS of_{name}" for name, sql in OF_VISIT.items()]
+        if "revenue" in aggregation.components and not self._by_event:
+            sold = "selected AND currency != ''"
+            sums += [f"{EVENT_COUNTS[name].replace(SOLD, sold)} AS of_{name}" for name in ("revenue", "sales")]
         landed = scope.entered(aggregation.filters, "entered_on")
-        engaged = counting_scrolls or any(each.column == "engaged" for each in aggregation.dimensions)
+        engaged = self._scrolls or any(each.column == "engaged" for each in aggregation.dimensions)
         read = [scope.of_days(), scope.of_visits(aggregation.filters), *([] if engaged else ["name != 'engagement'"])]
         return f"""
         WITH {self._selected} AS selected
@@ -294,9 +295,8 @@ class EventQueries:
             # Of the folded groups only: a page may have engagement and no selected event.
             group, selected = f"({', '.join(self._texts())})", f"{self.scope.of_days()} AND {self._selected}"
             read.append(f"{group} IN (SELECT {group} FROM {self._source} WHERE {selected})")
-        sql = {"readings": "count()", "engaged": "sum(of_engaged)", "scrolled": "sum(of_scroll)"}
         return f"""
-    SELECT {", ".join([*self.aggregation.keys, *self.columns(sql)])}
+    SELECT {", ".join([*self.aggregation.keys, *self._columns(READINGS)])}
     FROM (
         SELECT {", ".join([*columns, VISIT])}, sum(engaged) AS of_engaged, max(scroll) AS of_scroll
         FROM {self._source}
@@ -304,22 +304,18 @@ class EventQueries:
         GROUP BY {", ".join([*grouped, VISIT])})
     {clause("GROUP BY", self.aggregation.keys)}"""
 
-    def columns(self, sql: dict[str, str]) -> list[str]:
-        """The columns of the components that the subquery counts; all others are empty. In `ids` are the visitors:
-        where small groups are folded a state; where hours may be hidden, so many as are the minimum, and in `starters`
-        as many whose visits began there."""
-        if self.with_states:
-            states = [f"uniqExactStateIf({VISITOR_KEY}, visitor != 0) AS ids"]
-            known = sql | {"visitors": "finalizeAggregation(ids)"}
-            if "revenue" in self.aggregation.components:
-                states.append(f"{PAYERS} AS payers")
-                known |= {"buyers": "finalizeAggregation(payers)"}
-            return [*states, *component_columns(self.aggregation, known)]
-        if self.min_visitors and self.aggregation.by_clock and not self.aggregation.values:
-            counted = f"groupUniqArrayIf({self.min_visitors:d})({VISITOR_KEY}, visitor != 0)"
-            among = {"ids": "visitors" in sql}
-            if self.aggregation.needs("visit"):
-                among["starters"] = "visits" in sql and "visitors" not in sql
-            ids = [f"{counted if here else NOBODY} AS {name}" for name, here in among.items()]
-            return [*ids, *component_columns(self.aggregation, sql)]
-        return component_columns(self.aggregation, sql)
+    def _columns(self, sql: Mapping[str, str]) -> list[str]:
+        """The columns of the components that the subquery counts; all others are empty."""
+        if not self.with_states:
+            return component_columns(self.aggregation.components, sql)
+        states = {"visitors": "ids"} | ({"buyers": "payers"} if "revenue" in self.aggregation.components else {})
+        counted = {component: f"finalizeAggregation({state})" for component, state in states.items()}
+        return [
+            *(f"{_state(sql[component])} AS {state}" for component, state in states.items()),
+            *component_columns(self.aggregation.components, {**sql, **counted}),
+        ]
+
+
+def _state(counted: str) -> str:
+    """The state of a count of different values, which tells those of several groups apart."""
+    return counted.replace("If(", "StateIf(", 1)

@@ -13,12 +13,9 @@ from collector.rollups.sql import PLACED_PAGE, of_last_page
 from dashboard.analytics.dimensions import Dimension, find_dimension
 from dashboard.analytics.filters import And, Compare, Filter, HasDone, Not, Or
 from dashboard.analytics.goal_filters import any_reached, countable, names_reached
+from dashboard.analytics.metrics import VISIT
 from dashboard.analytics.period import Period
 from dashboard.analytics.sql.parameters import Parameters
-
-VISIT = "day, visitor, visit"
-VISITOR_KEY = "bitXor(visitor, intHash64(toUInt64(day)))"
-"""One number per visitor and day: identifiers of different days are unrelated, and so must equal ones be."""
 
 DateRanges = tuple[tuple[datetime.date, datetime.date], ...]
 

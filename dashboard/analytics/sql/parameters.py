@@ -1,4 +1,4 @@
-"""Parameters of statements: values are bound, never written into SQL."""
+"""Statements with parameters: values are bound, never written into SQL."""
 
 from __future__ import annotations
 
@@ -32,12 +32,21 @@ class Parameters:
         return self.add(values, "Array(String)")
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with the values that are bound to it."""
+
+    sql: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    immutable: bool = False
+    """Whether new events leave its result as it is: it reads closed days alone, in the versions that it names."""
+
+    def inlined(self) -> str:
+        """The statement with its values as literals: to be read, or pasted into clickhouse-client; never executed."""
+        return _PLACEHOLDER.sub(lambda found: f"CAST({_literal(self.parameters[found[1]])}, '{found[2]}')", self.sql)
+
+
 _PLACEHOLDER = re.compile(r"\{(\w+):([A-Za-z0-9()]+)\}")
-
-
-def inlined(sql: str, values: Mapping[str, Any]) -> str:
-    """The statement with its values as literals: to be read, or pasted into clickhouse-client; never executed here."""
-    return _PLACEHOLDER.sub(lambda found: f"CAST({_literal(values[found[1]])}, '{found[2]}')", sql)
 
 
 def _literal(value: Any) -> str:

@@ -1,29 +1,24 @@
-"""Components of closed days, read from the rollup table `daily` in place of events."""
+"""Closed days of a site, and their components, read from the rollup table `daily` in place of events."""
 
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, REVENUE, VISIT_DIMENSIONS
+from collector.rollups.daily_status import FORMS, FORMS_WITH_PROPERTIES, IMPORTED_FORMS
+from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, VISIT_DIMENSIONS
 from dashboard.analytics.dimensions import PART, Dimension
 from dashboard.analytics.goal_filters import rollup_names
+from dashboard.analytics.metrics import COUNTS_OF_DAYS, ENTRIES_OF_DAYS, VISITS_OF_DAYS, component_columns
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Aggregation
-from dashboard.analytics.sql.components import (
-    COUNTS_OF_DAYS,
-    ENTRIES_OF_DAYS,
-    REVENUE_OF_DAYS,
-    VISITS_OF_DAYS,
-    component_columns,
-)
+from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
 
 _DAY = datetime.timedelta(days=1)
 _LANDED = frozenset({"landings", "bounces"})
-_COUNTS_AND_REVENUE = COUNTS_OF_DAYS | REVENUE_OF_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,87 @@ class RollupDays:
         return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """What a site's results depend on: its closed days, a hash of the stored parts, which dates have had events, and
+    which were imported."""
+
+    closed: RollupDays
+    parts: int
+    first_counted: datetime.date | None
+    first_event: datetime.date | None
+    currencies: Mapping[str, bool] = field(default_factory=dict)
+    """All that revenue was ever received in, and whether on a closed day."""
+    never_priced: frozenset[datetime.date] = frozenset()
+    """Dates that have no revenue by dimension and no events any more to count it from."""
+    imported: frozenset[datetime.date] = frozenset()
+
+    def imported_in(self, aggregation: Aggregation, protection: Protection) -> tuple[frozenset[datetime.date], int]:
+        """Imported days of the range that the result has, and how many it leaves out."""
+        period = aggregation.period
+        whole = {day for day in self.imported if period.first <= day <= period.last}
+        usable = RollupDays() if protection.covers(aggregation) else self.closed.usable_by(aggregation)
+        included = frozenset(day for day, _ in usable.versions if day in whole)
+        return included, len(whole) - len(included)
+
+    def available_from(self, aggregation: Aggregation) -> str:
+        """The first date that still has events, where an earlier one of the range had some; else empty."""
+        first = self.first_event
+        if self.first_counted is None or (first is not None and first <= self.first_counted):
+            return ""
+        period = aggregation.period
+        if "revenue" in aggregation.components and any(period.first <= day <= period.last for day in self.never_priced):
+            return first.isoformat() if first else "never"
+        needed = self.closed.usable_by(aggregation).open_ranges(aggregation)
+        counted = {day for day, _ in self.closed.versions if day >= self.first_counted}
+        lost = any(a <= day <= b and (first is None or day < first) for a, b in needed for day in counted)
+        return (first.isoformat() if first else "never") if lost else ""
+
+
+# Every insert, merge and mutation makes new parts.
+PARTS_SQL = """
+SELECT groupBitXor(cityHash64(name, modification_time, uuid)) FROM system.parts
+WHERE database = currentDatabase() AND table IN ('events', 'closed') AND active"""
+
+STATE_SQL = """
+SELECT
+    (SELECT groupArray((day, version, form, rows > 0)) FROM (
+        SELECT day, version, form, rows FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day)),
+    (SELECT day FROM events WHERE site = {site:String} ORDER BY site, day LIMIT 1),
+    (SELECT groupUniqArray((toString(currency), closed)) FROM (
+        SELECT currency, max(closed) AS closed FROM (
+            SELECT currency, 1 AS closed FROM daily
+            WHERE site = {site:String} AND dimension = 'event:revenue' AND currency != ''
+            UNION ALL
+            SELECT currency, 0 FROM events WHERE site = {site:String} AND currency != ''
+                AND day NOT IN (SELECT day FROM closed FINAL WHERE site = {site:String} AND NOT open))
+        GROUP BY currency))"""
+
+
+def read_state(
+    parts: int,
+    days: Sequence[tuple[datetime.date, int, int, bool]],
+    first_event: datetime.date | None,
+    currencies: Iterable[tuple[str, bool]],
+) -> SiteState:
+    """The state of a site, from the row of its statement. Days have a version, a form, and whether they had events."""
+    unpriced = frozenset(day for day, _, form, _ in days if form not in FORMS)
+    lost = frozenset(day for day in unpriced if first_event is None or day < first_event)
+    return SiteState(
+        closed=RollupDays(
+            tuple((day, version) for day, version, *_ in days),
+            frozenset(day for day, _, form, _ in days if form not in FORMS_WITH_PROPERTIES),
+            unpriced - lost,
+        ),
+        parts=parts,
+        first_counted=min((day for day, *_, counted in days if counted), default=None),
+        first_event=first_event,
+        currencies=dict(sorted(currencies)),
+        never_priced=lost,
+        imported=frozenset(day for day, _, form, _ in days if form in IMPORTED_FORMS),
+    )
+
+
 def _is_whole(day: datetime.date, period: Period) -> bool:
     """Whether all of a date is in a period."""
     cut = (day == period.first and period.start is not None) or (day == period.last and period.end is not None)
@@ -72,14 +148,14 @@ def can_use_rollups(aggregation: Aggregation) -> bool:
     values = [aggregation.dimensions[index] for index in aggregation.values]
     if aggregation.filters is not None or aggregation.by_clock or len(values) > 1:
         return False
-    available = {*VISITS_OF_DAYS, "revenue"}
+    available = {*VISITS_OF_DAYS}
     if values:
         (dimension,) = values
         if dimension.level == "event":
             available = {"visitors", "pageviews", "events", "visits", "revenue"}
             available |= {"readings", "engaged", "scrolled", *_LANDED} if dimension.name == "event:page" else set()
         stored = {*VISIT_DIMENSIONS, *EVENT_DIMENSIONS}
-        known = all(each.name in stored or each.key for each in aggregation.parts or (dimension,))
+        known = bool(aggregation.parts) or dimension.name in stored or bool(dimension.key)
         goals = dimension.name == "event:goal" and (dimension.goals is None or rollup_names(dimension) is not None)
         if not (known or goals):
             return False
@@ -98,21 +174,14 @@ class RollupQueries:
         """What the aggregation is the sum of."""
         dimension = self._dimension
         if dimension is None or dimension.level == "visit":
-            parts = [each.name for each in self.aggregation.parts]
-            return [self._read(parts or [dimension.name if dimension else ""], VISITS_OF_DAYS | REVENUE_OF_DAYS)]
+            parts = [each.name for each in self.scope.parts]
+            return [self._read(parts or [dimension.name if dimension else ""], VISITS_OF_DAYS)]
         if dimension.key:
-            return [self._read([dimension.name], _COUNTS_AND_REVENUE), self._without_property(dimension)]
-        if dimension.name == "event:goal":
-            found = [self._read(["event:name"], COUNTS_OF_DAYS)]
-            return [*found, *([self._read([REVENUE], REVENUE_OF_DAYS)] if self._priced else [])]
-        found = [self._read([dimension.name], _COUNTS_AND_REVENUE)]
+            return [self._read([dimension.name], COUNTS_OF_DAYS), self._without_property(dimension)]
+        found = [self._read(["event:name" if dimension.name == "event:goal" else dimension.name], COUNTS_OF_DAYS)]
         if self.aggregation.components & _LANDED:
             found.append(self._read(["visit:entry_page"], ENTRIES_OF_DAYS))
         return found
-
-    @property
-    def _priced(self) -> bool:
-        return "revenue" in self.aggregation.components
 
     @property
     def _dimension(self) -> Dimension | None:
@@ -136,7 +205,7 @@ class RollupQueries:
         ]
         columns = [f"{key} AS {name}" for key, name in zip(keys, self.aggregation.keys, strict=True)]
         return f"""
-    SELECT {", ".join([*columns, *component_columns(self.aggregation, sql)])}
+    SELECT {", ".join([*columns, *component_columns(self.aggregation.components, sql)])}
     FROM daily
     WHERE {" AND ".join([self.days(), f"dimension IN {self.scope.parameters.texts(dimensions)}", *terms])}
     {clause("GROUP BY", self.aggregation.keys)}"""
@@ -144,7 +213,7 @@ class RollupQueries:
     def _without_property(self, dimension: Dimension) -> str:
         """The days of which no event had the property: all of their events are without it."""
         own = f"SELECT day FROM daily WHERE {self.days()} AND dimension = {self.scope.parameters.text(dimension.name)}"
-        return self._read([EVERY_EVENT], _COUNTS_AND_REVENUE, "''", [f"day NOT IN ({own})"])
+        return self._read([EVERY_EVENT], COUNTS_OF_DAYS, "''", [f"day NOT IN ({own})"])
 
     def days(self) -> str:
         """The condition on rows of the closed days, in the version that counts."""

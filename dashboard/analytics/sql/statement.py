@@ -1,4 +1,4 @@
-"""Statements of aggregations: closed days from rollups and open days from events, added up, ordered and cut off.
+"""Statements of aggregations: series of days or of hours, whose rows are to be added up, and breakdowns by values.
 
 The breakdowns of a page that differ by their dimensions alone are one statement.
 """
@@ -7,201 +7,158 @@ The breakdowns of a page that differ by their dimensions alone are one statement
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
 
 from dashboard.analytics.goal_filters import scrolls
+from dashboard.analytics.metrics import MONEY, component_names
 from dashboard.analytics.query import OTHER, Aggregation, OrderTerm
 from dashboard.analytics.small_counts import Protection
-from dashboard.analytics.sql.components import MONEY, MONEY_LIMITS, component_names
 from dashboard.analytics.sql.events import EventQueries
-from dashboard.analytics.sql.expressions import EventScope, clause
-from dashboard.analytics.sql.parameters import Parameters
+from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
+from dashboard.analytics.sql.parameters import Parameters, Statement
 from dashboard.analytics.sql.rollups import RollupDays, RollupQueries, can_use_rollups
 
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """SQL with its parameters. Its rows are: one key a dimension, the `columns`, whether the group may be shown, the
-    size and keys of the group to suppress in addition (size 0: none), and how many groups may be shown."""
-
-    sql: str
-    parameters: Mapping[str, Any]
-    columns: Sequence[str]
-    immutable: bool = False
-    """Whether new events leave its result as it is: it reads closed days alone, in the versions that it names."""
+Released = tuple[datetime.date, int] | None
+"""A date, and the Unix second that its events are read up to."""
 
 
-def build_statement(
-    aggregation: Aggregation,
-    closed: RollupDays,
-    protection: Protection,
-    released: tuple[datetime.date, int] | None = None,
-    also_folded: Sequence[tuple[str, ...]] = (),
+def build_series(aggregation: Aggregation, closed: RollupDays, released: Released = None) -> list[Statement]:
+    """The statements whose rows add up to an aggregation without values: one key a dimension, and the components.
+    Closed days are apart, as new events do not change them."""
+    usable, found = closed.usable_by(aggregation), []
+    if usable.versions:
+        scope = _scope(aggregation)
+        (sql,) = RollupQueries(aggregation, scope, usable).subqueries()
+        found.append(Statement(sql.strip(), scope.parameters.values, immutable=True))
+    if ranges := usable.open_ranges(aggregation):
+        scope = _scope(aggregation, ranges, released)
+        sql = " UNION ALL ".join(EventQueries(aggregation, scope).subqueries())
+        found.append(Statement(sql.strip(), scope.parameters.values))
+    return found
+
+
+def build_union(aggregation: Aggregation, keys: Collection[tuple[str, ...]], released: Released = None) -> Statement:
+    """The statement of how many visitors some hours or minutes have together: those who were seen in them, and those
+    whose visits began in them."""
+    scope = _scope(aggregation, released=released)
+    return Statement(EventQueries(aggregation, scope).union(sorted(keys)), scope.parameters.values)
+
+
+def build_breakdown(
+    aggregation: Aggregation, closed: RollupDays, protection: Protection, released: Released = None
 ) -> Statement:
-    """The statement of an aggregation. Of events of the date `released` only those before its Unix second are read;
-    `also_folded` groups are folded with the small ones."""
-    parameters = Parameters()
+    """The statement of a breakdown by values. Its rows are one key a dimension, the components, the limits of revenue,
+    whether the group may be shown, and how many may be."""
     protected = protection.covers(aggregation)
     # Rollups have no visitors to fold small groups by.
     usable = RollupDays() if protected else closed.usable_by(aggregation)
     ranges = usable.open_ranges(aggregation)
-    scope = EventScope(aggregation.site, aggregation.period, parameters, ranges, aggregation.parts, released)
-    of_events = EventQueries(aggregation, scope, protection.min_visitors if protected else 0, also_folded)
+    scope = _scope(aggregation, ranges, released)
+    of_events = EventQueries(aggregation, scope, protection.min_visitors if protected else 0)
     subqueries = RollupQueries(aggregation, scope, usable).subqueries() if usable.versions else []
-    subqueries += of_events.subqueries() if scope.ranges else []
+    subqueries += of_events.subqueries() if ranges else []
     summed = len(subqueries) > 1
-    grouped = f"{clause('GROUP BY', aggregation.keys)}\nHAVING" if summed else "WHERE"
-    # By hours and minutes a visit counts where it began, seen there or not.
-    began = aggregation.by_clock and "visits" in aggregation.components
-    counted = "(c_events > 0 OR c_visits > 0)" if began else "c_events > 0"
-    groups = f"""
-SELECT {", ".join(_selected(aggregation, protection, protected=protected, summed=summed))}
-FROM ({" UNION ALL ".join(subqueries)})
-{grouped} {counted}{_large_enough(aggregation, protection)}"""
-    if aggregation.total_rows:
-        # What is shown may follow from all groups, and window functions cannot be within each other.
-        groups = f"\nSELECT *, countIf(shown) OVER () AS total FROM ({groups})"
-    return Statement(
-        f"""{f"WITH shown AS ({of_events.shown()})" if of_events.needs_shown else ""}{groups}
-{clause("ORDER BY", _order(aggregation, protection))}
-LIMIT {aggregation.limit:d} {"BY k0" if aggregation.parts else f"OFFSET {aggregation.offset:d}"}""".strip(),
-        parameters.values,
-        [*component_names(aggregation), *_money_limits(aggregation, protection)],
-        immutable=not scope.ranges,
-    )
-
-
-def _selected(aggregation: Aggregation, protection: Protection, *, protected: bool, summed: bool) -> list[str]:
     sums = [
         f"{'sumMap' if name in MONEY else 'sum'}(n_{name}) AS c_{name}" if summed else f"n_{name} AS c_{name}"
-        for name in component_names(aggregation)
+        for name in component_names(aggregation.components)
     ]
-    shown, suppressed = "1", "tuple(0)"
-    if protected and aggregation.dimensions:
-        shown, suppressed = _protected(aggregation, protection.min_visitors, summed=summed)
-    elif (protected or protection.rounding) and not aggregation.values:
-        shown = f"{SIZE} = 0 OR {SIZE} >= {protection.min_visitors:d}"
-    return [
-        *aggregation.keys,
-        *sums,
-        *(f"{sql} AS {name}" for name, sql in _money_limits(aggregation, protection).items()),
-        f"{shown} AS shown",
-        f"{suppressed} AS suppressed",
-        *([] if aggregation.total_rows else ["0 AS total"]),
-    ]
+    limits, shown = [], "1"
+    if protected:
+        shown = f"NOT ({_withheld(aggregation, protection.min_visitors)})"
+        limits = _money_limits(aggregation, protection.min_visitors)
+    # By hours and minutes a visit counts where it began, seen there or not.
+    began = aggregation.by_clock and "visits" in aggregation.components
+    grouped = f"{clause('GROUP BY', aggregation.keys)} HAVING" if summed else "WHERE"
+    groups = f"""
+SELECT {", ".join([*aggregation.keys, *sums, *limits, f"{shown} AS shown"])}
+FROM ({" UNION ALL ".join(subqueries)})
+{grouped} {"(c_events > 0 OR c_visits > 0)" if began else "c_events > 0"}"""
+    if protection.strict and not protected:
+        # They cannot be folded, as rollups have no visitors to tell apart.
+        groups += f" AND {SIZE} >= {protection.min_visitors:d}"
+    # What is shown may follow from all groups, and window functions cannot be within each other.
+    total = "countIf(shown) OVER ()" if aggregation.total_rows else "0"
+    sql = f"""
+{f"WITH shown AS ({of_events.shown()})" if of_events.needs_shown else ""}
+SELECT *, {total} AS total FROM ({groups})
+ORDER BY {", ".join(_order(aggregation, protection.rounding, protected=protected))}
+LIMIT {aggregation.limit:d} {"BY k0" if aggregation.parts else f"OFFSET {aggregation.offset:d}"}"""
+    return Statement(sql.strip(), scope.parameters.values, immutable=not ranges)
+
+
+def _scope(aggregation: Aggregation, ranges: DateRanges = (), released: Released = None) -> EventScope:
+    parts = tuple(each.dimensions[0] for each in aggregation.parts)
+    return EventScope(aggregation.site, aggregation.period, Parameters(), ranges, parts, released)
 
 
 SIZE = "if(c_visitors = 0, c_events, c_visitors)"
 """How many people a group may be: of anonymous events each may be another one's."""
 
 
-def _protected(aggregation: Aggregation, minimum: int, *, summed: bool) -> tuple[str, str]:
-    """Whether a group may be shown, and which other one to suppress (complementary suppression).
-
-    Where all hidden groups together are below the minimum, subtraction from the total would reveal them, unless the
-    smallest shown one is folded with them: where they have visitors one that has visitors, as more anonymous events
-    would hide nobody. Where no other group has visitors, the total is below the minimum, and so all is hidden.
-    """
-    keys = aggregation.keys
-    group = f"({', '.join([SIZE, *keys])})"
-    if aggregation.values:
-        times = [key for index, key in enumerate(keys) if index not in aggregation.values]
-        within = f"OVER ({clause('PARTITION BY', times)})"
-        other = _other(aggregation)
-        small = f"{other} AND {SIZE} BETWEEN 1 AND {minimum - 1:d}"
-        visitors = f"max(if({small}, c_visitors, 0)) {within}"
-        smallest = f"if({visitors} > 0, minIf({group}, NOT {other} AND c_visitors > 0) {within}, "
-        smallest += f"minIf({group}, NOT {other}) {within})"
-        alone = f"{visitors} > 0 AND countIf(NOT {other} AND c_visitors > 0) {within} = 0"
-        nothing = f"({', '.join(['0', *([repr('')] * len(keys))])})"
-        withheld = f"{other} AND {SIZE} < {minimum:d} OR {alone}"
-        if times and not aggregation.parts:
-            withheld += f" OR {_with_other_intervals(aggregation, minimum, small, group)}"
-        return (
-            f"NOT ({withheld})",
-            f"if(max({small}) {within}, {smallest}, {nothing})",
-        )
-    small, some, people = f"({SIZE} BETWEEN 1 AND {minimum - 1:d})", f"{SIZE} > 0", "c_visitors > 0"
-    visitors, further = f"sumIf(c_visitors, {small}) OVER ()", "0"
-    if aggregation.by_clock:
-        if aggregation.needs("visit"):
-            # Visits count where they began, also where no event of theirs is selected: they are a group of their own.
-            began = "length(groupUniqArrayArray(starters))"
-            small, some = f"({small} OR {began} BETWEEN 1 AND {minimum - 1:d})", f"({some} OR {began} > 0)"
-            people = f"{people} AND {began} > 0"
-            further = f"uniqExactArrayIf(groupUniqArrayArray(starters), {small}) OVER ()"
-        # Unlike those of days, visitors of hours may be the same.
-        ids = "groupUniqArrayArray(ids)" if summed else "ids"
-        visitors = f"uniqExactArrayIf({ids}, {small}) OVER ()"
-    large = f"{some} AND NOT {small}"
-    hidden = f"if({visitors} = 0, sumIf(c_events, {small}) OVER (), {visitors})"
-    few = f"({hidden} BETWEEN 1 AND {minimum - 1:d} OR {further} BETWEEN 1 AND {minimum - 1:d})"
-    known = f"({visitors} > 0 OR {further} > 0)"
-    smallest = f"if({known}, minIf({group}, {large} AND {people}) OVER (), minIf({group}, {large}) OVER ())"
-    alone = f"{known} AND countIf({large} AND {people}) OVER () = 0"
-    return f"NOT {some} OR ({large} AND NOT ({few} AND ({group} = {smallest} OR {alone})))", "tuple(0)"
-
-
-def _with_other_intervals(aggregation: Aggregation, minimum: int, small: str, group: str) -> str:
-    """Whether a group is withheld with folds of intervals that have nothing else to fold: where these are together
-    below the minimum, they would be what is left when all rows are taken from the total."""
+def _withheld(aggregation: Aggregation, minimum: int) -> str:
+    """Whether a group is left out: the folded ones where they are too few. By time also, where the folds that are left
+    out are together below the minimum, the smallest row of the other intervals: else they would be what is left when
+    all rows are taken from the total. That is one with visitors where these have some, or all where none has."""
+    small = f"{_other(aggregation)} AND {SIZE} < {minimum:d}"
+    if len(aggregation.values) == len(aggregation.dimensions) or aggregation.parts:
+        return small
+    group = f"({', '.join([SIZE, *aggregation.keys])})"
     # Visitors of hours may be the same, unlike those of days.
     visitors = f"{'maxIf' if aggregation.by_clock else 'sumIf'}(c_visitors, {small}) OVER ()"
     hidden = f"if({visitors} = 0, sumIf(c_events, {small}) OVER (), {visitors})"
-    told = f"NOT ({_other(aggregation)} AND {SIZE} < {minimum:d})"
-    smallest = f"if({visitors} = 0, minIf({group}, {told}) OVER (), minIf({group}, {told} AND c_visitors > 0) OVER ())"
-    alone = f"{visitors} > 0 AND countIf({told} AND c_visitors > 0) OVER () = 0"
-    return f"({hidden} BETWEEN 1 AND {minimum - 1:d} AND ({group} = {smallest} OR {alone}))"
+    people = f"NOT ({small}) AND c_visitors > 0"
+    least = f"if({visitors} = 0, minIf({group}, NOT ({small})) OVER (), minIf({group}, {people}) OVER ())"
+    alone = f"{visitors} > 0 AND countIf({people}) OVER () = 0"
+    return f"{small} OR ({hidden} BETWEEN 1 AND {minimum - 1:d} AND ({group} = {least} OR {alone}))"
 
 
-def _money_limits(aggregation: Aggregation, protection: Protection) -> dict[str, str]:
+def _money_limits(aggregation: Aggregation, minimum: int) -> list[str]:
     """By currency, the most buyers that a group has whose revenue is not told, and the fewest that one has whose
     revenue would be, for complementary suppression of revenue. Nothing where all of it is told."""
-    if "revenue" not in aggregation.components or not aggregation.dimensions or not protection.covers(aggregation):
-        return {}
-    m = f"{protection.min_visitors:d}"
-    within, other = "OVER ()", "0"
-    if aggregation.values:
-        times = [key for index, key in enumerate(aggregation.keys) if index not in aggregation.values]
-        within, other = f"OVER ({clause('PARTITION BY', times)})", _other(aggregation)
-    untold = f"maxMap(mapFilter((currency, buyers) -> buyers > 0 AND ({other} OR buyers < {m}), c_buyers)) {within}"
-    told = f"minMap(mapFilter((currency, buyers) -> NOT ({other}) AND buyers >= {m}, c_buyers)) {within}"
-    return dict(zip(MONEY_LIMITS, (untold, told), strict=True))
+    if "revenue" not in aggregation.components:
+        return []
+    times = [key for index, key in enumerate(aggregation.keys) if index not in aggregation.values]
+    other = _other(aggregation)
+    few = f"mapFilter((currency, buyers) -> buyers > 0 AND ({other} OR buyers < {minimum:d}), c_buyers)"
+    told = f"mapFilter((currency, buyers) -> NOT ({other}) AND buyers >= {minimum:d}, c_buyers)"
+    within = f"OVER ({clause('PARTITION BY', times)})"
+    return [f"maxMap({few}) {within} AS most_untold", f"minMap({told}) {within} AS least_told"]
 
 
 def _other(aggregation: Aggregation) -> str:
     return f"k{aggregation.values[0]} = '{OTHER}'"
 
 
-def _large_enough(aggregation: Aggregation, protection: Protection) -> str:
-    """Under `strict` small groups of unprotected breakdowns are left out, too; they cannot be folded, as rollups have
-    no visitors to tell apart."""
-    if not protection.strict or not aggregation.values or protection.covers(aggregation):
-        return ""
-    return f" AND {SIZE} >= {protection.min_visitors:d}"
+def _order(aggregation: Aggregation, rounding: int, *, protected: bool) -> list[str]:
+    """The terms of the order: groups that are folded come last. Of several breakdowns each has an order of its own."""
+    terms = [_other(aggregation)] if protected else []
+    orders = [each.order for each in aggregation.parts] or [aggregation.order]
+    for same in zip(*orders, strict=True):
+        values = [_term(term, rounding, 1 if aggregation.parts else term.key) for term in same]
+        cases = [
+            f"k0 = '{part.dimensions[0].name}', {value}"
+            for part, value in zip(aggregation.parts, values, strict=False)
+            if value != values[0]
+        ]
+        ordered = f"multiIf({', '.join([*cases, values[0]])})" if cases else values[0]
+        terms.append(
+            f"{ordered} {'DESC' if same[0].descending else 'ASC'}{' NULLS LAST' if same[0].unknown_last else ''}"
+        )
+    return [*terms, *aggregation.keys]
 
 
-def _order(aggregation: Aggregation, protection: Protection) -> list[str]:
-    """The terms of the order within a period."""
-    last = [_other(aggregation)] if protection.covers(aggregation) and aggregation.values else []
-    return [*last, *(_term(each, protection.rounding) for each in aggregation.order), *aggregation.keys]
-
-
-def _term(term: OrderTerm, rounding: int) -> str:
-    """One term of the order. Where counts are rounded, so is the order by them."""
-    way = "DESC" if term.descending else "ASC"
+def _term(term: OrderTerm, rounding: int, key: int) -> str:
+    """The expression of one term of the order. Where counts are rounded, so is the order by them."""
     if term.key >= 0:
-        return f"k{term.key} {way}"
+        return f"k{key}"
 
     def count(name: str) -> str:
         return f"intDiv(c_{name} + {rounding // 2:d}, {rounding:d})" if rounding else f"c_{name}"
 
     if not term.bottom:
-        return f"{count(term.top)} {way}"
+        return count(term.top)
     value = f"greatest({count(term.top)}, 0) / nullIf(greatest({count(term.bottom)}, 0), 0)"
-    return f"{value} {way} NULLS LAST" if term.unknown_last else f"ifNull({value}, 0) {way}"
+    return value if term.unknown_last else f"ifNull({value}, 0)"
 
 
 def is_combinable(aggregation: Aggregation) -> bool:
@@ -214,6 +171,6 @@ def is_combinable(aggregation: Aggregation) -> bool:
     (dimension,) = aggregation.dimensions
     plain = dimension.level != "time" and not (dimension.derived or dimension.key or dimension.name == "event:goal")
     first = not aggregation.offset and not aggregation.total_rows
-    if scrolls(aggregation.filters, aggregation.dimensions):
+    if scrolls(aggregation.filters, aggregation.dimensions) or any(term.bottom for term in aggregation.order):
         return False
     return plain and first and aggregation.components <= {"visitors", "events", "pageviews", "revenue"}

@@ -20,6 +20,7 @@ from dashboard.analytics.filters import Filter, HasDone, is_
 from dashboard.analytics.query import Query
 from dashboard.analytics.result_cache import IMMUTABLE_SECONDS, ResultCache, Rows
 from dashboard.analytics.service import StatsService
+from dashboard.analytics.sql.parameters import Statement
 from tests.dashboard.analytics.test_service import MONDAY, SITE, STORY, ask, dates, event, seed
 
 
@@ -247,10 +248,11 @@ def test_a_member_does_not_wait_for_what_guests_asked_first(clickhouse: ClickHou
 
     async def both() -> bool:
         executor = QueryExecutor(lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2)
-        sleeping = [executor.rows(f"SELECT {n}, sleep(1)", {}, lane=(True, SITE)) for n in range(3)]
-        guests = [asyncio.ensure_future(each) for each in [*sleeping, executor.rows("SELECT 7", {}, lane=(True, SITE))]]
+        sleeping = [executor.rows(Statement(f"SELECT {n}, sleep(1)"), lane=(True, SITE)) for n in range(3)]
+        seven = Statement("SELECT 7")
+        guests = [asyncio.ensure_future(each) for each in [*sleeping, executor.rows(seven, lane=(True, SITE))]]
         await asyncio.sleep(0)
-        await executor.rows("SELECT 7", {}, lane=(False, SITE))
+        await executor.rows(seven, lane=(False, SITE))
         overtaken = not guests[-1].done()
         await asyncio.gather(*guests)
         executor.close()
@@ -265,7 +267,7 @@ def test_an_error_of_the_database_is_not_its_own_cause(clickhouse: ClickHouse, d
     async def failed() -> BaseException:
         executor = QueryExecutor(lambda limits: clickhouse.client(readonly=True, settings=limits), workers=1)
         with pytest.raises(DatabaseError) as caught:
-            await executor.rows("SELECT no_such_column", {})
+            await executor.rows(Statement("SELECT no_such_column"))
         executor.close()
         return caught.value
 

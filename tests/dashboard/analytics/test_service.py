@@ -20,6 +20,7 @@ from dashboard.analytics.period import Period, parse_moments, parse_period
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
+from dashboard.analytics.sql.parameters import Statement
 
 SITE = "example.com"
 MONDAY = datetime.date(2026, 3, 2)
@@ -315,8 +316,9 @@ def test_the_store_cannot_write_and_has_limits(clickhouse: ClickHouse, database:
     slow = StatsService(
         lambda settings: clickhouse.client(readonly=True, settings=settings | {"max_execution_time": 0.2})
     )
+    endless = Statement("SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1")
     with pytest.raises(QueryTooLarge):
-        asyncio.run(slow._executor.rows("SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1", {}))
+        asyncio.run(slow._executor.rows(endless))
     with pytest.raises(Exception, match="readonly"):
         slow._executor._clients.get().command("DROP TABLE events")
     slow.close()
@@ -337,7 +339,7 @@ def test_a_question_that_nobody_waits_for_is_ended(database: Client, store: Stat
     """When its reader goes away the engine stops at once, long before its time limit."""
 
     async def leave() -> None:
-        asking = asyncio.create_task(store._executor.rows(SLOW, {}))
+        asking = asyncio.create_task(store._executor.rows(Statement(SLOW)))
         await until(lambda: running(database) == 1)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -358,11 +360,11 @@ def test_what_a_stopped_statement_leaves_is_in_no_other_result(clickhouse: Click
 
     async def leave_and_ask() -> None:
         for turn in range(12):
-            asking = asyncio.create_task(store._executor.rows(LONG, {"many": 120_000 + turn}))
+            asking = asyncio.create_task(store._executor.rows(Statement(LONG, {"many": 120_000 + turn})))
             await asyncio.sleep(turn / 400)
             asking.cancel()
             await asyncio.wait([asking])
-            rows = await store._executor.rows(LONG, {"many": turn + 1})
+            rows = await store._executor.rows(Statement(LONG, {"many": turn + 1}))
             assert rows == [(number, str(number)) for number in range(turn + 1)]
 
     asyncio.run(leave_and_ask())

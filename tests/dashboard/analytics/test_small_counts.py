@@ -26,8 +26,8 @@ from dashboard.analytics.period import parse_moments, parse_period
 from dashboard.analytics.query import OTHER, Query, Result, Row, resolve
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection, protection_of
-from dashboard.analytics.sql.rollups import RollupDays
-from dashboard.analytics.sql.statement import build_statement
+from dashboard.analytics.sql.parameters import Statement
+from dashboard.analytics.sql.statement import build_union
 from dashboard.reports.comparison import same_length
 from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, dates, event, later, seed
 
@@ -267,15 +267,10 @@ def test_revenue_of_few_is_not_left_when_rows_are_taken_from_their_total(
     assert [row.metrics for row in days] == [(9, 50 + 11 * paying)]
 
 
-def test_a_statement_is_as_long_however_many_groups_are_folded_in_addition() -> None:
-    """One an interval may be thousands, and the database reads so many characters only."""
-    asked = Query(SITE, ("visitors",), dates(MONDAY, MONDAY), ("time:minute", "event:page"), is_("visit:country", "SE"))
-    few, many = (
-        build_statement(
-            resolve(asked).own(), RollupDays(), Protection(), also_folded=[(str(n), "/") for n in range(count)]
-        )
-        for count in (1, 10_000)
-    )
+def test_a_statement_is_as_long_however_many_minutes_are_hidden() -> None:
+    """They may be thousands, and the database reads so many characters only."""
+    asked = Query(SITE, ("visitors",), dates(MONDAY, MONDAY), ("time:minute",), is_("visit:country", "SE"))
+    few, many = (build_union(resolve(asked).own(), [(str(n),) for n in range(count)]) for count in (1, 10_000))
     assert len(few.sql) == len(many.sql)
 
 
@@ -353,7 +348,7 @@ def test_where_the_total_is_hidden_so_is_every_row(database: Client, stats: Stat
     assert ask(stats, "visitors", "pageviews", dimensions=("event:page",), **asked).rows == []
 
 
-def test_suppression_takes_two_statements_however_many_rows(
+def test_suppression_takes_one_statement_however_many_rows(
     database: Client, stats: StatsService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of anonymous events alone would hide no visitor: they are not folded one after the other."""
@@ -364,13 +359,13 @@ def test_suppression_takes_two_statements_however_many_rows(
     statements: list[str] = []
     execute = QueryExecutor.rows
 
-    async def counted(self: QueryExecutor, sql: str, *arguments: Any, **options: Any) -> Any:
-        statements.append(sql)
-        return await execute(self, sql, *arguments, **options)
+    async def counted(self: QueryExecutor, statement: Statement, **options: Any) -> Any:
+        statements.append(statement.sql)
+        return await execute(self, statement, **options)
 
     monkeypatch.setattr(QueryExecutor, "rows", counted)
     found = ask(stats, "visitors", dimensions=("event:page",), filters=is_("visit:device", "tv"))
-    assert len([sql for sql in statements if "AS suppressed" in sql]) == 2
+    assert len([sql for sql in statements if "AS shown" in sql]) == 1
     assert found.rows[-1] == Row((OTHER,), (5,))
     assert len(found.rows) == 41
 
