@@ -154,14 +154,14 @@ class RecordGone(RecordError):
     """A record was to be changed and is not there any more: somebody has deleted it meanwhile."""
 
     def __init__(self) -> None:
-        super().__init__("name", "this was deleted meanwhile; nothing was changed")
+        super().__init__("name", "this has been deleted in the meantime; nothing was changed")
 
 
 class RecordTaken(RecordError):
     """A record was to be created under an id that another has: another process may have created it just now."""
 
     def __init__(self, id_: str) -> None:
-        super().__init__("name", "{name} exists already", name=id_)
+        super().__init__("name", "{name} already exists", name=id_)
 
 
 class CatalogueError(TystError):

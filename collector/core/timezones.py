@@ -24,7 +24,7 @@ class Zone:
         try:
             self._zone = zoneinfo.ZoneInfo(name)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{name!r} is no IANA time zone, such as Europe/Stockholm") from None
+            raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Stockholm") from None
         self.name = name
         self._last = (datetime.date.min, 0, 0)
 

@@ -260,12 +260,12 @@ class SiteJobRunner:
 
     def _must_make_sense(self, job: SiteJob) -> None:
         if any(_occupies(each) and job.site in (each.site, each.to) for each in self._tasks.values()):
-            raise RecordError("site", "something else is still being done to this site; try again in a minute")
+            raise RecordError("site", "another operation on this site is still running; try again in a minute")
         if job.kind == "rename":
             self._must_be_free(job)
         if job.kind == "delete":
             if job.first is None or job.last is None or job.first > job.last:
-                raise RecordError("first", "expected a first and a last day, in order")
+                raise RecordError("first", "expected a start and an end date, in order")
             if job.field and job.field not in FIELDS:
                 raise RecordError("field", "expected one of {choices}", choices=", ".join(FIELDS))
             if bool(job.field) != bool(job.value):
@@ -284,13 +284,13 @@ class SiteJobRunner:
             raise RecordError("domain", "{name} is not registered", name=job.site)
         new = checked(msgspec.structs.replace(site, domain=job.to)).domain
         if new == job.site:
-            raise RecordError("domain", "that is its name already")
+            raise RecordError("domain", "this is already its name")
         if new != job.to:
             raise RecordError("domain", "expected a name such as {name}", name=new)
         self._sites.must_be_free(new, but=site)
         if self._purging.has_events(new) or self._moving.has_sums(new):
             raise RecordError(
-                "domain", "there are figures of an earlier site {name}; add that site and remove it first", name=new
+                "domain", "data of an earlier site {name} still exists; add that site and delete it first", name=new
             )
 
 

@@ -50,7 +50,8 @@ def read_file(file: ImportedFile, target: ImportTarget, directory: Path, format:
     if report.format and report.format != found.name and not (target.exact and found is PLAUSIBLE):
         raise ImportRefused(
             "file",
-            "{name} is of {title}, and the files before it are of another product; import them one after the other",
+            "{name} is a file of {title}, and the files before it come from another product; import them "
+            "one after the other",
             name=file.name,
             title=found.title,
         )
@@ -69,8 +70,8 @@ def _format_of(file: ImportedFile, format: str) -> Format:  # noqa: A002
         titles = ", ".join(each.title for each in wanted)
         raise ImportRefused(
             "file",
-            "{name} is in no format that can be imported. These can: {formats}. Exports of figures by month or without "
-            "dates cannot, as they say nothing of single days",
+            "{name} is not in a supported format. Supported: {formats}. Exports by month or without dates "
+            "cannot be imported, because they contain no daily figures",
             name=file.name,
             formats=titles,
         )

@@ -148,7 +148,7 @@ class ImportedFile:
             raise self._broken() from None
 
     def _broken(self) -> ImportRefused:
-        return ImportRefused("file", "the file {name} is cut off or damaged; nothing was imported", name=self.name)
+        return ImportRefused("file", "the file {name} is incomplete or damaged; nothing was imported", name=self.name)
 
     @property
     def _encoding(self) -> str:
@@ -235,7 +235,7 @@ def _unpacked(stream: _Peekable, limits: ReadingLimits, layers: int) -> tuple[_P
         unpacked.peek(HEAD_BYTES)
         return _unpacked(unpacked, limits, layers)
     except _UNREADABLE:
-        raise ImportRefused("file", "a packed file is cut off or damaged; nothing was imported") from None
+        raise ImportRefused("file", "a compressed file is incomplete or damaged; nothing was imported") from None
 
 
 _UNPACKERS: Final[dict[bytes, Callable[[_Peekable], Readable]]] = {

@@ -281,7 +281,7 @@ class Imports:
 
     def _must_be_idle(self, site: Site) -> None:
         if self._sites.by_id(site.id) is None or self._busy(site):
-            raise RecordError("site", "something else is still being done to this site; try again in a minute")
+            raise RecordError("site", "another operation on this site is still running; try again in a minute")
 
 
 def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Path, format: str) -> list[str]:  # noqa: A002

@@ -35,7 +35,7 @@ class ImportSlots:
             of_site = any(site_id == each for each, _ in self._taken)
             of_one = sum(by == each for _, each in self._taken)
             if of_site or of_one >= MOST_OF_ONE or len(self._taken) >= MOST_AT_ONCE:
-                raise ImportRefused("file", "another import is being read; try again when it is done")
+                raise ImportRefused("file", "another import is in progress; try again when it has finished")
             self._taken.append(slot)
         try:
             yield

@@ -117,7 +117,7 @@ class Upload:
             except queue.Empty:
                 found = _End(broken=True) if self._abandoned.is_set() else None
         if isinstance(found, _End) and found.broken:
-            raise ImportRefused("file", "the upload broke off; nothing was imported")
+            raise ImportRefused("file", "the upload was interrupted; nothing was imported")
         if isinstance(found, _End):
             # Whoever asks again gets the same.
             self._next = found

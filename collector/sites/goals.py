@@ -79,7 +79,7 @@ def _checked(goal: Goal) -> Goal:
     goal = msgspec.structs.replace(goal, name=goal.name.strip() or _short(default_name(goal)))
     if goal.kind not in GOAL_KINDS:
         raise RecordError(
-            "goals", "expected a kind of {choices}, not {kind!r}", choices=", ".join(GOAL_KINDS), kind=goal.kind
+            "goals", "expected a goal type of {choices}, not {kind!r}", choices=", ".join(GOAL_KINDS), kind=goal.kind
         )
     if len(goal.name) > LONGEST_NAME or not goal.name.isprintable():
         raise _wrong(goal, "expected a name of one line and at most {count} characters", count=LONGEST_NAME)
@@ -87,9 +87,9 @@ def _checked(goal: Goal) -> Goal:
     if goal.kind == "scroll" and not 1 <= goal.depth <= 100:
         raise _wrong(goal, "expected a scroll depth of 1 to 100 percent")
     if goal.kind != "scroll" and goal.depth:
-        raise _wrong(goal, "only a goal of kind scroll has a depth")
+        raise _wrong(goal, "only a goal of type scroll has a depth")
     if goal.currency and not (len(goal.currency) == 3 and goal.currency.isascii() and goal.currency.isalpha()):
-        raise _wrong(goal, "expected a currency such as SEK")
+        raise _wrong(goal, "expected a currency code such as SEK")
     return goal
 
 
@@ -107,7 +107,7 @@ def _check_match(goal: Goal) -> None:
     if goal.kind == "page" and not goal.match:
         raise _wrong(goal, "expected a path such as /thanks")
     if goal.match in ("pageview", "engagement") and goal.kind == "event":
-        raise _wrong(goal, "{name} is no custom event; a goal of kind page or scroll counts these", name=goal.match)
+        raise _wrong(goal, "{name} is not a custom event; use a goal of type page or scroll", name=goal.match)
     of_path = goal.kind in ("page", "form", "404", "scroll")
     if of_path and goal.match and not goal.match.startswith(("/", "*")):
         raise _wrong(goal, "expected a path that begins with /, such as /blog/**")

@@ -121,7 +121,7 @@ def checked(site: Site) -> Site:
     if domain in RESERVED:
         raise RecordError("domain", "{name} is an address of Tyst itself; choose another name", name=domain)
     if not _is_time_zone(site.timezone):
-        raise RecordError("timezone", "{name!r} is no IANA time zone, such as Europe/Stockholm", name=site.timezone)
+        raise RecordError("timezone", "{name!r} is not an IANA time zone such as Europe/Stockholm", name=site.timezone)
     if site.consent not in POLICIES:
         raise RecordError("consent", "expected one of {choices}", choices=", ".join(POLICIES))
     if site.datacenter not in DATACENTER_MODES:
@@ -293,15 +293,15 @@ class Sites:
         if domain in self._sites or (
             former is not None and (but is None or former.id != but.id) and self.name_of(domain) != domain
         ):
-            raise RecordError("domain", "{name} is registered already", name=domain)
+            raise RecordError("domain", "{name} is already registered", name=domain)
         if former is not None and (but is None or former.id != but.id):
             raise RecordError(
-                "domain", "{name} is a former name of {site}; let it go there first", name=domain, site=former.domain
+                "domain", "{name} is a former name of {site}; release it there first", name=domain, site=former.domain
             )
         if domain in RESERVED_IN_API:
             raise RecordError("domain", "{name} is an address of Tyst itself; choose another name", name=domain)
         if domain in self.busy:
-            raise RecordError("domain", "figures of {name} are still being deleted; try again in a minute", name=domain)
+            raise RecordError("domain", "data of {name} is still being deleted; try again in a minute", name=domain)
 
     async def add(self, site: Site) -> Site:
         """Register a site under an id of its own, and under the Unicode form of its name. Raises `RecordError` when it
@@ -313,7 +313,7 @@ class Sites:
                 self._records.create, site.domain, site, lambda _: self.must_be_free(site.domain)
             )
         except RecordTaken:
-            raise RecordError("domain", "{name} is registered already", name=site.domain) from None
+            raise RecordError("domain", "{name} is already registered", name=site.domain) from None
         return site
 
     async def update(self, site: Site, change: Callable[[Site], Site]) -> tuple[Site, Site]:

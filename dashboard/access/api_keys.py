@@ -243,7 +243,7 @@ def _last_day(text: str, today: datetime.date) -> datetime.date | None:
     except ValueError:
         last = datetime.date.min
     if last < today:
-        raise RecordError("expires", "expected a day that is not over, such as 2027-01-31, or never")
+        raise RecordError("expires", "expected a date that is not in the past, such as 2027-01-31, or never")
     return last
 
 

@@ -105,7 +105,7 @@ class Invitations:
         with self._records.lock:
             own = [each for each in self._records.all().values() if each.by == invitation.by and self._good(each)]
             if len(own) >= self.max_of_user:
-                raise RecordError("note", "you have {count} open links; revoke some first", count=self.max_of_user)
+                raise RecordError("note", "you have {count} active links; revoke some first", count=self.max_of_user)
             self._records.create(id_, invitation)
 
     def _delete(self, meant: Callable[[Invitation], bool]) -> None:

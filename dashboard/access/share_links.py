@@ -113,7 +113,7 @@ class ShareLinks:
         if not is_one_line(name, LONGEST_NAME):
             raise RecordError("name", _("expected 1 to {count} characters").format(count=LONGEST_NAME))
         if expires is not None and expires < self.today(site):
-            raise RecordError("expires", _("expected a day that is not over"))
+            raise RecordError("expires", _("expected a date that is not in the past"))
         if password and ancestors:
             raise RecordError("ancestors", _("a link with a password cannot be embedded"))
         token = secrets.token_urlsafe(24)
@@ -131,7 +131,7 @@ class ShareLinks:
 
         def may_add(shares: Mapping[str, ShareLink]) -> None:
             if sum(each.site == site.id and each.by == by for each in shares.values()) >= MOST_SHARES:
-                reason = _("you can have {count} links of a site; revoke one first").format(count=MOST_SHARES)
+                reason = _("a site can have {count} links; revoke one first").format(count=MOST_SHARES)
                 raise RecordError("name", reason)
 
         await anyio.to_thread.run_sync(self._records.create, share.id, share, may_add)
@@ -142,7 +142,7 @@ class ShareLinks:
         share = next((share for share in self.of(site) if share.id == id_), None)
         gone = await anyio.to_thread.run_sync(self._records.delete, share.id) if share else None
         if gone is None:
-            raise RecordError("id", _("there is no such link"))
+            raise RecordError("id", _("link not found"))
         return gone
 
     def forget_site(self, site_id: str) -> None:

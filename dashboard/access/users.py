@@ -132,7 +132,7 @@ class Users:
 
         def must_be_free(users: Mapping[str, User]) -> None:
             if user.name in users:
-                raise RecordError("name", "{name} exists already", name=user.name)
+                raise RecordError("name", "{name} already exists", name=user.name)
 
         await anyio.to_thread.run_sync(self._records.create, user.name, user, must_be_free)
         return user

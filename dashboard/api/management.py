@@ -268,7 +268,7 @@ class ManagementApi:
 
     def _described_key(self, key: ApiKey) -> str:
         until = f", until {key.expires}" if key.expires else ""
-        sites = ", ".join(self._domains_of(key)) or "every site"
+        sites = ", ".join(self._domains_of(key)) or "all sites"
         return f"{key.id}{f' ({key.name})' if key.name else ''}: {key.right} {sites}{until}"
 
     def _domains_of(self, key: ApiKey) -> list[str]:

@@ -146,7 +146,7 @@ def plural(one: str, many: str, count: int) -> str:
 def error_text(error: RecordError | ImportRefused) -> str:
     """Why a record cannot be stored or a file cannot be imported, in the reader's language."""
     if isinstance(error, RecordGone):
-        return _("this was deleted meanwhile; nothing was changed")
+        return _("this has been deleted in the meantime; nothing was changed")
     return _(error.template).format(**error.values) if error.values else _(error.template)
 
 

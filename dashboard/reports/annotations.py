@@ -70,7 +70,7 @@ class Annotations:
 
         def may_add(notes: Mapping[str, Annotation]) -> None:
             if sum(each.site == site.id and each.by == by for each in notes.values()) >= self.max_of_user:
-                raise RecordError("text", _("there are too many notes already"))
+                raise RecordError("text", _("there are too many annotations already"))
 
         await anyio.to_thread.run_sync(self._records.create, note.id, note, may_add)
         return note

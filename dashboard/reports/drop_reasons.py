@@ -33,29 +33,32 @@ class DropCount:
 MEANINGS: Final[dict[Reason, tuple[str, str]]] = {
     "consent": (
         N_("no consent"),
-        N_("The visitor had not agreed. If your banner says they had, tell the snippet about it."),
+        N_("The visitor had not agreed. If they had, your banner does not pass the choice on to the tag."),
     ),
-    "gpc": (N_("Global Privacy Control"), N_("The browser says no on the visitor's behalf.")),
+    "gpc": (
+        N_("Global Privacy Control"),
+        N_("The visitor’s browser sends Global Privacy Control, which is a refusal."),
+    ),
     "dnt": (
         N_("Do Not Track"),
         N_(
-            "The browser asks not to be measured, which holds against a yes to your banner too. Firefox does so by "
-            "itself in private windows and with strict tracking protection."
+            "The visitor’s browser sends Do Not Track, which overrides a yes in your banner. Firefox sends "
+            "it by default in private windows and with strict tracking protection."
         ),
     ),
-    "bot": (N_("a bot"), N_("Crawlers, monitors, headless browsers and libraries.")),
-    "prefetch": (N_("prefetched"), N_("The browser loaded the page ahead of time; nobody has seen it yet.")),
+    "bot": (N_("a bot"), N_("Crawlers, monitoring services, headless browsers and scripts.")),
+    "prefetch": (N_("prefetched"), N_("The browser loaded the page in advance; nobody has seen it yet.")),
     "unknown_site": (N_("unknown site"), N_("The tag names a site that is not registered.")),
     "excluded": (
         N_("excluded"),
-        N_("You left out the page, host, country or address in the settings, or the page was on localhost."),
+        N_("The page, hostname, country or IP address is excluded in the settings, or the page was on localhost."),
     ),
-    "spam_referrer": (N_("referrer spam"), N_("The referrer is known for faking visits.")),
+    "spam_referrer": (N_("referrer spam"), N_("The referrer is a known source of fake visits.")),
     "datacenter": (
         N_("from a data center"),
-        N_("The address belongs to a hosting company, and the settings of the site drop such visits."),
+        N_("The IP address belongs to a hosting company, and the site’s settings drop such visits."),
     ),
-    "rate": (N_("too many at once"), N_("One address sent more than the rate limit allows.")),
+    "rate": (N_("rate limit"), N_("One IP address sent more events than the rate limit allows.")),
 }
 
 
@@ -65,7 +68,7 @@ KINDS: Final[dict[str, str]] = {
     "monitor": N_("uptime and speed monitors"),
     "preview": N_("link previews"),
     "headless": N_("headless browsers"),
-    "library": N_("programs and libraries"),
+    "library": N_("scripts and libraries"),
     "other": N_("others"),
 }
 
@@ -104,17 +107,17 @@ class TrimCount:
 PARTS: Final[dict[TrimmedKey, str]] = {
     "n": N_("Event name: cut to 120 characters"),
     "u": N_("Address of the page: shortened to 2,000 characters"),
-    "d": N_("Sites: only the first 20 count"),
+    "d": N_("Sites: only the first 20 are used"),
     "r": N_("Referrer: cut to 2,000 characters, or left out"),
-    "p": N_("Custom properties: too many, too long or no text, number or switch"),
-    "$": N_("Revenue: no amount, or no currency of three letters"),
+    "p": N_("Custom properties: too many, too long, or not text, number or boolean"),
+    "$": N_("Revenue: amount missing, or currency not three letters"),
     "e": N_("Time engaged: out of range"),
     "sd": N_("Scroll depth: out of range"),
-    "h": N_("Hash mode: neither 1 nor 0"),
-    "i": N_("Interactive: neither true nor false"),
-    "z": N_("Time zone: not a name of one"),
+    "h": N_("Hash mode: not 1 or 0"),
+    "i": N_("Interactive: not true or false"),
+    "z": N_("Time zone: unknown name"),
     "w": N_("Width of the window: out of range"),
-    "c": N_("Evidence of consent: not in a known form"),
+    "c": N_("Evidence of consent: unknown value"),
     "k": N_("Receipt of consent: too long"),
     "q": N_("Random value against duplicates: too long"),
 }

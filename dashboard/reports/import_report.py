@@ -7,10 +7,10 @@ from typing import Final
 from dashboard.i18n.translations import N_
 
 REASONS: Final[dict[str, str]] = {
-    "own_figures": N_("The day has own figures, which it keeps"),
+    "own_figures": N_("The day already has its own data, which is kept"),
     "day_not_over": N_("The day is not over yet"),
     "unreadable": N_("The row cannot be read"),
-    "date": N_("The date cannot be right"),
+    "date": N_("The date is not valid"),
     "bot": N_("A bot"),
     "static": N_("An asset, not a page"),
     "method": N_("A request other than GET"),
@@ -24,41 +24,40 @@ REASONS: Final[dict[str, str]] = {
     "excluded": N_("Excluded by the site's settings"),
     "spam_referrer": N_("A spam referrer"),
     "datacenter": N_("A data center"),
-    "prefetch": N_("Fetched ahead, not seen by anybody"),
+    "prefetch": N_("Prefetched, not seen by anyone"),
 }
 """Why rows are left out."""
 
 NOTES: Final[dict[str, str]] = {
     "visitors_added": N_(
-        "A visitor who came by two sources, or with two browsers, on one day is in both rows of the export. Daily "
-        "totals are exact; a single source or event may have a few visitors too many."
+        "A visitor who came from two sources, or with two browsers, on the same day is in both rows of "
+        "the export. Daily totals are exact; a single source or event may show a few visitors too many."
     ),
     "regions_not_kept": N_("Regions and cities are finer than the country, and are not kept."),
-    "versions_cut": N_("Of versions of browsers and systems the first number is kept."),
+    "versions_cut": N_("Only the major versions of browsers and systems are kept."),
     "no_user_agents": N_(
-        "The log has no user agents. Bots cannot be told from people, so only page views are counted, bots included."
+        "The log has no user agents. Bots cannot be detected, so only pageviews are counted, including those of bots."
     ),
-    "no_totals": N_("The files have no table of totals. They are made of the other tables."),
+    "no_totals": N_("The files have no table of totals. Totals are calculated from the other tables."),
     "zone": N_(
-        "The dates of the file are those of the time zone that was set where it was exported. They stay as they are, "
-        "even if this site has another time zone."
+        "Dates are in the time zone that was set in the product that exported the file. They are kept, "
+        "even if this site uses another time zone."
     ),
     "properties_not_kept": N_("Properties of events are not kept."),
     "no_devices": N_(
-        "The table has no browsers, devices and countries; they are in the table of sessions. Join the two to import "
-        "them."
+        "The table has no browsers, devices or countries; those are in the sessions table. Join the two to import them."
     ),
     "session_identity": N_(
-        "The file has no visitors, only sessions of up to eight hours. Somebody who came in the morning and in the "
-        "evening is two visitors."
+        "The file has no visitors, only sessions of up to eight hours. Someone who came in the morning "
+        "and in the evening counts as two visitors."
     ),
     "monthly_identity": N_(
-        "The other product counts a visitor once a month; here everybody is counted once a day. The sum of the days is "
-        "therefore higher."
+        "The other product counts a visitor once a month; Tyst counts visitors once a day. The sum of "
+        "the days is therefore higher."
     ),
     "logs_have_addresses": N_(
-        "Access logs hold addresses. They are read and forgotten; nothing of them is stored. Whether you may use your "
-        "logs for statistics depends on the law that applies to you."
+        "Access logs contain IP addresses. They are used while reading and never stored. Whether you may "
+        "use your logs for statistics depends on the law that applies to you."
     ),
 }
 """What the owner should know."""

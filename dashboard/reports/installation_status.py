@@ -69,26 +69,33 @@ def advice_for(reason: Reason, site: Site) -> str:
         )
     if reason == "dnt":
         return _(
-            "This browser refuses on principle, which always holds. Firefox sends Do Not Track by itself in private "
-            "windows and with strict tracking protection: try it in an ordinary window, with standard protection."
+            "This browser sends Do Not Track, which is always a refusal. Firefox does so by default in "
+            "private windows and with strict tracking protection: try a regular window with standard "
+            "protection."
         )
     if reason == "gpc":
-        return _("This browser refuses on principle, which always holds. Try it with one that does not.")
+        return _("This browser sends Global Privacy Control, which is always a refusal. Try another browser.")
     if reason == "bot":
-        return _("Open the page in an ordinary browser; monitors, previews and remote-controlled browsers are bots.")
+        return _(
+            "Open the page in a regular browser; monitoring services, link previews and automated browsers "
+            "count as bots."
+        )
     if reason == "prefetch":
-        return _("Open the page itself: so far it was only fetched ahead of time.")
+        return _("Open the page itself: so far it was only prefetched.")
     if reason == "excluded":
         return _(
-            "This page, host, country or address is left out: see the settings of {site}, and TYST_EXCLUDED_ADDRESSES. "
-            "Pages on localhost count when it is one of the site's hosts."
+            "This page, hostname, country or IP address is excluded: see the settings of {site}, and "
+            "TYST_EXCLUDED_ADDRESSES. Pages on localhost count if it is one of the site’s hostnames."
         ).format(site=site.domain)
     if reason == "spam_referrer":
-        return _("Open the page directly, not from the page that links to it: that one is known for faked visits.")
-    if reason == "datacenter":
-        return _("Your address is a data center's: turn off the VPN or proxy, or let {site} mark such visits.").format(
-            site=site.domain
+        return _(
+            "Open the page directly, not from the page that links to it: that page is a known source of fake visits."
         )
+    if reason == "datacenter":
+        return _(
+            "Your IP address belongs to a data center: turn off the VPN or proxy, or set {site} to mark "
+            "such visits instead."
+        ).format(site=site.domain)
     if reason == "rate":
-        return _("Wait a few seconds; the settings have the limit.")
-    return _('On the tag, data-domain must be exactly "{site}".').format(site=site.domain)
+        return _("Wait a few seconds. The limit is in the settings.")
+    return _('The tag’s data-domain must be exactly "{site}".').format(site=site.domain)

@@ -8,22 +8,21 @@ from dashboard.i18n.translations import N_, _
 
 HELP: Final = {
     "visitors": N_(
-        "Browsers that came, each counted once a day. Who comes back on another day counts again: the visitors of "
-        "30 days are the sum of the daily visitors."
+        "Unique visitors per day. Someone who returns on another day counts again: visitors over 30 days "
+        "are the sum of daily visitors."
     ),
     "visits": N_(
-        "Series of pageviews and events of one visitor. A visit ends after 30 minutes without activity, and at "
-        "midnight."
+        "A series of pageviews and events by one visitor. A visit ends after 30 minutes of inactivity, and at midnight."
     ),
-    "pageviews": N_("Pages that were opened, reloads included."),
+    "pageviews": N_("Pages opened, including reloads."),
     "views_per_visit": N_("Pageviews divided by visits."),
-    "bounce_rate": N_("Visits that ended after their first pageview or event, in percent of visits."),
-    "visit_duration": N_("Time from the first event of a visit to its last, on average."),
+    "bounce_rate": N_("Percentage of visits that ended after their first pageview or event."),
+    "visit_duration": N_("Average time from the first event of a visit to its last."),
     "events": N_("Pageviews and custom events together."),
-    "conversion_rate": N_("Visitors who reached the goal, in percent of the visitors without the goal filter."),
-    "group_conversion_rate": N_("Visitors of the row who reached the goal, in percent of the visitors of the row."),
-    "time_on_page": N_("Time that the page was visible, on average over the visits that measured it."),
-    "scroll_depth": N_("How far down visitors scrolled, in percent of the page, on average."),
+    "conversion_rate": N_("Percentage of visitors, without the goal filter, who completed the goal."),
+    "group_conversion_rate": N_("Percentage of the row’s visitors who completed the goal."),
+    "time_on_page": N_("Average time that the page was visible, over the visits in which it was measured."),
+    "scroll_depth": N_("Average percentage of the page that visitors scrolled."),
     "current_visitors": N_("Visitors with a pageview or event in the last 5 minutes."),
 }
 

@@ -89,7 +89,7 @@ class Segments:
             own = sum(each.site == site.id and each.owner == user.name for each in segments.values())
             if own >= MOST_OF_USER:
                 raise RecordError(
-                    "name", "you can have {count} segments of a site; delete some first", count=MOST_OF_USER
+                    "name", "a site can have {count} segments per person; delete some first", count=MOST_OF_USER
                 )
             _must_be_free(segments, segment, user)
 
@@ -134,4 +134,4 @@ def _must_be_free(segments: Mapping[str, Segment], segment: Segment, user: User)
     for other in segments.values():
         same = other.site == segment.site and other.name.casefold() == segment.name.casefold()
         if same and other.id != segment.id and other.seen_by(user):
-            raise RecordError("name", "there is a segment named {name} already", name=other.name)
+            raise RecordError("name", "a segment named {name} already exists", name=other.name)

@@ -109,7 +109,7 @@ async def _password(post: FormPost) -> Response:
         return msgspec.structs.replace(user, password=hashed)
 
     _before, user = await post.dashboard.users.update(post.user.name, changed)
-    await post.note(N_("Own password changed"))
+    await post.note(N_("Password changed by its owner"))
     await post.dashboard.sessions.end_all(user)
     response = RedirectResponse("/account?done=password", 303)
     # Every other browser is signed out by it; this one goes on.

@@ -42,7 +42,7 @@ def _line(dashboard: Dashboard, key: ApiKey) -> KeyLine:
         id=key.id,
         name=key.name or key.id,
         may=_(RIGHT_NAMES[key.right]),
-        sites=", ".join(site.domain for site in found if site) if key.sites else _("every site"),
+        sites=", ".join(site.domain for site in found if site) if key.sites else _("all sites"),
         used=formatting.date(key.last_used) if key.last_used else "",
         until=formatting.date(key.expires) if key.expires else "",
     )
@@ -62,13 +62,13 @@ async def create_key(post: FormPost) -> str:
     sites = [site.id for site in sites_to_choose(post.dashboard, post.user) if wanted in ("", site.domain)]
     everything = not wanted and post.user.role == "admin"
     if not sites and not everything:
-        raise RecordError("site", _("Choose a site that you have access to."))
+        raise RecordError("site", _("Choose a site you have access to."))
     ids = () if everything else tuple(sites)
     if not ApiKey(id="", hash="", sites=ids, right=right).is_within(post.user):
-        raise RecordError("right", _("Your account may not change settings there."))
+        raise RecordError("right", _("Your account cannot change that site’s settings."))
     name = post.form.get("key_name", "").strip()
     if not name:
-        raise RecordError("name", _("Give the key a name."))
+        raise RecordError("name", _("Enter a name for the key."))
     made, shown = await post.dashboard.keys.create(
         sites=ids, right=right, name=name, by=post.user.name, user=post.user.name
     )

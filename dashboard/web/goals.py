@@ -44,7 +44,7 @@ KINDS: Final[dict[GoalKind, Kind]] = {
     ),
     "page": Kind(
         N_("Page"),
-        N_("A page was viewed, such as the one that says thank you."),
+        N_("A page was viewed, such as a thank-you page."),
         N_("Path"),
         N_("Such as /thanks. * is anything within a part of the path, ** any number of parts: /blog/**"),
     ),
@@ -74,7 +74,7 @@ KINDS: Final[dict[GoalKind, Kind]] = {
     ),
     "scroll": Kind(
         N_("Scroll depth"),
-        N_("A page was scrolled down that far."),
+        N_("A page was scrolled to this depth."),
         N_("Path"),
         N_("Empty for any page."),
     ),
@@ -205,7 +205,7 @@ def _problem(goal: Goal, others: tuple[Goal, ...]) -> tuple[str, str] | None:
     except RecordError as error:
         return _field(goal), error_text(error)
     if any(each.name == checked[0].name for each in others):
-        return "name", _("there is a goal of that name already")
+        return "name", _("a goal with this name already exists")
     try:
         checked_goals((*others, *checked))
     except RecordError as error:

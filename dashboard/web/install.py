@@ -95,7 +95,7 @@ async def check(dashboard: Dashboard, request: Request, user: User) -> Response:
     wait = dashboard.inspector.wait(user.name, site)
     looked: dict[str, Any] = {"url": url, "findings": None, "problem": ""}
     if wait:
-        looked["problem"] = _("That was often. Try again in {time}.").format(time=formatting.waiting(wait))
+        looked["problem"] = _("Too many requests. Try again in {time}.").format(time=formatting.waiting(wait))
     elif not url:
         looked["problem"] = _("Which page?")
     else:

@@ -83,7 +83,7 @@ async def _check_password(dashboard: Dashboard, request: Request) -> Response:
         right = await dashboard.passwords.matches(user.password if user else None, form.get("password", ""))
     except HashingBusy as error:
         dashboard.attempts.refund(name, network)
-        problem = _("Too many sign-ins at the moment. Try again in a few seconds.")
+        problem = _("Too many sign-in attempts. Try again in a few seconds.")
         return _door(dashboard, target, name, problem, 503, {"retry-after": str(error.retry_after)})
     if user is None or not right:
         return _door(dashboard, target, name, _("Incorrect user name or password."), 401)

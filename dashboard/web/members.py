@@ -28,15 +28,15 @@ from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read
 
 ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_("Owner"), "viewer": N_("Viewer")}
 ROLE_MEANINGS: Final[dict[Role, str]] = {
-    "admin": N_("sees and changes everything"),
-    "owner": N_("changes settings, members and data"),
+    "admin": N_("can see and change everything"),
+    "owner": N_("can change settings, members and data"),
     "viewer": N_("has read access"),
 }
 ACCOUNT_ROLES: Final[tuple[Role, ...]] = ("admin", "owner")
 """What one may be invited to be without a site."""
 ACCOUNT_MEANINGS: Final[dict[Role, str]] = {
-    "admin": N_("sees and changes everything"),
-    "owner": N_("may add sites"),
+    "admin": N_("can see and change everything"),
+    "owner": N_("can add sites"),
 }
 LONGEST_NOTE: Final = 100
 
@@ -256,15 +256,15 @@ def day_of(at: int) -> str:
 def _other(post: FormPost) -> User:
     other = post.dashboard.users.get(post.form.get("name", ""))
     if other is None:
-        raise RecordError("name", _("there is no such user"))
+        raise RecordError("name", _("user not found"))
     return other
 
 
 def _not_here(other: User) -> RecordError:
     """Who does not see a site is not told apart from who does not exist."""
     if other.role == "admin":
-        return RecordError("name", _("an administrator sees every site"))
-    return RecordError("name", _("there is no such user"))
+        return RecordError("name", _("administrators have access to every site"))
+    return RecordError("name", _("user not found"))
 
 
 def _role(form: dict[str, str], allowed: tuple[Role, ...]) -> Role:

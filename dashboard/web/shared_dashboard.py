@@ -77,7 +77,7 @@ def unlock(dashboard: Dashboard) -> Endpoint:
             attempts.refund(share.id, network)
             raise
         if not right:
-            return _door(dashboard, request, _("That is not the password of this link."), 401)
+            return _door(dashboard, request, _("Incorrect password."), 401)
         attempts.reset(share.id, network)
         response = RedirectResponse(_here(request), 303)
         dashboard.doors.open(request, response, share, _base(request))

@@ -117,16 +117,16 @@ EXPLANATIONS: Final = {
     404: (N_("Page not found"), N_("This page does not exist, or your account has no access to it.")),
     405: (N_("Unsupported request"), N_("This page does not accept this kind of request.")),
     408: (N_("Request timed out"), N_("The request did not arrive in time. Try again.")),
-    413: (N_("Request too large"), N_("The form was larger than anything this page asks for.")),
+    413: (N_("Request too large"), N_("The form is larger than this page accepts.")),
     421: (
         N_("Unknown host"),
         N_(
-            "This server does not answer to the name in the address. Whoever runs it sets TYST_PUBLIC_URL to the "
-            "address by which it is reached."
+            "This server is not configured for the host name in the address. The operator sets "
+            "TYST_PUBLIC_URL to the address by which it is reached."
         ),
     ),
     422: (N_("Request too large"), N_("This report takes too long. Choose a shorter period or fewer filters.")),
-    429: (N_("Too many attempts"), N_("Take a pause, then try again.")),
+    429: (N_("Too many attempts"), N_("Wait a moment, then try again.")),
     500: (N_("Something went wrong"), N_("The error is recorded in the server's log. Please try again later.")),
     503: (
         N_("Temporarily unavailable"),
@@ -135,7 +135,9 @@ EXPLANATIONS: Final = {
 }
 REFUSED_STRANGER: Final = (
     N_("Request refused"),
-    N_("It did not come from a page of this server, as your browser says. Open the page again, and try once more."),
+    N_(
+        "According to your browser, the request did not come from a page of this server. Reload the page and try again."
+    ),
 )
 """403 for somebody who is not signed in."""
 UNEXPLAINED: Final = (N_("Request failed"), N_("The request could not be answered."))

@@ -140,7 +140,7 @@ def test_adding_a_site_turns_into_receiving_by_itself(new_person: NewPerson, dem
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Helsinki")
     page.get_by_label("Domain").fill("fresh.example")
     page.get_by_role("button", name="Add the site").click()
-    expect(page.locator("#receiving")).to_contain_text("Listening for fresh.example")
+    expect(page.locator("#receiving")).to_contain_text("Waiting for data from fresh.example")
     beacon = {"n": "pageview", "u": "https://fresh.example/", "d": "fresh.example"}
     assert demo.http.post("/api/event", json=beacon).headers["x-tyst-dropped"] == "consent"
     expect(page.locator("#receiving")).to_contain_text("no consent (1)")

@@ -118,14 +118,14 @@ def test_a_site_is_added_and_notices_its_first_beacon(
     tag = page.locator("#tag").inner_text()
     assert tag.splitlines()[-1] == f'<script defer data-domain="new.test" src="{demo.url}/js/tyst.js"></script>'
     receiving = page.locator("#receiving")
-    expect(receiving).to_contain_text("Listening for new.test")
+    expect(receiving).to_contain_text("Waiting for data from new.test")
     page.evaluate("window.untouched = true")
 
     recorder.html = f"<!doctype html><title>mine</title>{tag}<body>Hello"
     somebody = Visitor(new_person(), demo.url)
     somebody.page.goto(recorder.url)
     assert somebody.take() == []
-    expect(receiving).to_contain_text("Listening for new.test")
+    expect(receiving).to_contain_text("Waiting for data from new.test")
     somebody.page.evaluate("tyst.consent('granted')")
     assert somebody.take() == [("pageview", "/", "granted")]
 

@@ -146,7 +146,7 @@ def test_a_segment_is_saved_applied_and_deleted(person: BrowserContext, demo: Se
     page.get_by_role("link", name="Rename or delete segments").click()
     page.get_by_text("Rename or delete Swedes").click()
     page.get_by_role("button", name="Delete Swedes on the go").click()
-    expect(page.get_by_text("No segment is saved yet.")).to_be_visible()
+    expect(page.get_by_text("No saved segments yet.")).to_be_visible()
 
 
 def test_details_are_searched_sorted_and_kept(person: BrowserContext, demo: Served) -> None:
@@ -217,4 +217,4 @@ def test_an_empty_site_explains_itself(person: BrowserContext, demo: Served) -> 
         page.goto(f"{demo.url}{EMPTY}/details/{panel}")
         expect(page.locator("#found")).to_be_visible()
     page.goto(f"{demo.url}{EMPTY}/segments")
-    expect(page.get_by_text("No segment is saved yet.")).to_be_visible()
+    expect(page.get_by_text("No saved segments yet.")).to_be_visible()

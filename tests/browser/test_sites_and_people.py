@@ -122,7 +122,7 @@ def test_ones_account_from_a_lost_password_to_a_lost_browser(new_person: NewPers
     other = new_person().new_page()
     other.goto(admin.locator("#made-link").inner_text())
     other.get_by_label("New password").fill("a second password")
-    other.get_by_role("button", name="Set it and sign in").click()
+    other.get_by_role("button", name="Set password and sign in").click()
     page.goto(f"{demo.url}/account")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("User name").fill("otto")

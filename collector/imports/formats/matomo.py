@@ -128,7 +128,7 @@ def objects(file: ImportedFile) -> Iterator[tuple[int, dict[str, Any]]]:
         if len(buffer) > LONGEST_VISIT:
             break
     if buffer:
-        raise ImportRefused("file", "the file {name} is cut off or damaged; nothing was imported", name=file.name)
+        raise ImportRefused("file", "the file {name} is incomplete or damaged; nothing was imported", name=file.name)
 
 
 MATOMO: Final = Format("matomo", "Matomo (visits as JSON)", _recognises, _read)

@@ -161,8 +161,8 @@ def _recognises(file: ImportedFile) -> bool:
     if header & _AVERAGES and "visitors" in header and "bounces" not in header:
         raise ImportRefused(
             "file",
-            "{name} is the export of Plausible's dashboard: it has averages, and no dates. Take the other one: Site "
-            "settings, Imports & Exports, Export to CSV",
+            "{name} is an export of Plausible's dashboard, which has averages and no dates. Use the full "
+            "export instead: Site settings, Imports & Exports, Export to CSV",
             name=file.name,
         )
     if "date" not in header or "visitors" not in header:

@@ -128,7 +128,7 @@ def _show(site: str, found: dict[str, Any], *, dry_run: bool) -> None:
     lost = sum(each["count"] for each in report["left_out"].values())
     say(f"Read {report['read']:,} rows as {report['format']}: {report['accepted']:,} accepted, {lost:,} left out.")
     if report["own_days"]:
-        say(f"{len(report['own_days']):,} days have figures of their own and keep them.")
+        say(f"{len(report['own_days']):,} days already have data, which is kept.")
     if report["replaced_days"]:
         say(f"{report['replaced_days']:,} days of an earlier import are replaced.")
     if dry_run:

@@ -51,7 +51,7 @@ def create(
         return
     say(f"Key (shown this once): {made['key']}")
     until = f"until {made['expires']}" if made["expires"] else "without a last day"
-    say(f"It may {right} {', '.join(made['sites']) or 'every site'}, {until}.")
+    say(f"It may {right} {', '.join(made['sites']) or 'all sites'}, {until}.")
     say(f"Revoke it with: tyst key revoke {made['id']}")
 
 

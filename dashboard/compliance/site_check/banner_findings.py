@@ -52,15 +52,15 @@ def _followed(inspection: PageInspection, tag: Script, cmp: str, traces: BannerT
         return _check("failed", _("There is no data-cmp=“{cmp}”.").format(cmp=quoted(cmp)), known)
     defined = _defines(inspection.source.scripts, cmp)
     if cmp in FUNCTIONS and not defined:
-        found = _("The tag asks {function}(), and the page’s source does not have it.").format(function=cmp)
-        advice = _("Put the lines in place of the tag:")
+        found = _("The tag calls {function}(), which the page’s source does not contain.").format(function=cmp)
+        advice = _("Replace the tag with these lines:")
         return _check("failed", found, advice, following(tag, inspection.site, inspection.base, FUNCTIONS[cmp].key))
     if cmp in FUNCTIONS:
         return _followed_banner(inspection, tag, FUNCTIONS[cmp], traces)
     if not defined:
-        found = _("The tag asks {function}(), and the page’s source does not have it.").format(function=cmp)
-        return _check("warning", found, _("Where another of its scripts has it, all is well: try it out."))
-    return _check("ok", _("The tag asks a function of the page, {function}().").format(function=cmp))
+        found = _("The tag calls {function}(), which the page’s source does not contain.").format(function=cmp)
+        return _check("warning", found, _("If another script defines it, everything works: test it in the browser."))
+    return _check("ok", _("The tag calls a function of the page, {function}().").format(function=cmp))
 
 
 def _followed_banner(inspection: PageInspection, tag: Script, banner: Banner, traces: BannerTraces) -> Check:
@@ -78,8 +78,8 @@ def _followed_banner(inspection: PageInspection, tag: Script, banner: Banner, tr
             text = _("The tag follows {banner}, but the page has {found}: nothing is counted.").format(
                 banner=name, found=_names(others)
             )
-            return _check("failed", text, _adapted(_("Put this in place of the tag:"), others), code)
-        advice = _("Where that is the banner that visitors see, put this in place of the tag:")
+            return _check("failed", text, _adapted(_("Replace the tag with this:"), others), code)
+        advice = _("If that is the banner that visitors see, replace the tag with this:")
         return _check("warning", text, _adapted(advice, others), code)
     if banner in traces.possible:
         text = _("The tag follows {banner}. The page’s script may also be another product: {found}.").format(
@@ -87,21 +87,21 @@ def _followed_banner(inspection: PageInspection, tag: Script, banner: Banner, tr
         )
         return _check("warning", text, _look_at_start())
     text = _("The tag follows {banner}, which the page’s source does not show.").format(banner=name)
-    return _check("warning", text, _("Where it is bundled with other scripts, all is well: try it out."))
+    return _check("warning", text, _("If it is bundled with other scripts, everything works: test it in the browser."))
 
 
 def _called(inspection: PageInspection, calls: Iterable[str], traces: BannerTraces) -> Check:
     """A page that calls `tyst.consent` itself; `calls` are the arguments."""
     if not all(call in _YES for call in calls):
-        return _check("ok", _("The page tells the tag itself what its visitors choose."))
-    found = _("The page tells the tag when visitors agree, but never when they refuse or take it back.")
+        return _check("ok", _("The page itself reports visitors’ choices to the tag."))
+    found = _("The page reports consent to the tag, but never a refusal or a withdrawal.")
     if inspection.tag and traces.found:
-        advice = _("Put this in place of the tag, and take the calls out of the page:")
+        advice = _("Replace the tag with this, and remove the calls from the page:")
         return _check(
             "failed", found, advice, following(inspection.tag, inspection.site, inspection.base, traces.found[0].key)
         )
     return _check(
-        "failed", found, _("Let the banner run this after a refusal and a withdrawal:"), 'tyst.consent("denied")'
+        "failed", found, _("Have the banner run this after a refusal and a withdrawal:"), 'tyst.consent("denied")'
     )
 
 
@@ -109,11 +109,11 @@ def _unheard(inspection: PageInspection, banners: tuple[Banner, ...]) -> Check:
     """Banners that nothing follows."""
     if inspection.tag is None:
         found = _("The page has a banner ({found}).").format(found=_names(banners))
-        return _check("warning", found, _adapted(_("The lines above let the tag follow it."), banners))
+        return _check("warning", found, _adapted(_("With the lines above the tag follows it."), banners))
     found = _("The page has a banner ({found}), and the tag does not follow it.").format(found=_names(banners))
     code = following(inspection.tag, inspection.site, inspection.base, banners[0].key)
     state: State = "warning" if inspection.site.consent == "exempt" else "failed"
-    return _check(state, found, _adapted(_("Put this in place of the tag:"), banners), code)
+    return _check(state, found, _adapted(_("Replace the tag with this:"), banners), code)
 
 
 def _uncertain(inspection: PageInspection, banners: tuple[Banner, ...]) -> Check:
@@ -124,16 +124,16 @@ def _uncertain(inspection: PageInspection, banners: tuple[Banner, ...]) -> Check
 def _none() -> Check:
     return _check(
         "warning",
-        _("No consent banner that we know was found."),
+        _("No known consent banner was found."),
         _('Nothing is counted in full until the page calls tyst.consent("granted").'),
     )
 
 
 def _look_at_start() -> str:
     return _(
-        "Look at how the page starts it: cookieconsent.initialise(…) is Osano Cookie Consent 3.1, initCookieConsent() "
-        "is vanilla-cookieconsent 2, CookieConsent.run(…) is vanilla-cookieconsent 3. Then choose it on the "
-        "installation page."
+        "Check how the page starts it: cookieconsent.initialise(…) is Osano Cookie Consent 3.1, "
+        "initCookieConsent() is vanilla-cookieconsent 2, CookieConsent.run(…) is vanilla-cookieconsent "
+        "3. Then choose it on the installation page."
     )
 
 

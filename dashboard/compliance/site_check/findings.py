@@ -32,15 +32,15 @@ def _page(inspection: PageInspection) -> Iterator[Check]:
         yield Check(
             name=name,
             state="failed",
-            found=_("{url} answers with status {status}.").format(url=page.url, status=page.status),
-            advice=_("Check a page that visitors see. A firewall or a password may keep programs out."),
+            found=_("{url} responded with status {status}.").format(url=page.url, status=page.status),
+            advice=_("Check a page that visitors can open. A firewall or a password may block automated requests."),
         )
     elif page.hops and page.hops[0].host.removeprefix("www.") != page.url.host.removeprefix("www."):
         yield Check(
             name=name,
             state="warning",
-            found=_("{url} leads on to another host: {target}").format(url=page.hops[0], target=page.url),
-            advice=_("That page was looked at. Where it is not the site you mean, check the right address."),
+            found=_("{url} redirects to another host: {target}").format(url=page.hops[0], target=page.url),
+            advice=_("That page was checked. If it is not the site you meant, enter the correct address."),
         )
     else:
         yield Check(name=name, state="ok", found=_("{url} was fetched.").format(url=page.url))
@@ -48,8 +48,8 @@ def _page(inspection: PageInspection) -> Iterator[Check]:
         yield Check(
             name=name,
             state="warning",
-            found=_("It is longer than two megabytes; only its beginning was looked at."),
-            advice=_("Put the tag into the <head>, which is read first."),
+            found=_("It is larger than two megabytes; only its beginning was checked."),
+            advice=_("Put the tag into the <head>."),
         )
 
 
@@ -65,8 +65,8 @@ def _tag(inspection: PageInspection) -> Iterator[Check]:
         yield Check(
             name=name,
             state="warning",
-            found=_("The page has no tag, but a tag manager, which may add one that cannot be seen from outside."),
-            advice=_("Open the page in a browser and watch what arrives."),
+            found=_("The page has no tag but a tag manager, which may add one that this check cannot see."),
+            advice=_("Open the page in a browser and watch “Incoming data”."),
         )
     elif inspection.tag is None:
         yield Check(
@@ -86,7 +86,8 @@ def _tag(inspection: PageInspection) -> Iterator[Check]:
             state="warning",
             found=text.format(count=count),
             advice=_(
-                "Keep one. The first that runs counts, the others do nothing; a theme and a plugin may both add one."
+                "Keep one. The first that runs counts; the others do nothing. A theme and a plugin may both "
+                "have added one."
             ),
         )
     else:
@@ -96,22 +97,22 @@ def _tag(inspection: PageInspection) -> Iterator[Check]:
 def _held_back(inspection: PageInspection, script: Script) -> Check:
     code = ""
     if script.inert == "type":
-        found = _('The tag stands in an inert form (type="{type}"), which browsers do not run.').format(
+        found = _('The tag has type="{type}", which browsers do not run.').format(
             type=quoted(script.attributes.get("type", ""))
         )
         advice = _(
-            "Take the type away, so that it always runs: it sends nothing before the choice. Started by the banner it "
-            "would not learn of the choice. Add data-cmp for your banner instead."
+            "Remove the type so that the tag always runs: it sends nothing before the visitor has chosen. "
+            "Started by the banner it would not learn of the choice. Add data-cmp for your banner instead."
         )
         if inspection.site.consent == "exempt":
-            advice = _("Take the type away: under this site’s policy it need not wait for consent.")
+            advice = _("Remove the type: under this site’s policy the tag does not wait for consent.")
         elif inspection.traces.found:
             code = following(script, inspection.site, inspection.base, inspection.traces.found[0].key)
     elif script.inert == "comment":
-        found, advice = _("The tag stands in a comment."), _("Take the comment’s <!-- and --> away.")
+        found, advice = _("The tag is inside a comment."), _("Remove the comment’s <!-- and -->.")
     else:
-        found = _("The tag stands inside <{element}>, which browsers do not run.").format(element=script.inert)
-        advice = _("Move it out of there, into the <head>.")
+        found = _("The tag is inside <{element}>, where browsers do not run scripts.").format(element=script.inert)
+        advice = _("Move it into the <head>.")
     code = code or corrected(script, inspection.site, inspection.base)
     return Check(name=_("Tag"), state="failed", found=found, advice=advice, code=code)
 
@@ -119,7 +120,7 @@ def _held_back(inspection: PageInspection, script: Script) -> Check:
 def _domain(inspection: PageInspection, tag: Script) -> Iterator[Check]:
     given, domain = tag.attributes.get("data-domain", ""), inspection.site.domain
     name = _("Domain")
-    advice = _('It must be data-domain="{domain}". Put this in place of the tag:').format(domain=domain)
+    advice = _('It must be data-domain="{domain}". Replace the tag with this:').format(domain=domain)
     code = corrected(tag, inspection.site, inspection.base)
     if domain in (part.strip() for part in given.split(",")):
         yield Check(name=name, state="ok", found=_("It counts for {domain}.").format(domain=domain))
@@ -127,7 +128,7 @@ def _domain(inspection: PageInspection, tag: Script) -> Iterator[Check]:
         found = _("It counts for {given}, not for {domain}.").format(given=quoted(given), domain=domain)
         yield Check(name=name, state="failed", found=found, advice=advice, code=code)
     elif tag.made:
-        found = _("What it counts for cannot be read from here.")
+        found = _("The site that it counts for could not be determined.")
         advice = _('It must be data-domain="{domain}".').format(domain=domain)
         yield Check(name=name, state="warning", found=found, advice=advice)
     else:
@@ -138,11 +139,15 @@ def _policy(inspection: PageInspection, tag: Script) -> Iterator[Check]:
     given, wanted = tag.attributes.get("data-consent", "required"), inspection.site.consent
     name = _("Policy")
     if given == wanted:
-        yield Check(name=name, state="ok", found=_("Tag and settings agree: {policy}.").format(policy=wanted))
+        yield Check(
+            name=name,
+            state="ok",
+            found=_("The tag and the settings use the same policy: {policy}.").format(policy=wanted),
+        )
         return
     found = _("The tag says data-consent=“{given}”, the settings say {wanted}.").format(
         given=quoted(given), wanted=wanted
     )
-    advice = _("Put this in place of the tag, or change the policy in the settings:")
+    advice = _("Replace the tag with this, or change the policy in the settings:")
     code = corrected(tag, inspection.site, inspection.base)
     yield Check(name=name, state="failed", found=found, advice=advice, code=code)

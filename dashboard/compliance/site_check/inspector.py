@@ -71,10 +71,10 @@ def _not_fetched(url: str, error: FetchError) -> Check:
     """Why the page could not be fetched, and what to do."""
     advice = {
         "address": _("Only public pages are fetched. The operator can allow more with TYST_VERIFY_NETWORKS."),
-        "port": _("Only the ports 80 and 443 are asked. The operator can allow more with TYST_VERIFY_NETWORKS."),
-        "name": _("Look for a misspelling, or at the domain’s DNS records."),
-        "certificate": _("Browsers refuse it too: renew it, and send its intermediate certificates along."),
-        "scheme": _("Give it as https://example.com/"),
-    }.get(error.obstacle, _("Open it in a browser. Try again when it works there."))
+        "port": _("Only ports 80 and 443 are allowed. The operator can allow others with TYST_VERIFY_NETWORKS."),
+        "name": _("Check the spelling and the domain’s DNS records."),
+        "certificate": _("Browsers reject it too: renew it, and serve its intermediate certificates."),
+        "scheme": _("Enter it as https://example.com/"),
+    }.get(error.obstacle, _("Open it in a browser, and try again when it works there."))
     found = _("{url} could not be fetched: {reason}.").format(url=url[:300], reason=obstacle(error))
     return Check(name=_("Page"), state="failed", found=found, advice=advice)

@@ -69,13 +69,13 @@ def is_local(url: httpx.URL) -> bool:
 def obstacle(error: FetchError) -> str:
     """What was in the way, in words."""
     return {
-        "scheme": _("it is no address of the web"),
-        "address": _("it does not lead to a public address"),
-        "port": _("only the ports 80 and 443 are asked"),
-        "name": _("its name is not known"),
-        "connection": _("no connection came about"),
+        "scheme": _("it is not a web address"),
+        "address": _("it does not resolve to a public address"),
+        "port": _("only ports 80 and 443 are allowed"),
+        "name": _("its host name does not resolve"),
+        "connection": _("the connection failed"),
         "certificate": _("its certificate cannot be verified"),
-        "time": _("it took too long"),
-        "redirects": _("it leads on and on"),
-        "encoding": _("its answer cannot be unpacked"),
+        "time": _("it timed out"),
+        "redirects": _("it redirects too many times"),
+        "encoding": _("its response cannot be decompressed"),
     }[error.obstacle]

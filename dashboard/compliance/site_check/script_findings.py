@@ -21,12 +21,17 @@ def script_findings(inspection: PageInspection, tag: Script) -> Iterator[Check]:
     right = _("Its address should be {url}").format(url=home)
     code = corrected(tag, inspection.site, inspection.base, source=home)
     if url is None or url.scheme not in ("http", "https"):
-        yield Check(name=name, state="failed", found=_("The tag’s src is no address."), advice=right, code=code)
+        yield Check(name=name, state="failed", found=_("The tag’s src is not a web address."), advice=right, code=code)
         return
     for each in (url, collects_at(inspection, tag, url)):
         if each is not None and inspection.page.url.scheme == "https" and each.scheme == "http" and not is_local(each):
-            found = _("{url} is not encrypted; in a page over https browsers block it.").format(url=each)
-            yield Check(name=name, state="failed", found=found, advice=_("Serve it over https, and say so in the tag."))
+            found = _("{url} is not encrypted; browsers block it on https pages.").format(url=each)
+            yield Check(
+                name=name,
+                state="failed",
+                found=found,
+                advice=_("Serve it over https, and use the https address in the tag."),
+            )
             return
     yield _answered(inspection, url, right, code)
 
@@ -37,26 +42,31 @@ def _answered(inspection: PageInspection, url: httpx.URL, right: str, code: str)
     home = httpx.URL(inspection.base)
     if isinstance(script, FetchError) and url.host == home.host:
         found = _("{url} could not be fetched from this server ({reason}).").format(url=url, reason=obstacle(script))
-        return Check(name=name, state="warning", found=found, advice=_("Open it in a browser: it must show a script."))
+        return Check(
+            name=name, state="warning", found=found, advice=_("Open it in a browser: it should show a script.")
+        )
     if script is None or isinstance(script, FetchError):
-        reason = obstacle(script) if script else _("no answer")
+        reason = obstacle(script) if script else _("no response")
         found = _("{url} could not be fetched: {reason}.").format(url=url, reason=reason)
         return Check(name=name, state="failed", found=found, advice=right, code=code)
     if script.status != 200:
-        found = _("{url} answers with status {status}.").format(url=url, status=script.status)
+        found = _("{url} responded with status {status}.").format(url=url, status=script.status)
         return Check(name=name, state="failed", found=found, advice=right, code=code)
     if "tyst_consent" not in script.text:
         if "plausible" in script.text:
             found = _("{url} is Plausible’s script.").format(url=url)
             return Check(
-                name=name, state="warning", found=found, advice=_("It works when it sends here; ours knows of consent.")
+                name=name,
+                state="warning",
+                found=found,
+                advice=_("It works if it sends to this server, but it does not handle consent."),
             )
         found = _("{url} is another script.").format(url=url)
         return Check(name=name, state="failed", found=found, advice=right, code=code)
     if url.host not in (home.host, inspection.page.url.host):
-        found = _("{url} comes from another server than this one.").format(url=url)
+        found = _("{url} is served by another server.").format(url=url)
         return Check(name=name, state="warning", found=found, advice=right, code=code)
-    return Check(name=name, state="ok", found=_("{url} answers with the script.").format(url=url))
+    return Check(name=name, state="ok", found=_("{url} serves the script.").format(url=url))
 
 
 def content_policy_findings(inspection: PageInspection, tag: Script) -> Iterator[Check]:
@@ -73,7 +83,7 @@ def content_policy_findings(inspection: PageInspection, tag: Script) -> Iterator
     asked = [script, *([ResourceRequest("connect", collected, inspection.page.url)] if collected else [])]
     problems = [problem for each in asked if (problem := _blocked(policies, each))]
     yield from problems or [
-        Check(name=_("Content policy"), state="ok", found=_("The page’s Content-Security-Policy lets it through."))
+        Check(name=_("Content policy"), state="ok", found=_("The page’s Content-Security-Policy allows it."))
     ]
 
 
@@ -81,7 +91,7 @@ def _blocked(policies: list[Directives], asked: ResourceRequest) -> Check | None
     directive = blocking(policies, asked)
     if not directive:
         return None
-    what = _("the script") if asked.kind == "script" else _("what it sends")
+    what = _("the script") if asked.kind == "script" else _("its requests")
     found = _("The page’s Content-Security-Policy blocks {what}: {directive} does not allow {origin}.").format(
         what=what, directive=directive, origin=origin(asked.url)
     )

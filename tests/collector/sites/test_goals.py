@@ -240,18 +240,18 @@ def test_goals_that_are_all_events_of_a_name_come_from_the_days_sums(clickhouse:
     ("goal", "reason"),
     [
         (Goal(kind="event"), "event's name"),
-        (Goal(kind="event", match="pageview"), "no custom event"),
+        (Goal(kind="event", match="pageview"), "not a custom event"),
         (Goal(kind="page"), "a path"),
         (Goal(kind="page", match="thanks"), "begins with /"),
         (Goal(kind="form", match="contact"), "begins with /"),
         (Goal(kind="scroll"), "1 to 100"),
         (Goal(kind="scroll", depth=101), "1 to 100"),
-        (Goal(kind="page", match="/a", depth=50), "only a goal of kind scroll"),
+        (Goal(kind="page", match="/a", depth=50), "only a goal of type scroll"),
         (Goal(kind="event", match="Buy", currency="kronor"), "currency"),
         (Goal(kind="event", match="Buy", name="x" * 121), "a name"),
         (Goal(kind="event", match="Buy", name="a\nb"), "a name"),
         (Goal(kind="page", match="/" + "x" * 500), "at most 500"),
-        (Goal(kind="wish"), "expected a kind"),  # type: ignore[arg-type] # the point of the test
+        (Goal(kind="wish"), "expected a goal type"),  # type: ignore[arg-type] # the point of the test
     ],
 )
 def test_a_goal_that_cannot_be_says_why(goal: Goal, reason: str) -> None:

@@ -97,7 +97,7 @@ async def test_a_site_is_registered_once_and_under_the_form_that_people_read(dat
     assert registered.name_of(SANDWICH_ASCII) == SANDWICH
     assert registered.name_of("other.se") == "other.se"
     for name in (SANDWICH, SANDWICH_ASCII):
-        with pytest.raises(RecordError, match="registered already"):
+        with pytest.raises(RecordError, match="already registered"):
             await registered.add(Site(domain=name))
 
 

@@ -62,7 +62,7 @@ async def test_a_removed_site_is_gone_and_may_come_back(sites: Sites) -> None:
 async def test_a_site_is_added_once(sites: Sites) -> None:
     """The second time is an error that says so."""
     await sites.add(Site(domain="a.test"))
-    with pytest.raises(RecordError, match="registered already"):
+    with pytest.raises(RecordError, match="already registered"):
         await sites.add(Site(domain="A.test"))
 
 

@@ -416,13 +416,13 @@ def test_a_name_that_another_process_has_just_given_is_taken(database: Client) -
     """Whoever comes second is refused, and the first one's site and account stay as they are."""
     first, second = (Sites(DocumentTable(database, "sites", Site)) for _ in range(2))
     mine = anyio.run(first.add, Site(domain="a.test", created=1))
-    with pytest.raises(RecordError, match=r"domain: a\.test is registered already"):
+    with pytest.raises(RecordError, match=r"domain: a\.test is already registered"):
         anyio.run(second.add, Site(domain="a.test", created=2))
     assert DocumentTable(database, "sites", Site).all() == {"a.test": mine}
     assert second.get("a.test") == mine
     here, there = (Users(DocumentTable(database, "users", User)) for _ in range(2))
     ada = anyio.run(here.add, User(name="ada", password="first", role="admin"))
-    with pytest.raises(RecordError, match="ada exists already"):
+    with pytest.raises(RecordError, match="ada already exists"):
         anyio.run(there.add, User(name="ada", password="second"))
     assert DocumentTable(database, "users", User).all() == {"ada": ada}
 

@@ -302,7 +302,7 @@ def test_a_sign_in_from_elsewhere_is_refused_in_words_for_a_stranger(board: Boar
     refused = board.post("/login", form, headers={"sec-fetch-site": "cross-site"})
     assert refused.status_code == 403
     assert "You are signed in" not in refused.text
-    assert "Open the page again" in refused.text
+    assert "Reload the page" in refused.text
     board.add_user("vera")
     board.sign_in("vera")
     assert "You are signed in, but" in board.get("/users").text

@@ -171,7 +171,7 @@ def test_check_says_what_to_do(server: Running, tmp_path: Path) -> None:
 
 
 WRONG: list[tuple[list[str], int, str]] = [
-    (["site", "add", "demo.localhost"], 1, "registered already"),
+    (["site", "add", "demo.localhost"], 1, "already registered"),
     (["site", "add", "no spaces"], 1, "such as example.com"),
     (["site", "add", "x.test", "--timezone", "Europe/Stokholm"], 2, "Europe/Stockholm"),
     (["site", "add", "x.test", "--timezone", "oslo"], 2, "Europe/Oslo"),

@@ -60,7 +60,7 @@ def test_a_key_may_do_no_more_than_its_account(board: Board) -> None:
     assert (key.may_manage(board.site()), key.may_read(board.site("other.example"))) == (True, False)
     refused = board.post("/account", {"act": "create_key", "key_name": "x", "site": "other.example"})
     assert refused.status_code == 422
-    assert "Choose a site that you have access to." in read(refused.text).text
+    assert "Choose a site you have access to." in read(refused.text).text
     board.sign_in("vera")
     refused = board.post("/account", {"act": "create_key", "key_name": "x", "right": "manage"})
     assert refused.status_code == 422

@@ -148,7 +148,7 @@ def test_every_platform_has_its_steps(board: Board) -> None:
     assert len(texts) == len(PLATFORMS)
     assert "<script is:inline defer" in board.page(page.link("Astro")).text
     shopify = board.page(page.link("Shopify"))
-    assert 'data-cmp="shopify_consent"' in board.page(shopify.link("Follow it")).text
+    assert 'data-cmp="shopify_consent"' in board.page(shopify.link("Use it")).text
 
 
 BY_NAME = (
@@ -167,8 +167,8 @@ def test_banners_have_the_names_that_people_know(name: str) -> None:
 
 def test_a_banner_that_marks_scripts_is_followed_unmarked(board: Board) -> None:
     """The page says that the tag itself stays unmarked, and why."""
-    assert "Leave the tag unmarked" in board.page(f"/{SITE}/install?banner=cookiebot").text
-    assert "Leave the tag unmarked" not in board.page(f"/{SITE}/install?banner=onetrust").text
+    assert "Do not mark the tag" in board.page(f"/{SITE}/install?banner=cookiebot").text
+    assert "Do not mark the tag" not in board.page(f"/{SITE}/install?banner=onetrust").text
     assert 'type="text/plain"' not in board.page(f"/{SITE}/install?banner=cookiebot").text
 
 
@@ -226,7 +226,7 @@ def test_nothing_is_offered_that_cannot_be_withdrawn(board: Board) -> None:
     assert "text/plain" not in text
 
 
-# ---- What arrives
+# ---- Incoming data
 
 
 def test_each_drop_says_what_to_do() -> None:
@@ -242,7 +242,7 @@ def test_each_drop_says_what_to_do() -> None:
 def test_the_page_goes_on_telling(board: Board) -> None:
     """First that nothing came, then why it was not kept, then that it was; and it keeps looking."""
     path = f"/{SITE}/install"
-    assert f"Listening for {SITE}" in board.page(path).text
+    assert f"Waiting for data from {SITE}" in board.page(path).text
     board.dashboard.counters.drop("", "unknown_site")
     assert "Is data-domain on your tag exactly" in read(board.fragment(path, "receiving").text).text
     board.dashboard.counters.drop(SITE, "consent")
@@ -251,14 +251,14 @@ def test_the_page_goes_on_telling(board: Board) -> None:
     assert "choose your banner above" in read(waiting).text
     board.dashboard.counters.accept(SITE)
     done = board.fragment(path, "receiving").text
-    assert "1 event was kept" in read(done).text
+    assert "1 event recorded" in read(done).text
     assert "no consent (1)" in read(done).text
     assert 'hx-trigger="every 2s,' in done
     seen = re.search(r'"X-Seen": "(\w+)"', done)
     assert seen is not None
     assert board.fragment(path, "receiving", **{"x-seen": seen[1]}).status_code == 204
     board.dashboard.counters.accept(SITE)
-    assert "2 events were kept" in read(board.fragment(path, "receiving", **{"x-seen": seen[1]}).text).text
+    assert "2 events recorded" in read(board.fragment(path, "receiving", **{"x-seen": seen[1]}).text).text
 
 
 # ---- A look at the site
@@ -289,10 +289,10 @@ def test_a_page_is_looked_at(board: Board, site: Website) -> None:
 def test_what_cannot_be_fetched_is_said(board: Board, site: Website) -> None:
     """With what to do, and without naming any address inside."""
     answer = board.post(f"/{SITE}/install/check", {"url": "http://10.0.0.1/"})
-    assert "does not lead to a public address" in read(answer.text).text
+    assert "does not resolve to a public address" in read(answer.text).text
     site.redirect("/", "http://169.254.169.254/latest/")
     answer = board.post(f"/{SITE}/install/check", {"url": f"{site.url}/"})
-    assert "does not lead to a public address" in read(answer.text).text
+    assert "does not resolve to a public address" in read(answer.text).text
     headers = {"hx-request": "true", "hx-target": "findings"}
     part = board.post(f"/{SITE}/install/check", {"url": ""}, headers=headers)
     assert part.text.lstrip().startswith('<div id="findings"')
@@ -325,7 +325,7 @@ def test_pages_are_looked_at_now_and_then(board: Board, site: Website) -> None:
     for _ in range(LOOKS_A_MINUTE):
         check(board, f"{site.url}/")
     answer = board.post(f"/{SITE}/install/check", {"url": f"{site.url}/"})
-    assert (answer.status_code, "That was often" in answer.text) == (429, True)
+    assert (answer.status_code, "Too many requests" in answer.text) == (429, True)
     assert len([path for path, _ in site.asked if path == "/"]) == LOOKS_A_MINUTE
     board.clock.now += 60
     check(board, f"{site.url}/")

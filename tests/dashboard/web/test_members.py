@@ -475,7 +475,7 @@ def test_sections_of_the_settings_are_saved_one_by_one(board: Board) -> None:
     assert (site.public, site.rate_limit, site.timezone, site.datacenter) == (True, None, "UTC", "drop")
     shown = board.get(f"/{SITE}/settings").text
     assert 'name="datacenter" value="drop" checked' in shown
-    assert "It is not set, so no visit is recognized." in shown
+    assert "It is not set, so no such visits are recognized." in shown
     assert board.post(f"/{SITE}/settings", {"section": "public"}).status_code == 303
     assert board.dashboard.sites.get(SITE) == msgspec.structs.replace(site, public=False)
 
@@ -651,7 +651,7 @@ def test_nobody_has_invitations_without_number(board: Board) -> None:
         invite("admin")
     board.sign_in()
     answer = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer"})
-    assert (answer.status_code, "you have 2 open links" in answer.text) == (422, True)
+    assert (answer.status_code, "you have 2 active links" in answer.text) == (422, True)
     invite("olga")
     board.clock.now += GOOD_FOR
     invite("admin")
@@ -685,7 +685,7 @@ def test_links_go_out_by_mail_where_there_is_a_mail_server(
             board.sign_in()
             address = {"address": "anna@example.com"}
             invited = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer", **address})
-            assert "handed to the mail server" in invited.text
+            assert "accepted by the mail server" in invited.text
             reset = board.post("/users", {"act": "password", "name": "admin", **address})
             assert [message["Subject"] for message in mail.messages] == [
                 f"You are invited to {SITE}", "Choose a new password"
@@ -697,7 +697,7 @@ def test_links_go_out_by_mail_where_there_is_a_mail_server(
                     assert f"https://tyst.test{made_link(page)}" in part.get_content()
             mail.answer = "451 try later"
             failed = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer", **address})
-            assert "could not be mailed" in failed.text
+            assert "could not be sent" in failed.text
             assert made_link(failed)
             refused = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer", "address": "anna@"})
             assert refused.status_code == 422

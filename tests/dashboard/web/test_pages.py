@@ -384,7 +384,7 @@ def test_many_sites_are_one_statement_a_page_of_them(board: Board) -> None:
     assert [link.text for link in board.page("/?q=shop-07").links if link.text.startswith("shop-")] == [
         f"shop-07{number}.example" for number in range(10)
     ]
-    assert "No site matches the search" in board.page("/?q=nothing").text
+    assert "No sites match your search" in board.page("/?q=nothing").text
     for wrong in ("0", "4", "x", "-1", "9" * 9):
         assert board.get(f"/?q=shop-&page={wrong}").status_code == 404
 
@@ -424,9 +424,9 @@ def test_adding_a_site_leads_to_its_tag(board: Board) -> None:
 
 WRONG = {
     ("domain", ""): "expected a name such as example.com",
-    ("domain", SITE): "is registered already",
+    ("domain", SITE): "is already registered",
     ("domain", "login"): "is an address of Tyst itself",
-    ("timezone", "Europe/Atlantis"): "is no IANA time zone",
+    ("timezone", "Europe/Atlantis"): "is not an IANA time zone",
     ("consent", "whatever"): "expected one of required, limited, exempt",
 }
 
@@ -457,7 +457,7 @@ def test_an_owner_sees_the_site_they_added(board: Board) -> None:
 def test_the_install_page_notices_the_first_event(board: Board) -> None:
     """It says what was dropped, and then that something was kept; in the place of what it said before."""
     path = f"/{SITE}/install"
-    assert "Listening for example.com" in board.page(path).text
+    assert "Waiting for data from example.com" in board.page(path).text
     board.dashboard.counters.drop(SITE, "consent")
     waiting = board.fragment(path, "receiving").text
     assert "no consent (1)" in read(waiting).text
@@ -482,7 +482,7 @@ def test_the_status_page_counts_every_reason(board: Board) -> None:
     assert sorted(int(today) for _, today, _ in rows) == [*range(1, len(REASONS) + 1)]
     counted = {what: (today, month) for what, today, month in rows}
     (found,) = (each for each in counted if each.startswith("From a data center"))
-    assert "the settings of the site drop such visits" in found
+    assert "settings drop such visits" in found
     assert counted[found] == (str(REASONS.index("datacenter") + 1),) * 2
 
 
@@ -505,7 +505,7 @@ def test_the_status_page_says_what_was_dropped_and_why(board: Board) -> None:
         (True, "5", "5"),
         (True, "1", "4"),
     ]
-    assert "3 AI crawlers and assistants, 1 programs and libraries" in rows[1][0]
+    assert "3 AI crawlers and assistants, 1 scripts and libraries" in rows[1][0]
     assert "Events today 4" in page.text
     assert "Last event today at 12:01" in page.text
     assert f'href="https://{SITE}/#tyst-exclude"' in board.get(f"/{SITE}/status").text
@@ -521,7 +521,7 @@ def test_the_status_page_says_which_parts_were_cut(board: Board) -> None:
     board.clock.now += 3 * 86_400
     board.dashboard.counters.trim(SITE, "u")
     board.dashboard.counters.trim(SITE, "$")
-    rows = panel(board.page(f"/{SITE}/status"), "Events of which a part was cut or left out")
+    rows = panel(board.page(f"/{SITE}/status"), "Events stored with a part shortened or left out")
     assert [(row[0][:1], *row[1:]) for row in rows] == [("u", "1", "3"), ("$", "1", "1")]
 
 

@@ -99,7 +99,7 @@ def test_segments_are_renamed_and_deleted_by_those_who_may(board: Board) -> None
 WRONG = {
     ("", VIEW): "expected a name of 1 to 60 characters",
     ("x" * 61, VIEW): "expected a name of 1 to 60 characters",
-    ("swedes", VIEW): "there is a segment named Swedes already",
+    ("swedes", VIEW): "a segment named Swedes already exists",
 }
 
 
@@ -188,13 +188,13 @@ def test_goals_of_every_kind_are_added(board: Board) -> None:
 
 UNUSABLE = {
     ("match-event", ""): ({"kind": "event"}, "expected the event's name"),
-    ("match-event", "pageview"): ({"kind": "event"}, "pageview is no custom event"),
+    ("match-event", "pageview"): ({"kind": "event"}, "pageview is not a custom event"),
     ("match-page", "thanks"): ({"kind": "page"}, "expected a path that begins with /"),
     ("depth", ""): ({"kind": "scroll"}, "expected a scroll depth of 1 to 100 percent"),
     ("depth", "x"): ({"kind": "scroll"}, "expected a scroll depth of 1 to 100 percent"),
     ("depth", "101"): ({"kind": "scroll"}, "expected a scroll depth of 1 to 100 percent"),
-    ("currency", "kronor"): ({"kind": "event", "match-event": "Buy"}, "expected a currency such as SEK"),
-    ("name", "Signup"): ({"kind": "page", "match-page": "/x"}, "there is a goal of that name already"),
+    ("currency", "kronor"): ({"kind": "event", "match-event": "Buy"}, "expected a currency code such as SEK"),
+    ("name", "Signup"): ({"kind": "page", "match-page": "/x"}, "a goal with this name already exists"),
     ("name", "n" * 121): ({"kind": "page", "match-page": "/x"}, "expected a name of one line"),
 }
 
@@ -239,7 +239,7 @@ def test_events_that_were_seen_are_suggested(board: Board) -> None:
     board.seed([pageview(number, name=name) for number, name in enumerate(
         ("Signup", "Signup", "File Download", "engagement", "pageview"), 1)])  # fmt: skip
     page = board.page(f"/{SITE}/goals")
-    assert "every custom event that your site sends is one" in page.text
+    assert "every custom event that your site sends counts as one" in page.text
     assert [given["value"] for _, given in page.elements if given.get("name") == "match"] == ["Signup", "File Download"]
     board.post(f"/{SITE}/goals", {"act": "take", "match": "File Download"})
     assert goals(board) == (Goal(kind="download", name="File Download"),)

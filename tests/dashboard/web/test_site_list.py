@@ -64,7 +64,7 @@ def test_hidden_counts_are_left_out_of_the_sum_and_called_so(board: Board) -> No
     board.add_site("quiet.example", min_visitors=5, strict=True)
     board.seed([pageview(number, site="quiet.example") for number in (1, 2)])
     assert "4 sites · 6 visitors today" in board.page("/").text
-    assert "without sites whose counts are hidden" in board.page("/").text
+    assert "excluding sites with hidden counts" in board.page("/").text
 
 
 def test_a_pinned_site_comes_first(board: Board) -> None:

@@ -77,9 +77,9 @@ def test_all_is_well() -> None:
 
 INERT = {
     '<script type="text/plain" data-category="analytics" src="https://stats.example.net/js/tyst.js"></script>': (
-        'inert form (type="text/plain")'
+        'has type="text/plain"'
     ),
-    f"<!-- {TAG} -->": "in a comment",
+    f"<!-- {TAG} -->": "inside a comment",
     f"<noscript>{TAG}</noscript>": "inside <noscript>",
     f'<template data-purpose="analytics">{TAG}</template>': "inside <template>",
 }
@@ -165,7 +165,7 @@ def test_a_script_from_elsewhere_comes_with_its_right_address() -> None:
 
 
 SCRIPTS = {
-    "another status": (fetched("no", status=404), "failed", "answers with status 404"),
+    "another status": (fetched("no", status=404), "failed", "responded with status 404"),
     "another script": (fetched("alert(1)"), "failed", "is another script"),
     "Plausible's": (fetched("window.plausible="), "warning", "Plausible"),
     "this server, not reached from here": (FetchError("address", "stats.example.net"), "warning", "from this server"),
