@@ -336,3 +336,28 @@ CREATE TABLE IF NOT EXISTS imports
 ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Who gets a site's reports by mail.
+CREATE TABLE IF NOT EXISTS subscriptions
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- What is to be sent, and what was: one row for each mail and call, whatever came of it.
+CREATE TABLE IF NOT EXISTS deliveries
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+TTL toDateTime(intDiv(version, 1000000000)) + INTERVAL 90 DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

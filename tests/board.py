@@ -45,10 +45,8 @@ from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
 from dashboard.compliance.notice_versions import History, NoticeVersions
-from dashboard.i18n.translations import Translations
-from dashboard.notifications.letters import Letters
-from dashboard.notifications.message import MailTemplates
-from dashboard.notifications.smtp import MailTransport
+from dashboard.i18n.translations import Translations, shipped
+from dashboard.notifications.services import build_notifications
 from dashboard.reports.annotations import Annotation, Annotations
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.error_handlers import error_handlers
@@ -200,7 +198,10 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
     annotations = Annotations(DocumentTable(database, "annotations", Annotation))
     segments = Segments(DocumentTable(database, "segments", Segment), clock)
     editions = NoticeVersions(DocumentTable(database, "notices", History), clock)
-    deletions.followers += site_lifecycle_hooks(users, invitations, editions, shares, segments, annotations)
+    notifications = build_notifications(settings, database, sites, store, SECRETS, alone(database), shipped(), clock)
+    deletions.followers += site_lifecycle_hooks(
+        users, invitations, editions, shares, segments, annotations, notifications
+    )
     changes = AuditLog(database, sites, clock)
     keys = ApiKeys(DocumentTable(database, "api_keys", ApiKey), "", today=clock.today)
     users.access_reduced += [share_revoker(shares, sites, changes), key_revoker(keys, changes)]
@@ -224,8 +225,8 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
         segments=segments,
         keys=keys,
         imports=importing_into(database, sites, clock, directory),
-        letters=Letters(MailTransport(settings), MailTemplates(), clock),
         two_factor=TwoFactorAuth(users, KeyCipher(SECRETS), clock, required=settings.require_two_factor),
+        notifications=notifications,
     )
     app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
     board = Board(dashboard, database, clock, app)

@@ -94,10 +94,15 @@ class _TlsController(Controller):
 
 @contextlib.contextmanager
 def mail_server(
-    *, tls: ssl.SSLContext | None = None, starttls: ssl.SSLContext | None = None, sign_in: bool = False, port: int = 0
+    *,
+    tls: ssl.SSLContext | None = None,
+    starttls: ssl.SSLContext | None = None,
+    sign_in: bool = False,
+    handler: MailServer | None = None,
 ) -> Iterator[MailServer]:
     """A running server: plain, under TLS from the first byte, or with STARTTLS; with `sign_in` it wants a password."""
-    server = MailServer(port or free_port())
+    server = handler or MailServer()
+    server.port = free_port()
     authentication: dict[str, Any] = (
         {"auth_required": True, "auth_require_tls": bool(tls or starttls), "authenticator": _sign_in} if sign_in else {}
     )

@@ -3,13 +3,14 @@
 The table of salts is left out: with it, whoever has an old backup could tell who a visitor was. So are sign-ins and
 invitations: what was ended or used since must not come back.
 So is that of revoked receipts: an old backup must not make them good again. And that of collectors: those of then are
-not those of now. And scratch tables, whose rows are on their way somewhere else.
+not those of now. And what was sent, which is not to be sent again. And scratch tables, whose rows are on their way
+somewhere else.
 
-What was revoked or removed since stays so: users, keys and links that are deleted in the database that is there stay
-deleted, and of a user who is in both, the newer record counts, as an old role or an old password could be one that was
-taken away. Nor is a site opened again: one whose figures are not public now does not become public, and its small
-counts are protected as they are now or as they were, whichever is more. On another machine nothing is known of what
-came after the backup; there all of it is as it was.
+What was revoked or removed since stays so: users, keys, links and subscriptions that are deleted in the database that
+is there stay deleted, and of a user who is in both, the newer record counts, as an old role or an old password could be
+one that was taken away. Nor is a site opened again: one whose figures are not public now does not become public, and
+its small counts are protected as they are now or as they were, whichever is more. On another machine nothing is known
+of what came after the backup; there all of it is as it was.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from collector.core.errors import BackupError
 from collector.storage.client import SCRATCH, ClickHouse, apply_schema, plain_reason
 from collector.storage.migrations import migrate
 
-RIGHTS = ("users", "api_keys", "shares")
+RIGHTS = ("users", "api_keys", "shares", "subscriptions")
 """Tables of which no backup brings back what was deleted since."""
 
-NEVER = frozenset({"salts", "revoked", "sessions", "invitations", "collectors"})
+NEVER = frozenset({"salts", "revoked", "sessions", "invitations", "collectors", "deliveries"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 

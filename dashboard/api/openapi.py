@@ -9,7 +9,7 @@ from dashboard.analytics.filters import DEEPEST, LONGEST_VALUE, MOST_VALUES
 from dashboard.analytics.metrics import METRICS
 from dashboard.analytics.period import NAMES
 from dashboard.analytics.query import MAX_DIMENSIONS, MAX_LIMIT, MAX_METRICS, MAX_OFFSET
-from dashboard.api import openapi_imports, openapi_sites
+from dashboard.api import openapi_imports, openapi_notifications, openapi_sites
 from dashboard.api.country_names import COUNTRY_NAME
 from dashboard.api.stats_v2 import MODES
 from dashboard.reports.segment_filters import SEGMENT
@@ -35,6 +35,7 @@ def document() -> dict[str, Any]:
             "/api/v1/stats/breakdown": {"get": _get("Metrics by a property", [*_PERIOD, *_PAGE], _RESULTS)},
             **openapi_sites.paths(_FAILURES),
             **openapi_imports.paths(_FAILURES),
+            **openapi_notifications.paths(_FAILURES),
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -45,6 +46,7 @@ def document() -> dict[str, Any]:
                 "Answer": _ANSWER,
                 **openapi_sites.schemas(),
                 **openapi_imports.schemas(),
+                **openapi_notifications.schemas(),
             },
         },
     }

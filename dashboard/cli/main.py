@@ -31,6 +31,7 @@ from dashboard.cli.commands import (
     mail,
     notice,
     preview,
+    report,
     rollup,
     site,
     user,
@@ -58,6 +59,7 @@ app.add_typer(lists.app, name="lists")
 app.add_typer(collector.app, name="collector")
 app.add_typer(imports.app, name="imports")
 app.add_typer(mail.app, name="mail")
+app.add_typer(report.app, name="report")
 
 Host = Annotated[
     str | None,

@@ -208,6 +208,11 @@ def weekday(day: datetime.date) -> str:
     return _dated(day, _("EEE d MMM y"), language())
 
 
+def short_weekday(day: datetime.date) -> str:
+    """The day of the week of a date: Tue."""
+    return _dated(day, "EEE", language())
+
+
 @lru_cache(maxsize=4_096)
 def _dated(day: datetime.date, pattern: str, code: str) -> str:
     return format_date(day, pattern, locale=code)

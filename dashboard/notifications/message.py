@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.policy
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -41,6 +42,7 @@ class MailTemplates:
             auto_reload=False,
         )
         translations.install(self._environment)
+        self._environment.filters["padded"] = padded
 
     def render(self, name: str, subject: str, **values: Any) -> Content:
         """The mail with these values. Text has no more than one empty line in a row."""
@@ -49,6 +51,19 @@ class MailTemplates:
             for kind in ("txt", "html")
         )
         return Content(subject, re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", html)
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """The text in a column of that width, cut where it is longer. East Asian characters take two places."""
+    shown, taken = "", 0
+    for character in text:
+        places = 0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if taken + places > width:
+            shown, taken = f"{shown[:-1]}…", width
+            break
+        shown, taken = shown + character, taken + places
+    space = " " * (width - taken)
+    return space + shown if right else shown + space
 
 
 def build_message(

@@ -10,7 +10,7 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import parseaddr
@@ -18,22 +18,18 @@ from typing import Final
 
 import anyio.to_thread
 
-from collector.core.errors import TystError
 from collector.core.mail_address import domain_of
 from collector.core.settings import SMTP_SECURITY, Settings
+from dashboard.notifications.errors import DeliveryError
 
-SECONDS: Final = 30.0
+SECONDS: Final = 20.0
 """For each step of the conversation."""
 _LONGEST_REPLY: Final = 200
 _WITH_ADDRESS: Final = re.compile(r"\S*@\S*")
 
 
-class MailError(TystError):
-    """A mail was not handed over. `permanent` says that the server will not take it however often it is sent."""
-
-    def __init__(self, reason: str, *, permanent: bool = False) -> None:
-        super().__init__(reason)
-        self.permanent = permanent
+class MailError(DeliveryError):
+    """A mail that the mail server did not take."""
 
 
 class MailTransport:
@@ -58,18 +54,19 @@ class MailTransport:
         """Domain of the sender, which names messages."""
         return domain_of(parseaddr(self.sender)[1])
 
-    async def send(self, message: EmailMessage) -> None:
-        """Hand the message over, to its `To`. Raises `MailError`."""
-        await anyio.to_thread.run_sync(self.hand_over, message)
+    async def send(self, message: EmailMessage, taken: Callable[[], None] = lambda: None) -> None:
+        """Hand the message over, to its `To`. `taken` is called, blocking, at once when the server has it. Raises
+        `MailError`."""
+        await anyio.to_thread.run_sync(self._send, message, taken)
 
-    def hand_over(self, message: EmailMessage) -> None:
-        """The same, blocking. When it returns the server has taken the message."""
+    def _send(self, message: EmailMessage, taken: Callable[[], None]) -> None:
         if not self.enabled:
             raise MailError("no mail server is set; set TYST_SMTP_HOST and TYST_SMTP_FROM, and start again")
         with self._explained(), self._connected() as server:
             if self._user:
                 server.login(self._user, self._password or "")
             server.send_message(message)
+            taken()
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
@@ -85,7 +82,7 @@ class MailTransport:
             if self._security == "starttls":
                 server.starttls(context=context)
             yield server
-            # Not waited for: who counts what was handed over must hear of it at once.
+            # Its answer changes nothing.
             server.putcmd("quit")
         finally:
             server.close()

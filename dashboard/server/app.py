@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -46,12 +47,11 @@ from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
 from dashboard.api import collectors, mail, management, operations, privacy, site_check
 from dashboard.api import imports as imports_api
+from dashboard.api import report_subscriptions as report_api
 from dashboard.api import stats as stats_api
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import SHIPPED, Translations
-from dashboard.notifications.letters import Letters
-from dashboard.notifications.message import MailTemplates
-from dashboard.notifications.smtp import MailTransport
+from dashboard.notifications.services import build_notifications
 from dashboard.reports.annotations import Annotation, Annotations
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.demo.site import demo_routes
@@ -172,10 +172,25 @@ def build(
     sessions.refresh()
     collector.refreshes.append(sessions.refresh)
     invitations = Invitations(DocumentTable(collector.client, "invitations", Invitation), clock)
-    collector.deletions.followers += site_lifecycle_hooks(users, invitations, editions, shares, segments, annotations)
+    translations = Translations(SHIPPED, settings.data_dir / LANGUAGES)
+    notifications = build_notifications(
+        settings,
+        collector.client,
+        collector.sites,
+        stats,
+        secrets,
+        collector.members,
+        translations,
+        clock,
+        # By a clock that leapt the wrong reports would be due.
+        leads=lambda: collector.members.leads and not collector.clock_monitor.problem,
+    )
+    collector.refreshes.append(notifications.refresh)
+    collector.deletions.followers += site_lifecycle_hooks(
+        users, invitations, editions, shares, segments, annotations, notifications
+    )
     users.access_reduced += [share_revoker(shares, collector.sites, changes), key_revoker(keys, changes)]
     users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
-    letters = Letters(MailTransport(settings), MailTemplates(), clock)
     dashboard = build_dashboard(
         settings,
         collector.sites,
@@ -195,8 +210,8 @@ def build(
         segments=segments,
         keys=keys,
         imports=collector.imports,
-        letters=letters,
         two_factor=two_factor,
+        notifications=notifications,
     )
 
     @contextlib.asynccontextmanager
@@ -207,19 +222,23 @@ def build(
             await _prepare_demo(collector, demo)
             await anyio.to_thread.run_sync(collector.close_days)
         await collector.start()
+        scheduler = asyncio.create_task(notifications.scheduler.run())
         log.info("started", extra={"sites": len(collector.sites.all()), "embedded": settings.embedded})
         try:
             with on_stop(dashboard.hubs.close_soon):
                 yield
         finally:
             await dashboard.hubs.close()
+            scheduler.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await scheduler
             stats.close()
             await collector.stop()
             log.info("stopped", extra={"spool_rows": collector.spool.stats().rows})
 
     return Tyst(
         collector,
-        Translations(SHIPPED, settings.data_dir / LANGUAGES),
+        translations,
         lifespan=lifespan,
         middleware=[Middleware(QuotaFields)],
         routes=[
@@ -244,9 +263,10 @@ def build(
                 collector.client,
                 settings.data_dir,
             ),
+            *report_api.routes(notifications, collector.sites, keys, changes, management.who_asks),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),
-            *mail.routes(letters, keys),
+            *mail.routes(notifications.letters, keys),
             *collectors.routes(collector.members, keys),
             *privacy.routes(collector, keys, editions),
             *stats_api.routes(

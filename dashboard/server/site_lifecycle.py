@@ -13,6 +13,7 @@ from dashboard.access.share_links import ShareLinks
 from dashboard.access.users import User, Users
 from dashboard.compliance.notice_versions import NoticeVersions
 from dashboard.i18n.translations import N_
+from dashboard.notifications.services import Notifications
 from dashboard.reports.annotations import Annotations
 from dashboard.reports.segments import Segments
 
@@ -26,6 +27,7 @@ def site_lifecycle_hooks(
     shares: ShareLinks,
     segments: Segments,
     annotations: Annotations,
+    notifications: Notifications,
 ) -> list[Follower]:
     """For `SiteJobRunner.followers`: each is told the id of a site that is no more, and may be told again. Blocking.
 
@@ -38,6 +40,7 @@ def site_lifecycle_hooks(
         shares.forget_site,
         segments.forget_site,
         annotations.forget_site,
+        notifications.forget_site,
     ]
 
 

@@ -38,7 +38,7 @@ from dashboard.analytics.realtime_query import Realtime
 from dashboard.analytics.service import StatsService
 from dashboard.compliance.site_check.fetcher import Fetcher
 from dashboard.compliance.site_check.inspector import Inspector
-from dashboard.notifications.letters import Letters
+from dashboard.notifications.services import Notifications
 from dashboard.reports.annotations import Annotations
 from dashboard.reports.realtime_hub import RealtimeHub
 from dashboard.reports.segments import Segments
@@ -71,9 +71,9 @@ class Dashboard:
     segments: Segments
     keys: ApiKeys
     imports: Imports
-    letters: Letters
     pending: PendingSignIns
     two_factor: TwoFactorAuth
+    notifications: Notifications
     clock: Callable[[], float] = field(default=time.time)
 
 
@@ -97,8 +97,8 @@ def build_dashboard(
     segments: Segments,
     keys: ApiKeys,
     imports: Imports,
-    letters: Letters,
     two_factor: TwoFactorAuth,
+    notifications: Notifications,
 ) -> Dashboard:
     """Put the dashboard together. `secrets` sign cookies."""
     return Dashboard(
@@ -121,10 +121,10 @@ def build_dashboard(
         segments=segments,
         keys=keys,
         imports=imports,
-        letters=letters,
         pending=PendingSignIns(users, secrets, clock),
         two_factor=two_factor,
         doors=ShareAccess(secrets, clock),
+        notifications=notifications,
         inspector=Inspector(Fetcher(settings.verify_networks), clock),
         clock=clock,
     )

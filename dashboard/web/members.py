@@ -82,7 +82,7 @@ async def people(dashboard: Dashboard, request: Request, user: User) -> Response
             for id_, each in await dashboard.invitations.open_for(site.id)
         ],
         link=link,
-        by_mail=dashboard.letters.enabled,
+        by_mail=dashboard.notifications.letters.enabled,
         problems=problems,
         roles=[(role, _(ROLE_NAMES[role]), _(ROLE_MEANINGS[role])) for role in SITE_ROLES],
         role_names={role: _(name) for role, name in ROLE_NAMES.items()},
@@ -115,7 +115,7 @@ async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
             for id_, each in await dashboard.invitations.open_for(EVERYWHERE)
         ],
         link=link,
-        by_mail=dashboard.letters.enabled,
+        by_mail=dashboard.notifications.letters.enabled,
         problems=problems,
         roles=[(role, _(ROLE_NAMES[role])) for role in ROLES],
         new_roles=[(role, _(ROLE_NAMES[role]), _(ACCOUNT_MEANINGS[role])) for role in ACCOUNT_ROLES],
@@ -134,7 +134,9 @@ async def _invite(post: FormPost) -> Link:
     secret = await post.dashboard.invitations.make(invitation)
     await post.note(N_("Member invited"), "", _described(note, role))
     link = Link(f"{public_base(post.request)}invitation/{secret}", _("Invitation"))
-    send = partial(post.dashboard.letters.invitation, to, by=post.user.name, site=post.domain, href=link.href)
+    send = partial(
+        post.dashboard.notifications.letters.invitation, to, by=post.user.name, site=post.domain, href=link.href
+    )
     return await _mailed(link, send) if to else link
 
 
@@ -203,7 +205,7 @@ async def _password_link(post: FormPost) -> Link:
     await post.note(N_("Password reset link created"), "", other.name)
     link = Link(f"{public_base(post.request)}password/{secret}", _("New password for {name}").format(name=other.name))
     return (
-        await _mailed(link, partial(post.dashboard.letters.password, to, name=other.name, href=link.href))
+        await _mailed(link, partial(post.dashboard.notifications.letters.password, to, name=other.name, href=link.href))
         if to
         else link
     )
@@ -223,7 +225,7 @@ def _address(post: FormPost) -> str:
     address = post.form.get("address", "").strip()
     if address and not is_mail_address(address):
         raise RecordError("address", _("expected an e-mail address such as anna@example.com"))
-    return address if post.dashboard.letters.enabled else ""
+    return address if post.dashboard.notifications.letters.enabled else ""
 
 
 async def _reset_two_factor(post: FormPost) -> None:

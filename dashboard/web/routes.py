@@ -21,6 +21,7 @@ from dashboard.web import (
     members,
     realtime,
     report,
+    report_subscriptions,
     segments,
     share_links,
     shared_dashboard,
@@ -58,6 +59,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         page("/users", members.users, "GET", "POST"),
         page("/changes", audit_log.all_changes),
         *entry.routes(dashboard, COMPRESSED),
+        Route("/unsubscribe/{token}", report_subscriptions.unsubscribe(dashboard), methods=["GET", "POST"]),
         page("/sites/new", site_settings.add_site, "GET", "POST"),
         Route("/share/{token}", shared_dashboard.unlock(dashboard), methods=["POST"]),
         *figures("", report.show_site),
@@ -81,5 +83,6 @@ def routes(dashboard: Dashboard) -> list[Route]:
         page("/{domain}/changes", audit_log.site_changes),
         page("/{domain}/data", data_deletion.figures, "GET", "POST"),
         page("/{domain}/imports", imports.show_imports, "GET", "POST"),
+        page("/{domain}/reports", report_subscriptions.show_subscriptions, "GET", "POST"),
         page("/{domain}/delete", data_deletion.delete_site, "POST"),
     ]

@@ -69,6 +69,7 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/{domain}/changes": "GET",
         "/{domain}/data": "GET POST",
         "/{domain}/imports": "GET POST",
+        "/{domain}/reports": "GET POST",
         "/{domain}/delete": "POST",
     },
     # Whoever has the link, or knows of it.
@@ -93,7 +94,12 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/metrics": "GET",
     },
     # An erasure is asked for without a site: with one it is anybody's, and is answered by what runs beside this.
-    "4444444": {"/static/{digest}/{name:path}": "GET", "/api/me": "DELETE"},
+    "4444444": {
+        "/static/{digest}/{name:path}": "GET",
+        "/api/me": "DELETE",
+        # A token that was signed for nobody.
+        "/unsubscribe/{token}": "GET POST",
+    },
     "1111111": {"/login": "POST"},
     # Nobody has given a password before.
     "lllllll": {"/logout": "POST", "/login/code": "GET POST"},
@@ -118,14 +124,17 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/sites/{domain}/imports": "POST",
         "/api/v1/sites/{domain}/export/events": "GET",
         "/api/v1/sites/{domain}/reset": "POST",
+        "/api/v1/sites/{domain}/reports": "GET POST",
         "/api/v1/sites/goals": "PUT",
         "/api/v1/sites/goals/{goal_id}": "DELETE",
         "/api/v1/verify": "POST",
     },
     "33334114": {"/api/v1/collectors/{name}": "DELETE"},
-    # There is no such import, which those are told who may change it.
+    # There is no such import or report, which those are told who may change it.
     "44444114": {
         "/api/v1/sites/{domain}/imports/{id}": "DELETE",
+        "/api/v1/sites/{domain}/reports/{id}": "DELETE",
+        "/api/v1/sites/{domain}/reports/{id}/send": "POST",
         "/api/v1/sites/{domain}/imports/{id}/confirm": "POST",
     },
     "3333a11a": {

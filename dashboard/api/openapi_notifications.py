@@ -1,0 +1,66 @@
+"""The part of the OpenAPI document on reports by mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dashboard.api.report_subscriptions import NewSubscription, ShownSubscription
+
+_REF = "#/components/schemas/{name}"
+_TEXT = {"type": "string"}
+_DOMAIN = {"name": "domain", "in": "path", "required": True, "schema": _TEXT}
+_ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
+_DELETED = {"type": "object", "required": ["deleted"], "properties": {"deleted": {"const": True}}}
+_SENT = {"type": "object", "required": ["sent"], "properties": {"sent": {"const": True}}}
+
+
+def schemas() -> dict[str, Any]:
+    """Recipients, as they are shown and added."""
+    _, components = msgspec.json.schema_components([ShownSubscription, NewSubscription], ref_template=_REF)
+    return components
+
+
+def paths(failures: dict[str, Any]) -> dict[str, Any]:
+    """The addresses of reports. `failures` are the answers that every request with a key may get."""
+    mine = {status: failures[status] for status in ("401", "404", "429")}
+    body = {status: failures[status] for status in ("400", "413")}
+    refused = {"502": failures["400"] | {"description": "It was not taken by whom it was sent to"}}
+    base = "/api/v1/sites/{domain}/reports"
+    return {
+        base: {
+            "parameters": [_DOMAIN],
+            "get": _operation("listReports", "Recipients of a site's reports", "200", _list("reports"), mine),
+            "post": _operation(
+                "addReport", "Add a recipient", "201", _named("ShownSubscription"), mine | body, "NewSubscription"
+            ),
+        },
+        f"{base}/{{id}}": {
+            "parameters": [_DOMAIN, _ID],
+            "delete": _operation("deleteReport", "Remove a recipient", "200", _DELETED, mine | body),
+        },
+        f"{base}/{{id}}/send": {
+            "parameters": [_DOMAIN, _ID],
+            "post": _operation("sendReport", "Send the latest report once more", "200", _SENT, mine | body | refused),
+        },
+    }
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _list(field: str) -> dict[str, Any]:
+    items = {"type": "array", "items": _named("ShownSubscription")}
+    return {"type": "object", "required": [field], "properties": {field: items}}
+
+
+def _operation(
+    name: str, summary: str, status: str, schema: dict[str, Any], failures: dict[str, Any], body: str = ""
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"operationId": name, "summary": summary}
+    if body:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": _named(body)}}}
+    answer = {"description": "Done", "content": {"application/json": {"schema": schema}}}
+    return found | {"responses": {status: answer, **failures}}

@@ -1,0 +1,101 @@
+"""Delivery worker: sends what the outbox has, each once, whatever is restarted.
+
+In this order: prepare, claim, send, note in the journal that it was taken, record it in ClickHouse. A process that dies
+before the recipient has taken it sends it again after its start; one that dies after the note does not. In between lie
+the recipient's answer on its way and one fsync, about a millisecond, of which nobody can know: what was sent then is
+sent again, under the same Message-ID or webhook-id.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+
+from dashboard.notifications.errors import DeliveryError
+from dashboard.notifications.handover_journal import HandoverJournal
+from dashboard.notifications.outbox import Delivery, Lane, Outbox
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[Callable[[], None]], Awaitable[None]]
+"""Sends, and calls, blocking, what it is given as soon as the recipient has it. Raises `DeliveryError`."""
+
+
+class Courier(Protocol):
+    """Prepares deliveries of one kind."""
+
+    async def prepare(self, delivery: Delivery) -> Send | None:
+        """How to send it; None where there is nobody any more to send it to. Raises `DeliveryError`."""
+
+
+class DeliveryWorker:
+    """Attempts what is due. `couriers` are by kind of delivery; `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        journal: HandoverJournal,
+        couriers: Mapping[str, Courier],
+        clock: Callable[[], float],
+    ) -> None:
+        self._outbox = outbox
+        self._journal = journal
+        self._couriers = couriers
+        self._clock = clock
+
+    def settle(self) -> None:
+        """Record in ClickHouse what the journal says was handed over. Blocking."""
+        for id_ in self._journal.ids:
+            self._outbox.finish(id_, "sent")
+            self._journal.remove(id_)
+
+    async def run_due(self, deliveries: Mapping[str, Delivery]) -> None:
+        """Attempt each that is due, the longest waiting first; mails and webhooks at the same time."""
+        due = sorted(filter(self._outbox.is_due, deliveries.values()), key=lambda each: (each.next, each.created))
+        async with anyio.create_task_group() as group:
+            for lane in ("mail", "webhook"):
+                group.start_soon(self._run, lane, [each for each in due if each.lane == lane])
+
+    async def _run(self, lane: Lane, due: list[Delivery]) -> None:
+        for delivery in due:
+            try:
+                await self._attempt(delivery)
+            except Exception:  # one recipient's failure stops nobody else
+                log.exception("a delivery failed and will be retried", extra={"delivery": delivery.id, "lane": lane})
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        id_ = delivery.id
+        if id_ in self._journal.ids:
+            return
+        if delivery.until < self._clock():
+            if await anyio.to_thread.run_sync(self._outbox.claim, id_):
+                await self._end(id_, delivery.error or "too late")
+            return
+        courier = self._couriers.get(delivery.kind)
+        if courier is None:
+            return
+        try:
+            send = await courier.prepare(delivery)
+            # Late, so that nobody holds what it is not about to send.
+            if await anyio.to_thread.run_sync(self._outbox.claim, id_) is None:
+                return
+            if send is None:
+                await self._end(id_, "no recipient")
+                return
+            await send(partial(self._journal.add, id_))
+        except DeliveryError as error:
+            log.warning("a delivery failed", extra={"delivery": id_, "reason": str(error)})
+            if error.permanent:
+                await self._end(id_, str(error))
+            else:
+                await anyio.to_thread.run_sync(self._outbox.postpone, id_, str(error))
+            return
+        await anyio.to_thread.run_sync(self.settle)
+
+    async def _end(self, id_: str, error: str) -> None:
+        await anyio.to_thread.run_sync(self._outbox.finish, id_, "failed", error)

@@ -1,0 +1,61 @@
+"""Scheduler: plans what is due, and has it sent. Several processes may run it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+
+import anyio.to_thread
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector.storage.client import plain_reason
+from dashboard.notifications.delivery_worker import DeliveryWorker
+from dashboard.notifications.outbox import Delivery, Outbox
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 10.0
+
+Planner = Callable[[], Awaitable[Iterable[Delivery]]]
+"""What is due at present, planned before or not."""
+
+
+class Scheduler:
+    """Runs the planners and the worker. `leads` says whether this process does what one does for all: that saves work,
+    and correctness does not rest on it."""
+
+    def __init__(
+        self, outbox: Outbox, worker: DeliveryWorker, planners: Sequence[Planner], leads: Callable[[], bool]
+    ) -> None:
+        self._outbox = outbox
+        self._worker = worker
+        self._planners = tuple(planners)
+        self._leads = leads
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            if self._leads():
+                await self._tick_or_log()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def tick(self) -> None:
+        """One round: record what an earlier start has sent, plan, and attempt what is due."""
+        await anyio.to_thread.run_sync(self._worker.settle)
+        known = await anyio.to_thread.run_sync(self._outbox.all)
+        for planner in self._planners:
+            for delivery in await planner():
+                if delivery.id not in known:
+                    await anyio.to_thread.run_sync(self._outbox.add, delivery)
+                    known[delivery.id] = delivery
+        await self._worker.run_due(known)
+
+    async def _tick_or_log(self) -> None:
+        try:
+            await self.tick()
+        except (ClickHouseError, OSError) as error:
+            log.warning("the scheduler failed and will retry", extra={"reason": plain_reason(error)})
+        except Exception:  # one failed round must not end the others
+            log.exception("the scheduler failed and will retry")

@@ -1,0 +1,152 @@
+"""`/SITE/reports`: who gets the site's reports by mail; and the page that recipients unsubscribe on."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+import anyio.to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from collector.core.errors import RecordError
+from collector.sites.registry import Site
+from dashboard.access.login_throttle import same_origin
+from dashboard.access.users import User
+from dashboard.i18n.translations import N_, _, error_text, languages
+from dashboard.notifications.errors import DeliveryError
+from dashboard.notifications.outbox import Delivery
+from dashboard.notifications.report_mail import REPORT
+from dashboard.notifications.subscriptions import FREQUENCY_NAMES
+from dashboard.web.app_context import Dashboard, Endpoint, FormPost, changeable_site, network_of_request, read_form
+from dashboard.web.members import day_of
+
+ADDED: Final = N_("Report recipient added")
+REMOVED: Final = N_("Report recipient removed")
+UNSUBSCRIBED: Final = N_("Report recipient unsubscribed")
+TOKENS: Final = "an unsubscription/"
+"""Under a name that no user can have."""
+
+
+async def show_subscriptions(dashboard: Dashboard, request: Request, user: User) -> Response:
+    """The recipients, and the forms that add one, remove one, or send one a trial."""
+    site = changeable_site(dashboard, request, user)
+    if request.method == "GET":
+        return await _page(dashboard, request, user, site)
+    form = await read_form(request)
+    act = _ACTS.get(form.get("act", ""))
+    if act is None:
+        raise HTTPException(400)
+    try:
+        done = await act(FormPost(dashboard, request, user, form, site), site)
+    except RecordError as error:
+        return await _page(dashboard, request, user, site, form, {error.field: error_text(error)})
+    except DeliveryError as error:
+        problem = _("The report could not be sent: {reason}.").format(reason=error)
+        return await _page(dashboard, request, user, site, problems={"sending": problem})
+    return RedirectResponse(f"/{quote(site.domain)}/reports?done={done}", 303)
+
+
+async def _add(post: FormPost, site: Site) -> str:
+    await post.dashboard.notifications.subscriptions.add(
+        site,
+        post.form.get("address", ""),
+        frequency=post.form.get("frequency", ""),
+        language=post.form.get("language", ""),
+        by=post.user.name,
+    )
+    await post.note(ADDED, "", post.form.get("frequency", ""))
+    return "added"
+
+
+async def _remove(post: FormPost, site: Site) -> str:
+    subscriptions = post.dashboard.notifications.subscriptions
+    found = subscriptions.of_site(site, post.form.get("id", ""))
+    await subscriptions.remove(found)
+    await post.note(REMOVED, found.frequency)
+    return "removed"
+
+
+async def _test(post: FormPost, site: Site) -> str:
+    notifications = post.dashboard.notifications
+    found = notifications.subscriptions.of_site(site, post.form.get("id", ""))
+    network, attempts = network_of_request(post.dashboard, post.request), post.dashboard.attempts
+    # Under the recipient's id: nobody is sent more trials than anybody wants.
+    wait = attempts.wait(f"{found.id}/", network)
+    if wait:
+        raise HTTPException(429, headers={"retry-after": str(wait)})
+    attempts.count(f"{found.id}/", network)
+    await notifications.reports.send_now(site, found)
+    return "sent"
+
+
+_ACTS: Final = {"add": _add, "remove": _remove, "test": _test}
+
+
+async def _page(
+    dashboard: Dashboard,
+    request: Request,
+    user: User,
+    site: Site,
+    form: dict[str, str] | None = None,
+    problems: dict[str, str] | None = None,
+) -> Response:
+    notifications = dashboard.notifications
+    deliveries = await anyio.to_thread.run_sync(notifications.outbox.of, site.id, REPORT)
+    newest = {each.target: each for each in reversed(deliveries)}
+    return dashboard.pages.html(
+        "reports.html",
+        422 if problems else 200,
+        user=user,
+        site=site,
+        done=request.query_params.get("done", ""),
+        missing=notifications.reports.missing,
+        recipients=[
+            (each, languages().get(each.language, each.language), _outcome(newest.get(each.id)))
+            for each in notifications.subscriptions.of(site)
+        ],
+        frequencies={name: _(title) for name, title in FREQUENCY_NAMES.items()},
+        form=form or {},
+        problems=problems or {},
+    )
+
+
+def _outcome(delivery: Delivery | None) -> str:
+    """What came of the newest report to a recipient."""
+    if delivery is None:
+        return _("Nothing sent yet")
+    if delivery.state == "sent":
+        return _("Last sent on {day}").format(day=day_of(delivery.finished))
+    if delivery.state == "failed":
+        return _("Not sent: {reason}").format(reason=delivery.error)
+    return _("To be sent again: {reason}").format(reason=delivery.error) if delivery.error else _("About to be sent")
+
+
+def unsubscribe(dashboard: Dashboard) -> Endpoint:
+    """`/unsubscribe/TOKEN`: a page with a button. What merely follows links, as scanners of mail do, changes nothing;
+    what the button or a mail program (RFC 8058) posts does."""
+
+    async def endpoint(request: Request) -> Response:
+        if request.method == "POST" and not same_origin(request.headers):
+            raise HTTPException(403)
+        network = network_of_request(dashboard, request)
+        wait = dashboard.attempts.wait(TOKENS, network)
+        if wait:
+            raise HTTPException(429, headers={"retry-after": str(wait)})
+        subscriptions = dashboard.notifications.subscriptions
+        id_ = subscriptions.id_of(request.path_params["token"])
+        if id_ is None:
+            dashboard.attempts.count(TOKENS, network)
+            raise HTTPException(404)
+        found = subscriptions.get(id_)
+        site = dashboard.sites.by_id(found.site) if found else None
+        if request.method == "POST" and found is not None:
+            await subscriptions.remove(found)
+            if site is not None:
+                await dashboard.changes.note("", site.domain, UNSUBSCRIBED, found.frequency)
+            found = None
+        # Whoever unsubscribes twice is unsubscribed.
+        return dashboard.pages.html("unsubscribe.html", user=None, site=site, subscribed=found is not None)
+
+    return endpoint

@@ -1,0 +1,110 @@
+"""The outbox: one process at a time has a delivery, and what is sent stays sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.storage.documents import DocumentTable
+from collector.storage.membership import Membership
+from dashboard.notifications.handover_journal import HandoverJournal
+from dashboard.notifications.outbox import BACKOFF, Delivery, Outbox, delivery_id
+from tests.board import NOON, Clock
+
+ID = delivery_id("report", "one")
+MAIL = Delivery(id=ID, kind="report", lane="mail", site="s", created=NOON, until=NOON + 86_400)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def member(client: Client, directory: Path, *, shared: bool = True) -> Membership:
+    directory.mkdir(exist_ok=True)
+    joined = Membership(client, directory, name="", secret="s", held=frozenset, shared=shared)
+    joined.join()
+    return joined
+
+
+def outbox(client: Client, members: Membership, clock: Clock) -> Outbox:
+    return Outbox(DocumentTable(client, "deliveries", Delivery), members, clock)
+
+
+def test_what_is_planned_twice_is_there_once(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """Its id says what it is."""
+    box = outbox(database, member(database, tmp_path), clock)
+    assert [box.add(MAIL), box.add(MAIL)] == [True, False]
+    box.claim(ID)
+    box.finish(ID, "sent")
+    assert box.add(MAIL) is False
+    assert box.all()[ID].state == "sent"
+
+
+def test_of_two_collectors_one_gets_it(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """Until it lets go of it."""
+    members = [member(database, tmp_path / name) for name in ("one", "two")]
+    for each in members:
+        each.beat()
+    one, two = (outbox(database, each, clock) for each in members)
+    one.add(MAIL)
+    assert one.claim(ID) is not None
+    assert two.claim(ID) is None
+    one.postpone(ID, "later")
+    assert two.claim(ID) is None
+    clock.now += BACKOFF[0]
+    taken = two.claim(ID)
+    assert taken is not None
+    assert taken.attempts == 2
+
+
+def test_a_claim_ends_with_its_process(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """With an earlier start of the same collector at once; with another one when its heartbeat has stopped."""
+    members = member(database, tmp_path / "one")
+    outbox(database, members, clock).add(MAIL)
+    assert outbox(database, members, clock).claim(ID) is not None
+    again = outbox(database, members, clock)
+    assert again.claim(ID) is not None
+    assert again.claim(ID) is None
+    other = member(database, tmp_path / "two")
+    two = outbox(database, other, clock)
+    assert two.claim(ID) is None
+    # As if it had not been heard of for a minute.
+    database.command("ALTER TABLE collectors DELETE WHERE collector = {id:String}", parameters={"id": members.id})
+    other.beat()
+    assert two.claim(ID) is None
+    stale = DocumentTable(database, "deliveries", Delivery)
+    stale.update(ID, lambda each: msgspec.structs.replace(each, claimed=each.claimed - 60))
+    assert two.claim(ID) is not None
+
+
+def test_after_its_time_it_is_not_tried_again(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """It has failed, with the last reason."""
+    box = outbox(database, member(database, tmp_path, shared=False), clock)
+    box.add(MAIL)
+    for number in range(20):
+        if box.claim(ID) is None:
+            break
+        box.postpone(ID, f"reason {number}")
+        clock.now += BACKOFF[-1]
+    found = box.all()[ID]
+    assert (found.state, found.attempts < 10, found.error.startswith("reason")) == ("failed", True, True)
+
+
+def test_the_journal_outlives_the_process(tmp_path: Path) -> None:
+    """A line that was cut off harms no other."""
+    journal = HandoverJournal(tmp_path)
+    journal.add("aa")
+    journal.add("bb")
+    with (tmp_path / "handed-over").open("a") as file:
+        file.write("\ncc")
+    again = HandoverJournal(tmp_path)
+    again.add("dd")
+    assert HandoverJournal(tmp_path).ids == ("aa", "bb", "cc", "dd")
+    for id_ in ("aa", "bb", "cc", "dd"):
+        again.remove(id_)
+    assert HandoverJournal(tmp_path).ids == ()
+    assert (tmp_path / "handed-over").stat().st_mode & 0o077 == 0
