@@ -67,6 +67,7 @@ _SOURCES: Final[tuple[tuple[str, str, Extract], ...]] = (
     ("dashboard", "**/*.py", extract_python),
     ("dashboard/data", "*.toml", extract_data),
     ("dashboard/templates", "**/*.html", babel_extract),
+    ("dashboard/templates/mail", "*.txt", babel_extract),
 )
 _ABROAD: Final = ("dashboard/frontend/", "dashboard/templates/demo/")
 """What speaks English alone: the demonstration's website stands for somebody else's."""

@@ -42,7 +42,7 @@ class DigestFigure:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class DayBar:
     """One day of the chart: `height` in pixels, `drawn` for the text part; `label` is "" where there is no room."""
 
     label: str
@@ -81,7 +81,7 @@ class Digest:
     compared: str
     figures: tuple[DigestFigure, ...]
     chart_title: str
-    bars: tuple[Bar, ...]
+    bars: tuple[DayBar, ...]
     lists: tuple[DigestList, ...]
     consent: str
     hidden: str
@@ -96,7 +96,7 @@ class Digest:
         return len(self.bars) <= _LABELLED
 
     @property
-    def peak(self) -> Bar:
+    def peak(self) -> DayBar:
         """The tallest bar."""
         return max(self.bars, key=lambda bar: bar.height)
 
@@ -160,11 +160,11 @@ def _list(found: Breakdown) -> DigestList:
     )
 
 
-def _bars(points: Sequence[Point]) -> tuple[Bar, ...]:
+def _bars(points: Sequence[Point]) -> tuple[DayBar, ...]:
     most = max((point.value or 0 for point in points), default=0)
     labelled = len(points) <= _LABELLED
     return tuple(
-        Bar(
+        DayBar(
             # Of a month each seventh day, from its first.
             label=formatting.short_weekday(point.first) if labelled else "" if index % 7 else str(point.first.day),
             long=f"{formatting.short_weekday(point.first)} {point.label}",

@@ -74,7 +74,8 @@ class Pages:
 
     def prepare(self) -> None:
         """Read all templates, and what the reader's language needs, so that the first page of figures need not."""
-        for name in self._environment.list_templates():
+        # Mails have an environment of their own.
+        for name in self._environment.list_templates(filter_func=lambda name: not name.startswith("mail/")):
             self._environment.get_template(name)
         formatting.prepare()
 
