@@ -25,7 +25,7 @@ def clock() -> Clock:
 
 def member(client: Client, directory: Path, *, shared: bool = True) -> Membership:
     directory.mkdir(exist_ok=True)
-    joined = Membership(client, directory, name="", secret="s", held=frozenset, shared=shared)
+    joined = Membership(client, directory, name="", secrets=("s",), held=frozenset, shared=shared)
     joined.join()
     return joined
 
