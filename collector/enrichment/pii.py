@@ -69,7 +69,7 @@ _DATE = re.compile(
 # Digits of other scripts, which `int` reads as well, and the dots and colons that come with wide ones.
 _FOREIGN = re.compile(r"[^\D0-9]|[．。｡：]")
 _PLAIN_MARKS = str.maketrans("．。｡：", "...:")
-_VERSION = re.compile(r"\d+(?:\.\d+)*\.\d(?:\.\d+)+")
+_DOTTED = re.compile(r"\d++(?:\.\d++){2,}+")
 
 
 def is_ordinary(text: str) -> bool:
@@ -168,6 +168,11 @@ def _number(match: re.Match[str]) -> str:
     digits = sum(character.isdigit() for character in text)
     if digits < 9 and not text.lstrip("(").startswith(("0", "+")):
         return text
-    if _DATE.fullmatch(text) or _VERSION.fullmatch(text):
+    if _DATE.fullmatch(text) or _is_version(text):
         return text
     return ":number"
+
+
+def _is_version(text: str) -> bool:
+    """Whether numbers with dots between them are a version: one of those within has a single digit."""
+    return _DOTTED.fullmatch(text) is not None and any(len(part) == 1 for part in text.split(".")[1:-1])

@@ -21,11 +21,13 @@ _HALF = re.compile(r"(?:%[C-Fc-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f]){0,2})?(?:%[
 
 
 def shortened_url(url: str, length: int) -> str:
-    """Cut `url` to `length` characters, at least 2,000.
+    """Cut `url` to `length` characters, at least 2,000. A shorter one stays as it is.
 
     Removed in this order: long parts of query and fragment that are no campaign tags, short ones, tag values beyond
     200 characters, the end of the path.
     """
+    if len(url) <= length:
+        return url
     page, _, fragment = url.partition("#")
     path, _, query = page.partition("?")
     route, _, route_query = fragment.partition("?")

@@ -6,17 +6,21 @@ import datetime
 from typing import Final
 
 from collector.core.timezones import Zone
+from collector.enrichment.shortening import shortened_url
 from collector.enrichment.url_policy import PageCleaner
 from collector.enrichment.urls import clean_value
 from collector.imports.report import ImportReport, LeftOut, Note
 from collector.imports.scratch import Scratch
 from collector.imports.sums import Sum
 from collector.imports.visits import STEPS, ForeignRequest
+from collector.ingest.payload_fields import MOST_URL, MOST_VALUE
 from collector.ingest.pipeline import PipelineServices, Rejection, run
 from collector.sites.registry import Site
 
 FIRST_DAY: Final = datetime.date(1990, 1, 1)
 """Dates before it are taken for unreadable ones."""
+END_OF_TIME: Final = 1 << 32
+"""The Unix second after the last that ClickHouse has a DateTime for."""
 
 
 class ImportTarget:
@@ -61,7 +65,8 @@ class ImportTarget:
 
     def add_request(self, source: str, request: ForeignRequest, line: int) -> None:
         """Take one row of a file through the pipeline."""
-        reason = self._reason(self.zone.date(request.at))
+        known = 0 <= request.at < END_OF_TIME
+        reason = self._reason(self.zone.date(request.at)) if known else "date"
         if reason:
             self.leave_out(reason, line)
             return
@@ -83,13 +88,12 @@ class ImportTarget:
     def page(self, hostname: str, path: str) -> str:
         """The cleaned path of a page, as the site's rules want it."""
         host = hostname or self.site.domain
-        return self._pages.read(
-            f"https://{host}{path if path.startswith('/') else '/' + path}", self.site, hash_mode=False
-        ).path
+        url = f"https://{host}{path if path.startswith('/') else '/' + path}"
+        return self._pages.read(shortened_url(url, MOST_URL), self.site, hash_mode=False).path
 
     def text(self, value: str) -> str:
         """A name or value without what could lead to a person."""
-        return clean_value(value)
+        return clean_value(value[:MOST_VALUE])
 
     @property
     def overlapping(self) -> list[datetime.date]:

@@ -15,9 +15,11 @@ import msgspec
 
 from collector.enrichment.channels import AttributionSignals, channel_of
 from collector.enrichment.referrer import kind_of, name_of_tag
+from collector.enrichment.shortening import shortened_url
 from collector.enrichment.text_limits import truncated
 from collector.enrichment.user_agent import Device
 from collector.ingest.payload import Beacon
+from collector.ingest.payload_fields import MOST_URL, MOST_VALUE, properties_of
 from collector.ingest.pipeline import (
     BeaconRequest,
     EventContext,
@@ -80,9 +82,17 @@ def foreign_request(
     visit: int = 0,
     anonymous: bool = False,
 ) -> ForeignRequest:
-    """The request of a row; `at` is a Unix second, and without an `address` `visitor` tells visitors apart."""
+    """The request of a row; `at` is a Unix second, and without an `address` `visitor` tells visitors apart. Texts have
+    the lengths that those of beacons may have."""
     return ForeignRequest(
-        beacon=Beacon(name=name, url=url, domains=(), referrer=referrer, props=props or {}, width=width),
+        beacon=Beacon(
+            name=name,
+            url=shortened_url(url, MOST_URL),
+            domains=(),
+            referrer=referrer[:MOST_URL],
+            props=properties_of(props)[0],
+            width=width,
+        ),
         at=at,
         address=address,
         network=visitor,
@@ -91,7 +101,7 @@ def foreign_request(
         prefetch=prefetch,
         device=device,
         country=country,
-        source=source,
+        source=source[:MOST_VALUE],
         visit=visit,
         anonymous=anonymous,
     )

@@ -63,7 +63,7 @@ def url_of(given: Any) -> tuple[str, bool]:
         raise BeaconError("url", "must be a valid url")
     if _DATA_URL.match(given):
         raise BeaconError("url", "scheme is not allowed")
-    return (given, False) if len(given) <= MOST_URL else (shortened_url(given, MOST_URL), True)
+    return shortened_url(given, MOST_URL), len(given) > MOST_URL
 
 
 def name_of(given: Any) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import sqlite3
 import threading
 import time
@@ -83,11 +84,12 @@ class _Waiting:
 
 
 class SegmentStats:
-    """Rows and bytes of one segment."""
+    """Token, rows and bytes of one segment."""
 
-    __slots__ = ("began", "bytes", "finished", "read", "refused", "rows")
+    __slots__ = ("began", "bytes", "finished", "read", "refused", "rows", "token")
 
-    def __init__(self, began: float, rows: int = 0, bytes_: int = 0, *, refused: bool = False) -> None:
+    def __init__(self, token: str, began: float, rows: int = 0, bytes_: int = 0, *, refused: bool = False) -> None:
+        self.token = token
         self.began = began
         self.rows = rows
         self.bytes = bytes_
@@ -136,7 +138,7 @@ class Spool:
         self.path = path
         self.erasures = SpoolErasures(path)
         self._tallies = {
-            stored.number: SegmentStats(stored.began, stored.rows, stored.bytes, refused=stored.refused)
+            stored.number: SegmentStats(stored.token, stored.began, stored.rows, stored.bytes, refused=stored.refused)
             for stored in self._file.segments()
         }
         for tally in self._tallies.values():
@@ -216,7 +218,7 @@ class Spool:
             if number is None:
                 return None
             tally = self._tallies[number]
-            return SpoolSegment(number, f"{self._file.id}-{number}", tally.rows, tally.began)
+            return SpoolSegment(number, tally.token, tally.rows, tally.began)
 
     def read(self, segment: SpoolSegment) -> SerializedEvents:
         """The events of a segment in order of arrival; empty if all were erased."""
@@ -408,15 +410,18 @@ class Spool:
         encoded = group(waiting.encoded for waiting in waited)
         keys = [waiting.once for waiting in waited if waiting.once]
         now = self._clock()
+        # Random, as a file that was copied or put back has the numbers of another one.
+        token = secrets.token_hex(16)
+        segment = token if self._open is None else self._open
         try:
-            number = self._file.commit(self._open, rows, encoded, keys, finished, now)
+            number = self._file.commit(segment, rows, encoded, keys, finished, now)
         except sqlite3.Error as error:
             self._not_committed(waited, finished, error)
             return
         self.commits += 1
         with self._changed:
             if rows and number is not None:
-                tally = self._tallies.setdefault(number, SegmentStats(now))
+                tally = self._tallies.setdefault(number, SegmentStats(token, now))
                 tally.rows += rows
                 tally.bytes += len(encoded)
                 self._bytes += len(encoded)

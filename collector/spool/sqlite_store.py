@@ -21,7 +21,8 @@ from collector.spool.deduplication import ONCE_SECONDS, pack
 
 _TABLES = """\
 CREATE TABLE IF NOT EXISTS spool (id TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY AUTOINCREMENT, began REAL NOT NULL, refused TEXT);
+CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY AUTOINCREMENT, began REAL NOT NULL, refused TEXT,
+                                     token TEXT);
 CREATE TABLE IF NOT EXISTS groups (number INTEGER PRIMARY KEY, segment INTEGER NOT NULL, rows INTEGER NOT NULL,
                                    events BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS groups_of_segment ON groups (segment);
@@ -42,6 +43,7 @@ class StoredGroup(NamedTuple):
     """A segment as it lies in the file. `began` is Unix time; `bytes` are those of its encoded events."""
 
     number: int
+    token: str
     began: float
     refused: bool
     rows: int
@@ -49,7 +51,7 @@ class StoredGroup(NamedTuple):
 
 
 class SpoolFile:
-    """One spool's file, made when there is none. `id` is random and lives as long as the file.
+    """One spool's file, made when there is none.
 
     Every method may raise `sqlite3.Error`. One thread commits; reading and setting aside may be done by others.
     """
@@ -62,22 +64,28 @@ class SpoolFile:
         self._committer.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._committer.execute("PRAGMA journal_mode = WAL")
         self._committer.executescript(_TABLES)
+        if not any(column[1] == "token" for column in self._committer.execute("PRAGMA table_info(segments)")):
+            self._committer.execute("ALTER TABLE segments ADD COLUMN token TEXT")
         self._reader = self._connect()
         # SQLite crashes where a connection is closed while another thread reads by it.
         self._reading = threading.Lock()
         self._reserve = DiskReserve(path.with_suffix(".reserve"))
         # The last `seen` row of each second, so that old ones are deleted without a search.
         self._seen_until: deque[tuple[int, int]] = deque()
-        self.id = self._named()
+        self._id = self._named()
         self._shrink()
 
     def segments(self) -> list[StoredGroup]:
         """Every segment, oldest first."""
         rows = self._reader.execute(
-            "SELECT s.number, s.began, s.refused IS NOT NULL, sum(g.rows), sum(length(g.events)) "
+            "SELECT s.number, s.token, s.began, s.refused IS NOT NULL, sum(g.rows), sum(length(g.events)) "
             "FROM segments s JOIN groups g ON g.segment = s.number GROUP BY s.number ORDER BY s.number"
         )
-        return [StoredGroup(number, began, bool(refused), rows_, size) for number, began, refused, rows_, size in rows]
+        # Segments of earlier releases have the file's id and their number in place of a token of their own.
+        return [
+            StoredGroup(number, token or f"{self._id}-{number}", began, bool(refused), rows_, size)
+            for number, token, began, refused, rows_, size in rows
+        ]
 
     def seen(self, now: float) -> list[bytes]:
         """Packed keys of the beacons of the last ten minutes; older ones are deleted."""
@@ -93,19 +101,27 @@ class SpoolFile:
             yield from self._read("SELECT rows, events FROM groups WHERE number = ?", number)
 
     def commit(
-        self, segment: int | None, rows: int, events: bytes, keys: Sequence[int], finished: Sequence[int], now: float
+        self,
+        segment: int | str,
+        rows: int,
+        events: bytes,
+        keys: Sequence[int],
+        finished: Sequence[int],
+        now: float,
     ) -> int | None:
         """Write one group, delete finished segments, in one transaction; durable when this returns.
 
-        `segment` None begins a new one. Returns the number of the segment that has the group.
+        `segment` is the number of the one that has the group, or the token of one that begins with it. Returns its
+        number, or None where there is no group.
         """
+        number = segment if isinstance(segment, int) else None
         write = self._committer.execute
         try:
             write("BEGIN IMMEDIATE")
             if rows:
-                if segment is None:
-                    segment = write("INSERT INTO segments (began) VALUES (?)", (now,)).lastrowid
-                write("INSERT INTO groups (segment, rows, events) VALUES (?, ?, ?)", (segment, rows, events))
+                if number is None:
+                    number = write("INSERT INTO segments (began, token) VALUES (?, ?)", (now, segment)).lastrowid
+                write("INSERT INTO groups (segment, rows, events) VALUES (?, ?, ?)", (number, rows, events))
             if keys:
                 self._see(keys, int(now))
             for over in finished:
@@ -116,7 +132,7 @@ class SpoolFile:
             with contextlib.suppress(sqlite3.Error):
                 write("ROLLBACK")
             raise
-        return segment
+        return number
 
     def quarantine(self, segment: int, reason: str) -> None:
         """Mark a segment as refused."""

@@ -12,6 +12,7 @@ One that stopped with events in its spool is waited for until it is back, or unt
 from __future__ import annotations
 
 import datetime
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
@@ -24,6 +25,8 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.app_secret import Secrets
 from collector.core.errors import CannotJoin
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 ALIVE_SECONDS = 20.0
@@ -88,7 +91,14 @@ class Membership:
         self._members: Mapping[str, Member] = {}
         self._secrets = [_mark(secret) for secret in secrets]
         self.id = _stored_id(self._path)
-        self.name = name or self.id
+        self._name = name
+        self._written: deque[float] = deque(maxlen=_MOST_MOMENTS)
+        """The moments of the last heartbeats: replicas of ClickHouse may be behind."""
+
+    @property
+    def name(self) -> str:
+        """What the operator calls it, else its id."""
+        return self._name or self.id
 
     def join(self) -> None:
         """Read the other collectors, and write the first heartbeat. Raises `CannotJoin` for a collector that was
@@ -103,7 +113,7 @@ class Membership:
                     f"this collector ({own.name}) was removed while its spool held events, some of which may have been "
                     f"erased since. Delete {self._path.parent / 'spool'} to start without them."
                 )
-            self.id = _new_id(self._path)
+            self._take_new_id()
         if any(each.alive and each.secret not in self._secrets for each in self.others()):
             raise CannotJoin(
                 "another collector of this database has a different secret. Set TYST_SECRET_KEY to the same value for "
@@ -115,10 +125,15 @@ class Membership:
         """Write a heartbeat, and read those of the others."""
         if not self._shared:
             return
-        moment = datetime.datetime.fromtimestamp(self._stored(), datetime.UTC)
-        self._client.insert("collectors", [[self.id, self.name, moment, self._secrets[-1], 0]], column_names=_COLUMNS)
-        self._last_beat = self._monotonic()
         self._refresh()
+        if self._has_twin():
+            self._take_new_id()
+            log.warning("another collector has a copy of this data directory; this one has a new id since")
+        stored = self._stored()
+        moment = datetime.datetime.fromtimestamp(stored, datetime.UTC)
+        self._client.insert("collectors", [[self.id, self.name, moment, self._secrets[-1], 0]], column_names=_COLUMNS)
+        self._written.append(stored)
+        self._last_beat = self._monotonic()
 
     def leave(self) -> None:
         """Be no member any more, unless events wait in the spool: then the others wait for them."""
@@ -173,6 +188,18 @@ class Membership:
             "Start it again, or if its disk is gone: tyst collector remove NAME."
         )
 
+    def _has_twin(self) -> bool:
+        """Whether another process wrote the last heartbeat under this id, as one of their data directories is a copy of
+        the other. Of two only the one that did not write last sees that."""
+        own = self._members.get(self.id)
+        if own is None or not self._written:
+            return False
+        return all(abs(own.stored - each) >= _RESOLUTION for each in self._written)
+
+    def _take_new_id(self) -> None:
+        self.id = _new_id(self._path)
+        self._written.clear()
+
     def _stored(self) -> float:
         """The latest moment of which everything that was accepted before is in ClickHouse."""
         # In this order: what is accepted in between is later than the moment.
@@ -196,6 +223,8 @@ class Membership:
 
 
 _MOST_MOMENTS = 64
+_RESOLUTION = 0.002
+"""Seconds; those of the column are thousandths, rounded either way."""
 _BEGINNING = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 

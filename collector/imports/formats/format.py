@@ -5,9 +5,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from collector.imports.file import ImportedFile
 from collector.imports.target import ImportTarget
+
+UNREADABLE: Final = (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a row may raise where the row is none: files have anything in them."""
+
+MOST_COUNT: Final = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +30,8 @@ class Format:
 def whole(text: str) -> int:
     """A count, such as `12` or `12.0`. Raises `ValueError`."""
     text = text.strip()
-    if text.isdecimal():
-        return int(text)
-    number = float(text) if text else 0.0
-    if not 0 <= number < 1 << 53:
+    number = int(text) if text.isdecimal() else float(text or 0)
+    if not 0 <= number < MOST_COUNT:
         raise ValueError("expected a count")
     return round(number)
 

@@ -17,7 +17,7 @@ from babel import Locale
 from collector.core.errors import ImportRefused
 from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
-from collector.imports.formats.format import Format, major
+from collector.imports.formats.format import UNREADABLE, Format, major
 from collector.imports.formats.log_times import moment_of
 from collector.imports.formats.names import browser, device, known, system
 from collector.imports.target import ImportTarget
@@ -52,7 +52,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
             row = _decode(line)
             name = str(row["event_name"])
             request = _request(row, NAMES.get(name, name), target)
-        except (msgspec.MsgspecError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        except (msgspec.MsgspecError, *UNREADABLE):
             target.leave_out("unreadable", number)
             continue
         if name in AUTOMATIC:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from collector.core.errors import ImportRefused
 from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
-from collector.imports.formats.format import Format
+from collector.imports.formats.format import UNREADABLE, Format
 from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, split_version, system
 from collector.imports.target import ImportTarget
@@ -57,7 +57,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
                 target.leave_out("bot", line)
                 continue
             request = _request(cells, target)
-        except (KeyError, ValueError):
+        except UNREADABLE:
             target.leave_out("unreadable", line)
             continue
         target.add_request("page views", request, line)

@@ -10,7 +10,7 @@ import msgspec
 
 from collector.imports.file import ImportedFile
 from collector.imports.formats.access import Access, plain, split_request, take
-from collector.imports.formats.format import Format
+from collector.imports.formats.format import UNREADABLE, Format
 from collector.imports.formats.log_times import moment_of
 from collector.imports.target import ImportTarget
 from collector.privacy.consent import Signals
@@ -115,7 +115,7 @@ def _recognises(file: ImportedFile) -> bool:
             try:
                 if parse(line) is not None:
                     return True
-            except (ValueError, TypeError, AttributeError):
+            except UNREADABLE:
                 continue
     return False
 
@@ -126,7 +126,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
             continue
         try:
             access = parse(line)
-        except (ValueError, TypeError, AttributeError):
+        except UNREADABLE:
             target.leave_out("unreadable", number)
             continue
         if access is None:

@@ -7,6 +7,7 @@ begin with = + - or @ have an apostrophe in front.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,16 +15,17 @@ from urllib.parse import quote
 from collector.core.errors import ImportRefused
 from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
-from collector.imports.formats.format import Format, major
+from collector.imports.formats.format import UNREADABLE, Format, major
 from collector.imports.formats.names import browser, country, device, known, system
 from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request, key_hash
 
 Fields = Mapping[str, Any]
 
-CHARACTERS: Final = 1 << 16
 LONGEST_VISIT: Final = 1 << 24
 """Characters of one visit with its actions."""
+# Texts as a whole, as what is in them marks nothing, and braces.
+_MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}]')
 EVENTS: Final = {"outlink": "Outbound Link: Click", "download": "File Download"}
 _TAGS: Final = {
     "utm_source": "campaignSource",
@@ -49,7 +51,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
                 kind = str(action["type"])
                 name = _event_name(action, kind)
                 request = _request(visit, action, name, target) if name else None
-            except (KeyError, ValueError, TypeError):
+            except UNREADABLE:
                 target.leave_out("unreadable", line)
                 continue
             if request is None:
@@ -108,27 +110,41 @@ def _plain(value: object) -> str:
 
 def objects(file: ImportedFile) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of an array of JSON, one after the other, with the number of the line in which each ends. Raises
-    `ImportRefused` for what is no such array."""
-    decoder = json.JSONDecoder()
-    buffer, line = "", 0
+    `ImportRefused` for what is no such array.
+
+    Each character is looked at once: where an object ends is told by its braces.
+    """
+    begun, size, depth = list[str](), 0, 0
     for number, text in file.lines():
-        buffer += text + "\n"
-        line = number
-        while True:
-            buffer = buffer.lstrip(" \t\r\n[,]")
-            if not buffer:
+        start = 0
+        for mark in _MARKS.finditer(text):
+            if mark[0] == "{":
+                start = start if depth else mark.start()
+                depth += 1
+            elif mark[0] == "}" and depth:
+                depth -= 1
+                if not depth:
+                    yield number, _decoded("\n".join([*begun, text[start : mark.end()]]), file)
+                    begun, size = [], 0
+        if depth:
+            begun.append(text[start:])
+            size += len(text) - start
+            if size > LONGEST_VISIT:
                 break
-            try:
-                found, end = decoder.raw_decode(buffer)
-            except ValueError:
-                break
-            buffer = buffer[end:]
-            if isinstance(found, dict):
-                yield line, found
-        if len(buffer) > LONGEST_VISIT:
-            break
-    if buffer:
-        raise ImportRefused("file", "the file {name} is incomplete or damaged; nothing was imported", name=file.name)
+    if depth:
+        raise _damaged(file)
+
+
+def _decoded(text: str, file: ImportedFile) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _damaged(file) from None
+    return found
+
+
+def _damaged(file: ImportedFile) -> ImportRefused:
+    return ImportRefused("file", "the file {name} is incomplete or damaged; nothing was imported", name=file.name)
 
 
 MATOMO: Final = Format("matomo", "Matomo (visits as JSON)", _recognises, _read)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from collector.core.errors import ImportRefused
 from collector.imports.file import ImportedFile
-from collector.imports.formats.format import Format, day_of, whole
+from collector.imports.formats.format import UNREADABLE, Format, day_of, whole
 from collector.imports.formats.matomo import objects
 from collector.imports.sums import TOTAL, Sum
 from collector.imports.target import ImportTarget
@@ -37,7 +37,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
         try:
             day = day_of(date)
             rows = list(_sums(row, target, day))
-        except ValueError:
+        except UNREADABLE:
             target.leave_out("unreadable", line)
             continue
         if rows:

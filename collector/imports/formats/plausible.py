@@ -17,7 +17,7 @@ from collector.enrichment.channels import AttributionSignals, channel_of
 from collector.enrichment.referrer import kind_of, name_of_tag
 from collector.enrichment.text_limits import truncated
 from collector.imports.file import ImportedFile
-from collector.imports.formats.format import Format, day_of, major, whole
+from collector.imports.formats.format import UNREADABLE, Format, day_of, major, whole
 from collector.imports.formats.names import browser, country, device, known, system
 from collector.imports.sums import TOTAL, Sum
 from collector.imports.target import ImportTarget
@@ -188,7 +188,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
         try:
             day = day_of(row["date"])
             rows = list(table(row, day, target))
-        except (KeyError, ValueError):
+        except UNREADABLE:
             target.leave_out("unreadable", line)
             continue
         if source == "custom_events" and row["name"] in NO_EVENTS:

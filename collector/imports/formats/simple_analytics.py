@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
-from collector.imports.formats.format import Format, major
+from collector.imports.formats.format import UNREADABLE, Format, major
 from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, device, known, system
 from collector.imports.target import ImportTarget
@@ -27,7 +27,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
         try:
             given = {name: known(value) for name, value in row.items()}
             request = _request(given, target)
-        except (KeyError, ValueError):
+        except UNREADABLE:
             target.leave_out("unreadable", line)
             continue
         if given.get("is_robot", "").lower() in ("true", "1"):

@@ -8,7 +8,7 @@ from typing import Final
 
 from collector.imports.file import ImportedFile
 from collector.imports.formats.access import Access, plain, split_request, take
-from collector.imports.formats.format import Format
+from collector.imports.formats.format import UNREADABLE, Format
 from collector.imports.formats.log_times import common_log_time
 from collector.imports.target import ImportTarget
 
@@ -17,7 +17,7 @@ _REST = rf" \[([^\]]{{20,40}})\] {_QUOTED} (\d{{3}}) (?:\d+|-)(?: {_QUOTED} {_QU
 # Forms of what stands before the time: a user's name may have spaces, which only the last can tell from a host.
 _FORMS = (
     re.compile(rf"()(\S+) \S+ \S+{_REST}"),
-    re.compile(rf"(\S+) (\S*[.:]\S*) \S+ \S+{_REST}"),
+    re.compile(rf"(\S+) (?=\S*[.:])(\S+) \S+ \S+{_REST}"),
     re.compile(rf"()(\S+) \S+ [^\[]+{_REST}"),
 )
 _ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})|\\(.)")
@@ -63,7 +63,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
             continue
         try:
             access = parse(line)
-        except ValueError:
+        except UNREADABLE:
             target.leave_out("unreadable", number)
             continue
         take(access, target, number)

@@ -7,7 +7,7 @@ from typing import Final
 
 from collector.enrichment.urls import clean_path
 from collector.imports.file import ImportedFile
-from collector.imports.formats.format import Format, day_of
+from collector.imports.formats.format import MOST_COUNT, UNREADABLE, Format, day_of
 from collector.imports.sums import COUNTS, TOTAL, Sum
 from collector.imports.target import ImportTarget
 from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, REVENUE, VISIT_DIMENSIONS
@@ -30,7 +30,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
         try:
             found = _sum(row, target)
             has_properties = row["properties"] == "1"
-        except (KeyError, ValueError):
+        except UNREADABLE:
             target.leave_out("unreadable", line)
             continue
         if not has_properties:
@@ -47,6 +47,10 @@ def _sum(row: Mapping[str, str], target: ImportTarget) -> Sum:
     elif dimension not in _DIMENSIONS:
         raise ValueError("expected a dimension")
     counts = {name: int(row[name]) for name in COUNTS}
+    if max(abs(count) for name, count in counts.items() if name != "revenue") >= MOST_COUNT:
+        raise ValueError("expected counts")
+    if abs(counts["revenue"]) >= 1 << 63:
+        raise ValueError("expected an amount")
     return Sum(day=day_of(row["date"]), dimension=dimension, value=value, currency=row["currency"], **counts)
 
 

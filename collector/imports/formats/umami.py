@@ -14,7 +14,7 @@ from collector.core.errors import ImportRefused
 from collector.enrichment.urls import CLICK_IDS
 from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
-from collector.imports.formats.format import Format
+from collector.imports.formats.format import UNREADABLE, Format
 from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, device, known, system
 from collector.imports.target import ImportTarget
@@ -51,7 +51,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
         try:
             kind = int(row["event_type"] or 1)
             request = _request(row, target, is_event=kind == 2)
-        except (KeyError, ValueError):
+        except UNREADABLE:
             target.leave_out("unreadable", line)
             continue
         if kind not in (1, 2):

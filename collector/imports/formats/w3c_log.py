@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from collector.imports.file import ImportedFile
 from collector.imports.formats.access import Access, plain, take
-from collector.imports.formats.format import Format
+from collector.imports.formats.format import UNREADABLE, Format
 from collector.imports.formats.log_times import iso_time
 from collector.imports.target import ImportTarget
 
@@ -63,7 +63,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
             continue
         try:
             access = parse(line, fields)
-        except ValueError:
+        except UNREADABLE:
             target.leave_out("unreadable", number)
             continue
         take(access, target, number)

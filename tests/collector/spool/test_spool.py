@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -238,6 +239,44 @@ async def test_tokens_are_never_used_twice(tmp_path: Path, clock: Clock) -> None
     assert len(set(tokens)) == 4
 
 
+async def test_a_copied_spool_gives_its_segments_tokens_of_their_own(
+    database: Client, tmp_path: Path, clock: Clock
+) -> None:
+    """What waited when a data directory was copied, or a snapshot taken, is inserted once; what came later to the copy
+    and to the original are different events, all of which are inserted."""
+    original = a_spool(tmp_path / "a", clock)
+    original.start()
+    await original.append([an_event(page="/before")], None)
+    original.close()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for directory in (tmp_path / "a", tmp_path / "b"):
+        spool = a_spool(directory, clock)
+        spool.start()
+        await spool.append([an_event(page=f"/{directory.name}")], None)
+        for _ in range(2):
+            segment = sealed(spool)
+            ClickHouseInserter(database).insert(spool.read(segment), segment.token)
+            spool.acknowledge(segment)
+        spool.close()
+    found = database.query("SELECT page FROM events ORDER BY page").result_rows
+    assert [page for (page,) in found] == ["/a", "/b", "/before"]
+
+
+async def test_segments_of_earlier_releases_have_the_tokens_they_had(tmp_path: Path, clock: Clock) -> None:
+    """Which may have been sent already: the id of the file, and their number."""
+    spool = a_spool(tmp_path, clock)
+    spool.start()
+    await spool.append([an_event(page="/before")], None)
+    spool.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as file:
+        file.execute("ALTER TABLE segments DROP COLUMN token")
+        ((id_,), (number,)) = file.execute("SELECT id FROM spool UNION ALL SELECT number FROM segments").fetchall()
+    spool = a_spool(tmp_path, clock)
+    spool.start()
+    assert sealed(spool).token == f"{id_}-{number}"
+    spool.close()
+
+
 async def test_after_a_crash_what_was_open_is_a_segment_of_its_own(tmp_path: Path, clock: Clock) -> None:
     """Nothing is ever added to a segment that an earlier process began."""
     crashed = a_spool(tmp_path, clock)
@@ -371,7 +410,7 @@ def test_a_file_that_is_closed_while_it_is_read_ends_the_reading(tmp_path: Path)
     """Not the process: SQLite crashes where a connection is closed under another thread."""
     for turn in range(20):
         file = SpoolFile(tmp_path / f"{turn}.sqlite")
-        segment = file.commit(None, 1, b"x" * 5_000, [], [], 0.0)
+        segment = file.commit("token", 1, b"x" * 5_000, [], [], 0.0)
         for _ in range(50):
             file.commit(segment, 1, b"x" * 5_000, [], [], 0.0)
         begun = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,37 @@ def test_a_removed_collector_is_not_waited_for_and_may_not_come_back_with_events
         member(database, tmp_path / "other", held=lambda: frozenset(held))
     again = member(database, tmp_path / "other")
     assert again.id != other.id
+
+
+def test_of_two_with_a_copied_data_directory_one_takes_a_new_id(database: Client, tmp_path: Path) -> None:
+    """As when a machine is cloned to be the second collector: each waits for what the other has not stored."""
+    held = {1}
+    original = member(database, tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    copy = member(database, tmp_path / "b", held=lambda: frozenset(held))
+    assert copy.id == original.id
+    for _ in range(3):
+        original.beat()
+        copy.beat()
+    assert copy.id != original.id
+    assert [each.id for each in original.others()] == [copy.id]
+    assert [each.id for each in copy.others()] == [original.id]
+    assert not original.stored_by_all(original.mark())
+    assert [original.leads, copy.leads].count(True) == 1
+    again = [member(database, tmp_path / name).id for name in ("a", "b")]
+    assert again == [original.id, copy.id]
+
+
+def test_a_heartbeat_that_a_replica_does_not_have_yet_is_no_copys(database: Client, tmp_path: Path) -> None:
+    """The heartbeat before it is this collector's own, too."""
+    own = member(database, tmp_path / "own")
+    before = own.id
+    rows = database.query("SELECT * FROM collectors FINAL").result_rows
+    for _ in range(3):
+        own.beat()
+        database.command("TRUNCATE TABLE collectors")
+        database.insert("collectors", rows)
+    assert own.id == before
 
 
 def test_collectors_with_different_secrets_do_not_mix(database: Client, tmp_path: Path) -> None:

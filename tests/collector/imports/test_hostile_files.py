@@ -1,0 +1,105 @@
+"""Files with anything in them: rows that cannot be are left out, and reading takes time in proportion to the size."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from collector.core.errors import ImportRefused
+from collector.imports.file import ImportedFile
+from collector.imports.formats.matomo import objects
+from collector.imports.formats.text_log import TEXT_LOG
+from tests.collector.imports.imported import Importing, opened
+
+UMAMI = "session_id,url_path,event_type,created_at\n"
+GOATCOUNTER = "2Path,Event,Session,Date,Referrer,Referrer scheme,Bot,Screen size\n"
+TYST = (
+    "date,dimension,value,currency,visitors,visits,pageviews,custom,unseen,bounces,seconds,readings,engaged,scrolled,"
+    "revenue,sales,properties\n"
+)
+
+
+def matomo(timestamp: object) -> str:
+    """One visit with one action at that time."""
+    action = {"type": "action", "url": "https://example.com/", "timestamp": timestamp}
+    return json.dumps([{"idVisit": 1, "visitorId": "a", "actionDetails": [action]}])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (matomo(10**30), "date"),
+        (matomo(-(10**12)), "date"),
+        (matomo(float("inf")), "unreadable"),
+        (matomo(float("nan")), "unreadable"),
+        (f"{UMAMI}a,/,1,9999-12-31 23:59:59-23:00\n", "date"),
+        (f"{UMAMI}a,/,1,0001-01-01 00:00:00+23:00\n", "date"),
+        (f"{GOATCOUNTER}/,false,a,2026-01-12T08:00:00Z,,,false,{'9' * 400}\n", "unreadable"),
+        (f"{TYST}2026-01-12,,,,{10**30},1,1,0,0,0,0,0,0,0,0,0,1\n", "unreadable"),
+        (f"{TYST}2026-01-12,,,,1,1,1,0,0,0,0,0,0,0,{2**63},1,1\n", "unreadable"),
+        (f"date,visitors,visits,bounces\n2026-01-12,{10**30},1,1\n", "unreadable"),
+    ],
+)
+def test_a_row_that_cannot_be_is_left_out(importing: Importing, content: str, reason: str) -> None:
+    """Times that no calendar has and numbers that no column holds are the file's mistake, not the server's."""
+    report = importing.read(("upload", content.encode())).report
+    assert (report.read, {name: each.count for name, each in report.left_out.items()}) == (1, {reason: 1})
+
+
+@pytest.mark.parametrize("broken", ["[" * 100_000, '{"a":' * 50_000, '{"idVisit": "', "{]}"])
+def test_json_that_is_none_is_refused(importing: Importing, broken: str) -> None:
+    """Also what is nested deeper than anything can read."""
+    with pytest.raises(ImportRefused, match="incomplete or damaged"):
+        importing.read(("upload", f'[{{"idVisit": 1, "actionDetails": {broken}'.encode()))
+
+
+def seconds(read: Callable[[], object]) -> float:
+    """The processor time that it takes, the least of three."""
+
+    def once() -> float:
+        began = time.thread_time()
+        read()
+        return time.thread_time() - began
+
+    return min(once() for _ in range(3))
+
+
+def matomo_lines(count: int) -> Callable[[], object]:
+    """A visit that is pretty-printed over so many lines."""
+    content = b'[{"idVisit":1,"actionDetails":[\n' + b"1,\n" * count + b"1]}]"
+    return lambda: list(objects(opened(("upload", content))))
+
+
+def matomo_objects(count: int) -> Callable[[], object]:
+    """So many objects in one line."""
+    content = b"[" + b'{"idVisit":1},' * count + b"{}]"
+    return lambda: list(objects(opened(("upload", content))))
+
+
+def log_line(count: int) -> Callable[[], object]:
+    """The beginning of a log whose user has a name of so many dots."""
+    content = b"192.0.2.1 - a " + b"." * count + b" b"
+    file: ImportedFile = opened(("upload", content))
+    return lambda: TEXT_LOG.recognises(file)
+
+
+@pytest.mark.parametrize(("work", "count"), [(matomo_lines, 20_000), (matomo_objects, 10_000), (log_line, 8_000)])
+def test_reading_takes_time_in_proportion(work: Callable[[int], Callable[[], object]], count: int) -> None:
+    """Of four times as much it takes about four times as long, not sixteen times."""
+    assert seconds(work(4 * count)) < 9 * seconds(work(count)) + 0.01
+
+
+def test_texts_have_the_lengths_of_beacons(importing: Importing) -> None:
+    """A path of a hundred thousand characters is cut before anything looks at it."""
+    line = '192.0.2.1 - - [12/Jan/2026:08:00:00 +0000] "GET /{} HTTP/1.1" 200 5 "https://other.example/{}" "{}"\n'
+    dotted = "1." * 50_000 + "1 " * 50_000
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+    began = time.thread_time()
+    content = line.format("first", "", agent) + line.format(dotted, dotted, agent)
+    importing.take(("access.log", content.encode()))
+    assert time.thread_time() - began < 2
+    assert all(len(value) < 600 for value in importing.values("event:page"))
+    assert len(importing.values("event:page")) == 2
