@@ -26,6 +26,14 @@ CHUNK_ROWS: Final = 500
 # invisible characters are disjoint, so matching takes linear time.
 _UNSEEN: Final = r"\x00-\x08\x0b\x0c\x0e-\x20\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 _FORMULA: Final = re.compile(rf'(^|[;,|\t\r\n])([{_UNSEEN}"]*+)(?=[=+\-@＝＋－＠])')
+_AFTER_MARK: Final = rf"""('*[{_UNSEEN}"]*[=+\-@＝＋－＠])"""
+_MARKED: Final = re.compile(rf"(^|[;,|\t\r\n])'{_AFTER_MARK}")
+MARKING: Final = {
+    "formula": re.sub(r"\\u([0-9a-f]{4})", r"\\x{\1}", rf"(^|[;,|\t\r\n]){_AFTER_MARK}"),
+    "marked": r"\1'\2",
+}
+"""Pattern (RE2) and replacement by which ClickHouse marks text as `escape_formulas` does, and once more what looks
+marked already, so that `unmarked` gives it back as it was."""
 _LEADING: Final = ("\t", "\r", "\n")
 
 
@@ -61,3 +69,8 @@ def escape_formulas(text: str) -> str:
     """The text with an apostrophe, which marks text, before anything that a spreadsheet would calculate."""
     marked = _FORMULA.sub(r"\1'\2", text)
     return f"'{marked}" if marked.startswith(_LEADING) else marked
+
+
+def unmarked(text: str) -> str:
+    """Text that was marked by `MARKING` as it was before."""
+    return _MARKED.sub(r"\1\2", text)

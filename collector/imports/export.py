@@ -17,6 +17,7 @@ from typing import IO, Final, Literal, cast
 
 from clickhouse_connect.driver.client import Client
 
+from collector.core.csv import MARKING
 from collector.ingest.event import COLUMNS
 from collector.rollups.daily_status import FORMS_WITH_PROPERTIES
 from collector.sites.registry import Site
@@ -28,7 +29,7 @@ BLOCK: Final = 1 << 20
 def export_daily(client: Client, site: Site, directory: Path) -> IO[bytes]:
     """The daily figures of all days that are over, as a zip file without a name in `directory`. Blocking."""
     spooled = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 # whoever gets it closes it
-    parameters: dict[str, object] = {"site": site.domain}
+    parameters: dict[str, object] = {"site": site.domain, **MARKING}
     first, last = client.query(_SPAN, parameters=parameters).result_rows[0]
     with zipfile.ZipFile(spooled, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, statement in _TABLES.items():
@@ -71,6 +72,8 @@ def _compact(day: datetime.date) -> str:
 
 _CLOSED = "SELECT day, version, form FROM closed FINAL WHERE site = {site:String} AND NOT open"
 _SPAN = f"SELECT min(day), max(day) FROM ({_CLOSED})"
+_MARKED = "{formula:String}, {marked:String}"
+_KEY, _TEXT = f"replaceRegexpAll(dimension, {_MARKED})", f"replaceRegexpAll(value, {_MARKED})"
 _VISITS = "visitors, entries AS visits, seconds AS visit_duration, bounces, pageviews"
 
 
@@ -82,42 +85,42 @@ WHERE site = {{site:String}} AND dimension = '{dimension}' AND currency = '' AND
 
 _TABLES: Final = {
     "daily": f"""
-SELECT day AS date, dimension, value, currency, visitors, visitors + again AS visits, pageviews, custom, unseen,
-    bounces, seconds, readings, engaged, scrolled, revenue, sales,
+SELECT day AS date, {_KEY} AS dimension, {_TEXT} AS value, currency, visitors, visitors + again AS visits,
+    pageviews, custom, unseen, bounces, seconds, readings, engaged, scrolled, revenue, sales,
     form IN {FORMS_WITH_PROPERTIES} AS properties
 FROM daily INNER JOIN ({_CLOSED}) AS counting USING (day, version) WHERE site = {{site:String}}
 ORDER BY date, dimension, value, currency""",
     "visitors": _table("visitors, pageviews, bounces, entries AS visits, seconds AS visit_duration", ""),
     "sources": _table(
-        "value AS source, '' AS referrer, '' AS utm_source, '' AS utm_medium, '' AS utm_campaign, '' AS utm_content, "
-        "'' AS utm_term, pageviews, visitors, entries AS visits, seconds AS visit_duration, bounces",
+        f"{_TEXT} AS source, '' AS referrer, '' AS utm_source, '' AS utm_medium, '' AS utm_campaign, "
+        "'' AS utm_content, '' AS utm_term, pageviews, visitors, entries AS visits, seconds AS visit_duration, bounces",
         "visit:source",
     ),
     "pages": _table(
-        "{site:String} AS hostname, value AS page, seen AS visits, visitors, pageviews, "
+        f"{{site:String}} AS hostname, {_TEXT} AS page, seen AS visits, visitors, pageviews, "
         "scrolled AS total_scroll_depth, readings AS total_scroll_depth_visits, "
         "intDiv(engaged, 1000) AS total_time_on_page, "
         "readings AS total_time_on_page_visits",
         "event:page",
     ),
     "entry_pages": _table(
-        "value AS entry_page, visitors, entries AS entrances, seconds AS visit_duration, bounces, pageviews",
+        f"{_TEXT} AS entry_page, visitors, entries AS entrances, seconds AS visit_duration, bounces, pageviews",
         "visit:entry_page",
     ),
     "exit_pages": _table(
-        "value AS exit_page, visitors, seconds AS visit_duration, entries AS exits, bounces, pageviews",
+        f"{_TEXT} AS exit_page, visitors, seconds AS visit_duration, entries AS exits, bounces, pageviews",
         "visit:exit_page",
     ),
     "custom_events": _table(
-        "value AS name, '' AS link_url, '' AS path, visitors, custom AS events", "event:name", "value != 'pageview'"
+        f"{_TEXT} AS name, '' AS link_url, '' AS path, visitors, custom AS events", "event:name", "value != 'pageview'"
     ),
     "locations": _table(
         f"value AS country, '' AS region, 0 AS city, {_VISITS}", "visit:country", "value != ''"
     ),
     "devices": _table(f"initcap(value) AS device, {_VISITS}", "visit:device"),
-    "browsers": _table(f"value AS browser, '' AS browser_version, {_VISITS}", "visit:browser"),
+    "browsers": _table(f"{_TEXT} AS browser, '' AS browser_version, {_VISITS}", "visit:browser"),
     "operating_systems": _table(
-        f"value AS operating_system, '' AS operating_system_version, {_VISITS}", "visit:os"
+        f"{_TEXT} AS operating_system, '' AS operating_system_version, {_VISITS}", "visit:os"
     ),
 }  # fmt: skip
 """Statements of the tables, by name; the rollup table is first, so that whoever reads it may leave out the others."""

@@ -25,6 +25,7 @@ from collector.imports.upload import Upload, read_upload
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
+from dashboard.analytics.small_counts import Protection
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
 from dashboard.i18n.translations import N_
 
@@ -70,7 +71,7 @@ class ImportsApi:
 
     async def list_imports(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN/imports`: imports that count or wait to be confirmed, the newest first."""
-        site = self._site(request, key.may_read)
+        site = self._exact(request, key)
         return json_answer({"imports": await anyio.to_thread.run_sync(self._list, site)})
 
     async def add_import(self, request: Request, key: ApiKey) -> Response:
@@ -104,7 +105,7 @@ class ImportsApi:
 
     async def export_daily(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN/export`: daily figures of the days that are over, as a zip file of CSV tables."""
-        site = self._site(request, key.may_read)
+        site = self._exact(request, key)
         file = await anyio.to_thread.run_sync(export_daily, self._client, site, self._directory)
         name = file_name(site, self._sites.zone(site).date(time.time()))
         headers = {"content-disposition": f'attachment; filename="{name}"'}
@@ -156,6 +157,15 @@ class ImportsApi:
 
     def _shown(self, site: Site, record: ImportRecord) -> dict[str, Any]:
         return shown(record, self._imports.days_counting(site).get(record.id, 0))
+
+    def _exact(self, request: Request, key: ApiKey) -> Site:
+        """The site that the address names, for exact figures of it: where its protection rounds every count, for keys
+        that may turn that off."""
+        site = self._site(request, key.may_read)
+        if Protection(site.min_visitors, site.strict).rounding and not key.may_manage(site):
+            reason = "figures of this site are rounded (strict); exact ones need a key that may change the site"
+            raise ApiError(HTTPStatus.FORBIDDEN, "authorization", reason)
+        return site
 
     def _site(self, request: Request, may: Callable[[Site], bool]) -> Site:
         domain = self._sites.name_of(request.path_params["domain"])

@@ -26,13 +26,14 @@ def schemas() -> dict[str, Any]:
 def paths(failures: dict[str, Any]) -> dict[str, Any]:
     """The addresses of imports and exports. `failures` are the answers that every request with a key may get."""
     mine = {status: failures[status] for status in ("400", "401", "404", "429")}
+    exact = mine | {"403": failures["403"]}
     listed = {"type": "object", "required": ["imports"], "properties": {"imports": {"type": "array", "items": _SHOWN}}}
     deleted = {"type": "object", "required": ["deleted"], "properties": {"deleted": {"const": True}}}
     base = "/api/v1/sites/{domain}"
     return {
         f"{base}/imports": {
             "parameters": [_DOMAIN],
-            "get": _operation("listImports", "Imports of a site", {"200": _json(listed)} | mine),
+            "get": _operation("listImports", "Imports of a site", {"200": _json(listed)} | exact),
             "post": _operation("addImport", "Import files of another product", {**_taken(), **mine})
             | {
                 "parameters": [
@@ -62,7 +63,7 @@ def paths(failures: dict[str, Any]) -> dict[str, Any]:
         f"{base}/export": {
             "parameters": [_DOMAIN],
             "get": _operation(
-                "exportDaily", "Daily figures as CSV tables", {"200": _content("application/zip", _BINARY)} | mine
+                "exportDaily", "Daily figures as CSV tables", {"200": _content("application/zip", _BINARY)} | exact
             ),
         },
         f"{base}/export/events": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from collector.core.csv import unmarked
 from collector.enrichment.urls import clean_path
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import MOST_COUNT, UNREADABLE, Format, day_of
@@ -39,7 +40,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
 
 
 def _sum(row: Mapping[str, str], target: ImportTarget) -> Sum:
-    dimension, value = row["dimension"], row["value"]
+    dimension, value = unmarked(row["dimension"]), unmarked(row["value"])
     if dimension in PATHS:
         value = clean_path(value) if value else ""
     elif dimension in TEXTS or dimension.startswith(EVERY_EVENT):
