@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Final, Protocol
 
 from collector.core.errors import ImportRefused
+from collector.core.text import without_hidden
 from collector.imports.limits import MAX_DIRECTORY_BYTES, ReadingLimits, next_layer
 
 if sys.version_info >= (3, 14):
@@ -57,7 +58,7 @@ class ImportedFile:
 
     def __init__(self, name: str, stream: Readable, limits: ReadingLimits | None = None, layers: int = 0) -> None:
         """`layers` is how many times over the stream was packed."""
-        self.name = name
+        self.name = without_hidden(name)
         self._limits = limits or ReadingLimits()
         self._stream, self._layers = _unpacked(_Peekable(stream), self._limits, layers)
         self.head = self._stream.peek(HEAD_BYTES)

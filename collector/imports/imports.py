@@ -23,6 +23,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import ImportRefused, RecordError, RecordGone
+from collector.core.text import without_hidden
 from collector.imports.detection import read_file
 from collector.imports.file import ImportedFile
 from collector.imports.record import ImportRecord
@@ -214,7 +215,7 @@ class Imports:
             self._sum_up(site, versions, days, report, target, made_totals=scratch.made_totals)
             record = msgspec.structs.replace(
                 record,
-                name=(name or names[0])[:LONGEST_NAME],
+                name=without_hidden(name or names[0])[:LONGEST_NAME],
                 state="checked",
                 days=tuple(days),
                 without_properties=tuple(sorted(without | target.without_properties)),

@@ -10,12 +10,12 @@ import io
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from email.message import Message
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio.to_thread
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -25,6 +25,10 @@ from collector.imports.limits import ReadingLimits
 
 BLOCKS: Final = 32
 """Blocks that wait for their reader."""
+SILENT_SECONDS: Final = 60.0
+"""For which a client may send nothing: meanwhile nobody else imports into the site, and it may have gone for good."""
+SLOWEST: Final = 4_096
+"""Bytes a second that have to come beyond that, of the time in which they are waited for."""
 PATIENCE: Final = 0.5
 """Seconds between two looks at whether the upload was abandoned."""
 LONGEST_FIELD: Final = 1_000
@@ -117,7 +121,7 @@ class Upload:
             except queue.Empty:
                 found = _End(broken=True) if self._abandoned.is_set() else None
         if isinstance(found, _End) and found.broken:
-            raise ImportRefused("file", "the upload was interrupted; nothing was imported")
+            raise _interrupted()
         if isinstance(found, _End):
             # Whoever asks again gets the same.
             self._next = found
@@ -143,8 +147,9 @@ class _Content(io.RawIOBase):
         return len(chunk)
 
 
-async def read_upload(request: Request, handle: Callable[[Upload], T]) -> T:
-    """What `handle`, in a thread, makes of the files of a request, which is a form or one file as it is."""
+async def read_upload(request: Request, handle: Callable[[Upload], T], *, silent: float = SILENT_SECONDS) -> T:
+    """What `handle`, in a thread, makes of the files of a request, which is a form or one file as it is. Nothing may
+    come for `silent` seconds."""
     upload = Upload()
     result: list[T] = []
 
@@ -156,7 +161,7 @@ async def read_upload(request: Request, handle: Callable[[Upload], T]) -> T:
 
     async def feed() -> None:
         try:
-            await _feed(request, upload)
+            await _feed(request, upload, silent)
         except ClientDisconnect:
             await upload.put(_End(broken=True))
         except BaseException:
@@ -172,27 +177,47 @@ async def read_upload(request: Request, handle: Callable[[Upload], T]) -> T:
     return result[0]
 
 
-async def _feed(request: Request, upload: Upload) -> None:
+async def _feed(request: Request, upload: Upload, silent: float) -> None:
     content_type = Message()
     content_type["content-type"] = request.headers.get("content-type", "")
     boundary = content_type.get_param("boundary")
     if content_type.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
         await upload.put(_Begin(request.query_params.get("name", "upload")[:200]))
-        async for chunk in request.stream():
-            if chunk:
-                await upload.put(chunk)
+        async for chunk in _received(request, silent):
+            await upload.put(chunk)
         await upload.put(_End())
         return
     parts = _Parts(upload.fields)
-    parser = MultipartParser(boundary.encode(), parts.callbacks())
-    async for chunk in request.stream():
-        try:
+    try:
+        parser = MultipartParser(boundary.encode(), parts.callbacks())
+        async for chunk in _received(request, silent):
             parser.write(chunk)
-        except MultipartParseError:
-            raise ImportRefused("body", "expected files as multipart/form-data") from None
-        for item in parts.taken():
-            await upload.put(item)
+            for item in parts.taken():
+                await upload.put(item)
+    except FormParserError:
+        raise ImportRefused("body", "expected files as multipart/form-data") from None
     await upload.put(_End(broken=not parts.complete))
+
+
+async def _received(request: Request, silent: float) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises `ImportRefused` when it does not go on."""
+    chunks, waited = aiter(request.stream()), 0.0
+    while True:
+        began = anyio.current_time()
+        try:
+            with anyio.fail_after(silent - waited):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise _interrupted() from None
+        waited = max(0.0, waited + anyio.current_time() - began - len(chunk) / SLOWEST)
+        if chunk:
+            yield chunk
+
+
+def _interrupted() -> ImportRefused:
+    return ImportRefused("file", "the upload was interrupted; nothing was imported")
 
 
 class _Parts:

@@ -103,3 +103,12 @@ def test_texts_have_the_lengths_of_beacons(importing: Importing) -> None:
     assert time.thread_time() - began < 2
     assert all(len(value) < 600 for value in importing.values("event:page"))
     assert len(importing.values("event:page")) == 2
+
+
+def test_names_of_files_have_no_hidden_characters(importing: Importing) -> None:
+    """They stand in lists, in reports and among the changes."""
+    name = "a\0\u202evsc.\r\n\u200bcsv"
+    record = importing.read((name, b"date,visitors,visits,bounces\n2026-01-12,1,1,1\nx,1,1,1\n"))
+    assert record.name.isprintable()
+    assert all(line.isprintable() for each in record.report.left_out.values() for line in each.first)
+    assert importing.read(("a", b"date,visitors,visits,bounces\n"), name=name).name.isprintable()

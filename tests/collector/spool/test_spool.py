@@ -411,6 +411,7 @@ def test_a_file_that_is_closed_while_it_is_read_ends_the_reading(tmp_path: Path)
     for turn in range(20):
         file = SpoolFile(tmp_path / f"{turn}.sqlite")
         segment = file.commit("token", 1, b"x" * 5_000, [], [], 0.0)
+        assert segment is not None
         for _ in range(50):
             file.commit(segment, 1, b"x" * 5_000, [], [], 0.0)
         begun = threading.Event()

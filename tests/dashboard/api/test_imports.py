@@ -10,7 +10,11 @@ import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.types import Message
 
+from collector.core.errors import ImportRefused
+from collector.imports.upload import Upload, read_upload
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys, Right
 from dashboard.access.audit_log import AuditLog
@@ -58,3 +62,62 @@ def test_exact_figures_of_a_strict_site_need_a_key_that_may_change_it(
     """Whose figures are rounded everywhere else, and hidden where there are few visitors."""
     room = ImportsRoom(database, tmp_path, **settings)
     assert (room.status(path, "read"), room.status(path, "manage")) == (expected, 200)
+
+
+def size_of(upload: Upload) -> int:
+    """The bytes of all files."""
+    return sum(len(file.bytes().read()) for file in upload.files())
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/csv", "multipart/form-data; boundary=b"], ids=["a file as it is", "a form"]
+)
+@pytest.mark.parametrize("pause", [None, 0.02], ids=["silent", "a byte now and then"])
+def test_an_upload_that_does_not_go_on_is_given_up(content_type: str, pause: float | None) -> None:
+    """A client that went without a word would keep everybody else from importing."""
+
+    async def receive() -> Message:
+        if pause is None:
+            await asyncio.Event().wait()
+        await asyncio.sleep(pause or 0)
+        return {"type": "http.request", "body": b"-", "more_body": True}
+
+    async def upload() -> None:
+        headers = [(b"content-type", content_type.encode())]
+        request = Request({"type": "http", "method": "POST", "headers": headers, "query_string": b""}, receive)
+        async with asyncio.timeout(30):
+            await read_upload(request, size_of, silent=0.3)
+
+    with pytest.raises(ImportRefused, match=r"interrupted|multipart"):
+        asyncio.run(upload())
+
+
+def test_an_upload_may_pause_when_it_goes_on() -> None:
+    """Together longer than it may be silent, as long as enough comes."""
+    chunks = iter([b"x" * 4_096] * 12)
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.05)
+        chunk = next(chunks, b"")
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunk)}
+
+    async def upload() -> int:
+        request = Request({"type": "http", "method": "POST", "headers": [], "query_string": b""}, receive)
+        return await read_upload(request, size_of, silent=0.3)
+
+    assert asyncio.run(upload()) == 12 * 4_096
+
+
+def test_a_boundary_that_is_none_is_the_clients_mistake() -> None:
+    """Longer than any may be (RFC 2046, 5.1.1)."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def upload() -> None:
+        headers = [(b"content-type", b"multipart/form-data; boundary=" + b"a" * 5_000)]
+        request = Request({"type": "http", "method": "POST", "headers": headers, "query_string": b""}, receive)
+        await read_upload(request, lambda upload: list(upload.files()))
+
+    with pytest.raises(ImportRefused, match="multipart"):
+        asyncio.run(upload())
