@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +76,7 @@ class Client:
 
     def download(self, directory: Path, *path: str, default: str, query: Mapping[str, str] | None = None) -> Path:
         """Write an answer to a file in the directory, under the name that the server gives it, else `default`."""
+        partial: Path | None = None
         try:
             with self._http.stream("GET", _address(path), params=dict(query or {})) as answer:
                 if not answer.is_success:
@@ -82,11 +84,17 @@ class Client:
                     self._read(answer)
                 given = answer.headers.get("content-disposition", "").partition('filename="')[2].rstrip('"')
                 file = directory / (Path(given).name or default)
-                with file.open("wb") as written:
+                # In the place of what is there, a link included, once it is whole.
+                with tempfile.NamedTemporaryFile(dir=directory, delete=False) as written:
+                    partial = Path(written.name)
                     for block in answer.iter_bytes():
                         written.write(block)
+                partial.replace(file)
         except httpx.HTTPError as error:
             raise self._not_reached(error) from None
+        finally:
+            if partial is not None:
+                partial.unlink(missing_ok=True)
         return file
 
     def stream(self, *path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

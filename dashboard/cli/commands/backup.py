@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import secrets
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +23,19 @@ from dashboard.cli.http_client import Refused, connect
 # A large database takes its time.
 PATIENCE = 3_600.0  # seconds
 
+METADATA = ".backup"
+"""The file in which ClickHouse lists what is in a backup."""
+
 Directory = Annotated[Path, typer.Argument(help="A directory; for a backup, one that is not there yet.")]
 
 
 def backup(directory: Directory, json: Json = False) -> None:
     """Write a backup of everything in ClickHouse while serving. Salts are in no backup."""
     use_private_umask()
-    if directory.exists():
+    if os.path.lexists(directory):
         raise BackupError(directory.name, f"{directory} is there already; choose another directory")
+    with _told(directory, f"{directory.parent} is no place for it"):
+        directory.parent.mkdir(parents=True, exist_ok=True)
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     with connect(os.environ, timeout=PATIENCE) as client:
         try:
@@ -37,8 +44,8 @@ def backup(directory: Directory, json: Json = False) -> None:
             raise BackupError(directory.name, error.reason) from None
     place = Path(done["place"]) if done["place"] else None
     if place is not None and place.is_dir():
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(place, directory)
+        with _told(directory, f"it cannot be moved to {directory} and is still in {place}"):
+            shutil.move(place, directory)
         # What the engine writes, it may have written for others to read.
         make_private(directory)
         found = str(directory)
@@ -60,24 +67,46 @@ def restore(directory: Directory, yes: Yes = False, json: Json = False) -> None:
     use_private_umask()
     if not yes:
         _confirm(directory)
-    local = directory.is_dir()
-    name = f"restore-{secrets.token_hex(4)}" if local else directory.name
-    backups = Path(read_settings(os.environ).data_dir) / "backups"
-    if local:
-        backups.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copytree(directory, backups / name)
-    try:
-        with connect(os.environ, timeout=PATIENCE) as client:
-            done = client.post("backups", "restore", body={"name": name})
-    except Refused as error:
-        raise BackupError(directory.name, error.reason) from None
-    finally:
-        if local:
-            shutil.rmtree(backups / name)
+    with _within_reach(directory) as name:
+        try:
+            with connect(os.environ, timeout=PATIENCE) as client:
+                done = client.post("backups", "restore", body={"name": name})
+        except Refused as error:
+            raise BackupError(directory.name, error.reason) from None
     if json:
         print_json({"restored": str(directory), "tables": done["tables"]})
     else:
         say(f"{len(done['tables'])} tables are as they were in {directory}")
+
+
+@contextlib.contextmanager
+def _within_reach(directory: Path) -> Iterator[str]:
+    """The name of a backup for the engine: of a directory, that of a copy where the engine may read."""
+    if not directory.is_dir():
+        yield directory.name
+        return
+    if not (directory / METADATA).is_file():
+        raise BackupError(directory.name, f"there is no backup in {directory}")
+    backups = Path(read_settings(os.environ).data_dir) / "backups"
+    copy = backups / f"restore-{secrets.token_hex(4)}"
+    try:
+        with _told(directory, "it cannot be copied into the data directory"):
+            backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A backup has no links: what one leads to is no part of it.
+            shutil.copytree(directory, copy, symlinks=True)
+        yield copy.name
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _told(directory: Path, what: str) -> Iterator[None]:
+    """Errors of the file system as one of the backup."""
+    try:
+        yield
+    except (OSError, shutil.Error) as error:
+        reason = getattr(error, "strerror", None)
+        raise BackupError(directory.name, f"{what}{f': {reason}' if reason else ''}") from None
 
 
 def _confirm(directory: Path) -> None:

@@ -25,7 +25,10 @@ def export_site(
 ) -> None:
     """Export a site: daily figures as a zip file of CSV tables, in the shape of Plausible's export, and its events."""
     use_private_umask()
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{directory} is no directory: {error.strerror}") from None
     form = "parquet" if parquet else "jsonl"
     with connect(os.environ, timeout=PATIENCE) as client:
         daily = client.download(directory, "sites", site, "export", default="daily.zip")

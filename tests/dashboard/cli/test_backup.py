@@ -1,0 +1,88 @@
+"""`tyst backup`, `tyst restore` and `tyst export`, as they are typed, where something else is in their place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import tyst
+from tests.served import Served, served
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with a site."""
+    with served(tmp_path_factory.mktemp("backups")) as running:
+        running.add_site("example.com")
+        yield running
+
+
+@pytest.fixture
+def backup(server: Served, tmp_path: Path) -> Path:
+    """A backup."""
+    run(server, tmp_path, "backup", "backup")
+    return tmp_path / "backup"
+
+
+def run(server: Served, directory: Path, *arguments: str, status: int = 0) -> str:
+    """What a command prints that is typed in the directory."""
+    done = tyst(*arguments, directory=directory, TYST_DATA_DIR=str(server.data_dir))
+    assert done.status == status, done.err
+    return done.out + done.err
+
+
+def left(server: Served) -> list[Path]:
+    """What is left in the data directory."""
+    return list(server.data_dir.glob("backups/*"))
+
+
+def test_a_backup_is_in_nobodys_place(server: Served, tmp_path: Path) -> None:
+    """Not behind a link to nowhere, nor below a file; nothing is written then."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("mine")
+    assert "there already" in run(server, tmp_path, "backup", "link", status=1)
+    assert "no place" in run(server, tmp_path, "backup", "file/backup", status=1)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert left(server) == []
+
+
+@pytest.mark.parametrize("named", ["", ".", "other", "..", "/"])
+def test_a_directory_without_a_backup_is_not_copied(server: Served, tmp_path: Path, named: str) -> None:
+    """As with a variable that is not set: the whole disk may be below it."""
+    (tmp_path / "other").mkdir()
+    assert "there is no backup in" in run(server, tmp_path, "restore", named, "--yes", status=1)
+    assert left(server) == []
+
+
+def test_links_in_a_backup_are_not_followed(server: Served, backup: Path) -> None:
+    """Whether they lead nowhere, in circles, or to what is no part of it."""
+    for name, target in (("nowhere", "nowhere-else"), ("circle", ".."), ("passwd", "/etc/passwd")):
+        (backup / name).symlink_to(target)
+    assert "are as they were" in run(server, backup.parent, "restore", "backup", "--yes")
+    assert left(server) == []
+
+
+def test_a_damaged_backup_leaves_nothing(server: Served, backup: Path) -> None:
+    """And changes nothing."""
+    shutil.rmtree(backup / "data")
+    run(server, backup.parent, "restore", "backup", "--yes", status=1)
+    assert left(server) == []
+    assert [site["domain"] for site in server.api("GET", "/api/v1/sites")["sites"]] == ["example.com"]
+
+
+def test_an_export_takes_the_place_of_links_and_writes_through_none(server: Served, tmp_path: Path) -> None:
+    """Only its owner reads it, whoever could read what was there."""
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "events.jsonl").symlink_to(tmp_path / "mine")
+    for _ in range(2):
+        run(server, tmp_path, "export", "out", "--site", "example.com")
+    assert (tmp_path / "mine").read_text() == "precious"
+    written = {path.name: path for path in (tmp_path / "out").iterdir()}
+    assert len(written) == 2
+    assert not written["events.jsonl"].is_symlink()
+    assert {path.stat().st_mode & 0o777 for path in written.values()} == {0o600}
+    assert "no directory" in run(server, tmp_path, "export", "mine", "--site", "example.com", status=2)
