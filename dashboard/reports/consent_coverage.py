@@ -6,7 +6,8 @@ country.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,9 @@ EITHER: Final[Filter] = Or((WITH, WITHOUT))
 MOST_ROWS: Final = 5_000
 COLOURS: Final = 6
 """Series that have a colour of their own; all further ones share the last."""
+MOST_KINDS: Final = COLOURS - 1
+"""Kinds of consent that are told apart, as anybody may send any; all further ones are `OTHERS`."""
+OTHERS: Final = ""
 _LABELS: Final = 5
 """Labels on the chart's axis of time, at most."""
 
@@ -132,9 +136,10 @@ def build_consent_report(
     # Of few people in all who consented, any group that is not split would be theirs.
     hidden = all_with.hidden or all_without.hidden
     splits = by_name(*times[:3], hidden=hidden)
-    kinds = _kinds(times[3])
+    by_kind = _by_kind(times[3])
+    kinds = _kinds(by_kind.values())
     intervals = tuple(
-        _interval(moment, splits.get(moment.key, Split(moment.key, 0, 0, 0)), times[3], kinds, notes)
+        _interval(moment, splits.get(moment.key, Split(moment.key, 0, 0, 0)), by_kind.get(moment.key, {}), kinds, notes)
         for moment in moments
     )
     of_pages = ranked(by_name(pages, with_page, without_page, hidden=hidden).values())
@@ -154,30 +159,47 @@ def build_consent_report(
     )
 
 
-def _kinds(split: Result) -> tuple[str, ...]:
-    """Kinds of evidence, the most frequent first, those that are no consent last."""
-    counts: dict[str, int] = {}
+def _by_kind(split: Result) -> dict[str, dict[str, int]]:
+    """Pageviews of each interval by kind of evidence, as far as they may be told."""
+    found: dict[str, dict[str, int]] = {}
     for row in split.rows:
-        if row.dimensions[1] != OTHER and not row.hidden:
-            counts[row.dimensions[1]] = counts.get(row.dimensions[1], 0) + int(row.metrics[0] or 0)
-    return tuple(sorted(counts, key=lambda kind: (kind in NO_CONSENT, -counts[kind], kind)))
+        time, kind = row.dimensions
+        if kind != OTHER and not row.hidden:
+            found.setdefault(time, {})[kind] = int(row.metrics[0] or 0)
+    return found
+
+
+def _kinds(intervals: Iterable[Mapping[str, int]]) -> tuple[str, ...]:
+    """Kinds of evidence, the most frequent first, then all further ones together, and those that are no consent."""
+    counts: Counter[str] = Counter()
+    for each in intervals:
+        counts.update(each)
+    given = sorted(counts.keys() - set(NO_CONSENT), key=lambda kind: (-counts[kind], kind))
+    further = (OTHERS,) if len(given) > MOST_KINDS else ()
+    return (*given[:MOST_KINDS], *further, *(kind for kind in NO_CONSENT if kind in counts))
 
 
 def _series(kinds: Sequence[str], *, undivided: bool) -> tuple[Series, ...]:
     """A series for each kind of evidence, and one for what is `undivided`."""
     given = [
-        Series(label("visit:consent", kind), min(index, COLOURS - 1), without=kind in NO_CONSENT)
+        Series(
+            label("visit:consent", kind) if kind else _("Other banners"),
+            min(index, COLOURS - 1),
+            without=kind in NO_CONSENT,
+        )
         for index, kind in enumerate(kinds)
     ]
     return (*given, *([Series(_("Not split, for privacy"), COLOURS)] if undivided else []))
 
 
 def _interval(
-    moment: TimeBucket, split: Split, by_kind: Result, kinds: Sequence[str], notes: Sequence[Annotation]
+    moment: TimeBucket, split: Split, counts: Mapping[str, int], kinds: Sequence[str], notes: Sequence[Annotation]
 ) -> Interval:
     """The interval by kinds of evidence; one that is not split into consent and none is not split at all."""
-    counts = {row.dimensions[1]: int(row.metrics[0] or 0) for row in by_kind.rows if row.dimensions[0] == moment.key}
-    values = [counts.get(kind, 0) if split.told else 0 for kind in kinds]
+    told: Counter[str] = Counter()
+    for kind, count in counts.items() if split.told else ():
+        told[kind if kind in kinds else OTHERS] += count
+    values = [told[kind] for kind in kinds]
     values.append(max(0, split.size - sum(values)))
     spoken = plural("{count} pageview", "{count} pageviews", split.size).format(count=formatting.number(split.size))
     if split.told and split.without:

@@ -18,7 +18,7 @@ from collector.ingest.event import Event
 from collector.sites.registry import Policy
 from collector.storage.client import ClickHouse
 from dashboard.analytics.query import OTHER, Result, Row
-from dashboard.reports.consent_coverage import ConsentReport, build_consent_report, consent_queries
+from dashboard.reports.consent_coverage import MOST_KINDS, ConsentReport, build_consent_report, consent_queries
 from dashboard.reports.consent_splits import Split, by_name, by_source
 from dashboard.reports.date_range import DEFAULT_SPAN, read_dates
 from tests.board import NOON, SITE, Board, opened_board, pageview
@@ -133,6 +133,23 @@ def _assert_enough(events: list[Event]) -> None:
     anonymous = [event for event in events if not event.visitor]
     assert not 0 < len(visitors) < LEAST
     assert not 0 < len(anonymous) < LEAST
+
+
+def test_invented_kinds_of_evidence_are_one_series(board: Board) -> None:
+    """Anybody may send any: the page has few series, and all pageviews are in them."""
+    kinds = [f"banner{number:02}" for number in range(40) for _ in range(LEAST)]
+    named = [pageview(number, "/", consent=kind) for number, kind in enumerate(kinds, 1)]
+    named += [pageview(number, "/", consent="cookie") for number in range(1_000, 1_010)]
+    board.seed([*named, *(bare("/") for _ in range(5))])
+    report = report_of(board)
+    assert [series.title for series in report.series][1:6] == [
+        *(f"Banner: banner{number:02}" for number in range(MOST_KINDS - 1)),
+        "Other banners",
+    ]
+    (interval,) = [each for each in report.intervals if each.split.size]
+    further = (40 - MOST_KINDS + 1) * LEAST
+    assert interval.values == (10, *[LEAST] * (MOST_KINDS - 1), further, 5, 0)
+    assert len(interval.values) == len(report.series) + 1
 
 
 def test_a_drop_shows_on_the_same_day(board: Board) -> None:
