@@ -235,6 +235,8 @@ def resolve(query: Query, goals: tuple[Goal, ...] = (), matching: Matching | Non
         if each.level == "time" and query.period.bucket_count(cast("Bucket", each.column)) > MAX_BUCKETS:
             raise QueryError("dimensions", f"expected at most {MAX_BUCKETS} intervals in the period")
     filtered = tuple(find_dimension(leaf.dimension, "filters") for leaf in direct_leaves(query.filters))
+    if any(each.level == "time" for each in filtered):
+        raise QueryError("filters", "expected event or visit dimensions")
     for metric in metrics:
         _check_needs(metric, dimensions, filtered)
     if not 1 <= query.limit <= MAX_LIMIT or not 0 <= query.offset <= MAX_OFFSET:

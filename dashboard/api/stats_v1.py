@@ -65,7 +65,8 @@ def read_timeseries(site: str, given: Parameters, period: Period) -> Query:
 def read_breakdown(site: str, given: Parameters, period: Period) -> Query:
     """Metrics by one property."""
     name = given.get("property", "")
-    find_dimension(name, "property")
+    if find_dimension(name, "property").level == "time":
+        raise QueryError("property", "expected an event or visit dimension; intervals of time have an endpoint")
     limit, page = _number(given, "limit", 100, MAX_ROWS), _number(given, "page", 1, 10_000)
     filters = read_filters(given.get("filters", ""))
     return Query(site, _metrics(given), period, (name,), filters, limit=limit, offset=(page - 1) * limit)
