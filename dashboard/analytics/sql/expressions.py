@@ -115,13 +115,18 @@ class EventScope:
     def source(self, dimensions: Sequence[Dimension]) -> str:
         """The table of events, with attributes of visits where dimensions need them."""
         if self.parts:
-            parts = [f"({self.parameters.text(each.name)}, toString({self.value(each)}))" for each in self.parts]
-            return f"events ARRAY JOIN [{', '.join(parts)}] AS each"
+            return f"events ARRAY JOIN arrayConcat({', '.join(map(self._part, self.parts))}) AS each"
         columns = [each.column for each in dimensions if each.derived]
         if not columns:
             return "events"
         visits = self.visit_attributes(columns)
         return f"(SELECT * FROM events LEFT ANY JOIN ({visits}) AS visits USING ({VISIT}) WHERE {self.of_days()})"
+
+    def _part(self, dimension: Dimension) -> str:
+        """The name and value of one of several dimensions, in an array; without goals a site has its custom events."""
+        name, goal = self.parameters.text(dimension.name), dimension.name == "event:goal"
+        pair = f"[({name}, toString({'name' if goal else self.value(dimension)}))]"
+        return f"if(name = 'pageview', [], {pair})" if goal else pair
 
     def key(self, dimension: Dimension, *, of_visit: bool = False) -> GroupKey:
         """The key of a dimension: of an event, or of the beginning of its visit where it is a time of the day."""

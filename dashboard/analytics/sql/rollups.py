@@ -174,11 +174,11 @@ class RollupQueries:
         """What the aggregation is the sum of."""
         dimension = self._dimension
         if dimension is None or dimension.level == "visit":
-            parts = [each.name for each in self.scope.parts]
-            return [self._read(parts or [dimension.name if dimension else ""], VISITS_OF_DAYS)]
+            names = [_stored(each) for each in self.scope.parts or (dimension,) if each is not None]
+            return [self._read(names or [""], VISITS_OF_DAYS)]
         if dimension.key:
             return [self._read([dimension.name], COUNTS_OF_DAYS), self._without_property(dimension)]
-        found = [self._read(["event:name" if dimension.name == "event:goal" else dimension.name], COUNTS_OF_DAYS)]
+        found = [self._read([_stored(dimension)], COUNTS_OF_DAYS)]
         if self.aggregation.components & _LANDED:
             found.append(self._read(["visit:entry_page"], ENTRIES_OF_DAYS))
         return found
@@ -192,15 +192,15 @@ class RollupQueries:
     ) -> str:
         """The rows of these dimensions of the table, added up."""
         dimension, terms = self._dimension, [*also]
-        if dimension is not None and dimension.name == "event:goal":
-            terms.append("value != 'pageview'")
+        if any(each.name == "event:goal" for each in (*self.aggregation.dimensions, *self.scope.parts)):
+            terms.append("NOT (dimension = 'event:name' AND value = 'pageview')")
         if dimension is not None and dimension.goals is not None:
             names = rollup_names(dimension) or {}
             events = self.scope.parameters.texts(list(names))
             terms.append(f"value IN {events}")
             value = f"transform(value, {events}, {self.scope.parameters.texts(list(names.values()))}, '')"
         keys = [
-            value if each.level != "time" else "dimension" if each is PART else self.scope.key(each).text
+            value if each.level != "time" else _PART_KEY if each is PART else self.scope.key(each).text
             for each in self.aggregation.dimensions
         ]
         columns = [f"{key} AS {name}" for key, name in zip(keys, self.aggregation.keys, strict=True)]
@@ -220,3 +220,11 @@ class RollupQueries:
         versions = self.scope.parameters.add([version for _, version in self.closed.versions], "Array(UInt64)")
         dates = self.scope.between((self.aggregation.period.first, self.aggregation.period.last))
         return f"site = {self.scope.parameters.text(self.scope.site)} AND {dates} AND version IN {versions}"
+
+
+_PART_KEY = "if(dimension = 'event:name', 'event:goal', dimension)"
+
+
+def _stored(dimension: Dimension) -> str:
+    """The dimension of the table that has the rows: those by goal are those by event."""
+    return "event:name" if dimension.name == "event:goal" else dimension.name

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection
 
-from dashboard.analytics.goal_filters import scrolls
+from dashboard.analytics.goal_filters import listable, scrolls
 from dashboard.analytics.metrics import MONEY, component_names
 from dashboard.analytics.query import OTHER, Aggregation, OrderTerm
 from dashboard.analytics.small_counts import Protection
@@ -162,15 +162,16 @@ def _term(term: OrderTerm, rounding: int, key: int) -> str:
 
 
 def is_combinable(aggregation: Aggregation) -> bool:
-    """Whether a breakdown may be combined with others: by one stored column, from its first row.
-
-    Under a goal of scrolls small groups are folded by a subquery, which ClickHouse 26.9 cannot plan over `ARRAY JOIN`.
-    """
+    """Whether a breakdown may be combined with others: by one stored column, or by custom events as goals, from its
+    first row. Under a goal of scrolls small groups are folded by a subquery, which ClickHouse 26.9 cannot plan over
+    `ARRAY JOIN`."""
     if len(aggregation.dimensions) != 1 or not (aggregation.filters or can_use_rollups(aggregation)):
         return False
     (dimension,) = aggregation.dimensions
-    plain = dimension.level != "time" and not (dimension.derived or dimension.key or dimension.name == "event:goal")
-    first = not aggregation.offset and not aggregation.total_rows
+    plain = dimension.level != "time" and not (dimension.derived or dimension.key or dimension.name == "event:name")
+    if dimension.name == "event:goal":
+        plain = dimension.goals is None and listable(dimension, aggregation.filters, Parameters()) != "1"
     if scrolls(aggregation.filters, aggregation.dimensions) or any(term.bottom for term in aggregation.order):
         return False
+    first = not aggregation.offset and not aggregation.total_rows
     return plain and first and aggregation.components <= {"visitors", "events", "pageviews", "revenue"}

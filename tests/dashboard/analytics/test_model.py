@@ -201,7 +201,7 @@ def test_protection_agrees_with_the_model(
         asked.append(question((*COUNTS, *REVENUE), *two, filters=filters, last=1))
         asked.append(question((*COUNTS, *REVENUE), filters=filters, last=1))
         # These are one statement.
-        alike = ("visit:source", "visit:country", "event:page", "event:hostname")
+        alike = ("visit:source", "visit:country", "event:page", "event:hostname", "event:goal")
         asked += [question(("visitors", "pageviews"), name, filters=filters, last=1) for name in alike]
         asked += [question(("visitors", "total_revenue"), name, filters=filters, last=1) for name in alike]
         compare(stats, model, asked)
