@@ -142,7 +142,8 @@ class QueryExecutor:
         key = (lane[0], statement.sql, repr(statement.parameters), None if immutable else version)
         flight = self._cache.join(key, lambda: self._begin(statement, lane), immutable=immutable)
         try:
-            return await _waited(flight.future)
+            # When the waiting is cancelled, the future itself goes on for its other readers.
+            return await asyncio.shield(asyncio.wrap_future(flight.future))
         finally:
             self._cache.leave(key, flight)
 
@@ -196,20 +197,6 @@ class QueryExecutor:
 
 _KILL = """
 KILL QUERY WHERE user = currentUser() AND query LIKE concat('%', {mark:String}, '%') AND query NOT LIKE 'KILL%' ASYNC"""
-
-
-async def _waited(future: Future[Rows]) -> Rows:
-    """The future's result. When the waiting is cancelled, the future itself goes on for its other readers."""
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def notify(_: Future[Rows]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(done.set)
-
-    future.add_done_callback(notify)
-    await done.wait()
-    return future.result()
 
 
 def _classified(error: DatabaseError) -> Exception | None:

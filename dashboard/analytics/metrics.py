@@ -14,25 +14,6 @@ from collector.rollups.aggregates import REVENUE
 from dashboard.analytics.errors import QueryError
 
 Denominator = Literal["", "all", "unconverted", "group", "page"]
-Basis = Literal["event", "visit", "engagement"]
-
-BASES: dict[str, Basis] = {
-    "visitors": "event",
-    "pageviews": "event",
-    "events": "event",
-    "visit_pageviews": "event",
-    "visits": "visit",
-    "views": "visit",
-    "seconds": "visit",
-    "landings": "visit",
-    "bounces": "visit",
-    "starters": "visit",
-    "readings": "engagement",
-    "engaged": "engagement",
-    "scrolled": "engagement",
-}
-"""Components, and the rows that each is counted over: selected events, all events of the visits that contain one, or
-engagement with the selected pages. docs/metrics.md defines them; `starters` are visitors whose visits began there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +137,10 @@ BY_VISIT = {
     "buyers": f"uniqExactMapIf(mapApply((currency, sold) -> (currency, {VISITOR_KEY}), of_sales), visitor != 0)",
 }
 READINGS = {"readings": "count()", "engaged": "sum(of_engaged)", "scrolled": "sum(of_scroll)"}
+"""Components that are counted over engagement with the selected pages."""
+VISIT_COMPONENTS = frozenset({*OF_VISIT, "landings", "starters"})
+"""Those that are counted over all events of the visits that contain a selected event; the rest are over selected
+events. docs/metrics.md defines them; `starters` are visitors whose visits began there."""
 
 _REVENUE_OF_DAYS = {
     "revenue": f"sumMapIf(map(toString(currency), revenue), {SOLD})",

@@ -12,7 +12,7 @@ from dashboard.analytics.dimensions import PART, VALUE, Dimension, find_dimensio
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import Filter, direct_leaves, without
 from dashboard.analytics.goal_filters import Matching, listed, with_goals
-from dashboard.analytics.metrics import BASES, Metric, find_metric
+from dashboard.analytics.metrics import READINGS, VISIT_COMPONENTS, Metric, find_metric
 from dashboard.analytics.period import MAX_BUCKETS, Bucket, Period
 
 MAX_DIMENSIONS, MAX_METRICS = 5, 20
@@ -139,9 +139,15 @@ class Aggregation:
         """Whether it is grouped by hours or minutes."""
         return any(each.column in ("hour", "minute") for each in self.dimensions)
 
-    def needs(self, basis: str) -> bool:
-        """Whether any component is counted over such rows."""
-        return any(BASES.get(each) == basis for each in self.components)
+    @property
+    def of_visits(self) -> bool:
+        """Whether any component is counted over visits."""
+        return not VISIT_COMPONENTS.isdisjoint(self.components)
+
+    @property
+    def of_engagement(self) -> bool:
+        """Whether any component is counted over engagement."""
+        return not READINGS.keys().isdisjoint(self.components)
 
 
 def combined(aggregations: Sequence[Aggregation]) -> Aggregation:

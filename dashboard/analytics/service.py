@@ -157,12 +157,13 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
             shape = each
             if is_combinable(each):
                 shape = replace(each, dimensions=(), components=frozenset(), order=(), limit=0)
-                if any(_differ_by_order(each, other) for other in batches.get(shape, ())):
+                same = (other for other in batches.get(shape, ()) if other.dimensions == each.dimensions)
+                if any(other.order != each.order for other in same):
                     shape = each
             elif not each.values:
                 dimensions = each.dimensions if each.by_clock else ()
                 # Of hours those that visits began in are protected, where these are counted.
-                components = frozenset({"visits"} if each.by_clock and each.needs("visit") else ())
+                components = frozenset({"visits"} if each.by_clock and each.of_visits else ())
                 shape = replace(each, dimensions=dimensions, components=components, order=(), total_rows=False)
             batches.setdefault(shape, []).append(each)
         found = await asyncio.gather(*(self._batch(each, states[each[0].site]) for each in batches.values()))
@@ -176,7 +177,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
             statement = build_breakdown(whole, state.closed, protection, released)
             found = read_breakdown(whole, await self._rows(whole.site, statement, state.parts), protection)
             return {each: found.part(each) if whole.parts else found for each in batch}
-        if whole.by_clock and protection.covers(whole) and whole.needs("visit"):
+        if whole.by_clock and protection.covers(whole) and whole.of_visits:
             whole = replace(whole, components=whole.components | {"starters"})
         statements = build_series(whole, state.closed, released)
         parts = await asyncio.gather(*(self._rows(whole.site, each, state.parts) for each in statements))
@@ -197,7 +198,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
                 # Unlike those of days, visitors of hours may be the same.
                 statement = build_union(whole, hidden, released)
                 ((seen, began),) = await self._rows(whole.site, statement, state.parts)
-                together = seen, began if whole.needs("visit") else 0
+                together = seen, began if whole.of_visits else 0
             hidden |= suppressed_buckets(counts, hidden, together, protection.min_visitors)
         return read_buckets(aggregation, buckets, hidden, protection)
 
@@ -271,11 +272,6 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         parameters = {"site": site, "day": day, "settled": settled, "step": self._protection(site).min_visitors}
         ((step,),) = await self._rows(site, Statement(_RELEASE, parameters))
         return int(step)
-
-
-def _differ_by_order(one: Aggregation, other: Aggregation) -> bool:
-    """Whether the rows of one breakdown are asked for in two orders."""
-    return one.dimensions == other.dimensions and one.order != other.order
 
 
 # Anonymous events may each be another person's: they count like visitors. Told is the step before the newest, so that

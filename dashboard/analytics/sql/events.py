@@ -13,7 +13,6 @@ from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.filters import direct_leaves
 from dashboard.analytics.goal_filters import listable, scrolls
 from dashboard.analytics.metrics import (
-    BASES,
     BY_VISIT,
     EVENT_COUNTS,
     EVENTS_AND_SCROLLS,
@@ -22,6 +21,7 @@ from dashboard.analytics.metrics import (
     READINGS,
     SOLD,
     VISIT,
+    VISIT_COMPONENTS,
     VISITOR_KEY,
     WHOLE_VISITS,
     component_columns,
@@ -45,22 +45,22 @@ class EventQueries:
         if self._folds and not self.needs_shown:
             return [self._folded_at_once()]
         found = []
-        visit_metrics, derived = self.aggregation.needs("visit"), self._derived
+        visit_metrics, derived = self.aggregation.of_visits, self._derived
         if self._whole_visits and not derived:
             found.append(self._flat(WHOLE_VISITS))
         elif self._by_event or not (visit_metrics or derived):
             found += [self._flat(EVENT_COUNTS), *([self._by_visit_and_event()] if visit_metrics else [])]
         else:
             found.append(self._by_visit())
-        return [*found, *([self._engagement()] if self.aggregation.needs("engagement") else [])]
+        return [*found, *([self._engagement()] if self.aggregation.of_engagement else [])]
 
     @property
     def needs_shown(self) -> bool:
         """Whether the subqueries refer to the groups that are `shown`: where folding counts events or visits that are
         in several groups."""
-        by_visit_too = self.aggregation.needs("visit") and self._by_event
+        by_visit_too = self.aggregation.of_visits and self._by_event
         return self._folds and bool(
-            by_visit_too or self.aggregation.needs("engagement") or self._goal is not None or self._scrolls
+            by_visit_too or self.aggregation.of_engagement or self._goal is not None or self._scrolls
         )
 
     def shown(self) -> str:
@@ -229,7 +229,7 @@ FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
 
     def _by_visit_and_event(self) -> str:
         """Components of visits, each in the group of every selected event that it contains."""
-        sql = {name: each for name, each in BY_VISIT.items() if BASES.get(name) == "visit"}
+        sql = {name: BY_VISIT[name] for name in VISIT_COMPONENTS}
         sql |= {"visits": "countIf(visitor != 0)", "landings": "countIf(visitor != 0 AND landed)"}
         columns = [f"groupUniqArrayArrayIf({self._own_groups(of_visit=True)}, selected) AS own"]
         names = [each.name for each in self.aggregation.dimensions]
