@@ -9,7 +9,9 @@ from collector.core.errors import ImportRefused
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format
 from collector.imports.formats.ga4 import GA4
+from collector.imports.formats.ga4_report import GA4_REPORT
 from collector.imports.formats.goatcounter import GOATCOUNTER
+from collector.imports.formats.goatcounter_json import GOATCOUNTER_JSON
 from collector.imports.formats.json_log import JSON_LOG
 from collector.imports.formats.matomo import MATOMO
 from collector.imports.formats.matomo_reports import MATOMO_REPORTS
@@ -26,6 +28,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     PLAUSIBLE,
     UMAMI,
     GOATCOUNTER,
+    GOATCOUNTER_JSON,
     MATOMO,
     MATOMO_REPORTS,
     GA4,
@@ -33,19 +36,39 @@ FORMATS: Final[tuple[Format, ...]] = (
     JSON_LOG,
     W3C_LOG,
     TEXT_LOG,
+    GA4_REPORT,
 )
 """Formats in the order in which they are tried; the first that recognises a file reads it."""
 
 
-def read_file(file: ImportedFile, target: ImportTarget, directory: Path, format: str = "auto") -> None:  # noqa: A002
+def read_file(file: ImportedFile, target: ImportTarget, directory: Path, format: str | Format = "auto") -> None:  # noqa: A002
     """Take a file, or every file within a zip file, to the target. Raises `ImportRefused`."""
     if file.is_zip:
-        for entry in file.entries(directory):
-            read_file(entry, target, directory, format)
-        return
-    if not file.head.strip():
-        return
-    found = _format_of(file, format)
+        _read_zip(file, target, directory, format)
+    elif file.head.strip():
+        _read(file, _format_of(file, format), target)
+
+
+def _read_zip(file: ImportedFile, target: ImportTarget, directory: Path, format: str | Format) -> None:  # noqa: A002
+    """Take every file within a zip file to the target. Those of no format are left out, unless all are."""
+    unknown: ImportRefused | None = None
+    for entry in file.entries(directory):
+        if entry.is_zip:
+            _read_zip(entry, target, directory, format)
+        elif entry.head.strip():
+            try:
+                found = _format_of(entry, format)
+            except FormatUnknown as error:
+                unknown = unknown or error
+                target.begin(Path(entry.name).name[:80])
+                target.leave_out("other_file", 1)
+            else:
+                _read(entry, found, target)
+    if unknown is not None and not target.report.format:
+        raise unknown
+
+
+def _read(file: ImportedFile, found: Format, target: ImportTarget) -> None:
     report = target.report
     if report.format and report.format != found.name and not (target.exact and found is PLAUSIBLE):
         raise ImportRefused(
@@ -56,11 +79,27 @@ def read_file(file: ImportedFile, target: ImportTarget, directory: Path, format:
             title=found.title,
         )
     report.format = report.format or found.name
-    target.file = Path(file.name).name[:80]
+    target.begin(Path(file.name).name[:80])
     found.read(file, target)
 
 
-def _format_of(file: ImportedFile, format: str) -> Format:  # noqa: A002
+class FormatUnknown(ImportRefused):
+    """A file is in no format that can be imported."""
+
+
+def finish(target: ImportTarget) -> None:
+    """All files were read. Raises `ImportRefused` where they are not enough."""
+    for each in FORMATS:
+        if each.name == target.report.format:
+            each.finish(target)
+    target.finish()
+
+
+def _format_of(file: ImportedFile, format: str | Format) -> Format:  # noqa: A002
+    if isinstance(format, Format):
+        if not format.recognises(file):
+            raise FormatUnknown("log_format", "no line at the beginning of {name} fits the log format", name=file.name)
+        return format
     wanted = [each for each in FORMATS if format in ("auto", each.name)]
     if not wanted:
         names = ", ".join(["auto", *(each.name for each in FORMATS)])
@@ -68,7 +107,7 @@ def _format_of(file: ImportedFile, format: str) -> Format:  # noqa: A002
     found = next((each for each in wanted if each.recognises(file)), None)
     if found is None:
         titles = ", ".join(each.title for each in wanted)
-        raise ImportRefused(
+        raise FormatUnknown(
             "file",
             "{name} is not in a supported format. Supported: {formats}. Exports by month or without dates "
             "cannot be imported, because they contain no daily figures",

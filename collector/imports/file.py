@@ -7,10 +7,12 @@ first bytes; a zip file is read from a temporary file without a name, which ends
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
 import lzma
+import re
 import shutil
 import sys
 import tempfile
@@ -32,6 +34,8 @@ else:
 HEAD_BYTES: Final = 65_536
 BROKEN: Final = ["\0"]
 """What stands for a row that is no CSV."""
+SEPARATOR: Final = "sep="
+"""Beginning of a first line in which a spreadsheet names the delimiter."""
 LONGEST_LINE: Final = 1 << 20
 """Characters; what is longer is cut, and no line of any format."""
 
@@ -75,17 +79,21 @@ class ImportedFile:
 
     @property
     def header(self) -> list[str]:
-        """The cells of its first line, as that of a CSV file, in lower case."""
-        first = self.text.partition("\n")[0].rstrip("\r")
+        """The names of the columns in its first line, as that of a CSV file."""
+        text = self.text
+        if text[:4].lower() == SEPARATOR:
+            text = text.partition("\n")[2]
+        first = text.partition("\n")[0].rstrip("\r")
         try:
             cells = next(csv.reader([first], delimiter=delimiter_of(first)), [])
         except csv.Error:
             return []
-        return [cell.strip().lower() for cell in cells]
+        return list(map(column_name, cells))
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Its lines with their numbers, without their ends."""
-        reader = io.TextIOWrapper(io.BufferedReader(self._stream, HEAD_BYTES), self._encoding, "replace", newline="\n")
+    def lines(self, *, encoding: str = "") -> Iterator[tuple[int, str]]:
+        """Its lines with their numbers, without their ends; decoded as `encoding` where it is not UTF-16."""
+        encoding = self._encoding if self._encoding.startswith("utf-16") else encoding or self._encoding
+        reader = io.TextIOWrapper(io.BufferedReader(self._stream, HEAD_BYTES), encoding, "replace", newline="\n")
         number = 0
         while True:
             line = self._read(reader)
@@ -99,10 +107,23 @@ class ImportedFile:
                     break
             yield number, (line.removeprefix("\ufeff") if number == 1 else line).rstrip("\r\n")
 
+    def characters(self) -> Iterator[str]:
+        """Its text, in pieces."""
+        reader = io.TextIOWrapper(io.BufferedReader(self._stream, HEAD_BYTES), self._encoding, "replace", newline="\n")
+        try:
+            while piece := reader.read(HEAD_BYTES):
+                yield piece
+        except _UNREADABLE:
+            raise self._broken() from None
+
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Its rows as a CSV file, with the number of the line that each ends in."""
-        delimiter = delimiter_of(self.text.partition("\n")[0])
-        reader = csv.reader((line + "\n" for _, line in self.lines()), delimiter=delimiter)
+        first = next((line for line in self.text.splitlines() if line.strip() and not line.startswith("#")), "")
+        told = first[:4].lower() == SEPARATOR
+        delimiter = (first[4:5] or ",") if told else delimiter_of(first)
+        reader = csv.reader((line + "\n" for _, line in self.lines(encoding=self._table_encoding)), delimiter=delimiter)
+        if told:
+            next(reader, None)
         while True:
             try:
                 row = next(reader)
@@ -113,14 +134,15 @@ class ImportedFile:
             yield reader.line_num, row
 
     def table(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Its rows as a CSV file by the names of its header, in lower case; a row with another number of cells is
-        empty."""
+        """Its rows as a CSV file by the names of its columns; a row with another number of cells is empty, unless those
+        that it has in addition are."""
         rows = self.rows()
         _, names = next(rows, (0, []))
-        header = [name.strip().lower() for name in names]
+        header = list(map(column_name, names))
         for line, cells in rows:
             if any(cells):
-                yield line, dict(zip(header, cells, strict=True)) if len(cells) == len(header) else {}
+                fits = len(cells) >= len(header) and not any(cells[len(header) :])
+                yield line, dict(zip(header, cells, strict=False)) if fits else {}
 
     def bytes(self) -> io.RawIOBase:
         """Its content, unpacked."""
@@ -135,7 +157,8 @@ class ImportedFile:
                 if _directory_bytes(spooled) > MAX_DIRECTORY_BYTES:
                     raise ImportRefused("file", "{name} has too many members; nothing was imported", name=self.name)
                 with zipfile.ZipFile(spooled) as archive:
-                    for info in archive.infolist():
+                    # Counts refer to names, which are in other files.
+                    for info in sorted(archive.infolist(), key=lambda each: "stats" in each.filename):
                         if not info.is_dir() and not Path(info.filename).name.startswith("."):
                             with archive.open(info) as entry:
                                 yield ImportedFile(info.filename, _Limited(entry, self._limits), self._limits, layers)
@@ -157,12 +180,32 @@ class ImportedFile:
             return "utf-16"
         if self.head[1:2] == b"\0" and self.head[:1] not in (b"", b"\0"):
             return "utf-16-le"
+        if self.head[:1] == b"\0" and self.head[1:2] not in (b"", b"\0"):
+            return "utf-16-be"
+        return "utf-8"
+
+    @property
+    def _table_encoding(self) -> str:
+        """That of a table: spreadsheets on Windows write code page 1252, where it is no UTF-8."""
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(self.head)
+        except UnicodeDecodeError:
+            return "cp1252"
         return "utf-8"
 
 
 def delimiter_of(line: str) -> str:
     """What separates the cells of a line."""
-    return max(",\t;", key=line.count)
+    return max(",\t;|", key=line.count)
+
+
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SPACES = re.compile(r"[\s\-]+")
+
+
+def column_name(cell: str) -> str:
+    """Name of a column in one spelling: `Session ID`, `session-id` and `sessionId` are `session_id`."""
+    return _SPACES.sub("_", _CAPITAL.sub("_", cell.strip(" \t\r\n\"'")).lower())
 
 
 def _directory_bytes(archive: IO[bytes]) -> int:

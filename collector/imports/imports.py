@@ -24,8 +24,10 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import ImportRefused, RecordError, RecordGone
 from collector.core.text import without_hidden
-from collector.imports.detection import read_file
+from collector.imports.detection import finish, read_file
 from collector.imports.file import ImportedFile
+from collector.imports.formats.format import Format
+from collector.imports.formats.log_format import own_format
 from collector.imports.record import ImportRecord
 from collector.imports.report import ImportReport, Totals
 from collector.imports.salts import ImportSalts
@@ -95,11 +97,14 @@ class Imports:
         by: str,
         name: str = "",
         format: str = "auto",  # noqa: A002 # what the option is called
+        log_format: str = "",
         progress: Progress = lambda _, __: None,
     ) -> ImportRecord:
-        """Read files into rows that do not count yet. Raises `ImportRefused`; then nothing is left of them."""
+        """Read files into rows that do not count yet; access logs by the `log_format`, if there is one. Raises
+        `ImportRefused`; then nothing is left of them."""
+        chosen = own_format(log_format) if log_format.strip() else format
         with self._slots.taken(site.id, by):
-            return self._read(site, files, by, name, format, progress)
+            return self._read(site, files, by, name, chosen, progress)
 
     def confirm(self, site: Site, id_: str) -> ImportRecord:
         """Make the days of a checked import count, those that got no own figures meanwhile. Raises `RecordError`."""
@@ -194,7 +199,7 @@ class Imports:
         files: Iterable[ImportedFile],
         by: str,
         name: str,
-        format: str,  # noqa: A002 # what the option is called
+        format: str | Format,  # noqa: A002 # what the option is called
         progress: Progress,
     ) -> ImportRecord:
         self._must_be_idle(site)
@@ -211,8 +216,9 @@ class Imports:
             names = _read_all(files, target, self._directory, format)
             salts.destroy()
             days = scratch.days()
+            finish(target)
             without = scratch.build(site.domain, versions, progress, exact=target.exact)
-            self._sum_up(site, versions, days, report, target, made_totals=scratch.made_totals)
+            self._sum_up(site, versions, days, report, target, made_totals=scratch.sums.made_totals)
             record = msgspec.structs.replace(
                 record,
                 name=without_hidden(name or names[0])[:LONGEST_NAME],
@@ -285,7 +291,7 @@ class Imports:
             raise RecordError("site", "another operation on this site is still running; try again in a minute")
 
 
-def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Path, format: str) -> list[str]:  # noqa: A002
+def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Path, format: str | Format) -> list[str]:  # noqa: A002
     """Read the files, each when the one before it has been; returns their names."""
     names = []
     for file in files:

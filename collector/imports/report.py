@@ -9,7 +9,8 @@ import msgspec
 
 LeftOut = Literal[
     "own_figures", "day_not_over", "unreadable", "date", "bot", "static", "method", "status", "other_host", "automatic",
-    "not_counted", "same_figures", "gpc", "dnt", "excluded", "spam_referrer", "datacenter", "prefetch", "unknown_site",
+    "not_counted", "same_figures", "no_event", "total", "no_date", "other_file",
+    "gpc", "dnt", "excluded", "spam_referrer", "datacenter", "prefetch", "unknown_site",
 ]  # fmt: skip
 """Why a row or line of a file is left out."""
 
@@ -19,7 +20,7 @@ MOST_LINES: Final = 20
 Note = Literal[
     "visitors_added", "regions_not_kept", "versions_cut", "no_user_agents", "no_totals", "zone",
     "properties_not_kept", "session_identity", "monthly_identity", "logs_have_addresses",
-    "no_devices",
+    "no_devices", "first_views", "utc_days", "columns_not_kept",
 ]  # fmt: skip
 """What the owner should know of the figures of a file."""
 
@@ -71,6 +72,16 @@ class ImportReport(msgspec.Struct):
         lines.count += 1
         if len(lines.first) < MOST_LINES:
             lines.first.append(place)
+
+    def take_back(self, reason: LeftOut, source: str, place: str, rows: int) -> None:
+        """Leave out rows that were accepted at first."""
+        if rows:
+            self.accepted -= rows
+            self.sources[source] -= rows
+            lines = self.left_out.setdefault(reason, Lines())
+            lines.count += rows
+            if place and len(lines.first) < MOST_LINES:
+                lines.first.append(place)
 
     def accept(self, source: str) -> None:
         """Count a row that was read and counts."""

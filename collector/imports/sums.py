@@ -13,6 +13,8 @@ from collector.rollups.sql import EVERY_EVENT, VISIT_DIMENSIONS
 
 TOTAL: Final = ""
 """The dimension of a day's totals."""
+MADE: Final = "made"
+"""The dimension of counts that totals are made of where no file has them; it is not kept."""
 NO_VALUE: Final = ""
 EVENT_NAME: Final = "event:name"
 HOSTNAME: Final = "event:hostname"
@@ -53,7 +55,8 @@ Day = dict[str, Sum]
 # Every visit has one of each, so that their sums are the day's; the first that a file has is taken. Devices, browsers
 # and systems are part of who a visitor is: even their visitors add up.
 _IN_PLACE_OF_TOTALS: Final = (
-    "visit:device", "visit:browser", "visit:os", "visit:entry_page", "visit:source", "visit:exit_page",
+    "visit:device", "visit:browser", "visit:os", "visit:entry_page", "visit:source", "visit:exit_page", "visit:channel",
+    "visit:country", MADE,
 )  # fmt: skip
 
 
@@ -75,7 +78,7 @@ def totals(day: datetime.date, sums: Day) -> Sum:
     found = next((sums[name] for name in _IN_PLACE_OF_TOTALS if name in sums), None)
     pages = sums.get("event:page")
     base = found or pages or Sum(day=day, dimension=TOTAL, value=NO_VALUE)
-    pageviews = base.pageviews or (pages.pageviews if pages else 0)
+    pageviews = base.pageviews or next((sums[each].pageviews for each in ("event:page", MADE) if each in sums), 0)
     # Of pages the visits of all are no sum of visits: a visit has several.
     visits = 0 if base is pages else base.visits
     visitors = min(base.visitors, visits) if visits else base.visitors
@@ -127,7 +130,7 @@ def _rest(dimension: str, whole: Sum, told: Sum | None) -> Sum | None:
     if told.pageviews == 0:
         # Older exports have no page views by dimension: those of the day belong to its values, not to the rest.
         left["pageviews"] = 0
-    left |= {"visitors": min(left["visitors"], left["visits"]), "custom": 0, "unseen": 0}
-    if not left["visits"]:
+    left |= {"visitors": min(left["visitors"], left["visits"]), "custom": 0}
+    if not left["visits"] and not left["unseen"]:
         return None
     return Sum(day=whole.day, dimension=dimension, value=value, **left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from collector.core.timezones import Zone
 from collector.enrichment.shortening import shortened_url
@@ -11,6 +11,7 @@ from collector.enrichment.url_policy import PageCleaner
 from collector.enrichment.urls import clean_value
 from collector.imports.report import ImportReport, LeftOut, Note
 from collector.imports.scratch import Scratch
+from collector.imports.scratch_details import EventLink, EventProperty, SessionDetails
 from collector.imports.sums import Sum
 from collector.imports.visits import STEPS, ForeignRequest
 from collector.ingest.payload_fields import MOST_URL, MOST_VALUE
@@ -21,6 +22,13 @@ FIRST_DAY: Final = datetime.date(1990, 1, 1)
 """Dates before it are taken for unreadable ones."""
 END_OF_TIME: Final = 1 << 32
 """The Unix second after the last that ClickHouse has a DateTime for."""
+
+
+class Notebook(Protocol):
+    """What a format remembers from one file of an import to the next."""
+
+
+N = TypeVar("N", bound=Notebook)
 
 
 class ImportTarget:
@@ -52,6 +60,20 @@ class ImportTarget:
         self._today = today
         self._pages = PageCleaner()
         self._overlapping: set[datetime.date] = set()
+        self._notebooks: dict[type[Notebook], Notebook] = {}
+        self._files: list[str] = []
+
+    def begin(self, name: str) -> None:
+        """A file, or a table of one, begins."""
+        self._files.append(name)
+        self.file = name
+
+    def notebook(self, kind: type[N]) -> N:
+        """What a format remembers of the files of this import."""
+        found = self._notebooks.setdefault(kind, kind())
+        if not isinstance(found, kind):
+            raise TypeError("expected a notebook of that kind")
+        return found
 
     def add_sums(self, source: str, day: datetime.date, line: int, *rows: Sum) -> None:
         """Add the counts of one row of a file."""
@@ -59,12 +81,11 @@ class ImportTarget:
         if reason:
             self.leave_out(reason, line)
             return
-        for row in rows:
-            self._scratch.add_sum(row)
+        self._scratch.sums.add(source, len(self._files), *rows)
         self.report.accept(source)
 
-    def add_request(self, source: str, request: ForeignRequest, line: int) -> None:
-        """Take one row of a file through the pipeline."""
+    def add_request(self, source: str, request: ForeignRequest, line: int, link: EventLink | None = None) -> None:
+        """Take one row of a file through the pipeline; by the `link` details of it are found in other files."""
         known = 0 <= request.at < END_OF_TIME
         reason = self._reason(self.zone.date(request.at)) if known else "date"
         if reason:
@@ -74,8 +95,26 @@ class ImportTarget:
         if isinstance(event, Rejection):
             self.leave_out(event.reason, line)  # type: ignore[arg-type] # consent and rate cannot be
             return
-        self._scratch.add_event(event)
+        self._scratch.add_event(event, link)
         self.report.accept(source)
+
+    def add_session(self, session: SessionDetails) -> None:
+        """Add what a file tells of a session, whose events are in another."""
+        self._scratch.details.add_session(session)
+        self.report.accept("sessions")
+
+    def add_property(self, given: EventProperty) -> None:
+        """Add a property of an event, which is in another file."""
+        cleaned = given._replace(key=self.text(given.key), value=self.text(given.value))
+        self._scratch.details.add_property(cleaned)
+        self.report.accept("properties")
+
+    def finish(self) -> None:
+        """All files were read: count one of several that have the same, and only details of events that there are."""
+        for each in self._scratch.sums.choose():
+            self.report.take_back("same_figures", each.source, self._files[each.file - 1], each.rows)
+        if self._scratch.details.properties:
+            self.report.take_back("no_event", "properties", "", self._scratch.details.strays())
 
     def leave_out(self, reason: LeftOut, line: int) -> None:
         """A row that does not count."""

@@ -114,6 +114,13 @@ def key_hash(key: str) -> int:
     return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=4, key=_KEY).digest(), "little") or 1
 
 
+def wide_hash(key: str) -> int:
+    """A number for what a file calls a session or an event, by which other files tell more of it; 0 for nothing."""
+    if not key:
+        return 0
+    return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=8, key=_KEY).digest(), "little") or 1
+
+
 # Random for each process: from a visit's number nobody finds what the file called it.
 _KEY: Final = secrets.token_bytes(16)
 

@@ -78,7 +78,7 @@ class Result:
     that small are folded or left out. `rounded_to`: every count is a multiple of it; 0 is exact.
     `events_available_from` (an ISO date) is set where an earlier part of the range has no events any more and the
     result is of the rest. Of the days of the range that were imported, those in `imported` are in the result, and
-    `imported_days_left_out` are not: they have sums, which no filter and no second dimension can be applied to.
+    `imported_left_out` are not: they have sums, which no filter and no second dimension can be applied to.
     """
 
     metrics: tuple[str, ...]
@@ -91,7 +91,15 @@ class Result:
     rounded_to: int = 0
     events_available_from: str = ""
     imported: frozenset[datetime.date] = frozenset()
-    imported_days_left_out: int = 0
+    imported_left_out: frozenset[datetime.date] = frozenset()
+
+    def left_out_ranges(self) -> list[tuple[datetime.date, datetime.date]]:
+        """The imported days that are left out, as first and last of those that follow each other."""
+        ranges: list[tuple[datetime.date, datetime.date]] = []
+        for day in sorted(self.imported_left_out):
+            follows = bool(ranges) and (day - ranges[-1][1]).days == 1
+            ranges[-1 if follows else len(ranges) :] = [(ranges[-1][0] if follows else day, day)]
+        return ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         protection = self._protection(own.site)
         result = build_result(resolved, found[own], denominators, protection, state.available_from(own))
         included, left_out = state.imported_in(own, protection)
-        return replace(result, imported=included, imported_days_left_out=left_out)
+        return replace(result, imported=included, imported_left_out=left_out)
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)

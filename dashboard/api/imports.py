@@ -76,7 +76,8 @@ class ImportsApi:
 
     async def add_import(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/imports`: files as a form, or one file as it is. `mode` is `import`, `check` (then
-        it waits to be confirmed) or `dry-run`; `format` is `auto` or the name of one."""
+        it waits to be confirmed) or `dry-run`; `format` is `auto` or the name of one, and
+        `log_format` the format string of access logs."""
         site = self._site(request, key.may_manage)
         mode = request.query_params.get("mode", "import")
         if mode not in MODES:
@@ -143,7 +144,12 @@ class ImportsApi:
     def _read(self, site: Site, request: Request, by: str, mode: str, upload: Upload) -> ImportRecord:
         params = request.query_params
         record = self._imports.read(
-            site, upload.files(), by=by, name=params.get("name", ""), format=params.get("format", "auto")
+            site,
+            upload.files(),
+            by=by,
+            name=params.get("name", ""),
+            format=params.get("format", "auto"),
+            log_format=params.get("log_format", ""),
         )
         if mode == "import":
             return self._imports.confirm(site, record.id)

@@ -14,7 +14,7 @@ from dashboard.analytics.filters import Compare, Filter, Not, checked_size, ever
 from dashboard.analytics.metrics import find_metric
 from dashboard.analytics.period import Bucket, Period, parse_period
 from dashboard.analytics.query import Query, Result
-from dashboard.api.stats_v2 import change
+from dashboard.api.stats_v2 import change, imports_meta
 
 Parameters = Mapping[str, str]
 MAX_ROWS, MAX_BUCKETS = 1000, 10_000
@@ -99,7 +99,7 @@ def write_aggregate(result: Result, before: Result | None) -> dict[str, Any]:
     if before is not None:
         for name, now, earlier in zip(result.metrics, values, before.rows[0].metrics, strict=True):
             found[name]["change"] = change(name, now, earlier)
-    return {"results": found}
+    return _answer(found, result)
 
 
 def write_timeseries(query: Query, result: Result) -> dict[str, Any]:
@@ -108,22 +108,24 @@ def write_timeseries(query: Query, result: Result) -> dict[str, Any]:
     rows = {row.dimensions[0]: row.metrics for row in result.rows}
     # Where the whole is hidden, so are the intervals in which nobody came.
     nothing = tuple(None if result.hidden or find_metric(name).bottom else 0 for name in query.metrics)
-    return {
-        "results": [
-            {"date": label, **dict(zip(query.metrics, rows.get(label, nothing), strict=True))}
-            for label in query.period.buckets(step)
-        ]
-    }
+    found = [
+        {"date": label, **dict(zip(query.metrics, rows.get(label, nothing), strict=True))}
+        for label in query.period.buckets(step)
+    ]
+    return _answer(found, result)
 
 
 def write_breakdown(result: Result) -> dict[str, Any]:
     """One object per row, with the property under its last name."""
     name = result.dimensions[0].removeprefix(PROPERTY).removeprefix("visit:").removeprefix("event:")
-    return {
-        "results": [
-            {name: row.dimensions[0], **dict(zip(result.metrics, row.metrics, strict=True))} for row in result.rows
-        ]
-    }
+    found = [{name: row.dimensions[0], **dict(zip(result.metrics, row.metrics, strict=True))} for row in result.rows]
+    return _answer(found, result)
+
+
+def _answer(found: object, result: Result) -> dict[str, Any]:
+    """The results, and where days of the period were imported what becomes of them."""
+    meta = imports_meta(result, asked=False)
+    return {"results": found} | ({"meta": meta} if meta else {})
 
 
 def _filter(text: str) -> Filter:

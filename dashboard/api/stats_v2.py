@@ -98,17 +98,24 @@ def read_dates(given: Any, zone: str, now: datetime.datetime, first_day: datetim
     raise QueryError("date_range", "expected a name such as 7d, or a pair of ISO 8601 dates or times")
 
 
-def _imports(result: Result, *, asked: bool) -> dict[str, Any]:
-    """What becomes of imported days, as Plausible says it, with how many there are."""
-    if not (result.imported or result.imported_days_left_out):
+def imports_meta(result: Result, *, asked: bool) -> dict[str, Any]:
+    """What becomes of imported days, as Plausible says it, with how many there are; those that are left out also as
+    pairs of first and last date."""
+    if not (result.imported or result.imported_left_out):
         return {"imports_included": False, "imports_skip_reason": "no_imported_data"} if asked else {}
     meta: dict[str, Any] = {
-        "imports_included": not result.imported_days_left_out,
+        "imports_included": not result.imported_left_out,
         "imported_days": len(result.imported),
-        "imported_days_left_out": result.imported_days_left_out,
+        "imported_days_left_out": len(result.imported_left_out),
     }
-    if result.imported_days_left_out:
-        meta |= {"imports_skip_reason": "unsupported_query", "imports_warning": LEFT_OUT}
+    if result.imported_left_out:
+        meta |= {
+            "imports_skip_reason": "unsupported_query",
+            "imports_warning": LEFT_OUT,
+            "imported_dates_left_out": [
+                [first.isoformat(), last.isoformat()] for first, last in result.left_out_ranges()
+            ],
+        }
     return meta
 
 
@@ -129,7 +136,7 @@ def write_result(asked: ParsedRequest, result: Result, compared: Result | None) 
         meta["rounded_to"] = result.rounded_to
     if result.events_available_from:
         meta["events_available_from"] = result.events_available_from
-    meta |= _imports(result, asked=asked.imports)
+    meta |= imports_meta(result, asked=asked.imports)
     rows = [_row(result, row) for row in result.rows]
     if compared is not None and asked.compared is not None:
         before = _matched(query, result, asked.compared, compared)

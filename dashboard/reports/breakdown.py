@@ -88,6 +88,22 @@ class TabLink:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedDays:
+    """How many days of a view were imported, and what it leaves out of them: how many, and from when to when."""
+
+    included: int = 0
+    left_out: int = 0
+    dates: str = ""
+
+    def beyond(self, other: ImportedDays) -> bool:
+        """Whether more is left out than of the other."""
+        return self.left_out > other.left_out
+
+
+NO_IMPORTED_DAYS: Final = ImportedDays()
+
+
+@dataclass(frozen=True, slots=True)
 class Breakdown:
     """A panel with its open tab's rows. `choices` are what the open tab itself offers: campaign tags, properties."""
 
@@ -103,6 +119,7 @@ class Breakdown:
     """Address of all rows with all columns."""
     hidden: bool = False
     """Whether it has too few visitors to be shown."""
+    imported: ImportedDays = NO_IMPORTED_DAYS
 
     @property
     def title(self) -> str:
@@ -177,9 +194,12 @@ def available_from(*results: Result) -> datetime.date | None:
     return datetime.date.fromisoformat(max(dates)) if dates else None
 
 
-def imported_left_out(*results: Result) -> int:
-    """How many imported days are left out of the results."""
-    return max((each.imported_days_left_out for each in results), default=0)
+def imported_days(*results: Result) -> ImportedDays:
+    """Imported days of the results; what one of them leaves out is left out."""
+    left_out = frozenset[datetime.date]().union(*(each.imported_left_out for each in results))
+    included = frozenset[datetime.date]().union(*(each.imported for each in results)) - left_out
+    dates = formatting.dates(min(left_out), max(left_out)) if left_out else ""
+    return ImportedDays(len(included), len(left_out), dates)
 
 
 def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
@@ -216,6 +236,7 @@ def breakdown(
         lines=tuple(_line(state, tab, part, row, columns, most, whole) for row in shown[:rows]),
         details=state.href(f"/details/{panel.name}") if shown and not below else "",
         hidden=part.hidden,
+        imported=imported_days(part),
     )
 
 

@@ -13,7 +13,7 @@ from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change, Value
 from dashboard.i18n.translations import _
 from dashboard.reports.annotations import Annotation
-from dashboard.reports.breakdown import available_from, imported_left_out, query
+from dashboard.reports.breakdown import NO_IMPORTED_DAYS, ImportedDays, available_from, imported_days, query
 from dashboard.reports.chart_metrics import COUNTS, MEASURES, by_time, chart_metrics_of
 from dashboard.reports.comparison import Totals, measured, paired
 from dashboard.reports.date_range import BUCKET_HEADS, BUCKET_TITLES, COMPARISONS, DateRange
@@ -129,10 +129,7 @@ class Overview:
     """The multiple that every count is rounded to; 0 where counts are exact."""
     events_available_from: datetime.date | None
     """The first date that still has events, where the view needs events of earlier ones."""
-    imported_days: int = 0
-    """Imported days of the period that are in the view."""
-    imported_days_left_out: int = 0
-    """Those that are not, as their sums cannot be filtered."""
+    imported: ImportedDays = NO_IMPORTED_DAYS
 
     @property
     def empty(self) -> bool:
@@ -194,8 +191,7 @@ def build_overview(
         hidden=all_.hidden,
         rounded_to=all_.rounded_to,
         events_available_from=available_from(all_, series),
-        imported_days=len(all_.imported),
-        imported_days_left_out=imported_left_out(all_, series),
+        imported=imported_days(all_, series),
     )
 
 
@@ -312,7 +308,7 @@ def _points(
                 first=moment.first,
                 last=moment.last,
                 href=zoomed[index],
-                imported=any(moment.first <= day <= moment.last for day in series.imported),
+                imported=any(moment.first <= day <= moment.last for day in series.imported | series.imported_left_out),
             )
         )
     return tuple(points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote
@@ -78,7 +79,11 @@ async def _upload(dashboard: Dashboard, request: Request, user: User, site: Site
     """Read the files; nothing of them counts before it is confirmed."""
 
     def work(upload: Upload) -> ImportRecord:
-        return dashboard.imports.read(site, upload.files(), by=user.name)
+        files = upload.files()
+        first = next(files, None)
+        every = files if first is None else itertools.chain([first], files)
+        # Fields that come before the files are known once the first file has begun.
+        return dashboard.imports.read(site, every, by=user.name, log_format=upload.fields.get("log_format", ""))
 
     await read_upload(request, work)
     return _back(site)

@@ -7,6 +7,8 @@ when the import has been read, and forgotten.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Final
 
 import msgspec
@@ -108,6 +110,47 @@ def split_request(request: str) -> tuple[str, str]:
     if not (method.isascii() and method.isalpha() and method.isupper() and target[:1] in ("/", "h", "*")):
         raise ValueError("expected a request line")
     return method, target
+
+
+_ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})|\\(.)")
+
+
+def unescaped(text: str) -> str:
+    """The text without the escapes of Apache and nginx, such as `\\"` and `\\x22`."""
+    if "\\" not in text:
+        return text
+    found = _ESCAPE.sub(lambda each: chr(int(each[1], 16)) if each[1] else each[2], text)
+    try:
+        return found.encode("latin-1").decode()
+    except ValueError:
+        return found
+
+
+def client_address(address: str, forwarded: str) -> str:
+    """The address of a client behind proxies: the last public one that they name; where there is none, the first that
+    they name in place of a private one."""
+    if not forwarded or forwarded == NOTHING:
+        return address
+    named = [each for part in forwarded.split(",") if (each := without_port(part.strip())) and _is_address(each)]
+    public = next((each for each in reversed(named) if ipaddress.ip_address(each).is_global), "")
+    if public or not named:
+        return public or address
+    return address if _is_address(address) and ipaddress.ip_address(address).is_global else named[0]
+
+
+def without_port(address: str) -> str:
+    """The address of `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def plain(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -19,12 +20,13 @@ MOST_COUNT: Final = 1 << 53
 @dataclass(frozen=True, slots=True)
 class Format:
     """A format of files. `recognises` looks at a file's beginning, never at its name; `read` takes all of it, row by
-    row, to the target."""
+    row, to the target. `finish` is done when all files of an import were read."""
 
     name: str
     title: str
     recognises: Callable[[ImportedFile], bool]
     read: Callable[[ImportedFile, ImportTarget], None]
+    finish: Callable[[ImportTarget], None] = lambda _: None
 
 
 def whole(text: str) -> int:
@@ -34,6 +36,18 @@ def whole(text: str) -> int:
     if not 0 <= number < MOST_COUNT:
         raise ValueError("expected a count")
     return round(number)
+
+
+_GROUPED = re.compile(r"\d{1,3}([.,]\d{3})+")
+
+
+def count_of(text: str) -> int:
+    """A count as people write it, such as `1,234`, `1.234`, `1 234` or `1'234`; 0 for nothing. Raises `ValueError`."""
+    text = _GAPS.sub("", text)
+    return whole(text.replace(",", "").replace(".", "") if _GROUPED.fullmatch(text) else text)
+
+
+_GAPS = re.compile(r"[\s'\u2019\u00a0\u202f]+")
 
 
 def day_of(text: str) -> datetime.date:

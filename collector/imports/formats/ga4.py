@@ -7,16 +7,14 @@ Countries are English names. Times are microseconds, in texts or numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from babel import Locale
 
-from collector.core.errors import ImportRefused
 from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
+from collector.imports.formats.country_names import country_named
 from collector.imports.formats.format import UNREADABLE, Format, major
 from collector.imports.formats.log_times import moment_of
 from collector.imports.formats.names import browser, device, known, system
@@ -34,13 +32,6 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 def _recognises(file: ImportedFile) -> bool:
     text = file.text
-    if text.startswith("# ---") and any(line.startswith("# ") for line in text.splitlines()[1:6]):
-        raise ImportRefused(
-            "file",
-            "{name} is a report of Google Analytics: totals without dates, with headings in any language. Take the "
-            "BigQuery export as JSON: docs/migrating.md says how",
-            name=file.name,
-        )
     return text.lstrip().startswith("{") and '"event_timestamp"' in text and '"event_name"' in text
 
 
@@ -113,17 +104,6 @@ def _value(value: Fields) -> str:
 
 def _text(value: object) -> str:
     return known(value) if isinstance(value, str) else ""
-
-
-@cache
-def _countries() -> dict[str, str]:
-    names = Locale("en").territories
-    return {str(name).lower(): code for code, name in names.items() if len(code) == 2 and code.isalpha()}
-
-
-def country_named(name: str) -> str:
-    """ISO 3166-1 alpha-2 code of an English name, as Google and CLDR have it."""
-    return _countries().get(name.lower(), "")
 
 
 GA4: Final = Format("ga4", "Google Analytics 4 (BigQuery as JSON)", _recognises, _read)

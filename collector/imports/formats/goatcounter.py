@@ -20,9 +20,7 @@ from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request
 
 _HEADERS: Final = {"2path", "1path", "path"}
-_NEEDED: Final = {"event", "session", "date", "referrer scheme"}
-_SUMS: Final = {"path_id", "ref_id", "browser_id", "system_id"}
-"""Keys of the sums of its other export."""
+_NEEDED: Final = {"event", "session", "date", "referrer_scheme"}
 _MOBILE = 480
 """CSS pixels: up to this a screen is a phone's."""
 _MOBILE_SYSTEMS = frozenset({"iOS", "Android", "Windows Phone"})
@@ -30,15 +28,6 @@ _MOBILE_SYSTEMS = frozenset({"iOS", "Android", "Windows Phone"})
 
 def _recognises(file: ImportedFile) -> bool:
     header = file.header
-    if file.text.startswith("{") and (
-        _SUMS & set(file.text.partition("\n")[0].split('"')) or "goatcounter" in file.text
-    ):
-        raise ImportRefused(
-            "file",
-            "{name} is of the JSON export of GoatCounter, which has first visits by path, neither page views nor "
-            "visitors. Take the CSV export",
-            name=file.name,
-        )
     if file.text[:1].isdigit() and header and header[0][1:] == "path" and header[0][0] not in "12":
         raise ImportRefused(
             "file",
@@ -68,7 +57,7 @@ def _request(row: Mapping[str, str], target: ImportTarget) -> ForeignRequest:
     is_event = row["event"].lower() in ("1", "true")
     # Without a session of its own a page view is that of nobody in particular.
     session = row["session"] if row["session"].strip("0-") else ""
-    scheme, referrer, query = row.get("referrer scheme", ""), row["referrer"], ""
+    scheme, referrer, query = row.get("referrer_scheme", ""), row["referrer"], ""
     source = ""
     if scheme == "c":
         query, referrer = f"?utm_source={quote(referrer)}", ""
@@ -78,7 +67,7 @@ def _request(row: Mapping[str, str], target: ImportTarget) -> ForeignRequest:
         referrer = f"https://{referrer}"
     url = f"https://{target.site.domain}{'' if is_event else path if path.startswith('/') else f'/{path}'}{query}"
     user_agent = row.get("useragent", "") or ("" if "system" in row else row.get("browser", ""))
-    width = _width(row.get("screen size", ""))
+    width = _width(row.get("screen_size", ""))
     return foreign_request(
         iso_time(row["date"]),
         url,

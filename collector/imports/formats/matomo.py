@@ -1,4 +1,4 @@
-"""Matomo's visits: the answer of `Live.getLastVisitsDetails` as JSON.
+"""Matomo's visits: the answer of `Live.getLastVisitsDetails` as JSON, or as CSV with columns `actionDetails_0_url`.
 
 Times are Unix seconds. Campaign parameters are cut from addresses and stand in the visit's own columns. Texts that
 begin with = + - or @ have an apostrophe in front.
@@ -6,7 +6,6 @@ begin with = + - or @ have an apostrophe in front.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -16,16 +15,14 @@ from collector.core.errors import ImportRefused
 from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import UNREADABLE, Format, major
+from collector.imports.formats.json_stream import BY_DATE, by_date, objects
+from collector.imports.formats.log_times import moment_of
 from collector.imports.formats.names import browser, country, device, known, system
 from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request, key_hash
 
 Fields = Mapping[str, Any]
 
-LONGEST_VISIT: Final = 1 << 24
-"""Characters of one visit with its actions."""
-# Texts as a whole, as what is in them marks nothing, and braces.
-_MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}]')
 EVENTS: Final = {"outlink": "Outbound Link: Click", "download": "File Download"}
 _TAGS: Final = {
     "utm_source": "campaignSource",
@@ -36,16 +33,35 @@ _TAGS: Final = {
 }
 
 
+_ACTION = re.compile(r"action_?details_(\d+)_(.+)")
+
+
 def _recognises(file: ImportedFile) -> bool:
-    return file.text.lstrip().startswith(("[", "{")) and '"actionDetails"' in file.text and '"idVisit"' in file.text
+    text = file.text.lstrip()
+    if text.startswith(("[", "{")):
+        return '"actionDetails"' in text and '"idVisit"' in text
+    header = set(map(_flat, file.header))
+    if "idvisit" in header and not any(map(_ACTION.match, file.header)):
+        raise ImportRefused(
+            "file",
+            "{name} is of Matomo's visits without their actions. Ask for Live.getLastVisitsDetails with all columns: "
+            "docs/migrating.md says how",
+            name=file.name,
+        )
+    return "idvisit" in header
 
 
 def _read(file: ImportedFile, target: ImportTarget) -> None:
-    for line, visit in objects(file):
+    for line, visit in _visits(file):
         actions = visit.get("actionDetails")
+        if isinstance(actions, dict):
+            # PHP makes objects of arrays with gaps.
+            actions = list(actions.values())
         if not isinstance(actions, list):
             target.leave_out("unreadable", line)
             continue
+        if not actions:
+            target.leave_out("not_counted", line)
         for action in actions:
             try:
                 kind = str(action["type"])
@@ -58,6 +74,47 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
                 target.leave_out("not_counted", line)
             else:
                 target.add_request("actions", request, line)
+
+
+def _flat(name: str) -> str:
+    return name.replace("_", "")
+
+
+_NAMES: Final = {
+    _flat(name).lower(): name
+    for name in (
+        "type", "url", "timestamp", "eventCategory", "eventAction", "eventName", "goalName", "serverTimePretty",
+        "idVisit", "visitorId", "firstActionTimestamp", "referrerType", "referrerName", "referrerUrl",
+        "resolution", "browserName", "browserVersion", "operatingSystemName", "operatingSystemVersion", "deviceType",
+        "countryCode", *_TAGS.values(),
+    )
+}  # fmt: skip
+"""Names of fields by what they are called in any spelling."""
+
+
+def _visits(file: ImportedFile) -> Iterator[tuple[int, dict[str, Any]]]:
+    if BY_DATE.match(file.text):
+        for line, _, visits in by_date(file):
+            yield from ((line, visit) for visit in visits if isinstance(visit, dict))
+    elif file.text.lstrip().startswith(("[", "{")):
+        yield from objects(file)
+    else:
+        yield from _rows(file)
+
+
+def _rows(file: ImportedFile) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The visits of a CSV file, each in the shape that it has as JSON."""
+    for line, row in file.table():
+        visit: dict[str, Any] = {}
+        actions: dict[int, dict[str, str]] = {}
+        for column, value in row.items():
+            found = _ACTION.match(column)
+            if found is None:
+                visit[_NAMES.get(_flat(column), column)] = value
+            elif value:
+                name = _flat(found[2])
+                actions.setdefault(int(found[1]), {})[_NAMES.get(name, name)] = value
+        yield line, visit | {"actionDetails": [actions[number] for number in sorted(actions)]}
 
 
 def _event_name(action: Fields, kind: str) -> str:
@@ -84,7 +141,7 @@ def _request(visit: Fields, action: Fields, name: str, target: ImportTarget) -> 
     named = visit.get("referrerType") in ("search", "social", "website")
     resolution = _plain(visit.get("resolution")).partition("x")[0]
     return foreign_request(
-        int(action.get("timestamp") or visit["firstActionTimestamp"]),
+        moment_of(action.get("timestamp") or visit["firstActionTimestamp"]),
         url,
         name=name[:120],
         referrer=referrer,
@@ -108,43 +165,4 @@ def _plain(value: object) -> str:
     return text[1:] if text[:1] == "'" and text[1:2] in "=+-@" else text
 
 
-def objects(file: ImportedFile) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of an array of JSON, one after the other, with the number of the line in which each ends. Raises
-    `ImportRefused` for what is no such array.
-
-    Each character is looked at once: where an object ends is told by its braces.
-    """
-    begun, size, depth = list[str](), 0, 0
-    for number, text in file.lines():
-        start = 0
-        for mark in _MARKS.finditer(text):
-            if mark[0] == "{":
-                start = start if depth else mark.start()
-                depth += 1
-            elif mark[0] == "}" and depth:
-                depth -= 1
-                if not depth:
-                    yield number, _decoded("\n".join([*begun, text[start : mark.end()]]), file)
-                    begun, size = [], 0
-        if depth:
-            begun.append(text[start:])
-            size += len(text) - start
-            if size > LONGEST_VISIT:
-                break
-    if depth:
-        raise _damaged(file)
-
-
-def _decoded(text: str, file: ImportedFile) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _damaged(file) from None
-    return found
-
-
-def _damaged(file: ImportedFile) -> ImportRefused:
-    return ImportRefused("file", "the file {name} is incomplete or damaged; nothing was imported", name=file.name)
-
-
-MATOMO: Final = Format("matomo", "Matomo (visits as JSON)", _recognises, _read)
+MATOMO: Final = Format("matomo", "Matomo (visits)", _recognises, _read)

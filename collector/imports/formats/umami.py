@@ -1,4 +1,5 @@
-"""Umami's table `website_event`, as CSV: of its cloud, or of an installation joined with the table `session`.
+"""Umami's table `website_event`, as CSV: of its cloud, or of an installation, there with the tables `session` and
+`event_data` as files of their own, in any order, or joined.
 
 `event_type` 1 is a page view and 2 an event; others are links, pixels and measurements. Times are UTC, with or without
 fractions and an offset. A session lasts a calendar month, so that a visitor counts anew every day here.
@@ -7,46 +8,94 @@ fractions and an offset. A session lasts a calendar month, so that a visitor cou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
 from collector.core.errors import ImportRefused
 from collector.enrichment.urls import CLICK_IDS
-from collector.enrichment.user_agent import Device
+from collector.enrichment.user_agent import Device, size_class
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import UNREADABLE, Format
 from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, device, known, system
+from collector.imports.scratch_details import EventLink, EventProperty, SessionDetails
 from collector.imports.target import ImportTarget
-from collector.imports.visits import ForeignRequest, foreign_request, key_hash
+from collector.imports.visits import ForeignRequest, foreign_request, key_hash, wide_hash
+from collector.sites.hostnames import is_at_or_under
 
-_NEEDED: Final = {"session_id", "url_path", "event_type", "created_at"}
+EVENTS: Final = frozenset({"session_id", "url_path", "event_type", "created_at"})
+SESSIONS: Final = frozenset({"session_id", "browser", "os", "device", "created_at"})
+PROPERTY_KEYS: Final = frozenset({"data_key", "event_key"})
+PROPERTY_EVENTS: Final = frozenset({"website_event_id", "event_id"})
 _TAGS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
 
 
-def _recognises(file: ImportedFile) -> bool:
+@dataclass
+class UmamiTables:
+    """Tables of one installation: which there were, and the websites whose events are taken."""
+
+    events: bool = False
+    described: bool = False
+    """Whether the events themselves say browser and country."""
+    websites: dict[str, bool] = field(default_factory=dict)
+    own: bool = False
+    """Whether the host of one of them is the site's."""
+
+    def is_of_site(self, website: str, host: str, target: ImportTarget) -> bool:
+        """Whether a website of the table is the site; with several, by their hosts. Raises `ImportRefused` where that
+        does not tell."""
+        found = self.websites.get(website)
+        if found is None or not self.own:
+            own = is_at_or_under(host.lower().removeprefix("www."), target.services.sites.own_hosts(target.site))
+            if found is None and self.websites and not self.own:
+                raise ImportRefused(
+                    "file",
+                    "{name} has events of several websites. Export those of one: the statement is in docs/migrating.md",
+                    name=target.file,
+                )
+            found = self.websites.setdefault(website, own or not self.websites)
+            self.own |= own and found
+        return found
+
+
+def _table_of(file: ImportedFile) -> str:
     header = set(file.header)
-    if header == {"x", "y"}:
+    if header >= EVENTS:
+        return "events"
+    if header >= SESSIONS and "url_path" not in header:
+        return "sessions"
+    if header & PROPERTY_KEYS and header & PROPERTY_EVENTS and "string_value" in header:
+        return "properties"
+    return ""
+
+
+def _recognises(file: ImportedFile) -> bool:
+    if set(file.header) == {"x", "y"}:
         raise ImportRefused(
             "file",
             "{name} is what Umami's export button gives: sums without dates. Take the table of events: in Umami Cloud "
             "Settings, Data, Export; of your own installation the statement in docs/migrating.md",
             name=file.name,
         )
-    if {"session_id", "website_id", "browser", "created_at"} <= header and "url_path" not in header:
-        raise ImportRefused(
-            "file",
-            "{name} is the table of sessions alone. Join it with the table of events: the statement is in "
-            "docs/migrating.md",
-            name=file.name,
-        )
-    return header >= _NEEDED
+    return bool(_table_of(file))
 
 
 def _read(file: ImportedFile, target: ImportTarget) -> None:
+    tables = target.notebook(UmamiTables)
+    match _table_of(file):
+        case "sessions":
+            _read_sessions(file, target)
+        case "properties":
+            _read_properties(file, target)
+        case _:
+            tables.events = True
+            tables.described |= "browser" in file.header
+            _read_events(file, target, tables)
+
+
+def _read_events(file: ImportedFile, target: ImportTarget, tables: UmamiTables) -> None:
     target.note("monthly_identity")
-    if "browser" not in file.header:
-        target.note("no_devices")
     for line, row in file.table():
         try:
             kind = int(row["event_type"] or 1)
@@ -56,8 +105,60 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
             continue
         if kind not in (1, 2):
             target.leave_out("not_counted", line)
+        elif not tables.is_of_site(row.get("website_id", ""), row.get("hostname", ""), target):
+            target.leave_out("other_host", line)
         else:
-            target.add_request("events", request, line)
+            link = EventLink(wide_hash(row["session_id"]), wide_hash(row.get("event_id", "")))
+            target.add_request("events", request, line, link)
+
+
+def _read_sessions(file: ImportedFile, target: ImportTarget) -> None:
+    for line, row in file.table():
+        if not row.get("session_id"):
+            target.leave_out("unreadable", line)
+            continue
+        given = {name: known(value) for name, value in row.items()}
+        name, version = system_of(given.get("os", ""))
+        session = SessionDetails(
+            session=wide_hash(row["session_id"]),
+            browser=browser(given.get("browser", "")),
+            os=name,
+            os_version=version,
+            device=device(given.get("device", "")),
+            size=size_class(_width(given.get("screen", ""))),
+            country=country(given.get("country", "")),
+        )
+        target.add_session(session)
+
+
+def _read_properties(file: ImportedFile, target: ImportTarget) -> None:
+    for line, row in file.table():
+        event = next((row[name] for name in sorted(PROPERTY_EVENTS, reverse=True) if row.get(name)), "")
+        key = next((row[name] for name in sorted(PROPERTY_KEYS) if row.get(name)), "")
+        if not event or not key:
+            target.leave_out("unreadable", line)
+            continue
+        given = [known(row.get(name, "")) for name in ("string_value", "number_value", "date_value")]
+        value = given[0] or _number(given[1]) or given[2]
+        target.add_property(EventProperty(wide_hash(event), key[:300], value[:2_000]))
+
+
+def _number(text: str) -> str:
+    """`99.0000` as `99`."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _finish(target: ImportTarget) -> None:
+    tables = target.notebook(UmamiTables)
+    if not tables.events:
+        raise ImportRefused(
+            "file",
+            "{name} has no events of its own. Import it together with the table website_event: docs/migrating.md "
+            "says how",
+            name=target.file,
+        )
+    if not tables.described and not target.report.sources.get("sessions"):
+        target.note("no_devices")
 
 
 def _request(row: Mapping[str, str], target: ImportTarget, *, is_event: bool) -> ForeignRequest:
@@ -97,4 +198,4 @@ def _width(screen: str) -> int:
     return min(int(first), 100_000) if first.isdecimal() else 0
 
 
-UMAMI: Final = Format("umami", "Umami", _recognises, _read)
+UMAMI: Final = Format("umami", "Umami", _recognises, _read, _finish)

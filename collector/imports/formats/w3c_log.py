@@ -7,9 +7,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from collector.imports.file import ImportedFile
-from collector.imports.formats.access import Access, plain, take
+from collector.imports.formats.access import Access, client_address, plain, take
 from collector.imports.formats.format import UNREADABLE, Format
-from collector.imports.formats.log_times import iso_time
+from collector.imports.formats.log_times import moment_of
 from collector.imports.target import ImportTarget
 
 FIELDS: Final = "#Fields:"
@@ -21,17 +21,23 @@ def parse(line: str, fields: Sequence[str]) -> Access:
     cells = line.split("\t") if tabs else line.split(" ")
     if len(cells) != len(fields):
         raise ValueError("expected as many cells as fields")
-    row = dict(zip(fields, map(plain, cells), strict=True))
+    return of_row(dict(zip(fields, cells, strict=True)), plus=not tabs)
+
+
+def of_row(cells: Mapping[str, str], *, plus: bool = False) -> Access:
+    """The request of named cells. Raises `ValueError`."""
+    row = {name: plain(cell) for name, cell in cells.items()}
     query = row.get("cs-uri-query", "")
+    time = f"{row.get('date', '')} {row.get('time', '')}" if row.get("date") else row.get("timestamp", "")
     return Access(
-        at=iso_time(f"{row.get('date', '')} {row.get('time', '')}"),
-        address=row.get("c-ip", ""),
+        at=moment_of(time),
+        address=client_address(row.get("c-ip", ""), unquote(row.get("x-forwarded-for", ""))),
         method=row.get("cs-method", ""),
         target=row.get("cs-uri-stem", "") + (f"?{query}" if query else ""),
         status=int(row.get("sc-status", "")),
         host=row.get("x-host-header") or row.get("cs-host") or "",
-        referrer=_decoded(row, "cs(referer)", plus=not tabs),
-        user_agent=_decoded(row, "cs(user-agent)", plus=not tabs),
+        referrer=_decoded(row, "cs(referer)", plus=plus),
+        user_agent=_decoded(row, "cs(user-agent)", plus=plus),
         content_type=_decoded(row, "sc-content-type", plus=False),
         has_user_agents="cs(user-agent)" in row,
     )

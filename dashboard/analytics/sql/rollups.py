@@ -71,13 +71,15 @@ class SiteState:
     """Dates that have no revenue by dimension and no events any more to count it from."""
     imported: frozenset[datetime.date] = frozenset()
 
-    def imported_in(self, aggregation: Aggregation, protection: Protection) -> tuple[frozenset[datetime.date], int]:
-        """Imported days of the range that the result has, and how many it leaves out."""
+    def imported_in(
+        self, aggregation: Aggregation, protection: Protection
+    ) -> tuple[frozenset[datetime.date], frozenset[datetime.date]]:
+        """Imported days of the range that the result has, and those that it leaves out."""
         period = aggregation.period
         whole = {day for day in self.imported if period.first <= day <= period.last}
         usable = RollupDays() if protection.covers(aggregation) else self.closed.usable_by(aggregation)
         included = frozenset(day for day, _ in usable.versions if day in whole)
-        return included, len(whole) - len(included)
+        return included, frozenset(whole - included)
 
     def available_from(self, aggregation: Aggregation) -> str:
         """The first date that still has events, where an earlier one of the range had some; else empty."""

@@ -25,6 +25,9 @@ FOLLOW_SECONDS = 300.0
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of one product; - reads standard input.")]
 SiteName = Annotated[str, typer.Option("--site", metavar="DOMAIN", help="The site that they are for.")]
 FormatName = Annotated[str, typer.Option("--format", metavar="FORMAT", help="auto, or the name of a format.")]
+LogFormatText = Annotated[
+    str, typer.Option("--log-format", metavar="TEXT", help="Format of the access logs, as nginx's log_format has it.")
+]
 Name = Annotated[str, typer.Option(metavar="NAME", help="What the import is called; else the first file's name.")]
 
 
@@ -32,6 +35,7 @@ def import_files(
     files: Files,
     site: SiteName,
     format: FormatName = "auto",  # noqa: A002 # the option's name
+    log_format: LogFormatText = "",
     name: Name = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", metavar="", help="Only say what would be imported.")] = False,
     follow: Annotated[
@@ -46,7 +50,7 @@ def import_files(
         raise typer.BadParameter(f"there is no file {missing}")
     if follow and len(paths) != len(files):
         raise typer.BadParameter("standard input cannot be followed; name the files")
-    query = {"mode": "dry-run" if dry_run else "import", "format": format, "name": name}
+    query = {"mode": "dry-run" if dry_run else "import", "format": format, "name": name, "log_format": log_format}
     for _ in _changes(paths) if follow else [()]:
         found = _send(files, site, query, quiet=json)
         if json:

@@ -137,17 +137,29 @@ def test_caddys_of_all_ages(own: dict[str, str], ts: object) -> None:
          "DownstreamStatus": 200, "RequestHost": "a.test", "request_User-Agent": AGENT},
         {"time_iso8601": "2000-10-10T13:55:36-07:00", "remote_addr": "192.0.2.1", "request": "GET /p HTTP/1.1",
          "status": "200", "host": "a.test", "http_user_agent": AGENT, "http_referer": "-"},
+        {"date": "2000-10-10", "time": "20:55:36", "c-ip": "192.0.2.1", "cs-method": "GET", "cs-uri-stem": "/p",
+         "sc-status": "200", "x-host-header": "a.test", "cs(User-Agent)": AGENT.replace(" ", "%20")},
+        {"timestamp": "2000-10-10T20:55:36Z", "clientIp": "192.0.2.1:80", "httpMethod": "GET", "requestUri": "/p",
+         "status_code": 200, "Host": "a.test", "userAgent": AGENT},
         {"time_local": "10/Oct/2000:13:55:36 -0700", "remote_addr": "192.0.2.1", "request_method": "GET", "uri": "/p",
          "status": 200, "server_name": "a.test", "http_user_agent": AGENT},
     ],
 )  # fmt: skip
-def test_traefik_and_nginx_as_json(fields: dict[str, object]) -> None:
-    """By the names that they give to the parts of a request."""
+def test_requests_as_json(fields: dict[str, object]) -> None:
+    """Traefik's, nginx's and CloudFront's, by the names that they give to the parts of a request."""
     found = parse_json(json.dumps(fields))
     assert found
     assert (found.address, found.at, found.target, found.host, found.user_agent) == (
         "192.0.2.1", 971_211_336, "/p", "a.test", AGENT
     )  # fmt: skip
+
+
+def test_caddys_log_of_a_terminal() -> None:
+    """Text with the object at the end of the line."""
+    line = f"2000/10/10 20:55:36.500\tINFO\thttp.log.access\thandled request\t{json.dumps(CADDY_LINE)}"
+    found = parse_json(line.replace('"ts": 971211336.5, ', ""))
+    assert found
+    assert (found.at, found.host, found.user_agent) == (971_211_336, "a.test", AGENT)
 
 
 def test_cloudfronts_log() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from collector.core.errors import ImportRefused
 from collector.imports.file import ImportedFile
-from collector.imports.formats.matomo import objects
+from collector.imports.formats.json_stream import objects
 from collector.imports.formats.text_log import TEXT_LOG
 from tests.collector.imports.imported import Importing, opened
 

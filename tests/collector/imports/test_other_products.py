@@ -1,12 +1,9 @@
-"""Google Analytics 4, Simple Analytics, and Matomo's reports by day."""
+"""Google Analytics 4 and Simple Analytics: rows of single events."""
 
 from __future__ import annotations
 
 import json
 
-import pytest
-
-from collector.core.errors import ImportRefused
 from tests.collector.imports.imported import Importing
 
 AT = 1768204800_000000  # 8:00 UTC on 12 January 2026, in microseconds
@@ -47,15 +44,6 @@ def test_google_analytics_by_bigquery(importing: Importing) -> None:
     assert "2026-01-12 Outbound Link: Click" in importing.values("event:name")
 
 
-def test_reports_of_google_analytics_are_refused(importing: Importing) -> None:
-    """In any language."""
-    report = (
-        "# ----------------------------------------\n# Seiten und Bildschirme\n# Konto: X\nSeitenpfad,Aufrufe\n/,12\n"
-    )
-    with pytest.raises(ImportRefused, match="BigQuery"):
-        importing.read(("report.csv", report.encode()))
-
-
 def test_simple_analytics(importing: Importing) -> None:
     """Page views and events by session."""
     header = "added_iso,hostname,path,query,document_referrer,country_code,browser_name,os_name,device_type,session_id"
@@ -71,39 +59,3 @@ def test_simple_analytics(importing: Importing) -> None:
     assert (day["visitors"], day["visits"], day["pageviews"], day["custom_events"]) == (1, 1, 2, 1)
     assert record.report.left_out["bot"].count == 1
     assert importing.values("visit:channel") == {"2026-01-12 Organic Search": (1, 1, 2)}
-
-
-TOTALS = {
-    "2026-01-12": {"nb_uniq_visitors": 2, "nb_visits": 3, "nb_actions": 9, "bounce_count": 1, "sum_visit_length": 150},
-    "2026-01-13": [],
-}
-PAGES = {
-    "2026-01-12": [
-        {"label": "/index", "url": "https://example.com/", "nb_visits": 3, "nb_uniq_visitors": 2, "nb_hits": 4,
-         "sum_time_spent": 60, "entry_nb_visits": 3, "exit_nb_visits": 1},
-        {"label": "/pricing", "nb_visits": 2, "nb_uniq_visitors": 2, "nb_hits": 2, "exit_nb_visits": 2},
-    ]
-}  # fmt: skip
-
-
-def test_matomos_reports_by_day(importing: Importing) -> None:
-    """Totals and pages together: page views are those of the pages, not the actions."""
-    importing.take(("totals.json", json.dumps(TOTALS).encode()), ("pages.json", json.dumps(PAGES).encode()))
-    day = importing.per_day()["2026-01-12"]
-    assert (day["visitors"], day["visits"], day["pageviews"], day["bounces"], day["seconds"]) == (2, 3, 6, 1, 150)
-    assert importing.values("event:page") == {"2026-01-12 /": (2, 3, 4), "2026-01-12 /pricing": (2, 2, 2)}
-
-
-def test_matomos_reports_as_utf_16(importing: Importing) -> None:
-    """Which its CSV is by default, with a mark at the beginning."""
-    names = "date,nb_uniq_visitors,nb_visits,nb_actions,bounce_count,sum_visit_length,nb_pageviews"
-    rows = f"{names}\n2026-01-12,2,3,9,1,150,6\n"
-    importing.take(("export.csv", rows.encode("utf-16")))
-    day = importing.per_day()["2026-01-12"]
-    assert (day["visitors"], day["visits"], day["pageviews"]) == (2, 3, 6)
-
-
-def test_matomos_reports_without_dates_are_refused(importing: Importing) -> None:
-    """With what to ask for."""
-    with pytest.raises(ImportRefused, match="period=day"):
-        importing.read(("export.csv", b"label,nb_visits,nb_hits\n/,3,4\n"))

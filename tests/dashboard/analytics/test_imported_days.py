@@ -41,7 +41,7 @@ def test_totals_have_imported_days(stats: StatsService) -> None:
     """As closed days do; `all` begins with the first of them."""
     found = ask(stats, "visitors", "visits", "pageviews", "bounce_rate")
     assert found.rows[0].metrics[:3] == (6, 7, 11)
-    assert (len(found.imported), found.imported_days_left_out) == (3, 0)
+    assert (len(found.imported), len(found.imported_left_out)) == (3, 0)
     assert asyncio.run(stats.first_day(DOMAIN)) == datetime.date(2026, 1, 12)
 
 
@@ -53,12 +53,19 @@ def test_panels_have_imported_days(stats: StatsService, dimension: str, value: s
     """Each by its own sums."""
     found = ask(stats, "visitors", dimensions=(dimension,))
     assert {row.dimensions[0]: row.metrics[0] for row in found.rows}[value] == visitors
-    assert found.imported_days_left_out == 0
+    assert not found.imported_left_out
 
 
 def test_a_filter_leaves_imported_days_out_and_says_so(stats: StatsService) -> None:
     """Sums cannot be filtered; nor have they two dimensions."""
     filtered = ask(stats, "visitors", filters=Compare("is", "visit:country", ("SE",)))
-    assert (len(filtered.imported), filtered.imported_days_left_out) == (0, 3)
+    assert (len(filtered.imported), len(filtered.imported_left_out)) == (0, 3)
     crossed = ask(stats, "visitors", dimensions=("event:page", "visit:source"))
-    assert (len(crossed.imported), crossed.imported_days_left_out) == (0, 3)
+    assert (len(crossed.imported), len(crossed.imported_left_out)) == (0, 3)
+
+
+def test_days_that_are_left_out_are_told_as_ranges() -> None:
+    """Days that follow each other are one."""
+    days = frozenset(datetime.date(2026, 1, day) for day in (12, 13, 14, 20))
+    found = Result((), (), imported_left_out=days).left_out_ranges()
+    assert [(first.day, last.day) for first, last in found] == [(12, 14), (20, 20)]

@@ -48,6 +48,15 @@ def test_a_dry_run_says_what_an_import_then_does(server: Served, tmp_path: Path)
     assert visitors(server) == 0
     assert "3 days of example.com are imported" in run(server, "import", str(EXPORT), "--site", "example.com")
     assert visitors(server) == 6
+    aggregate = "/api/v1/stats/aggregate?site_id=example.com&period=custom&date=2026-01-01,2026-01-31"
+    assert server.api("GET", aggregate)["meta"] == {
+        "imports_included": True, "imported_days": 3, "imported_days_left_out": 0
+    }  # fmt: skip
+    filtered = server.api("GET", f"{aggregate}&filters=visit:country==SE")["meta"]
+    assert (filtered["imported_days_left_out"], filtered["imported_dates_left_out"]) == (
+        3,
+        [["2026-01-12", "2026-01-14"]],
+    )
     (listed,) = json.loads(run(server, "imports", "list", "--site", "example.com", "--json"))
     exported = json.loads(run(server, "export", str(tmp_path / "out"), "--site", "example.com", "--json"))
     assert (tmp_path / "out" / "events.jsonl").read_bytes() == b""
@@ -62,6 +71,17 @@ def test_standard_input_is_read(server: Served) -> None:
     """A log of another command."""
     said = run(server, "import", "-", "--site", "example.com", stdin=LOG.read_text())
     assert "11 accepted, 17 left out" in said
+
+
+def test_a_log_is_read_by_its_format(server: Served, tmp_path: Path) -> None:
+    """A format string in the place of detection."""
+    log = tmp_path / "own.log"
+    log.write_text('{"w":"2026-01-12T08:00:00+00:00","a":"192.0.2.1","r":"GET /own HTTP/1.1","s":200,"u":"Mozilla"}\n')
+    form = '{"w":"$time_iso8601","a":"$remote_addr","r":"$request","s":$status,"u":"$http_user_agent"}'
+    said = run(server, "import", str(log), "--site", "example.com", "--dry-run", "--log-format", form)
+    assert "Read 1 rows as log-format: 1 accepted, 0 left out." in said
+    said = run(server, "import", str(log), "--site", "example.com", "--log-format", "$remote_addr", status=1)
+    assert "$time_local" in said
 
 
 def test_what_cannot_be_imported_ends_in_a_sentence(server: Served) -> None:

@@ -79,4 +79,8 @@ def test_the_dashboard_says_what_a_filter_leaves_out(board: Board) -> None:
     assert page.count(" data-imported") == 3
     assert "Hacker News" in page
     filtered = board.get(f"/{SITE}?{JANUARY}&f=is,visit:country,SE").text
-    assert "3 imported days are left out" in filtered
+    assert "3 imported days are left out (12–14 Jan 2026)" in filtered
+    assert filtered.count(" data-imported") == 3
+    details = board.get(f"/{SITE}/details/pages?{JANUARY}&f=is,visit:country,SE").text
+    assert "3 imported days are left out (12–14 Jan 2026)" in details
+    assert "3 days of this period were imported." in board.get(f"/{SITE}/details/pages?{JANUARY}").text
