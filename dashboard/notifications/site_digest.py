@@ -206,7 +206,7 @@ def _consent(site: Site, results: Sequence[Result]) -> str:
 def _notes(overview: Overview) -> Iterator[str]:
     if overview.rounded_to:
         yield _("Counts are rounded to multiples of {count}, to protect visitors.").format(count=overview.rounded_to)
-    days = overview.imported_days
+    days = overview.imported.included
     if days:
         text = plural("{count} day of these was imported.", "{count} days of these were imported.", days)
         yield text.format(count=days)
