@@ -88,7 +88,7 @@ def answers(stats: StatsService) -> list[Result]:
 
 
 def test_every_panel_is_as_before(importing: Importing, stats: StatsService) -> None:
-    """Row by row, with every metric of its columns; goals that are more than a name, and rates of exits, need events."""
+    """Row by row, with every metric; goals that are more than a name, and rates of exits, need events."""
     seed(importing)
     before = answers(stats)
     assert any(row.revenue and len(row.revenue) == 2 for row in before[0].rows)
