@@ -16,7 +16,6 @@ from collector.enrichment.user_agent import Device
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import UNREADABLE, Format, major
 from collector.imports.formats.json_stream import BY_DATE, by_date, objects
-from collector.imports.formats.log_times import moment_of
 from collector.imports.formats.names import browser, country, device, known, system
 from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request, key_hash
@@ -141,7 +140,7 @@ def _request(visit: Fields, action: Fields, name: str, target: ImportTarget) -> 
     named = visit.get("referrerType") in ("search", "social", "website")
     resolution = _plain(visit.get("resolution")).partition("x")[0]
     return foreign_request(
-        moment_of(action.get("timestamp") or visit["firstActionTimestamp"]),
+        int(action.get("timestamp") or visit["firstActionTimestamp"]),
         url,
         name=name[:120],
         referrer=referrer,
