@@ -125,7 +125,7 @@ class Model:
 
     def answer(self, question: Question) -> Answer:
         """The rows as they may be shown, with default order left to the reader."""
-        groups = self._groups(question)
+        groups = self.groups(question)
         if not question.dimensions and not groups:
             groups = {(): []}
         protected = self._least > 1 and _protected(question)
@@ -149,7 +149,7 @@ class Model:
     def _hide_buckets(self, question: Question, groups: Mapping[Group, list[Event]], *, together: bool) -> Answer:
         """Buckets of time: the small ones are hidden, and the next smallest where these `together` are small."""
         everything = replace(question, dimensions=())
-        total = self._groups(everything).get((), [])
+        total = self.groups(everything).get((), [])
         if _size(total) < self._least:
             return Answer({}, frozenset(groups) | {()})
         # Visits count where they began: they are a group of their own.
@@ -321,7 +321,7 @@ class Model:
             case "exit_rate":
                 # Of the rows by exit page: how many of the page's views were the last of their visit.
                 pages = {group[0] for group in members}
-                everything = self._selected(replace(question, dimensions=()))
+                everything = self.selected(replace(question, dimensions=()))
                 viewed = sum(
                     event.name == "pageview" and event.visitor != 0 and event.page in pages for event in everything
                 )
@@ -344,7 +344,7 @@ class Model:
         others = tuple(each for each in question.dimensions if each != "event:goal")
         filters = question.filters if name == "percentage" else _without_goals(question.filters)
         kept = others if name == "group_conversion_rate" else ()
-        return self._groups(replace(question, dimensions=kept, filters=filters))
+        return self.groups(replace(question, dimensions=kept, filters=filters))
 
     def _rate(
         self,
@@ -410,11 +410,11 @@ class Model:
 
     # Which events and visits are a row's.
 
-    def _groups(self, question: Question) -> dict[Group, list[Event]]:
+    def groups(self, question: Question) -> dict[Group, list[Event]]:
         """The selected events of each group; where visits are asked for by hour or minute, also the group in which one
         began."""
         found: dict[Group, list[Event]] = {}
-        for event in self._selected(question):
+        for event in self.selected(question):
             for group in self._groups_of(question, event):
                 found.setdefault(group, []).append(event)
         if _by_clock(question) and OF_VISITS & set(question.metrics):
@@ -443,9 +443,9 @@ class Model:
             for name, value in zip(question.dimensions, group, strict=True)
         )
 
-    def _selected(self, question: Question) -> Iterator[Event]:
+    def selected(self, question: Question) -> Iterator[Event]:
         goals = self._scrolls(question)
-        scrolled = (event for event in self._engagement if any(_reaches(goal, event) for goal in goals))
+        scrolled = (event for event in self._engagement if any(reaches(goal, event) for goal in goals))
         for event in itertools.chain(self._counted, scrolled):
             mine = event.site == question.site and _within(question, event)
             if mine and self._holds(question, question.filters, event):
@@ -476,7 +476,7 @@ class Model:
 
     def _goals_of(self, question: Question, event: Event) -> list[str]:
         if self._goals:
-            reached = [goal.name for goal in self._goals if _reaches(goal, event)]
+            reached = [goal.name for goal in self._goals if reaches(goal, event)]
             return [name for name in reached if self._listed(question, name)]
         asked = any(leaf[1] == "event:goal" for leaf in _positive(["and", list(question.filters)]))
         return [self._value("event:goal", event)] if asked or event.name != "pageview" else []
@@ -542,7 +542,7 @@ class Model:
         if operator.endswith("_not"):
             return not self._holds_one(question, [operator.removesuffix("_not"), *tree[1:]], event)
         if tree[1] == "event:goal" and self._goals:
-            return any(_compared(tree, goal.name) and _reaches(goal, event) for goal in self._goals)
+            return any(_compared(tree, goal.name) and reaches(goal, event) for goal in self._goals)
         return _compared(tree, self._value(tree[1], event))
 
     def _has_done(self, question: Question, part: Sequence[Any], event: Event) -> bool:
@@ -552,7 +552,7 @@ class Model:
         others += [
             each
             for each in self._engagement
-            if _visit_of(each) == key and _within(question, each) and any(_reaches(goal, each) for goal in scrolls)
+            if _visit_of(each) == key and _within(question, each) and any(reaches(goal, each) for goal in scrolls)
         ]
         return any(self._holds_one(question, part, each) for each in others)
 
@@ -694,7 +694,7 @@ def _without_goals(filters: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _reaches(goal: Goal, event: Event) -> bool:
+def reaches(goal: Goal, event: Event) -> bool:
     """Whether an event reaches a goal."""
     if event.name != _GOAL_EVENTS.get(goal.kind, goal.match):
         return False

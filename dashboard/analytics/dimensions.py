@@ -109,10 +109,12 @@ DIMENSIONS: dict[str, Dimension] = {
 PART = Dimension("part", "time", "part", "Name of the dimension, where several are in one breakdown.")
 VALUE = Dimension("value", "visit", "value", "Value of that dimension.")
 
+FUNNEL = Dimension("visit:funnel", "visit", "funnel", "Step of a funnel that the visit reached or left at; a filter.")
+
 
 def find_dimension(name: str, field: str = "dimensions") -> Dimension:
     """The dimension of that name. Raises `QueryError` naming `field` when there is none."""
-    found = DIMENSIONS.get(name)
+    found = FUNNEL if name == FUNNEL.name else DIMENSIONS.get(name)
     if found is not None:
         return found
     if name.startswith(PROPERTY) and 0 < len(name) - len(PROPERTY) <= LONGEST_KEY:

@@ -24,7 +24,8 @@ DEEPEST, MOST_LEAVES, MOST_VALUES, LONGEST_VALUE = 8, 50, 250, 2_000
 class Compare:
     """A dimension compared with any of some values: equal to, containing, or matching a regular expression (RE2).
 
-    `goals` are the site's own that are meant, once they are known; only where the dimension is `event:goal`.
+    `goals` are the site's own that are meant, once they are known; only where the dimension is `event:goal`. Likewise
+    `funnels`, where it is `visit:funnel`.
     """
 
     operator: Operator
@@ -32,6 +33,7 @@ class Compare:
     values: tuple[str, ...]
     case_sensitive: bool = True
     goals: tuple[Goal, ...] | None = None
+    funnels: tuple[FunnelGroup, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,27 @@ class HasDone:
 
 
 Filter = Compare | And | Or | Not | HasDone
+
+FunnelOrder = Literal["sequential", "strict", "any"]
+FunnelWindow = Literal["visit", "day"]
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelPath:
+    """The steps of a funnel, each as the condition on an event that serves it, in which order, and within what."""
+
+    steps: tuple[Filter, ...]
+    order: FunnelOrder = "sequential"
+    window: FunnelWindow = "visit"
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelGroup:
+    """Those who reached a step (from 1) of a funnel, or those who left at it: reached it, and not the next."""
+
+    path: FunnelPath
+    step: int
+    left: bool
 
 
 def is_(dimension: str, *values: str) -> Compare:

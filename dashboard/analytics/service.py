@@ -18,9 +18,12 @@ from collector.core.timezones import FormerZone, Zone, borders
 from collector.sites.goals import Goal
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.filters import Filter
+from dashboard.analytics.funnels import Funnel
+from dashboard.analytics.funnels_filter import with_funnels
 from dashboard.analytics.goal_filters import Matching, patterns
 from dashboard.analytics.metrics import VISITOR_KEY
 from dashboard.analytics.period import Period
+from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import Aggregation, Query, ResolvedQuery, Result, combined, resolve
 from dashboard.analytics.realtime_query import CURRENT_SQL, Realtime, current_visitors, read_realtime, realtime_queries
 from dashboard.analytics.result_cache import Rows
@@ -46,8 +49,8 @@ SETTLED_SECONDS = 60
 
 class StatsService:
     """Runs queries. `connect` opens a read-only client with given settings; `protection` gives a site's protection of
-    small counts, `goals` its goals; `workers` bound how many statements run at once; results are shared for
-    `cache_seconds`; `clock` gives Unix seconds."""
+    small counts, `goals` its goals, `funnels` its funnels by name; `workers` bound how many statements run at once;
+    results are shared for `cache_seconds`; `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -55,12 +58,14 @@ class StatsService:
         *,
         protection: Callable[[str], Protection] = lambda _: Protection(),
         goals: Callable[[str], tuple[Goal, ...]] = lambda _: (),
+        funnels: Callable[[str], Mapping[str, Funnel]] = lambda _: {},
         workers: int = WORKERS,
         cache_seconds: float = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._protection = protection
         self._goals = goals
+        self._funnels = funnels
         self._clock = clock
         self._guest = False
         self._states: OrderedDict[str, SiteState] = OrderedDict()
@@ -82,6 +87,21 @@ class StatsService:
         states = {site: await self._state(site) for site in {query.site for query in queries}}
         found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), states)
         return [self._result(each, found, states[each.query.site]) for each in resolved]
+
+    async def prepared(self, query: Query) -> PreparedQuery:
+        """What a statement of its own needs. Raises `QueryError`."""
+        found = (await self._resolve(await self._in_steps(query))).query
+        return PreparedQuery(
+            found,
+            self._goals(found.site),
+            self._protection(found.site),
+            await self._state(found.site),
+            await self._released(found.site, found.period.zone, found.period.last),
+        )
+
+    async def prepared_rows(self, prepared: PreparedQuery, statement: Statement) -> Rows:
+        """The rows of such a statement."""
+        return await self._rows(prepared.query.site, statement, prepared.state.parts)
 
     async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:
         """Keys of the custom properties of the selected events, the most frequent first.
@@ -215,6 +235,8 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)
+        if query.filters is not None:
+            query = replace(query, filters=with_funnels(query.filters, self._funnels(query.site), goals))
         names = [goal.name for goal in goals]
         matching: Matching = {}
         for leaf in patterns(query.filters) if goals else ():

@@ -15,6 +15,7 @@ from dashboard.analytics.filters import And, Compare, Filter, HasDone, Not, Or
 from dashboard.analytics.goal_filters import any_reached, countable, names_reached
 from dashboard.analytics.metrics import VISIT
 from dashboard.analytics.period import Period
+from dashboard.analytics.sql.funnel_units import group_sql
 from dashboard.analytics.sql.parameters import Parameters
 
 DateRanges = tuple[tuple[datetime.date, datetime.date], ...]
@@ -63,6 +64,16 @@ class EventScope:
             day, until = self.parameters.add(self.released[0], "Date"), self.parameters.add(self.released[1], "Int64")
             terms.append(f"(day < {day} OR toUnixTimestamp(ts) < {until})")
         return " AND ".join(terms)
+
+    def of_visitors(self) -> str:
+        """The same, without anonymous events and what is outside the times of the period."""
+        return " AND ".join([self.of_days(), "visitor != 0", *self._moments()])
+
+    def selecting(self, tree: Filter | None, unit: str) -> list[str]:
+        """Conditions on events that their unit, such as a visit by its columns, has a selected event."""
+        if tree is None or (unit == VISIT and _of_whole_visits(tree)):
+            return [] if tree is None else [self.filter_sql(tree)]
+        return [f"({unit}) IN (SELECT {unit} FROM events WHERE {self.of_visitors()} AND {self.selected(tree)})"]
 
     def selected(self, tree: Filter | None, dimensions: Sequence[Dimension] = ()) -> str:
         """The condition on an event to be selected: within the times of the period, and by every filter."""
@@ -189,6 +200,8 @@ class EventScope:
     def _compare(self, leaf: Compare) -> str:
         if leaf.goals is not None:
             return any_reached(leaf.goals, self.parameters)
+        if leaf.funnels is not None:
+            return f"({' OR '.join(group_sql(each, self) for each in leaf.funnels) or '0'})"
         dimension = find_dimension(leaf.dimension, "filters")
         if not dimension.derived:
             return self._matches(self.value(dimension), dimension, leaf)

@@ -89,8 +89,12 @@ class SiteState:
         period = aggregation.period
         if "revenue" in aggregation.components and any(period.first <= day <= period.last for day in self.never_priced):
             return first.isoformat() if first else "never"
-        needed = self.closed.usable_by(aggregation).open_ranges(aggregation)
-        counted = {day for day, _ in self.closed.versions if day >= self.first_counted}
+        return self.events_of(self.closed.usable_by(aggregation).open_ranges(aggregation))
+
+    def events_of(self, needed: DateRanges) -> str:
+        """The same of what needs the events of these dates."""
+        first, since = self.first_event, self.first_counted
+        counted = {day for day, _ in self.closed.versions if since is not None and day >= since}
         lost = any(a <= day <= b and (first is None or day < first) for a, b in needed for day in counted)
         return (first.isoformat() if first else "never") if lost else ""
 

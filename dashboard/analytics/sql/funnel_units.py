@@ -1,0 +1,62 @@
+"""The subquery that walks a funnel: visits, or visitors of a day, with the events by which they reached its steps."""
+
+# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dashboard.analytics.filters import Filter, FunnelGroup, FunnelPath, FunnelWindow
+from dashboard.analytics.sql.funnel_places import places
+
+if TYPE_CHECKING:
+    from dashboard.analytics.sql.expressions import EventScope
+
+UNITS: dict[FunnelWindow, str] = {"visit": "day, visitor, visit", "day": "day, visitor"}
+"""What is counted, as columns: visits, or visitors of a site-local day."""
+
+EVENT_PLACE = "bitShiftLeft(toUInt64(toUnixTimestamp(ts)), 32) + bitShiftLeft(toUInt64(least(seq, 16777215)), 8)"
+"""The place of an event among those of its unit: its second, and its position in the visit. The steps that it may serve
+are added as bits."""
+
+
+def units_sql(path: FunnelPath, scope: EventScope, tree: Filter | None = None) -> str:
+    """Units that reached the first step, of those that have an event that the filter selects. Columns: those of the
+    unit; `reached`, the place of the event by which each step was reached, 0 where it was not; `waits`, the seconds to
+    each step but the first; `depth`, how many steps were reached."""
+    unit, numbers = UNITS[path.window], range(1, len(path.steps) + 1)
+    served = " + ".join(f"{scope.filter_sql(step)} * {1 << index:d}" for index, step in enumerate(path.steps))
+    reached = ", ".join(f"p{number}" for number in numbers)
+    return f"""
+    SELECT {unit}, [{reached}] AS reached, [{", ".join(_wait(path, number) for number in numbers[1:])}] AS waits,
+        toUInt8(arrayCount(place -> place > 0, reached)) AS depth
+    FROM (
+        SELECT {unit}, found, {", ".join(places(path))}
+        FROM (
+            WITH {served} AS served
+            SELECT {unit}, arraySort(groupArray({EVENT_PLACE} + served)) AS found
+            FROM events
+            WHERE {scope.of_visitors()} AND {" AND ".join([*_read(path, scope), *scope.selecting(tree, unit)])}
+            GROUP BY {unit} HAVING max(bitTest(served, 0))))
+    WHERE depth > 0"""
+
+
+def group_sql(group: FunnelGroup, scope: EventScope) -> str:
+    """The condition on an event that its unit is in the group."""
+    unit = UNITS[group.path.window]
+    depth = f"depth {'=' if group.left else '>='} {scope.parameters.add(group.step, 'UInt8')}"
+    return f"({unit}) IN (SELECT {unit} FROM ({units_sql(group.path, scope)}) WHERE {depth})"
+
+
+def _read(path: FunnelPath, scope: EventScope) -> list[str]:
+    """Conditions on events that matter: those that serve a step, under `strict` all of units that have the first."""
+    if path.order != "strict":
+        return ["served > 0"]
+    unit, first = UNITS[path.window], scope.filter_sql(path.steps[0])
+    begun = f"({unit}) IN (SELECT {unit} FROM events WHERE {scope.of_visitors()} AND {first})"
+    return ["(name != 'engagement' OR served > 0)", begun]
+
+
+def _wait(path: FunnelPath, step: int) -> str:
+    """The seconds from the event that served the step before: under `strict` that right before."""
+    before = f"found[indexOf(found, p{step}) - 1]" if path.order == "strict" else f"p{step - 1}"
+    return f"if(p{step} > 0, toInt64(bitShiftRight(p{step}, 32)) - toInt64(bitShiftRight({before}, 32)), 0)"
