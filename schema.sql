@@ -172,6 +172,18 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
+-- Funnels of sites.
+CREATE TABLE IF NOT EXISTS funnels
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
 -- Notes on dates of a site, for those who read its figures.
 CREATE TABLE IF NOT EXISTS annotations
 (

@@ -41,6 +41,7 @@ from dashboard.access.sessions import Session, Sessions
 from dashboard.access.share_links import ShareLink, ShareLinks
 from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import Role, User, Users
+from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
@@ -48,6 +49,7 @@ from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import Translations, shipped
 from dashboard.notifications.services import build_notifications
 from dashboard.reports.annotations import Annotation, Annotations
+from dashboard.reports.funnels import Funnels, funnels_of
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.error_handlers import error_handlers
 from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks
@@ -175,10 +177,12 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
     clock = Clock()
     settings = read_settings({"TYST_DATA_DIR": str(directory), **environ})
     sites = Sites(DocumentTable(database, "sites", Site), clock)
+    funnels = Funnels(DocumentTable(database, "funnels", Funnel), clock)
     store = StatsService(
         lambda settings: clickhouse.client(readonly=True, settings=settings),
         protection=protection_of(sites),
         goals=goals_of(sites),
+        funnels=funnels_of(funnels, sites),
         workers=2,
         clock=clock,
     )
@@ -200,7 +204,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
     editions = NoticeVersions(DocumentTable(database, "notices", History), clock)
     notifications = build_notifications(settings, database, sites, store, SECRETS, alone(database), shipped(), clock)
     deletions.followers += site_lifecycle_hooks(
-        users, invitations, editions, shares, segments, annotations, notifications
+        users, invitations, editions, shares, segments, annotations, funnels, notifications
     )
     changes = AuditLog(database, sites, clock)
     keys = ApiKeys(DocumentTable(database, "api_keys", ApiKey), "", today=clock.today)
@@ -223,6 +227,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
         shares=shares,
         annotations=annotations,
         segments=segments,
+        funnels=funnels,
         keys=keys,
         imports=importing_into(database, sites, clock, directory),
         two_factor=TwoFactorAuth(users, KeyCipher(SECRETS), clock, required=settings.require_two_factor),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,9 @@ from starlette.datastructures import QueryParams
 from collector.sites.registry import Site
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
-from dashboard.analytics.dimensions import PROPERTY
+from dashboard.analytics.dimensions import FUNNEL, PROPERTY
+from dashboard.analytics.funnels import Funnel, lost_goals
+from dashboard.analytics.funnels_filter import read_value
 from dashboard.i18n.translations import _
 from dashboard.reports.filter_params import (
     GROUPS,
@@ -195,6 +197,21 @@ def without_lost_goals(state: ViewState, site: Site) -> ViewState:
     names = {goal.name for goal in site.goals}
     lost = [chip for chip in state.chips if chip.dimension == "event:goal" and names and chip.value not in names]
     return state.without(*lost)
+
+
+def without_lost_funnels(state: ViewState, site: Site, funnels: Mapping[str, Funnel]) -> ViewState:
+    """The choice without filters by steps of funnels that the site no longer has, or no longer can count."""
+    return state.without(
+        *(chip for chip in state.chips if chip.dimension == FUNNEL.name and _lost(chip, site, funnels))
+    )
+
+
+def _lost(chip: FilterParam, site: Site, funnels: Mapping[str, Funnel]) -> bool:
+    value = read_value(chip.value)
+    funnel = funnels.get(value.name) if value else None
+    if value is None or funnel is None or lost_goals(funnel, site.goals):
+        return True
+    return value.step > len(funnel.steps) - value.left
 
 
 def _chip_link(state: ViewState, group: FilterParamGroup, below: str) -> FilterLink:

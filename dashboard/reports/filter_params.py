@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dashboard.analytics.dimensions import LONGEST_KEY, PROPERTY
+from dashboard.analytics.dimensions import FUNNEL, LONGEST_KEY, PROPERTY
 from dashboard.analytics.filters import LONGEST_VALUE, MOST_VALUES, Compare, Filter, Not, every
+from dashboard.analytics.funnels_filter import read_value
 from dashboard.i18n.translations import N_, _
 
 Operator = Literal["is", "is_not", "contains", "contains_not"]
@@ -55,7 +56,10 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Every dimension to filter by, as the form for filters groups them. A property also needs its key."""
 
-DIMENSIONS: Final = {name: title for group in GROUPS.values() for name, title in group.items() if name != PROPERTY}
+DIMENSIONS: Final = {name: title for group in GROUPS.values() for name, title in group.items() if name != PROPERTY} | {
+    # Rows of a funnel lead to it: its values cannot be typed.
+    FUNNEL.name: N_("Funnel")
+}
 
 WHOLE_VALUES: Final = frozenset(
     {
@@ -66,6 +70,7 @@ WHOLE_VALUES: Final = frozenset(
         "visit:engaged",
         "visit:datacenter",
         "event:goal",
+        FUNNEL.name,
     }
 )
 """Dimensions whose stored values are not what readers see: they are or are not one of these, and contain nothing."""
@@ -142,6 +147,8 @@ def read_filter(text: str) -> FilterParam | None:
 def new_filter(operator: str, dimension: str, value: str) -> FilterParam | None:
     """The filter of these parts, or None when there is no such filter."""
     if not known(dimension) or len(value) > LONGEST_VALUE:
+        return None
+    if dimension == FUNNEL.name and read_value(value) is None:
         return None
     found = next((each for each in operators(dimension) if each == operator), None)
     return FilterParam(found, dimension, value) if found else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from dashboard.analytics.dimensions import DIRECT, NONE, NOT_SET, find_dimension
+from dashboard.analytics.dimensions import DIRECT, FUNNEL, NONE, NOT_SET, find_dimension
+from dashboard.analytics.funnels_filter import read_value
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, language
 from dashboard.reports.filter_params import key_of
@@ -82,9 +83,19 @@ def label(dimension: str, value: str, nothing: str = UNKNOWN) -> str:
         return _(nothing)
     if dimension == "visit:country":
         return formatting.country(value)
+    if dimension == FUNNEL.name:
+        return _funnel_step(value)
     if dimension in _NAMED and value in _NAMED[dimension]:
         return _(_NAMED[dimension][value])
     return _("Banner: {name}").format(name=value) if dimension == "visit:consent" else value
+
+
+def _funnel_step(text: str) -> str:
+    value = read_value(text)
+    if value is None:
+        return text
+    said = _("{funnel}: left after step {step}") if value.left else _("{funnel}: reached step {step}")
+    return said.format(funnel=value.name, step=value.step)
 
 
 def named_value(dimension: str, text: str) -> str:

@@ -42,6 +42,7 @@ from dashboard.access.share_links import ShareLink, ShareLinks
 from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import User, Users, ensure_admin
 from dashboard.analytics.executor import CACHE_SECONDS
+from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
@@ -53,8 +54,9 @@ from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import SHIPPED, Translations
 from dashboard.notifications.services import build_notifications
 from dashboard.reports.annotations import Annotation, Annotations
+from dashboard.reports.funnels import Funnels, funnels_of
 from dashboard.reports.segments import Segment, Segments
-from dashboard.server.demo.site import demo_routes
+from dashboard.server.demo.site import demo_funnel, demo_routes
 from dashboard.server.demo.timeline import DemoPlan, fill
 from dashboard.server.error_handlers import error_handlers
 from dashboard.server.health_checks import status_of
@@ -142,10 +144,14 @@ def build(
         quota=ApiQuota(settings.api_rate_limit),
         attempts=KeyAttempts(lambda scope: RequestFields(scope, trusted).network),
     )
+    funnels = Funnels(DocumentTable(collector.client, "funnels", Funnel), clock)
+    funnels.refresh()
+    collector.refreshes.append(funnels.refresh)
     stats = StatsService(
         lambda limits: collector.clickhouse.client(readonly=True, settings=limits),
         protection=protection_of(collector.sites),
         goals=goals_of(collector.sites),
+        funnels=funnels_of(funnels, collector.sites),
         cache_seconds=CACHE_SECONDS,
         clock=clock,
     )
@@ -187,7 +193,7 @@ def build(
     )
     collector.refreshes.append(notifications.refresh)
     collector.deletions.followers += site_lifecycle_hooks(
-        users, invitations, editions, shares, segments, annotations, notifications
+        users, invitations, editions, shares, segments, annotations, funnels, notifications
     )
     users.access_reduced += [share_revoker(shares, collector.sites, changes), key_revoker(keys, changes)]
     users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
@@ -208,6 +214,7 @@ def build(
         shares=shares,
         annotations=annotations,
         segments=segments,
+        funnels=funnels,
         keys=keys,
         imports=collector.imports,
         two_factor=two_factor,
@@ -219,7 +226,7 @@ def build(
         app.state.generated_password = await ensure_admin(users, passwords, settings.admin_password)
         await two_factor.reencrypt()
         if demo is not None:
-            await _prepare_demo(collector, demo)
+            await _prepare_demo(collector, demo, funnels)
             await anyio.to_thread.run_sync(collector.close_days)
         await collector.start()
         scheduler = asyncio.create_task(notifications.scheduler.run())
@@ -290,10 +297,12 @@ def build(
     )
 
 
-async def _prepare_demo(collector: Collector, plan: DemoPlan) -> None:
-    """The demonstration's site, and its visits up to now."""
+async def _prepare_demo(collector: Collector, plan: DemoPlan, funnels: Funnels) -> None:
+    """The demonstration's site with a funnel, and its visits up to now."""
     site = plan.site(collector.clock())
     known = collector.sites.get(site.domain)
     site = known or await collector.sites.add(site)
+    if known is None:
+        await funnels.add(site, demo_funnel())
     inserter = ClickHouseInserter(collector.client)
     await anyio.to_thread.run_sync(fill, plan, site, inserter, collector.settings.data_dir, collector.clock())

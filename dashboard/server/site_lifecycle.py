@@ -15,6 +15,7 @@ from dashboard.compliance.notice_versions import NoticeVersions
 from dashboard.i18n.translations import N_
 from dashboard.notifications.services import Notifications
 from dashboard.reports.annotations import Annotations
+from dashboard.reports.funnels import Funnels
 from dashboard.reports.segments import Segments
 
 Follower = Callable[[str], None]
@@ -27,6 +28,7 @@ def site_lifecycle_hooks(
     shares: ShareLinks,
     segments: Segments,
     annotations: Annotations,
+    funnels: Funnels,
     notifications: Notifications,
 ) -> list[Follower]:
     """For `SiteJobRunner.followers`: each is told the id of a site that is no more, and may be told again. Blocking.
@@ -40,6 +42,7 @@ def site_lifecycle_hooks(
         shares.forget_site,
         segments.forget_site,
         annotations.forget_site,
+        funnels.forget_site,
         notifications.forget_site,
     ]
 

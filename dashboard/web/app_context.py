@@ -40,6 +40,7 @@ from dashboard.compliance.site_check.fetcher import Fetcher
 from dashboard.compliance.site_check.inspector import Inspector
 from dashboard.notifications.services import Notifications
 from dashboard.reports.annotations import Annotations
+from dashboard.reports.funnels import Funnels
 from dashboard.reports.realtime_hub import RealtimeHub
 from dashboard.reports.segments import Segments
 from dashboard.web.static_files import Assets
@@ -69,6 +70,7 @@ class Dashboard:
     annotations: Annotations
     hubs: RealtimeHub
     segments: Segments
+    funnels: Funnels
     keys: ApiKeys
     imports: Imports
     pending: PendingSignIns
@@ -95,6 +97,7 @@ def build_dashboard(
     shares: ShareLinks,
     annotations: Annotations,
     segments: Segments,
+    funnels: Funnels,
     keys: ApiKeys,
     imports: Imports,
     two_factor: TwoFactorAuth,
@@ -119,6 +122,7 @@ def build_dashboard(
         annotations=annotations,
         hubs=RealtimeHub(partial(_realtime, stats, sites)),
         segments=segments,
+        funnels=funnels,
         keys=keys,
         imports=imports,
         pending=PendingSignIns(users, secrets, clock),

@@ -14,7 +14,7 @@ from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.analytics.filters import MOST_LEAVES
 from dashboard.reports.date_range import DEFAULT_SPAN, DateRange, read_dates
-from dashboard.reports.filter_bar import without_lost_goals
+from dashboard.reports.filter_bar import without_lost_funnels, without_lost_goals
 from dashboard.reports.filter_params import MAX_CHIPS, grouped, read_filter
 from dashboard.reports.panels import TABS
 from dashboard.reports.view_state import ViewState, read_choice, with_base_url
@@ -48,7 +48,7 @@ async def view_state_of(dashboard: Dashboard, site: Site, request: Request, user
     if len(chips) < len(filters) or len(grouped(chips)) > limits.groups:
         raise HTTPException(400)
     choice = with_base_url(read_choice(site.domain, request.query_params, TABS), user)
-    choice = without_lost_goals(choice, site)
+    choice = without_lost_funnels(without_lost_goals(choice, site), site, dashboard.funnels.named(site))
     now = datetime.datetime.fromtimestamp(dashboard.clock(), datetime.UTC)
     began = await dashboard.stats.first_day(site.domain) if choice.span.period == "all" else None
     dates = read_dates(choice.span, site.timezone, now, began).at_site(site.former_timezones)

@@ -181,6 +181,13 @@ class Journal(_File, frozen=True):
     links: Mapping[str, float]
 
 
+class SavedFunnel(_File, frozen=True):
+    """The funnel that the demonstration has; its steps as the command line spells them."""
+
+    name: str
+    steps: tuple[str, ...]
+
+
 class Website(_File, frozen=True):
     """Pages, the way to the till, prices, and what else is done."""
 
@@ -190,6 +197,7 @@ class Website(_File, frozen=True):
     workshops: Workshops
     newsletter: Newsletter
     journal: Journal
+    funnel: SavedFunnel
 
 
 def _read(name: str, type_: type[S]) -> S:

@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dashboard.analytics.funnels import Funnel, read_step
+from dashboard.server.demo.profiles import WEBSITE
 from dashboard.server.demo.timeline import DEMO_DOMAIN
 from dashboard.web.templating import Pages
 
@@ -39,6 +41,12 @@ WARES: Final = (
     Product("teapot", "Teapot", "96", "Pours without a drop on the cloth."),
     Product("vase-tall", "Tall vase", "74", "One branch is enough."),
 )
+
+
+def demo_funnel() -> Funnel:
+    """The way from a product to its purchase."""
+    steps = tuple(read_step(each, "steps") for each in WEBSITE.funnel.steps)
+    return Funnel(name=WEBSITE.funnel.name, steps=steps)
 
 
 def demo_routes(pages: Pages) -> list[Route]:
