@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -85,6 +85,11 @@ class FunnelResult:
 def share(part: int | None, whole: int | None) -> float | None:
     """A part in percent, with one decimal; None where one is not told, or of nothing."""
     return round(100 * part / whole, 1) if part is not None and whole else None
+
+
+async def run_funnels(stats: StatsService, queries: Iterable[FunnelQuery]) -> list[FunnelResult]:
+    """Answer several questions about funnels at the same time, in order."""
+    return await asyncio.gather(*(run_funnel(stats, each) for each in queries))
 
 
 async def run_funnel(stats: StatsService, asked: FunnelQuery) -> FunnelResult:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboard.analytics.dimensions import DIMENSIONS
+from dashboard.analytics.dimensions import DIMENSIONS, FUNNEL
 from dashboard.analytics.filters import DEEPEST, LONGEST_VALUE, MOST_VALUES
 from dashboard.analytics.metrics import METRICS
 from dashboard.analytics.period import NAMES
 from dashboard.analytics.query import MAX_DIMENSIONS, MAX_LIMIT, MAX_METRICS, MAX_OFFSET
-from dashboard.api import openapi_imports, openapi_notifications, openapi_sites
+from dashboard.api import openapi_funnels, openapi_imports, openapi_notifications, openapi_sites
 from dashboard.api.country_names import COUNTRY_NAME
 from dashboard.api.stats_v2 import MODES
 from dashboard.reports.segment_filters import SEGMENT
@@ -35,6 +35,7 @@ def document() -> dict[str, Any]:
             "/api/v1/stats/breakdown": {"get": _get("Metrics by a property", [*_PERIOD, *_PAGE], _RESULTS)},
             **openapi_sites.paths(_FAILURES),
             **openapi_imports.paths(_FAILURES),
+            **openapi_funnels.paths(_FAILURES),
             **openapi_notifications.paths(_FAILURES),
         },
         "components": {
@@ -46,6 +47,7 @@ def document() -> dict[str, Any]:
                 "Answer": _ANSWER,
                 **openapi_sites.schemas(),
                 **openapi_imports.schemas(),
+                **openapi_funnels.schemas(),
                 **openapi_notifications.schemas(),
             },
         },
@@ -125,7 +127,7 @@ def _filter_schema() -> dict[str, Any]:
         "description": f"At most {DEEPEST} within each other.",
         "anyOf": [
             _tuple({"enum": operators}, {"anyOf": [{"enum": _FILTERED}, _PROPERTY]}, values, case, least=3),
-            _tuple({"enum": ["is", "is_not"]}, {"const": SEGMENT}, values),
+            _tuple({"enum": ["is", "is_not"]}, {"enum": [SEGMENT, FUNNEL.name]}, values),
             _tuple({"enum": ["and", "or"]}, {"type": "array", "items": inner, "minItems": 1}),
             _tuple({"enum": ["not", "has_done", "has_not_done"]}, inner),
         ],

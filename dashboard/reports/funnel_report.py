@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -171,7 +171,7 @@ def _step(
         wait=formatting.duration(each.wait) if each.wait is not None else "",
         href=_filtered(state, FunnelValue(funnel.name, number)) if told and funnel.id else "",
         left_href=_filtered(state, FunnelValue(funnel.name, number, left=True)) if each.left and funnel.id else "",
-        after=tuple(_next_page(row, each.left) for row in each.after[:MOST_PAGES]),
+        after=tuple(_next_pages(each)),
         before=formatting.number(earlier) if before else "",
         change=_change("visits", each.units, earlier),
     )
@@ -190,9 +190,20 @@ def _change(metric: str, now: float | None, before: float | None) -> Change | No
     return None if now is None or before is None else formatting.change(metric, now, before)
 
 
-def _next_page(row: FunnelRow, left: int | None) -> FunnelLine:
-    title = _("Other (grouped for privacy)") if row.value == OTHER else row.value or _("Left the site")
-    return FunnelLine(title, formatting.number(row.units), formatting.percent(share(row.units, left)))
+def _next_pages(step: FunnelStepCount) -> Iterator[FunnelLine]:
+    """The pages that most went to, and all further ones together."""
+    rows = [row for row in step.after if row.value != OTHER]
+    other = sum(row.units for row in step.after if row.value == OTHER)
+    for row in rows[:MOST_PAGES]:
+        yield _next_page(row.value or _("Left the site"), row.units, step.left)
+    if rows[MOST_PAGES:]:
+        yield _next_page(_("Other pages"), other + sum(row.units for row in rows[MOST_PAGES:]), step.left)
+    elif other:
+        yield _next_page(_("Other (grouped for privacy)"), other, step.left)
+
+
+def _next_page(title: str, units: int, left: int | None) -> FunnelLine:
+    return FunnelLine(title, formatting.number(units), formatting.percent(share(units, left)))
 
 
 def _breakdown_line(state: ViewState, by: str, row: FunnelRow, below: str) -> FunnelLine:

@@ -47,6 +47,7 @@ from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
 from dashboard.api import collectors, mail, management, operations, privacy, site_check
+from dashboard.api import funnels as funnels_api
 from dashboard.api import imports as imports_api
 from dashboard.api import report_subscriptions as report_api
 from dashboard.api import stats as stats_api
@@ -270,6 +271,7 @@ def build(
                 collector.client,
                 settings.data_dir,
             ),
+            *funnels_api.routes(funnels, stats, collector.sites, keys, changes, management.who_asks, clock),
             *report_api.routes(notifications, collector.sites, keys, changes, management.who_asks),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from collector.core.csv import BYTE_ORDER_MARK, Cell
 from collector.sites.registry import Site
 from dashboard.access.users import User
 from dashboard.analytics.funnels import Funnel, lost_goals, path_of
-from dashboard.analytics.funnels_service import FunnelQuery, FunnelResult, run_funnel, share
+from dashboard.analytics.funnels_service import FunnelQuery, FunnelResult, run_funnel, run_funnels, share
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import OTHER
 from dashboard.analytics.service import StatsService
@@ -52,9 +51,7 @@ async def show_funnels(dashboard: Dashboard, request: Request, user: User) -> Re
     state, dates = await view_state_of(dashboard, site, request, user)
     stats, funnels = stats_for(dashboard, user), dashboard.funnels.of(site)
     countable = [each for each in funnels if not lost_goals(each, site.goals)][:MOST_COUNTED]
-    results = await asyncio.gather(
-        *(run_funnel(stats, _query(site, each, state, dates.period, details=False)) for each in countable)
-    )
+    results = await run_funnels(stats, [_query(site, each, state, dates.period, details=False) for each in countable])
     counted = {
         each.id: build_funnel_report(state, each, result) for each, result in zip(countable, results, strict=True)
     }
@@ -140,7 +137,7 @@ async def _report(
     queries = [_query(site, funnel, state, dates.period, by=by)]
     if dates.compared is not None:
         queries.append(_query(site, funnel, state, dates.compared, details=False))
-    result, *before = await asyncio.gather(*(run_funnel(stats, each) for each in queries))
+    result, *before = await run_funnels(stats, queries)
     below = f"/funnels/{funnel.id}"
     return build_funnel_report(state, funnel, result, before[0] if before else None, by=by, below=below)
 

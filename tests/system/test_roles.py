@@ -51,6 +51,9 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/{domain}/chart.csv": "GET",
         "/{domain}/realtime": "GET",
         "/{domain}/realtime/stream": "GET",
+        "/{domain}/funnels": "GET",
+        "/{domain}/funnels/{funnel}": "GET",
+        "/{domain}/funnels/{funnel}.csv": "GET",
     },
     "laa4al4": {
         "/{domain}/segments": "GET POST",
@@ -60,6 +63,7 @@ PAGES: Final[dict[str, dict[str, str]]] = {
     },
     "l3a4al4": {
         "/{domain}/goals": "GET POST",
+        "/{domain}/funnels/edit": "GET POST",
         "/{domain}/notes": "POST",
         "/{domain}/sharing": "GET POST",
         "/{domain}/sharing/revoke": "POST",
@@ -81,6 +85,9 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/share/{token}/chart.csv": "GET",
         "/share/{token}/realtime": "GET",
         "/share/{token}/realtime/stream": "GET",
+        "/share/{token}/funnels": "GET",
+        "/share/{token}/funnels/{funnel}": "GET",
+        "/share/{token}/funnels/{funnel}.csv": "GET",
         "/invitation/{secret}": "GET POST",
         "/password/{secret}": "GET POST",
         "/login": "GET",
@@ -113,6 +120,8 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/sites/{domain}/notice": "POST",
         "/api/v1/sites/{domain}/preview": "POST",
         "/api/v1/sites/goals": "GET",
+        "/api/v1/sites/{domain}/funnels": "GET",
+        "/api/v1/sites/{domain}/funnels/{funnel}": "GET",
         "/api/v1/stats/realtime/visitors": "GET",
         "/api/v1/stats/aggregate": "GET",
         "/api/v1/stats/timeseries": "GET",
@@ -126,6 +135,8 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/sites/{domain}/reset": "POST",
         "/api/v1/sites/{domain}/reports": "GET POST",
         "/api/v1/sites/goals": "PUT",
+        "/api/v1/sites/{domain}/funnels": "POST",
+        "/api/v1/sites/{domain}/funnels/{funnel}": "DELETE",
         "/api/v1/sites/goals/{goal_id}": "DELETE",
         "/api/v1/verify": "POST",
     },
@@ -159,6 +170,7 @@ API: Final[dict[str, dict[str, str]]] = {
 FINAL: Final = {
     ("DELETE", "/api/v1/sites/{domain}"),
     ("DELETE", "/api/v1/sites/goals/{goal_id}"),
+    ("DELETE", "/api/v1/sites/{domain}/funnels/{funnel}"),
     ("DELETE", "/api/v1/users/{name}"),
     ("DELETE", "/api/v1/keys/{id}"),
     ("POST", "/api/v1/sites/{domain}/reset"),
@@ -267,6 +279,7 @@ async def a_world(app: Tyst) -> World:
     """Sites, people, keys and a link."""
     for domain in (OWN, OTHER, PUBLIC):
         await call(app, "POST", "sites", {"domain": domain, "public": domain == PUBLIC})
+    funnels = {domain: await a_funnel(app, domain) for domain in (OWN, PUBLIC)}
     people: dict[str, dict[str, object]] = {
         "viewer": {"role": "viewer", "sites": [OWN]},
         "owner": {"role": "owner", "sites": [OWN]},
@@ -274,7 +287,17 @@ async def a_world(app: Tyst) -> World:
         "administrator": {"role": "admin"},
         "passer-by": {"role": "owner", "sites": [OTHER]},
     }
-    world = World({"domain": OWN, "panel": "pages", "secret": "unknown", "digest": "0", "name:path": "x"})
+    world = World(
+        {
+            "funnel": funnels[OWN],
+            "public funnel": funnels[PUBLIC],
+            "domain": OWN,
+            "panel": "pages",
+            "secret": "unknown",
+            "digest": "0",
+            "name:path": "x",
+        }
+    )
     for name, account in people.items():
         await call(app, "POST", "users", {"name": name, "password": PASSWORD, **account})
         world.cookies[name] = await signed_in(app, name)
@@ -296,6 +319,14 @@ async def a_world(app: Tyst) -> World:
     return world
 
 
+async def a_funnel(app: Tyst, domain: str) -> str:
+    """The id of a new funnel of the site."""
+    steps = [{"kind": "page", "match": "/"}, {"kind": "page", "match": "/thanks"}]
+    return str(
+        (await call(app, "POST", f"sites/{domain}/funnels", {"name": f"F {next(_numbers)}", "steps": steps}))["id"]
+    )
+
+
 async def signed_in(app: Tyst, name: str) -> str:
     """The cookie of a new sign-in."""
     form = urlencode({"name": name, "password": PASSWORD}).encode()
@@ -313,6 +344,8 @@ async def renewed(app: Tyst, world: World, method: str, path: str) -> World:
         await call(app, "POST", "users", {"name": parts["name"], "password": PASSWORD})
     elif path.endswith("{id}"):
         parts["id"] = (await call(app, "POST", "keys", {"sites": [OWN]}))["id"]
+    elif path.endswith("{funnel}"):
+        parts["funnel"] = await a_funnel(app, OWN)
     elif path.endswith("{goal_id}"):
         goal = {"site_id": OWN, "goal_type": "event", "event_name": f"Signup {number}"}
         parts["goal_id"] = (await call(app, "PUT", "sites/goals", goal))["id"]
@@ -395,7 +428,7 @@ async def answers(app: Tyst) -> list[str]:
             lasting = (method, path) in FINAL and expected in "al" and name not in ("nobody", "guest", *KEYS[5:7])
             world = await renewed(app, everyday, method, path) if lasting else everyday
             if name in ("guest", "passer-by"):
-                world = replace(world, parts=world.parts | {"domain": PUBLIC})
+                world = replace(world, parts=world.parts | {"domain": PUBLIC, "funnel": world.parts["public funnel"]})
             address, content, kind = question(world, method, path)
             who = {"cookie": world.cookies[name]} if name in world.cookies else {}
             who |= {"authorization": f"Bearer {world.keys[name]}"} if name in world.keys else {}

@@ -44,7 +44,8 @@ def opened(clickhouse: ClickHouse, database: Client) -> Iterator[Opened]:  # noq
     services: list[StatsService] = []
 
     def open_service(protection: Protection | None = None, **more: Any) -> StatsService:
-        given = {"protection": lambda _: protection or Protection(), "goals": lambda _: GOALS, "workers": 2} | more
+        own = {"protection": lambda _: protection or Protection(), "goals": lambda _: GOALS, "workers": 2}
+        given: dict[str, Any] = own | more
         services.append(StatsService(lambda limits: clickhouse.client(readonly=True, settings=limits), **given))
         return services[-1]
 
