@@ -34,6 +34,7 @@ from dashboard.cli.commands import (
     report,
     rollup,
     site,
+    site_funnel,
     user,
     verify,
 )
@@ -52,6 +53,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Privacy-friendly, anonymous web analytics. Start with: tyst demo",
 )
+site.app.add_typer(site_funnel.app, name="funnel")
 app.add_typer(site.app, name="site")
 app.add_typer(user.app, name="user")
 app.add_typer(key.app, name="key")

@@ -81,6 +81,33 @@ def test_a_site_from_first_to_last(server: Running) -> None:
     assert "shop.test" not in server.tyst("site", "list").out
 
 
+def test_funnels_from_first_to_last(server: Running) -> None:
+    """Added by steps, listed, counted by the API, removed; what is wrong is said."""
+    steps = ("--step", "page=/demo/shop/*", "--step", "event=Add to Cart; product!=vase-tall")
+    site = ("demo.localhost", "To the cart")
+    added = server.tyst("site", "funnel", "add", *site, *steps, "--window", "day")
+    assert (added.status, "To the cart: /demo/shop/* → Add to Cart" in added.out) == (0, True)
+    (found,) = [
+        each for each in server.tyst("site", "funnel", "list", site[0], "--json").json if each["name"] == site[1]
+    ]
+    assert found["steps"][1]["where"] == [{"key": "product", "operator": "is_not", "value": "vase-tall"}]
+    assert re.search(
+        r"To the cart\s+/demo/shop/\* → Add to Cart\s+sequential\s+day",
+        server.tyst("site", "funnel", "list", site[0]).out,
+    )
+    key = (server.directory / "data" / "admin.key").read_text().strip()
+    address = f"{server.url}/api/v1/sites/{site[0]}/funnels/{found['id']}"
+    result = httpx.get(address, headers={"Authorization": f"Bearer {key}"}).json()
+    assert (result["unit"], result["steps"][0]["share_of_first"]) == ("visitors", 100.0)
+    assert (
+        "steps.1: expected a path"
+        in server.tyst("site", "funnel", "add", *site, "--step", "page=x", "--step", "page=/").err
+    )
+    assert server.tyst("site", "funnel", "add", *site, "--step", "x=/", "--step", "page=/").status == 2
+    assert server.tyst("site", "funnel", "remove", *site).out == "To the cart is removed from demo.localhost.\n"
+    assert server.tyst("site", "funnel", "remove", *site).status == 2
+
+
 def test_goals_from_first_to_last(server: Running) -> None:
     """As one types them: kind and what it matches, then the rest; what they replace, and how to have none."""
     assert server.tyst("site", "add", "goals.test", "--goal", "event=Signup", "--strict").status == 0
