@@ -428,7 +428,9 @@ async def answers(app: Tyst) -> list[str]:
             lasting = (method, path) in FINAL and expected in "al" and name not in ("nobody", "guest", *KEYS[5:7])
             world = await renewed(app, everyday, method, path) if lasting else everyday
             if name in ("guest", "passer-by"):
-                world = replace(world, parts=world.parts | {"domain": PUBLIC, "funnel": world.parts["public funnel"]})
+                world = replace(world, parts=world.parts | {"domain": PUBLIC})
+            if name in ("guest", "passer-by") and path.startswith("/{domain}"):
+                world = replace(world, parts=world.parts | {"funnel": world.parts["public funnel"]})
             address, content, kind = question(world, method, path)
             who = {"cookie": world.cookies[name]} if name in world.cookies else {}
             who |= {"authorization": f"Bearer {world.keys[name]}"} if name in world.keys else {}
