@@ -133,12 +133,15 @@ def commands() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     root = get_command(app)
     assert isinstance(root, TyperGroup)
-    for name, command in root.commands.items():
-        below = command.commands.items() if isinstance(command, TyperGroup) else []
-        for full, each in [(f"{name} {verb}", each) for verb, each in below] or [(name, command)]:
-            shown = [parameter for parameter in each.params if not getattr(parameter, "hidden", False)]
-            options = {option for parameter in shown for option in parameter.opts if option.startswith("--")}
-            found[full] = options - {"--help", "--json"}
+    waiting = list(root.commands.items())
+    while waiting:
+        name, command = waiting.pop()
+        if isinstance(command, TyperGroup):
+            waiting += [(f"{name} {verb}", each) for verb, each in command.commands.items()]
+            continue
+        shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+        options = {option for parameter in shown for option in parameter.opts if option.startswith("--")}
+        found[name] = options - {"--help", "--json"}
     return found
 
 
