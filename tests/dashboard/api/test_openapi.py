@@ -17,6 +17,8 @@ OF_THE_COMMANDS = {
     ("POST", "/api/v1/users"),
     ("PUT", "/api/v1/users/{name}"),
     ("DELETE", "/api/v1/users/{name}"),
+    ("DELETE", "/api/v1/users/{name}/sessions"),
+    ("DELETE", "/api/v1/users/{name}/two-factor"),
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys"),
     ("DELETE", "/api/v1/keys/{id}"),
