@@ -23,6 +23,7 @@ SECRETS: Final = (
     "TYST_CLICKHOUSE_DSN",
     "TYST_API_KEY",
     "TYST_SMTP_PASSWORD",
+    "TYST_OIDC_CLIENT_SECRET",
 )
 """Variables that hold a secret, or may."""
 

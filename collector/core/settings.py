@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from collector.core.errors import SettingError
 from collector.core.mail_address import is_mail_address
+from collector.core.openid_settings import read_domains, read_issuer, read_roles
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SiteNetwork = tuple[str, Network]
@@ -218,6 +219,33 @@ SETTINGS: tuple[Setting, ...] = (
         "without it to set it up, and shows them nothing else before.",
     ),
     Setting(
+        "TYST_OIDC_ISSUER",
+        "",
+        read_issuer,
+        "The OpenID provider that people may sign in by, as its metadata write it; none by default. "
+        "Needs `TYST_PUBLIC_URL`. See [docs/sign-in.md](docs/sign-in.md#openid-connect).",
+    ),
+    Setting("TYST_OIDC_CLIENT_ID", "", str, "This server's client id at the provider."),
+    Setting("TYST_OIDC_CLIENT_SECRET", "", _optional, "Its client secret; without it a public client, by PKCE alone."),
+    Setting("TYST_OIDC_NAME", "", str, "The provider's name on the sign-in button."),
+    Setting("TYST_OIDC_SCOPES", "openid email profile", str, "Scopes to ask for, separated by spaces."),
+    Setting(
+        "TYST_OIDC_EMAIL_DOMAINS",
+        "",
+        read_domains,
+        "Domains of the e-mail addresses that may sign in, comma-separated; without it everybody whom the provider "
+        "signs in.",
+    ),
+    Setting(
+        "TYST_OIDC_ROLE_CLAIM", "", str, "The claim that gives roles, such as `groups`; without it roles are set here."
+    ),
+    Setting(
+        "TYST_OIDC_ROLES",
+        "",
+        read_roles,
+        "Roles by value of that claim, such as `staff=owner, chiefs=admin`; the highest counts, viewer without any.",
+    ),
+    Setting(
         "TYST_COLLECTOR",
         "",
         str,
@@ -327,6 +355,14 @@ class Settings:
     session_days: int
     session_idle_days: int
     require_two_factor: bool
+    oidc_issuer: str
+    oidc_client_id: str
+    oidc_client_secret: str | None
+    oidc_name: str
+    oidc_scopes: str
+    oidc_email_domains: tuple[str, ...]
+    oidc_role_claim: str
+    oidc_roles: tuple[tuple[str, str], ...]
     collector: str
     geoip_db: Path | None
     datacenter_file: Path | None
@@ -379,15 +415,23 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
         except ValueError as error:
             shown = "…" if setting.field in SECRET_FIELDS else text
             raise SettingError(setting.name, shown, str(error)) from None
-    if values["smtp_host"] and not values["smtp_from"]:
-        raise SettingError(
-            "TYST_SMTP_FROM", "", "is needed where TYST_SMTP_HOST is set: the address that mails come from"
-        )
+    for field, needed, why in _NEEDED:
+        if values[field] and not values[needed]:
+            raise SettingError(f"TYST_{needed.upper()}", "", f"is needed where TYST_{field.upper()} is set: {why}")
     return Settings(**values)
+
+
+_NEEDED = (
+    ("smtp_host", "smtp_from", "the address that mails come from"),
+    ("oidc_issuer", "public_url", "the provider sends people back to it"),
+    ("oidc_issuer", "oidc_client_id", "the provider knows this server by it"),
+)
 
 
 # Read by the command line's client and by the tests, not by the server.
 OTHER_VARIABLES = frozenset({"TYST_URL", "TYST_API_KEY", "TYST_TEST_CLICKHOUSE_DSN"})
 
 # Never shown in an error: they hold, or may hold, a password.
-SECRET_FIELDS = frozenset({"admin_password", "secret_key", "secret_key_previous", "clickhouse_dsn", "smtp_password"})
+SECRET_FIELDS = frozenset(
+    {"admin_password", "secret_key", "secret_key_previous", "clickhouse_dsn", "smtp_password", "oidc_client_secret"}
+)

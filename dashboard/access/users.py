@@ -29,8 +29,22 @@ ADMIN = "admin"
 LONGEST_NAME = 100
 
 
+class OpenIdIdentity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who somebody is to an OpenID provider."""
+
+    issuer: str
+    subject: str
+    managed: bool = True
+    """Whether the account was made by it, so that its role follows the provider's claim."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names it among all identities."""
+        return self.issuer, self.subject
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One account. `password` is an argon2id hash, never the password."""
+    """One account. `password` is an argon2id hash, never the password; empty where only OpenID Connect signs in."""
 
     name: str
     password: str
@@ -43,6 +57,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ids of sites that the user wants on top of the list of sites."""
     authenticator: Authenticator | None = None
     """The app that two-factor authentication asks for; None is without."""
+    openid: OpenIdIdentity | None = None
+    """The identity that signs in to the account by OpenID Connect."""
 
     def role_at(self, site_id: str) -> Role | None:
         """What the user is to the site of that id; None is nobody."""

@@ -20,6 +20,7 @@ from dashboard.web.account_keys import RIGHT_NAMES, create_key, key_lines, revok
 from dashboard.web.account_sessions import end_all, end_one, end_others, session_rows, sign_in_rows
 from dashboard.web.app_context import Dashboard, FormPost, network_of_request, read_form
 from dashboard.web.language import remember_language
+from dashboard.web.openid import disconnect
 
 
 async def account(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -74,6 +75,7 @@ async def _page(
         made=made,
         form=form or {},
         sessions=session_rows(dashboard, request, user),
+        provider=dashboard.openid.name if dashboard.openid else None,
         session_days=dashboard.sessions.days,
         idle_days=dashboard.sessions.idle_days,
         sign_ins=await sign_in_rows(dashboard, user),
@@ -141,4 +143,5 @@ _ACTS: Final = {
     "end_others": end_others,
     "end_all": end_all,
     "revoke_key": _revoke_key,
+    "disconnect": disconnect,
 }

@@ -26,6 +26,7 @@ from dashboard.access.audit_log import AuditLog
 from dashboard.access.guests import is_guest
 from dashboard.access.login_throttle import LoginThrottle, same_origin
 from dashboard.access.one_time_links import Invitations
+from dashboard.access.openid.sign_in import OpenIdSignIn, openid_sign_in
 from dashboard.access.passwords import Passwords
 from dashboard.access.pending_sign_in import PendingSignIns
 from dashboard.access.sessions import Sessions
@@ -76,6 +77,8 @@ class Dashboard:
     pending: PendingSignIns
     two_factor: TwoFactorAuth
     notifications: Notifications
+    openid: OpenIdSignIn | None
+    """Sign-in by OpenID Connect; None where no provider is set."""
     clock: Callable[[], float] = field(default=time.time)
 
 
@@ -127,6 +130,7 @@ def build_dashboard(
         imports=imports,
         pending=PendingSignIns(users, secrets, clock),
         two_factor=two_factor,
+        openid=openid_sign_in(settings, users, secrets, clock),
         doors=ShareAccess(secrets, clock),
         notifications=notifications,
         inspector=Inspector(Fetcher(settings.verify_networks), clock),

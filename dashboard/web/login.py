@@ -60,7 +60,7 @@ def _login(dashboard: Dashboard) -> Endpoint:
             return await _check_password(dashboard, request)
         if dashboard.sessions.user(request):
             return RedirectResponse(safe_target(request.query_params.get("next", "/")), 303)
-        response = _door(dashboard, target=request.query_params.get("next", "/"))
+        response = sign_in_page(dashboard, target=request.query_params.get("next", "/"))
         # While somebody types a password there is time for what the first page would have to wait for.
         response.background = BackgroundTask(dashboard.pages.prepare)
         return response
@@ -76,17 +76,17 @@ async def _check_password(dashboard: Dashboard, request: Request) -> Response:
     network = network_of_request(dashboard, request)
     wait = dashboard.attempts.wait(name, network)
     if wait:
-        return _door(dashboard, target, name, too_many(wait), 429, {"retry-after": str(wait)})
+        return sign_in_page(dashboard, target, name, too_many(wait), 429, {"retry-after": str(wait)})
     dashboard.attempts.count(name, network)
     user = dashboard.users.get(name)
     try:
-        right = await dashboard.passwords.matches(user.password if user else None, form.get("password", ""))
+        right = await dashboard.passwords.matches((user.password or None) if user else None, form.get("password", ""))
     except HashingBusy as error:
         dashboard.attempts.refund(name, network)
         problem = _("Too many sign-in attempts. Try again in a few seconds.")
-        return _door(dashboard, target, name, problem, 503, {"retry-after": str(error.retry_after)})
+        return sign_in_page(dashboard, target, name, problem, 503, {"retry-after": str(error.retry_after)})
     if user is None or not right:
-        return _door(dashboard, target, name, _("Incorrect user name or password."), 401)
+        return sign_in_page(dashboard, target, name, _("Incorrect user name or password."), 401)
     dashboard.attempts.reset(name, network)
     return await after_password(dashboard, request, user, target)
 
@@ -137,7 +137,7 @@ def too_many(wait: int) -> str:
     return _("Too many attempts. Try again in {time}.").format(time=formatting.waiting(wait))
 
 
-def _door(
+def sign_in_page(
     dashboard: Dashboard,
     target: str,
     name: str = "",
@@ -145,7 +145,9 @@ def _door(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    values = {"target": safe_target(target), "name": name, "problem": problem, "user": None}
+    """The sign-in page."""
+    provider = dashboard.openid.name if dashboard.openid else None
+    values = {"target": safe_target(target), "name": name, "problem": problem, "user": None, "provider": provider}
     return dashboard.pages.html("login.html", status, headers, **values)
 
 

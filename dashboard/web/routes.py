@@ -21,6 +21,7 @@ from dashboard.web import (
     install,
     login,
     members,
+    openid,
     realtime,
     report,
     report_subscriptions,
@@ -54,6 +55,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
     return [
         Route("/static/{digest}/{name:path}", dashboard.pages.assets.serve),
         *login.routes(dashboard, COMPRESSED),
+        *openid.routes(dashboard, COMPRESSED),
         Route("/language", choose_language, methods=["POST"]),
         page("/", site_list.list_sites, "GET", "POST"),
         page("/account", account.account, "GET", "POST"),

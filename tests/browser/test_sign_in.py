@@ -1,18 +1,22 @@
-"""Signing in as people do it in a browser: with an authenticator app, and a recovery code when the phone is gone."""
+"""Signing in as people do it in a browser: with an authenticator app, with a recovery code, and by a provider."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard.access.authenticator import STEP_SECONDS
+from dashboard.access.openid.sign_in import CALLBACK
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
 from tests.browser.test_sharing_and_installing import violations
+from tests.openid_providers import CLIENT, SECRET, real_provider
 from tests.served import PASSWORD, Served, served
 
 
@@ -97,3 +101,45 @@ def test_signing_out_everywhere(new_person: NewPerson, server: Served) -> None:
     for each in people:
         each.page.goto(f"{server.url}/account")
         expect(each.page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_signing_in_by_a_provider(new_person: NewPerson, tmp_path: Path) -> None:
+    """A click, the provider's own page, and back as a new account; or connected to one that exists. axe-core finds
+    nothing."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with real_provider(f"{url}{CALLBACK}") as provider:
+        given = {"ISSUER": provider.issuer, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, "NAME": "Example"}
+        settings = {f"TYST_OIDC_{name}": text for name, text in given.items()}
+        with served(tmp_path, TYST_PORT=str(port), TYST_PUBLIC_URL=url, **settings) as server:
+            page = new_person().new_page()
+            page.goto(f"{server.url}/account")
+            assert violations(page) == {}
+            page.get_by_role("link", name="Sign in with Example").click()
+            page.get_by_label("Name").fill("bob")
+            page.get_by_role("button", name="Continue").click()
+            expect(page).to_have_url(f"{server.url}/account")
+            expect(page.locator("#browsers")).to_contain_text("single sign-on")
+            expect(page.get_by_text("Your account has no password here.")).to_be_visible()
+            assert violations(page) == {}
+
+            owner = Owner(new_person(), server.url)
+            owner.sign_in("/account")
+            owner.page.get_by_role("link", name="Connect", exact=True).click()
+            owner.page.get_by_label("Name").fill("ada")
+            owner.page.get_by_role("button", name="Continue").click()
+            expect(owner.page.get_by_role("status").first).to_contain_text("is connected")
+            expect(owner.page.get_by_role("button", name="Disconnect")).to_be_visible()
+
+            refused = new_person(java_script_enabled=False).new_page()
+            refused.goto(f"{server.url}/login")
+            refused.get_by_role("link", name="Sign in with Example").click()
+            refused.get_by_role("button", name="Refuse").click()
+            expect(refused.get_by_role("alert")).to_contain_text("did not sign you in")
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

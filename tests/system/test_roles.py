@@ -39,8 +39,8 @@ KEYS: Final = ("read", "manage", "foreign", "read all", "manage all", "expired",
 # were not there (404). A page's row is of people; a key is nobody to it. An API's row is of keys; people are 1 to it.
 PAGES: Final[dict[str, dict[str, str]]] = {
     "laaaala": {"/": "GET", "/account": "GET POST", "/account/two-factor": "GET POST"},
-    # A pin is asked for without a site.
-    "l4444l4": {"/": "POST"},
+    # A pin is asked for without a site. No OpenID provider is set.
+    "l4444l4": {"/": "POST", "/account/openid": "GET"},
     "l333al3": {"/users": "GET POST", "/changes": "GET"},
     "l3aaala": {"/sites/new": "GET POST"},
     "laa4aaa": {
@@ -100,10 +100,13 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/readyz": "GET",
         "/metrics": "GET",
     },
-    # An erasure is asked for without a site: with one it is anybody's, and is answered by what runs beside this.
+    # An erasure is asked for without a site: with one it is anybody's, and is answered by what runs beside this. No
+    # OpenID provider is set.
     "4444444": {
         "/static/{digest}/{name:path}": "GET",
         "/api/me": "DELETE",
+        "/login/openid": "GET",
+        "/login/openid/callback": "GET",
         # A token that was signed for nobody.
         "/unsubscribe/{token}": "GET POST",
     },
