@@ -22,7 +22,10 @@ TAKEN: Final = N_(
     "“Your account”."
 )
 CONNECTED: Final = N_("This identity belongs to another account.")
-LAST_ADMIN: Final = N_("You would be the last administrator to lose that role. Give it to somebody else first.")
+LAST_ADMIN: Final = N_(
+    "You are the only administrator, and the provider no longer gives you that role. Make somebody else an "
+    "administrator first."
+)
 
 
 class OpenIdAccounts:

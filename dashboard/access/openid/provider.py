@@ -50,7 +50,7 @@ class _KeyDocument(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class OpenIdClient:
     """What this server is to the provider."""
 
     issuer: str
@@ -66,7 +66,7 @@ class OpenIdProvider:
     Nothing is asked before somebody signs in by it. Redirects are not followed, and the environment's proxies not used.
     """
 
-    def __init__(self, client: Client, clock: Callable[[], float]) -> None:
+    def __init__(self, client: OpenIdClient, clock: Callable[[], float]) -> None:
         self.client = client
         self._clock = clock
         self._discovery: tuple[float, Discovery] | None = None

@@ -13,7 +13,7 @@ from collector.core.settings import Settings
 from dashboard.access.openid.accounts import OpenIdAccounts
 from dashboard.access.openid.flow import Flow, Flows
 from dashboard.access.openid.id_token import UnknownKey, checked_claims, with_userinfo
-from dashboard.access.openid.provider import Client, OpenIdProvider, Tokens
+from dashboard.access.openid.provider import OpenIdClient, OpenIdProvider, Tokens
 from dashboard.access.openid.refusal import OpenIdRefused
 from dashboard.access.users import Role, Users
 from dashboard.i18n.translations import N_
@@ -75,7 +75,7 @@ def openid_sign_in(settings: Settings, users: Users, keys: Secrets, clock: Calla
     """The service for these settings; None where no provider is set."""
     if not settings.oidc_issuer:
         return None
-    client = Client(
+    client = OpenIdClient(
         issuer=settings.oidc_issuer,
         id=settings.oidc_client_id,
         secret=settings.oidc_client_secret or "",
