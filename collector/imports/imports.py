@@ -268,14 +268,14 @@ class Imports:
         *,
         made_totals: bool,
     ) -> None:
-        parameters = {"site": site.domain, "first": versions, "last": versions + VERSIONS - 1}
+        parameters = {"site": site.domain, "first": versions, "last": versions + VERSIONS - 1, "days": days}
         for day, *counts in self._client.query(_TOTALS, parameters=parameters).result_rows:
             report.add_day(day, Totals(1, *counts))
         report.own_days = target.overlapping
         if made_totals:
             report.note("no_totals")
-        parameters = {"site": site.domain, "days": days}
         report.replaced_days = self._client.query(_REPLACED, parameters=parameters).result_rows[0][0]
+        report.shrinking_days = self._client.query(_SHRINKING, parameters=parameters).result_rows[0][0]
 
     def _newest(self, site: Site) -> int:
         return int(self._client.query(_NEWEST, parameters={"site": site.domain}).result_rows[0][0])
@@ -324,5 +324,13 @@ _NEWEST = f"SELECT max(version) FROM closed WHERE {_OF_SITE}"
 _TOTALS = f"""
 SELECT day, sum(visitors), sum(entries), sum(pageviews), sum(custom) FROM daily
 WHERE {_OF_IMPORT} AND dimension = '' GROUP BY day ORDER BY day"""
+_SHRINKING = f"""
+SELECT count() FROM (
+    SELECT day,
+        sumIf(pageviews + custom, version BETWEEN {{first:UInt64}} AND {{last:UInt64}}) AS present,
+        sumIf(pageviews + custom, (day, version) IN (
+            SELECT day, version FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND {_IMPORTED})) AS before
+    FROM daily WHERE {_OF_SITE} AND dimension = '' AND day IN {{days:Array(Date)}} GROUP BY day HAVING before > present
+)"""
 _REPLACED = f"""
 SELECT count() FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND {_IMPORTED} AND day IN {{days:Array(Date)}}"""

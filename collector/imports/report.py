@@ -64,6 +64,8 @@ class ImportReport(msgspec.Struct):
     """Days of the files that have own figures, and keep them."""
     replaced_days: int = 0
     """Days that an earlier import gave figures to, which these replace."""
+    shrinking_days: int = 0
+    """Those of them that had more page views and events before."""
 
     def leave_out(self, reason: LeftOut, place: str) -> None:
         """Count a row that was read and is left out; `place` says where it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Final, Protocol, TypeVar
 
+from collector.core.errors import ImportRefused
 from collector.core.timezones import Zone
 from collector.enrichment.shortening import shortened_url
 from collector.enrichment.url_policy import PageCleaner
@@ -62,11 +63,26 @@ class ImportTarget:
         self._overlapping: set[datetime.date] = set()
         self._notebooks: dict[type[Notebook], Notebook] = {}
         self._files: list[str] = []
+        self._digests: dict[bytes, str] = {}
+        self._requests = 0
 
     def begin(self, name: str) -> None:
         """A file, or a table of one, begins."""
         self._files.append(name)
         self.file = name
+
+    def end(self, digest: bytes) -> None:
+        """A file ends. Raises `ImportRefused` for events that another file had byte by byte: they would count twice."""
+        if self._requests and digest in self._digests:
+            raise ImportRefused(
+                "file",
+                "{name} and {other} have the same content; import one of them",
+                name=self.file,
+                other=self._digests[digest],
+            )
+        if self._requests:
+            self._digests[digest] = self.file
+        self._requests = 0
 
     def notebook(self, kind: type[N]) -> N:
         """What a format remembers of the files of this import."""
@@ -95,6 +111,7 @@ class ImportTarget:
         if isinstance(event, Rejection):
             self.leave_out(event.reason, line)  # type: ignore[arg-type] # consent and rate cannot be
             return
+        self._requests += 1
         self._scratch.add_event(event, link)
         self.report.accept(source)
 

@@ -59,6 +59,7 @@ class ImportRow:
     months: list[tuple[str, Totals]]
     own_days: int
     replaced_days: int
+    shrinking_days: int
     zone: str
 
 
@@ -149,6 +150,7 @@ def _shown(record: ImportRecord, counting: int) -> ImportRow:
         months=sorted(report.months.items()),
         own_days=len(report.own_days),
         replaced_days=report.replaced_days,
+        shrinking_days=report.shrinking_days,
         zone=report.zone,
     )
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bench import bounds, ingest
+from bench import bounds, imports, ingest
 
 
 def figures(printed: str) -> dict[str, str]:
@@ -41,3 +41,11 @@ def test_memory_stays_bounded_under_overload(capsys: pytest.CaptureFixture[str])
     assert len(peaks) == 3
     assert max(peaks) < 900
     assert table["segments refused by ClickHouse"] == "0"
+
+
+def test_a_log_is_imported_in_bounded_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every line is read, in a process of its own."""
+    assert imports.main(["--lines", "30000", "--days", "20"]) == 0
+    table = figures(capsys.readouterr().out)
+    assert table["accepted"].endswith("of 30,000")
+    assert int(table["greatest memory"].removesuffix(" MB").replace(",", "")) < 900

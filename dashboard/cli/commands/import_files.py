@@ -135,6 +135,8 @@ def _show(site: str, found: dict[str, Any], *, dry_run: bool) -> None:
         say(f"{len(report['own_days']):,} days already have data, which is kept.")
     if report["replaced_days"]:
         say(f"{report['replaced_days']:,} days of an earlier import are replaced.")
+    if report["shrinking_days"]:
+        say(f"{report['shrinking_days']:,} of them had more page views before: are all files of these days here?")
     if dry_run:
         say("Nothing was imported. Run the same command without --dry-run to import it.")
     else:
