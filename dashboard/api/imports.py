@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -15,13 +17,15 @@ from clickhouse_connect.driver.client import Client
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from collector.core.errors import ImportRefused, RecordError, RecordGone
-from collector.imports.export import BLOCK, export_daily, export_events, file_name
+from collector.imports.export import BLOCK, EventFormat, export_daily, export_events, file_name
 from collector.imports.imports import Imports
 from collector.imports.record import ImportRecord
 from collector.imports.report import ImportReport
 from collector.imports.upload import Upload, read_upload
+from collector.server.large_responses import ResponseSlots
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
@@ -48,6 +52,30 @@ class ShownImport(msgspec.Struct, frozen=True, kw_only=True):
     report: ImportReport
 
 
+class ExportResponse(StreamingResponse):
+    """A response in blocks, each made in a thread. When it is sent, or its client has gone, the blocks are closed and
+    the slot is given back."""
+
+    def __init__(self, blocks: Generator[bytes], slot: contextlib.ExitStack, **options: Any) -> None:
+        super().__init__(_in_thread(blocks), **options)
+        self._blocks = blocks
+        self._slot = slot
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, and close what it is read from."""
+        with self._slot:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._blocks.close)
+
+
+async def _in_thread(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while block := await anyio.to_thread.run_sync(next, blocks, b""):
+        yield block
+
+
 class ImportsApi:
     """The handlers, with what they need. `who` names a key in the audit log."""
 
@@ -58,11 +86,12 @@ class ImportsApi:
         keys: ApiKeys,
         audit_log: AuditLog,
         who: Callable[[ApiKey], str],
-        client: Client,
+        connect: Callable[[], Client],
         directory: Path,
     ) -> None:
         self._imports = imports
-        self._client = client
+        self._connect = connect
+        self._exporting = ResponseSlots()
         self._directory = directory
         self._sites = sites
         self._keys = keys
@@ -107,10 +136,11 @@ class ImportsApi:
     async def export_daily(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN/export`: daily figures of the days that are over, as a zip file of CSV tables."""
         site = self._exact(request, key)
-        file = await anyio.to_thread.run_sync(export_daily, self._client, site, self._directory)
-        name = file_name(site, self._sites.zone(site).date(time.time()))
-        headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return StreamingResponse(_blocks(file), media_type="application/zip", headers=headers)
+        with await self._slot(key) as slot:
+            file = await anyio.to_thread.run_sync(self._daily, site)
+            name = file_name(site, self._sites.zone(site).date(time.time()))
+            headers = {"content-disposition": f'attachment; filename="{name}"'}
+            return ExportResponse(_blocks(file), slot.pop_all(), media_type="application/zip", headers=headers)
 
     async def export_events(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN/export/events`: events of the days that are over, within retention; `format` is
@@ -120,9 +150,10 @@ class ImportsApi:
         if form not in ("jsonl", "parquet"):
             raise ApiError(HTTPStatus.BAD_REQUEST, "format", "expected jsonl or parquet")
         today = self._sites.zone(site).date(time.time())
-        blocks = export_events(self._client, site, today, "jsonl" if form == "jsonl" else "parquet")
         media = "application/x-ndjson" if form == "jsonl" else "application/vnd.apache.parquet"
-        return StreamingResponse(blocks, media_type=media)
+        with await self._slot(key) as slot:
+            blocks = self._events(site, today, "jsonl" if form == "jsonl" else "parquet")
+            return ExportResponse(blocks, slot.pop_all(), media_type=media)
 
     def guarded(
         self, handler: Callable[[Request, ApiKey], Awaitable[Response]]
@@ -140,6 +171,24 @@ class ImportsApi:
                 return refused(ApiError(HTTPStatus.BAD_REQUEST, error.field, error.reason))
 
         return answer
+
+    async def _slot(self, key: ApiKey) -> contextlib.ExitStack:
+        """A key's turn: one export at a time, and few in all."""
+        if not await self._exporting.acquire(key.id):
+            reason = "another export is being sent; try again when it is done"
+            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason)
+        slot = contextlib.ExitStack()
+        slot.callback(self._exporting.release, key.id)
+        return slot
+
+    def _daily(self, site: Site) -> IO[bytes]:
+        with contextlib.closing(self._connect()) as client:
+            return export_daily(client, site, self._directory)
+
+    def _events(self, site: Site, before: datetime.date, form: EventFormat) -> Generator[bytes]:
+        # A client of its own: nobody else can use it before the last block is read, however slowly.
+        with contextlib.closing(self._connect()) as client:
+            yield from export_events(client, site, before, form)
 
     def _read(self, site: Site, request: Request, by: str, mode: str, upload: Upload) -> ImportRecord:
         params = request.query_params
@@ -205,7 +254,7 @@ def described(record: ImportRecord) -> str:
     return f"{record.name} ({report.format}): {len(record.days)} days{span}"
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+def _blocks(file: IO[bytes]) -> Generator[bytes]:
     with file:
         while block := file.read(BLOCK):
             yield block
@@ -217,11 +266,11 @@ def routes(
     keys: ApiKeys,
     audit_log: AuditLog,
     who: Callable[[ApiKey], str],
-    client: Client,
+    connect: Callable[[], Client],
     directory: Path,
 ) -> list[Route]:
-    """The routes of imports and exports. `client` reads, and zip files are made in `directory`."""
-    api = ImportsApi(imports, sites, keys, audit_log, who, client, directory)
+    """The routes of imports and exports. `connect` opens a client that reads, and zip files are made in `directory`."""
+    api = ImportsApi(imports, sites, keys, audit_log, who, connect, directory)
     base = "/api/v1/sites/{domain}/imports"
     return [
         Route(base, api.guarded(api.list_imports), methods=["GET"]),

@@ -268,7 +268,7 @@ def build(
                 keys,
                 changes,
                 management.who_asks,
-                collector.client,
+                partial(collector.clickhouse.client, readonly=True),
                 settings.data_dir,
             ),
             *funnels_api.routes(funnels, stats, collector.sites, keys, changes, management.who_asks, clock),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.types import Message
 
 from collector.core.errors import ImportRefused
 from collector.imports.upload import Upload, read_upload
+from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys, Right
 from dashboard.access.audit_log import AuditLog
@@ -28,15 +30,15 @@ EXPORT = SAMPLES / "plausible" / "example_com_20260115.zip"
 class ImportsRoom:
     """The API over a fresh database, with a site that has an import."""
 
-    def __init__(self, client: Client, directory: Path, **settings: Any) -> None:
+    def __init__(self, client: Client, clickhouse: ClickHouse, directory: Path, **settings: Any) -> None:
         self.importing = Importing(client, directory, settings=settings)
         self.importing.take(EXPORT)
         self.keys = ApiKeys(DocumentTable(client, "api_keys", ApiKey), "an administrator's key")
         sites = self.importing.sites
         changes = AuditLog(client, sites, lambda: self.importing.now)
-        self.app = Starlette(
-            routes=routes(self.importing.imports, sites, self.keys, changes, who_asks, client, directory)
-        )
+        connect = partial(clickhouse.client, readonly=True)
+        imports = self.importing.imports
+        self.app = Starlette(routes=routes(imports, sites, self.keys, changes, who_asks, connect, directory))
 
     def status(self, path: str, right: Right) -> int:
         """The status of a request with a key of the site."""
@@ -57,10 +59,10 @@ class ImportsRoom:
     [({}, 200), ({"strict": True}, 403), ({"strict": True, "min_visitors": 1}, 200)],
 )
 def test_exact_figures_of_a_strict_site_need_a_key_that_may_change_it(
-    database: Client, tmp_path: Path, path: str, settings: dict[str, Any], expected: int
+    database: Client, clickhouse: ClickHouse, tmp_path: Path, path: str, settings: dict[str, Any], expected: int
 ) -> None:
     """Whose figures are rounded everywhere else, and hidden where there are few visitors."""
-    room = ImportsRoom(database, tmp_path, **settings)
+    room = ImportsRoom(database, clickhouse, tmp_path, **settings)
     assert (room.status(path, "read"), room.status(path, "manage")) == (expected, 200)
 
 
