@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
+import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
@@ -252,15 +253,22 @@ class FormPost:
 
 MOST_FORM = 65_536  # bytes
 MAX_FIELDS = 200
+FORM_SECONDS = 10.0
+"""For which a form may arrive whose body was not read before the view."""
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a posted form, the last value of each name. Raises 413 or 400 for more than any form here sends."""
+async def read_form(request: Request, *, seconds: float = FORM_SECONDS) -> dict[str, str]:
+    """The fields of a posted form, the last value of each name. Raises 413 or 400 for more than any form here sends,
+    and 408 for one that does not arrive in time."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_FORM:
-            raise HTTPException(413)
+    try:
+        with anyio.fail_after(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_FORM:
+                    raise HTTPException(413)
+    except TimeoutError:
+        raise HTTPException(408, headers={"connection": "close"}) from None
     try:
         return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:

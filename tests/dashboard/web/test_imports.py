@@ -6,10 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from clickhouse_connect.driver.client import Client
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
 
 from collector.storage.client import ClickHouse
+from dashboard.web.app_context import read_form
 from tests.board import SITE, Board, opened_board
 
 SAMPLES = Path(__file__).parents[2] / "fixtures" / "imports"
@@ -59,6 +64,22 @@ def test_files_are_checked_confirmed_and_removed(board: Board) -> None:
     changes = board.get(f"/{SITE}/changes").text
     assert "Data imported" in changes
     assert "Imported data removed" in changes
+
+
+def test_a_form_in_place_of_files_has_to_arrive_in_time() -> None:
+    """Bodies of this page are not read before the view, as files are large: of a form it is the view that waits."""
+
+    async def receive() -> Message:
+        await anyio.sleep(0.02)
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    async def read() -> None:
+        with anyio.fail_after(30):
+            await read_form(Request({"type": "http", "method": "POST", "headers": []}, receive), seconds=0.2)
+
+    with pytest.raises(HTTPException) as refused:
+        anyio.run(read)
+    assert refused.value.status_code == 408
 
 
 def test_a_file_that_is_refused_says_which_one_to_take(board: Board) -> None:
