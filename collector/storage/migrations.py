@@ -183,31 +183,50 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 """
 
 
-def migrate(client: Client, steps: Sequence[Migration] = STEPS) -> list[int]:
-    """Migrate the database to the newest version; returns the numbers of the applied steps.
+class Pending(NamedTuple):
+    """What an upgrade of a database would do: the version of its schema, and the steps to the newest.
+
+    `found` is None where no version was recorded yet; an empty database has version `version` without any step.
+    """
+
+    version: int
+    found: int | None
+    fresh: bool
+    steps: tuple[Migration, ...]
+
+
+def pending(client: Client, steps: Sequence[Migration] = STEPS) -> Pending:
+    """Look up which steps a database needs, changing nothing.
 
     An empty database is of the newest version: `schema.sql` makes it so. Raises `SchemaTooNew` for a database that
     a later release has changed.
     """
     newest = max((step.number for step in steps), default=FIRST)
     fresh = not client.command("EXISTS TABLE events")
-    client.command(_TABLE)
-    found = client.query("SELECT max(version) FROM schema_versions").result_rows[0][0]
+    recorded = client.command("EXISTS TABLE schema_versions")
+    found = client.query("SELECT max(version) FROM schema_versions").result_rows[0][0] if recorded else None
     version = found or (newest if fresh else FIRST)
     if version > newest:
         raise SchemaTooNew(version, newest)
-    if not found:
-        _remember(client, version, "as it was found" if not fresh else "made")
-    taken = []
-    for step in sorted(steps):
-        if step.number > version:
-            for statement in step.statements:
-                client.command(statement)
-            _take_ttl_away(client, step.without_ttl)
-            _remember(client, step.number, step.what)
-            log.info("schema migration applied", extra={"version": step.number, "what": step.what})
-            taken.append(step.number)
-    return taken
+    return Pending(version, found or None, fresh, tuple(step for step in sorted(steps) if step.number > version))
+
+
+def migrate(client: Client, steps: Sequence[Migration] = STEPS) -> list[int]:
+    """Migrate the database to the newest version; returns the numbers of the applied steps.
+
+    Raises `SchemaTooNew` for a database that a later release has changed.
+    """
+    needed = pending(client, steps)
+    client.command(_TABLE)
+    if needed.found is None:
+        _remember(client, needed.version, "made" if needed.fresh else "as it was found")
+    for step in needed.steps:
+        for statement in step.statements:
+            client.command(statement)
+        _take_ttl_away(client, step.without_ttl)
+        _remember(client, step.number, step.what)
+        log.info("schema migration applied", extra={"version": step.number, "what": step.what})
+    return [step.number for step in needed.steps]
 
 
 def _take_ttl_away(client: Client, tables: Sequence[str]) -> None:

@@ -35,6 +35,7 @@ from dashboard.cli.commands import (
     rollup,
     site,
     site_funnel,
+    upgrade,
     user,
     verify,
 )
@@ -138,6 +139,7 @@ app.command("export")(export_site.export_site)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(backup.retry)
+app.command()(upgrade.upgrade)
 
 
 def _run(host: str | None, port: int | None, *, plan: DemoPlan | None = None) -> None:

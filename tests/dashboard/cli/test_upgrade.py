@@ -1,0 +1,73 @@
+"""`tyst upgrade` on a data directory as the first release left it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from collector.core.file_locks import lock_data_dir
+from collector.storage.migrations import STEPS
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# In a process of its own: one process opens one embedded database in its life.
+FIRST_RELEASE = """
+import sys
+from pathlib import Path
+from collector.storage.client import ClickHouse, split_statements
+client = ClickHouse.at(f"chdb://{sys.argv[1]}/clickhouse", backups=Path(sys.argv[1]) / "backups").create()
+for statement in split_statements(Path(sys.argv[2]).read_text()):
+    client.command(statement)
+client.command(
+    "INSERT INTO events (site, day, ts, visitor, visit, name, consent, page, visits, bounces, expires) VALUES"
+    " ('site.test', '2026-03-01', 1772366400, 7, 1772366400, 'pageview', 'granted', '/kept', 1, 1, '2028-03-30')"
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory, with one event."""
+    directory = tmp_path_factory.mktemp("old")
+    schema = ROOT / "tests" / "fixtures" / "schema-1.sql"
+    subprocess.run([sys.executable, "-c", FIRST_RELEASE, directory, schema], cwd=ROOT, check=True)
+    return directory
+
+
+def tyst(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`tyst upgrade` of that directory."""
+    command = [sys.executable, "-c", "import sys; from dashboard.cli.main import main; sys.exit(main())", "upgrade"]
+    environ = {**os.environ, "TYST_DATA_DIR": str(directory)}
+    return subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_an_upgrade_is_described_then_done_then_needless(old: Path) -> None:
+    """The check changes nothing: asked twice, it says the same."""
+    for _ in range(2):
+        described = json.loads(tyst(old, "--check", "--json").stdout)
+        assert (described["version"], described["events"], described["applied"]) == (1, 1, False)
+        assert [step["version"] for step in described["steps"]] == [step.number for step in STEPS]
+    assert f"  {STEPS[-1].number}  {STEPS[-1].what}" in tyst(old, "--check").stdout
+    done = tyst(old)
+    assert (done.returncode, "Done." in done.stdout) == (0, True)
+    after = tyst(old, "--check")
+    assert f"version {STEPS[-1].number}, the newest" in after.stdout
+    assert json.loads(tyst(old, "--check", "--json").stdout)["events"] == 1
+
+
+def test_a_directory_in_use_or_empty_is_said(tmp_path: Path) -> None:
+    """The embedded database belongs to one process."""
+    assert "no database yet" in tyst(tmp_path, "--check").stdout
+    (tmp_path / "clickhouse").mkdir()
+    lock = lock_data_dir(tmp_path)
+    refused = tyst(tmp_path)
+    os.close(lock)
+    assert refused.returncode == 1
+    assert "Error:" in refused.stderr
