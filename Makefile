@@ -11,7 +11,7 @@ WORKERS ?= 3
 # A module's tests go to one process, so that what they share is started once; the longest modules come first.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test lint types unit browser build bench screenshots catalogues lock audit clean
+.PHONY: run test check lint types unit browser build dist docs bench screenshots catalogues lock audit clean
 
 run: $(VENV)/.run
 	$(BIN)/tyst demo $(ARGS)
@@ -23,6 +23,12 @@ lint: $(VENV)/.dev $(VENV)/.frontend-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(FRONTEND)/node_modules/.bin/biome lint --error-on-warnings
+
+# The inner loop: what needs neither a server, nor a browser, nor a database.
+FAST := tests/collector/core tests/collector/enrichment tests/collector/ingest tests/collector/privacy \
+	tests/dashboard/i18n tests/project/test_class_names.py
+check: lint types
+	$(BIN)/pytest -q -n 2 --dist loadfile $(FAST) $(ARGS)
 
 types: $(VENV)/.dev $(VENV)/.frontend-test
 	$(BIN)/mypy
@@ -43,6 +49,15 @@ screenshots: $(VENV)/.dev $(VENV)/.browser
 
 # The front end: vendored scripts and the minified snippet, from npm, pinned by the lock file.
 build: $(VENV)/.frontend
+
+# Wheel and source distribution in dist/: `pipx install dist/*.whl`.
+dist: $(VENV)/.locked $(VENV)/.frontend
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+
+# The documentation as a website in site/.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/build.py
 
 $(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs $(FRONTEND)/icons.mjs $(FRONTEND)/world.mjs dashboard/data/icons.json snippet/tyst.js | $(VENV)/.locked
 	.ci/system-packages node $(BIN)
@@ -75,10 +90,11 @@ $(VENV)/.browser: | $(VENV)/bin/python
 	.ci/system-packages firefox
 	touch $@
 
-# The load generator of the measurements, and the proxy in front of several collectors.
+# The load generator of the measurements, and the proxies whose configurations are in deploy/.
 $(VENV)/.load: | $(VENV)/bin/python
 	.ci/system-packages wrk
 	.ci/system-packages nginx
+	.ci/system-packages caddy
 	touch $@
 
 # Puts every text that is new into the catalogues of translations, and takes out what is gone.
@@ -101,4 +117,4 @@ audit:
 	cd $(FRONTEND) && npm audit --audit-level=moderate
 
 clean:
-	rm -rf $(VENV) $(FRONTEND)/node_modules $(FRONTEND)/test-dist dashboard/static/vendor snippet/dist dist
+	rm -rf $(VENV) $(FRONTEND)/node_modules $(FRONTEND)/test-dist dashboard/static/vendor snippet/dist dist site site.build

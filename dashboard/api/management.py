@@ -20,6 +20,7 @@ from starlette.routing import Route
 from collector.core.errors import RecordError, RecordGone
 from collector.erasure.job_runner import SiteJobRunner
 from collector.erasure.site_job import Kind, SiteJob, new_job
+from collector.ingest.request_origin import public_base
 from collector.sites.hostnames import unicode_host
 from collector.sites.registry import Site, Sites, checked
 from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys
@@ -75,11 +76,11 @@ class ManagementApi:
         fields = await read_fields(request)
         site = await self._sites.add(read_site(Site(domain="", created=int(time.time())), fields))
         await self._changes.note(who_asks(key), site.domain, N_("Site added"))
-        return json_answer(_shown_site(site), HTTPStatus.CREATED)
+        return json_answer(_shown_at(site, request), HTTPStatus.CREATED)
 
     async def get_site(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN`."""
-        return json_answer(_shown_site(self._site(request, key.may_read)))
+        return json_answer(_shown_at(self._site(request, key.may_read), request))
 
     async def change_site(self, request: Request, key: ApiKey) -> Response:
         """`PUT /api/v1/sites/DOMAIN`: any setting of a site; what is left out stays. `domain` renames it: figures
@@ -101,7 +102,7 @@ class ManagementApi:
         if fields:
             before, site = await self._sites.update(site, lambda newest: read_site(newest, fields))
             await self._changes.note_site(who_asks(key), before, site)
-        return json_answer(_shown_site(site))
+        return json_answer(_shown_at(site, request))
 
     async def reset_site(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/reset`: delete all statistics of a site; settings stay."""
@@ -328,6 +329,11 @@ def require_full_key(key: ApiKey) -> None:
 
 def _shown_site(site: Site) -> dict[str, Any]:
     return msgspec.structs.asdict(site)
+
+
+def _shown_at(site: Site, request: Request) -> dict[str, Any]:
+    """A site with the address that its pages load the tag from."""
+    return _shown_site(site) | {"url": public_base(request)}
 
 
 def who_asks(key: ApiKey) -> str:

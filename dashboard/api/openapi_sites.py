@@ -15,6 +15,9 @@ from dashboard.api.request_bodies import SITE_FIELDS
 _REF = "#/components/schemas/{name}"
 
 
+_URL = {"type": "string", "description": "Address from which its pages load the tag; not in lists"}
+
+
 def schemas() -> dict[str, Any]:
     """A site as it is shown, as it is created and as it is changed, with what these are made of."""
     _, components = msgspec.json.schema_components([Site, NewGoal], ref_template=_REF)
@@ -22,7 +25,7 @@ def schemas() -> dict[str, Any]:
     given = {name: schema for name, schema in site["properties"].items() if name in SITE_FIELDS}
     settings = {"type": "object", "properties": given, "additionalProperties": False}
     return components | {
-        "Site": site | {"required": ["domain", "created"]},
+        "Site": site | {"required": ["domain", "created"], "properties": site["properties"] | {"url": _URL}},
         "NewSite": settings | {"required": ["domain"]},
         "SiteChanges": settings,
         "NewGoal": {

@@ -108,7 +108,7 @@ def serve(
             "--workers",
             workers,
             "one process serves. For more, run several `tyst serve`, each with its own TYST_DATA_DIR, against one "
-            "ClickHouse server, behind a proxy that hashes by address; see deploy/README.md.",
+            "ClickHouse server, behind a proxy that hashes by address; see docs/scale.md.",
         )
     _run(host, port)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,20 +22,41 @@ PARTS = ("pyproject.toml", "README.md", "LICENSE", ".gitignore", "schema.sql", "
 MAIN = (sys.executable, "-c", "import sys; from dashboard.cli.main import main; sys.exit(main())")
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the checkout."""
-    copy = tmp_path_factory.mktemp("checkout")
+def built_distributions(copy: Path) -> list[Path]:
+    """The source distribution and the wheel, built in `copy` from a copy of the checkout, as `make dist` does."""
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
             shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
         else:
             shutil.copy(source, copy / part)
-    built = copy / "built"
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", built], cwd=copy, check=True)
-    (found,) = built.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", "dist"], cwd=copy, check=True)
+    return sorted((copy / "dist").iterdir())
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Both, in order of name."""
+    return built_distributions(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="module")
+def wheel(distributions: list[Path]) -> Path:
+    """The wheel."""
+    (found,) = (path for path in distributions if path.suffix == ".whl")
     return found
+
+
+def test_the_source_distribution_makes_the_same_wheel(distributions: list[Path], wheel: Path, tmp_path: Path) -> None:
+    """Without npm: what it built is in there."""
+    (source,) = (path for path in distributions if path.suffix == ".gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "again"]
+    subprocess.run(command, cwd=unpacked, check=True)
+    (again,) = (tmp_path / "again").iterdir()
+    assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
 
 
 @pytest.fixture(scope="module")

@@ -202,10 +202,10 @@ def add(
             return
         say(f"{site['domain']} is measured (consent: {site['consent']}, days: {site['timezone']}).")
         say("Paste this into the <head> of its pages:\n")
-        say(f"  {_tag(client, site)}")
+        say(f"  {_tag(site)}")
         if site["consent"] != "exempt":
             say("\nNothing is counted in full before visitors agree. How the tag follows your consent banner is at")
-            say(f"{client.url}/{site['domain']}/install and, for each banner, in docs/banners.md.")
+            say(f"{site['url']}{site['domain']}/install and, for each banner, in docs/banners.md.")
 
 
 @app.command("list")
@@ -268,7 +268,7 @@ def set_(
     say(f"{domain}: " + ", ".join(f"{name} is now {_shown(site[name])}" for name in settings))
     if "consent" in settings:
         say("The tag of its pages must say the same:\n")
-        say(f"  {_tag(client, site)}")
+        say(f"  {_tag(site)}")
 
 
 Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask for the name to be typed.")]
@@ -382,13 +382,13 @@ def _report_settings(goals: list[str] | None, strict: bool | None, datacenter: s
     return fields | ({"goals": [read_goal(text) for text in goals if text]} if goals else {})
 
 
-def _tag(client: Client, site: Mapping[str, Any]) -> str:
+def _tag(site: Mapping[str, Any]) -> str:
     """The tag of the site's pages, which names the policy where it is not the default."""
     # Their modules take longer to load than most commands take to run.
     from collector.sites.registry import Site
     from dashboard.compliance.site_check.tag_snippets import tag_of
 
-    return tag_of(Site(domain=site["domain"], consent=site["consent"]), f"{client.url}/")
+    return tag_of(Site(domain=site["domain"], consent=site["consent"]), site["url"])
 
 
 def _shown(value: Any) -> str:

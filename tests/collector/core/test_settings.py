@@ -40,7 +40,7 @@ def test_an_option_wins_over_the_environment() -> None:
         ("TYST_CLICKHOUSE_DSN", "mysql://db", "chdb:///directory"),
         ("TYST_GEOIP_DB", "/nowhere.mmdb", "no such file"),
         ("TYST_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
-        ("TYST_DATADIR", "x", "no setting of Tyst"),
+        ("TYST_DATADIR", "x", "not a setting of Tyst"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(name: str, value: str, expected: str) -> None:

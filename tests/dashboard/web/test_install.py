@@ -78,7 +78,7 @@ def test_the_tag_says_what_the_snippet_reads() -> None:
 
 def test_the_stub_is_the_one_of_the_readme() -> None:
     """One line, everywhere."""
-    assert STUB in (ROOT / "README.md").read_text()
+    assert STUB in (ROOT / "snippet" / "README.md").read_text()
 
 
 def test_every_banner_of_the_snippet_is_offered() -> None:
