@@ -53,7 +53,7 @@ def test_the_source_distribution_makes_the_same_wheel(distributions: list[Path],
     with tarfile.open(source) as archive:
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = tmp_path.iterdir()
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "again"]
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "again")]
     subprocess.run(command, cwd=unpacked, check=True)
     (again,) = (tmp_path / "again").iterdir()
     assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
