@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import beside as runlight
+from bench.funnels import measure_funnels
 from bench.measuring import Measurements, Took
 from bench.town import DAYS, SITE, Town
 from collector.rollups.job import RollupJob
@@ -84,6 +85,7 @@ def report(
     thirty, few = _periods(town.now, "30d"), _times(millions)[0]
     for title, filters in FILTERS.items():
         found.asked(f"30 days, all panels, filtered by {title}", store, dashboard(thirty, filters), few)
+    measure_funnels(found, town, store, thirty, few)
     if beside:
         _beside(found, town, store, directory)
     found.line("memory peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")

@@ -21,6 +21,9 @@ def test_the_bench_measures_a_small_town(embedded_engine: str) -> None:
     assert {title for title in found if "filtered by" in title} == {
         f"30 days, all panels, filtered by {title}" for title in ("one", "two", "three", "a page")
     }
+    assert {title for title in found if "times top pages" in title} == {
+        f"  times top pages, {order}" for order in ("sequential", "strict", "any")
+    }
     events, daily = found["bytes per event in events"], found["bytes per event in daily"]
     assert isinstance(events, float)
     assert isinstance(daily, float)

@@ -364,8 +364,8 @@ def test_it_is_all_swedish_for_a_swede(opened: Open, site: str) -> None:
     expect(page.locator(".chip")).to_contain_text("Country is not Germany")
 
 
-PAGES = ("", "/realtime", "/details/pages", "/goals", "/segments", "/consent", "/status", "/install", "/sharing",
-         "/settings", "/people", "/data", "/changes")  # fmt: skip
+PAGES = ("", "/realtime", "/details/pages", "/funnels", "/funnels/edit", "/goals", "/segments", "/consent",
+         "/status", "/install", "/sharing", "/settings", "/people", "/data", "/changes")  # fmt: skip
 
 
 @SITES
