@@ -84,11 +84,9 @@ class FunnelAnswer:
 class FunnelModel:
     """Funnels over a model's events. `goals` are the site's own."""
 
-    def __init__(
-        self, model: Model, events: Sequence[Event], goals: Sequence[Goal] = (), least: int = 1, *, strict: bool = False
-    ) -> None:
+    def __init__(self, model: Model, goals: Sequence[Goal] = (), least: int = 1, *, strict: bool = False) -> None:
         self._model = model
-        self._events = events
+        self._events = model.events
         self._goals = goals
         self._least = least
         self._rounds = strict and least > 1

@@ -73,14 +73,14 @@ class Model:
     def __init__(
         self, events: Iterable[Event], goals: Iterable[Goal] = (), min_visitors: int = 1, *, strict: bool = False
     ) -> None:
-        self._events = list(events)
+        self.events = list(events)
         self._goals = list(goals)
         self._least = min_visitors
         self._strict = strict and min_visitors > 1
         self._engagement: list[Event] = []
         self._counted: list[Event] = []
         self._visits: dict[VisitKey, list[Event]] = defaultdict(list)
-        for event in self._events:
+        for event in self.events:
             (self._engagement if event.name == "engagement" else self._counted).append(event)
             if event.name != "engagement" and event.visitor:
                 self._visits[_visit_of(event)].append(event)
@@ -96,7 +96,7 @@ class Model:
             return self
         today = datetime.datetime.fromtimestamp(now - 60, ZoneInfo(zone)).date()
         ends = self._released(today, int(now))
-        shown = [event for event in self._events if event.day < today or event.ts < ends]
+        shown = [event for event in self.events if event.day < today or event.ts < ends]
         return Model(shown, self._goals, self._least, strict=self._strict)
 
     def _released(self, day: datetime.date, now: int) -> int:
@@ -104,7 +104,7 @@ class Model:
         come, one minute ago or longer; 0 where there are not two."""
         arrivals: list[int] = []
         seen: set[int] = set()
-        for event in sorted((each for each in self._events if each.day == day), key=lambda each: each.ts):
+        for event in sorted((each for each in self.events if each.day == day), key=lambda each: each.ts):
             if event.visitor not in seen:
                 arrivals.append(event.ts // 60 * 60 + 60)
             seen |= {event.visitor} - {0}

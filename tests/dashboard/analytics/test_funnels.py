@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -276,7 +277,7 @@ def test_random_funnels_agree_with_the_model(
     events = random_events(seed, 3, 60)
     store(database, events)
     stats = opened(Protection(strict=strict))
-    model = FunnelModel(Model(events, GOALS, 3, strict=strict), events, GOALS, 3, strict=strict)
+    model = FunnelModel(Model(events, GOALS, 3, strict=strict), GOALS, 3, strict=strict)
     found = []
     for _ in range(16):
         asked = structs.replace(random_funnel(chance), order=order)
@@ -288,6 +289,39 @@ def test_random_funnels_agree_with_the_model(
     assert any(None in each.units for each in found)
     assert order == "strict" or any(each.revenue for each in found)
     assert any(None not in each.units and each.units[-1] for each in found)
+
+
+@pytest.mark.parametrize("hour", [9, 21])
+def test_guests_see_the_open_day_in_steps(database: Client, opened: Opened, hour: int) -> None:
+    """What guests are shown of a funnel is of the events up to the latest step."""
+    now = datetime.datetime.combine(FIRST + datetime.timedelta(days=1), datetime.time(hour), datetime.UTC).timestamp()
+    events = [event for event in random_events(hour, 2, 60) if event.ts <= now]
+    store(database, events)
+    chance = random.Random(hour)  # noqa: S311 - a made-up town
+    stats = opened(clock=lambda: now).as_guest()
+    released = Model(events, GOALS, 3).for_guest(now, ZONE)
+    for _ in range(6):
+        asked, about = random_funnel(chance), question(2, chance.choice(FILTERS))
+        # Of currencies guests know those of closed days.
+        answer = replace(FunnelModel(released, GOALS, 3).answer(asked, about), revenue={})
+        assert shown(run(stats, asked, about)) == answer, (asked, about)
+    assert len(released.events) < len(events)
+
+
+def test_days_without_events_are_said(database: Client, opened: Opened) -> None:
+    """Days whose events are past their retention have sums, which no funnel can be counted from."""
+    later = [
+        structs.replace(event, day=FIRST + datetime.timedelta(days=1), ts=event.ts + 86_400)
+        for number in range(1, 5)
+        for event in visit(number, "/a", "/b")
+    ]
+    store(database, [*(each for number in range(1, 5) for each in visit(number, "/a", "/b")), *later])
+    database.command(f"INSERT INTO closed (site, day, version, rows) VALUES ('{SITE}', '{FIRST}', 1, 8)")
+    before = run(opened(), funnel("/a", "/b"), question(2))
+    assert (before.all, before.events_available_from) == (8, "")
+    database.command(f"DELETE FROM events WHERE day = '{FIRST}'")
+    result = run(opened(), funnel("/a", "/b"), question(2))
+    assert (result.all, result.events_available_from) == (4, "2026-10-21")
 
 
 def test_filters_by_steps_agree_with_the_funnel(database: Client, opened: Opened) -> None:

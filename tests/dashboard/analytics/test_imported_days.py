@@ -11,7 +11,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
-from dashboard.analytics.filters import Compare, Filter
+from dashboard.analytics.filters import Compare, Filter, FunnelPath, is_
+from dashboard.analytics.funnels_service import FunnelQuery, run_funnel
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
@@ -62,6 +63,14 @@ def test_a_filter_leaves_imported_days_out_and_says_so(stats: StatsService) -> N
     assert (len(filtered.imported), len(filtered.imported_left_out)) == (0, 3)
     crossed = ask(stats, "visitors", dimensions=("event:page", "visit:source"))
     assert (len(crossed.imported), len(crossed.imported_left_out)) == (0, 3)
+
+
+def test_a_funnel_leaves_imported_days_out_and_says_so(stats: StatsService) -> None:
+    """It needs the single events."""
+    path = FunnelPath((is_("event:page", "/"), is_("event:page", "/x")))
+    asked = FunnelQuery(DOMAIN, path, Period("custom", "Europe/Stockholm", FIRST, LAST))
+    found = asyncio.run(run_funnel(stats, asked))
+    assert (found.all, found.imported_days_left_out) == (0, 3)
 
 
 def test_days_that_are_left_out_are_told_as_ranges() -> None:
