@@ -27,7 +27,7 @@ BLOCKS: Final = 32
 """Blocks that wait for their reader."""
 SILENT_SECONDS: Final = 60.0
 """For which a client may send nothing: meanwhile nobody else imports into the site, and it may have gone for good."""
-SLOWEST: Final = 4_096
+SLOWEST: Final = 512
 """Bytes a second that have to come beyond that, of the time in which they are waited for."""
 PATIENCE: Final = 0.5
 """Seconds between two looks at whether the upload was abandoned."""

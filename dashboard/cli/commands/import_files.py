@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -105,7 +106,12 @@ class _Read:
 
 
 def _open(name: str) -> AbstractContextManager[IO[bytes]]:
-    return contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
+    if name != "-":
+        return Path(name).open("rb")
+    # What is piped may take minutes to begin, as after `sort`; the server waits for one.
+    piped = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
+    piped.peek(1)
+    return piped
 
 
 def _name(name: str) -> str:
