@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from collector.core.metrics import Counters
 from collector.core.response_headers import DATA_HEADERS, Header
+from collector.server.upgrades import UpgradeProtocol
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ async def _too_large(_: Scope, __: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class HeaderTimeoutProtocol(HttpToolsProtocol):
+class HeaderTimeoutProtocol(UpgradeProtocol):
     """Uvicorn's HTTP protocol with limits on header fields and trailers, unread responses and pipelined requests.
 
     Uvicorn alone waits indefinitely for an incomplete request (slow loris) and for a client that does not read, buffers
@@ -117,14 +118,12 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._outside_body += len(data)
         try:
-            self.parser.feed_data(data)
+            if self.parse(data):
+                self._note("upgrade")
         except httptools.HttpParserError:
             self._note("malformed")
             self.send_400_response("Invalid HTTP request received.")
             return
-        except httptools.HttpParserUpgrade:
-            # Respond as if no upgrade had been requested.
-            self._note("upgrade")
         if self.transport.is_closing():
             return
         if len(self.pipeline) > MAX_PIPELINED:
@@ -160,7 +159,8 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         app, self.app = self.app, _too_large
         self.url = b"/"
         try:
-            super().on_headers_complete()
+            # Not answered again without an upgrade, for which it may ask.
+            HttpToolsProtocol.on_headers_complete(self)
         finally:
             self.app = app
 

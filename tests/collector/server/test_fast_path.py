@@ -364,3 +364,34 @@ async def test_who_does_not_read_the_responses_cannot_send_more() -> None:
                         await loop.sock_sendall(client, request)
                     sent += len(request)
     assert sent < 1 << 20
+
+
+UPGRADE = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("cut", [False, True], ids=["in one piece", "in two"])
+async def test_a_beacon_that_asks_for_http_2_is_answered_in_http_1(
+    served: tuple[int, Noted], *, chunked: bool, cut: bool
+) -> None:
+    """As clients do that try it on any plain connection: its body is read, and what follows on the connection, too."""
+    port, _ = served
+    asking = request(json.dumps(PAGEVIEW).encode(), UPGRADE, chunked=chunked)
+    place = asking.index(b"\r\n\r\n") + 4 if cut else len(asking)
+    following = request(json.dumps({**PAGEVIEW, "c": ""}).encode())
+    found = await ask(port, asking[:place], asking[place:], following, asking + following, answers=4)
+    assert [(status, headers.get("x-tyst-dropped")) for status, headers, _ in found] == [
+        (202, None), (202, "consent"), (202, None), (202, "consent"),
+    ]  # fmt: skip
+
+
+async def test_a_request_for_another_protocol_may_end_its_connection(served: tuple[int, Noted]) -> None:
+    """What else its `Connection` says holds, and so do the bounds of header fields."""
+    port, _ = served
+    body = json.dumps(PAGEVIEW).encode()
+    for headers, status in (
+        ({**UPGRADE, "Connection": "Upgrade, close"}, 202),
+        ({**UPGRADE, "X": "x" * 17_000}, 431),
+    ):
+        (answer,) = await ask(port, request(body, headers))
+        assert (answer[0], answer[1]["connection"]) == (status, "close")
