@@ -10,7 +10,6 @@ from typing import Final, Literal
 
 import anyio.to_thread
 import msgspec
-from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError, RecordGone, RecordTaken
 from collector.core.text import has_hidden
@@ -377,24 +376,3 @@ def own_hosts(site: Site) -> frozenset[str]:
     """Hosts, in ASCII, that a site is called, was called, and lists."""
     names = (site.domain, *site.aliases, *(name.removeprefix("*.") for name in site.hostnames))
     return frozenset(ascii_host(name).removeprefix("www.") for name in names) - {""}
-
-
-def keep_protection(present: Client, restored: Client) -> None:
-    """Restrict restored sites to at most the visibility and at least the group size that they have at `present`."""
-    sites = {site.id: site for site in DocumentTable(present, "sites", Site).all().values()}
-    # Those that were removed are among them.
-    known = {name for (name,) in present.query("SELECT DISTINCT id FROM sites").result_rows}
-    records = DocumentTable(restored, "sites", Site)
-    for name, site in records.all().items():
-        now = sites.get(site.id)
-        if now is not None:
-            protected = msgspec.structs.replace(
-                site,
-                public=site.public and now.public,
-                strict=site.strict or now.strict,
-                min_visitors=max(site.min_visitors, now.min_visitors),
-            )
-        else:
-            protected = msgspec.structs.replace(site, public=site.public and name not in known)
-        if protected != site:
-            records.save(name, protected)

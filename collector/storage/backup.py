@@ -8,9 +8,9 @@ somewhere else.
 
 What was revoked or removed since stays so: users, keys, links and subscriptions that are deleted in the database that
 is there stay deleted, and of a user who is in both, the newer record counts, as an old role or an old password could be
-one that was taken away. Nor is a site opened again: one whose figures are not public now does not become public, and
-its small counts are protected as they are now or as they were, whichever is more. On another machine nothing is known
-of what came after the backup; there all of it is as it was.
+one that was taken away. Nor is a promise to visitors taken back: of settings such as the consent policy, retention and
+the protection of small counts each site has the stricter of now and then, and what differs is told. On another machine
+nothing is known of what came after the backup; there all of it is as it was.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import contextlib
 import re
 import secrets
 from collections.abc import Callable
+from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -31,6 +32,25 @@ RIGHTS = ("users", "api_keys", "shares", "subscriptions")
 """Tables of which no backup brings back what was deleted since."""
 
 NEVER = frozenset({"salts", "revoked", "sessions", "invitations", "collectors", "deliveries"})
+
+
+class SettingDifference(NamedTuple):
+    """A setting of a site that was another when the backup was made: its value before it was restored, in the backup,
+    and from then on."""
+
+    site: str
+    setting: str
+    before: str
+    backup: str
+    restored: str
+
+
+class Restored(NamedTuple):
+    """What was restored: the names of tables, and settings that differ."""
+
+    tables: list[str]
+    settings: list[SettingDifference]
+
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 
@@ -57,8 +77,10 @@ def back_up(clickhouse: ClickHouse, name: str) -> list[str]:
     return tables
 
 
-def restore(clickhouse: ClickHouse, name: str, keep_protection: Callable[[Client, Client], None]) -> list[str]:
-    """Put the tables of the backup `name` in the place of those that are there; returns their names. Blocking.
+def restore(
+    clickhouse: ClickHouse, name: str, keep_protection: Callable[[Client, Client], list[SettingDifference]]
+) -> Restored:
+    """Put the tables of the backup `name` in the place of those that are there. Blocking.
 
     They are restored beside them first, brought to this release's schema, and then exchanged one by one: whoever
     reads meanwhile sees a table before or after, never half of it. `keep_protection` gets a client of the present and
@@ -83,7 +105,7 @@ def restore(clickhouse: ClickHouse, name: str, keep_protection: Callable[[Client
                 client.command(_KEEP_DELETED.format(table=table, there=there))
             client.command(_KEEP_CHANGED.format(there=there))
             with contextlib.closing(clickhouse.client()) as present:
-                keep_protection(present, client)
+                settings = keep_protection(present, client)
             tables = [table for table in _tables(client, beside.database) if table not in NEVER]
             for table in tables:
                 places = [
@@ -94,7 +116,7 @@ def restore(clickhouse: ClickHouse, name: str, keep_protection: Callable[[Client
             raise BackupError(name, plain_reason(error)) from None
         finally:
             client.command(f"DROP DATABASE {_quoted(beside.database)} SYNC")
-    return tables
+    return Restored(tables, settings)
 
 
 def _command(client: Client, statement: str, name: str) -> None:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from collector.core.errors import BackupError, SchemaTooNew
 from collector.server.collector import Collector
-from collector.sites.registry import keep_protection
+from collector.sites.restoration import keep_protection
 from collector.storage.backup import back_up, restore
 from dashboard.access.api_keys import ApiKeys
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
@@ -40,6 +40,9 @@ class OperationDone(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     tables: list[str]
     place: str = ""
+    settings: list[dict[str, str]] = []
+    """Settings of sites that were others when the restored backup was made: `site`, `setting`, and the values `before`
+    it was restored, in the `backup`, and `restored`, which is the stricter one where visitors are concerned."""
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,10 +74,12 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
         if any(job.waiting for job in collector.deletions.all()):
             # A job that has copied from a table, and deletes in another that was put in its place, would lose both.
             raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed or deleted; try again in a minute")
-        tables = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep_protection)
+        restored = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep_protection)
         for refresh in collector.refreshes:
             await anyio.to_thread.run_sync(refresh)
-        return _answer(OperationDone(name=name, tables=tables, place=_place(collector, name)))
+        settings = [each._asdict() for each in restored.settings]
+        place = _place(collector, name)
+        return _answer(OperationDone(name=name, tables=restored.tables, place=place, settings=settings))
 
     async def retry(_: Request) -> Response:
         """`POST /api/v1/spool/retry`."""

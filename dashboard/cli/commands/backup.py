@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +17,7 @@ import typer
 from collector.core.environment import make_private, use_private_umask
 from collector.core.errors import BackupError
 from collector.core.settings import read_settings
-from dashboard.cli.commands.output import Json, print_json, say
+from dashboard.cli.commands.output import Json, print_json, print_table, say
 from dashboard.cli.http_client import Refused, connect
 
 # A large database takes its time.
@@ -74,9 +74,18 @@ def restore(directory: Directory, yes: Yes = False, json: Json = False) -> None:
         except Refused as error:
             raise BackupError(directory.name, error.reason) from None
     if json:
-        print_json({"restored": str(directory), "tables": done["tables"]})
+        print_json({"restored": str(directory), "tables": done["tables"], "settings": done["settings"]})
     else:
         say(f"{len(done['tables'])} tables are as they were in {directory}")
+        _show_differences(done["settings"])
+
+
+def _show_differences(settings: Sequence[Mapping[str, str]]) -> None:
+    """Settings that were others when the backup was made."""
+    if settings:
+        say("Settings that were others in the backup; where visitors are concerned the stricter one counts:")
+        rows = [[each[name] for name in ("site", "setting", "before", "backup", "restored")] for each in settings]
+        print_table(["Site", "Setting", "Before", "In the backup", "Now"], rows, empty="")
 
 
 @contextlib.contextmanager

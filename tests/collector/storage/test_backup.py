@@ -7,6 +7,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +15,8 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import BackupError
 from collector.privacy.salts_clickhouse import TableSalts
-from collector.sites.registry import Site, keep_protection
+from collector.sites.registry import Site
+from collector.sites.restoration import keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.backup import back_up, restore
 from collector.storage.client import ClickHouse, apply_schema
@@ -137,7 +139,7 @@ def test_shared_salts_are_left_out(database: Client, backups: ClickHouse) -> Non
     database.command("INSERT INTO salts VALUES ('2026-03-01', 'abc')")
     name = f"{backups.database}-salts"
     assert "salts" not in back_up(backups, name)
-    assert "salts" not in restore(backups, name, keep_protection)
+    assert "salts" not in restore(backups, name, keep_protection).tables
     assert database.query("SELECT salt FROM salts").result_rows == [("abc",)]
 
 
@@ -213,6 +215,50 @@ def test_a_restored_backup_opens_no_site_again(database: Client, backups: ClickH
     assert {name for name, site in found.items() if site.public} == {"open"}
     assert (found["closed"].strict, found["closed"].min_visitors) == (True, 5)
     assert (found["open"].strict, found["open"].min_visitors) == (False, 1)
+
+
+def test_a_restored_backup_takes_back_no_promise(database: Client, backups: ClickHouse) -> None:
+    """What concerns visitors is as strict as it is now, or as it was then; all else is as it was. What differs is
+    told."""
+    sites = DocumentTable(database, "sites", Site)
+    lax: dict[str, Any] = {"consent": "exempt", "retention_days": 760, "query_keys": ("id", "page")}
+    hard: dict[str, Any] = {
+        "consent": "required", "retention_days": 30, "receipts": True, "hidden_paths": ("/patients/*",),
+        "excluded_paths": ("/admin/**",), "excluded_countries": ("NO",), "query_keys": ("page",),
+    }  # fmt: skip
+    sites.create("one.test", Site(domain="one.test", id="1", controller="Then", **lax))
+    sites.create("two.test", Site(domain="two.test", id="2", controller="Ada", **hard))
+    sites.create("same.test", Site(domain="same.test", id="3"))
+    name = f"{backups.database}-promises"
+    back_up(backups, name)
+    sites.store("one.test", Site(domain="one.test", id="1", controller="Now", **hard))
+    sites.store("two.test", Site(domain="two.test", id="2", controller="Ada", **lax))
+    told = restore(backups, name, keep_protection).settings
+    found = sites.all()
+    assert found["one.test"] == Site(domain="one.test", id="1", controller="Then", **hard)
+    assert found["two.test"] == Site(domain="two.test", id="2", controller="Ada", **hard)
+    assert {each.setting for each in told if each.site == "one.test"} == {"controller", *hard}
+    assert {each.setting for each in told if each.site == "two.test"} == set(hard)
+    assert {each.site for each in told} == {"one.test", "two.test"}
+    assert ("one.test", "consent", "required", "exempt", "required") in told
+    assert ("one.test", "retention_days", "30", "760", "30") in told
+    assert ("one.test", "controller", "Now", "Then", "Then") in told
+
+
+def test_a_restoration_says_which_settings_differ(server: Serve, tmp_path: Path) -> None:
+    """For people and for programs; the stricter one counts."""
+    server.tyst("site", "add", "told.test", "--consent", "exempt")
+    server.tyst("backup", str(tmp_path / "five"))
+    server.tyst("site", "set", "told.test", "--consent", "required", "--min-visitors", "7")
+    (consent, least) = json.loads(server.tyst("restore", str(tmp_path / "five"), "--yes", "--json"))["settings"]
+    assert consent == {
+        "site": "told.test", "setting": "consent", "before": "required", "backup": "exempt", "restored": "required",
+    }  # fmt: skip
+    assert (least["setting"], least["restored"]) == ("min_visitors", "7")
+    said = server.tyst("restore", str(tmp_path / "five"), "--yes")
+    assert [line.split() for line in said.splitlines() if "consent" in line] == [
+        ["told.test", "consent", "required", "exempt", "required"]
+    ]
 
 
 def test_a_backup_restores_public_sites_where_nothing_is_known_of_them(database: Client, backups: ClickHouse) -> None:
