@@ -11,13 +11,15 @@ from clickhouse_connect.driver.client import Client
 from collector.rollups.sql import BUILD, BUILD_WITH_PROPERTIES
 
 MOST_PROPERTIES: Final = 60
-"""A day with more different properties has no sums by them: each costs a look at every event."""
+"""A day with more different properties has sums by them only if it is small: each costs a look at every event."""
+MOST_LOOKS: Final = 20_000_000
+"""Events times different properties of such a day; a site of 20,000 events a day may have a thousand."""
 
 _BEGINNING: Final = datetime.date(1970, 1, 1)
 
 # Nobody can ask for a property without a name.
 _PROPERTIES: Final = """
-SELECT day, uniqExactArray(arrayFilter(key -> key != '', mapKeys(props))) FROM {events:Identifier}
+SELECT day, uniqExactArray(arrayFilter(key -> key != '', mapKeys(props))), count() FROM {events:Identifier}
 WHERE site = {site:String} AND day IN {days:Array(Date)} AND name != 'engagement'
 GROUP BY day"""
 
@@ -29,10 +31,10 @@ def build_days(
     them. Each day's version is that of `version_of`."""
     given: dict[str, object] = {"site": site, "days": days, "events": events}
     counts = client.query(_PROPERTIES, parameters=given).result_rows
-    many = frozenset(day for day, count in counts if count > MOST_PROPERTIES)
+    many = frozenset(day for day, keys, rows in counts if keys > MOST_PROPERTIES and keys * rows > MOST_LOOKS)
     given["versions"] = versions
-    if any(0 < count <= MOST_PROPERTIES for _, count in counts):
-        client.command(BUILD_WITH_PROPERTIES, parameters=given | {"most": MOST_PROPERTIES})
+    if any(keys for day, keys, _ in counts if day not in many):
+        client.command(BUILD_WITH_PROPERTIES, parameters=given | {"most": MOST_PROPERTIES, "looks": MOST_LOOKS})
     else:
         client.command(BUILD, parameters=given)
     return many

@@ -98,7 +98,8 @@ _READINGS = f"""(
 # The names of a day's properties, of days that have not too many; nobody can ask for one without a name.
 _NAMED = f"""(
         SELECT day, arrayFilter(name -> name != '', groupUniqArrayArray(mapKeys(props))) AS named
-        FROM {{events:Identifier}} WHERE {_COUNTED} GROUP BY day HAVING length(named) <= {{most:UInt32}}
+        FROM {{events:Identifier}} WHERE {_COUNTED} GROUP BY day
+        HAVING length(named) <= {{most:UInt32}} OR length(named) * count() <= {{looks:UInt64}}
     )"""
 
 
@@ -197,4 +198,4 @@ BUILD = _build(properties=False)
 1970."""
 
 BUILD_WITH_PROPERTIES = _build(properties=True)
-"""The same with sums of the properties of days that have `most` of them or fewer."""
+"""The same with sums of the properties of days that have `most` of them or fewer, or at most `looks` times events."""

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.timezones import FormerZone, Zone, borders
 from collector.sites.goals import Goal
+from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.filters import Filter
 from dashboard.analytics.funnels import Funnel
@@ -104,7 +105,8 @@ class StatsService:
         return await self._rows(prepared.query.site, statement, prepared.state.parts)
 
     async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:
-        """Keys of the custom properties of the selected events, the most frequent first.
+        """Keys of the custom properties of the selected events, the most frequent first; without a filter also those of
+        days that have sums alone.
 
         Of a filtered view, those of groups below the site's minimum are left out.
         """
@@ -113,15 +115,23 @@ class StatsService:
         protected = filters is not None or protection.strict
         scope = EventScope(site, period, parameters, released=await self._released(site, period.zone, period.last))
         state = await self._state(site)
+        by_property = resolve(replace(query, dimensions=(f"{PROPERTY}*",))).own()
+        summed = [version for day, version in state.closed.usable_by(by_property).versions if state.has_no_events(day)]
         sql = f"""
-SELECT key FROM (
-    SELECT key, uniqExactIf({VISITOR_KEY}, visitor != 0) AS visitors, count() AS events
+SELECT key, sum(seen) AS visitors, sum(counted) AS events FROM (
+    SELECT key, toInt64(uniqExactIf({VISITOR_KEY}, visitor != 0)) AS seen, toInt64(count()) AS counted
     FROM events ARRAY JOIN mapKeys(props) AS key
     WHERE {scope.of_days()} AND {scope.selected(query.filters)}
+    GROUP BY key
+    UNION ALL
+    SELECT substring(dimension, {len(PROPERTY) + 1}) AS key, toInt64(sum(visitors)), toInt64(sum(events)) FROM daily
+    WHERE site = {parameters.text(site)} AND version IN {parameters.add(summed, "Array(UInt64)")}
+        AND startsWith(dimension, {parameters.text(PROPERTY)}) AND value != '' AND currency = ''
     GROUP BY key)
-WHERE if(visitors = 0, events, visitors) >= {protection.min_visitors if protected else 1:d}
+GROUP BY key
+HAVING if(visitors = 0, events, visitors) >= {protection.min_visitors if protected else 1:d}
 ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
-        return [key for (key,) in await self._rows(site, Statement(sql, parameters.values), state.parts)]
+        return [key for key, *_ in await self._rows(site, Statement(sql, parameters.values), state.parts)]
 
     async def currencies(self, site: str) -> tuple[str, ...]:
         """The currencies in which the site has ever had revenue, as of the last query about it or of now: what a page
@@ -231,7 +241,13 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         protection = self._protection(own.site)
         result = build_result(resolved, found[own], denominators, protection, state.available_from(own))
         included, left_out = state.imported_in(own, protection)
-        return replace(result, imported=included, imported_left_out=left_out)
+        lost = [day for day in state.without_properties if own.period.first <= day <= own.period.last]
+        return replace(
+            result,
+            imported=included,
+            imported_left_out=left_out,
+            property_days_left_out=0 if own.filters else len(lost),
+        )
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)

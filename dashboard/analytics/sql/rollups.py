@@ -81,6 +81,15 @@ class SiteState:
         included = frozenset(day for day, _ in usable.versions if day in whole)
         return included, frozenset(whole - included)
 
+    @property
+    def without_properties(self) -> frozenset[datetime.date]:
+        """Own dates that have neither sums by property nor events any more to count properties from."""
+        return frozenset(day for day in self.closed.partial - self.imported if self.has_no_events(day))
+
+    def has_no_events(self, day: datetime.date) -> bool:
+        """Whether a closed day has no events any more, or never had any here."""
+        return day in self.imported or self.first_event is None or day < self.first_event
+
     def available_from(self, aggregation: Aggregation) -> str:
         """The first date that still has events, where an earlier one of the range had some; else empty."""
         first = self.first_event
@@ -89,12 +98,13 @@ class SiteState:
         period = aggregation.period
         if "revenue" in aggregation.components and any(period.first <= day <= period.last for day in self.never_priced):
             return first.isoformat() if first else "never"
-        return self.events_of(self.closed.usable_by(aggregation).open_ranges(aggregation))
+        lacking = self.without_properties if aggregation.filters is None else frozenset[datetime.date]()
+        return self.events_of(self.closed.usable_by(aggregation).open_ranges(aggregation), lacking)
 
-    def events_of(self, needed: DateRanges) -> str:
-        """The same of what needs the events of these dates."""
+    def events_of(self, needed: DateRanges, lacking: frozenset[datetime.date] = frozenset()) -> str:
+        """The same of what needs the events of these dates, but for the `lacking` ones."""
         first, since = self.first_event, self.first_counted
-        counted = {day for day, _ in self.closed.versions if since is not None and day >= since}
+        counted = {day for day, _ in self.closed.versions if since is not None and day >= since} - lacking
         lost = any(a <= day <= b and (first is None or day < first) for a, b in needed for day in counted)
         return (first.isoformat() if first else "never") if lost else ""
 

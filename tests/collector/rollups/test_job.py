@@ -15,12 +15,13 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.ingest.event import Event
 from collector.ingest.payload_fields import MOST_REVENUE, money_of
-from collector.rollups.build import MOST_PROPERTIES
+from collector.rollups.build import MOST_LOOKS, MOST_PROPERTIES
 from collector.rollups.job import RollupJob, RollupSchedule
 from collector.rollups.sql import BUILD
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.documents import DocumentTable
+from dashboard.analytics.filters import is_
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from tests.dashboard.analytics.test_service import ALL, MONDAY, NOON, SITE, STORY, ask, dates, event, seed, table
@@ -358,6 +359,7 @@ def test_days_built_together_have_the_sums_that_they_have_one_by_one(town: Town)
             *(event(number, "/", 345_600, day=friday, props={f"key {number}": "x"}) for number in range(1, 90)),
         ],
     )
+    multiply(town, friday, MOST_LOOKS // 89**2 + 1)
     town.clock.at(friday + DAY, 12)
     found = []
     for most_events in (1, 100, 1_000_000):
@@ -372,10 +374,54 @@ def test_days_built_together_have_the_sums_that_they_have_one_by_one(town: Town)
     assert len(found[0]) > 90
 
 
+def multiply(town: Town, day: datetime.date, times: int) -> None:
+    """Have so many of each event of a day."""
+    statement = (
+        "INSERT INTO events SELECT e.* FROM events AS e CROSS JOIN numbers({n:UInt32}) AS n WHERE day = {day:Date}"
+    )
+    town.database.command(statement, parameters={"n": times - 1, "day": day})
+
+
+def test_a_small_day_has_sums_of_many_properties(town: Town, store: StatsService) -> None:
+    """They cost little, and are there when its events are not; and so are the properties' names, the most frequent
+    first."""
+    many = [event(number, "/", props={f"key {number}": "x", "all": "y"}) for number in range(1, 3 * MOST_PROPERTIES)]
+    seed(town.database, many)
+    town.clock.at(MONDAY + DAY, 12)
+    assert town.rollup.close_due() == 1
+    day = dates(MONDAY, MONDAY)
+    names = asyncio.run(store.property_keys(SITE, day))
+    town.database.command("TRUNCATE TABLE events")
+    store.clear_cache()
+    found = ask(store, "visitors", dimensions=("event:props:key 7",))
+    assert table(found) == {("x",): (1,), ("(none)",): (3 * MOST_PROPERTIES - 2,)}
+    assert (found.events_available_from, found.property_days_left_out) == ("", 0)
+    assert asyncio.run(store.property_keys(SITE, day)) == names
+    assert names[0] == "all"
+
+
+def test_days_whose_properties_are_lost_are_told(town: Town, store: StatsService) -> None:
+    """They had too many for sums, and their events are gone: other days are answered, and how many are not."""
+    count = MOST_PROPERTIES + 1
+    many = [event(number, "/", props={f"key {number}": "x"}) for number in range(1, count + 1)]
+    seed(town.database, [*many, event(1, "/", 86_400, day=MONDAY + DAY, props={"key 7": "z"})])
+    multiply(town, MONDAY, MOST_LOOKS // count**2 + 1)
+    town.clock.at(MONDAY + 2 * DAY, 12)
+    assert town.rollup.close_due() == 2
+    town.database.command("TRUNCATE TABLE events")
+    store.clear_cache()
+    asked: dict[str, Any] = {"dimensions": ("event:props:key 7",), "period": dates(MONDAY, MONDAY + DAY)}
+    found = ask(store, "visitors", **asked)
+    assert table(found) == {("z",): (1,)}
+    assert (found.events_available_from, found.property_days_left_out) == ("", 1)
+    assert ask(store, "visitors", **asked, filters=is_("visit:country", "SE")).events_available_from == "never"
+
+
 def test_a_day_with_too_many_properties_is_answered_from_its_events(town: Town, store: StatsService) -> None:
     """Its other sums are built; the day is not built again and again for it."""
-    many = [event(number, "/", props={f"key {number}": "x"}) for number in range(1, MOST_PROPERTIES + 2)]
-    seed(town.database, many)
+    count = MOST_PROPERTIES + 1
+    seed(town.database, [event(number, "/", props={f"key {number}": "x"}) for number in range(1, count + 1)])
+    multiply(town, MONDAY, MOST_LOOKS // count**2 + 1)
     town.clock.at(MONDAY + DAY, 12)
     assert town.rollup.close_due() == 1
     assert town.due() == []
