@@ -312,12 +312,12 @@ class Model:
                 return self.told(sum(event.name != "engagement" for event in selected) + len(scrolls))
             case "views_per_visit":
                 views = sum(event.name == "pageview" for each in whole for event in each)
-                return self._average(views, len(visits), 2, unknown=0)
+                return self._average(question, views, len(visits), 2, unknown=0)
             case "visit_duration":
-                return self._average(sum(each[-1].ts - each[0].ts for each in whole), len(visits), unknown=0)
+                return self._average(question, sum(each[-1].ts - each[0].ts for each in whole), len(visits), unknown=0)
             case "bounce_rate":
                 landed = [events for events in whole if self._entered(question, members, events, selected)]
-                return self._average(sum(map(_bounced, landed)), len(landed), scale=100, unknown=0)
+                return self._average(question, sum(map(_bounced, landed)), len(landed), scale=100, unknown=0)
             case "exit_rate":
                 # Of the rows by exit page: how many of the page's views were the last of their visit.
                 pages = {group[0] for group in members}
@@ -325,7 +325,7 @@ class Model:
                 viewed = sum(
                     event.name == "pageview" and event.visitor != 0 and event.page in pages for event in everything
                 )
-                return self._average(len(visits), viewed, 1, scale=100)
+                return self._average(question, len(visits), viewed, 1, scale=100)
             case "percentage" | "conversion_rate" | "group_conversion_rate":
                 return self._rate(question, name, members, selected, base)
             case "time_on_page" | "scroll_depth":
@@ -333,9 +333,17 @@ class Model:
         raise AssertionError(name)
 
     def _average(
-        self, top: int, bottom: int, digits: int | None = None, scale: float = 1, unknown: Number = None
+        self,
+        question: Question,
+        top: int,
+        bottom: int,
+        digits: int | None = None,
+        scale: float = 1,
+        unknown: Number = None,
     ) -> Number:
-        """One number divided by another, as both are told."""
+        """One number divided by another, as both are told; hidden where it divides by too few."""
+        if _protected(question) and not self._strict and 0 < bottom < self._least:
+            return None
         divisor = self.told(bottom)
         return round(scale * self.told(top) / divisor, digits) if divisor else unknown
 
@@ -359,7 +367,7 @@ class Model:
             return None
         kept = {tuple(value for value, is_kept in zip(group, dims, strict=True) if is_kept) for group in members}
         visitors = _visitors([event for group in kept for event in base.get(group, ())])
-        return self._average(_visitors(selected), visitors, 1, scale=100)
+        return self._average(question, _visitors(selected), visitors, 1, scale=100)
 
     def _read(self, question: Question, name: str, members: tuple[Group, ...]) -> Number:
         """Engagement on the selected pages, by the visits that measured it."""
@@ -370,8 +378,10 @@ class Model:
                 readings[_visit_of(event)].append(event)
         if name == "time_on_page":
             engaged = sum(each.engaged for events in readings.values() for each in events)
-            return self._average(engaged, len(readings), scale=0.001)
-        return self._average(sum(max(each.scroll for each in events) for events in readings.values()), len(readings))
+            return self._average(question, engaged, len(readings), scale=0.001)
+        return self._average(
+            question, sum(max(each.scroll for each in events) for events in readings.values()), len(readings)
+        )
 
     def _revenue(
         self,

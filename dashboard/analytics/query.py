@@ -60,7 +60,7 @@ class Row:
 
     `revenue` has each currency that may be told, by its code. `currency` is the only one of them; with several
     currencies there is none, and metrics of revenue are None. A `hidden` row stands for a group below the site's
-    minimum: all its metrics are None.
+    minimum: all its metrics are None. Those in `withheld` are None because they divide by fewer than that.
     """
 
     dimensions: tuple[str, ...]
@@ -68,6 +68,7 @@ class Row:
     currency: str = ""
     hidden: bool = False
     revenue: tuple[Revenue, ...] = ()
+    withheld: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Result:
     `events_available_from` (an ISO date) is set where an earlier part of the range has no events any more and the
     result is of the rest. Of the days of the range that were imported, those in `imported` are in the result, and
     `imported_left_out` are not: they have sums, which no filter and no second dimension can be applied to.
+    `property_days_left_out` had too many properties for sums by them, and have no events any more.
     """
 
     metrics: tuple[str, ...]
@@ -92,6 +94,7 @@ class Result:
     events_available_from: str = ""
     imported: frozenset[datetime.date] = frozenset()
     imported_left_out: frozenset[datetime.date] = frozenset()
+    property_days_left_out: int = 0
 
     def left_out_ranges(self) -> list[tuple[datetime.date, datetime.date]]:
         """The imported days that are left out, as first and last of those that follow each other."""

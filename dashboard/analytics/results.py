@@ -129,8 +129,9 @@ def build_result(
         groups = {(): Group({}, {}, hidden=False)}
     # A fold that is too small is no row; a bucket of time that is too small is a hidden one.
     named = bool(own.aggregation.values)
+    least = protection.least_divisor(own.aggregation)
     rows = [
-        _row(resolved, key, group, denominators, protection)
+        _row(resolved, key, group, denominators, protection, least)
         for key, group in groups.items()
         if not (named and group.hidden)
     ]
@@ -154,24 +155,39 @@ def build_result(
 
 
 def _row(
-    resolved: ResolvedQuery, key: Key, group: Group, denominators: Mapping[str, Groups], protection: Protection
+    resolved: ResolvedQuery,
+    key: Key,
+    group: Group,
+    denominators: Mapping[str, Groups],
+    protection: Protection,
+    least: int,
 ) -> Row:
+    """The row of a group; metrics that divide by fewer than `least` are withheld."""
     if group.hidden:
         return Row(key, (None,) * len(resolved.metrics), hidden=True)
     revenue = _revenue(resolved, key, group, protection)
     only = revenue[0] if len(revenue) == 1 else None
+    divisors = {
+        metric.name: _divisor(resolved, metric, key, group.components, denominators)
+        for metric in resolved.metrics
+        if not metric.is_revenue
+    }
+    withheld = frozenset(name for name, divisor in divisors.items() if divisor and 0 < divisor < least)
     values = tuple(
         (only.metric(metric.name) if only else None)
         if metric.is_revenue
-        else _value(resolved, metric, key, group.components, denominators)
+        else None
+        if metric.name in withheld
+        else ratio(metric, group.components.get(metric.top, 0), divisors[metric.name])
         for metric in resolved.metrics
     )
-    return Row(key, values, only.currency if only else "", revenue=revenue)
+    return Row(key, values, only.currency if only else "", revenue=revenue, withheld=withheld)
 
 
-def _value(
+def _divisor(
     resolved: ResolvedQuery, metric: Metric, key: Key, components: Components, denominators: Mapping[str, Groups]
-) -> int | float | None:
+) -> int | None:
+    """What a metric of a group divides by; None where that is nothing or not known."""
     divisor = components
     if metric.denominator:
         groups = denominators[metric.name]
@@ -179,7 +195,7 @@ def _value(
         kept = tuple(value for value, each in zip(key, resolved.dimensions, strict=True) if each.name in names)
         group = groups.groups.get(key if metric.denominator == "page" else kept)
         divisor = group.components if group is not None and not group.hidden else {}
-    return ratio(metric, components.get(metric.top, 0), divisor.get(metric.bottom))
+    return divisor.get(metric.bottom)
 
 
 def _revenue(resolved: ResolvedQuery, key: Key, group: Group, protection: Protection) -> tuple[Revenue, ...]:

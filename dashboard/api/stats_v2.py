@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from collector.core.timezones import FormerZone
+from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import parse_filters
 from dashboard.analytics.metrics import METRICS
@@ -137,6 +138,8 @@ def write_result(asked: ParsedRequest, result: Result, compared: Result | None) 
     if result.events_available_from:
         meta["events_available_from"] = result.events_available_from
     meta |= imports_meta(result, asked=asked.imports)
+    if result.property_days_left_out and any(name.startswith(PROPERTY) for name in result.dimensions):
+        meta["property_days_left_out"] = result.property_days_left_out
     rows = [_row(result, row) for row in result.rows]
     if compared is not None and asked.compared is not None:
         before = _matched(query, result, asked.compared, compared)
@@ -162,6 +165,8 @@ def change(metric: str, now: Number, before: Number) -> Number:
 def _row(result: Result, row: Row) -> dict[str, Any]:
     metrics = [_shown(name, value, row.currency) for name, value in zip(result.metrics, row.metrics, strict=True)]
     found: dict[str, Any] = {"metrics": metrics, "dimensions": list(row.dimensions)}
+    if row.withheld:
+        found["hidden_metrics"] = [name for name in result.metrics if name in row.withheld]
     if len(row.revenue) > 1:
         # Of several currencies a metric is null: there is no number that is all of them.
         asked = [name for name in result.metrics if METRICS[name].is_revenue]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote
 
+from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import OTHER, Query, Result, Row
 from dashboard.analytics.service import StatsService
@@ -120,6 +121,8 @@ class Breakdown:
     hidden: bool = False
     """Whether it has too few visitors to be shown."""
     imported: ImportedDays = NO_IMPORTED_DAYS
+    days_left_out: int = 0
+    """Days that had too many properties for sums by them."""
 
     @property
     def title(self) -> str:
@@ -203,8 +206,15 @@ def imported_days(*results: Result) -> ImportedDays:
 
 
 def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
-    """The rows of the tab; folded groups come last."""
-    return [] if tab.empty else sorted((row for row in rows if tab.shows(row.dimensions[0])), key=_folded)
+    """The rows of the tab; folded groups come last. One of anonymous events alone, of which the tab counts nothing, is
+    left out."""
+    if tab.empty:
+        return []
+    return sorted((row for row in rows if tab.shows(row.dimensions[0]) and _counted(row)), key=_folded)
+
+
+def _counted(row: Row) -> bool:
+    return any(row.metrics) or bool(row.revenue or row.withheld)
 
 
 def breakdown(
@@ -237,6 +247,7 @@ def breakdown(
         details=state.href(f"/details/{panel.name}") if shown and not below else "",
         hidden=part.hidden,
         imported=imported_days(part),
+        days_left_out=part.property_days_left_out if tab.dimension.startswith(PROPERTY) else 0,
     )
 
 
@@ -295,7 +306,11 @@ def _line(
         href="" if folded else narrowed.href(),
         active=active,
         texts=tuple(
-            revenue_text(row, name) if is_revenue(name) else formatting.metric_text(name, values[name], short=True)
+            _("Hidden")
+            if name in row.withheld
+            else revenue_text(row, name)
+            if is_revenue(name)
+            else formatting.metric_text(name, values[name], short=True)
             for name in columns
         ),
         percent=formatting.percent(values[tab.share] if tab.share else share(first, whole[part.metrics[0]])),

@@ -175,13 +175,14 @@ def build_overview(
     earlier = time_buckets(before, now) if before else ()
     whole = measured(names, all_)
     compared = measured(names, all_before) if before else dict.fromkeys(names)
+    withheld = all_.rows[0].withheld if all_.rows else frozenset[str]()
     pairs = paired(dates.period, before, dates.period.bucket) if before else {}
     zoomed = [_zoomed(state, dates.period, moment) for moment in shown]
     points = _points(state.metric, currency, (shown, series), (earlier, series_before), pairs, notes, zoomed)
     title = next((each.title for each in revenue if (each.metric, each.currency) == (state.metric, currency)), "")
     return Overview(
         figures=(
-            *(_figure(state, metric, whole[metric], compared[metric]) for metric in names),
+            *(_figure(state, metric, whole[metric], compared[metric], withheld) for metric in names),
             *(_revenue_figure(state, each, currency) for each in revenue),
         ),
         chart=_chart(state, replace(dates, before=before), points, notes, title or _(_TITLES[state.metric]), currency),
@@ -209,12 +210,13 @@ def _zoomed(state: ViewState, period: Period, moment: TimeBucket) -> str:
     return state.to_period("custom", str(moment.first), str(moment.last)).href()
 
 
-def _figure(state: ViewState, metric: str, whole: Value, before: Value) -> Figure:
+def _figure(state: ViewState, metric: str, whole: Value, before: Value, withheld: frozenset[str]) -> Figure:
+    hidden = _("Hidden") if metric in withheld else ""
     return Figure(
         metric=metric,
         title=_(MEASURES[metric]),
-        text=formatting.metric_text(metric, whole, short=True),
-        full=formatting.metric_text(metric, whole),
+        text=hidden or formatting.metric_text(metric, whole, short=True),
+        full=hidden or formatting.metric_text(metric, whole),
         change=formatting.change(metric, whole, before),
         href=state.to_metric(metric).href(),
         current=state.metric == metric,
@@ -283,7 +285,7 @@ def _points(
     others = {moment.key: moment for moment in earlier}
     values, values_before = (_by_time(each, metric, currency) for each in (series, series_before))
     noted = _noted(shown, notes)
-    hidden, hidden_before = _hidden(series), _hidden(series_before)
+    hidden, hidden_before = _hidden(series, metric), _hidden(series_before, metric)
     # Rates and durations of nothing are unknown; counts of nothing are zero.
     absent = 0 if metric in COUNTS or metric == "total_revenue" else None
     points = []
@@ -324,9 +326,9 @@ def _noted(shown: Sequence[TimeBucket], notes: Sequence[Annotation]) -> Mapping[
     return found
 
 
-def _hidden(result: Result) -> frozenset[str]:
-    """The buckets that have too few visitors to be shown."""
-    return frozenset(row.dimensions[0] for row in result.rows if row.hidden)
+def _hidden(result: Result, metric: str) -> frozenset[str]:
+    """The buckets that have too few visitors to be shown, or whose metric is withheld."""
+    return frozenset(row.dimensions[0] for row in result.rows if row.hidden or metric in row.withheld)
 
 
 def _by_time(result: Result, metric: str, currency: str) -> Mapping[str, Value]:

@@ -81,7 +81,7 @@ FROM ({" UNION ALL ".join(subqueries)})
     sql = f"""
 {f"WITH shown AS ({of_events.shown()})" if of_events.needs_shown else ""}
 SELECT *, {total} AS total FROM ({groups})
-ORDER BY {", ".join(_order(aggregation, protection.rounding, protected=protected))}
+ORDER BY {", ".join(_order(aggregation, protection))}
 LIMIT {aggregation.limit:d} {"BY k0" if aggregation.parts else f"OFFSET {aggregation.offset:d}"}"""
     return Statement(sql.strip(), scope.parameters.values, immutable=not ranges)
 
@@ -129,26 +129,26 @@ def _other(aggregation: Aggregation) -> str:
     return f"k{aggregation.values[0]} = '{OTHER}'"
 
 
-def _order(aggregation: Aggregation, rounding: int, *, protected: bool) -> list[str]:
+def _order(aggregation: Aggregation, protection: Protection) -> list[str]:
     """The terms of the order: groups that are folded come last. Of several breakdowns each has an order of its own."""
-    terms = [_other(aggregation)] if protected else []
+    terms = [_other(aggregation)] if protection.covers(aggregation) else []
+    rounding, least = protection.rounding, protection.least_divisor(aggregation)
     orders = [each.order for each in aggregation.parts] or [aggregation.order]
     for same in zip(*orders, strict=True):
-        values = [_term(term, rounding, 1 if aggregation.parts else term.key) for term in same]
+        values = [_term(term, rounding, least, 1 if aggregation.parts else term.key) for term in same]
         cases = [
             f"k0 = '{part.dimensions[0].name}', {value}"
             for part, value in zip(aggregation.parts, values, strict=False)
             if value != values[0]
         ]
         ordered = f"multiIf({', '.join([*cases, values[0]])})" if cases else values[0]
-        terms.append(
-            f"{ordered} {'DESC' if same[0].descending else 'ASC'}{' NULLS LAST' if same[0].unknown_last else ''}"
-        )
+        terms.append(f"{ordered} {'DESC' if same[0].descending else 'ASC'} NULLS LAST")
     return [*terms, *aggregation.keys]
 
 
-def _term(term: OrderTerm, rounding: int, key: int) -> str:
-    """The expression of one term of the order. Where counts are rounded, so is the order by them."""
+def _term(term: OrderTerm, rounding: int, least: int, key: int) -> str:
+    """The expression of one term of the order. Where counts are rounded, so is the order by them; rates that divide by
+    fewer than `least` are withheld, and have no place in it."""
     if term.key >= 0:
         return f"k{key}"
 
@@ -158,7 +158,8 @@ def _term(term: OrderTerm, rounding: int, key: int) -> str:
     if not term.bottom:
         return count(term.top)
     value = f"greatest({count(term.top)}, 0) / nullIf(greatest({count(term.bottom)}, 0), 0)"
-    return value if term.unknown_last else f"ifNull({value}, 0)"
+    known = value if term.unknown_last else f"ifNull({value}, 0)"
+    return f"if(c_{term.bottom} BETWEEN 1 AND {least - 1:d}, NULL, {known})" if least else known
 
 
 def is_combinable(aggregation: Aggregation) -> bool:

@@ -97,6 +97,27 @@ def test_a_small_view_says_that_it_is_hidden(database: Client, stats: StatsServi
     assert ask(stats, "visitors", filters=nobody).rows == [Row((), (0,))]
 
 
+def test_a_rate_of_few_visits_is_hidden(database: Client, stats: StatsService) -> None:
+    """Of five who saw a page one entered there and left at once, and two read it: their bounce and their reading time
+    are nobody's to know. Neither does an order by them tell; unfiltered and from the minimum on they are told."""
+    seed(database, [
+        *(event(n, "/", country="SE") for n in range(1, 8)),
+        *(later(n, "/x", 10, entry_page="/", country="SE", bounces=-1, seconds=10) for n in range(1, 5)),
+        event(9, "/x", 20, country="SE"),
+        *(later(n, "/x", 60, name="engagement", country="SE", engaged=7_000, scroll=40) for n in (1, 2)),
+        *(later(n, "/", 9, name="engagement", country="SE", engaged=3_000, scroll=20) for n in (1, 2, 3)),
+    ])  # fmt: skip
+    rates = ("bounce_rate", "time_on_page", "scroll_depth")
+    asked: dict[str, Any] = {"dimensions": ("event:page",), "order_by": (("bounce_rate", "desc"),)}
+    found = ask(stats, "visitors", *rates, filters=is_("visit:country", "SE"), **asked)
+    assert [row.dimensions for row in found.rows] == [("/",), ("/x",)]
+    assert table(found) == {("/",): (7, 43, 3, 20), ("/x",): (5, None, None, None)}
+    assert [row.withheld for row in found.rows] == [frozenset(), frozenset(rates)]
+    page = ask(stats, "visitors", "views_per_visit", *rates, filters=is_("event:page", "/x")).rows[0]
+    assert (page.metrics, page.withheld) == ((5, 1.8, None, None, None), frozenset(rates))
+    assert table(ask(stats, "visitors", *rates, **asked))[("/x",)] == (5, 100, 7, 40)
+
+
 def test_other_counts_everybody_once(database: Client, stats: StatsService) -> None:
     """One person with three rare pages is one visitor and one visit of the fold; without a filter all is exact."""
     rare = ("/a", "/b", "/c")

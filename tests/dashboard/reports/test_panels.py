@@ -76,6 +76,39 @@ def test_goals_show_unique_total_revenue_and_rate(board: Board) -> None:
     assert rows == [["Call", "1", "1", "50%"]]
 
 
+def test_anonymous_events_are_no_row_where_visitors_are_counted(board: Board) -> None:
+    """Under `limited` they have no browser and no visitor: a row of nobody says nothing. Their pageviews are counted
+    where pageviews are."""
+    board.seed([pageview(1, **SAFARI, device="mobile"), *(pageview(0, "/a", device="desktop") for _ in range(2))])
+    found = shown(board, technology="devices").tables
+    assert found["Devices: Device types"] == [["Mobile", "1", "100%"]]
+    assert shown(board).tables["Devices: Browsers"] == [["Safari", "1", "100%"]]
+    assert ["/a", "0", "2"] in [row[:3] for row in found["Pages: Top pages"]]
+    details = read(board.get(f"/{SITE}/details/technology", params={"period": "day"}).text)
+    assert [row[0] for table in details.tables.values() for row in table] == ["Safari"]
+    assert "Unknown" not in board.get(f"/{SITE}/details/technology.csv", params={"period": "day"}).text
+
+
+def test_days_without_properties_are_told(board: Board) -> None:
+    """Whose sums lack them and whose events are gone: on the page, in the details and over the API, and only where
+    properties are asked for."""
+    board.seed([event(1, "Signup", props={"plan": "pro"})])
+    board.database.command(
+        "INSERT INTO closed SELECT {site:String}, toDate({now:UInt32}) - 2, 1, 9, 0, 3",
+        parameters={"site": SITE, "now": NOON},
+    )
+    said = "1 day is left out: it had too many different properties"
+    panel = {"period": "7d", "events": "properties"}
+    assert said in board.get(f"/{SITE}", params=panel).text
+    assert said in board.get(f"/{SITE}/details/events", params=panel).text
+    assert said not in board.get(f"/{SITE}", params={"period": "7d"}).text
+    assert said not in board.get(f"/{SITE}", params={**panel, "period": "day"}).text
+    board.database.command("TRUNCATE TABLE events")
+    page = board.get(f"/{SITE}/details/events", params=panel).text
+    assert said in page
+    assert "No event had a property" not in page
+
+
 def test_under_a_goal_every_panel_shows_how_many_of_each_group_reach_it(board: Board) -> None:
     """Unique conversions and the share of the group's visitors: one of two with Safari would be half."""
     board.seed((*STORY, event(4, "Signup", "/about", **SAFARI)))
