@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies, forwarded_scheme
-from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback
+from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback, is_shared_suffix
 from collector.sites.registry import Site, Sites
 
 # RFC 9110, 7.2: a name or an address, and a port.
@@ -99,9 +99,11 @@ class RequestOrigins:
 
 
 def site_has_host(site: Site, host: str) -> bool:
-    """Whether `host` is the site's: its name, a former one, one of its `hostnames`, or a subdomain of these."""
+    """Whether `host` is the site's: its name, a former one, one of its `hostnames`, or a subdomain of these, unless
+    everybody's names are."""
     names = (site.domain, *site.aliases, *(each.removeprefix("*.") for each in site.hostnames))
-    return is_at_or_under(host, frozenset(map(ascii_host, names)) - {""})
+    own = frozenset(map(ascii_host, names)) - {""}
+    return host in own or is_at_or_under(host, {name for name in own if not is_shared_suffix(name)})
 
 
 def _is_address(host: str) -> bool:

@@ -15,6 +15,13 @@ import idna
 MAX_LENGTH = 253
 """Characters of a host name (RFC 1035, section 2.3.4)."""
 
+_PRIVATE = frozenset(
+    {"corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localhost", "private", "test"}
+)
+"""Top-level names of networks of one's own (RFC 2606, 6761, 6762 appendix G)."""
+_SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "go", "gob", "gov", "gv", "ltd", "mil", "ne", "net", "or", "org"})
+"""Under which countries register names, as in `co.uk`."""
+
 _LOOPBACK = re.compile(r"(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[?::1\]?")
 
 
@@ -56,6 +63,13 @@ def is_at_or_under(host: str, names: Collection[str]) -> bool:
             return True
         host = host.partition(".")[2]
     return False
+
+
+def is_shared_suffix(name: str) -> bool:
+    """Whether a name, in ASCII, is one under which everybody registers names, such as `com` and `co.uk`. Of suffixes
+    that only some registries and services have none is known."""
+    first, dot, country = name.partition(".")
+    return first not in _PRIVATE if not dot else first in _SECOND_LEVEL and len(country) == 2
 
 
 def is_loopback(host: str) -> bool:

@@ -17,7 +17,7 @@ from collector.core.timezones import FormerZone, Zone
 from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS, is_bounded
 from collector.sites.goals import Goal as Goal  # part of a site
 from collector.sites.goals import checked_goals
-from collector.sites.hostnames import ascii_host, is_loopback, unicode_host
+from collector.sites.hostnames import ascii_host, is_loopback, is_shared_suffix, unicode_host
 from collector.storage.document_lock import DocumentLock
 from collector.storage.documents import CachedDocumentTable, DocumentTable
 
@@ -153,6 +153,13 @@ def checked(site: Site) -> Site:
                 "expected at most {count} entries of at most {length} characters each",
                 count=MOST_EXCLUDED,
                 length=LONGEST_TEXT,
+            )
+    for host in site.hostnames:
+        if host.startswith("*.") and is_shared_suffix(ascii_host(host[2:])):
+            raise RecordError(
+                "hostnames",
+                "{name} would include the sites of others; expected a domain of your own, such as *.example.com",
+                name=host,
             )
     for name in ("controller", "contact", "hosting"):
         if len(getattr(site, name)) > LONGEST_TEXT or has_hidden(getattr(site, name)):

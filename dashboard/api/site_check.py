@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.ingest.request_origin import public_base
+from collector.ingest.request_origin import public_base, site_has_host
+from collector.sites.hostnames import ascii_host
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
@@ -67,7 +68,7 @@ class SiteCheckApi:
             return site
         host = _host(wanted.url)
         # The longest name that fits: blog.example.com is its own site where there is one.
-        fitting = [site for site in mine if _has(site, host)]
+        fitting = [site for site in mine if site_has_host(site, ascii_host(host))]
         if not fitting:
             reason = f"no site that this key may manage has pages at {host or wanted.url[:100]}; name one"
             raise ApiError(HTTPStatus.NOT_FOUND, "site", reason)
@@ -79,12 +80,6 @@ def _host(url: str) -> str:
         return httpx.URL(url if "://" in url else f"https://{url}").host.lower()
     except (httpx.InvalidURL, ValueError):
         return ""
-
-
-def _has(site: Site, host: str) -> bool:
-    """Whether pages of that host are the site's: its own name, below it, or one of its hosts."""
-    names = (site.domain.partition("/")[0], *(name.removeprefix("*.") for name in site.hostnames))
-    return any(host == name or host.endswith(f".{name}") for name in names)
 
 
 def routes(sites: Sites, keys: ApiKeys, inspector: Inspector) -> list[Route]:

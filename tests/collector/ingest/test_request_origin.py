@@ -75,6 +75,7 @@ def test_two_hosts_are_none() -> None:
 A = Site(domain="a.test", aliases=("old-a.test",), hostnames=("shop.test", "*.a-shop.test"))
 B = Site(domain="b.test")
 C = Site(domain="räksmörgås.test")
+WIDE = Site(domain="wide.test", hostnames=("*.com", "org", "*.co.uk", "*.example"))
 MAY_ASK = {
     # settings; Host; sender; sites that may be asked about
     "own site": ((PUBLIC, PROXY), "a.test", PROXY, {"a.test"}),
@@ -131,3 +132,12 @@ def test_links_begin_with_the_public_address() -> None:
     """Where none is set, with that of the request."""
     assert origin(hosts("https://Stats.test/"), "127.0.0.1:8000").base == "https://stats.test/"
     assert origin(hosts(), "localhost:8000").base == "http://localhost:8000/"
+
+
+@pytest.mark.parametrize("host", ["stats.com", "stats.org", "stats.co.uk"])
+def test_hosts_of_everybody_are_no_site_s_own(host: str) -> None:
+    """Else an owner could have the visitors' pages of all other sites refused, where no public address is set."""
+    asked = origin(hosts("", PROXY, "", A, WIDE), host, PROXY)
+    assert all(hosts("", PROXY, "", A, WIDE).may_access(asked, site) for site in (A, WIDE))
+    own = origin(hosts("", PROXY, "", A, WIDE), "shop.example", PROXY)
+    assert [hosts("", PROXY, "", A, WIDE).may_access(own, site) for site in (A, WIDE)] == [False, True]

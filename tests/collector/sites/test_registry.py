@@ -85,6 +85,8 @@ async def test_a_site_is_added_once(sites: Sites) -> None:
         (Site(domain="a.test", retention_days=0), "retention_days"),
         (Site(domain="a.test", min_visitors=0), "min_visitors"),
         (Site(domain="a.test", rate_limit=-1), "rate_limit"),
+        (Site(domain="a.test", hostnames=("*.com",)), "hostnames"),
+        (Site(domain="a.test", hostnames=("a.test", "*.co.uk")), "hostnames"),
         (Site(domain="a.test", rate_limit=10**4000), "rate_limit"),
     ],
 )
