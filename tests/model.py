@@ -26,7 +26,7 @@ Amounts = tuple[tuple[str, Number], ...]
 Cells = tuple[Number | Amounts, ...]
 VisitKey = tuple[datetime.date, int, int]
 
-OTHER = "(other)"
+OTHER = "\x7f(other)"  # what no beacon can say
 DIRECT, NOT_SET, NONE = "Direct / None", "(not set)", "(none)"
 _EMPTY = {DIRECT, NOT_SET, NONE}
 OF_VISITS = frozenset({"visits", "views_per_visit", "visit_duration", "exit_rate"})

@@ -6,6 +6,7 @@ import datetime
 from typing import Final, Protocol, TypeVar
 
 from collector.core.errors import ImportRefused
+from collector.core.text import without_hidden
 from collector.core.timezones import Zone
 from collector.enrichment.shortening import shortened_url
 from collector.enrichment.url_policy import PageCleaner
@@ -149,7 +150,7 @@ class ImportTarget:
 
     def text(self, value: str) -> str:
         """A name or value without what could lead to a person."""
-        return clean_value(value[:MOST_VALUE])
+        return clean_value(without_hidden(value[:MOST_VALUE]))
 
     @property
     def overlapping(self) -> list[datetime.date]:

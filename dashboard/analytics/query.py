@@ -18,8 +18,10 @@ from dashboard.analytics.period import MAX_BUCKETS, Bucket, Period
 MAX_DIMENSIONS, MAX_METRICS = 5, 20
 DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 10_000, 1_000_000
 
-OTHER: Final = "(other)"
-"""Value of the row that groups below the site's minimum are folded into."""
+OTHER: Final = "\x7f(other)"
+"""Value of the row that groups below the site's minimum are folded into: no stored value has a control character."""
+OTHER_SHOWN: Final = "(other)"
+"""How the APIs name it; a stored value may be the same, so that they mark the row as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,16 @@ class Row:
     hidden: bool = False
     revenue: tuple[Revenue, ...] = ()
     withheld: frozenset[str] = frozenset()
+
+    @property
+    def folded(self) -> bool:
+        """Whether it stands for groups below the site's minimum."""
+        return OTHER in self.dimensions
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Its dimensions as the APIs show them."""
+        return tuple(OTHER_SHOWN if each == OTHER else each for each in self.dimensions)
 
 
 @dataclass(frozen=True, slots=True)

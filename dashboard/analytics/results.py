@@ -138,7 +138,7 @@ def build_result(
     if resolved.ordered_here or not named:
         for name, way in reversed(resolved.order_by):
             _sort(resolved, rows, name, descending=way == "desc")
-        rows.sort(key=lambda row: OTHER in row.dimensions)
+        rows.sort(key=lambda row: row.folded)
         rows = rows[query.offset : query.offset + query.limit]
     labels = (tuple(map(Dimension.label, resolved.dimensions, row.dimensions)) for row in rows)
     return Result(

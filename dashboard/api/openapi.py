@@ -212,6 +212,7 @@ _ANSWER = {
                     "metrics": {"type": "array", "items": _VALUE},
                     "dimensions": {"type": "array", "items": _TEXT},
                     "revenue": {"type": "object", "additionalProperties": {"type": "object"}},
+                    "grouped": {"const": True},
                     "hidden_metrics": {"type": "array", "items": {"type": "string"}},
                     "comparison": {"type": "object"},
                 },

@@ -116,9 +116,16 @@ def write_timeseries(query: Query, result: Result) -> dict[str, Any]:
 
 
 def write_breakdown(result: Result) -> dict[str, Any]:
-    """One object per row, with the property under its last name."""
+    """One object per row, with the property under its last name; the row of small groups has `grouped`."""
     name = result.dimensions[0].removeprefix(PROPERTY).removeprefix("visit:").removeprefix("event:")
-    found = [{name: row.dimensions[0], **dict(zip(result.metrics, row.metrics, strict=True))} for row in result.rows]
+    found = [
+        {
+            name: row.shown[0],
+            **dict(zip(result.metrics, row.metrics, strict=True)),
+            **({"grouped": True} if row.folded else {}),
+        }
+        for row in result.rows
+    ]
     return _answer(found, result)
 
 

@@ -164,7 +164,9 @@ def change(metric: str, now: Number, before: Number) -> Number:
 
 def _row(result: Result, row: Row) -> dict[str, Any]:
     metrics = [_shown(name, value, row.currency) for name, value in zip(result.metrics, row.metrics, strict=True)]
-    found: dict[str, Any] = {"metrics": metrics, "dimensions": list(row.dimensions)}
+    found: dict[str, Any] = {"metrics": metrics, "dimensions": list(row.shown)}
+    if row.folded:
+        found["grouped"] = True
     if row.withheld:
         found["hidden_metrics"] = [name for name in result.metrics if name in row.withheld]
     if len(row.revenue) > 1:
@@ -206,7 +208,7 @@ def _compared_row(result: Result, row: dict[str, Any], earlier: Row | None, comp
     values: Sequence[Number] = earlier.metrics if earlier else (None if unknown else 0,) * len(result.metrics)
     now = [value["value"] if isinstance(value, dict) else value for value in row["metrics"]]
     return {
-        "dimensions": list(earlier.dimensions if earlier else row["dimensions"]),
+        "dimensions": list(earlier.shown if earlier else row["dimensions"]),
         "metrics": _row(compared, earlier)["metrics"] if earlier else list(values),
         "change": [
             change(name, *pair) for name, pair in zip(result.metrics, zip(now, values, strict=True), strict=True)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.period import Period
-from dashboard.analytics.query import OTHER, Query, Result, Row
+from dashboard.analytics.query import Query, Result, Row
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Value
@@ -210,7 +210,7 @@ def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:
     left out."""
     if tab.empty:
         return []
-    return sorted((row for row in rows if tab.shows(row.dimensions[0]) and _counted(row)), key=_folded)
+    return sorted((row for row in rows if tab.shows(row.dimensions[0]) and _counted(row)), key=lambda row: row.folded)
 
 
 def _counted(row: Row) -> bool:
@@ -288,21 +288,26 @@ def _page_url(domain: str, dimension: str, path: str) -> str:
     return f"https://{domain}{quote(path, safe='/?&=%')}"
 
 
-def _folded(row: Row) -> bool:
-    return row.dimensions[0] == OTHER
+def row_label(tab: Tab, row: Row) -> str:
+    """How a row is called; a value that reads like the row of small groups stands in quotation marks."""
+    grouped = _("Other (grouped for privacy)")
+    if row.folded:
+        return grouped
+    name = tab.label(row.dimensions[0])
+    return f"“{name}”" if name == grouped else name
 
 
 def _line(
     state: ViewState, tab: Tab, part: Result, row: Row, columns: Iterable[str], most: Value, whole: Mapping[str, Value]
 ) -> BreakdownRow:
-    value, folded = row.dimensions[0], _folded(row)
+    value, folded = row.dimensions[0], row.folded
     values = dict(zip(part.metrics, row.metrics, strict=True))
     chip = FilterParam("is", tab.dimension, value)
     active = chip in state.chips
     narrowed = state.without(chip) if active else state.filtered(chip)
     first = row.metrics[0]
     return BreakdownRow(
-        label=_("Other (grouped for privacy)") if folded else tab.label(value),
+        label=row_label(tab, row),
         href="" if folded else narrowed.href(),
         active=active,
         texts=tuple(

@@ -32,6 +32,11 @@ class Split:
     """All of them, where they are known together."""
 
     @property
+    def folded(self) -> bool:
+        """Whether it is the row of small groups."""
+        return self.name == OTHER
+
+    @property
     def told(self) -> bool:
         """Whether both parts are told."""
         return self.consented is not None and self.without is not None

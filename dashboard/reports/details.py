@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 
 from dashboard.analytics.filters import Compare, every
 from dashboard.analytics.period import Period
-from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, OTHER, Query, Result, Row
+from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, Query, Result, Row
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change
@@ -191,7 +191,7 @@ def _changes(part: Result, page: Sequence[Row], earlier: Result | None) -> Mappi
     if earlier is None or not earlier.rows:
         return {}
     before = {row.dimensions[0]: row.metrics[0] for row in earlier.rows}
-    known = {row.dimensions[0]: row.metrics[0] for row in page if row.dimensions[0] != OTHER}
+    known = {row.dimensions[0]: row.metrics[0] for row in page if not row.folded}
     changes = {value: formatting.change(part.metrics[0], now, before.get(value)) for value, now in known.items()}
     return {value: change for value, change in changes.items() if change}
 

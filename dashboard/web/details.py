@@ -16,11 +16,11 @@ from dashboard.access.users import User
 from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.filters import LONGEST_VALUE
 from dashboard.analytics.period import Period
-from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, OTHER, Result
+from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, Result
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import _, in_english, plural
-from dashboard.reports.breakdown import query
+from dashboard.reports.breakdown import query, row_label
 from dashboard.reports.csv_export import csv_headers, csv_writer
 from dashboard.reports.details import MOST_ROWS, all_rows, build_details, exported_columns, read_wanted
 from dashboard.reports.filter_bar import ADDING, added_filter, filter_bar
@@ -123,7 +123,7 @@ async def _all_values(
         asked = query(state.only(()), period, ("visitors",), (dimension,), limit, offset)
         (result,) = await stats.run([replace(asked, total_rows=True)])
         for row in result.rows:
-            if row.dimensions[0] != OTHER:
+            if not row.folded:
                 yield row.dimensions[0]
         offset, total, limit = offset + limit, result.total_rows or 0, MAX_LIMIT
 
@@ -172,7 +172,7 @@ def _cells(tab: Tab, block: Result, currencies: Sequence[str]) -> list[list[Cell
     places = [block.metrics.index(name) for name in without_revenue(columns)] if block.rows else []
     return [
         [
-            _("Other (grouped for privacy)") if row.dimensions[0] == OTHER else tab.label(row.dimensions[0]),
+            row_label(tab, row),
             *(row.metrics[place] for place in places),
             *revenue_cells(row, columns, currencies),
         ]

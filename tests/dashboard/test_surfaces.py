@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import unescape
@@ -37,7 +38,7 @@ from dashboard.reports.panels import PANELS, Tab, property_tab
 from dashboard.reports.revenue import REVENUE_MEASURES
 from dashboard.server.error_handlers import error_handlers
 from dashboard.web import routes
-from tests.board import Board, opened_board
+from tests.board import NOON, Board, opened_board, pageview
 from tests.model import OTHER, Cells, Model, Question
 from tests.questions import body_of
 from tests.towns import FIRST, SITE, ZONE, random_events
@@ -306,6 +307,11 @@ API_METRICS: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 
 
+def values(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of a row of the newer API; the row of small groups says that it is."""
+    return tuple(OTHER if value == "(other)" and row.get("grouped") else value for value in row["dimensions"])
+
+
 @UNDER
 def test_revenue_in_the_newer_api(town: Town, under: str) -> None:
     """Of one currency as the metric itself; of several in the row's `revenue`."""
@@ -313,7 +319,7 @@ def test_revenue_in_the_newer_api(town: Town, under: str) -> None:
         asked = town.question([*REVENUE_MEASURES], *dimensions, under=under)
         answer = town.model.answer(asked)
         for row in town.api(asked)["results"]:
-            total, average = answer.rows.get(tuple(row["dimensions"]), ((), ()))
+            total, average = answer.rows.get(values(row), ((), ()))
             assert isinstance(total, tuple)
             assert isinstance(average, tuple)
             if len(total) == 1:
@@ -333,7 +339,7 @@ def test_the_newer_api(town: Town, under: str) -> None:
     for dimensions, metrics in API_METRICS.items():
         asked = town.question(metrics, *dimensions, under=under)
         answer, found = town.model.answer(asked), town.api(asked)
-        rows = {tuple(row["dimensions"]): tuple(row["metrics"]) for row in found["results"]}
+        rows = {values(row): tuple(row["metrics"]) for row in found["results"]}
         shown = {group: cells for group, cells in rows.items() if group in answer.rows}
         assert shown == answer.rows, dimensions
         assert all(set(cells) == {None} for group, cells in rows.items() if group not in answer.rows), dimensions
@@ -341,11 +347,44 @@ def test_the_newer_api(town: Town, under: str) -> None:
         assert found["meta"].get("hidden", False) == (withheld and not answer.rows), dimensions
 
 
+def test_values_called_like_the_row_of_small_groups_are_told_from_it(town: Town) -> None:
+    """On the page, in its file and over both APIs: only the one is marked, and only the others can be filtered by."""
+    grouped = "Other (grouped for privacy)"
+    said = {"(other)": 5, grouped: 4, "a": 2, "b": 2}
+    visitors = itertools.count(1)
+    town.board.database.command("TRUNCATE TABLE events")
+    came = [name for name, count in said.items() for _ in range(count)]
+    town.board.seed([pageview(next(visitors), site=SITE, country="SE", utm_campaign=name) for name in came])
+    town.board.clock.now = NOON + 600.0
+    town.board.dashboard.stats.clear_cache()
+    shown = "period=day&sources=campaigns&f=is,visit:country,SE"
+    rows = {label: href for panel, href, label, _ in table_rows(town.get(f"/{SITE}?{shown}")) if panel == "sources"}
+    assert set(rows) == {"(other)", f"“{grouped}”"}
+    assert strip(town.get(rows["(other)"]))["visitors"] == "5"
+    assert strip(town.get(rows[f"“{grouped}”"]))["visitors"] == "4"
+    text = town.get(f"/{SITE}/details/sources.csv?{shown}&separator=comma").removeprefix("\ufeff")
+    cells = [row[:2] for row in csv.reader(io.StringIO(text))][1:]
+    assert cells == [["(other)", "5"], [f"“{grouped}”", "4"], [grouped, "4"]]
+    body: dict[str, Any] = {"site_id": SITE, "metrics": ["visitors"], "date_range": "day"}
+    body["dimensions"] = ["visit:utm_campaign"]
+    body["filters"] = [["is", "visit:country", ["SE"]]]
+    found = town.board.ask("POST", "/api/v2/query", json=body).json()["results"]
+    assert [(row["dimensions"], row["metrics"], row.get("grouped")) for row in found] == [
+        (["(other)"], [5], None), ([grouped], [4], None), (["(other)"], [4], True),
+    ]  # fmt: skip
+    given = {"site_id": SITE, "period": "day", "property": "visit:utm_campaign", "filters": "visit:country==SE"}
+    assert town.board.get("/api/v1/stats/breakdown", params=given).json()["results"] == [
+        {"utm_campaign": "(other)", "visitors": 5},
+        {"utm_campaign": grouped, "visitors": 4},
+        {"utm_campaign": "(other)", "visitors": 4, "grouped": True},
+    ]
+
+
 @pytest.mark.parametrize("under", ["everyone", "country"])
 def test_exit_rates(town: Town, under: str) -> None:
     """Visits that ended on a page, of its pageviews."""
     asked = town.question(("visits", "exit_rate"), "visit:exit_page", under=under)
-    rows = {tuple(row["dimensions"]): tuple(row["metrics"]) for row in town.api(asked)["results"]}
+    rows = {values(row): tuple(row["metrics"]) for row in town.api(asked)["results"]}
     assert rows == town.model.rows(asked)
 
 
@@ -358,7 +397,8 @@ def test_the_older_api(town: Town, under: str) -> None:
     assert {name: results[name]["value"] for name in metrics} == (figures or dict.fromkeys(metrics))
     answer = town.model.answer(town.question(metrics, "event:page", under=under))
     rows = town.older("breakdown", under, property="event:page", metrics=",".join(metrics))
-    assert {(row["page"],): tuple(row[name] for name in metrics) for row in rows} == answer.rows
+    shown = {OTHER if row.get("grouped") else row["page"]: tuple(row[name] for name in metrics) for row in rows}
+    assert shown == {page: cells for (page,), cells in answer.rows.items()}
     series = town.model.answer(town.question(metrics, "time:day", under=under))
     for row in town.older("timeseries", under, metrics=",".join(metrics)):
         group = (row["date"],)

@@ -118,6 +118,19 @@ def test_a_rate_of_few_visits_is_hidden(database: Client, stats: StatsService) -
     assert table(ask(stats, "visitors", *rates, **asked))[("/x",)] == (5, 100, 7, 40)
 
 
+def test_a_value_called_other_is_no_fold(database: Client, stats: StatsService) -> None:
+    """As exports of other products call theirs: it has a row of its own, and can be filtered by."""
+    names = ["(other)"] * 5 + ["spring"] * 4 + ["a", "b", "c"]
+    seed(database, [event(n, "/", country="SE", utm_campaign=name) for n, name in enumerate(names, 1)])
+    by_campaign: dict[str, Any] = {"dimensions": ("visit:utm_campaign",)}
+    found = ask(stats, "visitors", filters=is_("visit:country", "SE"), **by_campaign)
+    assert [(row.dimensions[0], row.folded, *row.metrics) for row in found.rows] == [
+        ("(other)", False, 5), ("spring", False, 4), (OTHER, True, 3),
+    ]  # fmt: skip
+    only = ask(stats, "visitors", filters=is_("visit:utm_campaign", "(other)"), **by_campaign)
+    assert table(only) == {("(other)",): (5,)}
+
+
 def test_other_counts_everybody_once(database: Client, stats: StatsService) -> None:
     """One person with three rare pages is one visitor and one visit of the fold; without a filter all is exact."""
     rare = ("/a", "/b", "/c")
