@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import FUNNEL, PART, VALUE, Dimension, find_dimension
@@ -22,6 +22,11 @@ OTHER: Final = "\x7f(other)"
 """Value of the row that groups below the site's minimum are folded into: no stored value has a control character."""
 OTHER_SHOWN: Final = "(other)"
 """How the APIs name it; a stored value may be the same, so that they mark the row as well."""
+
+
+def marked_value(name: str, value: str) -> dict[str, Any]:
+    """A value under its name as the APIs show it: that of the row of small groups is marked as `grouped`."""
+    return {name: OTHER_SHOWN, "grouped": True} if value == OTHER else {name: value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from dashboard.analytics.funnels import Funnel, FunnelStep, path_of
 from dashboard.analytics.funnels_service import FunnelQuery, FunnelResult, FunnelRow, run_funnels, share
 from dashboard.analytics.goal_filters import check_names
 from dashboard.analytics.period import Period
+from dashboard.analytics.query import marked_value
 from dashboard.analytics.service import StatsService
 from dashboard.api.auth import ApiError, bearer, json_answer, refused
 from dashboard.api.request_bodies import read_as, read_fields
@@ -210,7 +211,7 @@ def _results(result: FunnelResult) -> dict[str, Any]:
                 "share_of_previous": share(each.units, previous),
                 "left": each.left,
                 "median_seconds": each.wait,
-                "next_pages": [{"page": row.value or None, "count": row.units} for row in each.after],
+                "next_pages": [_next_page(row.value) | {"count": row.units} for row in each.after],
             }
             for each, previous in zip(result.steps, before, strict=False)
         ],
@@ -220,9 +221,12 @@ def _results(result: FunnelResult) -> dict[str, Any]:
     }
 
 
+def _next_page(page: str) -> dict[str, Any]:
+    return marked_value("page", page) if page else {"page": None}
+
+
 def _row(row: FunnelRow) -> dict[str, Any]:
-    return {
-        "value": row.value,
+    return marked_value("value", row.value) | {
         "entered": row.units,
         "completed": row.done,
         "conversion_rate": share(row.done, row.units),

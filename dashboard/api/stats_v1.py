@@ -13,7 +13,7 @@ from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import Compare, Filter, Not, checked_size, every
 from dashboard.analytics.metrics import find_metric
 from dashboard.analytics.period import Bucket, Period, parse_period
-from dashboard.analytics.query import Query, Result
+from dashboard.analytics.query import Query, Result, marked_value
 from dashboard.api.stats_v2 import change, imports_meta
 
 Parameters = Mapping[str, str]
@@ -119,11 +119,7 @@ def write_breakdown(result: Result) -> dict[str, Any]:
     """One object per row, with the property under its last name; the row of small groups has `grouped`."""
     name = result.dimensions[0].removeprefix(PROPERTY).removeprefix("visit:").removeprefix("event:")
     found = [
-        {
-            name: row.shown[0],
-            **dict(zip(result.metrics, row.metrics, strict=True)),
-            **({"grouped": True} if row.folded else {}),
-        }
+        marked_value(name, row.dimensions[0]) | dict(zip(result.metrics, row.metrics, strict=True))
         for row in result.rows
     ]
     return _answer(found, result)

@@ -111,6 +111,18 @@ def test_filters_dimensions_and_comparisons_apply(api: Api) -> None:
     assert by_plan["comparison"]["all"] == 0
 
 
+def test_the_row_of_small_groups_is_marked(api: Api) -> None:
+    """A value may be called the same."""
+    campaigns = ["(other)"] * 5 + ["a", "b", "c", "d"]
+    api.board.seed([
+        pageview(number, "/a", NOON - 60, utm_campaign=name) for number, name in enumerate(campaigns, 20)
+    ])  # fmt: skip
+    path = f"/{api.save()['id']}?date_range=day&dimension=visit:utm_campaign"
+    found = [(row["value"], row.get("grouped"), row["entered"]) for row in api.ask("GET", path).json()["rows"]]
+    assert ("(other)", None, 5) in found
+    assert found[-1] == ("(other)", True, 4)
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
