@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
+import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +26,7 @@ from tests.served import DEADLINE
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parent / "dashboard/frontend"
+NODE = shutil.which("node", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "node"
 CLIENT, SECRET = "tyst", "a secret: of & the + client%"
 ACCOUNTS: dict[str, dict[str, Any]] = {
     "ada": {"email": "Ada@Example.com", "email_verified": True, "groups": ["staff", "chiefs"]},
@@ -64,7 +68,7 @@ def real_provider(redirect: str, *, in_token: bool = False, **client: Any) -> It
         "inToken": in_token,
     }
     process = subprocess.Popen(
-        ["node", HERE / "openid_provider.mjs", PACKAGES, json.dumps(given)],
+        [NODE, HERE / "openid_provider.mjs", PACKAGES, json.dumps(given)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

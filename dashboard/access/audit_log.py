@@ -16,6 +16,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.sites.registry import Site, Sites
+from dashboard.access.users import User
 from dashboard.i18n.translations import N_
 
 EVERYWHERE: Final = ""
@@ -42,7 +43,8 @@ SIGN_INS_SHOWN: Final = 10
 SIGN_IN_SECONDS: Final = 90 * 86_400
 _SIGN_INS = """
 SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
-WHERE site = '' AND who = {who:String} AND what = {what:String} AND toUnixTimestamp(at) >= {since:UInt32}
+WHERE site = '' AND site_id = {id:String} AND who = {who:String} AND what = {what:String}
+    AND toUnixTimestamp(at) >= {since:UInt32}
 ORDER BY at DESC, id DESC LIMIT {limit:UInt32}"""
 
 
@@ -102,10 +104,14 @@ class AuditLog:
         """The newest changes of everything."""
         return await anyio.to_thread.run_sync(self._read, _ALL, {"limit": limit, "offset": offset})
 
-    async def sign_ins(self, who: str) -> list[AuditEntry]:
-        """The newest sign-ins of a user, of the last 90 days."""
+    async def note_sign_in(self, user: User, how: str) -> None:
+        """Note that somebody signed in; `how` names browser and method. The id that it says is the account's."""
+        await self.note(user.name, EVERYWHERE, SIGNED_IN, "", how, site_id=user.id)
+
+    async def sign_ins(self, user: User) -> list[AuditEntry]:
+        """The newest sign-ins to an account, of the last 90 days; none of another that had the name before."""
         since = max(0, int(self._clock()) - SIGN_IN_SECONDS)
-        parameters = {"who": who, "what": SIGNED_IN, "since": since, "limit": SIGN_INS_SHOWN}
+        parameters = {"id": user.id, "who": user.name, "what": SIGNED_IN, "since": since, "limit": SIGN_INS_SHOWN}
         return await anyio.to_thread.run_sync(self._read, _SIGN_INS, parameters)
 
     async def note_site(self, who: str, before: Site, after: Site) -> None:

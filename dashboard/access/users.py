@@ -57,6 +57,9 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ids of sites that the user wants on top of the list of sites."""
     authenticator: Authenticator | None = None
     """The app that two-factor authentication asks for; None is without."""
+    id: str = ""
+    """Random, given when the account is created: another account may get the name. Empty in accounts of earlier
+    releases."""
     openid: OpenIdIdentity | None = None
     """The identity that signs in to the account by OpenID Connect."""
 
@@ -144,7 +147,7 @@ class Users:
 
     async def add(self, user: User) -> User:
         """Create a user. Raises `RecordError` if it is invalid or the name is taken."""
-        user = checked(user)
+        user = msgspec.structs.replace(checked(user), id=secrets.token_hex(8))
 
         def must_be_free(users: Mapping[str, User]) -> None:
             if user.name in users:

@@ -36,7 +36,7 @@ def session_rows(dashboard: Dashboard, request: Request, user: User) -> list[Ses
 
 async def sign_in_rows(dashboard: Dashboard, user: User) -> list[tuple[str, str]]:
     """The user's newest sign-ins: time, and browser with method."""
-    return [(day_and_time(each.at), shown_value(each.after)) for each in await dashboard.changes.sign_ins(user.name)]
+    return [(day_and_time(each.at), shown_value(each.after)) for each in await dashboard.changes.sign_ins(user)]
 
 
 def _row(id_: str, session: Session, own: str) -> SessionRow:

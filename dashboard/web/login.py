@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from collector.core.errors import RecordError
-from dashboard.access.audit_log import EVERYWHERE, SIGNED_IN
+from dashboard.access.audit_log import EVERYWHERE
 from dashboard.access.login_throttle import safe_target, same_origin
 from dashboard.access.passwords import HashingBusy
 from dashboard.access.sessions import METHOD_NAMES, SignInMethod
@@ -41,7 +41,7 @@ async def sign_in(
     session = await dashboard.sessions.start(request, response, user, method)
     browser = ", ".join(filter(None, (session.browser, session.system)))
     how = f"{browser}: {METHOD_NAMES[method]}" if browser else METHOD_NAMES[method]
-    await dashboard.changes.note(user.name, EVERYWHERE, SIGNED_IN, "", how)
+    await dashboard.changes.note_sign_in(user, how)
     return response
 
 

@@ -41,6 +41,12 @@ def test_an_option_wins_over_the_environment() -> None:
         ("TYST_GEOIP_DB", "/nowhere.mmdb", "no such file"),
         ("TYST_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("TYST_DATADIR", "x", "not a setting of Tyst"),
+        ("TYST_SESSION_IDLE_DAYS", "31", "a whole number from 1 to 30"),
+        ("TYST_OIDC_ISSUER", "http://accounts.example.com", "with https"),
+        ("TYST_OIDC_ISSUER", "https://accounts.example.com/?a=b", "with https"),
+        ("TYST_OIDC_ROLES", "staff=boss", "one of the roles"),
+        ("TYST_OIDC_ROLES", "staff", "expected pairs"),
+        ("TYST_OIDC_EMAIL_DOMAINS", "ada@example.com", "expected domains"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(name: str, value: str, expected: str) -> None:
@@ -48,6 +54,23 @@ def test_what_cannot_be_used_is_refused_by_name(name: str, value: str, expected:
     with pytest.raises(SettingError, match=expected) as raised:
         read_settings({name: value})
     assert raised.value.name == name
+
+
+@pytest.mark.parametrize("missing", ["TYST_PUBLIC_URL", "TYST_OIDC_CLIENT_ID"])
+def test_a_provider_needs_what_it_is_reached_by(missing: str) -> None:
+    """A start without is refused, not the first sign-in."""
+    whole = {
+        "TYST_OIDC_ISSUER": "https://accounts.example.com/realms/main/",
+        "TYST_OIDC_CLIENT_ID": "tyst",
+        "TYST_PUBLIC_URL": "https://stats.example.com",
+        "TYST_OIDC_ROLES": "a=b=owner, chiefs = admin",
+    }
+    read = read_settings(whole)
+    assert read.oidc_issuer == whole["TYST_OIDC_ISSUER"]
+    assert read.oidc_roles == (("a=b", "owner"), ("chiefs", "admin"))
+    with pytest.raises(SettingError) as raised:
+        read_settings({name: value for name, value in whole.items() if name != missing})
+    assert raised.value.name == missing
 
 
 @pytest.mark.parametrize("option", ["user=ada", "password=s3cret", "username=ada", "compress=1&password="])

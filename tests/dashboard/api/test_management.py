@@ -11,11 +11,14 @@ from typing import Any
 
 import anyio
 import httpx
+import pyotp
 import pytest
 from argon2 import PasswordHasher
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
 
 from collector.erasure.job_runner import SiteJobRunner
 from collector.rollups.job import RollupJob
@@ -366,6 +369,30 @@ def test_one_wrong_letter_is_a_wrong_key(room: Room) -> None:
         letter = "0" if key[position] != "0" else "1"
         assert anyio.run(room.keys.check, key[:position] + letter + key[position + 1 :]) is None
     assert anyio.run(room.keys.check, "") is None
+
+
+def test_two_factor_is_reset_and_sessions_end(room: Room) -> None:
+    """By the operator, for somebody else; each is noted."""
+    room.ask("POST", "users", json={"name": "ada", "password": "difference engine"})
+
+    async def set_up() -> None:
+        ada = room.users.get("ada")
+        assert ada is not None
+        setup = room.two_factor.begin(ada)
+        await room.two_factor.turn_on(ada, setup, pyotp.TOTP(setup.key).now())
+        request = Request({"type": "http", "scheme": "https", "headers": []})
+        await room.sessions.start(request, Response(), ada)
+
+    anyio.run(set_up)
+    ada = room.users.get("ada")
+    assert ada is not None
+    assert len(room.sessions.of(ada)) == 1
+    assert room.ask("GET", "users").json()["users"][0]["two_factor"] is True
+    assert room.ask("DELETE", "users/ada/two-factor").json() == {"deleted": True}
+    assert room.ask("GET", "users").json()["users"][0]["two_factor"] is False
+    assert room.ask("DELETE", "users/ada/sessions").status_code == 200
+    assert room.sessions.of(ada) == []
+    assert room.ask("DELETE", "users/nobody/sessions").status_code == 404
 
 
 def test_a_user_is_added_changed_and_removed(room: Room) -> None:

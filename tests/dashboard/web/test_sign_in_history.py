@@ -69,6 +69,18 @@ def test_the_history_is_one_s_own(board: Board) -> None:
     assert [row[0] for row in rows] == ["20 May 2026, 12:01"]
 
 
+def test_a_name_used_again_inherits_no_history(board: Board) -> None:
+    """Whoever gets it later sees their own sign-ins alone."""
+    board.add_user("vera")
+    board.sign_in("vera")
+    anyio.run(board.dashboard.users.remove, "vera")
+    board.add_user("vera")
+    board.clock.now += 120
+    board.sign_in("vera")
+    rows = board.page("/account").tables["Recent sign-ins: time, browser and method"]
+    assert [row[0] for row in rows] == ["20 May 2026, 12:02"]
+
+
 def test_signing_out_everywhere_ends_every_session(board: Board) -> None:
     """This browser's, too; or all but this one's; one by one; each is noted."""
     first, second, third = browsers(board, 3)
