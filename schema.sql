@@ -373,3 +373,27 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 TTL toDateTime(intDiv(version, 1000000000)) + INTERVAL 90 DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Where a site's alerts go: addresses and webhooks, whose own addresses and secrets are encrypted.
+CREATE TABLE IF NOT EXISTS channels
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- What a site's owners want to be told of, and when they last were.
+CREATE TABLE IF NOT EXISTS alerts
+(
+    id      String,
+    record  String,
+    version UInt64,
+    deleted UInt8
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

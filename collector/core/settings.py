@@ -336,6 +336,13 @@ SETTINGS: tuple[Setting, ...] = (
         _sender,
         "Sender of mails, such as `Tyst <stats@example.com>`; needed where `TYST_SMTP_HOST` is set.",
     ),
+    Setting(
+        "TYST_WEBHOOK_NETWORKS",
+        "",
+        _networks,
+        "Networks, comma-separated, that webhooks may reach although they are not public, on any port and without TLS; "
+        "none by default.",
+    ),
     Setting("TYST_LOG_LEVEL", "info", _level, "One of debug, info, warning, error."),
 )
 
@@ -382,6 +389,7 @@ class Settings:
     smtp_user: str
     smtp_password: str | None
     smtp_from: str
+    webhook_networks: tuple[Network, ...]
     log_level: str
 
     @property

@@ -28,7 +28,7 @@ from collector.core.errors import BackupError
 from collector.storage.client import SCRATCH, ClickHouse, apply_schema, plain_reason
 from collector.storage.migrations import migrate
 
-RIGHTS = ("users", "api_keys", "shares", "subscriptions")
+RIGHTS = ("users", "api_keys", "shares", "subscriptions", "channels")
 """Tables of which no backup brings back what was deleted since."""
 
 NEVER = frozenset({"salts", "revoked", "sessions", "invitations", "collectors", "deliveries"})

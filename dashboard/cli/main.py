@@ -19,6 +19,7 @@ from collector.core.environment import clear_secrets, use_private_umask
 from collector.core.errors import DataDirectoryInUse, SettingError, TystError
 from collector.core.settings import read_settings
 from dashboard.cli.commands import (
+    alert,
     audit,
     backup,
     check,
@@ -63,6 +64,8 @@ app.add_typer(collector.app, name="collector")
 app.add_typer(imports.app, name="imports")
 app.add_typer(mail.app, name="mail")
 app.add_typer(report.app, name="report")
+app.add_typer(alert.app, name="alert")
+app.add_typer(alert.channels, name="channel")
 
 Host = Annotated[
     str | None,

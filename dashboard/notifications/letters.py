@@ -40,6 +40,7 @@ class Letters:
             lines=[_("Tyst can send mail: reports, alerts, invitations and links for new passwords.")],
             href="",
             action="",
+            unsubscribe="",
             reason=_("You get this mail because somebody who runs Tyst at {url} tried it out.").format(url=base),
         )
         await self._send(to, content)
@@ -60,6 +61,7 @@ class Letters:
                 _("Open the link to create an account, or to sign in to one that you have. It works once, for 7 days."),
             ],
             href=href,
+            unsubscribe="",
             action=_("Accept the invitation"),
             reason=_("If you don’t know what this is about, ignore this mail: nothing happens."),
         )
@@ -76,6 +78,7 @@ class Letters:
                 _("It works once, for 7 days. Until you use it your password stays as it is."),
             ],
             href=href,
+            unsubscribe="",
             action=_("Choose a new password"),
             reason=_("If you don’t know what this is about, tell whoever runs Tyst for you."),
         )

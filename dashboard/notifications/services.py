@@ -14,7 +14,11 @@ from collector.storage.documents import DocumentTable
 from collector.storage.membership import Membership
 from dashboard.analytics.service import StatsService
 from dashboard.i18n.translations import Translations
-from dashboard.notifications.delivery_worker import DeliveryWorker
+from dashboard.notifications.alert_conditions import AlertConditions
+from dashboard.notifications.alert_rules import AlertRule, AlertRules
+from dashboard.notifications.alert_sender import ALERT, AlertSender
+from dashboard.notifications.channels import Channel, Channels
+from dashboard.notifications.delivery_worker import Courier, DeliveryWorker
 from dashboard.notifications.handover_journal import HandoverJournal
 from dashboard.notifications.letters import Letters
 from dashboard.notifications.message import MailTemplates
@@ -23,6 +27,8 @@ from dashboard.notifications.report_mail import REPORT, ReportMail
 from dashboard.notifications.scheduler import Scheduler
 from dashboard.notifications.smtp import MailTransport
 from dashboard.notifications.subscriptions import Subscription, Subscriptions
+from dashboard.notifications.trouble_watch import TroubleWatch
+from dashboard.notifications.webhook_transport import WebhookTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +38,25 @@ class Notifications:
     letters: Letters
     subscriptions: Subscriptions
     reports: ReportMail
+    channels: Channels
+    rules: AlertRules
+    alerts: AlertSender
     outbox: Outbox
     scheduler: Scheduler
+    trouble: TroubleWatch
 
     def forget_site(self, site_id: str) -> None:
         """A site is no more: nothing of it is sent. Blocking."""
         self.subscriptions.forget_site(site_id)
+        self.channels.forget_site(site_id)
+        self.rules.forget_site(site_id)
         self.outbox.forget_site(site_id)
 
     def refresh(self) -> None:
         """Read from ClickHouse what other processes have changed. Blocking."""
         self.subscriptions.refresh()
+        self.channels.refresh()
+        self.rules.refresh()
 
 
 def build_notifications(
@@ -56,18 +70,43 @@ def build_notifications(
     clock: Callable[[], float],
     *,
     leads: Callable[[], bool] = lambda: True,
+    problems: Callable[[], tuple[str, ...]] = tuple,
 ) -> Notifications:
-    """Put them together. `keys` sign; `leads` says whether this process plans and sends."""
+    """Put them together. `keys` sign and encrypt; `leads` says whether this process plans and sends, and `problems`,
+    blocking, what operators should know of it."""
     transport, templates = MailTransport(settings), MailTemplates()
     subscriptions = Subscriptions(DocumentTable(client, "subscriptions", Subscription), keys, clock)
     subscriptions.refresh()
     reports = ReportMail(subscriptions, sites, stats, transport, templates, translations, settings.public_url, clock)
     outbox = Outbox(DocumentTable(client, "deliveries", Delivery), members, clock)
-    worker = DeliveryWorker(outbox, HandoverJournal(settings.data_dir), {REPORT: reports}, clock)
+    plain_http = bool(settings.webhook_networks)
+    channels = Channels(DocumentTable(client, "channels", Channel), keys, clock, plain_http=plain_http)
+    channels.refresh()
+    rules = AlertRules(DocumentTable(client, "alerts", AlertRule), clock)
+    rules.refresh()
+    alerts = AlertSender(
+        rules,
+        channels,
+        sites,
+        AlertConditions(stats),
+        outbox,
+        transport,
+        templates,
+        WebhookTransport(settings.webhook_networks),
+        translations,
+        settings.public_url,
+        clock,
+    )
+    couriers: dict[str, Courier] = {REPORT: reports, ALERT: alerts}
+    worker = DeliveryWorker(outbox, HandoverJournal(settings.data_dir), couriers, clock)
     return Notifications(
         letters=Letters(transport, templates, clock),
         subscriptions=subscriptions,
         reports=reports,
+        channels=channels,
+        rules=rules,
+        alerts=alerts,
         outbox=outbox,
-        scheduler=Scheduler(outbox, worker, [reports.planned], leads),
+        scheduler=Scheduler(outbox, worker, [reports.planned, alerts.planned], leads),
+        trouble=TroubleWatch(problems, channels, alerts, clock),
     )

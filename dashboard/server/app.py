@@ -46,6 +46,7 @@ from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
+from dashboard.api import alerts as alerts_api
 from dashboard.api import collectors, mail, management, operations, privacy, site_check
 from dashboard.api import funnels as funnels_api
 from dashboard.api import imports as imports_api
@@ -60,7 +61,7 @@ from dashboard.reports.segments import Segment, Segments
 from dashboard.server.demo.site import demo_funnel, demo_routes
 from dashboard.server.demo.timeline import DemoPlan, fill
 from dashboard.server.error_handlers import error_handlers
-from dashboard.server.health_checks import status_of
+from dashboard.server.health_checks import problems_of, status_of
 from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks
 from dashboard.web import routes, visitor_privacy
 from dashboard.web.app_context import build_dashboard
@@ -191,6 +192,7 @@ def build(
         clock,
         # By a clock that leapt the wrong reports would be due.
         leads=lambda: collector.members.leads and not collector.clock_monitor.problem,
+        problems=partial(problems_of, collector),
     )
     collector.refreshes.append(notifications.refresh)
     collector.deletions.followers += site_lifecycle_hooks(
@@ -230,16 +232,17 @@ def build(
             await _prepare_demo(collector, demo, funnels)
             await anyio.to_thread.run_sync(collector.close_days)
         await collector.start()
-        scheduler = asyncio.create_task(notifications.scheduler.run())
+        sending = [asyncio.create_task(each.run()) for each in (notifications.scheduler, notifications.trouble)]
         log.info("started", extra={"sites": len(collector.sites.all()), "embedded": settings.embedded})
         try:
             with on_stop(dashboard.hubs.close_soon):
                 yield
         finally:
             await dashboard.hubs.close()
-            scheduler.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await scheduler
+            for task in sending:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             stats.close()
             await collector.stop()
             log.info("stopped", extra={"spool_rows": collector.spool.stats().rows})
@@ -272,6 +275,7 @@ def build(
                 settings.data_dir,
             ),
             *funnels_api.routes(funnels, stats, collector.sites, keys, changes, management.who_asks, clock),
+            *alerts_api.routes(notifications, collector.sites, keys, changes, management.who_asks),
             *report_api.routes(notifications, collector.sites, keys, changes, management.who_asks),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),

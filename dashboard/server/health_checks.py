@@ -37,6 +37,13 @@ async def status_of(collector: Collector, started: float) -> Status:
     )
 
 
+def problems_of(collector: Collector) -> tuple[str, ...]:
+    """What needs an operator, in sentences. Blocking."""
+    checks = (check_directory(collector.settings.data_dir), check_jobs(collector.deletions))
+    found = (f"{each.name}: {each.found}." for each in checks if each.state != "ok")
+    return (*collector.readiness().problems, *found)
+
+
 def _check_database(collector: Collector) -> Check:
     name = "ClickHouse"
     kind = "embedded" if collector.clickhouse.embedded else "server"

@@ -12,19 +12,20 @@ from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
 from collector.sites.registry import Site
+from dashboard.access.audit_log import EVERYWHERE
 from dashboard.access.login_throttle import same_origin
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, _, error_text, languages
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.outbox import Delivery
 from dashboard.notifications.report_mail import REPORT
-from dashboard.notifications.subscriptions import FREQUENCY_NAMES
+from dashboard.notifications.subscriptions import FREQUENCY_NAMES, Subscription
 from dashboard.web.app_context import Dashboard, Endpoint, FormPost, changeable_site, network_of_request, read_form
 from dashboard.web.members import day_of
 
 ADDED: Final = N_("Report recipient added")
 REMOVED: Final = N_("Report recipient removed")
-UNSUBSCRIBED: Final = N_("Report recipient unsubscribed")
+UNSUBSCRIBED: Final = N_("Mail recipient unsubscribed")
 TOKENS: Final = "an unsubscription/"
 """Under a name that no user can have."""
 
@@ -134,17 +135,18 @@ def unsubscribe(dashboard: Dashboard) -> Endpoint:
         wait = dashboard.attempts.wait(TOKENS, network)
         if wait:
             raise HTTPException(429, headers={"retry-after": str(wait)})
-        subscriptions = dashboard.notifications.subscriptions
-        id_ = subscriptions.id_of(request.path_params["token"])
+        token = request.path_params["token"]
+        subscriptions, channels = dashboard.notifications.subscriptions, dashboard.notifications.channels
+        id_ = subscriptions.id_of(token) or channels.id_of(token)
         if id_ is None:
             dashboard.attempts.count(TOKENS, network)
             raise HTTPException(404)
-        found = subscriptions.get(id_)
+        found = subscriptions.get(id_) or channels.get(id_)
         site = dashboard.sites.by_id(found.site) if found else None
         if request.method == "POST" and found is not None:
-            await subscriptions.remove(found)
-            if site is not None:
-                await dashboard.changes.note("", site.domain, UNSUBSCRIBED, found.frequency)
+            await (subscriptions.remove(found) if isinstance(found, Subscription) else channels.remove(found))
+            kind = found.frequency if isinstance(found, Subscription) else found.shape
+            await dashboard.changes.note("", site.domain if site else EVERYWHERE, UNSUBSCRIBED, kind)
             found = None
         # Whoever unsubscribes twice is unsubscribed.
         return dashboard.pages.html("unsubscribe.html", user=None, site=site, subscribed=found is not None)

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from dashboard.web import (
     account,
+    alerts,
     audit_log,
     chart_csv,
     consent_coverage,
@@ -62,6 +63,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         page("/account/two-factor", two_factor.two_factor, "GET", "POST"),
         page("/users", members.users, "GET", "POST"),
         page("/changes", audit_log.all_changes),
+        page("/alerts", alerts.installation_alerts, "GET", "POST"),
         *entry.routes(dashboard, COMPRESSED),
         Route("/unsubscribe/{token}", report_subscriptions.unsubscribe(dashboard), methods=["GET", "POST"]),
         page("/sites/new", site_settings.add_site, "GET", "POST"),
@@ -91,6 +93,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         page("/{domain}/changes", audit_log.site_changes),
         page("/{domain}/data", data_deletion.figures, "GET", "POST"),
         page("/{domain}/imports", imports.show_imports, "GET", "POST"),
+        page("/{domain}/alerts", alerts.site_alerts, "GET", "POST"),
         page("/{domain}/reports", report_subscriptions.show_subscriptions, "GET", "POST"),
         page("/{domain}/delete", data_deletion.delete_site, "POST"),
     ]

@@ -41,7 +41,7 @@ PAGES: Final[dict[str, dict[str, str]]] = {
     "laaaala": {"/": "GET", "/account": "GET POST", "/account/two-factor": "GET POST"},
     # A pin is asked for without a site. No OpenID provider is set.
     "l4444l4": {"/": "POST", "/account/openid": "GET"},
-    "l333al3": {"/users": "GET POST", "/changes": "GET"},
+    "l333al3": {"/users": "GET POST", "/alerts": "GET POST", "/changes": "GET"},
     "l3aaala": {"/sites/new": "GET POST"},
     "laa4aaa": {
         "/{domain}": "GET",
@@ -74,6 +74,7 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/{domain}/data": "GET POST",
         "/{domain}/imports": "GET POST",
         "/{domain}/reports": "GET POST",
+        "/{domain}/alerts": "GET POST",
         "/{domain}/delete": "POST",
     },
     # Whoever has the link, or knows of it.
@@ -137,18 +138,27 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/sites/{domain}/export/events": "GET",
         "/api/v1/sites/{domain}/reset": "POST",
         "/api/v1/sites/{domain}/reports": "GET POST",
+        "/api/v1/sites/{domain}/alerts": "GET POST",
+        "/api/v1/sites/{domain}/channels": "GET POST",
         "/api/v1/sites/goals": "PUT",
         "/api/v1/sites/{domain}/funnels": "POST",
         "/api/v1/sites/{domain}/funnels/{funnel}": "DELETE",
         "/api/v1/sites/goals/{goal_id}": "DELETE",
         "/api/v1/verify": "POST",
     },
-    "33334114": {"/api/v1/collectors/{name}": "DELETE"},
+    "33334114": {
+        "/api/v1/collectors/{name}": "DELETE",
+        "/api/v1/channels/{id}": "DELETE",
+        "/api/v1/channels/{id}/test": "POST",
+    },
     # There is no such import or report, which those are told who may change it.
     "44444114": {
         "/api/v1/sites/{domain}/imports/{id}": "DELETE",
         "/api/v1/sites/{domain}/reports/{id}": "DELETE",
         "/api/v1/sites/{domain}/reports/{id}/send": "POST",
+        "/api/v1/sites/{domain}/alerts/{id}": "DELETE",
+        "/api/v1/sites/{domain}/channels/{id}": "DELETE",
+        "/api/v1/sites/{domain}/channels/{id}/test": "POST",
         "/api/v1/sites/{domain}/imports/{id}/confirm": "POST",
     },
     "3333a11a": {
@@ -165,6 +175,7 @@ API: Final[dict[str, dict[str, str]]] = {
         "/api/v1/rollup": "POST",
         "/api/v1/spool/retry": "POST",
         "/api/v1/collectors": "GET",
+        "/api/v1/channels": "GET POST",
         "/api/v1/audit/search": "POST",
         "/api/v1/mail/test": "POST",
     },

@@ -1,0 +1,129 @@
+"""Alert rules: what a site's owners want to be told of."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Literal, get_args
+
+import anyio.to_thread
+import msgspec
+
+from collector.core.errors import RecordError, RecordGone
+from collector.sites.registry import Site
+from collector.storage.documents import CachedDocumentTable, DocumentTable
+from dashboard.i18n.translations import N_
+
+AlertKind = Literal["spike", "drop", "unusual", "goal", "silence", "consent"]
+ALERT_KINDS: Final[tuple[AlertKind, ...]] = get_args(AlertKind)
+ALERT_NAMES: Final[dict[AlertKind, str]] = {
+    "spike": N_("Traffic spike"),
+    "drop": N_("Traffic drop"),
+    "unusual": N_("Unusual traffic"),
+    "goal": N_("Goal reached"),
+    "silence": N_("No data"),
+    "consent": N_("Consent rate drop"),
+}
+DEFAULT_THRESHOLDS: Final[dict[AlertKind, int]] = {
+    "spike": 10, "drop": 1, "unusual": 0, "goal": 1, "silence": 12, "consent": 20
+}  # fmt: skip
+"""Current visitors; visitors in the last 12 hours; nothing; conversions of the day; hours; percentage points."""
+LARGEST: Final[dict[AlertKind, int]] = {
+    "spike": 10**9, "drop": 10**9, "unusual": 0, "goal": 10**9, "silence": 720, "consent": 99
+}  # fmt: skip
+
+MOST_RULES: Final = 20
+"""Of one site."""
+
+
+class AlertRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule. `fired` is the Unix second at which it last fired."""
+
+    id: str
+    site: str
+    """Id of the site."""
+    kind: AlertKind
+    threshold: int = 0
+    goal: str = ""
+    """Name of the goal, of `goal`."""
+    created: int = 0
+    by: str = ""
+    fired: int = 0
+
+
+class AlertRules:
+    """All rules. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
+
+    max_of_site = MOST_RULES
+
+    def __init__(self, records: DocumentTable[AlertRule], clock: Callable[[], float]) -> None:
+        self._records = CachedDocumentTable(records)
+        self._clock = clock
+
+    def refresh(self) -> None:
+        """Read every rule from ClickHouse. Blocking."""
+        self._records.refresh()
+
+    def all(self) -> list[AlertRule]:
+        """Every rule."""
+        return list(self._records.values.values())
+
+    def of(self, site: Site) -> list[AlertRule]:
+        """The rules of one site, oldest first."""
+        found = (each for each in self._records.values.values() if each.site == site.id)
+        return sorted(found, key=lambda each: (each.created, each.id))
+
+    def of_site(self, site: Site, id_: str) -> AlertRule:
+        """The rule of that id. Raises `RecordError` where the site has none."""
+        found = self._records.values.get(id_)
+        if found is None or found.site != site.id:
+            raise RecordError("id", "this site has no such alert")
+        return found
+
+    async def add(self, site: Site, kind: str, *, threshold: int | None, goal: str = "", by: str) -> AlertRule:
+        """Create a rule; without a threshold it is the usual one. Raises `RecordError` naming the invalid field."""
+        known = next((each for each in ALERT_KINDS if each == kind), None)
+        if known is None:
+            raise RecordError("kind", "expected one of {choices}", choices=", ".join(ALERT_KINDS))
+        most, value = LARGEST[known], DEFAULT_THRESHOLDS[known] if threshold is None else threshold
+        if known == "unusual":
+            value = 0
+        elif not 1 <= value <= most:
+            raise RecordError("threshold", "expected a whole number from 1 to {most}", most=most)
+        goals = [each.name for each in site.goals]
+        if known == "goal" and goal not in goals:
+            raise RecordError("goal", "this site has no such goal; add it under Settings, Goals")
+        new = AlertRule(
+            id=secrets.token_hex(8),
+            site=site.id,
+            kind=known,
+            threshold=value,
+            goal=goal if known == "goal" else "",
+            created=int(self._clock()),
+            by=by,
+        )
+
+        def may_add(stored: Mapping[str, AlertRule]) -> None:
+            if sum(each.site == site.id for each in stored.values()) >= self.max_of_site:
+                raise RecordError("kind", "a site has at most {count} alerts", count=self.max_of_site)
+
+        await anyio.to_thread.run_sync(self._records.create, new.id, new, may_add)
+        return new
+
+    async def remove(self, rule: AlertRule) -> None:
+        """Tell nobody of it any more."""
+        await anyio.to_thread.run_sync(self._records.delete, rule.id)
+
+    def note_fired(self, rule: AlertRule, at: int) -> None:
+        """Remember when it last fired. Blocking."""
+        try:
+            self._records.update(rule.id, partial(msgspec.structs.replace, fired=at))
+        except RecordGone:
+            return
+
+    def forget_site(self, site_id: str) -> None:
+        """A site is no more. Blocking."""
+        for each in self.all():
+            if each.site == site_id:
+                self._records.delete(each.id)

@@ -1,0 +1,74 @@
+"""Posts webhook calls: to public addresses only, once, without following redirects."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from collector.core.settings import Network
+from dashboard.compliance.site_check.errors import FetchError, Obstacle
+from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, resolve
+from dashboard.notifications.errors import DeliveryError
+from dashboard.notifications.webhook import WebhookCall
+
+SECONDS: Final = 15.0
+"""For everything together."""
+
+REASONS: Final[dict[Obstacle, str]] = {
+    "address": "the address is in a private network; an operator may allow it with TYST_WEBHOOK_NETWORKS",
+    "port": "the port is not one of the web; an operator may allow the network with TYST_WEBHOOK_NETWORKS",
+    "name": "there is no such host",
+    "certificate": "its certificate is not valid",
+    "time": "it does not answer in time",
+    "connection": "it cannot be connected to",
+}
+
+
+class WebhookError(DeliveryError):
+    """A call that its receiver did not take."""
+
+
+class WebhookTransport:
+    """Posts calls. `networks` may be reached although they are not public. The address is resolved once, by the guard
+    that *Check my site* has."""
+
+    def __init__(
+        self, networks: Iterable[Network] = (), resolver: Resolve = resolve, context: ssl.SSLContext | None = None
+    ) -> None:
+        self._networks = tuple(networks)
+        self._resolver = resolver
+        self._context = context
+
+    async def send(self, call: WebhookCall, taken: Callable[[], None] = lambda: None) -> None:
+        """Post the call. `taken` is called, blocking, as soon as it was taken. Raises `WebhookError`."""
+        try:
+            with anyio.fail_after(SECONDS):
+                status = await self._post(call)
+        except TimeoutError:
+            raise WebhookError(REASONS["time"]) from None
+        except FetchError as error:
+            reason = REASONS.get(error.obstacle, error.obstacle)
+            raise WebhookError(reason, permanent=error.obstacle in ("address", "port")) from None
+        if 300 <= status < 400:
+            raise WebhookError(f"it redirects (status {status}), which is not followed")
+        if not 200 <= status < 300:
+            raise WebhookError(f"it answers with status {status}", permanent=status == HTTPStatus.GONE)
+        await anyio.to_thread.run_sync(taken)
+
+    async def _post(self, call: WebhookCall) -> int:
+        """The status of the answer, whose body nobody reads."""
+        self._context = self._context or httpx.create_ssl_context(trust_env=False)
+        timeout = httpx.Timeout(SECONDS).as_dict()
+        request = httpx.Request(
+            "POST", call.url, headers=call.headers, content=call.body, extensions={"timeout": timeout}
+        )
+        async with PinnedTransport(self._networks, self._resolver, self._context) as transport:
+            answer = await transport.handle_async_request(request)
+            await answer.aclose()
+            return answer.status_code
