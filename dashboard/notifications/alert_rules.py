@@ -11,6 +11,7 @@ import anyio.to_thread
 import msgspec
 
 from collector.core.errors import RecordError, RecordGone
+from collector.core.text import is_one_line
 from collector.sites.registry import Site
 from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.i18n.translations import N_
@@ -33,6 +34,7 @@ LARGEST: Final[dict[AlertKind, int]] = {
     "spike": 10**9, "drop": 10**9, "unusual": 0, "goal": 10**9, "silence": 720, "consent": 99
 }  # fmt: skip
 
+LONGEST_GOAL: Final = 200
 MOST_RULES: Final = 20
 """Of one site."""
 
@@ -91,8 +93,9 @@ class AlertRules:
             value = 0
         elif not 1 <= value <= most:
             raise RecordError("threshold", "expected a whole number from 1 to {most}", most=most)
-        goals = [each.name for each in site.goals]
-        if known == "goal" and goal not in goals:
+        # A site without goals of its own has every custom event for one.
+        goals = [each.name for each in site.goals] or [goal]
+        if known == "goal" and not (goal in goals and is_one_line(goal, LONGEST_GOAL)):
             raise RecordError("goal", "this site has no such goal; add it under Settings, Goals")
         new = AlertRule(
             id=secrets.token_hex(8),

@@ -18,7 +18,8 @@ PAGES = (
     "/", DEMO, f"{DEMO}?period=day&metric=visit_duration", f"{DEMO}?period=7d&f=is_not,visit:country,SE",
     f"{DEMO}?events=properties&countries=map", f"{DEMO}/details/pages", f"{DEMO}/realtime", f"{DEMO}/consent",
     f"{DEMO}/goals", f"{DEMO}/status", f"{DEMO}/install", f"{DEMO}/sharing", f"{DEMO}/settings", f"{DEMO}/people",
-    f"{DEMO}/data", f"{DEMO}/changes", f"{DEMO}/segments", "/sites/new", "/account", "/account/two-factor", "/users",
+    f"{DEMO}/data", f"{DEMO}/changes", f"{DEMO}/reports", f"{DEMO}/alerts", "/alerts",
+    f"{DEMO}/segments", "/sites/new", "/account", "/account/two-factor", "/users",
     "/nothing.example",
     "/privacy/demo.localhost",
 )  # fmt: skip
