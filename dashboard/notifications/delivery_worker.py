@@ -67,6 +67,8 @@ class DeliveryWorker:
                 await self._attempt(delivery)
             except Exception:  # one recipient's failure stops nobody else
                 log.exception("a delivery failed and will be retried", extra={"delivery": delivery.id, "lane": lane})
+            finally:
+                self._outbox.let_go(delivery.id)
 
     async def _attempt(self, delivery: Delivery) -> None:
         id_ = delivery.id

@@ -19,6 +19,9 @@ from collector.core.errors import RecordGone, RecordTaken
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import ALIVE_SECONDS, Membership
 
+LONGEST_SECONDS: Final = 600.0
+"""No conversation takes longer: who claimed something before has failed to record what came of it."""
+
 State = Literal["pending", "claimed", "sent", "failed"]
 Lane = Literal["mail", "webhook"]
 
@@ -111,6 +114,10 @@ class Outbox:
         self._own.add(id_)
         return mine
 
+    def let_go(self, id_: str) -> None:
+        """This process is not at it any more, whether or not that could be recorded."""
+        self._own.discard(id_)
+
     def finish(self, id_: str, state: Literal["sent", "failed"], error: str = "") -> None:
         """Record how it ended. What was sent stays sent."""
         self._release(id_, lambda each: each if each.state == "sent" else self._ended(each, state, error))
@@ -143,17 +150,16 @@ class Outbox:
         # Its site may have been deleted meanwhile.
         with contextlib.suppress(RecordGone):
             self._records.update(id_, change)
-        self._own.discard(id_)
 
     def _is_abandoned(self, delivery: Delivery) -> bool:
         """Whether who claimed it is no more."""
         member, _, start = delivery.owner.partition(":")
         if member == self._members.id:
             return start != self._start or delivery.id not in self._own
-        if any(each.id == member and each.alive for each in self._members.others()):
-            return False
         # One that has just come may not be known here yet.
-        return (self._members.mark() or self._clock()) - delivery.claimed > 2 * ALIVE_SECONDS
+        alive = any(each.id == member and each.alive for each in self._members.others())
+        age = (self._members.mark() or self._clock()) - delivery.claimed
+        return age > (LONGEST_SECONDS if alive else 2 * ALIVE_SECONDS)
 
 
 def delivery_id(*parts: str) -> str:

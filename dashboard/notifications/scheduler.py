@@ -37,13 +37,14 @@ class Scheduler:
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
-            if self._leads():
-                await self._tick_or_log()
+            await self._tick_or_log()
             await asyncio.sleep(TICK_SECONDS)
 
     async def tick(self) -> None:
-        """One round: record what an earlier start has sent, plan, and attempt what is due."""
+        """One round: record what was sent, and where this process leads, plan, and attempt what is due."""
         await anyio.to_thread.run_sync(self._worker.settle)
+        if not self._leads():
+            return
         known = await anyio.to_thread.run_sync(self._outbox.all)
         for planner in self._planners:
             for delivery in await planner():

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import Membership
 from dashboard.notifications.handover_journal import HandoverJournal
-from dashboard.notifications.outbox import BACKOFF, Delivery, Outbox, delivery_id
+from dashboard.notifications.outbox import BACKOFF, LONGEST_SECONDS, Delivery, Outbox, delivery_id
 from tests.board import NOON, Clock
 
 ID = delivery_id("report", "one")
@@ -78,6 +78,24 @@ def test_a_claim_ends_with_its_process(database: Client, tmp_path: Path, clock: 
     assert two.claim(ID) is None
     stale = DocumentTable(database, "deliveries", Delivery)
     stale.update(ID, lambda each: msgspec.structs.replace(each, claimed=each.claimed - 60))
+    assert two.claim(ID) is not None
+
+
+def test_what_could_not_be_recorded_is_tried_again(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """By the same process once it has let go, by another one when no conversation takes so long."""
+    members = [member(database, tmp_path / name) for name in ("one", "two")]
+    for each in members:
+        each.beat()
+    one, two = (outbox(database, each, clock) for each in members)
+    one.add(MAIL)
+    assert one.claim(ID) is not None
+    assert one.claim(ID) is None
+    one.let_go(ID)
+    assert one.claim(ID) is not None
+    records = DocumentTable(database, "deliveries", Delivery)
+    records.update(ID, lambda each: msgspec.structs.replace(each, claimed=each.claimed - 60))
+    assert two.claim(ID) is None
+    records.update(ID, lambda each: msgspec.structs.replace(each, claimed=each.claimed - LONGEST_SECONDS))
     assert two.claim(ID) is not None
 
 
