@@ -60,7 +60,7 @@ async def show_funnels(dashboard: Dashboard, request: Request, user: User) -> Re
         site=site,
         user=user,
         choice=state,
-        menu=build_menu(state.to_comparison("none"), dates, "/funnels"),
+        menu=build_menu(state.to_comparison("none"), replace(dates, before=None), "/funnels"),
         period=dates.period,
         dates=formatting.dates(dates.period.first, dates.period.last),
         funnels=[(each, state.href(f"/funnels/{each.id}"), counted.get(each.id)) for each in funnels],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
@@ -158,6 +159,21 @@ def test_a_goal_that_is_gone_is_said(board: Board) -> None:
     assert "A goal that this funnel has as a step is no more: Thanks." in board.page(address).text
     assert "Visits 24" in board.page(f"/{SITE}?period=day&f=is,visit:funnel,reached:2:Checkout").text
     assert "Goal missing" in board.page(f"/{SITE}/funnels").text
+
+
+def test_readers_without_an_account_see_funnels_and_change_none(board: Board) -> None:
+    """At a public site, in steps of the open day; what changes them is not offered."""
+    address = saved(board)
+    anyio.run(board.dashboard.sites.update, board.site(), lambda site: msgspec.structs.replace(site, public=True))
+    board.post("/logout", {})
+    board.clock.now += 86_400
+    listed = board.page(f"/{SITE}/funnels")
+    assert "New funnel" not in listed.text
+    assert any(link.href.startswith(address) for link in listed.links)
+    page = board.page(f"{address}?period=yesterday")
+    assert "16 visits" in page.text
+    assert "Edit" not in page.text
+    assert board.get(f"/{SITE}/funnels/edit").status_code == 303
 
 
 def test_funnels_go_with_their_site(board: Board) -> None:
