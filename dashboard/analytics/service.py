@@ -1,6 +1,5 @@
 """The statistics service: runs queries for the dashboard, exports and the Stats API."""
 
-# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
 import asyncio
@@ -22,7 +21,6 @@ from dashboard.analytics.filters import Filter
 from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.funnels_filter import with_funnels
 from dashboard.analytics.goal_filters import Matching, patterns
-from dashboard.analytics.metrics import VISITOR_KEY
 from dashboard.analytics.period import Period
 from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import Aggregation, Query, ResolvedQuery, Result, combined, resolve
@@ -30,18 +28,17 @@ from dashboard.analytics.realtime_query import CURRENT_SQL, Realtime, current_vi
 from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.results import Groups, build_result, read_breakdown, read_buckets, sum_buckets
 from dashboard.analytics.small_counts import Key, Protection, small_buckets, suppressed_buckets
-from dashboard.analytics.sql.expressions import EventScope
-from dashboard.analytics.sql.parameters import Parameters, Statement
+from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.rollups import PARTS_SQL, STATE_SQL, SiteState, read_state
 from dashboard.analytics.sql.statement import (
     Released,
     build_breakdown,
+    build_property_keys,
     build_series,
     build_union,
     is_combinable,
 )
 
-MAX_KEYS = 100
 MAX_STATES = 100
 """Sites whose closed days are remembered; the least recently read is forgotten first."""
 SETTLED_SECONDS = 60
@@ -110,28 +107,12 @@ class StatsService:
 
         Of a filtered view, those of groups below the site's minimum are left out.
         """
-        query = (await self._resolve(Query(site, ("events",), period, filters=filters))).query
-        protection, parameters = self._protection(site), Parameters()
-        protected = filters is not None or protection.strict
-        scope = EventScope(site, period, parameters, released=await self._released(site, period.zone, period.last))
-        state = await self._state(site)
-        by_property = resolve(replace(query, dimensions=(f"{PROPERTY}*",))).own()
-        summed = [version for day, version in state.closed.usable_by(by_property).versions if state.has_no_events(day)]
-        sql = f"""
-SELECT key, sum(seen) AS visitors, sum(counted) AS events FROM (
-    SELECT key, toInt64(uniqExactIf({VISITOR_KEY}, visitor != 0)) AS seen, toInt64(count()) AS counted
-    FROM events ARRAY JOIN mapKeys(props) AS key
-    WHERE {scope.of_days()} AND {scope.selected(query.filters)}
-    GROUP BY key
-    UNION ALL
-    SELECT substring(dimension, {len(PROPERTY) + 1}) AS key, toInt64(sum(visitors)), toInt64(sum(events)) FROM daily
-    WHERE site = {parameters.text(site)} AND version IN {parameters.add(summed, "Array(UInt64)")}
-        AND startsWith(dimension, {parameters.text(PROPERTY)}) AND value != '' AND currency = ''
-    GROUP BY key)
-GROUP BY key
-HAVING if(visitors = 0, events, visitors) >= {protection.min_visitors if protected else 1:d}
-ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
-        return [key for key, *_ in await self._rows(site, Statement(sql, parameters.values), state.parts)]
+        prepared = await self.prepared(Query(site, ("events",), period, filters=filters))
+        by_property = resolve(replace(prepared.query, dimensions=(f"{PROPERTY}*",))).own()
+        usable, state = prepared.state.closed.usable_by(by_property).versions, prepared.state
+        summed = [version for day, version in usable if state.has_no_events(day)]
+        statement = build_property_keys(prepared.query, prepared.protection, summed, prepared.released)
+        return [key for key, *_ in await self.prepared_rows(prepared, statement)]
 
     async def currencies(self, site: str) -> tuple[str, ...]:
         """The currencies in which the site has ever had revenue, as of the last query about it or of now: what a page
@@ -156,8 +137,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
 
     async def matching(self, site: str, patterns: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
         """Those of the texts that one of the regular expressions (RE2) matches. Raises `QueryError`."""
-        statement = Statement(_MATCHING, {"names": [*texts], "patterns": [*patterns]})
-        ((found,),) = await self._rows(site, statement)
+        ((found,),) = await self._rows(site, Statement(_MATCHING, {"all": [*texts], "patterns": [*patterns]}))
         return frozenset(found)
 
     async def first_day(self, site: str) -> datetime.date | None:
@@ -277,9 +257,7 @@ ORDER BY events DESC, key LIMIT {MAX_KEYS:d}"""
         now, released = int(self._clock()), await self._released(site, zone)
         return now, released[1] if released else now + 1
 
-    async def _released(
-        self, site: str, zone: str, last: datetime.date = datetime.date.max
-    ) -> tuple[datetime.date, int] | None:
+    async def _released(self, site: str, zone: str, last: datetime.date = datetime.date.max) -> Released:
         """For guests, the open day and the Unix second up to which its events may be told, if it is in dates up to the
         `last`."""
         # A day stays open until its last events are stored: else these were seen to arrive after the rest, one by one.
@@ -329,6 +307,5 @@ FROM (
     WHERE ends <= {settled:Int64} GROUP BY ends ORDER BY ends)"""
 
 _MATCHING = """
-SELECT arrayFilter(
-    each -> arrayExists(pattern -> match(each, pattern), {patterns:Array(String)}), {names:Array(String)}
-)"""
+SELECT arrayFilter(text -> arrayExists(pattern -> match(text, pattern), {patterns:Array(String)}), {all:Array(String)})
+"""

@@ -1,16 +1,20 @@
 """Protection of small counts: which aggregations it covers, and how a group is reported.
 
-Numbers are exact or hidden. Small groups of values are folded by the statement (`sql.events`), small buckets of time
-hidden here; `strict` rounds every count. docs/small-counts.md says what this guarantees.
+Numbers are exact or hidden. Small groups of values are folded by statements, small buckets of time are hidden after;
+`strict` rounds every count. docs/small-counts.md says what this guarantees.
 """
 
+# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from collector.sites.registry import Sites
-from dashboard.analytics.query import Aggregation
+from dashboard.analytics.query import OTHER, Aggregation
+
+SIZE = "if(c_visitors = 0, c_events, c_visitors)"
+"""How many people a row may be of: of anonymous events each may be another one's."""
 
 Components = Mapping[str, int]
 Key = tuple[str, ...]
@@ -55,7 +59,7 @@ class Protection:
 
 
 def size(counts: Components) -> int:
-    """How many people a group may be: of anonymous events each may be another one's."""
+    """The same of a bucket."""
     return counts["visitors"] or counts["events"]
 
 
@@ -96,3 +100,60 @@ def protection_of(sites: Sites) -> Callable[[str], Protection]:
         return Protection() if site is None else Protection(site.min_visitors, site.strict)
 
     return chosen
+
+
+def with_folded(groups: str, aggregation: Aggregation, minimum: int, events: str = "sumIf(n_events, {})") -> str:
+    """The subquery of groups with whether each is `folded`: those below the minimum; the smallest of the others where
+    these are together below it, which has visitors where they have some, as more anonymous events would hide nobody;
+    and all where no other has visitors, as the total is below the minimum then.
+
+    `groups` have their visitors as the state `ids`; `events` counts the events of those for which `{}` holds.
+    """
+    small, group = f"size < {minimum:d}", f"({', '.join(['size', *aggregation.keys])})"
+    return f"""
+        SELECT *, {small} OR if(few = 0, events, few) BETWEEN 1 AND {minimum - 1:d}
+            AND (few > 0 AND people.1 = 0 OR {group} = if(few > 0, people, least)) AS folded
+        FROM (
+            SELECT *, if(n_visitors = 0, n_events, n_visitors) AS size,
+                uniqExactMergeIf(ids, {small}) OVER times AS few, {events.format(small)} OVER times AS events,
+                minIf({group}, NOT {small}) OVER times AS least,
+                minIf({group}, NOT {small} AND n_visitors > 0) OVER times AS people
+            FROM ({groups}) WINDOW times AS ({_by_time(aggregation)}))"""
+
+
+def withheld(aggregation: Aggregation, minimum: int) -> str:
+    """Whether a row is left out: the folded groups where they are too few. By time also, where the folds that are left
+    out are together below the minimum, the smallest row of the other intervals: else they would be what is left when
+    all rows are taken from the total. That is one with visitors where these have some, or all where none has."""
+    small = f"{is_other(aggregation)} AND {SIZE} < {minimum:d}"
+    if len(aggregation.values) == len(aggregation.dimensions) or aggregation.parts:
+        return small
+    group = f"({', '.join([SIZE, *aggregation.keys])})"
+    # Visitors of hours may be the same, unlike those of days.
+    visitors = f"{'maxIf' if aggregation.by_clock else 'sumIf'}(c_visitors, {small}) OVER ()"
+    hidden = f"if({visitors} = 0, sumIf(c_events, {small}) OVER (), {visitors})"
+    people = f"NOT ({small}) AND c_visitors > 0"
+    least = f"if({visitors} = 0, minIf({group}, NOT ({small})) OVER (), minIf({group}, {people}) OVER ())"
+    alone = f"{visitors} > 0 AND countIf({people}) OVER () = 0"
+    return f"{small} OR ({hidden} BETWEEN 1 AND {minimum - 1:d} AND ({group} = {least} OR {alone}))"
+
+
+def revenue_limits(aggregation: Aggregation, minimum: int) -> list[str]:
+    """Columns by currency: the most buyers that a group has whose revenue is not told, and the fewest that one has
+    whose revenue would be, for complementary suppression of revenue."""
+    if "revenue" not in aggregation.components:
+        return []
+    other, within = is_other(aggregation), f"OVER ({_by_time(aggregation)})"
+    few = f"mapFilter((currency, buyers) -> buyers > 0 AND ({other} OR buyers < {minimum:d}), c_buyers)"
+    told = f"mapFilter((currency, buyers) -> NOT ({other}) AND buyers >= {minimum:d}, c_buyers)"
+    return [f"maxMap({few}) {within} AS most_untold", f"minMap({told}) {within} AS least_told"]
+
+
+def is_other(aggregation: Aggregation) -> str:
+    """Whether a row is that of the folded groups."""
+    return f"k{aggregation.values[0]} = '{OTHER}'"
+
+
+def _by_time(aggregation: Aggregation) -> str:
+    times = [key for index, key in enumerate(aggregation.keys) if index not in aggregation.values]
+    return f"PARTITION BY {', '.join(times)}" if times else ""

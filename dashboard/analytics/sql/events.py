@@ -27,6 +27,7 @@ from dashboard.analytics.metrics import (
     component_columns,
 )
 from dashboard.analytics.query import OTHER, Aggregation
+from dashboard.analytics.small_counts import with_folded
 from dashboard.analytics.sql.expressions import NO_VISIT, VISIT_ATTRIBUTES, EventScope, GroupKey, clause
 
 
@@ -68,8 +69,10 @@ class EventQueries:
         source = f"{self._source} WHERE {self.scope.of_days()} AND {self._selected}"
         columns = [f"{_state(EVENT_COUNTS['visitors'])} AS ids", "finalizeAggregation(ids) AS n_visitors"]
         columns.append(f"{self._events} AS n_events")
+        events = "sumIf(n_events, {})"
         if self._goal is not None:
             # An event may reach several goals.
+            events = "uniqExactMergeIf(numbers, {})"
             source = f"(SELECT *, rowNumberInAllBlocks() AS number FROM {source})"
             columns.append("uniqExactState(number) AS numbers")
         groups = f"""
@@ -77,7 +80,8 @@ class EventQueries:
         FROM {source}
         {clause("GROUP BY", self.aggregation.keys)}"""
         return f"""
-    SELECT {", ".join(self.aggregation.keys)} FROM ({self._sized(groups)}) WHERE NOT folded"""
+    SELECT {", ".join(self.aggregation.keys)}
+    FROM ({with_folded(groups, self.aggregation, self.min_visitors, events)}) WHERE NOT folded"""
 
     def union(self, keys: Sequence[tuple[str, ...]]) -> str:
         """How many visitors these groups have together, by their events and by the beginnings of their visits."""
@@ -102,26 +106,8 @@ FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
         sums |= {"visitors": "uniqExactMerge(ids)", "buyers": "uniqExactMapMerge(payers)"}
         return f"""
     SELECT {", ".join([*self._named(keys), *self._columns(sums)])}
-    FROM ({self._sized(groups)}) AS sized
+    FROM ({with_folded(groups, self.aggregation, self.min_visitors)}) AS sized
     GROUP BY {", ".join(keys)}"""
-
-    def _sized(self, groups: str) -> str:
-        """Groups with whether each is folded: those below the minimum; the smallest of the others where these are
-        together below it, which has visitors where they have some, as more anonymous events would hide nobody; and all
-        where no other has visitors, as the total is below the minimum then."""
-        m, keys = f"{self.min_visitors:d}", self.aggregation.keys
-        times = [key for index, key in enumerate(keys) if index not in self.aggregation.values]
-        group = f"({', '.join(['size', *keys])})"
-        events = f"sumIf(n_events, size < {m})" if self._goal is None else f"uniqExactMergeIf(numbers, size < {m})"
-        return f"""
-        SELECT *, size < {m} OR if(few = 0, events, few) BETWEEN 1 AND {self.min_visitors - 1:d}
-            AND (few > 0 AND people.1 = 0 OR {group} = if(few > 0, people, least)) AS folded
-        FROM (
-            SELECT *, if(n_visitors = 0, n_events, n_visitors) AS size,
-                uniqExactMergeIf(ids, size < {m}) OVER times AS few, {events} OVER times AS events,
-                minIf({group}, size >= {m}) OVER times AS least,
-                minIf({group}, size >= {m} AND n_visitors > 0) OVER times AS people
-            FROM ({groups}) WINDOW times AS ({clause("PARTITION BY", times)}))"""
 
     def _named(self, keys: Sequence[str]) -> list[str]:
         """The key columns, by expressions of their values."""

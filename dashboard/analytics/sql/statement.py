@@ -9,15 +9,17 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection
 
+from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.goal_filters import listable, scrolls
-from dashboard.analytics.metrics import MONEY, component_names
-from dashboard.analytics.query import OTHER, Aggregation, OrderTerm
-from dashboard.analytics.small_counts import Protection
+from dashboard.analytics.metrics import EVENT_COUNTS, MONEY, component_names
+from dashboard.analytics.query import Aggregation, OrderTerm, Query
+from dashboard.analytics.small_counts import SIZE, Protection, is_other, revenue_limits, withheld
 from dashboard.analytics.sql.events import EventQueries
 from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
 from dashboard.analytics.sql.parameters import Parameters, Statement
 from dashboard.analytics.sql.rollups import RollupDays, RollupQueries, can_use_rollups
 
+MAX_KEYS = 100
 Released = tuple[datetime.date, int] | None
 """A date, and the Unix second that its events are read up to."""
 
@@ -64,8 +66,8 @@ def build_breakdown(
     ]
     limits, shown = [], "1"
     if protected:
-        shown = f"NOT ({_withheld(aggregation, protection.min_visitors)})"
-        limits = _money_limits(aggregation, protection.min_visitors)
+        shown = f"NOT ({withheld(aggregation, protection.min_visitors)})"
+        limits = revenue_limits(aggregation, protection.min_visitors)
     # By hours and minutes a visit counts where it began, seen there or not.
     began = aggregation.by_clock and "visits" in aggregation.components
     grouped = f"{clause('GROUP BY', aggregation.keys)} HAVING" if summed else "WHERE"
@@ -86,52 +88,39 @@ LIMIT {aggregation.limit:d} {"BY k0" if aggregation.parts else f"OFFSET {aggrega
     return Statement(sql.strip(), scope.parameters.values, immutable=not ranges)
 
 
+def build_property_keys(
+    query: Query, protection: Protection, summed: Collection[int], released: Released = None
+) -> Statement:
+    """The statement of the keys of the custom properties of the selected events, the most frequent first, and of the
+    rollups of the versions `summed`."""
+    scope = EventScope(query.site, query.period, Parameters(), released=released)
+    protected, bound = query.filters is not None or protection.strict, scope.parameters
+    sql = f"""
+SELECT key, sum(visitors) AS c_visitors, sum(events) AS c_events FROM (
+    SELECT key, toInt64({EVENT_COUNTS["visitors"]}) AS visitors, toInt64(count()) AS events
+    FROM events ARRAY JOIN mapKeys(props) AS key
+    WHERE {scope.of_days()} AND {scope.selected(query.filters)}
+    GROUP BY key
+    UNION ALL
+    SELECT substring(dimension, {len(PROPERTY) + 1}) AS key, toInt64(sum(daily.visitors)), toInt64(sum(daily.events))
+    FROM daily
+    WHERE site = {bound.text(query.site)} AND version IN {bound.add([*summed], "Array(UInt64)")}
+        AND startsWith(dimension, {bound.text(PROPERTY)}) AND value != '' AND currency = ''
+    GROUP BY key)
+GROUP BY key
+HAVING {SIZE} >= {protection.min_visitors if protected else 1:d}
+ORDER BY c_events DESC, key LIMIT {MAX_KEYS:d}"""
+    return Statement(sql, scope.parameters.values)
+
+
 def _scope(aggregation: Aggregation, ranges: DateRanges = (), released: Released = None) -> EventScope:
     parts = tuple(each.dimensions[0] for each in aggregation.parts)
     return EventScope(aggregation.site, aggregation.period, Parameters(), ranges, parts, released)
 
 
-SIZE = "if(c_visitors = 0, c_events, c_visitors)"
-"""How many people a group may be: of anonymous events each may be another one's."""
-
-
-def _withheld(aggregation: Aggregation, minimum: int) -> str:
-    """Whether a group is left out: the folded ones where they are too few. By time also, where the folds that are left
-    out are together below the minimum, the smallest row of the other intervals: else they would be what is left when
-    all rows are taken from the total. That is one with visitors where these have some, or all where none has."""
-    small = f"{_other(aggregation)} AND {SIZE} < {minimum:d}"
-    if len(aggregation.values) == len(aggregation.dimensions) or aggregation.parts:
-        return small
-    group = f"({', '.join([SIZE, *aggregation.keys])})"
-    # Visitors of hours may be the same, unlike those of days.
-    visitors = f"{'maxIf' if aggregation.by_clock else 'sumIf'}(c_visitors, {small}) OVER ()"
-    hidden = f"if({visitors} = 0, sumIf(c_events, {small}) OVER (), {visitors})"
-    people = f"NOT ({small}) AND c_visitors > 0"
-    least = f"if({visitors} = 0, minIf({group}, NOT ({small})) OVER (), minIf({group}, {people}) OVER ())"
-    alone = f"{visitors} > 0 AND countIf({people}) OVER () = 0"
-    return f"{small} OR ({hidden} BETWEEN 1 AND {minimum - 1:d} AND ({group} = {least} OR {alone}))"
-
-
-def _money_limits(aggregation: Aggregation, minimum: int) -> list[str]:
-    """By currency, the most buyers that a group has whose revenue is not told, and the fewest that one has whose
-    revenue would be, for complementary suppression of revenue. Nothing where all of it is told."""
-    if "revenue" not in aggregation.components:
-        return []
-    times = [key for index, key in enumerate(aggregation.keys) if index not in aggregation.values]
-    other = _other(aggregation)
-    few = f"mapFilter((currency, buyers) -> buyers > 0 AND ({other} OR buyers < {minimum:d}), c_buyers)"
-    told = f"mapFilter((currency, buyers) -> NOT ({other}) AND buyers >= {minimum:d}, c_buyers)"
-    within = f"OVER ({clause('PARTITION BY', times)})"
-    return [f"maxMap({few}) {within} AS most_untold", f"minMap({told}) {within} AS least_told"]
-
-
-def _other(aggregation: Aggregation) -> str:
-    return f"k{aggregation.values[0]} = '{OTHER}'"
-
-
 def _order(aggregation: Aggregation, protection: Protection) -> list[str]:
     """The terms of the order: groups that are folded come last. Of several breakdowns each has an order of its own."""
-    terms = [_other(aggregation)] if protection.covers(aggregation) else []
+    terms = [is_other(aggregation)] if protection.covers(aggregation) else []
     rounding, least = protection.rounding, protection.least_divisor(aggregation)
     orders = [each.order for each in aggregation.parts] or [aggregation.order]
     for same in zip(*orders, strict=True):
