@@ -161,7 +161,7 @@ class QueryExecutor:
 
     def _begin(self, statement: Statement, lane: Lane) -> tuple[Future[Rows], Callable[[], None]]:
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("statement:\n%s", statement.inlined())
+            log.debug("statement: %s", statement.inlined())
         # By this comment the engine's list of running statements shows which one is ours.
         mark = secrets.token_hex(8)
         sql = f"/* {mark} */ {statement.sql}"

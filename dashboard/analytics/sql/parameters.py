@@ -42,8 +42,10 @@ class Statement:
     """Whether new events leave its result as it is: it reads closed days alone, in the versions that it names."""
 
     def inlined(self) -> str:
-        """The statement with its values as literals: to be read, or pasted into clickhouse-client; never executed."""
-        return _PLACEHOLDER.sub(lambda found: f"CAST({_literal(self.parameters[found[1]])}, '{found[2]}')", self.sql)
+        """The statement in one line with its values as literals: to be read, or pasted into clickhouse-client; never
+        executed."""
+        line = " ".join(self.sql.split())
+        return _PLACEHOLDER.sub(lambda found: f"CAST({_literal(self.parameters[found[1]])}, '{found[2]}')", line)
 
 
 _PLACEHOLDER = re.compile(r"\{(\w+):([A-Za-z0-9()]+)\}")
@@ -54,4 +56,4 @@ def _literal(value: Any) -> str:
         return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, int):
         return str(int(value))
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"

@@ -199,7 +199,7 @@ def test_a_page_asked_twice_executes_its_statements_once_until_events_come(
 
 FILTERS: list[Filter | None] = [
     None,
-    is_("event:page", "/it's"),
+    is_("event:page", "/it's\nhere"),
     is_("visit:exit_page", "/"),
     is_("visit:engaged", "true"),
     HasDone(is_("event:goal", "Signup")),
@@ -210,7 +210,7 @@ FILTERS: list[Filter | None] = [
 def test_statements_are_logged_as_they_can_be_pasted(
     clickhouse: ClickHouse, database: Client, caplog: pytest.LogCaptureFixture, filters: Filter | None
 ) -> None:
-    """With their values as literals: each executes without parameters, to the same rows."""
+    """In one line, with their values as literals: each executes without parameters, to the same rows."""
     seed(database, STORY)
     stats = StatsService(lambda settings: clickhouse.client(readonly=True, settings=settings))
     day, metrics = dates(MONDAY, MONDAY), ("visitors", "visits", "bounce_rate", "pageviews")
@@ -218,10 +218,11 @@ def test_statements_are_logged_as_they_can_be_pasted(
         for names in ((), ("time:day",), ("event:page",), ("visit:source",), ("visit:exit_page",)):
             asyncio.run(stats.run([Query(SITE, metrics, day, names, filters)]))
     stats.close()
-    logged = [record.getMessage().partition("\n")[2] for record in caplog.records]
+    logged = [record.getMessage().partition("statement: ")[2] for record in caplog.records]
     assert len(logged) == 11
     for sql in logged:
         assert "{p" not in sql
+        assert "\n" not in sql
         database.query(sql)
 
 
