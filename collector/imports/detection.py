@@ -45,7 +45,7 @@ def read_file(file: ImportedFile, target: ImportTarget, directory: Path, format:
     """Take a file, or every file within a zip file, to the target. Raises `ImportRefused`."""
     if file.is_zip:
         _read_zip(file, target, directory, format)
-    elif file.head.strip():
+    elif file.text.strip():
         _read(file, _format_of(file, format), target)
 
 
@@ -55,7 +55,7 @@ def _read_zip(file: ImportedFile, target: ImportTarget, directory: Path, format:
     for entry in file.entries(directory):
         if entry.is_zip:
             _read_zip(entry, target, directory, format)
-        elif entry.head.strip():
+        elif entry.text.strip():
             try:
                 found = _format_of(entry, format)
             except FormatUnknown as error:

@@ -39,6 +39,7 @@ def paths(failures: dict[str, Any]) -> dict[str, Any]:
                 "parameters": [
                     _choice("mode", list(MODES)),
                     _choice("format", ["auto", *(each.name for each in FORMATS)]),
+                    {"name": "log_format", "in": "query", "schema": {"type": "string"}},
                     {"name": "name", "in": "query", "schema": _TEXT},
                 ],
                 "requestBody": {

@@ -27,14 +27,14 @@ _MOBILE_SYSTEMS = frozenset({"iOS", "Android", "Windows Phone"})
 
 
 def _recognises(file: ImportedFile) -> bool:
-    header = file.header
-    if file.text[:1].isdigit() and header and header[0][1:] == "path" and header[0][0] not in "12":
+    header = set(file.header)
+    if any(name[1:] == "path" and name[0].isdigit() and name[0] not in "12" for name in header):
         raise ImportRefused(
             "file",
             "{name} is of a version of GoatCounter's export that is not known here; versions 1 and 2 are",
             name=file.name,
         )
-    return bool(header) and header[0] in _HEADERS and set(header) >= _NEEDED
+    return bool(header & _HEADERS) and header >= _NEEDED
 
 
 def _read(file: ImportedFile, target: ImportTarget) -> None:
@@ -42,7 +42,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
     for line, row in file.table():
         cells = {name.lstrip("12") if name.endswith("path") else name: value for name, value in row.items()}
         try:
-            if cells["bot"] not in ("", "0", "false"):
+            if cells["bot"].lower() not in ("", "0", "false"):
                 target.leave_out("bot", line)
                 continue
             request = _request(cells, target)

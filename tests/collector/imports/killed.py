@@ -76,9 +76,9 @@ def play(directory: Path, logs: list[Path], kills: int, seed: int) -> Kills:
     """Import one of two logs of the same days and the other by turns, killed at random moments; then each once more,
     undisturbed."""
     chosen, tally = random.Random(seed), Kills()  # noqa: S311 -- moments, not secrets
-    began = time.monotonic()
     with _started(directory, logs) as process:
         _heard(process)
+        began = time.monotonic()
         digests = [_heard(process)["digest"] for _ in logs]
         longest = (time.monotonic() - began) / len(logs)
     for number in range(kills):

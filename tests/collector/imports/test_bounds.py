@@ -112,7 +112,7 @@ def test_a_long_import_keeps_no_other_site_waiting(importing: Importing) -> None
     def files() -> Iterator[ImportedFile]:
         yield opened(LOG)
         found.append(importing.imports.read(other, [opened(LOG)], by="another"))
-        with pytest.raises(ImportRefused, match="another import is being read"):
+        with pytest.raises(ImportRefused, match="another import is in progress"):
             importing.imports.read(importing.site, [opened(LOG)], by="another")
 
     record = importing.imports.read(importing.site, files(), by="test")
