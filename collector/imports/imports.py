@@ -28,7 +28,7 @@ from collector.imports.detection import finish, read_file
 from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format
 from collector.imports.formats.log_format import own_format
-from collector.imports.record import ImportRecord
+from collector.imports.record import ImportRecord, State
 from collector.imports.report import ImportReport, Totals
 from collector.imports.salts import ImportSalts
 from collector.imports.scratch import Progress, Scratch, drop_leftovers
@@ -98,13 +98,15 @@ class Imports:
         name: str = "",
         format: str = "auto",  # noqa: A002 # what the option is called
         log_format: str = "",
+        confirmed: bool = False,
         progress: Progress = lambda _, __: None,
     ) -> ImportRecord:
-        """Read files into rows that do not count yet; access logs by the `log_format`, if there is one. Raises
-        `ImportRefused`; then nothing is left of them."""
+        """Read files into rows that do not count yet; access logs by the `log_format`, if there is one. They
+        wait for their owner, unless `confirmed` says that `confirm` follows. Raises `ImportRefused`; then nothing is
+        left of them."""
         chosen = own_format(log_format) if log_format.strip() else format
         with self._slots.taken(site.id, by):
-            return self._read(site, files, by, name, chosen, progress)
+            return self._read(site, files, by, name, chosen, progress, "confirming" if confirmed else "checked")
 
     def confirm(self, site: Site, id_: str) -> ImportRecord:
         """Make the days of a checked import count, those that got no own figures meanwhile. Raises `RecordError`."""
@@ -155,9 +157,10 @@ class Imports:
         records = self._records.all().values()
         going_on = False
         for record in records:
-            if record.state == "reading" and not alone and record.beat >= now - SILENT_SECONDS:
+            goes_on = record.state in ("reading", "confirming")
+            if goes_on and not alone and record.beat >= now - SILENT_SECONDS:
                 going_on = True
-            elif record.state == "reading" or (record.state == "checked" and record.at < now - CHECKED_SECONDS):
+            elif goes_on or (record.state == "checked" and record.at < now - CHECKED_SECONDS):
                 self._forget(record)
         if not going_on and self._slots.idle:
             drop_leftovers(self._client)
@@ -177,7 +180,7 @@ class Imports:
     def _forget(self, record: ImportRecord) -> None:
         site = self._sites.by_id(record.site_id)
         counts = site is not None and self.days_counting(site).get(record.id)
-        if record.state == "checked" and counts:
+        if record.state in ("checked", "confirming") and counts:
             # It was confirmed, and its process ended before it could note that.
             self._records.save(record.id, msgspec.structs.replace(record, state="done"))
             return
@@ -201,6 +204,7 @@ class Imports:
         name: str,
         format: str | Format,  # noqa: A002 # what the option is called
         progress: Progress,
+        state: State,
     ) -> ImportRecord:
         self._must_be_idle(site)
         id_ = secrets.token_hex(8)
@@ -222,7 +226,8 @@ class Imports:
             record = msgspec.structs.replace(
                 record,
                 name=without_hidden(name or names[0])[:LONGEST_NAME],
-                state="checked",
+                state=state,
+                beat=int(self._clock()),
                 days=tuple(days),
                 without_properties=tuple(sorted(without | target.without_properties)),
                 report=report,

@@ -10,7 +10,7 @@ import msgspec
 from collector.imports.report import ImportReport
 from collector.rollups.build import VERSIONS
 
-State = Literal["reading", "checked", "done"]
+State = Literal["reading", "checked", "confirming", "done"]
 
 
 class ImportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,7 +25,8 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Unix second at which it began."""
     versions: int
     state: State = "reading"
-    """`checked` when all is read and nothing counts yet, `done` when its days count."""
+    """`checked` when all is read and waits for its owner, `confirming` when its days are about to count, `done` when
+    they do."""
     beat: int = 0
     """Unix second at which it was last known to go on."""
     days: tuple[datetime.date, ...] = ()

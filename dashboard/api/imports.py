@@ -204,6 +204,7 @@ class ImportsApi:
             name=params.get("name", ""),
             format=params.get("format", "auto"),
             log_format=params.get("log_format", ""),
+            confirmed=mode == "import",
         )
         if mode == "import":
             return self._imports.confirm(site, record.id)

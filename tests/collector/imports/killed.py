@@ -53,7 +53,7 @@ def run(directory: Path, logs: list[Path]) -> None:
     _say(state(client))
     for log in logs:
         with log.open("rb") as opened:
-            record = imports.read(site, [ImportedFile(log.name, opened)], by="test")
+            record = imports.read(site, [ImportedFile(log.name, opened)], by="test", confirmed=True)
         imports.confirm(site, record.id)
         _say(state(client))
 

@@ -180,6 +180,15 @@ def test_an_import_that_was_killed_once_it_counted_is_there(
     assert len(importing.per_day()) == 3
 
 
+def test_an_import_that_is_killed_before_it_counts_leaves_nothing(importing: Importing) -> None:
+    """Where its owner has confirmed it already: it does not wait for a day."""
+    importing.read(EXPORT, confirmed=True)
+    assert importing.imports.of(importing.site) == []
+    importing.imports.recover(alone=True)
+    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
+
+
 def test_files_of_two_products_are_no_import(importing: Importing) -> None:
     """One would replace the other."""
     with pytest.raises(ImportRefused, match="another product"):
