@@ -24,6 +24,7 @@ from typing import Any
 
 from bench import beside as runlight
 from bench.funnels import measure_funnels
+from bench.journeys import measure_journeys
 from bench.measuring import Measurements, Took
 from bench.town import DAYS, SITE, Town
 from collector.rollups.job import RollupJob
@@ -86,6 +87,8 @@ def report(
     for title, filters in FILTERS.items():
         found.asked(f"30 days, all panels, filtered by {title}", store, dashboard(thirty, filters), few)
     measure_funnels(found, town, store, thirty, few)
+    if millions <= 10:
+        measure_journeys(found, town, store, thirty, few)
     if beside:
         _beside(found, town, store, directory)
     found.line("memory peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")

@@ -326,11 +326,28 @@ class Model:
                     event.name == "pageview" and event.visitor != 0 and event.page in pages for event in everything
                 )
                 return self._average(question, len(visits), viewed, 1, scale=100)
+            case "returning_visitors" | "returning_rate":
+                returning = self._returning_among(question, members[0])
+                if name == "returning_visitors" or returning is None:
+                    return returning
+                return self._average(question, returning, _visitors(selected), 1, scale=100)
             case "percentage" | "conversion_rate" | "group_conversion_rate":
                 return self._rate(question, name, members, selected, base)
             case "time_on_page" | "scroll_depth":
                 return self._read(question, name, members)
         raise AssertionError(name)
+
+    def _returning_among(self, question: Question, group: Group) -> int | None:
+        """The visitors of a group with several visits a day; None where they, or the others, are hidden."""
+        told = {}
+        for value in ("true", "false"):
+            filters = [*question.filters, ["is", "visit:returning", [value]]]
+            told[value] = self.answer(replace(question, metrics=("visitors",), filters=filters))
+        if any(group in each.hidden for each in told.values()):
+            return None
+        (found,) = told["true"].rows.get(group, (0,))
+        assert isinstance(found, int)
+        return found
 
     def _average(
         self,
@@ -502,6 +519,9 @@ class Model:
                 return self._entry(event)
             case "visit:engaged":
                 return str(_visit_of(event) in self._engaged).lower()
+            case "visit:returning":
+                visits = {key for key in self._visits if key[:2] == (event.day, event.visitor)}
+                return str(len(visits) > 1).lower()
             case "visit:datacenter":
                 return str(event.datacenter).lower()
             case "visit:exit_page":

@@ -84,6 +84,12 @@ _VISIT = (
         NOT_SET,
     ),
     ("visit:datacenter", "datacenter", "`true` for visits from networks of data centers, else `false`.", NOT_SET),
+    (
+        "visit:returning",
+        "returning",
+        "`true` for visits of visitors with two or more visits that day, else `false`.",
+        NOT_SET,
+    ),
     ("visit:consent", "consent", "Kind of evidence that the visit was collected under.", NOT_SET),
 )
 _EVENT = (

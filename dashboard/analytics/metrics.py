@@ -22,7 +22,7 @@ class Metric:
 
     `denominator` says that `bottom` comes from another result: that of the query without its dimensions (`all`),
     without these and its goals (`unconverted`), of the same group without goals (`group`), or of the page of that path
-    (`page`).
+    (`page`). `narrowed` is a dimension whose value `true` is added to the filters for `top`.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Metric:
     digits: int = 0
     denominator: Denominator = ""
     needs: str = ""
+    narrowed: str = ""
 
     @property
     def is_revenue(self) -> bool:
@@ -68,6 +69,24 @@ _METRICS = (
     Metric(
         "exit_rate", "visits", "visit_pageviews",
         "Visits that ended on the page, in percent of its pageviews.", 100, 1, "page", "exit_page",
+    ),
+    Metric(
+        "returning_visitors",
+        "visitors",
+        "",
+        "Visitors with two or more visits on a site-local day.",
+        needs="time",
+        narrowed="visit:returning",
+    ),
+    Metric(
+        "returning_rate",
+        "visitors",
+        "visitors",
+        "Returning visitors in percent of visitors.",
+        100,
+        1,
+        needs="time",
+        narrowed="visit:returning",
     ),
     Metric("total_revenue", "revenue", "", "Revenue of the selected events.", 0.001, 3, needs="currency"),
     Metric("average_revenue", "revenue", "sales", "Revenue per event with revenue.", 0.001, 3, needs="currency"),

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import FUNNEL, PART, VALUE, Dimension, find_dimension
 from dashboard.analytics.errors import QueryError
-from dashboard.analytics.filters import Filter, direct_leaves, without
+from dashboard.analytics.filters import Filter, direct_leaves, every, is_, without
 from dashboard.analytics.goal_filters import Matching, listed, with_goals
 from dashboard.analytics.metrics import READINGS, VISIT_COMPONENTS, Metric, find_metric
 from dashboard.analytics.period import MAX_BUCKETS, Bucket, Period
@@ -198,6 +198,7 @@ def combined(aggregations: Sequence[Aggregation]) -> Aggregation:
 
 
 ALWAYS = frozenset({"events", "visitors"})
+TRUE_AND_FALSE: Final = ("true", "false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +244,15 @@ class ResolvedQuery:
         limit = MAX_LIMIT if any(each.level != "time" for each in dimensions) else MAX_BUCKETS
         return Aggregation(query.site, query.period, filters, dimensions, ALWAYS | {metric.bottom}, order, limit)
 
+    def narrowed(self, metric: Metric, value: str) -> Aggregation:
+        """The aggregation of those groups under a further filter by the metric's dimension: `true` or `false`."""
+        filters = every(self.query.filters, is_(metric.narrowed, value))
+        return replace(self.own(), filters=filters, components=ALWAYS, total_rows=False)
+
     def aggregations(self) -> list[Aggregation]:
         """All that the query needs, its own first."""
-        return [self.own(), *(self.denominator(each) for each in self.metrics if each.denominator)]
+        narrowed = [self.narrowed(each, value) for each in self.metrics if each.narrowed for value in TRUE_AND_FALSE]
+        return [self.own(), *(self.denominator(each) for each in self.metrics if each.denominator), *narrowed]
 
     def _term(self, name: str, descending: bool) -> OrderTerm:
         names = [each.name for each in self.dimensions]
@@ -286,6 +293,9 @@ def _check_needs(metric: Metric, dimensions: tuple[Dimension, ...], filtered: tu
     names = {dimension.name for dimension in (*dimensions, *filtered)}
     if metric.needs == "dimensions" and not dimensions:
         raise QueryError("metrics", f"{metric.name} needs at least one dimension")
+    if metric.needs == "time" and any(dimension.level != "time" for dimension in dimensions):
+        # By values: the filter `visit:returning` with the metric `visitors`.
+        raise QueryError("metrics", f"{metric.name} has no dimensions but time; filter by {metric.narrowed} instead")
     if metric.needs in ("goal", "page") and f"event:{metric.needs}" not in names:
         raise QueryError("metrics", f"{metric.name} needs event:{metric.needs} as a dimension or filter")
     if metric.needs == "exit_page":

@@ -43,6 +43,15 @@ class Groups:
         return Groups(aggregation, dict(own[: aggregation.limit]))
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What metrics need besides the query's own groups, by the metrics' names: the groups that they divide by, and the
+    groups under a further filter, as those for whom it holds and those for whom it does not."""
+
+    denominators: Mapping[str, Groups] = field(default_factory=dict)
+    narrowed: Mapping[str, Sequence[Groups]] = field(default_factory=dict)
+
+
 def read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection) -> Groups:
     """The groups, from the rows of the statement of a breakdown."""
     found = Groups(aggregation)
@@ -118,11 +127,11 @@ def _untold(money: Money, most: Mapping[str, int], least: Mapping[str, int], min
 def build_result(
     resolved: ResolvedQuery,
     own: Groups,
-    denominators: Mapping[str, Groups],
+    others: Others,
     protection: Protection,
     events_available_from: str = "",
 ) -> Result:
-    """The result of a query. `denominators` are the groups that its metrics divide by, by the metrics' names."""
+    """The result of a query."""
     query = resolved.query
     groups = own.groups
     if not resolved.dimensions and not groups:
@@ -131,7 +140,7 @@ def build_result(
     named = bool(own.aggregation.values)
     least = protection.least_divisor(own.aggregation)
     rows = [
-        _row(resolved, key, group, denominators, protection, least)
+        _row(resolved, key, group, others, protection, least)
         for key, group in groups.items()
         if not (named and group.hidden)
     ]
@@ -158,7 +167,7 @@ def _row(
     resolved: ResolvedQuery,
     key: Key,
     group: Group,
-    denominators: Mapping[str, Groups],
+    others: Others,
     protection: Protection,
     least: int,
 ) -> Row:
@@ -168,34 +177,46 @@ def _row(
     revenue = _revenue(resolved, key, group, protection)
     only = revenue[0] if len(revenue) == 1 else None
     divisors = {
-        metric.name: _divisor(resolved, metric, key, group.components, denominators)
+        metric.name: _divisor(resolved, metric, key, group.components, others)
         for metric in resolved.metrics
         if not metric.is_revenue
     }
-    withheld = frozenset(name for name, divisor in divisors.items() if divisor and 0 < divisor < least)
+    tops = {metric.name: _top(metric, key, group.components, others) for metric in resolved.metrics}
+    withheld = frozenset(
+        name for name, divisor in divisors.items() if tops[name] is None or (divisor and 0 < divisor < least)
+    )
     values = tuple(
         (only.metric(metric.name) if only else None)
         if metric.is_revenue
         else None
         if metric.name in withheld
-        else ratio(metric, group.components.get(metric.top, 0), divisors[metric.name])
+        else ratio(metric, tops[metric.name], divisors[metric.name])
         for metric in resolved.metrics
     )
     return Row(key, values, only.currency if only else "", revenue=revenue, withheld=withheld)
 
 
-def _divisor(
-    resolved: ResolvedQuery, metric: Metric, key: Key, components: Components, denominators: Mapping[str, Groups]
-) -> int | None:
+def _divisor(resolved: ResolvedQuery, metric: Metric, key: Key, components: Components, others: Others) -> int | None:
     """What a metric of a group divides by; None where that is nothing or not known."""
     divisor = components
     if metric.denominator:
-        groups = denominators[metric.name]
+        groups = others.denominators[metric.name]
         names = {each.name for each in groups.aggregation.dimensions}
         kept = tuple(value for value, each in zip(key, resolved.dimensions, strict=True) if each.name in names)
         group = groups.groups.get(key if metric.denominator == "page" else kept)
         divisor = group.components if group is not None and not group.hidden else {}
     return divisor.get(metric.bottom)
+
+
+def _top(metric: Metric, key: Key, components: Components, others: Others) -> int | None:
+    """What a metric of a group counts. Under a further filter None where that is hidden, or where those are who are
+    left: they follow from the group's."""
+    if not metric.narrowed:
+        return components.get(metric.top, 0)
+    groups = [each.groups.get(key) for each in others.narrowed[metric.name]]
+    if any(group is not None and group.hidden for group in groups):
+        return None
+    return groups[0].components[metric.top] if groups[0] is not None else 0
 
 
 def _revenue(resolved: ResolvedQuery, key: Key, group: Group, protection: Protection) -> tuple[Revenue, ...]:

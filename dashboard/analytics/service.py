@@ -23,10 +23,10 @@ from dashboard.analytics.funnels_filter import with_funnels
 from dashboard.analytics.goal_filters import Matching, patterns
 from dashboard.analytics.period import Period
 from dashboard.analytics.prepared_query import PreparedQuery
-from dashboard.analytics.query import Aggregation, Query, ResolvedQuery, Result, combined, resolve
+from dashboard.analytics.query import TRUE_AND_FALSE, Aggregation, Query, ResolvedQuery, Result, combined, resolve
 from dashboard.analytics.realtime_query import CURRENT_SQL, Realtime, current_visitors, read_realtime, realtime_queries
 from dashboard.analytics.result_cache import Rows
-from dashboard.analytics.results import Groups, build_result, read_breakdown, read_buckets, sum_buckets
+from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets, sum_buckets
 from dashboard.analytics.small_counts import Key, Protection, small_buckets, suppressed_buckets
 from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.rollups import PARTS_SQL, STATE_SQL, SiteState, read_state
@@ -217,9 +217,17 @@ class StatsService:
 
     def _result(self, resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], state: SiteState) -> Result:
         own = resolved.own()
-        denominators = {each.name: found[resolved.denominator(each)] for each in resolved.metrics if each.denominator}
+        others = Others(
+            {each.name: found[resolved.denominator(each)] for each in resolved.metrics if each.denominator},
+            {
+                each.name: [found[resolved.narrowed(each, value)] for value in TRUE_AND_FALSE]
+                for each in resolved.metrics
+                if each.narrowed
+            },
+        )
         protection = self._protection(own.site)
-        result = build_result(resolved, found[own], denominators, protection, state.available_from(own))
+        available_from = max(map(state.available_from, resolved.aggregations()))
+        result = build_result(resolved, found[own], others, protection, available_from)
         included, left_out = state.imported_in(own, protection)
         lost = [day for day in state.without_properties if own.period.first <= day <= own.period.last]
         return replace(

@@ -9,7 +9,7 @@ from dashboard.analytics.filters import DEEPEST, LONGEST_VALUE, MOST_VALUES
 from dashboard.analytics.metrics import METRICS
 from dashboard.analytics.period import NAMES
 from dashboard.analytics.query import MAX_DIMENSIONS, MAX_LIMIT, MAX_METRICS, MAX_OFFSET
-from dashboard.api import openapi_funnels, openapi_imports, openapi_notifications, openapi_sites
+from dashboard.api import openapi_funnels, openapi_imports, openapi_journeys, openapi_notifications, openapi_sites
 from dashboard.api.country_names import COUNTRY_NAME
 from dashboard.api.stats_v2 import MODES
 from dashboard.reports.segment_filters import SEGMENT
@@ -37,6 +37,7 @@ def document() -> dict[str, Any]:
             **openapi_imports.paths(_FAILURES),
             **openapi_funnels.paths(_FAILURES),
             **openapi_notifications.paths(_FAILURES),
+            **openapi_journeys.paths(_DATES, _FAILURES),
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},

@@ -6,7 +6,7 @@ Every error is JSON and names the field: `{"error": "metrics: …", "errors": {"
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from collector.sites.registry import Site, Sites
 from dashboard.analytics.client_disconnect import while_connected
 from dashboard.analytics.errors import QueryError, QueryTooLarge
-from dashboard.analytics.filters import check_bounds
+from dashboard.analytics.filters import check_bounds, parse_filters
 from dashboard.analytics.goal_filters import check_names
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
@@ -27,7 +27,7 @@ from dashboard.analytics.service import StatsService
 from dashboard.api import stats_v1
 from dashboard.api.country_names import by_code
 from dashboard.api.openapi import document
-from dashboard.api.stats_v2 import read_query, write_result
+from dashboard.api.stats_v2 import read_dates, read_query, write_result
 from dashboard.reports.comparison import same_length
 from dashboard.reports.segment_filters import with_segments
 from dashboard.reports.segments import Segment
@@ -52,7 +52,7 @@ class StatsApi:
         clock: Callable[[], float],
         segments: SegmentsOf,
     ) -> None:
-        self._stats = stats
+        self.stats = stats
         self._sites = sites
         self._authorise = authorise
         self._clock = clock
@@ -61,7 +61,7 @@ class StatsApi:
 
     async def query(self, request: Request) -> Any:
         """`POST /api/v2/query`."""
-        body = await _body(request)
+        body = await read_body(request)
         domain = body.get("site_id")
         if not isinstance(domain, str) or not domain:
             raise QueryError("site_id", "expected a site's domain")
@@ -70,20 +70,37 @@ class StatsApi:
         filters = body.get("filters") or []
         check_bounds(filters)
         expanded = with_segments(filters, self._segments(site))
-        expanded = await by_code(expanded, partial(self._stats.matching, site.domain))
+        expanded = await by_code(expanded, partial(self.stats.matching, site.domain))
         asked = read_query(body | {"filters": expanded}, site.timezone, self._now(), first_day).at_site(
             site.former_timezones
         )
         asked = replace(asked, filters=filters)
         check_names(asked.query.filters, site.goals)
         queries = [asked.query, *([asked.compared] if asked.compared else [])]
-        result, *compared = await while_connected(request, self._stats.run(queries))
+        result, *compared = await while_connected(request, self.stats.run(queries))
         return write_result(asked, result, compared[0] if compared else None)
+
+    async def selection(self, request: Request, domain: str, given: Mapping[str, Any]) -> tuple[Site, Query]:
+        """The site, and the dates and filters of a body (`date_range`, `filters`) as a query of visits.
+
+        Raises `QueryError` for what cannot be read.
+        """
+        site = await self._site(request, domain)
+        first_day = await self._first_day(site, given.get("date_range") == "all")
+        period = read_dates(given.get("date_range", "30d"), site.timezone, self._now(), first_day)
+        filters = given.get("filters") or []
+        check_bounds(filters)
+        expanded = await by_code(
+            with_segments(filters, self._segments(site)), partial(self.stats.matching, site.domain)
+        )
+        tree = parse_filters(expanded)
+        check_names(tree, site.goals)
+        return site, Query(site.domain, ("visits",), period.at_site(site.former_timezones), filters=tree)
 
     async def current(self, request: Request) -> Any:
         """`GET /api/v1/stats/realtime/visitors`."""
         site = await self._site(request, request.query_params.get("site_id", ""))
-        return await self._stats.current_visitors(site.domain, site.timezone)
+        return await self.stats.current_visitors(site.domain, site.timezone)
 
     async def aggregate(self, request: Request) -> Any:
         """`GET /api/v1/stats/aggregate`."""
@@ -95,7 +112,7 @@ class StatsApi:
             raise QueryError("compare", "expected previous_period")
         before = same_length(period, period.previous(), self._clock())
         queries = [query, *([replace(query, period=before)] if compare else [])]
-        result, *compared = await while_connected(request, self._stats.run(queries))
+        result, *compared = await while_connected(request, self.stats.run(queries))
         return stats_v1.write_aggregate(result, compared[0] if compared else None)
 
     async def timeseries(self, request: Request) -> Any:
@@ -116,7 +133,7 @@ class StatsApi:
 
     async def _one(self, request: Request, site: Site, query: Query) -> Result:
         check_names(query.filters, site.goals)
-        return (await while_connected(request, self._stats.run([query])))[0]
+        return (await while_connected(request, self.stats.run([query])))[0]
 
     async def _asked(self, request: Request, endpoint: str) -> tuple[Site, Period]:
         given = request.query_params
@@ -137,7 +154,7 @@ class StatsApi:
         return site
 
     async def _first_day(self, site: Site, wanted: bool) -> datetime.date | None:
-        return await self._stats.first_day(site.domain) if wanted else None
+        return await self.stats.first_day(site.domain) if wanted else None
 
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
@@ -160,23 +177,28 @@ def routes(
     segments: SegmentsOf = lambda _: (),
 ) -> list[Route]:
     """The routes of the Stats API."""
-    api = StatsApi(stats, sites, authorise, clock, segments)
+    return routes_of(StatsApi(stats, sites, authorise, clock, segments))
+
+
+def routes_of(api: StatsApi) -> list[Route]:
+    """The routes of these handlers."""
     return [
-        Route("/api/v2/query", _answered(api.query), methods=["POST"]),
-        Route("/api/v1/stats/realtime/visitors", _answered(api.current), methods=["GET"]),
-        Route("/api/v1/stats/aggregate", _answered(api.aggregate), methods=["GET"]),
-        Route("/api/v1/stats/timeseries", _answered(api.timeseries), methods=["GET"]),
-        Route("/api/v1/stats/breakdown", _answered(api.breakdown), methods=["GET"]),
-        Route("/api/openapi.json", _answered(api.described), methods=["GET"]),
+        Route("/api/v2/query", answered(api.query), methods=["POST"]),
+        Route("/api/v1/stats/realtime/visitors", answered(api.current), methods=["GET"]),
+        Route("/api/v1/stats/aggregate", answered(api.aggregate), methods=["GET"]),
+        Route("/api/v1/stats/timeseries", answered(api.timeseries), methods=["GET"]),
+        Route("/api/v1/stats/breakdown", answered(api.breakdown), methods=["GET"]),
+        Route("/api/openapi.json", answered(api.described), methods=["GET"]),
     ]
 
 
-def _answered(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+def answered(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
     """The handler with its answer, and its errors, as JSON."""
 
     async def endpoint(request: Request) -> Response:
         try:
-            return _json(200, await handler(request))
+            found = await handler(request)
+            return found if isinstance(found, Response) else _json(200, found)
         except QueryError as error:
             return _error(400, error.field, error.expected)
         except QueryTooLarge as error:
@@ -189,7 +211,7 @@ def _answered(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request
     return endpoint
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def read_body(request: Request) -> dict[str, Any]:
     body = b""
     async for chunk in request.stream():
         body += chunk

@@ -51,6 +51,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         PROPERTY: N_("Property"),
         "visit:consent": N_("Consent basis"),
         "visit:engaged": N_("Engaged"),
+        "visit:returning": N_("Returning visitor"),
         "visit:datacenter": N_("Data center"),
     },
 }
@@ -68,6 +69,7 @@ WHOLE_VALUES: Final = frozenset(
         "visit:size",
         "visit:consent",
         "visit:engaged",
+        "visit:returning",
         "visit:datacenter",
         "event:goal",
         FUNNEL.name,

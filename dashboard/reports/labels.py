@@ -71,6 +71,7 @@ _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
     "visit:device": DEVICES,
     "visit:consent": CONSENT,
     "visit:engaged": YES_OR_NO,
+    "visit:returning": YES_OR_NO,
     "visit:datacenter": YES_OR_NO,
 }
 

@@ -23,6 +23,10 @@ HELP: Final = {
     "group_conversion_rate": N_("Percentage of the row’s visitors who completed the goal."),
     "time_on_page": N_("Average time that the page was visible, over the visits in which it was measured."),
     "scroll_depth": N_("Average percentage of the page that visitors scrolled."),
+    "returning_visitors": N_(
+        "Visitors with two or more visits on the same day. Someone who returns on another day is not recognized."
+    ),
+    "returning_rate": N_("Returning visitors as a percentage of visitors."),
     "current_visitors": N_("Visitors with a pageview or event in the last 5 minutes."),
 }
 

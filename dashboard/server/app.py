@@ -47,7 +47,7 @@ from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
 from dashboard.api import alerts as alerts_api
-from dashboard.api import collectors, mail, management, operations, privacy, site_check
+from dashboard.api import collectors, journeys, mail, management, operations, privacy, site_check
 from dashboard.api import funnels as funnels_api
 from dashboard.api import imports as imports_api
 from dashboard.api import report_subscriptions as report_api
@@ -224,6 +224,14 @@ def build(
         notifications=notifications,
     )
 
+    statistics = stats_api.StatsApi(
+        stats,
+        collector.sites,
+        management.readers(keys, collector.sites),
+        clock,
+        lambda site: dashboard.segments.of(site, None),
+    )
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.generated_password = await ensure_admin(users, passwords, settings.admin_password)
@@ -282,13 +290,8 @@ def build(
             *mail.routes(notifications.letters, keys),
             *collectors.routes(collector.members, keys),
             *privacy.routes(collector, keys, editions),
-            *stats_api.routes(
-                stats=stats,
-                sites=collector.sites,
-                authorise=management.readers(keys, collector.sites),
-                clock=clock,
-                segments=lambda site: dashboard.segments.of(site, None),
-            ),
+            *stats_api.routes_of(statistics),
+            *journeys.routes(statistics),
             *(demo_routes(dashboard.pages) if demo is not None else []),
             *visitor_privacy.routes(
                 subject_access=collector.privacy,

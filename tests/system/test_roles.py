@@ -49,6 +49,10 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/{domain}/details/{panel}.csv": "GET",
         "/{domain}/values": "GET",
         "/{domain}/chart.csv": "GET",
+        "/{domain}/journeys": "GET",
+        "/{domain}/journeys.csv": "GET",
+        "/{domain}/journeys/page": "GET",
+        "/{domain}/retention": "GET",
         "/{domain}/realtime": "GET",
         "/{domain}/realtime/stream": "GET",
         "/{domain}/funnels": "GET",
@@ -84,6 +88,10 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/share/{token}/details/{panel}.csv": "GET",
         "/share/{token}/values": "GET",
         "/share/{token}/chart.csv": "GET",
+        "/share/{token}/journeys": "GET",
+        "/share/{token}/journeys.csv": "GET",
+        "/share/{token}/journeys/page": "GET",
+        "/share/{token}/retention": "GET",
         "/share/{token}/realtime": "GET",
         "/share/{token}/realtime/stream": "GET",
         "/share/{token}/funnels": "GET",
@@ -120,6 +128,7 @@ API: Final[dict[str, dict[str, str]]] = {
     "aa4aa11a": {
         "/api/v1/sites/{domain}": "GET",
         "/api/v1/sites/{domain}/imports": "GET",
+        "/api/v1/sites/{domain}/journeys": "GET POST",
         "/api/v1/sites/{domain}/export": "GET",
         "/api/v1/sites/{domain}/notice": "POST",
         "/api/v1/sites/{domain}/preview": "POST",
@@ -387,6 +396,8 @@ def question(world: World, method: str, path: str) -> tuple[str, bytes, str]:
         return f"{address}?site_id={site}{visits}", b"", ""
     if (method == "GET" and path == "/api/v1/sites/goals") or (method == "DELETE" and "goal_id" in path):
         return f"{address}?site_id={site}", b"", ""
+    if path.endswith("/journeys/page"):
+        return f"{address}?page=/", b"", ""
     if path == "/api/me":
         return f"{address}?d={site}" if method == "GET" else address, b"", ""
     bodies: dict[str, object] = {

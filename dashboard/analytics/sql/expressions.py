@@ -165,11 +165,20 @@ class EventScope:
             return "if(name = 'pageview', concat('Visit ', page), toString(name))"
         if dimension.derived:
             return f"if(visitor = 0, {NO_VISIT[dimension.column]}, visit_{dimension.column})"
+        if dimension.column == "returning":
+            return self._returning()
         return "toString(datacenter)" if dimension.column == "datacenter" else dimension.column
 
     def between(self, dates: tuple[datetime.date, datetime.date]) -> str:
         """The condition that a day is one from the first date to the last."""
         return f"day BETWEEN {self.parameters.add(dates[0], 'Date')} AND {self.parameters.add(dates[1], 'Date')}"
+
+    def _returning(self) -> str:
+        """Whether an event is of a visitor with several visits that day."""
+        several = f"""
+        SELECT day, visitor FROM events WHERE {self.of_days()} AND visitor != 0 AND name != 'engagement'
+        GROUP BY day, visitor HAVING min(visit) < max(visit)"""
+        return f"if(visitor != 0 AND (day, visitor) IN ({several}), 'true', 'false')"
 
     def _moments(self) -> list[str]:
         """Conditions of a period that is no whole number of dates."""

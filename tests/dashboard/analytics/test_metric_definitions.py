@@ -77,6 +77,20 @@ def test_an_event_filter_keeps_the_metrics_of_visits() -> None:
     assert model.rows(question("events", filters=[["is", "event:name", ["pageview"]]])) == {(): (12,)}
 
 
+def test_returning_visitors_have_several_visits_on_one_day() -> None:
+    """Also where the filter selects but one of these; withheld where they, or those who do not return, are few."""
+    later, asked = MORNING + 3 * 3600, question("visitors", "returning_visitors", "returning_rate")
+    again = [event for number in (1, 2, 3) for event in visit(number, ("pageview", "/again", 0), at=later)]
+    model = Model([*buyers(), *again], min_visitors=3)
+    assert model.rows(asked) == {(): (6, 3, 50.0)}
+    assert model.rows(replace(asked, filters=[PAGE_X])) == {(): (6, 3, 50.0)}
+    assert model.rows(replace(asked, filters=[["is", "event:page", ["/again"]]])) == {(): (3, 3, 100.0)}
+    few = Model([*buyers(), *again[:2]], min_visitors=3)
+    assert few.rows(asked) == {(): (6, None, None)}
+    assert Model([*buyers(4), *again], min_visitors=3).rows(asked) == {(): (4, None, None)}
+    assert Model(buyers(), min_visitors=3).rows(asked) == {(): (6, 0, 0.0)}
+
+
 def test_a_small_filtered_view_is_hidden() -> None:
     """Its total, its rows and its buckets; the same without a filter is exact."""
     model = Model(buyers(2), min_visitors=3)

@@ -36,12 +36,14 @@ VALUES: dict[str, tuple[str, ...]] = {
     "visit:entry_page": PAGES,
     "visit:exit_page": PAGES,
     "visit:engaged": ("true", "false"),
+    "visit:returning": ("true", "false"),
     "event:page": PAGES,
     "event:name": ("pageview", *EVENTS),
     "event:goal": (*EVENTS, "Visit /a"),
     "event:hostname": ("shop.example.com",),
     "event:props:plan": ("pro", "(none)"),
 }
+RETURNING = ("visitors", "returning_visitors", "returning_rate")
 REVENUE = ("total_revenue", "average_revenue")
 FURTHER = {"event:page": ("time_on_page", "scroll_depth"), "event:goal": REVENUE}
 
@@ -106,6 +108,8 @@ def questions(filters: Sequence[Any], first: int = 0, last: int = DAYS) -> Itera
             yield question((*COUNTS, "percentage", *FURTHER.get(name, ())), name, **dates)
             yield question(("visitors", *REVENUE), name, **dates)
     yield question(REVENUE, **dates)
+    for names in ((), ("time:day",), ("time:week",), ("time:hour",)):
+        yield question(RETURNING, *names, **dates)
     for name in ("event:page", "visit:source", "visit:entry_page"):
         yield question((*COUNTS, *REVENUE), name, **dates)
     yield question(("visitors", *REVENUE), "time:day", "event:props:plan", **dates)
@@ -194,6 +198,7 @@ def test_protection_agrees_with_the_model(
     for filters in ([], [random_filter(chance)]):
         two = chance.sample(["visit:country", "event:page", "time:day"], k=2)
         asked = [question(COUNTS, *by, filters=filters, last=1) for by in ((), two)]
+        asked += [question(RETURNING, *by, filters=filters, last=1) for by in ((), ("time:day",), ("time:hour",))]
         for name in names:
             metrics = (*COUNTS, "percentage", *FURTHER.get(name, ()))
             asked.append(question(metrics, name, filters=filters, last=1))

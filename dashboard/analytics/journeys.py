@@ -1,0 +1,133 @@
+"""Journeys: what visits do next, or did before, as columns of steps and the links between them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.filters import LONGEST_VALUE, Filter
+from dashboard.analytics.period import Period
+
+Direction = Literal["forward", "backward"]
+Grouping = Literal["page", "section"]
+
+FEWEST_COLUMNS, COLUMNS, MOST_COLUMNS = 2, 4, 10
+NODES, MOST_NODES, MOST_OF_NEXT = 6, 8, 50
+"""Nodes of a column that are named; the rest is one. More are where there is but one column after an anchor."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Step:
+    """What a visit does: it views a page (or one of a section), or something happens there (a custom event).
+
+    `end` is beyond its first or last step: it left the site, or came to it; `other` stands for all steps that are not
+    named.
+    """
+
+    kind: Literal["page", "event", "end", "other"]
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+LEFT: Final = Step("end")
+OTHER_STEPS: Final = Step("other")
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A question about visits: where they go from a step (`forward`), or how they came to it (`backward`).
+
+    `anchor` is the step that the first column has, the first time that a visit takes it; without one that is the first
+    step of each visit, or the last. `choices` narrow the visits to those that take a step in a column: the first is of
+    the first column, None is any. `by` sections the pages of a section of the path are one step; with `pages_only`
+    custom events are no steps, unless one is the anchor.
+    """
+
+    site: str
+    period: Period
+    filters: Filter | None = None
+    direction: Direction = "forward"
+    anchor: Step | None = None
+    choices: tuple[Step | None, ...] = ()
+    columns: int = COLUMNS
+    nodes: int = NODES
+    by: Grouping = "page"
+    pages_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyNode:
+    """A step in a column, and the visits that take it there."""
+
+    step: Step
+    visits: int
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyLink:
+    """The visits that take one step in a column, from 0, and another in the next."""
+
+    column: int
+    source: Step
+    target: Step
+    visits: int
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyResult:
+    """Columns of nodes, the most visited first, with the end and the other steps last; and the links that are told.
+
+    `visits` are those of the first column. `hidden`: they are of fewer than `min_visitors` visitors, and nothing is
+    told. `rounded_to`: every count is a multiple of it; 0 is exact. `links_hidden` says that there are links which are
+    not told.
+    """
+
+    visits: int | None
+    columns: tuple[tuple[JourneyNode, ...], ...] = ()
+    links: tuple[JourneyLink, ...] = ()
+    hidden: bool = False
+    links_hidden: bool = False
+    min_visitors: int = 1
+    rounded_to: int = 0
+    events_available_from: str = ""
+    imported_days_left_out: int = 0
+
+
+def read_step(text: str, name: str) -> Step:
+    """The step that `page:/path`, `event:NAME` or `end` spells. Raises `QueryError` naming the field."""
+    kind, _, value = text.partition(":")
+    if kind == "end" and not value:
+        return LEFT
+    if kind in ("page", "event") and 0 < len(value) <= LONGEST_VALUE:
+        return Step("page" if kind == "page" else "event", value)
+    raise QueryError(name, "expected page:/path, event:NAME or end")
+
+
+def section_of(page: str) -> str:
+    """The section of a page: `/blog/*` of `/blog/first/post`. A page that is in none is one of its own."""
+    return re.sub(r"(?s)^(/[^/]+/).*$", r"\1*", page)
+
+
+def step_of(text: str) -> Step | None:
+    """The step that a person writes: a path, the name of an event, or as `read_step` has it. None for nothing."""
+    kind, _, value = text.partition(":")
+    if kind in ("page", "event") and value:
+        return read_step(text, "anchor")
+    return Step("page" if text.startswith("/") else "event", text[:LONGEST_VALUE]) if text else None
+
+
+def check_journey(journey: Journey) -> None:
+    """Raise `QueryError` naming the field that is out of bounds."""
+    if not FEWEST_COLUMNS <= journey.columns <= MOST_COLUMNS:
+        raise QueryError("columns", f"expected {FEWEST_COLUMNS} to {MOST_COLUMNS}")
+    most = MOST_OF_NEXT if journey.columns == FEWEST_COLUMNS and journey.anchor else MOST_NODES
+    if not 1 <= journey.nodes <= most:
+        raise QueryError("nodes", f"expected 1 to {most}")
+    if len(journey.choices) > journey.columns:
+        raise QueryError("choices", "expected one for each column, at most")
+    if journey.anchor is not None and journey.anchor.kind not in ("page", "event"):
+        raise QueryError("anchor", "expected a page or an event")

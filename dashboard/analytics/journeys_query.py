@@ -1,0 +1,89 @@
+"""Answers to journeys, from their two statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from dashboard.analytics.journeys import (
+    LEFT,
+    OTHER_STEPS,
+    Journey,
+    JourneyLink,
+    JourneyNode,
+    JourneyResult,
+    Step,
+    check_journey,
+)
+from dashboard.analytics.journeys_protection import Flows, Link, VisitGroup, folded, joined, steps_of, told_links
+from dashboard.analytics.journeys_statements import END_ID, OTHER_ID, build_flows, build_steps
+from dashboard.analytics.query import Query
+from dashboard.analytics.service import StatsService
+from dashboard.analytics.small_counts import Protection
+
+_UNNAMED: Final = {END_ID: LEFT, OTHER_ID: OTHER_STEPS}
+
+
+async def run_journey(stats: StatsService, journey: Journey) -> JourneyResult:
+    """Answer a journey. Raises `QueryError` where it cannot be answered as asked, `QueryTooLarge` past a limit."""
+    check_journey(journey)
+    prepared = await stats.prepared(Query(journey.site, ("visits",), journey.period, filters=journey.filters))
+    protection = prepared.protection
+    found = JourneyResult(
+        0,
+        min_visitors=protection.min_visitors,
+        rounded_to=protection.rounding,
+        events_available_from=prepared.events_available_from(),
+        imported_days_left_out=prepared.imported_days(),
+    )
+    steps = build_steps(journey, prepared)
+    rows = await stats.prepared_rows(prepared, steps)
+    if not rows:
+        return found
+    names = {row[1]: Step("event" if row[2] else "page", row[3]) for row in rows} | _UNNAMED
+    named = [[row[1] for row in rows if row[0] == column] for column in range(1, journey.columns + 1)]
+    statement = build_flows(journey, prepared, named)
+    flows = _flows(await stats.prepared_rows(prepared, statement), names)
+    if len(joined(steps_of(flows, 0).values()).people) < protection.min_visitors:
+        return replace(found, visits=None, hidden=True)
+    return _laid_out(found, folded(flows, protection.min_visitors), protection)
+
+
+def _flows(rows: Iterable[Sequence[Any]], names: Mapping[int, Step]) -> Flows:
+    found: dict[int, dict[Link, VisitGroup]] = {}
+    for column, source, target, visits, people in rows:
+        found.setdefault(column, {})[names[source], names[target]] = VisitGroup(visits, frozenset(people))
+    return [found[column] for column in sorted(found)]
+
+
+def _laid_out(found: JourneyResult, flows: Flows, protection: Protection) -> JourneyResult:
+    """The columns up to the last that names a step, and the links between them."""
+
+    def reported(visits: int) -> int:
+        return protection.reported({"visits": visits})["visits"]
+
+    columns = [steps_of(flows, number) for number in range(len(flows) + 1)]
+    last = max((number for number, steps in enumerate(columns) if steps.keys() - {OTHER_STEPS}), default=0)
+    links, untold = list[JourneyLink](), False
+    for column, between in enumerate(flows[:last]):
+        told = told_links(between, protection.min_visitors)
+        untold = untold or len(told) < len(between)
+        links += [
+            JourneyLink(column, *link, reported(between[link].visits))
+            for link in sorted(told, key=lambda link: (-between[link].visits, link))
+        ]
+    return replace(
+        found,
+        visits=reported(joined(columns[0].values()).visits),
+        columns=tuple(_nodes(steps, reported) for steps in columns[: last + 1]),
+        links=tuple(links),
+        links_hidden=untold,
+    )
+
+
+def _nodes(steps: Mapping[Step, VisitGroup], reported: Callable[[int], int]) -> tuple[JourneyNode, ...]:
+    """Steps by visits, then the others, then the end."""
+    last = {OTHER_STEPS: 1, LEFT: 2}
+    order = sorted(steps, key=lambda step: (last.get(step, 0), -steps[step].visits, step))
+    return tuple(JourneyNode(step, reported(steps[step].visits)) for step in order)

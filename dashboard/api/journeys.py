@@ -1,0 +1,139 @@
+"""Journeys over the API: `GET|POST /api/v1/sites/DOMAIN/journeys`, as JSON or CSV.
+
+`GET` has in its query what `POST` has in its body, lists as JSON text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dashboard.analytics.client_disconnect import while_connected
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.journeys import (
+    COLUMNS,
+    NODES,
+    Journey,
+    JourneyResult,
+    Step,
+    read_step,
+)
+from dashboard.analytics.journeys_query import run_journey
+from dashboard.analytics.query import Query
+from dashboard.api.openapi_journeys import DIRECTIONS, FIELDS, FORMATS, GROUPINGS, PATH
+from dashboard.api.stats import StatsApi, answered, read_body
+from dashboard.reports.csv_export import csv_headers, csv_writer
+from dashboard.reports.journey_page import HEADS, table
+
+_JSON: Final = frozenset({"filters", "choices", "columns", "nodes", "pages_only"})
+"""Fields that are JSON in a query, and `date_range` where it is a list."""
+
+
+def routes(api: StatsApi) -> list[Route]:
+    """The routes, beside those of the Stats API."""
+    return [Route(PATH, answered(_handler(api)), methods=["GET", "POST"])]
+
+
+def _handler(api: StatsApi) -> Callable[[Request], Any]:
+    async def journeys(request: Request) -> Any:
+        """`GET|POST /api/v1/sites/DOMAIN/journeys`."""
+        given = await read_body(request) if request.method == "POST" else _of_query(request)
+        for name in given:
+            if name not in FIELDS:
+                raise QueryError(str(name)[:80], f"expected one of {', '.join(FIELDS)}")
+        site, query = await api.selection(request, request.path_params["domain"], given)
+        chosen = _one_of(given, "format", FORMATS)
+        result = await while_connected(request, run_journey(api.stats, read_journey(given, query)))
+        if chosen == "csv":
+            text = csv_writer(request).lines([HEADS, *table(result)])
+            return Response(text, headers=csv_headers(f"{site.domain}-journeys.csv"))
+        return shown(result)
+
+    return journeys
+
+
+def read_journey(given: Mapping[str, Any], query: Query) -> Journey:
+    """The journey of a body, over the dates and filters of a query. Raises `QueryError` naming the field."""
+    anchor, choices = given.get("anchor"), given.get("choices", [])
+    if not isinstance(choices, list):
+        raise QueryError("choices", "expected a list of steps, each of a column, or null")
+    pages_only = given.get("pages_only", False)
+    if not isinstance(pages_only, bool):
+        raise QueryError("pages_only", "expected true or false")
+    return Journey(
+        query.site,
+        query.period,
+        query.filters,
+        "backward" if _one_of(given, "direction", DIRECTIONS) == "backward" else "forward",
+        _step(anchor, "anchor"),
+        tuple(_step(each, "choices") for each in choices),
+        _number(given, "columns", COLUMNS),
+        _number(given, "nodes", NODES),
+        "section" if _one_of(given, "by", GROUPINGS) == "section" else "page",
+        pages_only,
+    )
+
+
+def shown(result: JourneyResult) -> dict[str, Any]:
+    """The answer: visits by step of each column, and the links between columns, which are numbered from 1."""
+    meta: dict[str, Any] = {"unit": "visits"}
+    if result.hidden:
+        meta |= {"hidden": True, "min_visitors": result.min_visitors}
+    if result.links_hidden:
+        meta["links_hidden"] = True
+    if result.rounded_to:
+        meta["rounded_to"] = result.rounded_to
+    if result.events_available_from:
+        meta["events_available_from"] = result.events_available_from
+    if result.imported_days_left_out:
+        meta["imported_days_left_out"] = result.imported_days_left_out
+    return {
+        "visits": result.visits,
+        "columns": [[{"step": str(node.step), "visits": node.visits} for node in nodes] for nodes in result.columns],
+        "links": [
+            {"column": each.column + 1, "step": str(each.source), "next_step": str(each.target), "visits": each.visits}
+            for each in result.links
+        ],
+        "meta": meta,
+    }
+
+
+def _of_query(request: Request) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in request.query_params.multi_items():
+        if name == "separator":
+            continue  # of CSV
+        found[name] = text
+        if name in _JSON or text.startswith("["):
+            try:
+                found[name] = msgspec.json.decode(text)
+            except (msgspec.DecodeError, RecursionError):
+                raise QueryError(name[:80], "expected JSON") from None
+    return found
+
+
+def _step(given: Any, field: str) -> Step | None:
+    if given is None or given == "":
+        return None
+    if not isinstance(given, str):
+        raise QueryError(field, "expected page:/path, event:NAME, end or null")
+    return read_step(given, field)
+
+
+def _one_of(given: Mapping[str, Any], field: str, names: tuple[str, ...]) -> str:
+    value = given.get(field, names[0])
+    if value not in names:
+        raise QueryError(field, f"expected {' or '.join(names)}")
+    return str(value)
+
+
+def _number(given: Mapping[str, Any], field: str, usual: int) -> int:
+    value = given.get(field, usual)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise QueryError(field, "expected a whole number")
+    return value

@@ -1,0 +1,198 @@
+"""View model of the page of journeys: columns of steps as links, ribbons between them, and the same as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dashboard.analytics.filters import every, is_
+from dashboard.analytics.journeys import MOST_COLUMNS, JourneyNode, JourneyResult, Step
+from dashboard.analytics.journeys_query import run_journey
+from dashboard.analytics.period import Period
+from dashboard.analytics.query import Query
+from dashboard.analytics.service import StatsService
+from dashboard.i18n import formatting
+from dashboard.i18n.translations import _, plural
+from dashboard.reports.consent_splits import ANONYMOUS
+from dashboard.reports.filter_params import FilterParam, chosen_filter
+from dashboard.reports.journey_params import JourneyParams
+from dashboard.reports.journey_ribbons import ROW, Ribbon, ribbons
+from dashboard.reports.svg import share
+from dashboard.reports.view_state import ViewState
+
+COLUMN_CHOICES: Final = range(2, MOST_COLUMNS + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowNode:
+    """A step of a column. `href` continues the journey from it, or no longer where it is `chosen`; `figures` leads to
+    the dashboard filtered by it; both are "" where there is nothing to filter by."""
+
+    title: str
+    event: bool
+    visits: str
+    percent: str
+    bar: float
+    href: str
+    chosen: bool
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlowColumn:
+    """A column with its heading, and the ribbons to the next one."""
+
+    title: str
+    nodes: tuple[FlowNode, ...]
+    ribbons: tuple[Ribbon, ...] = ()
+    height: int = 0
+    """Of the drawing of the ribbons, in user units."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRow:
+    """A link as a row of the table: its column, from where, to where, and visits."""
+
+    column: str
+    source: str
+    target: str
+    visits: str
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyPage:
+    """Everything on the page."""
+
+    params: JourneyParams
+    result: JourneyResult
+    visits: str
+    columns: tuple[FlowColumn, ...]
+    rows: tuple[FlowRow, ...]
+    anonymous: str
+    """How many anonymous pageviews are left out; "" where there are none."""
+    clear: str
+    """Address without the steps that are chosen."""
+    export: str
+    suggested: tuple[str, ...]
+    """Steps to begin with: paths of pages, and names of events."""
+
+
+async def build_journey_page(
+    stats: StatsService, state: ViewState, period: Period, params: JourneyParams
+) -> JourneyPage:
+    """Answer and lay out a journey."""
+    result = await run_journey(stats, params.journey(state, period))
+    return JourneyPage(
+        params=params,
+        result=result,
+        visits=visits_text(result.visits or 0),
+        columns=_columns(state, params, result),
+        rows=tuple(
+            FlowRow(
+                heading(params, link.column), step_title(link.source, params), step_title(link.target, params),
+                formatting.number(link.visits),
+            )
+            for link in result.links
+        ),
+        anonymous=await anonymous_left_out(stats, state, period),
+        clear=replace(params, choices=()).href(state) if params.choices else "",
+        export=params.href(state, "/journeys.csv"),
+        suggested=tuple(
+            dict.fromkeys(
+                node.step.name for nodes in result.columns for node in nodes if node.step.kind in ("page", "event")
+            )
+        ),
+    )  # fmt: skip
+
+
+def visits_text(visits: int) -> str:
+    """A number with its unit."""
+    return plural("{count} visit", "{count} visits", visits).format(count=formatting.number(visits))
+
+
+def heading(params: JourneyParams, column: int) -> str:
+    """What a column is called, from 0."""
+    if not column:
+        return _("Start") if params.direction == "forward" else _("End")
+    if params.direction == "forward":
+        return _("Step {number}").format(number=column + 1)
+    return plural("{count} step before", "{count} steps before", column).format(count=column)
+
+
+def step_title(step: Step, params: JourneyParams) -> str:
+    """How a step reads."""
+    if step.kind == "end":
+        return _("Left the site") if params.direction == "forward" else _("Came to the site")
+    return _("Other steps") if step.kind == "other" else step.name
+
+
+async def anonymous_left_out(stats: StatsService, state: ViewState, period: Period) -> str:
+    """How many anonymous pageviews the filters select: they belong to no visit. "" where there are none."""
+    filters = every(chosen_filter(state.chips), is_("visit:consent", ANONYMOUS))
+    (result,) = await stats.run([Query(state.domain, ("pageviews",), period, filters=filters)])
+    if result.hidden:
+        return plural("fewer than {count} pageview", "fewer than {count} pageviews", result.min_visitors).format(
+            count=result.min_visitors
+        )
+    count = int(result.rows[0].metrics[0] or 0)
+    return (
+        plural("{count} pageview", "{count} pageviews", count).format(count=formatting.number(count)) if count else ""
+    )
+
+
+def _columns(state: ViewState, params: JourneyParams, result: JourneyResult) -> tuple[FlowColumn, ...]:
+    total, found = result.visits or 0, []
+    most = max((node.visits for nodes in result.columns for node in nodes), default=0)
+    for number, nodes in enumerate(result.columns):
+        following = result.columns[number + 1] if number + 1 < len(result.columns) else ()
+        links = [link for link in result.links if link.column == number]
+        found.append(
+            FlowColumn(
+                heading(params, number),
+                tuple(_node(state, params, number, node, total) for node in nodes),
+                ribbons(nodes, following, links, most) if following else (),
+                ROW * max(len(nodes), len(following)) if following else 0,
+            )
+        )
+    return tuple(found)
+
+
+def _node(state: ViewState, params: JourneyParams, column: int, node: JourneyNode, total: int) -> FlowNode:
+    step, chosen = node.step, params.chosen(column) == node.step
+    followed = step.kind in ("page", "event") or (step.kind == "end" and column > 0)
+    part = share(node.visits, total)
+    return FlowNode(
+        title=step_title(step, params),
+        event=step.kind == "event",
+        visits=visits_text(node.visits),
+        percent=formatting.percent(part),
+        bar=part,
+        href=params.choosing(column, None if chosen else step).href(state) if followed else "",
+        chosen=chosen,
+        figures=figures_of(state, step),
+    )
+
+
+def figures_of(state: ViewState, step: Step) -> str:
+    """The address of the dashboard filtered by a step; "" for a section, the end, and the others."""
+    if step.kind == "event":
+        return state.filtered(FilterParam("is", "event:name", step.name)).href()
+    if step.kind != "page" or step.name.endswith("/*"):
+        return ""
+    return state.filtered(FilterParam("is", "event:page", step.name)).href()
+
+
+HEADS: Final = ("kind", "column", "step", "next_step", "visits")
+
+
+def table(result: JourneyResult) -> Sequence[tuple[str, str, str, str, int | None]]:
+    """The journey as rows for programs: kind (`step`, `link`), column from 1, step, the step of the next column, and
+    visits."""
+    steps = [
+        ("step", str(number), str(node.step), "", node.visits)
+        for number, nodes in enumerate(result.columns, start=1)
+        for node in nodes
+    ]
+    links = [("link", str(link.column + 1), str(link.source), str(link.target), link.visits) for link in result.links]
+    return [*steps, *links]

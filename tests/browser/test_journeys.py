@@ -1,0 +1,103 @@
+"""Journeys, what is around a page, and retention in a real browser: by mouse, by keyboard, and without scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import NewPerson
+from tests.browser.test_filters_and_goals import AXE, DEMO, signed_in
+from tests.served import Served, served
+
+JOURNEYS = f"{DEMO}/journeys?period=7d"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with two weeks of generated visits."""
+    with served(tmp_path_factory.mktemp("journeys"), "demo", "--events", "8000", "--days", "14") as server:
+        yield server
+
+
+def column(page: Page, number: int) -> Locator:
+    """The steps of a column, from 1."""
+    return page.locator(f"ul[aria-labelledby=journey-{number}] > li")
+
+
+def visits_of(step: Locator) -> str:
+    """The visits of a step, with their unit."""
+    found = re.search(r"[\d,]+ visits?", step.inner_text())
+    assert found
+    return found[0]
+
+
+def follow(page: Page, link: Locator, keyboard: bool) -> None:
+    """Open a link by the mouse, or by the keyboard alone."""
+    if keyboard:
+        link.focus()
+        page.keyboard.press("Enter")
+    else:
+        link.click()
+
+
+@pytest.mark.parametrize(("scripts", "keyboard"), [(True, False), (True, True), (False, False), (False, True)])
+def test_a_journey_is_walked(new_person: NewPerson, demo: Served, scripts: bool, keyboard: bool) -> None:
+    """From the beginning of visits to a step, to the one after it, back, and on to the dashboard: each step leads to as
+    many visits as it says."""
+    page = signed_in(new_person(java_script_enabled=scripts), demo, JOURNEYS)
+    heading = page.locator("#journey-title")
+    first = column(page, 1).first
+    visits = visits_of(first)
+    follow(page, first.locator("a.journey-step"), keyboard)
+    expect(heading).to_have_text(visits)
+    expect(column(page, 1)).to_have_count(1)
+    second = column(page, 2).first
+    visits = visits_of(second)
+    follow(page, second.locator("a.journey-step"), keyboard)
+    expect(heading).to_have_text(visits)
+    expect(column(page, 2).locator("[aria-current]")).to_have_count(1)
+    follow(page, column(page, 2).first.locator("a.journey-step"), keyboard)
+    expect(column(page, 2).locator("[aria-current]")).to_have_count(0)
+    expect(page.get_by_role("link", name="Show all visits again")).to_have_count(1)
+    name = column(page, 1).first.locator(".journey-name").inner_text()
+    follow(page, column(page, 1).first.locator("a.journey-filter"), keyboard)
+    expect(page.locator(".chip")).to_contain_text(f"Page is {name}")
+    follow(page, page.get_by_role("link", name="Before and after this page"), keyboard)
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Went to")).to_be_visible()
+    follow(page, page.get_by_role("link", name="Journeys to here"), keyboard)
+    expect(column(page, 1).first.locator(".journey-name")).to_have_text(name)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_form_chooses_where_a_journey_begins(new_person: NewPerson, demo: Served, scripts: bool) -> None:
+    """An event in the place of the first step, by section, with more columns, before it; filters stay."""
+    page = signed_in(new_person(java_script_enabled=scripts), demo, f"{JOURNEYS}&f=is_not,visit:country,NO")
+    form = page.get_by_role("form", name="Journey")
+    form.get_by_label("Direction").select_option(label="What happened before")
+    form.get_by_label("Page or event").fill("Add to Cart")
+    form.get_by_label("Pages", exact=True).select_option(label="By section (/blog/*)")
+    form.get_by_label("Columns").select_option("3")
+    form.get_by_role("button", name="Show").click()
+    expect(column(page, 1).first.locator(".journey-name")).to_contain_text("Add to Cart")
+    expect(column(page, 2).first.locator(".journey-name")).to_have_text(re.compile(r"^/demo"))
+    expect(page.locator(".chip")).to_contain_text("Country is not Norway")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_nothing_and_nothing_is_cut_off(new_person: NewPerson, demo: Served, scheme: Any, width: int) -> None:
+    """On the pages of journeys, of what is around a page, and of retention."""
+    person = new_person(color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    page = signed_in(person, demo, JOURNEYS)
+    found: dict[str, list[str]] = {}
+    for path in ("/journeys?columns=10", "/journeys/page?page=/demo", "/retention", "/journeys?at=nothing"):
+        page.goto(f"{demo.url}{DEMO}{path}")
+        page.evaluate(AXE.read_text())
+        violations = page.evaluate("axe.run(document).then((report) => report.violations)")
+        found |= {f"{path} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in violations}
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    assert found == {}
