@@ -31,7 +31,7 @@ def measure_journeys(found: Measurements, town: Town, store: StatsService, dates
         "ten columns": Journey(SITE, dates, columns=10, nodes=8),
         "ten columns before a page": Journey(SITE, dates, None, "backward", Step("page", "/p0"), columns=10),
         "ten columns by section": Journey(SITE, dates, columns=10, by="section"),
-        "ten columns, filtered by a page": Journey(SITE, dates, is_("event:page", "/p0"), columns=10),
+        "ten columns, of visits to a page": Journey(SITE, dates, is_("event:page", "/p0"), columns=10),
     }
     for title, journey in asked.items():
         took: Took = measure(lambda journey=journey: asyncio.run(run_journey(store, journey)), times)  # type: ignore[misc] # bound at once
