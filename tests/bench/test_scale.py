@@ -24,7 +24,7 @@ def test_the_bench_measures_a_small_town(embedded_engine: str) -> None:
     assert {title for title in found if "times top pages" in title} == {
         f"  times top pages, {order}" for order in ("sequential", "strict", "any")
     }
-    assert len([title for title in found if title.endswith("of top pages")]) == 5
+    assert len([title for title in found if title.endswith(", of top pages")]) == 5
     events, daily = found["bytes per event in events"], found["bytes per event in daily"]
     assert isinstance(events, float)
     assert isinstance(daily, float)
