@@ -331,7 +331,7 @@ def test_what_makes_no_sense_is_not_begun(shop: Shop) -> None:
 def test_one_thing_at_a_time_is_done_to_a_site(shop: Shop) -> None:
     """A rename in the middle of a deletion would leave half of it."""
     shop.ask("reset")
-    with pytest.raises(RecordError, match="still being done"):
+    with pytest.raises(RecordError, match="still running"):
         shop.ask("rename", to="new.test")
 
 
