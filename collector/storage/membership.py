@@ -94,6 +94,8 @@ class Membership:
         self._name = name
         self._written: deque[float] = deque(maxlen=_MOST_MOMENTS)
         """The moments of the last heartbeats: replicas of ClickHouse may be behind."""
+        self._foreign: float | None = None
+        """The moment of the last heartbeat under this id that this process did not write."""
 
     @property
     def name(self) -> str:
@@ -131,8 +133,9 @@ class Membership:
             log.warning("another collector has a copy of this data directory; this one has a new id since")
         stored = self._stored()
         moment = datetime.datetime.fromtimestamp(stored, datetime.UTC)
-        self._client.insert("collectors", [[self.id, self.name, moment, self._secrets[-1], 0]], column_names=_COLUMNS)
+        # Noted first: of an insert whose response is lost the row may be there.
         self._written.append(stored)
+        self._client.insert("collectors", [[self.id, self.name, moment, self._secrets[-1], 0]], column_names=_COLUMNS)
         self._last_beat = self._monotonic()
 
     def leave(self) -> None:
@@ -189,16 +192,22 @@ class Membership:
         )
 
     def _has_twin(self) -> bool:
-        """Whether another process wrote the last heartbeat under this id, as one of their data directories is a copy of
-        the other. Of two only the one that did not write last sees that."""
+        """Whether another process writes heartbeats under this id, as one of their data directories is a copy of the
+        other. Of two only the one that did not write last sees that.
+
+        One that this process did not write may be its predecessor's, which was under way when that one was killed; a
+        process that lives writes another.
+        """
         own = self._members.get(self.id)
-        if own is None or not self._written:
+        if own is None or not self._written or any(abs(own.stored - each) < _RESOLUTION for each in self._written):
             return False
-        return all(abs(own.stored - each) >= _RESOLUTION for each in self._written)
+        before, self._foreign = self._foreign, own.stored
+        return before is not None and abs(own.stored - before) >= _RESOLUTION
 
     def _take_new_id(self) -> None:
         self.id = _new_id(self._path)
         self._written.clear()
+        self._foreign = None
 
     def _stored(self) -> float:
         """The latest moment of which everything that was accepted before is in ClickHouse."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -147,7 +148,7 @@ def test_of_two_with_a_copied_data_directory_one_takes_a_new_id(database: Client
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     copy = member(database, tmp_path / "b", held=lambda: frozenset(held))
     assert copy.id == original.id
-    for _ in range(3):
+    for _ in range(4):
         original.beat()
         copy.beat()
     assert copy.id != original.id
@@ -157,6 +158,42 @@ def test_of_two_with_a_copied_data_directory_one_takes_a_new_id(database: Client
     assert [original.leads, copy.leads].count(True) == 1
     again = [member(database, tmp_path / name).id for name in ("a", "b")]
     assert again == [original.id, copy.id]
+
+
+class Unanswered:
+    """A client whose inserts arrive and are not answered."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.cut = False
+
+    def insert(self, *args: Any, **more: Any) -> None:
+        self._client.insert(*args, **more)
+        if self.cut:
+            raise OSError("cut off")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def test_a_heartbeat_without_an_answer_or_of_the_process_before_is_no_copys(database: Client, tmp_path: Path) -> None:
+    """A new id would leave the old one behind, and erasures would wait for it."""
+    client = Unanswered(database)
+    own = member(cast("Client", client), tmp_path / "own")
+    before = own.id
+    client.cut = True
+    with pytest.raises(OSError, match="cut off"):
+        own.beat()
+    client.cut = False
+    # The insert of a process that was killed, carried out late.
+    own.beat()
+    database.command(
+        "INSERT INTO collectors (collector, name, stored, secret) SELECT collector, name, stored - 30, secret"
+        " FROM collectors FINAL"
+    )
+    for _ in range(3):
+        own.beat()
+    assert (own.id, own.others()) == (before, [])
 
 
 def test_a_heartbeat_that_a_replica_does_not_have_yet_is_no_copys(database: Client, tmp_path: Path) -> None:
