@@ -207,7 +207,7 @@ def test_a_goal_is_defined_and_filters_every_panel(person: BrowserContext, demo:
 def test_an_empty_site_explains_itself(person: BrowserContext, demo: Served) -> None:
     """No goals, no segments, no rows: each page says what to do, and filters on nothing are no error."""
     page = signed_in(person, demo, f"{EMPTY}/goals")
-    expect(page.get_by_text("every custom event that your site sends is one")).to_be_visible()
+    expect(page.get_by_text("every custom event that your site sends counts as one")).to_be_visible()
     page.goto(f"{demo.url}{EMPTY}")
     add_filter(page, "Source", "is", "Google")
     expect(page.locator(".chip")).to_contain_text("Source is Google")
