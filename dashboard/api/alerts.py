@@ -15,9 +15,9 @@ from starlette.routing import Route
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import EVERYWHERE, AuditLog
-from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.auth import json_answer
+from dashboard.api.key_handlers import SiteHandler, answering, key_name, managing, require_full_key
 from dashboard.api.request_bodies import read_as, read_fields
-from dashboard.api.site_handlers import SiteHandler, answering, managing
 from dashboard.i18n.translations import ENGLISH, N_
 from dashboard.notifications.alert_rules import AlertKind, AlertRule
 from dashboard.notifications.channels import INSTALLATION, Channel, Shape
@@ -64,14 +64,13 @@ class ShownChannel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertsApi:
-    """The handlers, with what they need. `who` names a key in the audit log."""
+    """The handlers, with what they need."""
 
-    def __init__(self, notifications: Notifications, audit_log: AuditLog, who: Callable[[ApiKey], str]) -> None:
+    def __init__(self, notifications: Notifications, audit_log: AuditLog) -> None:
         self._rules = notifications.rules
         self._channels = notifications.channels
         self._alerts = notifications.alerts
         self._changes = audit_log
-        self._who = who
 
     async def list_alerts(self, _: Request, _key: ApiKey, site: Site) -> Response:
         """`GET /api/v1/sites/DOMAIN/alerts`."""
@@ -80,15 +79,15 @@ class AlertsApi:
     async def add_alert(self, request: Request, key: ApiKey, site: Site) -> Response:
         """`POST /api/v1/sites/DOMAIN/alerts`: `kind`, `threshold`, `goal`."""
         new = read_as(await read_fields(request), NewAlert)
-        made = await self._rules.add(site, new.kind, threshold=new.threshold, goal=new.goal, by=self._who(key))
-        await self._changes.note(self._who(key), site.domain, N_("Alert added"), "", made.kind)
+        made = await self._rules.add(site, new.kind, threshold=new.threshold, goal=new.goal, by=key_name(key))
+        await self._changes.note(key_name(key), site.domain, N_("Alert added"), "", made.kind)
         return json_answer(_shown_alert(made), HTTPStatus.CREATED)
 
     async def remove_alert(self, request: Request, key: ApiKey, site: Site) -> Response:
         """`DELETE /api/v1/sites/DOMAIN/alerts/ID`."""
         found = self._rules.of_site(site, request.path_params["id"])
         await self._rules.remove(found)
-        await self._changes.note(self._who(key), site.domain, N_("Alert removed"), found.kind)
+        await self._changes.note(key_name(key), site.domain, N_("Alert removed"), found.kind)
         return json_answer({"deleted": True})
 
     async def list_channels(self, _: Request, _key: ApiKey, site: Site | None) -> Response:
@@ -99,7 +98,7 @@ class AlertsApi:
         """`POST`: `shape`, `target`, `language`. The only answer that shows a webhook's secret."""
         new = read_as(await read_fields(request), NewChannel)
         made, secret = await self._channels.add(
-            _id(site), new.shape, new.target, language=new.language, by=self._who(key)
+            _id(site), new.shape, new.target, language=new.language, by=key_name(key)
         )
         await self._note(key, site, N_("Alert channel added"), "", made.shape)
         return json_answer({**_shown_channel(made), "secret": secret}, HTTPStatus.CREATED)
@@ -117,7 +116,7 @@ class AlertsApi:
         return json_answer({"sent": True})
 
     async def _note(self, key: ApiKey, site: Site | None, what: str, before: str, after: str) -> None:
-        await self._changes.note(self._who(key), site.domain if site else EVERYWHERE, what, before, after)
+        await self._changes.note(key_name(key), site.domain if site else EVERYWHERE, what, before, after)
 
 
 def _id(site: Site | None) -> str:
@@ -140,16 +139,13 @@ ChannelHandler = Callable[[Request, ApiKey, Site | None], Awaitable[Response]]
 
 
 async def _of_installation(handler: ChannelHandler, request: Request, key: ApiKey) -> Response:
-    if not key.everything:
-        raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
+    require_full_key(key)
     return await handler(request, key, None)
 
 
-def routes(
-    notifications: Notifications, sites: Sites, keys: ApiKeys, audit_log: AuditLog, who: Callable[[ApiKey], str]
-) -> list[Route]:
+def routes(notifications: Notifications, sites: Sites, keys: ApiKeys, audit_log: AuditLog) -> list[Route]:
     """The routes of this part."""
-    api = AlertsApi(notifications, audit_log, who)
+    api = AlertsApi(notifications, audit_log)
     base = "/api/v1/sites/{domain}"
     rules: list[tuple[str, str, SiteHandler]] = [
         ("GET", f"{base}/alerts", api.list_alerts),

@@ -12,35 +12,26 @@ from starlette.routing import Route
 
 from collector.storage.membership import Member, Membership
 from dashboard.access.api_keys import ApiKeys
-from dashboard.api.auth import ApiError, json_answer, refused
-from dashboard.api.operations import authorize_operator
+from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.key_handlers import operating
 
 
 def routes(members: Membership, keys: ApiKeys) -> list[Route]:
     """The routes; their key must be one that may do everything."""
 
-    async def list_(request: Request) -> Response:
-        try:
-            await authorize_operator(keys, request)
-        except ApiError as error:
-            return refused(error)
+    async def list_(_: Request) -> Response:
         return json_answer({"collectors": [_shown(each) for each in members.others()]})
 
     async def remove(request: Request) -> Response:
-        try:
-            await authorize_operator(keys, request)
-        except ApiError as error:
-            return refused(error)
         name = request.path_params["name"]
         found = await anyio.to_thread.run_sync(members.remove, name)
         if found is None:
-            reason = f"{name} is no other collector that has stopped"
-            return refused(ApiError(HTTPStatus.NOT_FOUND, "name", reason))
+            raise ApiError(HTTPStatus.NOT_FOUND, "name", f"{name} is no other collector that has stopped")
         return json_answer(_shown(found))
 
     return [
-        Route("/api/v1/collectors", list_, methods=["GET"]),
-        Route("/api/v1/collectors/{name}", remove, methods=["DELETE"]),
+        Route("/api/v1/collectors", operating(keys, list_), methods=["GET"]),
+        Route("/api/v1/collectors/{name}", operating(keys, remove), methods=["DELETE"]),
     ]
 
 

@@ -20,6 +20,7 @@ from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey
 from dashboard.access.audit_log import AuditLog
 from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.key_handlers import key_name
 from dashboard.api.request_bodies import read_as, read_fields
 
 DEFAULT_LIMIT = 100
@@ -43,12 +44,11 @@ class SiteParam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class GoalsApi:
-    """The handlers, with what they need. `who` names a key in the list of changes."""
+    """The handlers, with what they need."""
 
-    def __init__(self, sites: Sites, audit_log: AuditLog, who: Callable[[ApiKey], str]) -> None:
+    def __init__(self, sites: Sites, audit_log: AuditLog) -> None:
         self._sites = sites
         self._changes = audit_log
-        self._who = who
 
     async def list_goals(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/goals?site_id=DOMAIN`: a page of them, in the site's order."""
@@ -93,7 +93,7 @@ class GoalsApi:
         before, after = await self._sites.update(
             site, lambda newest: msgspec.structs.replace(newest, goals=change(newest.goals))
         )
-        await self._changes.note_site(self._who(key), before, after)
+        await self._changes.note_site(key_name(key), before, after)
         return after
 
     def _site(self, domain: str, may: Callable[[Site], bool]) -> Site:

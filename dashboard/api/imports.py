@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from collector.core.errors import ImportRefused, RecordError, RecordGone
+from collector.core.errors import RecordGone
 from collector.imports.export import BLOCK, EventFormat, export_daily, export_events, file_name
 from collector.imports.imports import Imports
 from collector.imports.record import ImportRecord
@@ -30,7 +30,8 @@ from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.analytics.small_counts import Protection
-from dashboard.api.auth import ApiError, bearer, json_answer, refused
+from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.key_handlers import KeyHandler, answering, key_name, site_of
 from dashboard.i18n.translations import N_
 
 IMPORTED: Final = N_("Data imported")
@@ -79,15 +80,13 @@ async def _in_thread(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class ImportsApi:
-    """The handlers, with what they need. `who` names a key in the audit log."""
+    """The handlers, with what they need."""
 
     def __init__(
         self,
         imports: Imports,
         sites: Sites,
-        keys: ApiKeys,
         audit_log: AuditLog,
-        who: Callable[[ApiKey], str],
         connect: Callable[[], Client],
         directory: Path,
     ) -> None:
@@ -96,9 +95,7 @@ class ImportsApi:
         self._exporting = ResponseSlots()
         self._directory = directory
         self._sites = sites
-        self._keys = keys
         self._changes = audit_log
-        self._who = who
 
     async def list_imports(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN/imports`: imports that count or wait to be confirmed, the newest first."""
@@ -109,30 +106,30 @@ class ImportsApi:
         """`POST /api/v1/sites/DOMAIN/imports`: files as a form, or one file as it is. `mode` is `import`, `check` (then
         it waits to be confirmed) or `dry-run`; `format` is `auto` or the name of one, and
         `log_format` the format string of access logs."""
-        site = self._site(request, key.may_manage)
+        site = site_of(self._sites, request, key.may_manage)
         mode = request.query_params.get("mode", "import")
         if mode not in MODES:
             raise ApiError(HTTPStatus.BAD_REQUEST, "mode", f"expected one of {', '.join(MODES)}")
-        work = partial(self._read, site, request, self._who(key), mode)
+        work = partial(self._read, site, request, key_name(key), mode)
         record = await read_upload(request, work)
         shown = await anyio.to_thread.run_sync(self._shown, site, record)
         if mode == "import":
-            await self._changes.note(self._who(key), site.domain, IMPORTED, "", described(record))
+            await self._changes.note(key_name(key), site.domain, IMPORTED, "", described(record))
         return json_answer(shown, HTTPStatus.OK if mode == "dry-run" else HTTPStatus.CREATED)
 
     async def confirm_import(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/imports/ID/confirm`: from now on its days count."""
-        site = self._site(request, key.may_manage)
-        record = await anyio.to_thread.run_sync(self._imports.confirm, site, request.path_params["id"])
-        await self._changes.note(self._who(key), site.domain, IMPORTED, "", described(record))
+        site = site_of(self._sites, request, key.may_manage)
+        record = await self._of_address(request, site, self._imports.confirm)
+        await self._changes.note(key_name(key), site.domain, IMPORTED, "", described(record))
         return json_answer(await anyio.to_thread.run_sync(self._shown, site, record))
 
     async def remove_import(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/sites/DOMAIN/imports/ID`: away with it and its figures."""
-        site = self._site(request, key.may_manage)
-        record = await anyio.to_thread.run_sync(self._imports.remove, site, request.path_params["id"])
+        site = site_of(self._sites, request, key.may_manage)
+        record = await self._of_address(request, site, self._imports.remove)
         if record.state == "done":
-            await self._changes.note(self._who(key), site.domain, REMOVED, described(record))
+            await self._changes.note(key_name(key), site.domain, REMOVED, described(record))
         return json_answer({"deleted": True})
 
     async def export_daily(self, request: Request, key: ApiKey) -> Response:
@@ -147,7 +144,7 @@ class ImportsApi:
     async def export_events(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN/export/events`: events of the days that are over, within retention; `format` is
         `jsonl` or `parquet`."""
-        site = self._site(request, key.may_manage)
+        site = site_of(self._sites, request, key.may_manage)
         form = request.query_params.get("format", "jsonl")
         if form not in ("jsonl", "parquet"):
             raise ApiError(HTTPStatus.BAD_REQUEST, "format", "expected jsonl or parquet")
@@ -157,22 +154,14 @@ class ImportsApi:
             blocks = self._events(site, today, "jsonl" if form == "jsonl" else "parquet")
             return ExportResponse(blocks, slot.pop_all(), media_type=media)
 
-    def guarded(
-        self, handler: Callable[[Request, ApiKey], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """The handler behind its key, with its errors as JSON."""
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request, await bearer(self._keys, request))
-            except ApiError as error:
-                return refused(error)
-            except RecordGone:
-                return refused(ApiError(HTTPStatus.NOT_FOUND, "id", "this site has no such import"))
-            except (RecordError, ImportRefused) as error:
-                return refused(ApiError(HTTPStatus.BAD_REQUEST, error.field, error.reason))
-
-        return answer
+    async def _of_address(
+        self, request: Request, site: Site, work: Callable[[Site, str], ImportRecord]
+    ) -> ImportRecord:
+        """The import of the address, once `work` is done to it."""
+        try:
+            return await anyio.to_thread.run_sync(work, site, request.path_params["id"])
+        except RecordGone:
+            raise ApiError(HTTPStatus.NOT_FOUND, "id", "this site has no such import") from None
 
     async def _slot(self, key: ApiKey) -> contextlib.ExitStack:
         """A key's turn: one export at a time, and few in all."""
@@ -222,17 +211,10 @@ class ImportsApi:
     def _exact(self, request: Request, key: ApiKey) -> Site:
         """The site that the address names, for exact figures of it: where its protection rounds every count, for keys
         that may turn that off."""
-        site = self._site(request, key.may_read)
+        site = site_of(self._sites, request, key.may_read)
         if Protection(site.min_visitors, site.strict).rounding and not key.may_manage(site):
             reason = "figures of this site are rounded (strict); exact ones need a key that may change the site"
             raise ApiError(HTTPStatus.FORBIDDEN, "authorization", reason)
-        return site
-
-    def _site(self, request: Request, may: Callable[[Site], bool]) -> Site:
-        domain = self._sites.name_of(request.path_params["domain"])
-        site = self._sites.get(domain)
-        if site is None or not may(site):
-            raise ApiError(HTTPStatus.NOT_FOUND, "domain", f"{domain} is not registered, or not for this key")
         return site
 
 
@@ -271,18 +253,19 @@ def routes(
     sites: Sites,
     keys: ApiKeys,
     audit_log: AuditLog,
-    who: Callable[[ApiKey], str],
     connect: Callable[[], Client],
     directory: Path,
 ) -> list[Route]:
     """The routes of imports and exports. `connect` opens a client that reads, and zip files are made in `directory`."""
-    api = ImportsApi(imports, sites, keys, audit_log, who, connect, directory)
+    api = ImportsApi(imports, sites, audit_log, connect, directory)
     base = "/api/v1/sites/{domain}/imports"
-    return [
-        Route(base, api.guarded(api.list_imports), methods=["GET"]),
-        Route(base, api.guarded(api.add_import), methods=["POST"]),
-        Route(f"{base}/{{id}}/confirm", api.guarded(api.confirm_import), methods=["POST"]),
-        Route("/api/v1/sites/{domain}/export", api.guarded(api.export_daily), methods=["GET"]),
-        Route("/api/v1/sites/{domain}/export/events", api.guarded(api.export_events), methods=["GET"]),
-        Route(f"{base}/{{id}}", api.guarded(api.remove_import), methods=["DELETE"]),
+    export = "/api/v1/sites/{domain}/export"
+    table: list[tuple[str, str, KeyHandler]] = [
+        ("GET", base, api.list_imports),
+        ("POST", base, api.add_import),
+        ("POST", f"{base}/{{id}}/confirm", api.confirm_import),
+        ("GET", export, api.export_daily),
+        ("GET", f"{export}/events", api.export_events),
+        ("DELETE", f"{base}/{{id}}", api.remove_import),
     ]
+    return [Route(path, answering(keys, handler), methods=[method]) for method, path, handler in table]

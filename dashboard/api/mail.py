@@ -12,8 +12,8 @@ from starlette.routing import Route
 from collector.core.errors import RecordError
 from collector.ingest.request_origin import public_base
 from dashboard.access.api_keys import ApiKeys
-from dashboard.api.auth import ApiError, json_answer, refused
-from dashboard.api.operations import authorize_operator
+from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.key_handlers import operating
 from dashboard.api.request_bodies import read_as, read_fields
 from dashboard.notifications.letters import Letters
 from dashboard.notifications.smtp import MailError
@@ -30,16 +30,13 @@ def routes(letters: Letters, keys: ApiKeys) -> list[Route]:
 
     async def send_test(request: Request) -> Response:
         """`POST /api/v1/mail/test`: one mail to the address `to`."""
+        wanted = read_as(await read_fields(request), MailTest)
         try:
-            await authorize_operator(keys, request)
-            wanted = read_as(await read_fields(request), MailTest)
             await letters.test(wanted.to, public_base(request))
-        except ApiError as error:
-            return refused(error)
         except RecordError as error:
-            return refused(ApiError(HTTPStatus.BAD_REQUEST, "to", error.reason))
+            raise ApiError(HTTPStatus.BAD_REQUEST, "to", error.reason) from None
         except MailError as error:
-            return refused(ApiError(HTTPStatus.BAD_GATEWAY, "mail", str(error)))
+            raise ApiError(HTTPStatus.BAD_GATEWAY, "mail", str(error)) from None
         return json_answer({"sent": True})
 
-    return [Route("/api/v1/mail/test", send_test, methods=["POST"])]
+    return [Route("/api/v1/mail/test", operating(keys, send_test), methods=["POST"])]

@@ -17,26 +17,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.core.errors import RecordError, RecordGone
+from collector.core.errors import RecordError
 from collector.erasure.job_runner import SiteJobRunner
 from collector.erasure.site_job import Kind, SiteJob, new_job
 from collector.ingest.request_origin import public_base
 from collector.sites.hostnames import unicode_host
 from collector.sites.registry import Site, Sites, checked
-from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys
-from dashboard.access.audit_log import COMMAND_LINE, EVERYWHERE, AuditLog
+from dashboard.access.api_keys import ApiKey, ApiKeys
+from dashboard.access.audit_log import EVERYWHERE, AuditLog
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Sessions
 from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import Role, User, Users, titled
-from dashboard.api.auth import ApiError, bearer, json_answer, refused
-from dashboard.api.auth import readers as readers  # offered to the other APIs from here
+from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.goals import GoalsApi
+from dashboard.api.key_handlers import KeyHandler, answering, key_name, require_full_key, site_of
 from dashboard.api.request_bodies import NewKey, NewUser, UserChanges, read_as, read_fields, read_site
 from dashboard.compliance.health_report import Status
 from dashboard.i18n.translations import N_
-
-Handler = Callable[[Request, ApiKey], Awaitable[Response]]
 
 DELETED_SITE: Final = "(deleted site)"
 
@@ -75,17 +73,17 @@ class ManagementApi:
         require_full_key(key)
         fields = await read_fields(request)
         site = await self._sites.add(read_site(Site(domain="", created=int(time.time())), fields))
-        await self._changes.note(who_asks(key), site.domain, N_("Site added"))
+        await self._changes.note(key_name(key), site.domain, N_("Site added"))
         return json_answer(_shown_at(site, request), HTTPStatus.CREATED)
 
     async def get_site(self, request: Request, key: ApiKey) -> Response:
         """`GET /api/v1/sites/DOMAIN`."""
-        return json_answer(_shown_at(self._site(request, key.may_read), request))
+        return json_answer(_shown_at(site_of(self._sites, request, key.may_read), request))
 
     async def change_site(self, request: Request, key: ApiKey) -> Response:
         """`PUT /api/v1/sites/DOMAIN`: any setting of a site; what is left out stays. `domain` renames it: figures
         move to the new name within seconds, and beacons of the old one count there too."""
-        site = self._site(request, key.may_manage)
+        site = site_of(self._sites, request, key.may_manage)
         fields = await read_fields(request)
         domain = fields.pop("domain", site.domain)
         if not isinstance(domain, str):
@@ -97,25 +95,25 @@ class ManagementApi:
         checked(read_site(site, fields))
         if new != site.domain:
             task = await self._ask(key, site, "rename", to=new)
-            await self._changes.note(who_asks(key), new, N_("Site renamed"), task.site, new)
+            await self._changes.note(key_name(key), new, N_("Site renamed"), task.site, new)
             site = self._sites.by_id(site.id) or site
         if fields:
             before, site = await self._sites.update(site, lambda newest: read_site(newest, fields))
-            await self._changes.note_site(who_asks(key), before, site)
+            await self._changes.note_site(key_name(key), before, site)
         return json_answer(_shown_at(site, request))
 
     async def reset_site(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/reset`: delete all statistics of a site; settings stay."""
-        site = self._site(request, key.may_manage)
+        site = site_of(self._sites, request, key.may_manage)
         task = await self._ask(key, site, "reset")
-        await self._changes.note(who_asks(key), site.domain, N_("Statistics reset"), f"{task.rows} events")
+        await self._changes.note(key_name(key), site.domain, N_("Statistics reset"), f"{task.rows} events")
         return json_answer({"deleted": True, "events": task.rows}, HTTPStatus.ACCEPTED)
 
     async def remove_site(self, request: Request, key: ApiKey) -> Response:
         """`DELETE /api/v1/sites/DOMAIN`: delete a site with its settings and statistics."""
-        site = self._site(request, key.may_manage)
+        site = site_of(self._sites, request, key.may_manage)
         task = await self._ask(key, site, "remove")
-        await self._changes.note(who_asks(key), site.domain, N_("Site deleted"), f"{task.rows} events", site_id=site.id)
+        await self._changes.note(key_name(key), site.domain, N_("Site deleted"), f"{task.rows} events", site_id=site.id)
         return json_answer({"deleted": True})
 
     async def list_users(self, _: Request, key: ApiKey) -> Response:
@@ -130,7 +128,7 @@ class ManagementApi:
         sites, roles = self._ids(new.sites), self._ids_of_roles(new.roles)
         hashed = await self._passwords.hash(new.password)
         user = await self._users.add(User(name=new.name, password=hashed, role=new.role, sites=sites, roles=roles))
-        await self._changes.note(who_asks(key), EVERYWHERE, N_("User added"), "", self._described(user))
+        await self._changes.note(key_name(key), EVERYWHERE, N_("User added"), "", self._described(user))
         return json_answer(self._shown_user(user), HTTPStatus.CREATED)
 
     async def change_user(self, request: Request, key: ApiKey) -> Response:
@@ -149,7 +147,7 @@ class ManagementApi:
             given["password"] = await self._passwords.hash(changes.password)
         before, after = await self._users.update(user.name, lambda newest: msgspec.structs.replace(newest, **given))
         what = N_("Password set") if changes.password is not None else N_("Role changed")
-        await self._changes.note(who_asks(key), EVERYWHERE, what, self._described(before), self._described(after))
+        await self._changes.note(key_name(key), EVERYWHERE, what, self._described(before), self._described(after))
         return json_answer(self._shown_user(after))
 
     async def remove_user(self, request: Request, key: ApiKey) -> Response:
@@ -157,7 +155,7 @@ class ManagementApi:
         require_full_key(key)
         user = self._user(request)
         await self._users.remove(user.name)
-        await self._changes.note(who_asks(key), EVERYWHERE, N_("User removed"), self._described(user))
+        await self._changes.note(key_name(key), EVERYWHERE, N_("User removed"), self._described(user))
         return json_answer({"deleted": True})
 
     async def reset_two_factor(self, request: Request, key: ApiKey) -> Response:
@@ -166,7 +164,7 @@ class ManagementApi:
         user = self._user(request)
         was_on = await self._two_factor.turn_off(user.name)
         if was_on:
-            await self._changes.note(who_asks(key), EVERYWHERE, N_("Two-factor authentication reset"), "", user.name)
+            await self._changes.note(key_name(key), EVERYWHERE, N_("Two-factor authentication reset"), "", user.name)
         return json_answer({"deleted": was_on})
 
     async def end_sessions(self, request: Request, key: ApiKey) -> Response:
@@ -174,7 +172,7 @@ class ManagementApi:
         require_full_key(key)
         user = self._user(request)
         await self._sessions.end_all(user)
-        await self._changes.note(who_asks(key), EVERYWHERE, N_("Signed out everywhere"), "", user.name)
+        await self._changes.note(key_name(key), EVERYWHERE, N_("Signed out everywhere"), "", user.name)
         return json_answer({"deleted": True})
 
     async def list_keys(self, _: Request, key: ApiKey) -> Response:
@@ -188,9 +186,9 @@ class ManagementApi:
         require_full_key(key)
         new = read_as(await read_fields(request), NewKey)
         made, shown = await self._keys.create(
-            sites=self._ids(new.sites), right=new.right, name=new.name, expires=new.expires, by=who_asks(key)
+            sites=self._ids(new.sites), right=new.right, name=new.name, expires=new.expires, by=key_name(key)
         )
-        await self._changes.note(who_asks(key), EVERYWHERE, N_("API key created"), "", self._described_key(made))
+        await self._changes.note(key_name(key), EVERYWHERE, N_("API key created"), "", self._described_key(made))
         return json_answer({"key": shown, **self._shown_key(made)}, HTTPStatus.CREATED)
 
     async def revoke_key(self, request: Request, key: ApiKey) -> Response:
@@ -200,36 +198,13 @@ class ManagementApi:
             gone = await self._keys.revoke(request.path_params["id"])
         except RecordError as error:
             raise ApiError(HTTPStatus.NOT_FOUND, error.field, error.reason) from None
-        await self._changes.note(who_asks(key), EVERYWHERE, N_("API key revoked"), self._described_key(gone))
+        await self._changes.note(key_name(key), EVERYWHERE, N_("API key revoked"), self._described_key(gone))
         return json_answer({"deleted": True})
 
     async def status(self, _: Request, key: ApiKey) -> Response:
         """`GET /api/v1/status`."""
         require_full_key(key)
         return json_answer(msgspec.to_builtins(await self._status()))
-
-    def guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """The handler behind its key, with its errors as JSON."""
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request, await bearer(self._keys, request))
-            except ApiError as error:
-                return refused(error)
-            except RecordGone as error:
-                return refused(ApiError(HTTPStatus.CONFLICT, error.field, error.reason))
-            except RecordError as error:
-                return refused(ApiError(HTTPStatus.BAD_REQUEST, error.field, error.reason))
-
-        return answer
-
-    def _site(self, request: Request, may: Callable[[Site], bool]) -> Site:
-        # A site that the key is not for is answered like one that does not exist: keys do not list others' sites.
-        domain = self._sites.name_of(request.path_params["domain"])
-        site = self._sites.get(domain)
-        if site is None or not may(site):
-            raise ApiError(HTTPStatus.NOT_FOUND, "domain", f"{domain} is not registered, or not for this key")
-        return site
 
     def _user(self, request: Request) -> User:
         name = request.path_params["name"]
@@ -279,7 +254,7 @@ class ManagementApi:
 
     async def _ask(self, key: ApiKey, site: Site, kind: Kind, **fields: object) -> SiteJob:
         """Have something done to the site as a whole."""
-        task = new_job(kind, site, who_asks(key), time.time(), **fields)
+        task = new_job(kind, site, key_name(key), time.time(), **fields)
         return await anyio.to_thread.run_sync(self._deletions.enqueue, task)
 
 
@@ -297,8 +272,8 @@ def routes(
 ) -> list[Route]:
     """The API's routes."""
     api = ManagementApi(sites, users, passwords, sessions, two_factor, keys, status, audit_log, jobs)
-    goals = GoalsApi(sites, audit_log, who_asks)
-    table: list[tuple[str, str, Handler]] = [
+    goals = GoalsApi(sites, audit_log)
+    table: list[tuple[str, str, KeyHandler]] = [
         ("GET", "/api/v1/sites/goals", goals.list_goals),
         ("PUT", "/api/v1/sites/goals", goals.put_goal),
         ("DELETE", "/api/v1/sites/goals/{goal_id}", goals.delete_goal),
@@ -319,12 +294,7 @@ def routes(
         ("DELETE", "/api/v1/keys/{id}", api.revoke_key),
         ("GET", "/api/v1/status", api.status),
     ]
-    return [Route(path, api.guarded(handler), methods=[method]) for method, path, handler in table]
-
-
-def require_full_key(key: ApiKey) -> None:
-    if not key.everything:
-        raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
+    return [Route(path, answering(keys, handler), methods=[method]) for method, path, handler in table]
 
 
 def _shown_site(site: Site) -> dict[str, Any]:
@@ -334,8 +304,3 @@ def _shown_site(site: Site) -> dict[str, Any]:
 def _shown_at(site: Site, request: Request) -> dict[str, Any]:
     """A site with the address that its pages load the tag from."""
     return _shown_site(site) | {"url": public_base(request)}
-
-
-def who_asks(key: ApiKey) -> str:
-    """Who asks, in the list of changes."""
-    return COMMAND_LINE if key.id == ADMIN.id else f"key {key.id}{f' ({key.name})' if key.name else ''}"

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
 from dashboard.analytics.dimensions import DIMENSIONS, FUNNEL
 from dashboard.analytics.filters import DEEPEST, LONGEST_VALUE, MOST_VALUES
 from dashboard.analytics.metrics import METRICS
@@ -17,6 +22,17 @@ from dashboard.reports.segment_filters import SEGMENT
 _TIME = [name for name in DIMENSIONS if name.startswith("time:")]
 _FILTERED = [*(name for name in DIMENSIONS if not name.startswith("time:")), COUNTRY_NAME]
 _PROPERTY = {"type": "string", "pattern": "^event:props:.{1,300}$"}
+
+
+def routes() -> list[Route]:
+    """The route of the document, which is public."""
+    described = msgspec.json.encode(document())
+
+    async def describe(_: Request) -> Response:
+        """`GET /api/openapi.json`."""
+        return Response(described, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return [Route("/api/openapi.json", describe, methods=["GET"])]
 
 
 def document() -> dict[str, Any]:

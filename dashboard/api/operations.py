@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
@@ -19,7 +18,8 @@ from collector.server.collector import Collector
 from collector.sites.restoration import keep_protection
 from collector.storage.backup import back_up, restore
 from dashboard.access.api_keys import ApiKeys
-from dashboard.api.auth import ApiError, bearer, json_answer, refused
+from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.key_handlers import RouteHandler, operating
 
 MOST_BODY = 4_096  # bytes
 
@@ -100,25 +100,16 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
         ("/api/v1/rollup", roll_up),
         (RETRY_PATH, retry),
     ]
-    return [Route(path, partial(_guarded, keys, handler), methods=["POST"]) for path, handler in table]
+    return [Route(path, operating(keys, partial(_of_backup, handler)), methods=["POST"]) for path, handler in table]
 
 
-async def _guarded(keys: ApiKeys, handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+async def _of_backup(handler: RouteHandler, request: Request) -> Response:
     try:
-        await authorize_operator(keys, request)
         return await handler(request)
-    except ApiError as error:
-        return refused(error)
     except BackupError as error:
-        return refused(ApiError(HTTPStatus.BAD_REQUEST, "name", error.reason))
+        raise ApiError(HTTPStatus.BAD_REQUEST, "name", error.reason) from None
     except SchemaTooNew as error:
-        return refused(ApiError(HTTPStatus.BAD_REQUEST, "name", str(error)))
-
-
-async def authorize_operator(keys: ApiKeys, request: Request) -> None:
-    """Raises `ApiError` unless the request's key may manage every site."""
-    if not (await bearer(keys, request)).everything:
-        raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
+        raise ApiError(HTTPStatus.BAD_REQUEST, "name", str(error)) from None
 
 
 async def _name(request: Request) -> str:

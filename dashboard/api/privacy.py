@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -15,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.core.errors import RecordError
 from collector.enrichment.url_policy import preview
 from collector.ingest.payload_fields import MOST_URL
 from collector.ingest.request_origin import public_base
@@ -23,7 +23,8 @@ from collector.server.collector import Collector
 from collector.sites.registry import Site, checked
 from collector.storage.client import plain_reason
 from dashboard.access.api_keys import ApiKey, ApiKeys
-from dashboard.api.auth import ApiError, bearer, json_answer, refused
+from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.key_handlers import KeyHandler, answering, require_full_key, site_of
 from dashboard.compliance import privacy_notice
 from dashboard.compliance.cnil_assessment import DISCLAIMER, conditions
 from dashboard.compliance.leak_search import EncodedNeedle, SearchReport, search_files, search_tables
@@ -33,8 +34,6 @@ from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.i18n.translations import ENGLISH, languages
 
 MOST_BODY = 1 << 20
-
-Handler = Callable[[Request, ApiKey], Awaitable[Response]]
 
 
 class NoticeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,14 +72,13 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PrivacyApi:
     """The handlers, with what they need."""
 
-    def __init__(self, collector: Collector, keys: ApiKeys, notice_versions: NoticeVersions) -> None:
+    def __init__(self, collector: Collector, notice_versions: NoticeVersions) -> None:
         self._collector = collector
-        self._keys = keys
         self._editions = notice_versions
 
     async def write_notice(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/notice`: the site's privacy notice."""
-        site = self._site(request, key)
+        site = site_of(self._collector.sites, request, key.may_read)
         wanted = await _body(request, NoticeRequest)
         if wanted.language not in languages():
             raise ApiError(HTTPStatus.BAD_REQUEST, "language", f"expected one of {', '.join(languages())}")
@@ -91,16 +89,13 @@ class PrivacyApi:
 
     async def preview(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/sites/DOMAIN/preview`: what a site would store of a URL. Nothing is stored."""
-        site = self._site(request, key)
+        site = site_of(self._collector.sites, request, key.may_read)
         wanted = await _body(request, PreviewRequest)
         if wanted.query_keys is not None:
             site = msgspec.structs.replace(site, query_keys=wanted.query_keys)
         if wanted.hidden_paths is not None:
             site = msgspec.structs.replace(site, hidden_paths=wanted.hidden_paths)
-        try:
-            found = preview(checked(site), wanted.url[:MOST_URL], wanted.referrer[:MOST_URL])
-        except RecordError as error:
-            raise ApiError(HTTPStatus.BAD_REQUEST, error.field, error.reason) from None
+        found = preview(checked(site), wanted.url[:MOST_URL], wanted.referrer[:MOST_URL])
         return json_answer(msgspec.to_builtins(found))
 
     async def assess(self, _: Request, key: ApiKey) -> Response:
@@ -115,31 +110,10 @@ class PrivacyApi:
 
     async def search(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/audit/search`: look for bytes in the data directory and in every table."""
-        if not key.everything:
-            raise ApiError(HTTPStatus.FORBIDDEN, "authorization", "this needs a key that may manage every site")
+        require_full_key(key)
         wanted = await _body(request, SearchRequest)
         searched = await anyio.to_thread.run_sync(self._search, wanted.forms)
         return json_answer(msgspec.to_builtins(searched))
-
-    def guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """The handler behind its key, with its errors as JSON."""
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request, await bearer(self._keys, request))
-            except ApiError as error:
-                return refused(error)
-            except (ClickHouseError, OSError) as error:
-                return refused(ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "database", plain_reason(error)))
-
-        return answer
-
-    def _site(self, request: Request, key: ApiKey) -> Site:
-        domain = self._collector.sites.name_of(request.path_params["domain"])
-        site = self._collector.sites.get(domain)
-        if site is None or not key.may_read(site):
-            raise ApiError(HTTPStatus.NOT_FOUND, "domain", f"{domain} is not registered, or not for this key")
-        return site
 
     def _longest_kept(self) -> dict[str, int]:
         rows = self._collector.client.query("SELECT site, max(expires - day) FROM events GROUP BY site").result_rows
@@ -153,13 +127,24 @@ class PrivacyApi:
 
 def routes(collector: Collector, keys: ApiKeys, notice_versions: NoticeVersions) -> list[Route]:
     """The routes of this part."""
-    part = PrivacyApi(collector, keys, notice_versions)
-    return [
-        Route("/api/v1/sites/{domain}/notice", part.guarded(part.write_notice), methods=["POST"]),
-        Route("/api/v1/sites/{domain}/preview", part.guarded(part.preview), methods=["POST"]),
-        Route("/api/v1/audit", part.guarded(part.assess), methods=["GET"]),
-        Route("/api/v1/audit/search", part.guarded(part.search), methods=["POST"]),
+    part = PrivacyApi(collector, notice_versions)
+    table: list[tuple[str, str, KeyHandler]] = [
+        ("POST", "/api/v1/sites/{domain}/notice", part.write_notice),
+        ("POST", "/api/v1/sites/{domain}/preview", part.preview),
+        ("GET", "/api/v1/audit", part.assess),
+        ("POST", "/api/v1/audit/search", part.search),
     ]
+    return [
+        Route(path, answering(keys, partial(_of_database, handler)), methods=[method])
+        for method, path, handler in table
+    ]
+
+
+async def _of_database(handler: KeyHandler, request: Request, key: ApiKey) -> Response:
+    try:
+        return await handler(request, key)
+    except (ClickHouseError, OSError) as error:
+        raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "database", plain_reason(error)) from None
 
 
 def write_notice(

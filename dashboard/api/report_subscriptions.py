@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,8 +14,8 @@ from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.api.auth import json_answer
+from dashboard.api.key_handlers import SiteHandler, key_name, managing
 from dashboard.api.request_bodies import read_as, read_fields
-from dashboard.api.site_handlers import SiteHandler, managing
 from dashboard.i18n.translations import ENGLISH, N_
 from dashboard.notifications.services import Notifications
 from dashboard.notifications.subscriptions import Frequency, Subscription
@@ -42,13 +41,12 @@ class ShownSubscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubscriptionsApi:
-    """The handlers, with what they need. `who` names a key in the audit log."""
+    """The handlers, with what they need."""
 
-    def __init__(self, notifications: Notifications, audit_log: AuditLog, who: Callable[[ApiKey], str]) -> None:
+    def __init__(self, notifications: Notifications, audit_log: AuditLog) -> None:
         self._subscriptions = notifications.subscriptions
         self._reports = notifications.reports
         self._changes = audit_log
-        self._who = who
 
     async def list_recipients(self, _: Request, _key: ApiKey, site: Site) -> Response:
         """`GET /api/v1/sites/DOMAIN/reports`."""
@@ -58,16 +56,16 @@ class SubscriptionsApi:
         """`POST /api/v1/sites/DOMAIN/reports`: `address`, `frequency`, `language`."""
         new = read_as(await read_fields(request), NewSubscription)
         made = await self._subscriptions.add(
-            site, new.address, frequency=new.frequency, language=new.language, by=self._who(key)
+            site, new.address, frequency=new.frequency, language=new.language, by=key_name(key)
         )
-        await self._changes.note(self._who(key), site.domain, N_("Report recipient added"), "", made.frequency)
+        await self._changes.note(key_name(key), site.domain, N_("Report recipient added"), "", made.frequency)
         return json_answer(_shown(made), HTTPStatus.CREATED)
 
     async def remove_recipient(self, request: Request, key: ApiKey, site: Site) -> Response:
         """`DELETE /api/v1/sites/DOMAIN/reports/ID`."""
         found = self._subscriptions.of_site(site, request.path_params["id"])
         await self._subscriptions.remove(found)
-        await self._changes.note(self._who(key), site.domain, N_("Report recipient removed"), found.frequency)
+        await self._changes.note(key_name(key), site.domain, N_("Report recipient removed"), found.frequency)
         return json_answer({"deleted": True})
 
     async def send_now(self, request: Request, _key: ApiKey, site: Site) -> Response:
@@ -95,10 +93,9 @@ def routes(
     sites: Sites,
     keys: ApiKeys,
     audit_log: AuditLog,
-    who: Callable[[ApiKey], str],
 ) -> list[Route]:
     """The routes of this part."""
-    api = SubscriptionsApi(notifications, audit_log, who)
+    api = SubscriptionsApi(notifications, audit_log)
     base = "/api/v1/sites/{domain}/reports"
     table: list[tuple[str, str, SiteHandler]] = [
         ("GET", base, api.list_recipients),

@@ -14,7 +14,8 @@ from collector.ingest.request_origin import public_base, site_has_host
 from collector.sites.hostnames import ascii_host
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
-from dashboard.api.auth import ApiError, bearer, json_answer, refused
+from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.key_handlers import answering
 from dashboard.api.request_bodies import read_as, read_fields
 from dashboard.compliance.site_check.inspector import Inspector
 
@@ -31,30 +32,20 @@ class PageCheckRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class SiteCheckApi:
     """Request handlers with their dependencies."""
 
-    def __init__(self, sites: Sites, keys: ApiKeys, inspector: Inspector) -> None:
+    def __init__(self, sites: Sites, inspector: Inspector) -> None:
         self._sites = sites
-        self._keys = keys
         self._inspector = inspector
 
-    async def verify(self, request: Request) -> Response:
+    async def verify(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/verify`: what was found, each with what to do."""
-        try:
-            key = await bearer(self._keys, request)
-            wanted = read_as(await read_fields(request), PageCheckRequest)
-            return await self._look(request, key, wanted)
-        except ApiError as error:
-            return refused(error)
-
-    async def _look(self, request: Request, key: ApiKey, wanted: PageCheckRequest) -> Response:
+        wanted = read_as(await read_fields(request), PageCheckRequest)
         if not 1 <= len(wanted.url) <= MOST_URL:
             raise ApiError(HTTPStatus.BAD_REQUEST, "url", f"expected 1 to {MOST_URL} characters")
         site = self._site(key, wanted)
         wait = self._inspector.wait(f"key {key.id}", site)
         if wait:
-            error = ApiError(HTTPStatus.TOO_MANY_REQUESTS, "url", f"looked at too often; try again in {wait} s")
-            answer = refused(error)
-            answer.headers["retry-after"] = str(wait)
-            return answer
+            reason = f"looked at too often; try again in {wait} s"
+            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "url", reason, wait)
         found = await self._inspector.inspect(site, wanted.url, public_base(request))
         return json_answer({"site": site.domain, "checks": msgspec.to_builtins(found)})
 
@@ -84,4 +75,4 @@ def _host(url: str) -> str:
 
 def routes(sites: Sites, keys: ApiKeys, inspector: Inspector) -> list[Route]:
     """The routes of this part."""
-    return [Route("/api/v1/verify", SiteCheckApi(sites, keys, inspector).verify, methods=["POST"])]
+    return [Route("/api/v1/verify", answering(keys, SiteCheckApi(sites, inspector).verify), methods=["POST"])]

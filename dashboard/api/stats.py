@@ -26,7 +26,6 @@ from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
 from dashboard.api import stats_v1
 from dashboard.api.country_names import by_code
-from dashboard.api.openapi import document
 from dashboard.api.stats_v2 import read_dates, read_query, write_result
 from dashboard.reports.comparison import same_length
 from dashboard.reports.segment_filters import with_segments
@@ -57,7 +56,6 @@ class StatsApi:
         self._authorise = authorise
         self._clock = clock
         self._segments = segments
-        self._document = document()
 
     async def query(self, request: Request) -> Any:
         """`POST /api/v2/query`."""
@@ -81,11 +79,15 @@ class StatsApi:
         return write_result(asked, result, compared[0] if compared else None)
 
     async def selection(self, request: Request, domain: str, given: Mapping[str, Any]) -> tuple[Site, Query]:
-        """The site, and the dates and filters of a body (`date_range`, `filters`) as a query of visits.
+        """The site of a request that may read it, and `selected`."""
+        site = await self._site(request, domain)
+        return site, await self.selected(site, given)
+
+    async def selected(self, site: Site, given: Mapping[str, Any]) -> Query:
+        """The dates and filters of a body (`date_range`, `filters`) as a query of visits.
 
         Raises `QueryError` for what cannot be read.
         """
-        site = await self._site(request, domain)
         first_day = await self._first_day(site, given.get("date_range") == "all")
         period = read_dates(given.get("date_range", "30d"), site.timezone, self._now(), first_day)
         filters = given.get("filters") or []
@@ -95,7 +97,7 @@ class StatsApi:
         )
         tree = parse_filters(expanded)
         check_names(tree, site.goals)
-        return site, Query(site.domain, ("visits",), period.at_site(site.former_timezones), filters=tree)
+        return Query(site.domain, ("visits",), period.at_site(site.former_timezones), filters=tree)
 
     async def current(self, request: Request) -> Any:
         """`GET /api/v1/stats/realtime/visitors`."""
@@ -126,10 +128,6 @@ class StatsApi:
         site, period = await self._asked(request, "breakdown")
         query = stats_v1.read_breakdown(site.domain, request.query_params, period)
         return stats_v1.write_breakdown(await self._one(request, site, query))
-
-    async def described(self, request: Request) -> Any:  # noqa: ARG002 - every handler is given the request
-        """`GET /api/openapi.json`: the OpenAPI document, public."""
-        return self._document
 
     async def _one(self, request: Request, site: Site, query: Query) -> Result:
         check_names(query.filters, site.goals)
@@ -188,7 +186,6 @@ def routes_of(api: StatsApi) -> list[Route]:
         Route("/api/v1/stats/aggregate", answered(api.aggregate), methods=["GET"]),
         Route("/api/v1/stats/timeseries", answered(api.timeseries), methods=["GET"]),
         Route("/api/v1/stats/breakdown", answered(api.breakdown), methods=["GET"]),
-        Route("/api/openapi.json", answered(api.described), methods=["GET"]),
     ]
 
 

@@ -47,11 +47,12 @@ from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import protection_of
 from dashboard.api import alerts as alerts_api
-from dashboard.api import collectors, journeys, mail, management, operations, privacy, site_check
+from dashboard.api import collectors, journeys, mail, management, openapi, operations, privacy, site_check
 from dashboard.api import funnels as funnels_api
 from dashboard.api import imports as imports_api
 from dashboard.api import report_subscriptions as report_api
 from dashboard.api import stats as stats_api
+from dashboard.api.auth import readers
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import SHIPPED, Translations
 from dashboard.notifications.services import build_notifications
@@ -227,7 +228,7 @@ def build(
     statistics = stats_api.StatsApi(
         stats,
         collector.sites,
-        management.readers(keys, collector.sites),
+        readers(keys, collector.sites),
         clock,
         lambda site: dashboard.segments.of(site, None),
     )
@@ -278,19 +279,19 @@ def build(
                 collector.sites,
                 keys,
                 changes,
-                management.who_asks,
                 partial(collector.clickhouse.client, readonly=True),
                 settings.data_dir,
             ),
-            *funnels_api.routes(funnels, stats, collector.sites, keys, changes, management.who_asks, clock),
-            *alerts_api.routes(notifications, collector.sites, keys, changes, management.who_asks),
-            *report_api.routes(notifications, collector.sites, keys, changes, management.who_asks),
+            *funnels_api.routes(funnels, statistics, collector.sites, keys, changes, clock),
+            *alerts_api.routes(notifications, collector.sites, keys, changes),
+            *report_api.routes(notifications, collector.sites, keys, changes),
             *site_check.routes(collector.sites, keys, dashboard.inspector),
             *operations.routes(collector, keys),
             *mail.routes(notifications.letters, keys),
             *collectors.routes(collector.members, keys),
             *privacy.routes(collector, keys, editions),
             *stats_api.routes_of(statistics),
+            *openapi.routes(),
             *journeys.routes(statistics),
             *(demo_routes(dashboard.pages) if demo is not None else []),
             *visitor_privacy.routes(

@@ -15,10 +15,14 @@ from starlette.applications import Starlette
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys
-from dashboard.api import funnels, management
+from dashboard.api import funnels
+from dashboard.api.auth import readers
+from dashboard.api.stats import StatsApi
+from dashboard.reports.segments import Segment
 from tests.board import NOON, SITE, Board, opened_board, pageview
 
 STEPS = [{"kind": "page", "match": "/a"}, {"kind": "event", "match": "Buy", "where": [{"key": "plan", "value": "pro"}]}]
+SEGMENTS = (Segment(id="5e6", site="", name="Swedes", filters=("is,visit:country,SE",), owner="ada", shared=True),)
 
 
 class Api:
@@ -31,11 +35,12 @@ class Api:
         self._app = Starlette(
             routes=funnels.routes(
                 dashboard.funnels,
-                dashboard.stats,
+                StatsApi(
+                    dashboard.stats, dashboard.sites, readers(keys, dashboard.sites), board.clock, lambda _: SEGMENTS
+                ),
                 dashboard.sites,
                 keys,
                 dashboard.changes,
-                management.who_asks,
                 board.clock,
             )
         )
@@ -104,6 +109,9 @@ def test_filters_dimensions_and_comparisons_apply(api: Api) -> None:
     # Two of the four buy the plan.
     assert (swedes["all"], [each["count"] for each in swedes["steps"]]) == (4, [4, None])
     assert swedes["meta"]["min_visitors"] == 3
+    for same in (["is", "segment", ["Swedes"]], ["is", "visit:country_name", ["Sweden"]]):
+        params = {"date_range": "day", "filters": json.dumps([same])}
+        assert api.ask("GET", f"/{id_}", params=params).json() == swedes
     by_plan = api.ask("GET", f"/{id_}?date_range=day&dimension=event:props:plan&compare=previous_period").json()
     assert {row["value"]: (row["entered"], row["completed"]) for row in by_plan["rows"]} == {
         "(none)": (8, 4), "free": (4, 0), "pro": (4, 4),

@@ -21,7 +21,6 @@ from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys, Right
 from dashboard.access.audit_log import AuditLog
 from dashboard.api.imports import routes
-from dashboard.api.management import who_asks
 from tests.collector.imports.imported import DOMAIN, SAMPLES, Importing
 
 EXPORT = SAMPLES / "plausible" / "example_com_20260115.zip"
@@ -38,7 +37,7 @@ class ImportsRoom:
         changes = AuditLog(client, sites, lambda: self.importing.now)
         connect = partial(clickhouse.client, readonly=True)
         imports = self.importing.imports
-        self.app = Starlette(routes=routes(imports, sites, self.keys, changes, who_asks, connect, directory))
+        self.app = Starlette(routes=routes(imports, sites, self.keys, changes, connect, directory))
 
     def status(self, path: str, right: Right) -> int:
         """The status of a request with a key of the site."""

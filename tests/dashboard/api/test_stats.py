@@ -22,6 +22,7 @@ from collector.storage.documents import DocumentTable
 from dashboard.analytics.dimensions import DIMENSIONS
 from dashboard.analytics.metrics import METRICS
 from dashboard.analytics.service import StatsService
+from dashboard.api import openapi
 from dashboard.api.stats import routes
 from dashboard.reports.segments import Segment
 from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, STORY, event, later, seed
@@ -49,13 +50,16 @@ def ask(database: Client, store: StatsService) -> Ask:
         return None if good else PlainTextResponse("refused", 401)
 
     app = Starlette(
-        routes=routes(
-            stats=store,
-            sites=sites,
-            authorise=authorise,
-            clock=lambda: NOON + 36_000.0,
-            segments=lambda site: SEGMENTS if site.domain == SITE else (),
-        )
+        routes=[
+            *routes(
+                stats=store,
+                sites=sites,
+                authorise=authorise,
+                clock=lambda: NOON + 36_000.0,
+                segments=lambda site: SEGMENTS if site.domain == SITE else (),
+            ),
+            *openapi.routes(),
+        ]
     )
 
     def send(method: str, path: str, **more: Any) -> httpx.Response:
