@@ -52,7 +52,8 @@ LONGEST_NAME: Final = 120
 
 class Imports:
     """Imports into one database. Blocking; `client` writes, `clock` gives Unix seconds, and zip files are unpacked in
-    `directory`. `busy` says whether a job is being done to a site, which an import would miss."""
+    `directory`. `busy` says whether a job is being done to a site, which an import would miss; `builder` is this
+    collector's number among those that share the database."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Imports:
         directory: Path,
         *,
         busy: Callable[[Site], bool] = lambda _: False,
+        builder: Callable[[], int] = lambda: 0,
     ) -> None:
         self._client = client
         self._records = DocumentTable(client, "imports", ImportRecord)
@@ -72,6 +74,7 @@ class Imports:
         self._clock = clock
         self._directory = directory
         self._busy = busy
+        self._builder = builder
         self._slots = ImportSlots()
 
     def of(self, site: Site) -> list[ImportRecord]:
@@ -208,7 +211,7 @@ class Imports:
     ) -> ImportRecord:
         self._must_be_idle(site)
         id_ = secrets.token_hex(8)
-        versions = versions_at(self._clock(), self._newest(site))
+        versions = versions_at(self._clock(), self._newest(site), self._builder(), imported=True)
         record = ImportRecord(
             id=id_, site_id=site.id, name="", by=by, at=int(self._clock()), versions=versions, beat=int(self._clock())
         )
@@ -283,7 +286,10 @@ class Imports:
         report.shrinking_days = self._client.query(_SHRINKING, parameters=parameters).result_rows[0][0]
 
     def _newest(self, site: Site) -> int:
-        return int(self._client.query(_NEWEST, parameters={"site": site.domain}).result_rows[0][0])
+        """The newest version of a day of the site, and of an import that does not count yet."""
+        counting = int(self._client.query(_NEWEST, parameters={"site": site.domain}).result_rows[0][0])
+        records = self._records.all().values()
+        return max(counting, *(each.last_version for each in records if each.site_id == site.id), 0)
 
     def _of_site(self, site: Site, id_: str) -> ImportRecord:
         record = self._records.get(id_)

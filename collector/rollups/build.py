@@ -40,13 +40,16 @@ def build_days(
     return many
 
 
-VERSIONS: Final = 1_000_000
-"""A version is a moment with the day's number, since 1970, in its last digits."""
+_SECOND: Final = 1_000_000_000
+VERSIONS: Final = 1 << 16
+"""A build has so many versions: one for each day, by its number since 1970."""
 
 
-def versions_at(now: float, after: int = 0) -> int:
-    """The versions of a build that begins at the Unix second `now`, and replaces builds up to `after`."""
-    return VERSIONS * max(after // VERSIONS + 1, int(now * 1_000_000_000) // VERSIONS)
+def versions_at(now: float, after: int = 0, builder: int = 0, *, imported: bool = False) -> int:
+    """The versions of a build that begins at the Unix second `now`, and replaces builds up to `after`: nanoseconds.
+    `builder` is the collector's number: within a second each has versions of its own, of builds from events and of
+    imports."""
+    return _SECOND * max(after // _SECOND + 1, int(now)) + (2 * builder + imported) * VERSIONS
 
 
 def version_of(versions: int, day: datetime.date) -> int:

@@ -1,9 +1,9 @@
 """The rollup job: builds a day's rollups once the day is over in the site's time zone.
 
-A build is one INSERT of all rows of a day, or of several, each under a version of its own; a record in `closed` then
-says that this version counts. So a build may stop anywhere, be run again, or be run by two processes: what counts is
-always one whole build. Rows that arrive later make their day count as open, answered from events, until it is built
-again.
+A build is one INSERT of all rows of a day, or of several, each under a version that no other collector uses; a record
+in `closed` then says that this version counts. So a build may stop anywhere, be run again, or be run by two processes:
+what counts is always one whole build. Rows that arrive later make their day count as open, answered from events, until
+it is built again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from collector.ingest.event import Event
-from collector.rollups.build import VERSIONS, build_days, version_of, versions_at
+from collector.rollups.build import build_days, version_of, versions_at
 from collector.rollups.daily_status import FORMS, WITH_PROPERTIES, WITHOUT_PROPERTIES, ClosedDay, ClosedDays
 from collector.sites.registry import Sites
 from collector.spool.serialization import SerializedEvents
@@ -60,16 +60,25 @@ class RollupSchedule:
 
 class RollupJob:
     """Closes days, as many at a time as have `most_events` together. Blocking; `clock` gives Unix seconds. `client`
-    writes."""
+    writes; `builder` is this collector's number among those that share the database."""
 
     def __init__(
-        self, client: Client, sites: Sites, clock: Callable[[], float], *, most_events: int = MOST_EVENTS
+        self,
+        client: Client,
+        sites: Sites,
+        clock: Callable[[], float],
+        *,
+        most_events: int = MOST_EVENTS,
+        builder: Callable[[], int] = lambda: 0,
     ) -> None:
         self._client = client
         self._records = ClosedDays(client)
         self._sites = sites
         self._clock = clock
         self._most_events = most_events
+        self._builder = builder
+        self._begun: dict[str, int] = {}
+        """The newest versions of each site that were built here, whatever came of it."""
         self._looked_at_all = False
         self._sweep_at = math.inf
         self._closed: set[tuple[str, datetime.date]] = set()
@@ -130,12 +139,9 @@ class RollupJob:
     def _close(self, batch: Sequence[RollupSchedule]) -> None:
         site, days = batch[0].site, [closing.day for closing in batch if closing.rows]
         after = max(closing.version for closing in batch)
-        versions = versions_at(self._clock(), after)
+        versions = versions_at(self._clock(), max(after, self._begun.get(site, 0)), self._builder())
+        self._begun[site] = versions
         without = self._build(site, days, versions) if days else frozenset()
-        if days and self._client.query(_BUILT_TWICE, parameters={"site": site, "versions": versions}).result_rows[0][0]:
-            # Another collector has built them in the same millisecond: both builds would count.
-            self._close([replace(closing, version=versions + VERSIONS - 1) for closing in batch])
-            return
         built = {}
         for closing in batch:
             form = WITHOUT_PROPERTIES if closing.day in without else WITH_PROPERTIES
@@ -245,10 +251,6 @@ def _has_its_events(record: ClosedDay, rows: int) -> bool:
     return rows > 0 if record.imported else rows >= record.rows
 
 
-_BUILT_TWICE = """
-SELECT count() > uniqExact(day) FROM daily
-WHERE site = {site:String} AND dimension = '' AND currency = ''
-    AND version BETWEEN {versions:UInt64} AND {versions:UInt64} + 999999"""
 _COUNT = "SELECT site, day, count() FROM events WHERE day >= {since:Date} GROUP BY site, day"
 _SUPERSEDED = """
 SELECT built.site, built.day, closed.version

@@ -134,7 +134,7 @@ class Collector:
             shield=IpExclusions(settings.excluded_addresses),
             receipts=self.receipts,
         )
-        self.rollup = RollupJob(self.clickhouse.client(), self.sites, clock)
+        self.rollup = RollupJob(self.clickhouse.client(), self.sites, clock, builder=lambda: self.members.number)
         self.lane, *self._left_over = (self._drain_of(path) for path in spool_files(settings.data_dir))
         self.spool = self.lane.spool
         self.writer = self.lane.writer
@@ -192,6 +192,7 @@ class Collector:
             clock,
             settings.data_dir,
             busy=lambda site: any(job.waiting for job in self.deletions.of(site)),
+            builder=lambda: self.members.number,
         )
         self.deletions.followers.append(self.imports.forget_site)
         self.tally = DropStatistics(self.client, self.counters, self.sites, clock)

@@ -39,6 +39,9 @@ COMMIT_SECONDS = 1.0
 
 ID_FILE = "collector.id"
 
+NUMBERS = 7_600
+"""Collectors of a database have different numbers below this."""
+
 _NOW = "SELECT toFloat64(now64(3))"
 _READ = """
 SELECT collector, name, toFloat64(seen), toFloat64(stored), secret, removed, toFloat64(now64(3))
@@ -58,6 +61,11 @@ class Member:
     secret: int
     removed: bool
     alive: bool
+
+    @property
+    def number(self) -> int:
+        """Tells it apart in the versions of builds."""
+        return _number_of(self.id)
 
 
 class Membership:
@@ -98,6 +106,11 @@ class Membership:
         """The moment of the last heartbeat under this id that this process did not write."""
 
     @property
+    def number(self) -> int:
+        """Tells this collector's builds apart from those of the others; 0 where there is one."""
+        return _number_of(self.id) if self._shared else 0
+
+    @property
     def name(self) -> str:
         """What the operator calls it, else its id."""
         return self._name or self.id
@@ -116,12 +129,28 @@ class Membership:
                     f"erased since. Delete {self._path.parent / 'spool'} to start without them."
                 )
             self._take_new_id()
+        self._must_share_secret()
+        self.beat()
+        # Of two that begin at the same time, the later one sees the other only now.
+        self._refresh()
+        try:
+            self._must_share_secret()
+        except CannotJoin:
+            self.leave()
+            raise
+        if any(each.number == self.number for each in self.others()):
+            former = self.id
+            self._take_new_id()
+            # In this order: what it holds is waited for under one id or the other.
+            self.beat()
+            self._forget(former)
+
+    def _must_share_secret(self) -> None:
         if any(each.alive and each.secret not in self._secrets for each in self.others()):
             raise CannotJoin(
                 "another collector of this database has a different secret. Set TYST_SECRET_KEY to the same value for "
                 "all of them: sign-ins and receipts of consent must hold at each."
             )
-        self.beat()
 
     def beat(self) -> None:
         """Write a heartbeat, and read those of the others."""
@@ -141,7 +170,7 @@ class Membership:
     def leave(self) -> None:
         """Be no member any more, unless events wait in the spool: then the others wait for them."""
         if self._shared and not self._held():
-            self._client.command(_LEAVE, parameters={"collector": self.id})
+            self._forget(self.id)
 
     def remove(self, id_: str) -> Member | None:
         """Wait no longer for a collector that is not alive; returns it, or None where there is no such one."""
@@ -204,6 +233,9 @@ class Membership:
         before, self._foreign = self._foreign, own.stored
         return before is not None and abs(own.stored - before) >= _RESOLUTION
 
+    def _forget(self, id_: str) -> None:
+        self._client.command(_LEAVE, parameters={"collector": id_})
+
     def _take_new_id(self) -> None:
         self.id = _new_id(self._path)
         self._written.clear()
@@ -235,6 +267,10 @@ _MOST_MOMENTS = 64
 _RESOLUTION = 0.002
 """Seconds; those of the column are thousandths, rounded either way."""
 _BEGINNING = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def _number_of(id_: str) -> int:
+    return int(id_, 16) % NUMBERS
 
 
 def _mark(secret: str) -> int:

@@ -168,6 +168,11 @@ STEPS: tuple[Migration, ...] = (
         "changes go by the site's own id",
         (_CHANGES, "ALTER TABLE changes ADD COLUMN IF NOT EXISTS site_id String"),
     ),
+    Migration(
+        10,
+        "inserts of many collectors are remembered for an hour",
+        ("ALTER TABLE events MODIFY SETTING non_replicated_deduplication_window = 100000",),
+    ),
 )
 
 _TABLE = """

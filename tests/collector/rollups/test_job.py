@@ -15,12 +15,13 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.ingest.event import Event
 from collector.ingest.payload_fields import MOST_REVENUE, money_of
-from collector.rollups.build import MOST_LOOKS, MOST_PROPERTIES
+from collector.rollups.build import MOST_LOOKS, MOST_PROPERTIES, VERSIONS, versions_at
 from collector.rollups.job import RollupJob, RollupSchedule
 from collector.rollups.sql import BUILD
 from collector.sites.registry import Site, Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.documents import DocumentTable
+from collector.storage.membership import NUMBERS
 from dashboard.analytics.filters import is_
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
@@ -146,16 +147,46 @@ def test_closing_changes_no_answer(town: Town, store: StatsService) -> None:
 
 @pytest.mark.parametrize("later", [0, 1])
 def test_two_collectors_may_close_the_same_day(town: Town, store: StatsService, later: int) -> None:
-    """What counts is one of the builds, whole; also where both are of the same millisecond."""
+    """What counts is one of the builds, whole; also where both are of the same moment."""
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
-    other = RollupJob(town.database, town.sites, town.clock)
+    other = RollupJob(town.database, town.sites, town.clock, builder=lambda: 1)
     due = other.due()
     town.rollup.close_due()
     town.clock.now += later
     other.close(due)
     assert ask(store, "visitors", "pageviews").rows[0].metrics == (3, 5)
     assert town.due() == []
+
+
+class CutOff(RollupJob):
+    """One that ends when the rows of its days are stored."""
+
+    def _build(self, site: str, days: Sequence[datetime.date], versions: int) -> frozenset[datetime.date]:
+        super()._build(site, days, versions)
+        raise ConnectionError
+
+
+def test_a_collector_that_ends_while_another_closes_the_same_day_doubles_nothing(
+    town: Town, store: StatsService
+) -> None:
+    """Its rows, of the same moment, have versions that nobody else's have; nor has what it builds again then."""
+    seed(town.database, STORY)
+    town.clock.at(MONDAY + DAY, 12)
+    other = CutOff(town.database, town.sites, town.clock, builder=lambda: 1)
+    due = other.due()
+    town.rollup.close_due()
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            other.close(due)
+    assert len(town.rows("SELECT DISTINCT version FROM daily")) == 3
+    assert ask(store, "visitors", "pageviews").rows[0].metrics == (3, 5)
+
+
+def test_versions_of_the_last_collector_are_of_its_second() -> None:
+    """Whatever day it builds, and whether from events or from an import."""
+    last = versions_at(7.9, builder=NUMBERS - 1, imported=True) + VERSIONS
+    assert versions_at(7.0) < last <= versions_at(8.0)
 
 
 def test_a_build_that_was_cut_off_counts_for_nothing(town: Town, store: StatsService) -> None:

@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import CannotJoin
-from collector.storage.membership import ALIVE_SECONDS, ID_FILE, LEASE_SECONDS, Membership
+from collector.storage.membership import ALIVE_SECONDS, ID_FILE, LEASE_SECONDS, NUMBERS, Membership
 from tests.members import alone, member
 
 Pair = tuple[Membership, Membership]
@@ -213,6 +213,44 @@ def test_collectors_with_different_secrets_do_not_mix(database: Client, tmp_path
     member(database, tmp_path / "own")
     with pytest.raises(CannotJoin, match="TYST_SECRET_KEY"):
         member(database, tmp_path / "other", secrets=("another",))
+
+
+class AtOnce:
+    """A client before whose first insert another collector, with another secret, joins."""
+
+    def __init__(self, client: Client, directory: Path) -> None:
+        self._client = client
+        self._directory: Path | None = directory
+
+    def insert(self, *args: Any, **more: Any) -> None:
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            member(self._client, directory, secrets=("another",))
+        self._client.insert(*args, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def test_of_two_that_join_at_once_with_different_secrets_the_later_one_is_refused(
+    database: Client, tmp_path: Path
+) -> None:
+    """Neither has seen the other before its own first heartbeat."""
+    with pytest.raises(CannotJoin, match="TYST_SECRET_KEY"):
+        member(cast("Client", AtOnce(database, tmp_path / "other")), tmp_path / "own")
+    other = member(database, tmp_path / "other", secrets=("another",))
+    assert other.others() == []
+
+
+def test_collectors_have_different_numbers(database: Client, tmp_path: Path) -> None:
+    """Versions of builds are told apart by them, and there are fewer than ids."""
+    for name, id_ in (("own", 1), ("other", 1 + NUMBERS)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ID_FILE).write_text(f"{id_:08x}")
+    own, other = member(database, tmp_path / "own"), member(database, tmp_path / "other")
+    own.beat()
+    assert own.number != other.number
+    assert [each.id for each in own.others()] == [other.id]
 
 
 def test_the_secret_is_rotated_one_collector_after_the_other(database: Client, tmp_path: Path) -> None:
