@@ -53,6 +53,6 @@ def next_layer(layers: int) -> int:
     """One more layer of packing. Raises `ImportRefused` when there are too many."""
     if layers == MAX_LAYERS:
         raise ImportRefused(
-            "file", "a file is packed more than {count} times over; nothing was imported", count=MAX_LAYERS
+            "file", "a file is compressed in more than {count} layers; nothing was imported", count=MAX_LAYERS
         )
     return layers + 1

@@ -158,7 +158,7 @@ def checked(site: Site) -> Site:
         if host.startswith("*.") and is_shared_suffix(ascii_host(host[2:])):
             raise RecordError(
                 "hostnames",
-                "{name} would include the sites of others; expected a domain of your own, such as *.example.com",
+                "{name} would include other people’s sites; expected your own domain, such as *.example.com",
                 name=host,
             )
     for name in ("controller", "contact", "hosting"):

@@ -101,7 +101,7 @@ def after_app_code(app: Authenticator, key: str, code: str, now: float) -> Authe
     """The app once the code is used. Raises `RecordError` for one that is wrong or was used before."""
     step = matching_step(key, code, now)
     if step is None:
-        raise RecordError("code", "This code is not correct.")
+        raise RecordError("code", "Incorrect code.")
     if step <= app.last_step:
         raise RecordError("code", "This code has already been used. Wait for the next one.")
     return msgspec.structs.replace(app, last_step=step)
@@ -111,7 +111,7 @@ def after_recovery_code(app: Authenticator, code: str) -> Authenticator:
     """The app once the recovery code is used up. Raises `RecordError` for one that is wrong or was used before."""
     used = hashed(code)
     if used not in app.recovery:
-        raise RecordError("code", "This code is not correct.")
+        raise RecordError("code", "Incorrect code.")
     return msgspec.structs.replace(app, recovery=tuple(each for each in app.recovery if each != used))
 
 

@@ -77,7 +77,7 @@ class TwoFactorAuth:
         now = self._clock()
         step = matching_step(setup.key, typed_code(code), now)
         if step is None:
-            raise RecordError("code", "This code is not correct.")
+            raise RecordError("code", "Incorrect code.")
         codes = new_recovery_codes()
         key = self._cipher.encrypt(user.name, setup.key, now)
         app = Authenticator(key=key, since=int(now), last_step=step, recovery=tuple(map(hashed, codes)))

@@ -136,7 +136,7 @@ def _check_event(name: str, field: str) -> None:
     if not is_one_line(name, LONGEST_MATCH):
         raise RecordError(field, "expected the event's name")
     if name in ("pageview", "engagement"):
-        raise RecordError(field, "{name} is no custom event; choose a page or a goal", name=name)
+        raise RecordError(field, "{name} is not a custom event; choose a page or a goal", name=name)
 
 
 def _check_condition(condition: PropertyCondition, field: str) -> None:

@@ -80,7 +80,7 @@ class AlertRules:
         """The rule of that id. Raises `RecordError` where the site has none."""
         found = self._records.values.get(id_)
         if found is None or found.site != site.id:
-            raise RecordError("id", "this site has no such alert")
+            raise RecordError("id", "alert not found")
         return found
 
     async def add(self, site: Site, kind: str, *, threshold: int | None, goal: str = "", by: str) -> AlertRule:
@@ -96,7 +96,7 @@ class AlertRules:
         # A site without goals of its own has every custom event for one.
         goals = [each.name for each in site.goals] or [goal]
         if known == "goal" and not (goal in goals and is_one_line(goal, LONGEST_GOAL)):
-            raise RecordError("goal", "this site has no such goal; add it under Settings, Goals")
+            raise RecordError("goal", "goal not found; add it under Settings, Goals")
         new = AlertRule(
             id=secrets.token_hex(8),
             site=site.id,
@@ -109,7 +109,7 @@ class AlertRules:
 
         def may_add(stored: Mapping[str, AlertRule]) -> None:
             if sum(each.site == site.id for each in stored.values()) >= self.max_of_site:
-                raise RecordError("kind", "a site has at most {count} alerts", count=self.max_of_site)
+                raise RecordError("kind", "a site can have {count} alerts", count=self.max_of_site)
 
         await anyio.to_thread.run_sync(self._records.create, new.id, new, may_add)
         return new

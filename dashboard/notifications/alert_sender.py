@@ -36,7 +36,7 @@ QUIET_SECONDS: Final[dict[AlertKind, int]] = {
 """How long a rule is quiet after it has fired. A goal's fires once on each day of the site."""
 LATE_SECONDS: Final = 86_400
 """After so long an alert is of no use."""
-SENDING_ADDRESS: Final = N_("An alert of {site}, which somebody who manages it set up, was sent to you.")
+SENDING_ADDRESS: Final = N_("You receive this alert because someone who manages {site} set it up.")
 
 
 class AlertSender:

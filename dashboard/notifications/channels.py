@@ -104,7 +104,7 @@ class Channels:
         """The same, of that site. Raises `RecordError` where it has none."""
         found = self._records.values.get(id_)
         if found is None or found.site != site_id:
-            raise RecordError("id", "there is no such channel")
+            raise RecordError("id", "channel not found")
         return found
 
     async def add(self, site_id: str, shape: str, target: str, *, language: str, by: str) -> tuple[Channel, str]:
@@ -131,9 +131,9 @@ class Channels:
         def may_add(stored: Mapping[str, Channel]) -> None:
             own = [each for each in stored.values() if each.site == site_id]
             if len(own) >= self.max_of_site:
-                raise RecordError("target", "there are at most {count} channels", count=self.max_of_site)
+                raise RecordError("target", "expected at most {count} channels", count=self.max_of_site)
             if known == "mail" and any(each.name.lower() == new.name.lower() for each in own):
-                raise RecordError("target", "this address is a channel already")
+                raise RecordError("target", "a channel with this address already exists")
 
         await anyio.to_thread.run_sync(self._records.create, new.id, new, may_add)
         return new, secret
@@ -172,7 +172,7 @@ class Channels:
         except (httpx.InvalidURL, ValueError, UnicodeError):
             parsed = httpx.URL()
         if len(url) > LONGEST_URL or parsed.scheme not in self._schemes or not parsed.host or parsed.userinfo:
-            raise RecordError("target", "expected an address that begins with https://")
+            raise RecordError("target", "expected an https:// URL")
         return parsed.host
 
 

@@ -37,11 +37,11 @@ class Letters:
             "letter",
             _("A test mail from Tyst"),
             title=_("Mail works"),
-            lines=[_("Tyst can send mail: reports, alerts, invitations and links for new passwords.")],
+            lines=[_("Tyst can send mail: reports, alerts, invitations and password links.")],
             href="",
             action="",
             unsubscribe="",
-            reason=_("You get this mail because somebody who runs Tyst at {url} tried it out.").format(url=base),
+            reason=_("You receive this mail because the operator of Tyst at {url} sent a test.").format(url=base),
         )
         await self._send(to, content)
 
@@ -53,17 +53,17 @@ class Letters:
             title,
             title=title,
             lines=[
-                _("{name} invites you to see how {site} is used, in Tyst, privacy-friendly web analytics.").format(
-                    name=by, site=site
-                )
+                _(
+                    "{name} invites you to view the statistics of {site} in Tyst, privacy-friendly web analytics."
+                ).format(name=by, site=site)
                 if site
                 else _("{name} invites you to Tyst, privacy-friendly web analytics.").format(name=by),
-                _("Open the link to create an account, or to sign in to one that you have. It works once, for 7 days."),
+                _("Open the link to create an account or sign in to an existing one. It works once, within 7 days."),
             ],
             href=href,
             unsubscribe="",
             action=_("Accept the invitation"),
-            reason=_("If you don’t know what this is about, ignore this mail: nothing happens."),
+            reason=_("If you were not expecting this, you can ignore it."),
         )
         await self._send(to, content)
 
@@ -74,13 +74,13 @@ class Letters:
             _("Choose a new password"),
             title=_("Choose a new password"),
             lines=[
-                _("An administrator has made a link for a new password of your account {name}.").format(name=name),
-                _("It works once, for 7 days. Until you use it your password stays as it is."),
+                _("An administrator has created a password reset link for your account {name}.").format(name=name),
+                _("It works once, within 7 days. Your password stays the same until you use it."),
             ],
             href=href,
             unsubscribe="",
             action=_("Choose a new password"),
-            reason=_("If you don’t know what this is about, tell whoever runs Tyst for you."),
+            reason=_("If you were not expecting this, tell your administrator."),
         )
         await self._send(to, content)
 

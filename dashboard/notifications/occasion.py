@@ -38,7 +38,7 @@ def title(occasion: Occasion, site: str) -> str:
             return _("Goal reached on {site}: {goal}").format(site=site, goal=occasion.goal)
         case "silence":
             return _("No data from {site}").format(site=site)
-    return _("Fewer visitors agree on {site}").format(site=site)
+    return _("Consent rate drop on {site}").format(site=site)
 
 
 def sentence(occasion: Occasion) -> str:
@@ -54,19 +54,19 @@ def sentence(occasion: Occasion) -> str:
         case "drop":
             text = plural(
                 "Fewer than {most} visitor came in the last 12 hours.",
-                "Fewer than {most} visitors came in the last 12 hours.",
+                "Fewer than {most} visitors in the last 12 hours.",
                 occasion.threshold,
             )
         case "goal":
             text = plural(
                 "It was reached {count} time today; you wanted to know at {most}.",
-                "It was reached {count} times today; you wanted to know at {most}.",
+                "It was reached {count} times today; your threshold is {most}.",
                 occasion.value or 0,
             )
         case "silence":
             text = plural(
                 "Nothing was received for {most} hour: is the tag still on the page?",
-                "Nothing was received for {most} hours: is the tag still on the page?",
+                "No data has been received for {most} hours. Check that the tag is still on the page.",
                 occasion.threshold,
             )
         case "consent":
@@ -81,14 +81,14 @@ def _unusual(occasion: Occasion, number: str) -> str:
     begins = datetime.datetime.fromisoformat(occasion.hour)
     if occasion.value is None:
         text = _(
-            "Few visitors came from {first} to {last}; in that hour of the last {weeks} weeks it was {low} to {high}."
+            "Unusually few visitors from {first} to {last}; the same hour in the last {weeks} weeks had {low} to "
+            "{high}."
         )
     else:
         text = plural(
             "{count} visitor came from {first} to {last}; in that hour of the last {weeks} weeks it was {low} to "
             "{high}.",
-            "{count} visitors came from {first} to {last}; in that hour of the last {weeks} weeks it was {low} to "
-            "{high}.",
+            "{count} visitors from {first} to {last}; the same hour in the last {weeks} weeks had {low} to {high}.",
             occasion.value,
         )
     return text.format(

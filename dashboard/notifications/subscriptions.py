@@ -74,7 +74,7 @@ class Subscriptions:
         """The same, of that site. Raises `RecordError` where it has none."""
         found = self._records.values.get(id_)
         if found is None or found.site != site.id:
-            raise RecordError("id", "this site has no such subscription")
+            raise RecordError("id", "subscription not found")
         return found
 
     async def add(self, site: Site, address: str, *, frequency: str, language: str, by: str) -> Subscription:
@@ -99,9 +99,9 @@ class Subscriptions:
         def may_add(stored: Mapping[str, Subscription]) -> None:
             own = [each for each in stored.values() if each.site == site.id]
             if any(_is_same(each, new) for each in own):
-                raise RecordError("address", "this address gets that report already")
+                raise RecordError("address", "this address already receives that report")
             if len(own) >= self.max_of_site:
-                raise RecordError("address", "a site has at most {count} recipients", count=self.max_of_site)
+                raise RecordError("address", "a site can have {count} recipients", count=self.max_of_site)
 
         await anyio.to_thread.run_sync(self._records.create, new.id, new, may_add)
         return new

@@ -96,4 +96,4 @@ def _must_be_free(funnels: Mapping[str, Funnel], funnel: Funnel) -> None:
     """Raises `RecordError` where another funnel of the site has the name."""
     for other in funnels.values():
         if other.site == funnel.site and other.id != funnel.id and other.name.casefold() == funnel.name.casefold():
-            raise RecordError("name", "there is a funnel named {name} already", name=other.name)
+            raise RecordError("name", "a funnel named {name} already exists", name=other.name)

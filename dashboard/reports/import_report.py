@@ -19,10 +19,10 @@ REASONS: Final[dict[str, str]] = {
     "automatic": N_("Sent automatically, not an event"),
     "not_counted": N_("Neither a page view nor an event"),
     "same_figures": N_("The same figures are in another table or file"),
-    "no_event": N_("Properties of an event that is in no file"),
+    "no_event": N_("Properties of an event that is in none of the files"),
     "total": N_("A total of other rows"),
     "no_date": N_("A table without dates"),
-    "other_file": N_("A file of another kind within the zip file"),
+    "other_file": N_("An unsupported file within the zip file"),
     "gpc": N_("Refused by Global Privacy Control"),
     "dnt": N_("Refused by Do Not Track"),
     "excluded": N_("Excluded by the site's settings"),
@@ -52,13 +52,12 @@ NOTES: Final[dict[str, str]] = {
         "The table has no browsers, devices or countries; those are in the sessions table. Join the two to import them."
     ),
     "first_views": N_(
-        "The export counts how many sessions saw a page for the first time, and has neither visitors nor visits. These "
-        "counts are imported as page views without a visit. The CSV export has single page views."
+        "The export counts the sessions that saw a page for the first time, and has neither visitors nor "
+        "visits. These counts are imported as pageviews without a visit. The CSV export has individual "
+        "pageviews."
     ),
-    "utc_days": N_(
-        "Browsers, systems, countries and screens are counted by days of UTC in the file, and stay on these days."
-    ),
-    "columns_not_kept": N_("The file has columns that have no place here."),
+    "utc_days": N_("The file counts browsers, systems, countries and screens by UTC day, and these days are kept."),
+    "columns_not_kept": N_("Some columns of the file are not imported."),
     "session_identity": N_(
         "The file has no visitors, only sessions of up to eight hours. Someone who came in the morning "
         "and in the evening counts as two visitors."

@@ -123,7 +123,7 @@ def heading(params: JourneyParams, column: int) -> str:
 def step_title(step: Step, params: JourneyParams) -> str:
     """How a step reads."""
     if step.kind == "end":
-        return _("Left the site") if params.direction == "forward" else _("Came to the site")
+        return _("Left the site") if params.direction == "forward" else _("Entered the site")
     return _("Other steps") if step.kind == "other" else step.name
 
 

@@ -8,13 +8,12 @@ from typing import Final
 
 from dashboard.analytics.filters import every, is_
 from dashboard.analytics.period import Period
-from dashboard.analytics.query import OTHER, Query, Result
+from dashboard.analytics.query import Query, Result
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, plural
+from dashboard.reports.counted_list import CountedList, counted_rows
 from dashboard.reports.filter_params import FilterParam, chosen_filter
-from dashboard.reports.labels import label
 from dashboard.reports.stacked_chart import StackedChart, stacked_chart
-from dashboard.reports.svg import share
 from dashboard.reports.time_buckets import TimeBucket, time_buckets
 from dashboard.reports.view_state import ViewState
 
@@ -41,25 +40,6 @@ class ReturningInterval:
 
 
 @dataclass(frozen=True, slots=True)
-class ReturningRow:
-    """Returning visitors by a value, with the address of their figures."""
-
-    label: str
-    visitors: str
-    bar: float
-    href: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReturningList:
-    """Returning visitors by the values of a dimension."""
-
-    title: str
-    rows: tuple[ReturningRow, ...]
-    hidden: bool
-
-
-@dataclass(frozen=True, slots=True)
 class RetentionReport:
     """Everything on the page. Texts are "" where they are withheld."""
 
@@ -70,7 +50,7 @@ class RetentionReport:
     """Address of the dashboard filtered by returning visitors."""
     intervals: tuple[ReturningInterval, ...]
     chart: StackedChart
-    lists: tuple[ReturningList, ...]
+    lists: tuple[CountedList, ...]
     by_time: Result
 
 
@@ -106,7 +86,10 @@ def build_retention(state: ViewState, period: Period, results: Sequence[Result],
             for number, moment in enumerate(moments)
         ),
         chart=stacked_chart(stacks),
-        lists=tuple(_list(narrowed, result, title) for result, title in zip(lists, LISTS.values(), strict=True)),
+        lists=tuple(
+            CountedList(_(title), counted_rows(narrowed, result, _visitors), result.hidden)
+            for result, title in zip(lists, LISTS.values(), strict=True)
+        ),
         by_time=by_time,
     )
 
@@ -129,24 +112,6 @@ def _interval(moment: TimeBucket, metrics: Sequence[int | float | None], labelle
 
 def _number(value: int | float | None) -> str:
     return "" if value is None else formatting.number(value)
-
-
-def _list(state: ViewState, result: Result, title: str) -> ReturningList:
-    (dimension,) = result.dimensions
-    most = max((row.metrics[0] or 0 for row in result.rows), default=0)
-    rows = tuple(
-        ReturningRow(
-            _("Other (grouped for privacy)") if row.dimensions[0] == OTHER else label(dimension, row.dimensions[0]),
-            _visitors(int(row.metrics[0] or 0)),
-            share(row.metrics[0], most),
-            ""
-            if row.dimensions[0] == OTHER
-            else state.filtered(FilterParam("is", dimension, row.dimensions[0])).href(),
-        )
-        for row in result.rows
-        if not row.hidden
-    )
-    return ReturningList(_(title), rows, result.hidden)
 
 
 def _visitors(count: int) -> str:

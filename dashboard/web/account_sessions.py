@@ -67,7 +67,7 @@ async def end_one(post: FormPost) -> Response:
 async def end_others(post: FormPost) -> Response:
     """Sign out every browser of the user but this one."""
     await post.dashboard.sessions.end_all(post.user, but=post.dashboard.sessions.id(post.request))
-    await post.note(N_("Signed out everywhere else"))
+    await post.note(N_("Signed out of all other sessions"))
     return RedirectResponse("/account#browsers", 303)
 
 

@@ -33,7 +33,7 @@ ALERT_ADDED: Final = N_("Alert added")
 ALERT_REMOVED: Final = N_("Alert removed")
 SHOWN: Final = 20
 """Deliveries on the page."""
-STATES: Final = {"pending": N_("To be sent"), "claimed": N_("To be sent"), "sent": N_("Sent"), "failed": N_("Not sent")}
+STATES: Final = {"pending": N_("Pending"), "claimed": N_("Pending"), "sent": N_("Sent"), "failed": N_("Failed")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ def _when(at: int, zone: str) -> str:
 def _row(each: Delivery, names: dict[str, str], zone: str) -> DeliveryRow:
     return DeliveryRow(
         when=_when(each.finished or each.created, zone),
-        channel=names.get(each.target, _("a channel that was removed")),
+        channel=names.get(each.target, _("a removed channel")),
         state=_(STATES[each.state]),
         failed=each.state == "failed",
         attempts=each.attempts,

@@ -39,12 +39,12 @@ from dashboard.web.view_state_loader import view_state_of
 
 ORDER_HINTS: Final = {
     "sequential": N_("Other pages and events may come between the steps."),
-    "strict": N_("Nothing may come between the steps, a reload of the same step aside."),
-    "any": N_("All steps so far, in whatever order."),
+    "strict": N_("Nothing may come between the steps, except reloads of the same step."),
+    "any": N_("All steps so far, in any order."),
 }
 WINDOW_HINTS: Final = {
     "visit": N_("All steps in one visit. Counts visits."),
-    "day": N_("All steps on one day, in several visits too. Counts visitors."),
+    "day": N_("All steps on one day, across visits. Counts visitors."),
 }
 MOST_SUGGESTED: Final = 100
 

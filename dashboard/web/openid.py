@@ -109,7 +109,7 @@ async def _finish(dashboard: Dashboard, request: Request, service: OpenIdSignIn,
 
 def _refused(dashboard: Dashboard, error: OpenIdRefused, flow: Flow | None) -> Response:
     log.warning("a sign-in by OpenID Connect was refused: %s", error.reason)
-    problem = _(error.text) if error.text else _("Single sign-on failed. Try again, or tell whoever runs this server.")
+    problem = _(error.text) if error.text else _("Single sign-on failed. Try again, or contact your administrator.")
     return sign_in_page(dashboard, flow.target if flow else "/", problem=problem, status=401)
 
 

@@ -116,12 +116,12 @@ async def _page(
 def _outcome(delivery: Delivery | None) -> str:
     """What came of the newest report to a recipient."""
     if delivery is None:
-        return _("Nothing sent yet")
+        return _("No deliveries yet.")
     if delivery.state == "sent":
         return _("Last sent on {day}").format(day=day_of(delivery.finished))
     if delivery.state == "failed":
-        return _("Not sent: {reason}").format(reason=delivery.error)
-    return _("To be sent again: {reason}").format(reason=delivery.error) if delivery.error else _("About to be sent")
+        return _("Failed: {reason}").format(reason=delivery.error)
+    return _("Will be retried: {reason}").format(reason=delivery.error) if delivery.error else _("Pending")
 
 
 def unsubscribe(dashboard: Dashboard) -> Endpoint:

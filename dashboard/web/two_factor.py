@@ -42,7 +42,7 @@ async def _turn_on(post: FormPost) -> Response:
     sessions, service = post.dashboard.sessions, post.dashboard.two_factor
     setup = service.resume(post.user, post.form.get("setup", ""))
     if setup is None:
-        raise RecordError("code", _("This key was shown more than an hour ago. Scan the new one."))
+        raise RecordError("code", _("This key has expired. Scan the new one."))
     codes = await service.turn_on(post.user, setup, post.form.get("code", ""))
     await post.note(N_("Two-factor authentication turned on"))
     # Whoever else is signed in has not shown a code.

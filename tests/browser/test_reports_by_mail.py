@@ -64,7 +64,7 @@ def test_somebody_is_subscribed_and_unsubscribes(new_person: NewPerson, server: 
     expect(page.get_by_text("The recipient was added.")).to_be_visible()
     assert violations(page) == {}
     page.get_by_role("button", name="Send a test now: anna@example.com").click()
-    expect(page.get_by_text("The report was handed to the mail server.")).to_be_visible()
+    expect(page.get_by_text("The report was accepted by the mail server.")).to_be_visible()
     (message,) = mail.to("anna@example.com")
     assert "veckorapport" in message["Subject"]
     link = re.search(r'href="([^"]+/unsubscribe/[^"]+)"', html_of(message))
@@ -86,7 +86,7 @@ def test_an_alert_is_set_up(new_person: NewPerson, server: Served, mail: MailSer
     page.get_by_label("Address").fill("bo@example.com")
     page.get_by_role("button", name="Add channel").click()
     page.get_by_role("button", name="Send a test now: bo@example.com").click()
-    expect(page.get_by_text("The test was taken.")).to_be_visible()
+    expect(page.get_by_text("The test was sent.")).to_be_visible()
     assert [message["Subject"] for message in mail.to("bo@example.com")] == ["A test from Tyst"]
     page.get_by_label("Occasion").select_option("silence")
     page.get_by_label("Threshold").fill("6")

@@ -96,15 +96,15 @@ def _refuse(file: ImportedFile, *, dated: bool, counted: bool) -> None:
     if not dated:
         raise ImportRefused(
             "file",
-            "{name} is a report of Google Analytics without dates: it says nothing of single days. Take an exploration "
-            "(Explore, Free form) that has Date among its rows, or the BigQuery export: docs/migrating.md says how",
+            "{name} is a Google Analytics report without dates. Use an exploration (Explore, Free form) with "
+            "Date among its rows, or the BigQuery export, as described in docs/migrating.md",
             name=file.name,
         )
     if not counted:
         raise ImportRefused(
             "file",
-            "{name} has dates, but none of its headings of figures is known here. Set the language of Google Analytics "
-            "to English, and export it again",
+            "{name} has dates, but no known metric in its column headings. Set the language of Google "
+            "Analytics to English, and export again",
             name=file.name,
         )
 

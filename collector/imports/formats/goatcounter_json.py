@@ -139,7 +139,7 @@ def _sums(table: str, row: Row, names: GoatCounterNames, target: ImportTarget) -
     if path is None and not names.paths:
         raise ImportRefused(
             "file",
-            "{name} has counts without the names of pages. Import GoatCounter's zip file as a whole",
+            "{name} has counts but no page names. Import the whole GoatCounter zip file",
             name=target.file,
         )
     if path is None or count < 0:

@@ -43,8 +43,8 @@ def _recognises(file: ImportedFile) -> bool:
     if "idvisit" in header and not any(map(_ACTION.match, file.header)):
         raise ImportRefused(
             "file",
-            "{name} is of Matomo's visits without their actions. Ask for Live.getLastVisitsDetails with all columns: "
-            "docs/migrating.md says how",
+            "{name} has Matomo visits without their actions. Export Live.getLastVisitsDetails with all "
+            "columns, as described in docs/migrating.md",
             name=file.name,
         )
     return "idvisit" in header

@@ -70,7 +70,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
             if re.fullmatch(r"\d{4}(-\d\d)?(-\d\d,.*)?", date.strip()):
                 raise ImportRefused(
                     "file",
-                    "{name} is a report of Matomo by week, month or year. Ask for it with period=day",
+                    "{name} is a Matomo report by week, month or year. Export it with period=day",
                     name=file.name,
                 )
             target.leave_out("unreadable", line)
@@ -102,7 +102,7 @@ def _rows(file: ImportedFile) -> Iterator[tuple[int, str, Row]]:
                 if each.get("idsubdatatable") and "nb_hits" in each and not each.get("url"):
                     raise ImportRefused(
                         "file",
-                        "{name} has pages by folder. Ask for them with flat=1",
+                        "{name} lists pages by folder. Export it with flat=1",
                         name=file.name,
                     )
                 yield line, date, each

@@ -51,7 +51,7 @@ class UmamiTables:
             if found is None and self.websites and not self.own:
                 raise ImportRefused(
                     "file",
-                    "{name} has events of several websites. Export those of one: the statement is in docs/migrating.md",
+                    "{name} has events of several websites. Export one website with the statement in docs/migrating.md",
                     name=target.file,
                 )
             found = self.websites.setdefault(website, own or not self.websites)
@@ -153,8 +153,7 @@ def _finish(target: ImportTarget) -> None:
     if not tables.events:
         raise ImportRefused(
             "file",
-            "{name} has no events of its own. Import it together with the table website_event: docs/migrating.md "
-            "says how",
+            "{name} has no events. Import it together with the table website_event, as described in docs/migrating.md",
             name=target.file,
         )
     if not tables.described and not target.report.sources.get("sessions"):

@@ -16,7 +16,7 @@ from dashboard.i18n.translations import N_
 _RANKS: Final[tuple[Role, ...]] = ("viewer", "owner", "admin")
 
 UNVERIFIED: Final = N_("Your e-mail address is not confirmed by the provider. Confirm it there, then try again.")
-FOREIGN: Final = N_("Accounts with your e-mail address may not sign in here.")
+FOREIGN: Final = N_("Accounts with your e-mail domain cannot sign in here.")
 TAKEN: Final = N_(
     "An account with your e-mail address as its name exists already. Sign in with its password and connect it under "
     "“Your account”."

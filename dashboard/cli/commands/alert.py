@@ -38,7 +38,7 @@ def list_alerts(site: SiteOption, json: Json = False) -> None:
         print_json(found)
         return
     rows = [[each["id"], each["kind"], str(each["threshold"] or ""), each["goal"]] for each in found]
-    print_table(["Id", "Kind", "Threshold", "Goal"], rows, empty="No alerts yet. Add one with: tyst alert add KIND")
+    print_table(["Id", "Type", "Threshold", "Goal"], rows, empty="No alerts yet. Add one with: tyst alert add KIND")
 
 
 @app.command("add")
@@ -90,7 +90,7 @@ def list_channels(site: OptionalSite = None, json: Json = False) -> None:
         print_json(found)
         return
     rows = [[each["id"], each["shape"], each["name"], each["language"]] for each in found]
-    print_table(["Id", "Kind", "Where", "Language"], rows, empty="None yet. Add one with: tyst channel add TARGET")
+    print_table(["Id", "Type", "Where", "Language"], rows, empty="None yet. Add one with: tyst channel add TARGET")
 
 
 @channels.command("add")
@@ -138,4 +138,4 @@ def send_trial(id_: ItemId, site: OptionalSite = None, json: Json = False) -> No
     if json:
         print_json(answer)
         return
-    say("The test was taken.")
+    say("The test was sent.")

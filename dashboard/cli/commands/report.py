@@ -36,7 +36,7 @@ def list_reports(site: SiteOption, json: Json = False) -> None:
         ]
         for each in found
     ]
-    headings = ["Id", "Address", "How often", "Language", "Since"]
+    headings = ["Id", "Address", "Frequency", "Language", "Since"]
     print_table(headings, rows, empty=f"Nobody gets reports of {site}. Add somebody with: tyst report add ADDRESS")
 
 

@@ -110,10 +110,10 @@ def test_a_day_that_two_files_have_counts_once(importing: Importing) -> None:
 @pytest.mark.parametrize(
     ("content", "advice"),
     [
-        (report("Seitenpfad,Aufrufe", "/,12"), "has Date among its rows"),
-        (report("Landing page,Sessions", "/,12"), "has Date among its rows"),
+        (report("Seitenpfad,Aufrufe", "/,12"), "with Date among its rows"),
+        (report("Landing page,Sessions", "/,12"), "with Date among its rows"),
         (report("Date,Wyswietlone", "20260112,4"), "to English"),
-        (b"Page path,Views\n/,12\n", "has Date among its rows"),
+        (b"Page path,Views\n/,12\n", "with Date among its rows"),
     ],
 )
 def test_reports_that_say_nothing_of_days_are_refused(importing: Importing, content: bytes, advice: str) -> None:

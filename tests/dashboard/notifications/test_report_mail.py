@@ -124,7 +124,7 @@ def test_small_counts_are_protected(board: Board, mail: MailServer) -> None:
         board.clock.now = MONDAY + 60 * week
         anyio.run(board.dashboard.notifications.reports.send_now, board.site(), only(board))
     hidden, told = map(text_of, mail.messages)
-    assert "How many agreed is hidden: too few visitors." in hidden
+    assert "The consent rate is hidden: too few visitors." in hidden
     assert "those of the 92% of pageviews" in " ".join(told.split())
 
 
@@ -154,7 +154,7 @@ def test_one_recipients_failure_stops_nobody_else(board: Board, mail: MailServer
     assert [message["To"] for message in mail.messages] == ["cecilia@example.com", "anna@example.com"]
     board.sign_in()
     page = board.get(f"/{SITE}/reports").text
-    assert "Not sent: " in page
+    assert "Failed: " in page
     assert "550 5.1.1 unknown" in page
 
 

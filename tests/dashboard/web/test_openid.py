@@ -206,7 +206,7 @@ def test_the_last_administrator_keeps_the_role(board_with: Boards, provider: Rea
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("eve", "not confirmed"), ("nil", "not confirmed"), ("mia", "may not sign in here")]
+    ("name", "says"), [("eve", "not confirmed"), ("nil", "not confirmed"), ("mia", "cannot sign in here")]
 )
 def test_who_may_not_is_told_why(board_with: Boards, provider: RealProvider, name: str, says: str) -> None:
     """No verified address, none at all, or one of another domain: no account and no session."""
