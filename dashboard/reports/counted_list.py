@@ -1,0 +1,61 @@
+"""Lists of values with one count each, its unit in words: sources and pages beside a report that is not a breakdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dashboard.analytics.query import OTHER, Result
+from dashboard.i18n import formatting
+from dashboard.i18n.translations import _
+from dashboard.reports.filter_params import FilterParam
+from dashboard.reports.labels import label
+from dashboard.reports.svg import share
+from dashboard.reports.view_state import ViewState
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRow:
+    """A value with its count in words, its bar's width in percent, its share, and where it leads ("" is nowhere)."""
+
+    label: str
+    count: str
+    bar: float
+    href: str = ""
+    percent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedList:
+    """Rows, or `hidden` where too few visitors would be told; `of` says what is counted."""
+
+    title: str
+    rows: tuple[CountedRow, ...]
+    hidden: bool = False
+    of: str = ""
+
+
+def counted_row(name: str, count: int, whole: int, words: Callable[[int], str], href: str) -> CountedRow:
+    """A row whose bar and share are its part of `whole`."""
+    part = share(count, whole)
+    return CountedRow(name, words(count), part, href, formatting.percent(part))
+
+
+def counted_rows(
+    state: ViewState, result: Result, words: Callable[[int], str], whole: int | None = None
+) -> tuple[CountedRow, ...]:
+    """The rows of a breakdown by one dimension, which narrow the filters of `state`.
+
+    Shares are of `whole`; without it bars are parts of the largest row.
+    """
+    (dimension,) = result.dimensions
+    counts = [(row.dimensions[0], int(row.metrics[0] or 0)) for row in result.rows if not row.hidden]
+    most = max((count for _value, count in counts), default=0)
+
+    def row(value: str, count: int) -> CountedRow:
+        folded = value == OTHER
+        name = _("Other (grouped for privacy)") if folded else label(dimension, value)
+        href = "" if folded else state.filtered(FilterParam("is", dimension, value)).href()
+        return counted_row(name, count, most if whole is None else whole, words, href)
+
+    return tuple(row(value, count) for value, count in counts)

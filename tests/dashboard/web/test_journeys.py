@@ -1,0 +1,76 @@
+"""Journeys, what is around a page, and returning visitors, as pages of the dashboard show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.ingest.event import Event
+from collector.storage.client import ClickHouse
+from tests.board import NOON, SITE, Board, opened_board, pageview
+
+SOURCES = 12
+EACH = 4
+"""Visitors of each source."""
+
+
+@pytest.fixture
+def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[Board]:
+    """A dashboard with one site under default settings, and visits of a day."""
+    with opened_board(clickhouse, database, tmp_path) as opened:
+        opened.add_site(timezone="UTC")
+        opened.add_user("olle", "owner", SITE)
+        opened.seed(list(visits()))
+        opened.sign_in("olle")
+        yield opened
+
+
+def visits() -> Iterator[Event]:
+    """From more sources than a list shows, everybody reads / and then /next; those of the first source come back."""
+    for number in range(SOURCES * EACH):
+        source = number // EACH
+        for begins in (NOON - 7_200, NOON - 600) if source == 0 else (NOON - 600,):
+            for place, page in enumerate(("/", "/next")):
+                yield pageview(
+                    number + 1, page, ts=begins + 60 * place, visit=begins, seq=place + 1, visits=int(not place),
+                    entry_page="/", source=f"source-{source:02}.example",
+                )  # fmt: skip
+
+
+def test_around_a_page_shares_are_of_all_its_visits(board: Board) -> None:
+    """Also where the list has fewer rows than there are values."""
+    text = board.page(f"/{SITE}/journeys/page?page=/next&period=day").text
+    all_visits = SOURCES * EACH + EACH
+    assert f"{all_visits} visits viewed this page." in text
+    assert f"/ {all_visits} visits 100%" in text, "the page before"
+    assert f"Left the site {all_visits} visits 100%" in text
+    # Two visits each of the first source, one each of the next eight that the list has room for.
+    assert "source-00.example 8 visits 15%" in text
+    assert "source-01.example 4 visits 7.7%" in text
+    assert "source-11.example" not in text
+    entries = text.partition("Left here: entry pages")[2]
+    assert f"/ {all_visits} visits 100%" in entries
+
+
+def test_returning_visitors_are_those_with_two_visits_a_day(board: Board) -> None:
+    """Their number, share and sources; and the filter leads to the same."""
+    text = board.page(f"/{SITE}/retention?period=day").text
+    assert f"Visitors {SOURCES * EACH} Returning visitors {EACH} Returning rate 8.3%" in text
+    assert f"source-00.example {EACH} visitors" in text
+    assert "source-01.example" not in text
+    filtered = board.page(f"/{SITE}?period=day&f=is,visit:returning,true").text
+    assert f"Visitors {EACH}" in filtered
+
+
+def test_a_journey_names_steps_with_their_visits(board: Board) -> None:
+    """And the table and the file say the same."""
+    all_visits = SOURCES * EACH + EACH
+    text = board.page(f"/{SITE}/journeys?period=day").text
+    assert f"{all_visits} visits" in text
+    assert f"/next {all_visits} visits · 100%" in text
+    file = board.get(f"/{SITE}/journeys.csv?period=day").text
+    assert f'"step","2","page:/next","",{all_visits}' in file
+    assert f'"link","1","page:/","page:/next",{all_visits}' in file
