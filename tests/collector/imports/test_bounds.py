@@ -53,7 +53,7 @@ def test_a_file_is_packed_a_few_times_at_most(importing: Importing, pack: Callab
     for _ in range(MAX_LAYERS):
         content = pack(content)
     assert importing.read(("access.log", content)).report.accepted > 0
-    with pytest.raises(ImportRefused, match="more than 3 times over"):
+    with pytest.raises(ImportRefused, match="more than 3 layers"):
         importing.read(("access.log", pack(content)))
 
 

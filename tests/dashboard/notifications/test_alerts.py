@@ -129,8 +129,8 @@ def test_a_quiet_site_and_a_drop_are_told(board: Board, receiver: Receiver) -> N
     tick(board, 700)
     tick(board, 3 * HOUR)
     kinds = dict(said(receiver))
-    assert kinds["alert.drop"] == "Fewer than 5 visitors came in the last 12 hours."
-    assert kinds["alert.silence"] == "Nothing was received for 3 hours: is the tag still on the page?"
+    assert kinds["alert.drop"] == "Fewer than 5 visitors in the last 12 hours."
+    assert kinds["alert.silence"] == "No data has been received for 3 hours. Check that the tag is still on the page."
 
 
 def test_a_goal_is_told_once_a_day(board: Board, receiver: Receiver) -> None:
@@ -142,7 +142,7 @@ def test_a_goal_is_told_once_a_day(board: Board, receiver: Receiver) -> None:
     board.seed([pageview(5, at=NOON, name="Signup")])
     tick(board, 120)
     tick(board, 120)
-    assert said(receiver) == [("alert.goal", "It was reached 3 times today; you wanted to know at 2.")]
+    assert said(receiver) == [("alert.goal", "It was reached 3 times today; your threshold is 2.")]
     board.seed([pageview(100 + n, at=NOON + DAY - 60, name="Signup") for n in range(3)])
     tick(board, DAY)
     assert len(receiver.calls) == 2
@@ -156,7 +156,7 @@ def test_an_unusual_hour_is_explained(board: Board, receiver: Receiver) -> None:
     visitors(board, 3, NOON - 60 * DAY, first=90_000)
     visitors(board, 90, NOON - 1_800)
     tick(board, 300)
-    sentence = "90 visitors came from 11:00 to 12:00; in that hour of the last 8 weeks it was 0 to 27."
+    sentence = "90 visitors from 11:00 to 12:00; the same hour in the last 8 weeks had 0 to 27."
     assert said(receiver) == [("alert.unusual_spike", sentence)]
 
 

@@ -102,7 +102,7 @@ def test_the_form_works_without_javascript(board: Board) -> None:
         ({"match-2": "", "match-3": ""}, "expected 2 to 8 steps"),
         ({"match-2": "cart"}, "expected a path that begins with /"),
         ({"match-3": "Nothing"}, "choose one of the site's goals"),
-        ({"kind-2": "event", "match-2": "pageview"}, "pageview is no custom event"),
+        ({"kind-2": "event", "match-2": "pageview"}, "pageview is not a custom event"),
         ({"kind-2": "event", "match-2": "Buy", "where-2": "plan"}, "expected conditions such as plan=pro"),
         ({"order": "reverse"}, "expected one of sequential, strict, any"),
     ],
