@@ -15,6 +15,7 @@ from dashboard.access.audit_log import COMMAND_LINE
 from dashboard.analytics.errors import QueryError, QueryTooLarge
 from dashboard.api.auth import ApiError, bearer, refused
 from dashboard.notifications.errors import DeliveryError
+from dashboard.notifications.trials import TooManyTrials
 
 RouteHandler = Callable[[Request], Awaitable[Response]]
 """A handler as a route has it."""
@@ -91,5 +92,7 @@ def _api_error(error: KnownError) -> ApiError:
             return ApiError(HTTPStatus.BAD_REQUEST, error.field, error.expected)
         case QueryTooLarge():
             return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "date_range", str(error))
+        case TooManyTrials():
+            return ApiError(HTTPStatus.TOO_MANY_REQUESTS, "delivery", str(error), error.wait)
         case DeliveryError():
             return ApiError(HTTPStatus.BAD_GATEWAY, "delivery", str(error))

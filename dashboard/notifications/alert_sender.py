@@ -21,6 +21,7 @@ from dashboard.notifications.message import MailTemplates, build_message
 from dashboard.notifications.occasion import Occasion, sentence, title
 from dashboard.notifications.outbox import Delivery, Outbox, delivery_id
 from dashboard.notifications.smtp import MailTransport
+from dashboard.notifications.trials import TrialLimit
 from dashboard.notifications.webhook import Notice, build_call
 from dashboard.notifications.webhook_transport import WebhookTransport
 
@@ -54,6 +55,7 @@ class AlertSender:
         webhooks: WebhookTransport,
         translations: Translations,
         base: str,
+        trials: TrialLimit,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._rules = rules
@@ -66,6 +68,7 @@ class AlertSender:
         self._webhooks = webhooks
         self._translations = translations
         self._base = base
+        self._trials = trials
         self._clock = clock
         self._evaluated: dict[str, float] = {}
 
@@ -97,7 +100,9 @@ class AlertSender:
         return self._send(channel, delivery.id, self._notice(channel, site, occasion), site.domain)
 
     async def send_test(self, channel: Channel, site: Site | None) -> None:
-        """Send a trial, now. Raises `DeliveryError`."""
+        """Send a trial, now. Raises `DeliveryError`, `TooManyTrials` among them."""
+        endpoint = self._channels.endpoint(channel) if channel.sealed else None
+        self._trials.count(endpoint.url if endpoint else channel.name, channel.site)
         name = site.domain if site else "Tyst"
         with self._spoken(channel):
             notice = Notice(

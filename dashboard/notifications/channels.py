@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
 from collector.core.app_secret import Secrets
-from collector.core.errors import RecordError
+from collector.core.errors import RecordError, RecordGone
 from collector.core.mail_address import is_mail_address
 from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.authenticator import KeyCipher
@@ -147,6 +148,14 @@ class Channels:
         text = self._cipher.decrypt(channel.id, channel.sealed)
         return None if text is None else msgspec.json.decode(text, type=Endpoint)
 
+    async def reencrypt(self) -> int:
+        """Bring webhooks that an earlier secret has encrypted under the one in force; how many there were."""
+        stale = [each for each in self._records.values.values() if self._resealed(each) is not each]
+        for each in stale:
+            with contextlib.suppress(RecordGone):
+                await anyio.to_thread.run_sync(self._records.update, each.id, self._resealed)
+        return len(stale)
+
     def forget_site(self, site_id: str) -> None:
         """A site is no more. Blocking."""
         for each in self.of(site_id):
@@ -162,6 +171,12 @@ class Channels:
             return str(self._serializer.loads(token))
         except BadData:
             return None
+
+    def _resealed(self, channel: Channel) -> Channel:
+        if not channel.sealed or self._cipher.is_current(channel.sealed):
+            return channel
+        endpoint = self.endpoint(channel)
+        return msgspec.structs.replace(channel, sealed=self._seal(channel.id, endpoint)) if endpoint else channel
 
     def _seal(self, id_: str, endpoint: Endpoint) -> str:
         return self._cipher.encrypt(id_, msgspec.json.encode(endpoint).decode(), self._clock())

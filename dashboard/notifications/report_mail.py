@@ -19,6 +19,7 @@ from dashboard.notifications.report_dates import ReportDates, latest, read_key
 from dashboard.notifications.site_digest import build_digest
 from dashboard.notifications.smtp import MailTransport
 from dashboard.notifications.subscriptions import Frequency, Subscription, Subscriptions
+from dashboard.notifications.trials import TrialLimit
 
 REPORT = "report"
 """Kind of delivery."""
@@ -41,6 +42,7 @@ class ReportMail:
         templates: MailTemplates,
         translations: Translations,
         base: str,
+        trials: TrialLimit,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._subscriptions = subscriptions
@@ -50,6 +52,7 @@ class ReportMail:
         self._templates = templates
         self._translations = translations
         self._base = base
+        self._trials = trials
         self._clock = clock
 
     @property
@@ -94,9 +97,11 @@ class ReportMail:
         return partial(self._transport.send, message)
 
     async def send_now(self, site: Site, subscription: Subscription) -> None:
-        """Send the latest report once more, as a trial that counts for nothing. Raises `DeliveryError`."""
+        """Send the latest report once more, as a trial that counts for nothing. Raises `DeliveryError`,
+        `TooManyTrials` among them."""
         if self.missing:
             raise DeliveryError(f"{self.missing[0]} is not set")
+        self._trials.count(subscription.address, site.id)
         dates = latest(subscription.frequency, site.timezone, self._clock())
         await self._transport.send(await self._message(site, subscription, dates, secrets.token_hex(12)))
 

@@ -27,6 +27,7 @@ from dashboard.notifications.report_mail import REPORT, ReportMail
 from dashboard.notifications.scheduler import Scheduler
 from dashboard.notifications.smtp import MailTransport
 from dashboard.notifications.subscriptions import Subscription, Subscriptions
+from dashboard.notifications.trials import TrialLimit
 from dashboard.notifications.trouble_watch import TroubleWatch
 from dashboard.notifications.webhook_transport import WebhookTransport
 
@@ -74,10 +75,11 @@ def build_notifications(
 ) -> Notifications:
     """Put them together. `keys` sign and encrypt; `leads` says whether this process plans and sends, and `problems`,
     blocking, what operators should know of it."""
-    transport, templates = MailTransport(settings), MailTemplates()
+    transport, templates, trials = MailTransport(settings), MailTemplates(), TrialLimit(clock)
     subscriptions = Subscriptions(DocumentTable(client, "subscriptions", Subscription), keys, clock)
     subscriptions.refresh()
-    reports = ReportMail(subscriptions, sites, stats, transport, templates, translations, settings.public_url, clock)
+    base = settings.public_url
+    reports = ReportMail(subscriptions, sites, stats, transport, templates, translations, base, trials, clock)
     outbox = Outbox(DocumentTable(client, "deliveries", Delivery), members, clock)
     plain_http = bool(settings.webhook_networks)
     channels = Channels(DocumentTable(client, "channels", Channel), keys, clock, plain_http=plain_http)
@@ -94,7 +96,8 @@ def build_notifications(
         templates,
         WebhookTransport(settings.webhook_networks),
         translations,
-        settings.public_url,
+        base,
+        trials,
         clock,
     )
     couriers: dict[str, Courier] = {REPORT: reports, ALERT: alerts}

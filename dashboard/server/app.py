@@ -237,6 +237,7 @@ def build(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.generated_password = await ensure_admin(users, passwords, settings.admin_password)
         await two_factor.reencrypt()
+        await notifications.channels.reencrypt()
         if demo is not None:
             await _prepare_demo(collector, demo, funnels)
             await anyio.to_thread.run_sync(collector.close_days)

@@ -25,7 +25,8 @@ from dashboard.notifications.alert_sender import ALERT
 from dashboard.notifications.channels import INSTALLATION, SHAPE_NAMES
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.outbox import Delivery
-from dashboard.web.app_context import Dashboard, FormPost, changeable_site, network_of_request, read_form
+from dashboard.notifications.trials import TooManyTrials
+from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read_form
 
 CHANNEL_ADDED: Final = N_("Alert channel added")
 CHANNEL_REMOVED: Final = N_("Alert channel removed")
@@ -71,6 +72,8 @@ async def _answer(dashboard: Dashboard, request: Request, user: User, site: Site
         done, secret = await act(FormPost(dashboard, request, user, form, site))
     except RecordError as error:
         return await _page(dashboard, request, user, site, form, {error.field: error_text(error)})
+    except TooManyTrials as error:
+        raise HTTPException(429, headers={"retry-after": str(error.wait)}) from None
     except DeliveryError as error:
         problem = _("The test could not be sent: {reason}.").format(reason=error)
         return await _page(dashboard, request, user, site, problems={"sending": problem})
@@ -103,11 +106,6 @@ async def _remove_channel(post: FormPost) -> tuple[str, str]:
 async def _test_channel(post: FormPost) -> tuple[str, str]:
     notifications = post.dashboard.notifications
     found = notifications.channels.of_site(_site_id(post), post.form.get("id", ""))
-    network, attempts = network_of_request(post.dashboard, post.request), post.dashboard.attempts
-    wait = attempts.wait(f"{found.id}/", network)
-    if wait:
-        raise HTTPException(429, headers={"retry-after": str(wait)})
-    attempts.count(f"{found.id}/", network)
     await notifications.alerts.send_test(found, post.site)
     return "sent", ""
 

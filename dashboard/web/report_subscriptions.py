@@ -20,6 +20,7 @@ from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.outbox import Delivery
 from dashboard.notifications.report_mail import REPORT
 from dashboard.notifications.subscriptions import FREQUENCY_NAMES, Subscription
+from dashboard.notifications.trials import TooManyTrials
 from dashboard.web.app_context import Dashboard, Endpoint, FormPost, changeable_site, network_of_request, read_form
 from dashboard.web.members import day_of
 
@@ -43,6 +44,8 @@ async def show_subscriptions(dashboard: Dashboard, request: Request, user: User)
         done = await act(FormPost(dashboard, request, user, form, site), site)
     except RecordError as error:
         return await _page(dashboard, request, user, site, form, {error.field: error_text(error)})
+    except TooManyTrials as error:
+        raise HTTPException(429, headers={"retry-after": str(error.wait)}) from None
     except DeliveryError as error:
         problem = _("The report could not be sent: {reason}.").format(reason=error)
         return await _page(dashboard, request, user, site, problems={"sending": problem})
@@ -72,12 +75,6 @@ async def _remove(post: FormPost, site: Site) -> str:
 async def _test(post: FormPost, site: Site) -> str:
     notifications = post.dashboard.notifications
     found = notifications.subscriptions.of_site(site, post.form.get("id", ""))
-    network, attempts = network_of_request(post.dashboard, post.request), post.dashboard.attempts
-    # Under the recipient's id: nobody is sent more trials than anybody wants.
-    wait = attempts.wait(f"{found.id}/", network)
-    if wait:
-        raise HTTPException(429, headers={"retry-after": str(wait)})
-    attempts.count(f"{found.id}/", network)
     await notifications.reports.send_now(site, found)
     return "sent"
 

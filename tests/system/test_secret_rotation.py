@@ -14,6 +14,7 @@ import pytest
 
 from dashboard.access.authenticator import STEP_SECONDS
 from tests.served import CHROME, PASSWORD, Served, served
+from tests.webhook_receiver import webhook_receiver
 
 SITE = "shop.example"
 
@@ -56,6 +57,21 @@ def receipt(server: Served, known: str = "") -> httpx.Response:
 def app_code(key: str, ahead: int = 0) -> str:
     """What an app shows now, or a step later."""
     return pyotp.TOTP(key).generate_otp(int(time.time()) // STEP_SECONDS + ahead)
+
+
+def test_a_rotation_loses_no_webhook(tmp_path: Path) -> None:
+    """Encrypted anew at a start with both secrets, it is called under the new one alone, signed by the same secret."""
+    with webhook_receiver() as receiver:
+        given = {"TYST_WEBHOOK_NETWORKS": "127.0.0.0/8"}
+        with served(tmp_path, TYST_SECRET_KEY="the first secret", **given) as server:
+            server.add_site(SITE)
+            channels = f"/api/v1/sites/{SITE}/channels"
+            id_ = server.api("POST", channels, {"shape": "standard", "target": receiver.url})["id"]
+        with served(tmp_path, TYST_SECRET_KEY="the second", TYST_SECRET_KEY_PREVIOUS="the first secret", **given):
+            pass
+        with served(tmp_path, TYST_SECRET_KEY="the second", **given) as server:
+            server.api("POST", f"{channels}/{id_}/test")
+        assert len(receiver.calls) == 1
 
 
 def test_a_rotation_signs_nobody_out(tmp_path: Path, browser: NewBrowser) -> None:

@@ -118,7 +118,8 @@ def test_nobody_there_is_tried_again() -> None:
 
 
 def test_addresses_are_kept_encrypted(database: Any) -> None:
-    """With the old secret they can be read, without it not; plain http is for private networks."""
+    """With the old secret they can be read, without it not, unless encrypted anew before; plain http is for private
+    networks."""
     records = DocumentTable(database, "channels", Channel)
     channels = Channels(records, ("old",), lambda: 0.0)
 
@@ -134,6 +135,12 @@ def test_addresses_are_kept_encrypted(database: Any) -> None:
     rotated.refresh()
     assert rotated.endpoint(made) == Endpoint("https://hooks.example.com/services/T0/B0/password", secret)
     assert Channels(records, ("new",), lambda: 0.0).endpoint(made) is None
+    assert anyio.run(rotated.reencrypt) == 1
+    assert anyio.run(rotated.reencrypt) == 0
+    alone = Channels(records, ("new",), lambda: 0.0)
+    alone.refresh()
+    (kept,) = alone.of("s")
+    assert alone.endpoint(kept) == Endpoint("https://hooks.example.com/services/T0/B0/password", secret)
     for shape, target in (
         ("standard", "http://hooks.example.com/"), ("slack", "ftp://x/"), ("teams", "https://a:b@x/"),
         ("mail", "anna@"), ("pigeon", "https://x/"),
