@@ -102,6 +102,10 @@ class DocumentTable(Generic[T]):
             self._insert(id_, "", newest.number, deleted=1)
             return self._decoder.decode(newest.record)
 
+    def purge(self) -> None:
+        """Merge away all versions but the newest: what was deleted leaves the disk with the parts that had it."""
+        self._client.command("OPTIMIZE TABLE {table:Identifier} FINAL", parameters={"table": self._table})
+
     def _write(self, id_: str, change: Callable[[T | None], T]) -> tuple[T | None, T]:
         """Insert the version that follows the newest; returns both. The lock is held."""
         newest = self._newest(id_)
@@ -181,14 +185,16 @@ class CachedDocumentTable(Generic[T]):
             return moved
 
     def delete(self, id_: str, allowed: Callable[[Mapping[str, T]], None] = lambda _: None) -> T | None:
-        """Remove and return the record, or None. `allowed` receives the existing records and may raise to prevent
-        it."""
+        """Remove and return the record, or None; its earlier versions leave the disk. `allowed` receives the existing
+        records and may raise to prevent it."""
         with self.lock:
             self.refresh()
             allowed(self.values)
             gone = self._records.delete(id_)
             self._drop(id_)
-            return gone
+        if gone is not None:
+            self._records.purge()
+        return gone
 
     def _drop(self, id_: str) -> None:
         if id_ in self.values:

@@ -7,11 +7,10 @@ import csv
 import datetime
 import io
 import json
-import os
 import secrets
 import sqlite3
 import zoneinfo
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +51,7 @@ from tests.collector.ingest.test_pipeline import CHROME
 from tests.collector.server.test_event_endpoint import settings_for
 from tests.collector.spool.test_spool import Clock, a_spool
 from tests.collector.storage.test_client import an_event
+from tests.disk import bytes_below, clean_up_at_once
 from tests.members import alone
 
 pytestmark = pytest.mark.anyio
@@ -346,27 +346,12 @@ def an_erasure(event: Event) -> Erasure:
     return Erasure(event.site, event.day, event.visitor, event.ts)
 
 
-def bytes_below(*directories: Path) -> Iterator[tuple[Path, bytes]]:
-    # Directories come and go meanwhile, which `os.walk` passes over.
-    for directory in directories:
-        for place, _, names in os.walk(directory):
-            for path in (Path(place, name) for name in names):
-                with contextlib.suppress(OSError):
-                    yield path, path.read_bytes()
-
-
 async def test_the_bytes_are_gone_from_the_disk(tmp_path: Path, clickhouse: ClickHouse) -> None:
     """The page that only this visitor saw, and the visitor's id, are in the files before and in none after."""
     engine, page = Path(urlsplit(clickhouse.dsn).path), f"/sida-{secrets.token_hex(3)}-bara"
     async with visiting(tmp_path, clickhouse, TYST_FLUSH_SECONDS="3600") as town:
         client = town.collector.client
-        # As in the schema, but within a second: the table's clean-up takes its pace when it is attached.
-        client.command(
-            "ALTER TABLE events MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1, "
-            "max_cleanup_delay_period = 1, cleanup_delay_period_random_add = 0"
-        )
-        client.command("DETACH TABLE events SYNC")
-        client.command("ATTACH TABLE events")
+        clean_up_at_once(client, "events")
         await town.see("/theirs", address=OTHER)
         await town.see(page)
         await town.stored()

@@ -1,0 +1,67 @@
+"""Addresses of recipients leave the disk with who unsubscribes or is removed, and with their site."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from collector.storage.client import ClickHouse
+from tests.board import SITE, Board, opened_board
+from tests.disk import bytes_below, clean_up_at_once
+
+
+@pytest.fixture
+def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[Board]:
+    for table in ("subscriptions", "channels"):
+        clean_up_at_once(database, table)
+    with opened_board(clickhouse, database, tmp_path) as opened:
+        opened.add_site()
+        yield opened
+
+
+def local_part(address: str) -> bytes:
+    return address.partition("@")[0].encode()
+
+
+def held(needles: list[bytes], *directories: Path) -> set[bytes]:
+    return {needle for _, data in bytes_below(*directories) for needle in needles if needle in data}
+
+
+def test_they_leave_the_disk(board: Board, clickhouse: ClickHouse, tmp_path: Path) -> None:
+    """By the link of a mail, by an owner's button, and with the site."""
+    notifications = board.dashboard.notifications
+    names = [f"{secrets.token_hex(6)}@example.com" for _ in range(4)]
+    board.sign_in()
+    reports, alerts = f"/{SITE}/reports", f"/{SITE}/alerts"
+    for name in names[:2]:
+        board.post(reports, {"act": "add", "address": name, "frequency": "weekly", "language": "en"})
+    for name in names[2:]:
+        board.post(alerts, {"act": "add_channel", "shape": "mail", "target": name, "language": "en"})
+    places = (Path(urlsplit(clickhouse.dsn).path), tmp_path)
+    # Of what all of them have a merged part may hold one.
+    needles = [local_part(name) for name in names]
+    assert held(needles, *places) == {*needles}
+    first = notifications.subscriptions.of(board.site())[0]
+    board.post(f"/unsubscribe/{notifications.subscriptions.token(first)}", {})
+    channel = notifications.channels.of(board.site().id)[0]
+    board.post(alerts, {"act": "remove_channel", "id": channel.id})
+    gone = [local_part(first.address), local_part(channel.name)]
+    leave(gone, *places)
+    assert held(needles, *places) == {*needles} - {*gone}
+    anyio.run(anyio.to_thread.run_sync, notifications.forget_site, board.site().id)
+    leave(needles, *places)
+
+
+def leave(needles: list[bytes], *places: Path) -> None:
+    """Wait until none of them is in any file."""
+    deadline = time.monotonic() + 60
+    while found := held(needles, *places):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
