@@ -18,11 +18,12 @@ from collector.sites.goals import Goal
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from dashboard.analytics.filters import FunnelOrder, FunnelWindow, parse_filters
-from dashboard.analytics.funnels import Funnel, FunnelStep, PropertyCondition, path_of, read_step
+from dashboard.analytics.funnels import MOST_STEPS, Funnel, FunnelStep, PropertyCondition, path_of, read_step
 from dashboard.analytics.funnels_service import FunnelQuery, FunnelResult, run_funnel
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
+from dashboard.analytics.sql.funnel_places import places
 from tests.funnel_model import FunnelAnswer, FunnelModel
 from tests.model import Model, Question
 from tests.questions import query_of
@@ -118,6 +119,11 @@ TRAPS: tuple[tuple[str, tuple[str, ...], FunnelOrder, tuple[str, ...], int], ...
     ("and finds which", ("/b/*", "/b/x"), "any", ("/b/x", "/b/y"), 2),
     ("any order of one step twice needs two events", ("/a", "/a"), "any", ("/a", "/b", "/a"), 2),
     ("three patterns need three events", ("/**", "/b/*", "/b/x"), "any", ("/b/x", "/b/x"), 2),
+    ("four patterns find the way", ("/**", "/b/**", "/b/*", "/b/x"), "any", ("/b/x", "/b/y", "/b/c/d", "/a"), 4),
+    ("five patterns too", ("/b/x", "/b/*", "/b/**", "/**", "/*"), "any", ("/b/x", "/b/x", "/b/x", "/b/x", "/a"), 5),
+    ("six patterns need a fitting event", ("/**",) * 5 + ("/a",), "any", ("/a",) + ("/b",) * 5, 6),
+    ("seven patterns need seven events", ("/**",) * 7, "any", ("/a",) * 6, 6),
+    ("eight patterns have eight", ("/**",) * 8, "any", ("/a",) * 8, 8),
 )  # fmt: skip
 
 
@@ -264,6 +270,14 @@ def shown(result: FunnelResult) -> FunnelAnswer:
         {each.currency: each.total for each in result.revenue},
         {row.value: (row.units, row.done) for row in result.rows},
     )
+
+
+@pytest.mark.parametrize("order", ["strict", "any"])
+def test_overlapping_steps_cost_one_walk(order: FunnelOrder) -> None:
+    """However many steps an event may serve, and in whatever order, the events of a unit are gone through once."""
+    steps = tuple(FunnelStep(kind="page", match="/**") for _ in range(MOST_STEPS))
+    columns = places(path_of(Funnel(name="All", steps=steps, order=order), ()))
+    assert sum(column.count("found") for column in columns) == 1
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["default", "strict"])
