@@ -11,20 +11,14 @@ from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import Final
 
+from collector.core.settings_table import SETTINGS
+
 log = logging.getLogger(__name__)
 
 PRIVATE: Final = 0o077
 """Permission bits of group and others, which nothing in the data directory has."""
 
-SECRETS: Final = (
-    "TYST_ADMIN_PASSWORD",
-    "TYST_SECRET_KEY",
-    "TYST_SECRET_KEY_PREVIOUS",
-    "TYST_CLICKHOUSE_DSN",
-    "TYST_API_KEY",
-    "TYST_SMTP_PASSWORD",
-    "TYST_OIDC_CLIENT_SECRET",
-)
+SECRETS: Final = ("TYST_API_KEY", *(setting.name for setting in SETTINGS if setting.secret))
 """Variables that hold a secret, or may."""
 
 _OF_THE_ENGINE: Final = ("CHDB_", "CLICKHOUSE_", "MALLOC_CONF", "JE_MALLOC_CONF", "_RJEM_MALLOC_CONF")

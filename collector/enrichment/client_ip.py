@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from collector.core.settings import SiteNetwork
+from collector.core.setting_values import SiteNetwork
 from collector.sites.hostnames import ascii_host
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from collector.core.settings import Network, SiteNetwork
+from collector.core.setting_values import Network, SiteNetwork
 from collector.enrichment.client_ip import parse_address
 from collector.sites.hostnames import ascii_host
 

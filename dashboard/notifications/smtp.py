@@ -19,7 +19,8 @@ from typing import Final
 import anyio.to_thread
 
 from collector.core.mail_address import domain_of
-from collector.core.settings import SMTP_SECURITY, Settings
+from collector.core.setting_values import SMTP_SECURITY
+from collector.core.settings import Settings
 from dashboard.notifications.errors import DeliveryError
 
 SECONDS: Final = 20.0

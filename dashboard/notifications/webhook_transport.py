@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from collector.core.settings import Network
+from collector.core.setting_values import Network
 from dashboard.compliance.site_check.errors import FetchError, Obstacle
 from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, resolve
 from dashboard.notifications.errors import DeliveryError

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped] # has no types
 
-from collector.core.settings import SETTINGS
+from collector.core.settings_table import SETTINGS
 from tests.faults.server import ROOT, free_port, until
 from tests.project.test_wheel import built_distributions
 

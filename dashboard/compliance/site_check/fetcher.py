@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 import httpx
 
-from collector.core.settings import Network
+from collector.core.setting_values import Network
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, resolve
 

@@ -18,7 +18,7 @@ import anyio
 import httpcore
 import httpx
 
-from collector.core.settings import Network
+from collector.core.setting_values import Network
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.public_addresses import Address, is_outside, is_within, literal
 

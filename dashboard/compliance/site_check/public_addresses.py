@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-from collector.core.settings import Network
+from collector.core.setting_values import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from collector.core.errors import SettingError
-from collector.core.settings import SETTINGS, Settings, read_settings
+from collector.core.settings import Settings, read_settings
+from collector.core.settings_table import SETTINGS
 
 
 def test_the_defaults_are_usable() -> None:

@@ -1,0 +1,150 @@
+"""Values of settings, read from text. Each raises `ValueError` for a text that it cannot use."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+from email.utils import parseaddr
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from collector.core.mail_address import is_mail_address
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+SiteNetwork = tuple[str, Network]
+"""A site's domain, or an empty text for every site; and a network."""
+
+SMTP_SECURITY = {"tls": 465, "starttls": 587, "none": 25}
+"""Kinds of connection to a mail server, with their usual ports."""
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+# A name or an address in brackets, and a port.
+_PUBLIC_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_IN_ADDRESS = frozenset(
+    {"dsn", "user", "username", "password", "host", "port", "database", "interface", "access_token"}
+)
+"""Arguments of the driver that its DSN may not give as options, or that the address says already."""
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Whole numbers within bounds; digits may be grouped by underscores."""
+
+    def parse(text: str) -> int:
+        digits = text.replace("_", "")
+        if not digits.isdecimal() or not least <= int(digits) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return int(digits)
+
+    return parse
+
+
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """Seconds within bounds, with a fraction or without."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= most:
+            raise ValueError(f"expected a number of seconds from {least:g} to {most:g}")
+        return number
+
+    return parse
+
+
+def read_log_level(text: str) -> str:
+    """One of `LOG_LEVELS`, in small letters."""
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}")
+    return text.lower()
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    """Addresses and networks, from `10.0.0.0/8, 192.0.2.7`."""
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def read_site_networks(text: str) -> tuple[SiteNetwork, ...]:
+    """The same, each with the site that it is for, from `example.com=192.0.2.7`."""
+    entries = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        site, _, network = part.rpartition("=")
+        entries.append((site.strip().lower(), ipaddress.ip_network(network.strip(), strict=False)))
+    return tuple(entries)
+
+
+def read_public_url(text: str) -> str:
+    """Scheme and host of an address without a path, as they are compared."""
+    if not text:
+        return ""
+    url = urlsplit(text)
+    plain = url.path in ("", "/") and not (url.query or url.fragment or url.username or url.password)
+    if url.scheme not in ("http", "https") or not url.hostname or not plain or not _PUBLIC_HOST.fullmatch(url.netloc):
+        raise ValueError("expected an address such as https://stats.example.com, without a path")
+    return f"{url.scheme}://{url.netloc.lower()}"
+
+
+def read_optional(text: str) -> str | None:
+    """The text, or None where it is empty."""
+    return text or None
+
+
+def read_existing_file(text: str) -> Path | None:
+    """The path of a file that there is, or None where the text is empty."""
+    if not text:
+        return None
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    return path
+
+
+def read_dsn(text: str) -> str:
+    """Where ClickHouse is, as the driver takes it."""
+    if not text.startswith(("chdb://", "http://", "https://")):
+        raise ValueError("expected chdb:///directory, http://… or https://…")
+    if not text.startswith("chdb://") and not _is_readable(text):
+        raise ValueError(
+            "expected http(s)://user:password@host:port/database; "
+            "write special characters of a password as percent and two digits, such as %40 for @ and %23 for #"
+        )
+    if _IN_ADDRESS & {name for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True)}:
+        raise ValueError("expected http(s)://user:password@host:port/database, and none of these after a question mark")
+    return text
+
+
+def _is_readable(url: str) -> bool:
+    """Whether an address has a host and a port that are meant as such. Says nothing of the address where it has not:
+    a part of a password may stand in the place of either."""
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    rest = f"{parts.path}?{parts.query}#{parts.fragment}"
+    return whole and url.isprintable() and " " not in url and "@" not in rest and not parts.fragment
+
+
+def read_switch(text: str) -> bool:
+    """Whether it is `on`, and not `off`."""
+    if text not in ("on", "off"):
+        raise ValueError("expected on or off")
+    return text == "on"
+
+
+def read_mail_security(text: str) -> str:
+    """One of `SMTP_SECURITY`."""
+    if text not in SMTP_SECURITY:
+        raise ValueError(f"expected one of {', '.join(SMTP_SECURITY)}")
+    return text
+
+
+def read_sender(text: str) -> str:
+    """The sender of mails: an address, with a name or without."""
+    if text and not (text.isprintable() and is_mail_address(parseaddr(text)[1])):
+        raise ValueError("expected an address such as stats@example.com, or Tyst <stats@example.com>")
+    return text
