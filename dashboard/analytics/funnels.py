@@ -13,6 +13,7 @@ from collector.core.text import has_hidden, is_one_line
 from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS, expression, is_bounded, literal
 from collector.sites.goals import LONGEST_NAME as LONGEST_MATCH
 from collector.sites.goals import Goal
+from collector.storage.site_records import SiteRecord
 from dashboard.analytics.dimensions import LONGEST_KEY, PROPERTY
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import (
@@ -66,12 +67,11 @@ class FunnelStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.match} ({conditions_text(self.where)})" if self.where else self.match
 
 
-class Funnel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Funnel(SiteRecord, frozen=True, kw_only=True, omit_defaults=True):
     """A funnel of a site."""
 
     id: str = ""
     site: str = ""
-    """Id of the site."""
     name: str
     """Unique in its site."""
     steps: tuple[FunnelStep, ...]

@@ -13,7 +13,8 @@ import msgspec
 from collector.core.errors import RecordError, RecordGone
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
-from collector.storage.documents import CachedDocumentTable, DocumentTable
+from collector.storage.documents import DocumentTable
+from collector.storage.site_records import SiteRecord, SiteRecords
 from dashboard.i18n.translations import N_
 
 AlertKind = Literal["spike", "drop", "unusual", "goal", "silence", "consent"]
@@ -39,12 +40,9 @@ MOST_RULES: Final = 20
 """Of one site."""
 
 
-class AlertRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AlertRule(SiteRecord, frozen=True, kw_only=True, omit_defaults=True):
     """One rule. `fired` is the Unix second at which it last fired."""
 
-    id: str
-    site: str
-    """Id of the site."""
     kind: AlertKind
     threshold: int = 0
     goal: str = ""
@@ -54,32 +52,23 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fired: int = 0
 
 
-class AlertRules:
+class AlertRules(SiteRecords[AlertRule]):
     """All rules. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
     max_of_site = MOST_RULES
 
     def __init__(self, records: DocumentTable[AlertRule], clock: Callable[[], float]) -> None:
-        self._records = CachedDocumentTable(records)
+        super().__init__(records)
         self._clock = clock
-
-    def refresh(self) -> None:
-        """Read every rule from ClickHouse. Blocking."""
-        self._records.refresh()
-
-    def all(self) -> list[AlertRule]:
-        """Every rule."""
-        return list(self._records.values.values())
 
     def of(self, site: Site) -> list[AlertRule]:
         """The rules of one site, oldest first."""
-        found = (each for each in self._records.values.values() if each.site == site.id)
-        return sorted(found, key=lambda each: (each.created, each.id))
+        return sorted(self._of_site(site.id), key=lambda each: (each.created, each.id))
 
     def of_site(self, site: Site, id_: str) -> AlertRule:
         """The rule of that id. Raises `RecordError` where the site has none."""
-        found = self._records.values.get(id_)
-        if found is None or found.site != site.id:
+        found = self._find(site.id, id_)
+        if found is None:
             raise RecordError("id", "alert not found")
         return found
 
@@ -114,19 +103,9 @@ class AlertRules:
         await anyio.to_thread.run_sync(self._records.create, new.id, new, may_add)
         return new
 
-    async def remove(self, rule: AlertRule) -> None:
-        """Tell nobody of it any more."""
-        await anyio.to_thread.run_sync(self._records.delete, rule.id)
-
     def note_fired(self, rule: AlertRule, at: int) -> None:
         """Remember when it last fired. Blocking."""
         try:
             self._records.update(rule.id, partial(msgspec.structs.replace, fired=at))
         except RecordGone:
             return
-
-    def forget_site(self, site_id: str) -> None:
-        """A site is no more. Blocking."""
-        for each in self.all():
-            if each.site == site_id:
-                self._records.delete(each.id)

@@ -17,7 +17,8 @@ from itsdangerous import BadData, URLSafeSerializer
 from collector.core.app_secret import Secrets
 from collector.core.errors import RecordError, RecordGone
 from collector.core.mail_address import is_mail_address
-from collector.storage.documents import CachedDocumentTable, DocumentTable
+from collector.storage.documents import DocumentTable
+from collector.storage.site_records import SiteRecord, SiteRecords
 from dashboard.access.authenticator import KeyCipher
 from dashboard.i18n.translations import ENGLISH, N_, languages
 
@@ -40,12 +41,9 @@ INSTALLATION: Final = ""
 """The site of what is about the installation."""
 
 
-class Channel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Channel(SiteRecord, frozen=True, kw_only=True, omit_defaults=True):
     """One channel. Of a webhook's address only the host can be read: the rest often is a password."""
 
-    id: str
-    site: str
-    """Id of the site; empty for the installation."""
     shape: Shape
     name: str
     """The address of a mail, the host of a webhook."""
@@ -73,7 +71,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         return base64.b64decode(self.secret.removeprefix("whsec_"))
 
 
-class Channels:
+class Channels(SiteRecords[Channel]):
     """All channels. Reading is from memory; changes go to ClickHouse first. `keys` sign and encrypt; `plain_http` says
     whether addresses without TLS are taken; `clock` gives Unix seconds."""
 
@@ -82,20 +80,15 @@ class Channels:
     def __init__(
         self, records: DocumentTable[Channel], keys: Secrets, clock: Callable[[], float], *, plain_http: bool = False
     ) -> None:
-        self._records = CachedDocumentTable(records)
+        super().__init__(records)
         self._cipher = KeyCipher(keys)
         self._serializer = URLSafeSerializer(keys, salt="tyst.channel", signer_kwargs={"digest_method": hashlib.sha256})
         self._clock = clock
         self._schemes = ("https", "http") if plain_http else ("https",)
 
-    def refresh(self) -> None:
-        """Read every channel from ClickHouse. Blocking."""
-        self._records.refresh()
-
     def of(self, site_id: str) -> list[Channel]:
         """The channels of one site, or of the installation."""
-        found = (each for each in self._records.values.values() if each.site == site_id)
-        return sorted(found, key=lambda each: (each.created, each.id))
+        return sorted(self._of_site(site_id), key=lambda each: (each.created, each.id))
 
     def get(self, id_: str) -> Channel | None:
         """The channel of that id, or None."""
@@ -103,8 +96,8 @@ class Channels:
 
     def of_site(self, site_id: str, id_: str) -> Channel:
         """The same, of that site. Raises `RecordError` where it has none."""
-        found = self._records.values.get(id_)
-        if found is None or found.site != site_id:
+        found = self._find(site_id, id_)
+        if found is None:
             raise RecordError("id", "channel not found")
         return found
 
@@ -139,10 +132,6 @@ class Channels:
         await anyio.to_thread.run_sync(self._records.create, new.id, new, may_add)
         return new, secret
 
-    async def remove(self, channel: Channel) -> None:
-        """Send nothing there any more."""
-        await anyio.to_thread.run_sync(self._records.delete, channel.id)
-
     def endpoint(self, channel: Channel) -> Endpoint | None:
         """Address and secret of a webhook; None where they were encrypted under a key that is no more."""
         text = self._cipher.decrypt(channel.id, channel.sealed)
@@ -155,11 +144,6 @@ class Channels:
             with contextlib.suppress(RecordGone):
                 await anyio.to_thread.run_sync(self._records.update, each.id, self._resealed)
         return len(stale)
-
-    def forget_site(self, site_id: str) -> None:
-        """A site is no more. Blocking."""
-        for each in self.of(site_id):
-            self._records.delete(each.id)
 
     def token(self, channel: Channel) -> str:
         """What the recipient of a mail ends it by."""

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 
 import anyio.to_thread
-import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
 from collector.core.app_secret import Secrets
 from collector.core.errors import RecordError
 from collector.core.mail_address import is_mail_address
 from collector.sites.registry import Site
-from collector.storage.documents import CachedDocumentTable, DocumentTable
+from collector.storage.documents import DocumentTable
+from collector.storage.site_records import SiteRecord, SiteRecords
 from dashboard.i18n.translations import ENGLISH, N_, languages
 
 Frequency = Literal["weekly", "monthly"]
@@ -26,12 +26,9 @@ MOST_SUBSCRIPTIONS: Final = 200
 """Of one site."""
 
 
-class Subscription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Subscription(SiteRecord, frozen=True, kw_only=True, omit_defaults=True):
     """One recipient of one site's report. `created` is a Unix second."""
 
-    id: str
-    site: str
-    """Id of the site."""
     address: str
     frequency: Frequency = "weekly"
     language: str = ENGLISH
@@ -40,31 +37,22 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Name of the user who added it."""
 
 
-class Subscriptions:
+class Subscriptions(SiteRecords[Subscription]):
     """All subscriptions. Reading is from memory; changes go to ClickHouse first. `keys` sign the links by which
     recipients unsubscribe; `clock` gives Unix seconds."""
 
     max_of_site = MOST_SUBSCRIPTIONS
 
     def __init__(self, records: DocumentTable[Subscription], keys: Secrets, clock: Callable[[], float]) -> None:
-        self._records = CachedDocumentTable(records)
+        super().__init__(records)
         self._serializer = URLSafeSerializer(
             keys, salt="tyst.unsubscribe", signer_kwargs={"digest_method": hashlib.sha256}
         )
         self._clock = clock
 
-    def refresh(self) -> None:
-        """Read every subscription from ClickHouse. Blocking."""
-        self._records.refresh()
-
-    def all(self) -> list[Subscription]:
-        """Every subscription."""
-        return list(self._records.values.values())
-
     def of(self, site: Site) -> list[Subscription]:
         """The subscriptions of one site, by address."""
-        found = (each for each in self._records.values.values() if each.site == site.id)
-        return sorted(found, key=lambda each: (each.address, each.frequency))
+        return sorted(self._of_site(site.id), key=lambda each: (each.address, each.frequency))
 
     def get(self, id_: str) -> Subscription | None:
         """The subscription of that id, or None."""
@@ -72,8 +60,8 @@ class Subscriptions:
 
     def of_site(self, site: Site, id_: str) -> Subscription:
         """The same, of that site. Raises `RecordError` where it has none."""
-        found = self._records.values.get(id_)
-        if found is None or found.site != site.id:
+        found = self._find(site.id, id_)
+        if found is None:
             raise RecordError("id", "subscription not found")
         return found
 
@@ -105,16 +93,6 @@ class Subscriptions:
 
         await anyio.to_thread.run_sync(self._records.create, new.id, new, may_add)
         return new
-
-    async def remove(self, subscription: Subscription) -> None:
-        """Send this report no more."""
-        await anyio.to_thread.run_sync(self._records.delete, subscription.id)
-
-    def forget_site(self, site_id: str) -> None:
-        """A site is no more: nobody gets its reports. Blocking."""
-        for each in self.all():
-            if each.site == site_id:
-                self._records.delete(each.id)
 
     def token(self, subscription: Subscription) -> str:
         """What the recipient unsubscribes by."""

@@ -13,7 +13,7 @@ import msgspec
 from collector.core.errors import RecordError
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
-from collector.storage.documents import CachedDocumentTable, DocumentTable
+from collector.storage.site_records import SiteRecord, SiteRecords
 from dashboard.i18n.translations import _
 
 LONGEST_NOTE = 200
@@ -23,12 +23,9 @@ MOST_NOTES = 500
 _EARLIEST, _LATEST = datetime.date(1971, 1, 1), datetime.date(2148, 12, 31)
 
 
-class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Annotation(SiteRecord, frozen=True, kw_only=True, omit_defaults=True):
     """One note about the site as a whole: for everybody who has an account that sees the site."""
 
-    id: str
-    site: str
-    """Id of the site."""
     day: datetime.date
     """Site-local date."""
     text: str
@@ -38,22 +35,14 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name of the user who wrote it first."""
 
 
-class Annotations:
+class Annotations(SiteRecords[Annotation]):
     """All annotations. Reads are from memory; changes are written to ClickHouse first."""
 
     max_of_user = MOST_NOTES
 
-    def __init__(self, records: DocumentTable[Annotation]) -> None:
-        self._records = CachedDocumentTable(records)
-
-    def refresh(self) -> None:
-        """Read every note from ClickHouse. Blocking."""
-        self._records.refresh()
-
     def of(self, site: Site) -> list[Annotation]:
         """The site's notes, the earliest first."""
-        found = (note for note in self._records.values.values() if note.site == site.id)
-        return sorted(found, key=lambda note: (note.day, note.text))
+        return sorted(self._of_site(site.id), key=lambda note: (note.day, note.text))
 
     def within(self, site: Site, first: datetime.date, last: datetime.date, *, guest: bool = False) -> list[Annotation]:
         """The site's notes on these dates, both included; those that a guest may read."""
@@ -61,8 +50,7 @@ class Annotations:
 
     def get(self, site: Site, id_: str) -> Annotation | None:
         """The site's note of that id, or None."""
-        note = self._records.values.get(id_)
-        return note if note is not None and note.site == site.id else None
+        return self._find(site.id, id_)
 
     async def add(self, site: Site, by: str, day: str, text: str, *, shared: bool = False) -> Annotation:
         """Create a note. Raises `RecordError` naming the invalid field."""
@@ -80,15 +68,6 @@ class Annotations:
         fields = {"day": _day(day), "text": _text(text), "shared": shared}
         change = partial(msgspec.structs.replace, **fields)
         return (await anyio.to_thread.run_sync(self._records.update, note.id, change))[1]
-
-    async def remove(self, note: Annotation) -> None:
-        """Take a note away."""
-        await anyio.to_thread.run_sync(self._records.delete, note.id)
-
-    def forget_site(self, site_id: str) -> None:
-        """Take all notes of a site away that is no more. Blocking."""
-        for note in [each for each in self._records.values.values() if each.site == site_id]:
-            self._records.delete(note.id)
 
 
 def _day(text: str) -> datetime.date:

@@ -10,32 +10,27 @@ import msgspec
 
 from collector.core.errors import RecordError
 from collector.sites.registry import Site, Sites
-from collector.storage.documents import CachedDocumentTable, DocumentTable
+from collector.storage.documents import DocumentTable
+from collector.storage.site_records import SiteRecords
 from dashboard.analytics.funnels import Funnel, checked_funnel
 
 MOST_OF_SITE = 50
 
 
-class Funnels:
+class Funnels(SiteRecords[Funnel]):
     """All funnels. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
     def __init__(self, records: DocumentTable[Funnel], clock: Callable[[], float]) -> None:
-        self._records = CachedDocumentTable(records)
+        super().__init__(records)
         self._clock = clock
-
-    def refresh(self) -> None:
-        """Read every funnel from ClickHouse. Blocking."""
-        self._records.refresh()
 
     def of(self, site: Site) -> list[Funnel]:
         """The site's funnels, by name."""
-        found = [each for each in self._records.values.values() if each.site == site.id]
-        return sorted(found, key=lambda each: (each.name.casefold(), each.id))
+        return sorted(self._of_site(site.id), key=lambda each: (each.name.casefold(), each.id))
 
     def get(self, site: Site, id_: str) -> Funnel | None:
         """The site's funnel of that id."""
-        found = self._records.values.get(id_)
-        return found if found and found.site == site.id else None
+        return self._find(site.id, id_)
 
     def named(self, site: Site) -> dict[str, Funnel]:
         """The site's funnels by name, as filters name them."""
@@ -65,15 +60,6 @@ class Funnels:
             return after
 
         return await anyio.to_thread.run_sync(self._records.update, id_, changed)
-
-    async def remove(self, funnel: Funnel) -> None:
-        """Delete it."""
-        await anyio.to_thread.run_sync(self._records.delete, funnel.id)
-
-    def forget_site(self, site_id: str) -> None:
-        """Delete every funnel of a site that is no more. Blocking."""
-        for funnel in [each for each in self._records.values.values() if each.site == site_id]:
-            self._records.delete(funnel.id)
 
 
 def funnels_of(funnels: Funnels, sites: Sites) -> Callable[[str], Mapping[str, Funnel]]:

@@ -11,7 +11,8 @@ import msgspec
 from collector.core.errors import RecordError
 from collector.core.text import is_one_line
 from collector.sites.registry import Site
-from collector.storage.documents import CachedDocumentTable, DocumentTable
+from collector.storage.documents import DocumentTable
+from collector.storage.site_records import SiteRecord, SiteRecords
 from dashboard.access.users import User
 from dashboard.reports.filter_params import FilterParam, read_filter
 
@@ -20,12 +21,9 @@ MOST_OF_USER = 50
 """Segments of one site that one user may have saved: nobody fills the list of another."""
 
 
-class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Segment(SiteRecord, frozen=True, kw_only=True, omit_defaults=True):
     """A named set of filters. URLs contain the filters, never the name, so that they mean the same to all readers."""
 
-    id: str
-    site: str
-    """Id of the site."""
     name: str
     filters: tuple[str, ...]
     """As addresses spell them."""
@@ -50,26 +48,22 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return user.role_at(self.site) in ("admin", "owner") if self.shared else user.name == self.owner
 
 
-class Segments:
+class Segments(SiteRecords[Segment]):
     """All segments. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
     def __init__(self, records: DocumentTable[Segment], clock: Callable[[], float]) -> None:
-        self._records = CachedDocumentTable(records)
+        super().__init__(records)
         self._clock = clock
-
-    def refresh(self) -> None:
-        """Read every segment from ClickHouse. Blocking."""
-        self._records.refresh()
 
     def of(self, site: Site, user: User | None) -> list[Segment]:
         """The segments of the site that the reader may use, everybody's first, each by name."""
-        found = [each for each in self._records.values.values() if each.site == site.id and each.seen_by(user)]
+        found = [each for each in self._of_site(site.id) if each.seen_by(user)]
         return sorted(found, key=lambda each: (not each.shared, each.name.casefold(), each.id))
 
     def get(self, site: Site, id_: str, user: User | None) -> Segment | None:
         """The site's segment of that id, if the reader may use it."""
-        found = self._records.values.get(id_)
-        return found if found and found.site == site.id and found.seen_by(user) else None
+        found = self._find(site.id, id_)
+        return found if found and found.seen_by(user) else None
 
     async def add(self, site: Site, user: User, name: str, chips: tuple[FilterParam, ...], *, shared: bool) -> Segment:
         """Save filters under a name. Raises `RecordError` naming the invalid field."""
@@ -107,18 +101,9 @@ class Segments:
 
         return (await anyio.to_thread.run_sync(self._records.update, segment.id, renamed))[1]
 
-    async def remove(self, segment: Segment) -> None:
-        """Delete it."""
-        await anyio.to_thread.run_sync(self._records.delete, segment.id)
-
-    def forget_site(self, site_id: str) -> None:
-        """Delete every segment of a site that is no more. Blocking."""
-        for segment in [each for each in self._records.values.values() if each.site == site_id]:
-            self._records.delete(segment.id)
-
     def forget_user(self, name: str) -> None:
         """Delete the private segments of a deleted user. Blocking."""
-        for segment in [each for each in self._records.values.values() if each.owner == name and not each.shared]:
+        for segment in [each for each in self.all() if each.owner == name and not each.shared]:
             self._records.delete(segment.id)
 
 

@@ -1,0 +1,53 @@
+"""Records that each belong to a site: in memory, and gone with their site."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import anyio.to_thread
+import msgspec
+
+from collector.storage.documents import CachedDocumentTable, DocumentTable
+
+
+class SiteRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A document of a site."""
+
+    id: str
+    site: str
+    """Id of the site; empty for the installation."""
+
+
+R = TypeVar("R", bound=SiteRecord)
+
+
+class SiteRecords(Generic[R]):
+    """All records of a kind. Reading is from memory; changes go to ClickHouse first."""
+
+    def __init__(self, records: DocumentTable[R]) -> None:
+        self._records = CachedDocumentTable(records)
+
+    def refresh(self) -> None:
+        """Read every record from ClickHouse. Blocking."""
+        self._records.refresh()
+
+    def all(self) -> list[R]:
+        """Every record."""
+        return list(self._records.values.values())
+
+    async def remove(self, record: R) -> None:
+        """Delete it."""
+        await anyio.to_thread.run_sync(self._records.delete, record.id)
+
+    def forget_site(self, site_id: str) -> None:
+        """Delete every record of a site that is no more. Blocking."""
+        for each in self._of_site(site_id):
+            self._records.delete(each.id)
+
+    def _of_site(self, site_id: str) -> list[R]:
+        return [each for each in self._records.values.values() if each.site == site_id]
+
+    def _find(self, site_id: str, id_: str) -> R | None:
+        """The site's record of that id, or None."""
+        found = self._records.values.get(id_)
+        return found if found is not None and found.site == site_id else None
