@@ -100,6 +100,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(new_person: NewPerson, demo: S
         violations = page.evaluate("axe.run(document).then((report) => report.violations)")
         found |= {f"{path} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in violations}
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-        heads = "[...document.querySelectorAll('table.rows')].every((table) => table.tHead.offsetWidth == table.tBodies[0].offsetWidth)"
+        widths = "[...document.querySelectorAll('table.rows')].map((table) => [table.tHead, table.tBodies[0]])"
+        heads = f"{widths}.every(([head, body]) => head.offsetWidth == body.offsetWidth)"
         assert page.evaluate(heads), f"the head of a list is above its rows on {path}"
     assert found == {}

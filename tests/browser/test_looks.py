@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
@@ -32,6 +32,20 @@ def opened(new_person: NewPerson, demo: Served, path: str, width: int = 1280, **
     owner = Owner(person, demo.url)
     owner.sign_in(path)
     return owner.page
+
+
+def box_of(element: Locator) -> FloatRect:
+    """Where it stands once it does: the chart is drawn anew when the page's width settles, and has no place until
+    then."""
+    found: list[FloatRect] = []
+
+    def has_a_place() -> bool:
+        box = element.bounding_box()
+        found[:] = [box] if box else []
+        return box is not None
+
+    until("a place", has_a_place)
+    return found[0]
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
@@ -67,8 +81,7 @@ def test_the_peak_is_below_the_highest_line_and_the_cursor_at_a_value(new_person
     )
     lines = page.evaluate("drawn.plot.axes[1]._splits")
     assert highest <= top == lines[-1]
-    box = page.locator(".plot .u-over").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".plot .u-over"))
     page.mouse.move(box["x"] + 0.41 * box["width"], box["y"] + 60)
     line, point = page.evaluate(
         """() => [document.querySelector('.u-cursor-x').getBoundingClientRect().left,
@@ -81,8 +94,7 @@ def test_a_drag_opens_a_range_and_a_click_a_day(new_person: NewPerson, demo: Ser
     """In place, and the address says it; going back shows the whole period again."""
     page = opened(new_person, demo, f"{DEMO}?compare=none")
     over = page.locator(".plot .u-over")
-    box = over.bounding_box()
-    assert box is not None
+    box = box_of(over)
     page.mouse.move(box["x"] + 200, box["y"] + 80)
     page.mouse.down()
     page.mouse.move(box["x"] + 420, box["y"] + 90, steps=5)
