@@ -68,7 +68,7 @@ def test_a_journey_is_walked(new_person: NewPerson, demo: Served, scripts: bool,
     expect(page.locator(".chip")).to_contain_text(f"Page is {name}")
     follow(page, page.get_by_role("link", name="Before and after this page"), keyboard)
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
-    expect(page.get_by_role("heading", name="Went to")).to_be_visible()
+    expect(page.get_by_role("heading", name="Next page")).to_be_visible()
     follow(page, page.get_by_role("link", name="Journeys to here"), keyboard)
     expect(column(page, 1).first.locator(".journey-name")).to_have_text(name)
 
