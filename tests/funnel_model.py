@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from collector.ingest.event import Event
 from collector.sites.goals import Goal
 from dashboard.analytics.funnels import Funnel, FunnelStep
 from tests.model import OTHER, Model, Question, reaches
 
-UnitKey = tuple[object, ...]
+UnitKey = tuple[Any, ...]
 
 
 def serves(step: FunnelStep, event: Event, goals: Iterable[Goal]) -> bool:
@@ -105,6 +106,12 @@ class FunnelModel:
             events = sorted(units[key], key=lambda event: (event.ts, event.seq))
             found.append(Walk(key, events, self._ends(funnel, events), funnel.order == "strict"))
         return found
+
+    def members(self, funnel: Funnel, question: Question, value: str) -> set[UnitKey]:
+        """The units that reached a step, or left at it, as the filter by funnels says it: `left:2:Checkout`."""
+        verb, step, _ = value.split(":", 2)
+        depths = {int(step)} if verb == "left" else {*range(int(step), len(funnel.steps) + 1)}
+        return {walk.key for walk in self.walks(funnel, question) if walk.depth in depths}
 
     def _ends(self, funnel: Funnel, events: Sequence[Event]) -> tuple[int, ...]:
         """The first event by which so many steps were reached, for as many as were."""

@@ -11,7 +11,7 @@ import datetime
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -68,15 +68,23 @@ class Answer:
 class Model:
     """Answers questions over a list of events, whose order is that of arrival. `goals` are the site's own; without any,
     every custom event is one. Groups smaller than `min_visitors` are hidden; 1 hides nothing. `strict` hides them in
-    every view, and rounds every count."""
+    every view, and rounds every count. `members` are the visits of a value of `visit:funnel`, among a model's."""
 
     def __init__(
-        self, events: Iterable[Event], goals: Iterable[Goal] = (), min_visitors: int = 1, *, strict: bool = False
+        self,
+        events: Iterable[Event],
+        goals: Iterable[Goal] = (),
+        min_visitors: int = 1,
+        *,
+        strict: bool = False,
+        members: Callable[[Model, str], Collection[VisitKey]] = lambda _model, _value: (),
     ) -> None:
         self.events = list(events)
         self._goals = list(goals)
         self._least = min_visitors
         self._strict = strict and min_visitors > 1
+        self._members_of = members
+        self._members: dict[str, Collection[VisitKey]] = {}
         self._engagement: list[Event] = []
         self._counted: list[Event] = []
         self._visits: dict[VisitKey, list[Event]] = defaultdict(list)
@@ -97,7 +105,7 @@ class Model:
         today = datetime.datetime.fromtimestamp(now - 60, ZoneInfo(zone)).date()
         ends = self._released(today, int(now))
         shown = [event for event in self.events if event.day < today or event.ts < ends]
-        return Model(shown, self._goals, self._least, strict=self._strict)
+        return Model(shown, self._goals, self._least, strict=self._strict, members=self._members_of)
 
     def _released(self, day: datetime.date, now: int) -> int:
         """The end of the step before the newest: each ends with the minute by which the minimum of further visitors had
@@ -573,7 +581,14 @@ class Model:
             return not self._holds_one(question, [operator.removesuffix("_not"), *tree[1:]], event)
         if tree[1] == "event:goal" and self._goals:
             return any(_compared(tree, goal.name) and reaches(goal, event) for goal in self._goals)
+        if tree[1] == "visit:funnel":
+            return any(_visit_of(event) in self._among(value) for value in tree[2])
         return _compared(tree, self._value(tree[1], event))
+
+    def _among(self, value: str) -> Collection[VisitKey]:
+        if value not in self._members:
+            self._members[value] = self._members_of(self, value)
+        return self._members[value]
 
     def _has_done(self, question: Question, part: Sequence[Any], event: Event) -> bool:
         key = _visit_of(event)

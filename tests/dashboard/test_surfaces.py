@@ -31,6 +31,7 @@ from collector.ingest.event import Event
 from collector.rollups.job import RollupJob
 from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
+from dashboard.analytics.funnels import Funnel, FunnelStep
 from dashboard.api import stats
 from dashboard.i18n import formatting
 from dashboard.reports.chart_metrics import chart_metrics_of
@@ -39,7 +40,8 @@ from dashboard.reports.revenue import REVENUE_MEASURES
 from dashboard.server.error_handlers import error_handlers
 from dashboard.web import routes
 from tests.board import NOON, Board, opened_board, pageview
-from tests.model import OTHER, Cells, Model, Question
+from tests.funnel_model import FunnelModel
+from tests.model import OTHER, Cells, Model, Question, VisitKey
 from tests.questions import body_of
 from tests.towns import FIRST, SITE, ZONE, random_events
 
@@ -63,17 +65,36 @@ FILTERS: dict[str, tuple[str, list[Any], str]] = {
         [["is", "event:page", ["/b"]], ["is_not", "visit:browser", ["Chrome"]]],
         "event:page==/b;visit:browser!=Chrome",
     ),
+    "returning": ("&f=is,visit:returning,true", [["is", "visit:returning", ["true"]]], "visit:returning==true"),
+    "not returning": ("&f=is,visit:returning,false", [["is", "visit:returning", ["false"]]], "visit:returning==false"),
+    "in a funnel": (
+        "&f=is,visit:funnel,reached:2:Way",
+        [["is", "visit:funnel", ["reached:2:Way"]]],
+        "visit:funnel==reached:2:Way",
+    ),
+    "out of a funnel, on a page": (
+        "&f=is,visit:funnel,left:1:Way&f=is,event:page,/a",
+        [["is", "visit:funnel", ["left:1:Way"]], ["is", "event:page", ["/a"]]],
+        "visit:funnel==left:1:Way;event:page==/a",
+    ),
     "a small group": (
         "&f=is,visit:country,DE&f=is,visit:source,Bing&f=is,event:page,/Ö",
         [["is", "visit:country", ["DE"]], ["is", "visit:source", ["Bing"]], ["is", "event:page", ["/Ö"]]],
         "visit:country==DE;visit:source==Bing;event:page==/Ö",
     ),
 }
+WAY = Funnel(name="Way", steps=(FunnelStep(kind="page", match="/a"), FunnelStep(kind="page", match="/b**")))
 UNDER = pytest.mark.parametrize(
     ("town", "under"),
     [*(("default", each) for each in FILTERS), *(("strict", each) for each in ("everyone", "country", "page goal"))],
     indirect=["town"],
 )
+
+
+def members(model: Model, value: str) -> set[VisitKey]:
+    """The visits of a value of the filter by funnels."""
+    asked = Question(SITE, ("visits",), FIRST, LAST, zone=ZONE)
+    return FunnelModel(model, GOALS).members(WAY, asked, value)
 
 
 class Town:
@@ -85,7 +106,8 @@ class Town:
         assert site.min_visitors == LEAST
         self.events: list[Event] = random_events(5, DAYS, VISITORS)
         board.seed(self.events)
-        self.model = Model(self.events, GOALS, LEAST, strict=strict)
+        self.model = Model(self.events, GOALS, LEAST, strict=strict, members=members)
+        self.funnel = anyio.run(board.dashboard.funnels.add, site, WAY)
         evening = datetime.datetime.combine(LAST, datetime.time(23, 59, 59), ZoneInfo(ZONE))
         board.clock.now = evening.timestamp()
         RollupJob(board.database, board.dashboard.sites, board.clock).close_due()
@@ -144,8 +166,8 @@ def strip(page: str) -> dict[str, str]:
 
 
 def is_hidden(page: str) -> bool:
-    """Whether the page says that the view is hidden."""
-    return f"Hidden: fewer than {LEAST} visitors" in page
+    """Whether the page says that the view is hidden, all of it: not one panel, of which few are left."""
+    return f"<h2>Hidden: fewer than {LEAST} visitors</h2>" in page
 
 
 def table_rows(page: str) -> list[tuple[str, str, str, list[str]]]:
@@ -170,7 +192,7 @@ def texts(town: Town, under: str) -> dict[str, str]:
     figures = town.figures((*names, *REVENUE_MEASURES), under)
     found = {name: formatting.metric_text(name, figures[name] if figures else None) for name in names}
     # A rate of too few visits is called hidden; one of none is a dash.
-    exact = Model(town.events, GOALS).rows(town.question(names, under=under))[()]
+    exact = Model(town.events, GOALS, members=members).rows(town.question(names, under=under))[()]
     few = [name for name, value in zip(names, exact, strict=True) if value is not None]
     found |= {name: "Hidden" for name in few if figures and figures[name] is None}
     for name in REVENUE_MEASURES:
@@ -343,7 +365,7 @@ def test_the_newer_api(town: Town, under: str) -> None:
         shown = {group: cells for group, cells in rows.items() if group in answer.rows}
         assert shown == answer.rows, dimensions
         assert all(set(cells) == {None} for group, cells in rows.items() if group not in answer.rows), dimensions
-        withheld = bool(answer.hidden or Model(town.events, GOALS).rows(asked))
+        withheld = bool(answer.hidden or Model(town.events, GOALS, members=members).rows(asked))
         assert found["meta"].get("hidden", False) == (withheld and not answer.rows), dimensions
 
 
