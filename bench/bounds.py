@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench.ingest import BODIES, Generator, Load, machine, memory, missing, tyst
+from tests.fault_proxy import failing_server
 from tests.faults.server import Serve, until
-from tests.standin import standin
 
 _FIELDS = ",".join(f'"k{number}":"{"word " * 350}"' for number in range(9))
 LARGE = '{"n":"Large","u":"https://site.test/p/%s","d":"site.test","c":"granted","q":"%s","p":{' + _FIELDS + "}}"
@@ -103,7 +103,7 @@ def large(directory: Path, seconds: float) -> list[Row]:
 def hanging(directory: Path, seconds: float, spool_bytes: int = SPOOL_BYTES) -> list[Row]:
     """Full rate while ClickHouse hangs, until the spool is full and for a while longer; then all is well again."""
     load = Generator(directory)
-    with standin(directory / "clickhouse") as server:
+    with failing_server(directory / "clickhouse") as server:
         environ = {"TYST_CLICKHOUSE_DSN": server.database("tyst", send_receive_timeout=5)}
         with tyst(directory / "tyst", TYST_SPOOL_MAX_BYTES=str(spool_bytes), **environ) as serve:
             load.run(serve.port, ["consented"], seconds)

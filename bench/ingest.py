@@ -31,7 +31,7 @@ from pathlib import Path
 from collector.spool.spool import Spool
 from tests.collector.storage.test_client import an_event
 from tests.faults.server import Serve, free_port, until
-from tests.standin import standin
+from tests.real_server import real_server
 
 CONNECTIONS = 64
 BODIES = {
@@ -375,10 +375,10 @@ async def _fill(place: Path, rows: int) -> None:
 
 
 def server_mode(directory: Path, seconds: float) -> list[tuple[str, str]]:
-    """Over the stand-in for a ClickHouse server."""
+    """Over a ClickHouse server."""
     load = Generator(directory)
-    with standin(directory / "clickhouse") as server:
-        serve = Serve(directory / "serve", server.database("tyst"))
+    with real_server(directory / "clickhouse") as server:
+        serve = Serve(directory / "serve", server.dsn("tyst"))
         serve.start()
         try:
             until("the server answers", serve.answers)

@@ -1,8 +1,8 @@
 """Fixtures that many tests share. An engine takes a second to open and one path per process: each test process
 opens one, and each test gets a database of its own in it, as empty as a new one.
 
-What uses a database runs in both modes: embedded, and served over HTTP by a stand-in, or, where
-`TYST_TEST_CLICKHOUSE_DSN` names one, by a real server.
+What uses a database runs in both modes: embedded, and served over HTTP by a server of the test process's own, or by the
+one that `TYST_TEST_CLICKHOUSE_DSN` names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
 from tests.databases import Databases, drop, unprepared
-from tests.standin import standin
+from tests.real_server import RealServer, real_server
 
 # What is stored and read must not depend on where ClickHouse runs. Tests of pages and commands need no second round.
 STORAGE = frozenset(
@@ -84,14 +84,17 @@ def embedded_databases(embedded_engine: str) -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
-def served_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """This process's one server. Whoever wants it to fail puts a `FailingServer` before it."""
+    with real_server(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def served_databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
     """The databases of a server."""
-    server = os.environ.get("TYST_TEST_CLICKHOUSE_DSN")
-    if server:
-        yield from _databases(server)
-    else:
-        with standin(tmp_path_factory.mktemp("served")) as running:
-            yield from _databases(running.dsn)
+    elsewhere = os.environ.get("TYST_TEST_CLICKHOUSE_DSN")
+    yield from _databases(elsewhere or request.getfixturevalue("clickhouse_server").dsn())
 
 
 def _databases(dsn: str) -> Iterator[Databases]:
@@ -109,7 +112,7 @@ def databases(request: pytest.FixtureRequest) -> Databases:
 
 @pytest.fixture
 def engine(databases: Databases) -> str:
-    """DSN of the embedded engine, or of a server."""
+    """DSN of the embedded engine, or of a server, whose user has the documented grants."""
     return databases.dsn
 
 

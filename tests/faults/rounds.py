@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collector.storage.client import ClickHouse
+from tests.fault_proxy import FailingServer, failing_server
 from tests.faults.collectors import Collectors
 from tests.faults.server import ROOT, NotInTime, Serve, until
-from tests.standin import StandInProcess, start_standin
 
 CLIENTS = 3
 DRAIN_SECONDS = 20.0
@@ -57,10 +57,10 @@ class Stage:
 
     directory: Path
     serve: Serve
-    standin: StandInProcess | None
+    clickhouse: FailingServer | None
     tally: Tally
     random: random.Random
-    standin_directory: Path
+    clickhouse_directory: Path
     mark: str
     rounds: int = 0
 
@@ -103,14 +103,14 @@ def terminated(stage: Stage) -> None:
     until("the server answers after SIGTERM", stage.serve.answers)
 
 
-def _standin_fails(kind: str, said: str) -> Fault:
+def _clickhouse_fails(kind: str, said: str) -> Fault:
     def fault(stage: Stage) -> None:
-        assert stage.standin
-        stage.standin.fail(kind)
+        assert stage.clickhouse
+        stage.clickhouse.fail(kind)
         stage.expect(f"/readyz tells of {kind}", lambda: said in stage.serve.problems())
         stage.expect("/metrics counts what waits", lambda: stage.serve.metrics().get("tyst_spool_rows", 0) > 0)
         stage.pause()
-        stage.standin.fail("well")
+        stage.clickhouse.fail("well")
 
     fault.__name__ = kind
     return fault
@@ -118,20 +118,20 @@ def _standin_fails(kind: str, said: str) -> Fault:
 
 def cut(stage: Stage) -> None:
     """Inserts take effect and their connections are cut before the answer."""
-    assert stage.standin
-    stage.standin.fail("cut")
+    assert stage.clickhouse
+    stage.clickhouse.fail("cut")
     stage.expect("/readyz tells of cut connections", lambda: "does not take events" in stage.serve.problems())
     stage.pause()
-    stage.standin.fail("well")
+    stage.clickhouse.fail("well")
 
 
 def rejected(stage: Stage) -> None:
     """Segments are refused for good, set aside, and tried again when the operator says so."""
-    assert stage.standin
-    stage.standin.fail("reject")
+    assert stage.clickhouse
+    stage.clickhouse.fail("reject")
     stage.expect("/readyz tells of refused segments", lambda: "set aside" in stage.serve.problems())
     stage.pause()
-    stage.standin.fail("well")
+    stage.clickhouse.fail("well")
     stage.expect("/readyz still tells of them", lambda: stage.serve.readiness().get("refused_segments", 0) > 0)
     if not stage.serve.retry():
         stage.tally.untrue.append("no segment was there to be tried again")
@@ -139,33 +139,33 @@ def rejected(stage: Stage) -> None:
 
 def spool_disk_full(stage: Stage) -> None:
     """No room for the spool while ClickHouse is away: beacons are refused, and taken again when either is back."""
-    assert stage.standin
-    stage.standin.fail("refuse")
+    assert stage.clickhouse
+    stage.clickhouse.fail("refuse")
     with _filled(stage.serve.directory / "data" / "spool"):
         # The spool first uses up what is free within its own file.
         stage.expect("/readyz tells of the full disk", lambda: "cannot be written" in stage.serve.problems(), 120)
         stage.pause()
         if stage.random.random() < 0.5:
             # What ClickHouse then has is deleted, and that makes room on the full disk.
-            stage.standin.fail("well")
+            stage.clickhouse.fail("well")
             stage.expect("there is room again", lambda: "cannot be written" not in stage.serve.problems())
-    stage.standin.fail("well")
+    stage.clickhouse.fail("well")
     stage.expect("/readyz tells of room", lambda: "cannot be written" not in stage.serve.problems())
 
 
 def clickhouse_disk_full(stage: Stage) -> None:
     """No room for ClickHouse."""
-    with _filled(stage.standin_directory):
+    with _filled(stage.clickhouse_directory):
         stage.expect("/readyz tells of ClickHouse's disk", lambda: "does not take events" in stage.serve.problems())
         stage.pause()
 
 
 def clickhouse_killed(stage: Stage) -> None:
     """`kill -9` of ClickHouse, and a start at the same port."""
-    assert stage.standin
-    stage.standin.stop()
+    assert stage.clickhouse
+    stage.clickhouse.server.kill()
     stage.expect("/readyz tells of ClickHouse", lambda: "does not take events" in stage.serve.problems())
-    stage.standin = start_standin(stage.standin_directory, port=stage.standin.port)
+    stage.clickhouse.server.start()
 
 
 def clock_back(stage: Stage) -> None:
@@ -181,9 +181,9 @@ FAULTS: dict[str, Fault] = {
     "kill -9": killed,
     "kill -9 of a collector": collector_killed,
     "SIGTERM": terminated,
-    "ClickHouse refuses": _standin_fails("refuse", "does not take events"),
-    "ClickHouse hangs": _standin_fails("hang", "does not take events"),
-    "ClickHouse answers 503": _standin_fails("busy", "does not take events"),
+    "ClickHouse refuses": _clickhouse_fails("refuse", "does not take events"),
+    "ClickHouse hangs": _clickhouse_fails("hang", "does not take events"),
+    "ClickHouse answers 503": _clickhouse_fails("busy", "does not take events"),
     "ClickHouse cuts after insert": cut,
     "ClickHouse is killed": clickhouse_killed,
     "segment refused for good": rejected,
@@ -208,13 +208,13 @@ def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage
     if clock is not None:
         directory.mkdir(parents=True, exist_ok=True)
         clock.write_text("0")
-    spool, clickhouse = directory / "data" / "spool", directory / "clickhouse"
-    with _small_disk(spool, SPOOL_DISK), _small_disk(clickhouse, CLICKHOUSE_DISK):
-        standin = start_standin(clickhouse) if served else None
+    spool, disk = directory / "data" / "spool", directory / "clickhouse"
+    with _small_disk(spool, SPOOL_DISK), _small_disk(disk, CLICKHOUSE_DISK), contextlib.ExitStack() as running:
+        clickhouse = running.enter_context(failing_server(disk)) if served else None
         # A hanging insert is given up after five seconds, so that a run sees many.
-        dsn = standin.database("tyst", send_receive_timeout=5, connect_timeout=5) if standin else None
+        dsn = clickhouse.database("tyst", send_receive_timeout=5, connect_timeout=5) if clickhouse else None
         serve = Collectors(directory, dsn) if dsn and mode == "collectors" else Serve(directory, dsn, clock=clock)
-        staged = Stage(directory, serve, standin, tally, random.Random(seed), clickhouse, mark=mode[0])  # noqa: S311
+        staged = Stage(directory, serve, clickhouse, tally, random.Random(seed), disk, mark=mode[0])  # noqa: S311
         try:
             serve.start()
             until("the server answers", serve.answers)
@@ -224,8 +224,6 @@ def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage
             yield staged
         finally:
             serve.close()
-            if staged.standin:
-                staged.standin.stop()
 
 
 def play(stage: Stage, faults: list[str]) -> None:
@@ -283,14 +281,14 @@ def judge(stage: Stage, logs: list[Path], prefix: str) -> None:
 
 def stored_paths(stage: Stage, prefix: str) -> Counter[str]:
     """How often each path of a round is in `events`. An embedded server is stopped for it, and started again."""
-    if stage.standin is None:
+    if stage.clickhouse is None:
         stage.serve.terminate()
         command = [sys.executable, "-m", "tests.faults.rounds", str(stage.directory / "data" / "clickhouse"), prefix]
         found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         stage.serve.start()
         until("the server answers", stage.serve.answers)
         return Counter(json.loads(found))
-    return _count(stage.standin.database("tyst"), prefix)
+    return _count(stage.clickhouse.database("tyst"), prefix)
 
 
 def _count(dsn: str, prefix: str) -> Counter[str]:

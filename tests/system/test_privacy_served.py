@@ -12,9 +12,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
+from tests.fault_proxy import FailingServer, failing_server
 from tests.running import tyst
 from tests.served import CHROME, Served, served, until
-from tests.standin import StandInProcess, standin
 from tests.system.test_leaks import (
     PAGE,
     SETTINGS,
@@ -35,20 +35,20 @@ SHARED = {"TYST_SECRET_KEY": "the same for both"}
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandInProcess, Path]]:
-    """The stand-in, and the directory that it writes to."""
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FailingServer, Path]]:
+    """A server whose text log has everything, and the directory that it writes to."""
     directory = tmp_path_factory.mktemp("clickhouse")
-    with standin(directory) as running:
+    with failing_server(directory, log_level="trace") as running:
         yield running, directory
 
 
-def over(running: StandInProcess, name: str) -> dict[str, str]:
+def over(running: FailingServer, name: str) -> dict[str, str]:
     """The settings of a server whose figures are in the database `name`."""
-    return {**SETTINGS, "TYST_FLUSH_SECONDS": "0.05", "TYST_CLICKHOUSE_DSN": running.database(name)}
+    return {**SETTINGS, "TYST_FLUSH_SECONDS": "0.05", "TYST_CLICKHOUSE_DSN": running.database(f"test_{name}")}
 
 
 def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
-    tmp_path: Path, database: tuple[StandInProcess, Path]
+    tmp_path: Path, database: tuple[FailingServer, Path]
 ) -> None:
     """A ClickHouse server that is also away for a while: nothing in the spool, logs, temporary files, the server's own
     files, tables, its list of queries among them, and backups, or in any answer or export; and `tyst audit` finds the
@@ -67,7 +67,7 @@ def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
         backup = back_up(server, tmp_path / "backup")
         assert_silent(((name, held) for name, held in written_below(directory) if backup in name), PAGE)
         assert_silent(written_below(tmp_path), "canary.test")
-        client = ClickHouse.at(running.database("canary")).client()
+        client = ClickHouse.at(running.server.dsn("test_canary")).client()
         client.command("SYSTEM FLUSH LOGS")
         kept = list(tables(client))
         assert "system.query_log" in dict(kept)
@@ -79,7 +79,7 @@ def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
         )
         assert ran.status == 0, ran.err
         assert ran.json["found"] == []
-        assert any(place["name"] == "canary.events" for place in ran.json["places"])
+        assert any(place["name"] == "test_canary.events" for place in ran.json["places"])
         assert server.stop() == 0
     assert_silent(visitors.answers, PAGE)
     assert find(SOUGHT, written_below(directory)) == []
@@ -109,7 +109,7 @@ def beacon(server: Served, page: str, user_agent: str = CHROME) -> None:
     assert server.send(body, {"User-Agent": user_agent}).status_code == 202
 
 
-def test_an_acknowledged_erasure_survives_kill_9(tmp_path: Path, database: tuple[StandInProcess, Path]) -> None:
+def test_an_acknowledged_erasure_survives_kill_9(tmp_path: Path, database: tuple[FailingServer, Path]) -> None:
     """ClickHouse does not answer, the erasure is acknowledged and the process is killed: the next one completes it.
     Others' events are there once, and so is what the same browser sends afterwards. The crash leaves no memory on
     the disk."""
@@ -130,7 +130,7 @@ def test_an_acknowledged_erasure_survives_kill_9(tmp_path: Path, database: tuple
         assert server.kill() != 0
     running.fail("well")
     with served(tmp_path, **settings) as server:
-        client = ClickHouse.at(running.database("erasing")).client()
+        client = ClickHouse.at(running.server.dsn("test_erasing")).client()
 
         def pages() -> list[str]:
             return [row[0] for row in client.query("SELECT page FROM events ORDER BY page").result_rows]
@@ -145,7 +145,7 @@ def test_an_acknowledged_erasure_survives_kill_9(tmp_path: Path, database: tuple
 
 
 def test_an_erasure_takes_what_two_collectors_and_the_server_have(
-    tmp_path: Path, database: tuple[StandInProcess, Path]
+    tmp_path: Path, database: tuple[FailingServer, Path]
 ) -> None:
     """Events of one browser come to either collector and its erasure goes to one: what is stored, and what waits in a
     spool because ClickHouse does not answer, is gone, and so are the bytes, the server's and the spools'; another's
@@ -158,7 +158,7 @@ def test_an_erasure_takes_what_two_collectors_and_the_server_have(
         assert no_memory_is_written(server)
         assert no_memory_is_written(second)
         server.add_site(SITE)
-        client = ClickHouse.at(running.database("erasing_two")).client()
+        client = ClickHouse.at(running.server.dsn("test_erasing_two")).client()
         # As in the schema, but within a second: the table's clean-up takes its pace when it is attached.
         client.command(
             "ALTER TABLE events MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1, "
@@ -223,7 +223,7 @@ def test_an_erasure_takes_what_two_collectors_and_the_server_have(
         client.close()
 
 
-def test_a_revoked_receipt_stays_so_after_kill_9(tmp_path: Path, database: tuple[StandInProcess, Path]) -> None:
+def test_a_revoked_receipt_stays_so_after_kill_9(tmp_path: Path, database: tuple[FailingServer, Path]) -> None:
     """The acknowledged withdrawal holds at the other collector within seconds, and in the next process at once."""
     settings = over(database[0], "receipts") | SHARED
     claim = {"n": "pageview", "u": f"https://{SITE}/", "d": SITE, "c": "granted"}

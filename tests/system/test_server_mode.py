@@ -1,4 +1,4 @@
-"""Two collectors with data directories of their own over one ClickHouse server (the stand-in), behind nginx."""
+"""Two collectors with data directories of their own over one ClickHouse server, behind nginx."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
+from tests.fault_proxy import FailingServer
 from tests.faults.collectors import Collectors, collectors
 from tests.faults.rounds import DRAIN_SECONDS
 from tests.faults.server import Serve, until
-from tests.standin import StandInProcess, standin
+from tests.real_server import RealServer
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-PASSWORD = "s3cret-of-the-server"
 ADMIN_PASSWORD = "a quiet password"
 
 
 @pytest.fixture(scope="module")
-def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInProcess]:
-    """The stand-in, with a password."""
-    with standin(tmp_path_factory.mktemp("clickhouse"), user="tyst", password=PASSWORD) as running:
-        yield running
+def database(clickhouse_server: RealServer) -> Iterator[FailingServer]:
+    """The server, that fails when it is told to."""
+    with contextlib.closing(FailingServer(clickhouse_server)) as failing:
+        yield failing
 
 
 @pytest.fixture(scope="module")
-def server(clickhouse_server: StandInProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collectors]:
+def server(database: FailingServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collectors]:
     """Two collectors, ready, with one site."""
-    dsn = clickhouse_server.database("stats")
+    dsn = database.database("test_stats")
     environ = {"TYST_ADMIN_PASSWORD": ADMIN_PASSWORD}
     with collectors(tmp_path_factory.mktemp("serve"), dsn, environ=environ) as running:
         running.tyst("site", "add", "site.test", "--consent", "exempt")
@@ -41,9 +41,9 @@ def server(clickhouse_server: StandInProcess, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def stored(clickhouse_server: StandInProcess) -> Iterator[Client]:
+def stored(clickhouse_server: RealServer) -> Iterator[Client]:
     """What is in ClickHouse."""
-    client = ClickHouse.at(clickhouse_server.database("stats")).client()
+    client = ClickHouse.at(clickhouse_server.dsn("test_stats")).client()
     yield client
     client.close()
 
@@ -116,17 +116,17 @@ def test_a_network_of_ipv6_reaches_one_collector(server: Collectors) -> None:
 
 
 def test_a_dead_collector_comes_back_with_its_spool(
-    server: Collectors, clickhouse_server: StandInProcess, stored: Client
+    server: Collectors, database: FailingServer, stored: Client
 ) -> None:
     """What it had acknowledged while ClickHouse was away gets in once, and the visits go on as the same ones."""
     known_to_all(server)
     until("nothing waits", server.well)
-    clickhouse_server.fail("busy")
+    database.fail("busy")
     for visitor in range(12):
         assert send(server, "/taken/1", f"192.0.2.{100 + visitor}").status_code == 202
     for each in server.each:
         each.kill()
-        clickhouse_server.fail("well")
+        database.fail("well")
         each.start()
         until("all collectors answer", server.answers)
     for visitor in range(12):
@@ -135,19 +135,19 @@ def test_a_dead_collector_comes_back_with_its_spool(
 
 
 def test_an_erasure_reaches_what_another_collector_holds(
-    server: Collectors, clickhouse_server: StandInProcess, stored: Client
+    server: Collectors, database: FailingServer, stored: Client
 ) -> None:
     """Beacons at one, while ClickHouse is away; the erasure at the other. Another visitor's events stay."""
     known_to_all(server)
     until("nothing waits", server.well)
     first, second = server.each
-    clickhouse_server.fail("busy")
+    database.fail("busy")
     for number in range(3):
         assert send(first, f"/mine/{number}", "203.0.113.7").status_code == 202
         assert send(first, f"/theirs/{number}", "203.0.113.8").status_code == 202
     answer = erase(second, "203.0.113.7")
     assert (answer.status_code, answer.json()["complete"]) == (202, False)
-    clickhouse_server.fail("well")
+    database.fail("well")
     until("others' events arrive", lambda: rows(server, stored, "/theirs/")[0][3] == 3)
     until("the visitor's are gone", lambda: rows(server, stored, "/mine/")[0][3] == 0)
     until("the erasure is complete", lambda: "erasures were completed" in second.log())
@@ -155,7 +155,7 @@ def test_an_erasure_reaches_what_another_collector_holds(
 
 
 def test_a_reset_reaches_what_another_collector_holds(
-    server: Collectors, clickhouse_server: StandInProcess, stored: Client
+    server: Collectors, database: FailingServer, stored: Client
 ) -> None:
     """What was accepted before is deleted, although it comes into ClickHouse afterwards."""
     known_to_all(server)
@@ -168,13 +168,13 @@ def test_a_reset_reaches_what_another_collector_holds(
 
     until("it is known", lambda: all("x-tyst-dropped" not in beacon(each).headers for each in server.each))
     assert beacon(second).status_code == 202
-    clickhouse_server.fail("busy-events")
+    database.fail("busy-events")
     assert beacon(first).status_code == 202
     url = f"http://127.0.0.1:{second.port}/api/v1/sites/reset.test/reset"
     key = json.loads((second.data_dir / "server.json").read_text())["key"]
     done = httpx.post(url, headers={"authorization": f"Bearer {key}"}, json={"confirm": "reset.test"}, timeout=60)
     assert done.status_code == 202, done.text
-    clickhouse_server.fail("well")
+    database.fail("well")
 
     def jobs_left() -> int:
         query = "SELECT countIf(JSONExtractUInt(record, 'finished') = 0) FROM deletions FINAL WHERE NOT deleted"
@@ -207,11 +207,9 @@ def test_a_sign_in_holds_at_each_collector(server: Collectors) -> None:
     until("the other knows the session", opened)
 
 
-def test_collectors_that_start_at_once_agree_from_the_first_beacon(
-    clickhouse_server: StandInProcess, tmp_path: Path
-) -> None:
+def test_collectors_that_start_at_once_agree_from_the_first_beacon(database: FailingServer, tmp_path: Path) -> None:
     """The same visitor has the same id at both, and keeps it."""
-    dsn = clickhouse_server.database("fresh")
+    dsn = database.database("test_fresh")
     with collectors(tmp_path, dsn) as running:
         running.tyst("site", "add", "site.test", "--consent", "exempt")
         known_to_all(running)
@@ -227,14 +225,13 @@ def test_salts_are_shared_and_in_no_backup(server: Collectors, stored: Client) -
     assert len(dates) >= 2
     assert {count for _, count in dates} == {1}
     done = json.loads(server.tyst("backup", str(server.directory / "backup-1"), "--json"))
-    tables = {name for (name,) in stored.query("SELECT name FROM system.tables WHERE database = 'stats'").result_rows}
+    found = stored.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows
+    tables = {name for (name,) in found}
     assert "events" in done["tables"]
     assert set(done["tables"]) <= tables - {"salts", "collectors"}
 
 
-def test_signing_in_while_clickhouse_is_away_asks_for_patience(
-    server: Collectors, clickhouse_server: StandInProcess
-) -> None:
+def test_signing_in_while_clickhouse_is_away_asks_for_patience(server: Collectors, database: FailingServer) -> None:
     """A page that says so in words, and when to come back; then it works."""
     form = {"name": "admin", "password": ADMIN_PASSWORD}
 
@@ -242,22 +239,22 @@ def test_signing_in_while_clickhouse_is_away_asks_for_patience(
         url = f"http://127.0.0.1:{server.each[0].port}/login"
         return httpx.post(url, data=form, headers={"sec-fetch-site": "same-origin"}, timeout=60)
 
-    clickhouse_server.fail("refuse")
+    database.fail("refuse")
     answer = sign_in()
-    clickhouse_server.fail("well")
+    database.fail("well")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert "The database is not responding" in answer.text
     until("signing in works again", lambda: sign_in().status_code == 303)
     until("all is well again", server.well)
 
 
-def test_no_log_and_no_file_has_the_password(server: Collectors) -> None:
+def test_no_log_and_no_file_has_the_password(server: Collectors, database: FailingServer) -> None:
     """After all of the above: not in the log, not in the data directory."""
     assert "started" in server.log()
-    assert PASSWORD not in server.log()
+    assert database.server.password not in server.log()
     files = [path for path in server.directory.rglob("*") if path.is_file()]
     assert len(files) > 3
-    assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
+    assert not [path for path in files if database.server.password.encode() in path.read_bytes()]
 
 
 def test_a_collector_with_another_secret_is_refused(server: Collectors, tmp_path: Path) -> None:
@@ -272,11 +269,11 @@ def test_a_collector_with_another_secret_is_refused(server: Collectors, tmp_path
     assert "Traceback" not in stranger.log()
 
 
-def test_a_collector_that_waits_for_clickhouse_can_be_stopped(tmp_path: Path) -> None:
+def test_a_collector_that_waits_for_clickhouse_can_be_stopped(clickhouse_server: RealServer, tmp_path: Path) -> None:
     """SIGTERM ends it at once: it has begun nothing yet."""
-    with standin(tmp_path / "clickhouse") as clickhouse:
+    with contextlib.closing(FailingServer(clickhouse_server)) as clickhouse:
         clickhouse.fail("refuse")
-        serve = Serve(tmp_path / "serve", clickhouse.database("stats"))
+        serve = Serve(tmp_path / "serve", clickhouse.database("test_away"))
         serve.start()
         try:
             until("it waits", lambda: "is not responding; waiting" in serve.log())

@@ -1,4 +1,4 @@
-"""The stand-in for a ClickHouse server: it fails as it is told, and the inserter tells what may be tried again."""
+"""A ClickHouse server that fails: the inserter tells what may be tried again, and no error shows a password."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from collector.server.collector import prepared
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from tests.collector.storage.test_client import an_event
-from tests.standin import StandInProcess, standin, start_standin
-
-PASSWORD = "s3cret-of-the-stand-in"
+from tests.fault_proxy import FailingServer
+from tests.real_server import RealServer, real_server
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInProcess]:
-    """A stand-in that asks for a password."""
-    with standin(tmp_path_factory.mktemp("standin"), user="tyst", password=PASSWORD) as process:
-        yield process
+def running(clickhouse_server: RealServer) -> Iterator[FailingServer]:
+    """The server, that fails when it is told to."""
+    with contextlib.closing(FailingServer(clickhouse_server)) as failing:
+        yield failing
 
 
 @pytest.fixture
-def place(running: StandInProcess, request: pytest.FixtureRequest) -> Iterator[ClickHouse]:
+def place(running: FailingServer, request: pytest.FixtureRequest) -> Iterator[ClickHouse]:
     """A database of its own for each test."""
     running.fail("well")
     name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
-    yield ClickHouse.at(running.database(name))
+    yield ClickHouse.at(running.database(f"test_{name}"))
     running.fail("well")
 
 
@@ -63,7 +62,7 @@ def count(client: Client) -> int:
 
 @pytest.mark.parametrize(("kind", "stored"), [("refuse", 0), ("hang", 0), ("busy", 0), ("cut", 1)])
 def test_what_may_succeed_later_is_tried_again_and_stored_once(
-    running: StandInProcess, client: Client, kind: str, stored: int
+    running: FailingServer, client: Client, kind: str, stored: int
 ) -> None:
     """Also when the insert took effect and only its answer was lost."""
     inserter = ClickHouseInserter(client)
@@ -76,7 +75,7 @@ def test_what_may_succeed_later_is_tried_again_and_stored_once(
     assert count(client) == 1
 
 
-def test_rejected_rows_are_refused_for_good(running: StandInProcess, client: Client) -> None:
+def test_rejected_rows_are_refused_for_good(running: FailingServer, client: Client) -> None:
     """And only inserts are."""
     running.fail("reject")
     with pytest.raises(InsertRefused, match="53"):
@@ -86,24 +85,20 @@ def test_rejected_rows_are_refused_for_good(running: StandInProcess, client: Cli
 
 def test_what_was_stored_survives_kill_nine(tmp_path: Path) -> None:
     """And its token with it: sent again it adds nothing."""
-    with standin(tmp_path) as first:
-        client = ClickHouse.at(first.database("tyst")).prepare()
+    with real_server(tmp_path) as server:
+        client = ClickHouse.at(server.dsn("tyst")).prepare()
         ClickHouseInserter(client).insert([an_event()], "token")
-        first.fail("exit")
-        first.process.wait(10)
-        again = start_standin(tmp_path, port=first.port)
-        try:
-            ClickHouseInserter(client).insert([an_event()], "token")
-            assert count(client) == 1
-        finally:
-            again.stop()
+        server.kill()
+        server.start()
+        ClickHouseInserter(client).insert([an_event()], "token")
+        assert count(client) == 1
 
 
 @pytest.mark.parametrize("kind", ["wrong password", "refuse", "busy", "hang"])
-def test_no_error_shows_the_password(running: StandInProcess, place: ClickHouse, kind: str) -> None:
+def test_no_error_shows_the_password(running: FailingServer, place: ClickHouse, kind: str) -> None:
     """Neither the one that it is nor one that it is not."""
-    wrong = kind == "wrong password"
-    where = ClickHouse(place.dsn.replace(PASSWORD, f"not-{PASSWORD}"), place.database) if wrong else place
+    wrong, password = kind == "wrong password", running.server.password
+    where = ClickHouse(place.dsn.replace(password, f"not-{password}"), place.database) if wrong else place
     if kind == "hang":
         # Nobody answers, however long it is waited for.
         where = ClickHouse.at(f"{place.dsn}?send_receive_timeout=1")
@@ -112,5 +107,5 @@ def test_no_error_shows_the_password(running: StandInProcess, place: ClickHouse,
     with pytest.raises(DatabaseUnreachable) as raised:
         prepared(where, patience=0)
     assert "ClickHouse" in str(raised.value)
-    assert PASSWORD not in str(raised.value) + repr(raised.value) + repr(where)
-    assert "tyst:" not in str(raised.value)
+    assert password not in str(raised.value) + repr(raised.value) + repr(where)
+    assert "@" not in str(raised.value)
