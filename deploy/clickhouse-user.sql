@@ -12,5 +12,6 @@ GRANT SELECT ON system.columns TO tyst;
 GRANT SELECT ON system.merges TO tyst;
 GRANT SELECT ON system.mutations TO tyst;
 GRANT SELECT ON system.backups TO tyst;
+GRANT SELECT ON system.processes TO tyst;
 GRANT SELECT ON system.detached_parts TO tyst;
 GRANT SELECT ON system.detached_tables TO tyst;

@@ -202,7 +202,7 @@ class FailingServer:
 
     def database(self, name: str, **options: object) -> str:
         """A DSN of Tyst's for one of its databases."""
-        return self.server.dsn(name, port=self._proxy.port, **options)
+        return self.server.dsn(name, port=self._proxy.port, options=options)
 
     def fail(self, kind: str, seconds: float = 0.0) -> None:
         """From now on fail in this way, see above; `well` ends it."""

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
@@ -32,6 +32,9 @@ PATIENCE = 60.0  # seconds to start
 TEST_DATABASES = "test_"
 """How names of the databases begin on which the user `tests` has the grants that `tyst` has on `tyst`."""
 
+ADMINISTRATOR = "default"
+_NONE: Mapping[str, object] = {}
+
 # It sleeps for as long as it runs: `clickhouse-local` ends with its statements.
 _SERVE = (
     "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT sleepEachRow(3) FROM system.numbers "
@@ -41,7 +44,7 @@ _SERVE = (
 
 _CONFIG = """\
 <clickhouse>
-    <logger><level>{level}</level><log>{directory}/server.log</log></logger>
+    <logger><level>{level}</level>{log}</logger>
     <users_config>{directory}/users.xml</users_config>
     <backups><allowed_path>{directory}/backups</allowed_path></backups>
     <query_log><database>system</database><table>query_log</table></query_log>
@@ -111,11 +114,12 @@ class RealServer:
             self.process.kill()
             self.process.wait()
 
-    def dsn(self, database: str = "", *, port: int = 0, **options: object) -> str:
-        """A DSN of Tyst's, with the user that has the documented grants on `database`."""
-        user = "tests" if database.startswith(TEST_DATABASES) or not database else "tyst"
+    def dsn(self, database: str = "", *, user: str = "", port: int = 0, options: Mapping[str, object] = _NONE) -> str:
+        """A DSN of Tyst's, by default with the user that has the documented grants on `database`."""
+        user = user or ("tests" if database.startswith(TEST_DATABASES) or not database else "tyst")
+        who = user if user == ADMINISTRATOR else f"{user}:{self.password}"
         query = f"?{urlencode(options)}" if options else ""
-        return f"http://{user}:{self.password}@127.0.0.1:{port or self.http_port}/{database}{query}"
+        return f"http://{who}@127.0.0.1:{port or self.http_port}/{database}{query}"
 
     def _configure(self) -> None:
         users = _USERS.format(
@@ -124,7 +128,9 @@ class RealServer:
             granted=_queries(documented_grants()),
             granted_to_tests=_queries(documented_grants(f"{TEST_DATABASES}*")),
         )
-        config = _CONFIG.format(level=self.log_level, directory=self.directory, more=self.more)
+        # The engine writes everything into a log that it is given.
+        log = f"<log>{self.directory}/server.log</log>" if self.log_level == "trace" else ""
+        config = _CONFIG.format(level=self.log_level, log=log, directory=self.directory, more=self.more)
         for name, text in (("users.xml", users), ("config.xml", config)):
             (self.directory / name).write_text(text)
 

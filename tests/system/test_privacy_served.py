@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
 from tests.fault_proxy import FailingServer, failing_server
+from tests.real_server import ADMINISTRATOR
 from tests.running import tyst
 from tests.served import CHROME, Served, served, until
 from tests.system.test_leaks import (
@@ -36,9 +37,9 @@ SHARED = {"TYST_SECRET_KEY": "the same for both"}
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FailingServer, Path]]:
-    """A server whose text log has everything, and the directory that it writes to."""
+    """A server, and the directory that it writes to."""
     directory = tmp_path_factory.mktemp("clickhouse")
-    with failing_server(directory, log_level="trace") as running:
+    with failing_server(directory) as running:
         yield running, directory
 
 
@@ -67,7 +68,7 @@ def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
         backup = back_up(server, tmp_path / "backup")
         assert_silent(((name, held) for name, held in written_below(directory) if backup in name), PAGE)
         assert_silent(written_below(tmp_path), "canary.test")
-        client = ClickHouse.at(running.server.dsn("test_canary")).client()
+        client = ClickHouse.at(running.server.dsn("test_canary", user=ADMINISTRATOR)).client()
         client.command("SYSTEM FLUSH LOGS")
         kept = list(tables(client))
         assert "system.query_log" in dict(kept)
