@@ -62,6 +62,10 @@ class Dashboard:
     tally: DropStatistics
     sessions: Sessions
     attempts: LoginThrottle
+    """Passwords tried."""
+    probes: LoginThrottle
+    """Links and answers of the provider that were good for nothing. Counted apart: any page can have a browser open
+    them, and that must not keep its network from signing in."""
     pages: Pages
     changes: AuditLog
     invitations: Invitations
@@ -118,6 +122,7 @@ def build_dashboard(
         tally=drop_statistics,
         sessions=sessions,
         attempts=LoginThrottle(clock),
+        probes=LoginThrottle(clock),
         pages=Pages(Assets()),
         changes=audit_log,
         invitations=invitations,

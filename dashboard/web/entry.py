@@ -26,7 +26,8 @@ from dashboard.web.members import ACCOUNT_MEANINGS, ROLE_MEANINGS, ROLE_NAMES
 Act = Callable[[Dashboard, Request, str, Invitation], Awaitable[Response]]
 
 
-LINKS: Final = "a link/"
+LINKS: Final = "link"
+"""What wrong links are counted under."""
 
 
 def routes(dashboard: Dashboard, middleware: Sequence[Middleware]) -> list[Route]:
@@ -50,14 +51,13 @@ def _entry(dashboard: Dashboard, act: Act, fits: Callable[[Invitation], bool]) -
         if request.method == "POST" and not same_origin(request.headers):
             raise HTTPException(403)
         network = network_of_request(dashboard, request)
-        # Under a name that no user can have: guessing links keeps nobody from signing in.
-        wait = dashboard.attempts.wait(LINKS, network)
+        wait = dashboard.probes.wait(LINKS, network)
         if wait:
             raise HTTPException(429, headers={"retry-after": str(wait)})
         secret = request.path_params["secret"]
         found = await dashboard.invitations.peek(secret)
         if found is None or not fits(found) or not _stands(dashboard, found):
-            dashboard.attempts.count(LINKS, network)
+            dashboard.probes.count(LINKS, network)
             return dashboard.pages.html("entry_over.html", 410, user=dashboard.sessions.user(request))
         return await act(dashboard, request, secret, found)
 

@@ -25,8 +25,8 @@ from dashboard.web.login import sign_in, sign_in_page, too_many
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS: Final = "openid/"
-"""Under a name that no user can have: what goes wrong here keeps nobody from signing in with a password."""
+ATTEMPTS: Final = "openid"
+"""What goes wrong is counted under it."""
 CONNECT_PATH: Final = "/account/openid"
 
 
@@ -69,14 +69,14 @@ async def _to_provider(dashboard: Dashboard, request: Request, flow: Flow) -> Re
 def _callback(dashboard: Dashboard) -> Endpoint:
     async def callback(request: Request) -> Response:
         service, network = _service(dashboard), network_of_request(dashboard, request)
-        wait = dashboard.attempts.wait(ATTEMPTS, network)
+        wait = dashboard.probes.wait(ATTEMPTS, network)
         if wait:
             return sign_in_page(dashboard, "/", problem=too_many(wait), status=429, headers={"retry-after": str(wait)})
         flow = service.flows.read(request, request.query_params.get("state", ""))
         try:
             response = await _finish(dashboard, request, service, flow)
         except OpenIdRefused as error:
-            dashboard.attempts.count(ATTEMPTS, network)
+            dashboard.probes.count(ATTEMPTS, network)
             response = _refused(dashboard, error, flow)
         service.flows.forget(request, response)
         return response

@@ -27,8 +27,8 @@ from dashboard.web.members import day_of
 ADDED: Final = N_("Report recipient added")
 REMOVED: Final = N_("Report recipient removed")
 UNSUBSCRIBED: Final = N_("Mail recipient unsubscribed")
-TOKENS: Final = "an unsubscription/"
-"""Under a name that no user can have."""
+TOKENS: Final = "unsubscription"
+"""What wrong tokens are counted under."""
 
 
 async def show_subscriptions(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -129,14 +129,14 @@ def unsubscribe(dashboard: Dashboard) -> Endpoint:
         if request.method == "POST" and not same_origin(request.headers):
             raise HTTPException(403)
         network = network_of_request(dashboard, request)
-        wait = dashboard.attempts.wait(TOKENS, network)
+        wait = dashboard.probes.wait(TOKENS, network)
         if wait:
             raise HTTPException(429, headers={"retry-after": str(wait)})
         token = request.path_params["token"]
         subscriptions, channels = dashboard.notifications.subscriptions, dashboard.notifications.channels
         id_ = subscriptions.id_of(token) or channels.id_of(token)
         if id_ is None:
-            dashboard.attempts.count(TOKENS, network)
+            dashboard.probes.count(TOKENS, network)
             raise HTTPException(404)
         found = subscriptions.get(id_) or channels.get(id_)
         site = dashboard.sites.by_id(found.site) if found else None
