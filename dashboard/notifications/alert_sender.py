@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -35,6 +36,8 @@ QUIET_SECONDS: Final[dict[AlertKind, int]] = {
     "spike": 43_200, "drop": 43_200, "unusual": 43_200, "goal": 0, "silence": 86_400, "consent": 86_400
 }  # fmt: skip
 """How long a rule is quiet after it has fired. A goal's fires once on each day of the site."""
+MOST_FIRED: Final = 60
+"""Alerts of one site in 24 hours: more than all its rules are good for, unless they are removed and added again."""
 LATE_SECONDS: Final = 86_400
 """After so long an alert is of no use."""
 SENDING_ADDRESS: Final = N_("You receive this alert because someone who manages {site} set it up.")
@@ -42,6 +45,8 @@ SENDING_ADDRESS: Final = N_("You receive this alert because someone who manages 
 
 class AlertSender:
     """Plans and prepares alerts. `base` is the address of the server, "" where it is not known."""
+
+    max_fired = MOST_FIRED
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class AlertSender:
         self._trials = trials
         self._clock = clock
         self._evaluated: dict[str, float] = {}
+        self._fired: dict[str, deque[float]] = {}
 
     async def planned(self) -> list[Delivery]:
         """Deliveries of the rules whose occasion has come. They are in the outbox before it is noted that the rule has
@@ -82,7 +88,7 @@ class AlertSender:
                 continue
             self._evaluated[rule.id] = now
             occasion = await self._conditions.occasion(rule, site, now)
-            if occasion is None:
+            if occasion is None or not self._may_fire(site, now):
                 continue
             deliveries = [self._delivery(rule, occasion, each, now) for each in self._channels.of(site.id)]
             for delivery in deliveries:
@@ -122,6 +128,16 @@ class AlertSender:
     def _is_time(self, rule: AlertRule, now: float) -> bool:
         quiet = rule.fired and now < rule.fired + QUIET_SECONDS[rule.kind]
         return not quiet and now >= self._evaluated.get(rule.id, 0) + EVERY_SECONDS[rule.kind]
+
+    def _may_fire(self, site: Site, now: float) -> bool:
+        """Whether the site has alerts left in these 24 hours; then this is one of them."""
+        fired = self._fired.setdefault(site.id, deque())
+        while fired and fired[0] <= now - LATE_SECONDS:
+            fired.popleft()
+        if len(fired) >= self.max_fired:
+            return False
+        fired.append(now)
+        return True
 
     def _delivery(self, rule: AlertRule, occasion: Occasion, channel: Channel, now: float) -> Delivery:
         return Delivery(

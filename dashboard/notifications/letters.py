@@ -11,19 +11,26 @@ from collector.core.mail_address import is_mail_address
 from dashboard.i18n.translations import _
 from dashboard.notifications.message import Content, MailTemplates, build_message
 from dashboard.notifications.smtp import MailTransport
+from dashboard.notifications.trials import TrialLimit
 
 
 class Letters:
     """Writes and sends them, in the language that is spoken. `clock` gives Unix seconds.
 
-    Each method raises `RecordError` for what is no address, `MailError` where the server does not take the mail.
+    Each method raises `RecordError` for what is no address, `MailError` where the server does not take the mail, and
+    all but `test` `TooManyTrials`.
     """
 
     def __init__(
-        self, transport: MailTransport, templates: MailTemplates, clock: Callable[[], float] = time.time
+        self,
+        transport: MailTransport,
+        templates: MailTemplates,
+        trials: TrialLimit,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._transport = transport
         self._templates = templates
+        self._trials = trials
         self._clock = clock
 
     @property
@@ -45,8 +52,9 @@ class Letters:
         )
         await self._send(to, content)
 
-    async def invitation(self, to: str, *, by: str, site: str, href: str) -> None:
-        """A link that lets somebody in; `site` is empty where it is to the installation."""
+    async def invitation(self, to: str, *, by: str, site: str, site_id: str, href: str) -> None:
+        """A link that lets somebody in; `site` and its id are empty where it is to the installation."""
+        self._trials.count(to, site_id)
         title = _("You are invited to {site}").format(site=site) if site else _("You are invited to Tyst")
         content = self._templates.render(
             "letter",
@@ -69,6 +77,7 @@ class Letters:
 
     async def password(self, to: str, *, name: str, href: str) -> None:
         """A link for a new password."""
+        self._trials.count(to, "")
         content = self._templates.render(
             "letter",
             _("Choose a new password"),

@@ -103,7 +103,7 @@ def build_notifications(
     couriers: dict[str, Courier] = {REPORT: reports, ALERT: alerts}
     worker = DeliveryWorker(outbox, HandoverJournal(settings.data_dir), couriers, clock)
     return Notifications(
-        letters=Letters(transport, templates, clock),
+        letters=Letters(transport, templates, trials, clock),
         subscriptions=subscriptions,
         reports=reports,
         channels=channels,

@@ -23,7 +23,7 @@ from dashboard.access.one_time_links import Invitation, password_mark
 from dashboard.access.users import ROLES, SITE_ROLES, Role, User, titled
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text
-from dashboard.notifications.smtp import MailError
+from dashboard.notifications.errors import DeliveryError
 from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read_form
 
 ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_("Owner"), "viewer": N_("Viewer")}
@@ -134,9 +134,8 @@ async def _invite(post: FormPost) -> Link:
     secret = await post.dashboard.invitations.make(invitation)
     await post.note(N_("Member invited"), "", _described(note, role))
     link = Link(f"{public_base(post.request)}invitation/{secret}", _("Invitation"))
-    send = partial(
-        post.dashboard.notifications.letters.invitation, to, by=post.user.name, site=post.domain, href=link.href
-    )
+    invite = post.dashboard.notifications.letters.invitation
+    send = partial(invite, to, by=post.user.name, site=post.domain, site_id=site_id, href=link.href)
     return await _mailed(link, send) if to else link
 
 
@@ -215,7 +214,7 @@ async def _mailed(link: Link, send: Callable[[], Awaitable[None]]) -> Link:
     """The link once it was mailed; where that failed it says why, and is still good."""
     try:
         await send()
-    except MailError as error:
+    except DeliveryError as error:
         return replace(link, problem=str(error))
     return replace(link, sent=True)
 

@@ -208,6 +208,22 @@ def test_a_removed_channel_hears_nothing(board: Board, mail: MailServer, receive
     assert (len(mail.messages), len(receiver.calls)) == (1, 1)
 
 
+def test_rules_that_are_added_again_and_again_tell_nobody_without_end(board: Board) -> None:
+    """A rule is quiet after it has fired; a new one would not be."""
+    visitors(board, 6, NOON - 60)
+    alerts = board.dashboard.notifications.alerts
+    alerts.max_fired = 2
+    for _ in range(4):
+        rule = add_rule(board, "spike", 3)
+        anyio.run(alerts.planned)
+        anyio.run(board.dashboard.notifications.rules.remove, rule)
+    assert len(board.dashboard.notifications.outbox.of(board.site().id, "alert")) == 2 * 2
+    board.clock.now += DAY
+    visitors(board, 6, NOON + DAY - 60, first=50)
+    add_rule(board, "spike", 3)
+    assert len(anyio.run(alerts.planned)) == 2
+
+
 def test_operators_are_told_of_trouble(board: Board, mail: MailServer, receiver: Receiver) -> None:
     """What lasts, once in six hours, also to those beside one who cannot be reached."""
     problems: list[str] = []

@@ -703,6 +703,9 @@ def test_links_go_out_by_mail_where_there_is_a_mail_server(
             assert made_link(failed)
             refused = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer", "address": "anna@"})
             assert refused.status_code == 422
+            again = [board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer", **address}) for _ in range(3)]
+            assert ["too much was sent" in page.text for page in again] == [False, False, True], "five to one address"
+            assert made_link(again[-1])
         assert not [row for row in noted(board) if "anna" in str(row)]
 
 
