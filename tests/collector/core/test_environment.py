@@ -80,6 +80,16 @@ def test_any_time_zone_of_the_environment_lets_the_engine_start(tmp_path: Path, 
     assert done.stdout.strip() == "UTC", done.stderr
 
 
+@pytest.mark.parametrize("zone", ["/etc/hosts", "CET-1CEST,M3.5.0,M10.5.0/3"])
+def test_no_time_zone_of_the_environment_stops_a_command(zone: str) -> None:
+    """Libraries of the command line read it when they are imported."""
+    program = "import sys; from dashboard.cli.main import main; sys.argv[1:] = ['--version']; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "TZ": zone}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout[:5]) == (0, "tyst "), done.stderr
+
+
 DSNS = (
     "http://tyst:s3cr#t@clickhouse:8123/tyst",
     "http://tyst:12#s3cr@clickhouse/tyst",
