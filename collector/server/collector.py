@@ -147,8 +147,9 @@ class Collector:
             shared=not settings.embedded,
         )
         self.members.join()
+        # With a client of its own: a changed retention rewrites rows, and nobody is to wait for that.
         self.retention = RetentionJob(
-            self.client,
+            self.clickhouse.client(),
             self.sites,
             clock,
             since_boot=since_boot,
