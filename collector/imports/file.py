@@ -45,10 +45,6 @@ _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, zi
 # Of a member that is encrypted, or packed in a way that is not known here.
 _UNSUPPORTED = (RuntimeError, NotImplementedError)
 
-_ZIP_END, _ZIP64_LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
-_ZIP_TAIL = 20 + 22 + 65_535
-"""Bytes at a zip file's end that hold the locator of ZIP64, the end record and its comment."""
-
 
 class Readable(Protocol):
     """Where a file's bytes come from."""
@@ -161,9 +157,7 @@ class ImportedFile:
         with tempfile.TemporaryFile(dir=directory) as spooled:
             shutil.copyfileobj(_Limited(self._stream, self._limits), spooled)
             try:
-                if _directory_bytes(spooled) > MAX_DIRECTORY_BYTES:
-                    raise ImportRefused("file", "{name} has too many members; nothing was imported", name=self.name)
-                with zipfile.ZipFile(spooled) as archive:
+                with zipfile.ZipFile(_BoundedReads(spooled, self.name)) as archive:
                     # Counts refer to names, which are in other files.
                     for info in sorted(archive.infolist(), key=lambda each: "stats" in each.filename):
                         if not info.is_dir() and not Path(info.filename).name.startswith("."):
@@ -215,19 +209,22 @@ def column_name(cell: str) -> str:
     return _SPACES.sub("_", _CAPITAL.sub("_", cell.strip(" \t\r\n\"'")).lower())
 
 
-def _directory_bytes(archive: IO[bytes]) -> int:
-    """The size of a zip file's central directory (APPNOTE.TXT, 4.3.16). With ZIP64, which only more members or bytes
-    than are read here need, it counts as too large."""
-    archive.seek(0, io.SEEK_END)
-    archive.seek(max(0, archive.tell() - _ZIP_TAIL))
-    tail = archive.read()
-    archive.seek(0)
-    end = tail.rfind(_ZIP_END)
-    if end < 0:
-        raise zipfile.BadZipFile
-    if tail[max(0, end - 20) :].startswith(_ZIP64_LOCATOR):
-        return MAX_DIRECTORY_BYTES + 1
-    return int.from_bytes(tail[end + 12 : end + 16], "little")
+class _BoundedReads:
+    """A zip file of which no read gives more than a list of members may have: `zipfile` reads that in one, wherever it
+    finds it."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file = file
+        self._name = name
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        """Raises `ImportRefused` where that is more."""
+        whole = 0 <= size <= MAX_DIRECTORY_BYTES
+        found = self._file.read(size if whole else MAX_DIRECTORY_BYTES + 1)
+        if len(found) > MAX_DIRECTORY_BYTES:
+            raise ImportRefused("file", "{name} has too many members; nothing was imported", name=self._name)
+        return found
 
 
 class _Limited(io.RawIOBase):

@@ -44,6 +44,10 @@ log = logging.getLogger(__name__)
 
 CHECKED_SECONDS: Final = 24 * 3600
 """An import that is not confirmed for so long is forgotten."""
+MOST_CHECKED: Final = 5
+"""Imports of a site that wait to be confirmed, each with its rows in the database."""
+MOST_CHECKED_BY: Final = 20
+"""The same of one member or key, at all sites."""
 SILENT_SECONDS: Final = 600
 """An import that has not gone on for so long is one that its process did not survive."""
 BEAT_SECONDS: Final = 60
@@ -210,6 +214,8 @@ class Imports:
         state: State,
     ) -> ImportRecord:
         self._must_be_idle(site)
+        if state == "checked":
+            self._must_have_room(site, by)
         id_ = secrets.token_hex(8)
         versions = versions_at(self._clock(), self._newest(site), self._builder(), imported=True)
         record = ImportRecord(
@@ -296,6 +302,12 @@ class Imports:
         if record is None or record.site_id != site.id or record.state == "reading":
             raise RecordGone
         return record
+
+    def _must_have_room(self, site: Site, by: str) -> None:
+        waiting = [each for each in self._records.all().values() if each.state == "checked"]
+        of_site, of_one = (sum(each.site_id == site.id for each in waiting), sum(each.by == by for each in waiting))
+        if of_site >= MOST_CHECKED or of_one >= MOST_CHECKED_BY:
+            raise ImportRefused("file", "too many imports wait to be confirmed; confirm or remove some first")
 
     def _must_be_idle(self, site: Site) -> None:
         if self._sites.by_id(site.id) is None or self._busy(site):

@@ -33,6 +33,7 @@ PATIENCE: Final = 0.5
 """Seconds between two looks at whether the upload was abandoned."""
 LONGEST_FIELD: Final = 1_000
 MOST_FILES: Final = 500
+MOST_FIELDS: Final = 20
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -275,6 +276,8 @@ class _Parts:
             self._items.append(_Begin(filename[:200]))
         elif self._field is not None:
             self._fields[self._field] = ""
+            if len(self._fields) > MOST_FIELDS:
+                raise ImportRefused("body", "expected at most {count} fields", count=MOST_FIELDS)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:

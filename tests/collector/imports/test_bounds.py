@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import itertools
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,7 @@ import pytest
 
 from collector.core.errors import ImportRefused
 from collector.imports.file import ImportedFile
+from collector.imports.imports import MOST_CHECKED
 from collector.imports.limits import MAX_LAYERS, READING_SECONDS, ReadingLimits
 from collector.imports.record import ImportRecord
 from collector.imports.slots import MOST_AT_ONCE, MOST_OF_ONE, ImportSlots
@@ -64,6 +66,16 @@ def test_a_zip_file_of_very_many_members_is_not_listed(importing: Importing) -> 
         importing.read(("many.zip", many))
 
 
+def test_a_long_list_of_members_cannot_be_hidden(importing: Importing) -> None:
+    """By another end record within the end record, in fields that nobody reads."""
+    whole = zipped(("log", b""))
+    start, end = whole.rindex(b"PK\x01\x02"), whole.rindex(b"PK\x05\x06")
+    members = whole[start:end] * 25_000
+    record = b"PK\x05\x06" + b"PK\x05\x06" + struct.pack("<HHIIH", 1, 1, len(members), 0, 0)
+    with pytest.raises(ImportRefused, match="too many members"):
+        importing.read(("hidden.zip", whole[:start] + members + record))
+
+
 def test_a_zip_file_that_cannot_be_read_is_refused(importing: Importing) -> None:
     """One that is damaged, one that is encrypted, one packed in an unknown way."""
     whole = zipped(("log", LOG.read_bytes()))
@@ -74,6 +86,17 @@ def test_a_zip_file_that_cannot_be_read_is_refused(importing: Importing) -> None
     for content in (damaged, encrypted, unknown):
         with pytest.raises(ImportRefused, match="incomplete or damaged"):
             importing.read(("log.zip", content))
+
+
+def test_imports_that_nobody_confirms_do_not_pile_up(importing: Importing) -> None:
+    """Each has its rows in the database for a day; those that are confirmed at once are not kept waiting."""
+    line = ("access.log", LOG.read_bytes().splitlines(keepends=True)[0])
+    waiting = [importing.read(line) for _ in range(MOST_CHECKED)]
+    with pytest.raises(ImportRefused, match="too many imports wait"):
+        importing.read(line)
+    importing.read(line, confirmed=True)
+    importing.imports.remove(importing.site, waiting[0].id)
+    importing.read(line)
 
 
 def test_an_import_is_read_in_time(importing: Importing) -> None:

@@ -82,6 +82,19 @@ def test_a_form_in_place_of_files_has_to_arrive_in_time() -> None:
     assert refused.value.status_code == 408
 
 
+def test_a_form_has_few_fields(board: Board) -> None:
+    """They are kept in memory until the first file begins, however long that takes."""
+    fields = {str(number): "x" for number in range(21)}
+    answer = board.ask(
+        "POST",
+        f"/{SITE}/imports",
+        data=fields,
+        files={"file": ("a.csv", b"")},
+        headers={"sec-fetch-site": "same-origin"},
+    )
+    assert (answer.status_code, "expected at most 20 fields" in answer.text) == (422, True)
+
+
 def test_a_file_that_is_refused_says_which_one_to_take(board: Board) -> None:
     """On the page that it was sent from."""
     (wrong,) = (SAMPLES / "plausible-wrong").glob("*.zip")
