@@ -113,6 +113,11 @@ class Result:
     imported_left_out: frozenset[datetime.date] = frozenset()
     property_days_left_out: int = 0
 
+    @property
+    def imported_days_left_out(self) -> int:
+        """How many they are."""
+        return len(self.imported_left_out)
+
     def left_out_ranges(self) -> list[tuple[datetime.date, datetime.date]]:
         """The imported days that are left out, as first and last of those that follow each other."""
         ranges: list[tuple[datetime.date, datetime.date]] = []

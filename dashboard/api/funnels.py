@@ -21,6 +21,7 @@ from dashboard.analytics.filters import FunnelOrder, FunnelWindow
 from dashboard.analytics.funnels import Funnel, FunnelStep, path_of
 from dashboard.analytics.funnels_service import FunnelQuery, FunnelResult, FunnelRow, run_funnels, share
 from dashboard.analytics.query import marked_value
+from dashboard.api.answer_meta import protection_meta
 from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.key_handlers import KeyHandler, answering, key_name, site_of
 from dashboard.api.request_bodies import read_as, read_fields
@@ -145,15 +146,9 @@ def shown_funnel(funnel: Funnel) -> dict[str, Any]:
 def _results(result: FunnelResult) -> dict[str, Any]:
     first = result.steps[0].units
     before = [None, *(each.units for each in result.steps)]
-    meta: dict[str, Any] = {"anonymous_events_left_out": result.anonymous}
-    if result.hidden:
-        meta |= {"hidden": True}
+    meta = {"anonymous_events_left_out": result.anonymous, **protection_meta(result)}
     if any(each.units is None for each in result.steps):
         meta |= {"min_visitors": result.min_visitors}
-    if result.rounded_to:
-        meta |= {"rounded_to": result.rounded_to}
-    if result.events_available_from:
-        meta |= {"events_available_from": result.events_available_from}
     if result.imported_days_left_out:
         meta |= {"imported_days_left_out": result.imported_days_left_out}
     return {

@@ -25,6 +25,7 @@ from dashboard.analytics.journeys import (
 )
 from dashboard.analytics.journeys_query import run_journey
 from dashboard.analytics.query import Query
+from dashboard.api.answer_meta import protection_meta
 from dashboard.api.openapi_journeys import DIRECTIONS, FIELDS, FORMATS, GROUPINGS, PATH
 from dashboard.api.stats import StatsApi, answered, read_body
 from dashboard.reports.csv_export import csv_headers, csv_writer
@@ -81,15 +82,9 @@ def read_journey(given: Mapping[str, Any], query: Query) -> Journey:
 
 def shown(result: JourneyResult) -> dict[str, Any]:
     """The answer: visits by step of each column, and the links between columns, which are numbered from 1."""
-    meta: dict[str, Any] = {"unit": "visits"}
-    if result.hidden:
-        meta |= {"hidden": True, "min_visitors": result.min_visitors}
+    meta = {"unit": "visits", **protection_meta(result)}
     if result.links_hidden:
         meta["links_hidden"] = True
-    if result.rounded_to:
-        meta["rounded_to"] = result.rounded_to
-    if result.events_available_from:
-        meta["events_available_from"] = result.events_available_from
     if result.imported_days_left_out:
         meta["imported_days_left_out"] = result.imported_days_left_out
     return {

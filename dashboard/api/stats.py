@@ -26,7 +26,8 @@ from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
 from dashboard.api import stats_v1
 from dashboard.api.country_names import by_code
-from dashboard.api.stats_v2 import read_dates, read_query, write_result
+from dashboard.api.stats_v2 import read_dates, read_query
+from dashboard.api.stats_v2_result import write_result
 from dashboard.reports.comparison import same_length
 from dashboard.reports.segment_filters import with_segments
 from dashboard.reports.segments import Segment

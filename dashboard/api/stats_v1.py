@@ -14,7 +14,8 @@ from dashboard.analytics.filters import Compare, Filter, Not, checked_size, ever
 from dashboard.analytics.metrics import find_metric
 from dashboard.analytics.period import Bucket, Period, parse_period
 from dashboard.analytics.query import Query, Result, marked_value
-from dashboard.api.stats_v2 import change, imports_meta
+from dashboard.api.answer_meta import imports_meta
+from dashboard.api.stats_v2_result import change
 
 Parameters = Mapping[str, str]
 MAX_ROWS, MAX_BUCKETS = 1000, 10_000

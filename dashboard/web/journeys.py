@@ -101,7 +101,6 @@ def frame(
     """What the templates of a page with filters and dates are given, for the page `below` the site's. `lacking` is an
     answer that says which days it lacks."""
     begins = lacking.events_available_from
-    left_out = len(lacking.imported_left_out) if isinstance(lacking, Result) else lacking.imported_days_left_out
     segments = dashboard.segments.of(site, None if is_guest(user) else user)
     return {
         "site": site,
@@ -111,7 +110,7 @@ def frame(
         "menu": build_menu(state, dates, below),
         "bar": filter_bar(state, segments, user, site, below),
         "lacking": lacking,
-        "lacking_days": left_out,
+        "lacking_days": lacking.imported_days_left_out,
         "lacking_from": datetime.date.fromisoformat(begins) if begins not in ("", "never") else None,
         "dates": formatting.dates(dates.period.first, dates.period.last),
     }
