@@ -17,6 +17,9 @@ from collector.core.errors import TystError
 from collector.core.settings import read_settings
 from dashboard.server.sockets import read_server_info
 
+DELIVERY_SECONDS = 200.0
+"""How long a delivery may take: the server waits half a minute for each step of the conversation."""
+
 
 class ServerNotReached(TystError):
     """No server answers; the text says how to start one, or where it was looked for."""

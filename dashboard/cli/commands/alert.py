@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from dashboard.cli.commands.output import Json, print_json, print_table, say
-from dashboard.cli.http_client import connect
+from dashboard.cli.commands.output import Json, print_json, print_result, print_table, say
+from dashboard.cli.commands.site_options import SiteOption
+from dashboard.cli.http_client import DELIVERY_SECONDS, connect
 
 app = typer.Typer(no_args_is_help=True, help="Alerts of a site: what its channels are told of.")
 channels = typer.Typer(no_args_is_help=True, help="Channels of alerts: e-mail addresses and webhooks.")
 
-SiteOption = Annotated[str, typer.Option("--site", metavar="DOMAIN", help="The site.")]
 OptionalSite = Annotated[
     str | None,
     typer.Option(
@@ -21,8 +21,6 @@ OptionalSite = Annotated[
     ),
 ]  # fmt: skip
 ItemId = Annotated[str, typer.Argument(metavar="ID", help="Its id, as list shows it.")]
-# A mail server or webhook may take its time.
-PATIENCE = 200.0  # seconds
 
 
 def _path(site: str | None) -> tuple[str, ...]:
@@ -64,10 +62,7 @@ def add_alert(
     with connect() as client:
         body = {"kind": kind, "goal": goal, **({} if threshold is None else {"threshold": threshold})}
         added = client.post("sites", site, "alerts", body=body)
-    if json:
-        print_json(added)
-        return
-    say(f"Alert {added['id']} is on. Where it goes: tyst channel list --site {site}")
+    print_result(added, f"Alert {added['id']} is on. Where it goes: tyst channel list --site {site}", json=json)
 
 
 @app.command("remove")
@@ -75,10 +70,7 @@ def remove_alert(id_: ItemId, site: SiteOption, json: Json = False) -> None:
     """Remove an alert."""
     with connect() as client:
         found = client.delete("sites", site, "alerts", id_)
-    if json:
-        print_json(found)
-        return
-    say("The alert is off.")
+    print_result(found, "The alert is off.", json=json)
 
 
 @channels.command("list")
@@ -124,18 +116,12 @@ def remove_channel(id_: ItemId, site: OptionalSite = None, json: Json = False) -
     """Remove a channel."""
     with connect() as client:
         found = client.delete(*_path(site), id_)
-    if json:
-        print_json(found)
-        return
-    say("Nothing is sent there any more.")
+    print_result(found, "Nothing is sent there any more.", json=json)
 
 
 @channels.command("test")
 def send_trial(id_: ItemId, site: OptionalSite = None, json: Json = False) -> None:
     """Send a trial there."""
-    with connect(timeout=PATIENCE) as client:
+    with connect(timeout=DELIVERY_SECONDS) as client:
         answer = client.post(*_path(site), id_, "test", body={})
-    if json:
-        print_json(answer)
-        return
-    say("The test was sent.")
+    print_result(answer, "The test was sent.", json=json)

@@ -17,7 +17,7 @@ import typer
 from collector.core.environment import make_private, use_private_umask
 from collector.core.errors import BackupError
 from collector.core.settings import read_settings
-from dashboard.cli.commands.output import Json, print_json, print_table, say
+from dashboard.cli.commands.output import Json, print_json, print_result, print_table, say
 from dashboard.cli.http_client import Refused, connect
 
 # A large database takes its time.
@@ -134,7 +134,8 @@ def retry(json: Json = False) -> None:
     """Retry quarantined segments and failed jobs, once the cause is fixed."""
     with connect() as client:
         segments = client.post("spool", "retry", body={})["segments"]
-    if json:
-        print_json({"segments": segments})
-    else:
-        say(f"{segments} segments are tried again." if segments else "No segment was set aside.")
+    print_result(
+        {"segments": segments},
+        f"{segments} segments are tried again." if segments else "No segment was set aside.",
+        json=json,
+    )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dashboard.cli.commands.output import Json, print_json, print_table, say
+from dashboard.cli.commands.output import Json, print_json, print_result, print_table
 from dashboard.cli.http_client import Refused, connect
 
 app = typer.Typer(no_args_is_help=True, help="The other collectors that share a ClickHouse server.")
@@ -40,7 +40,6 @@ def remove(
             if error.status != 404:
                 raise
             raise Refused(error.status, "collector", f"{error.reason}. See: tyst collector list") from None
-    if json:
-        print_json(answer)
-        return
-    say(f"Collector {answer['name']} is removed. Erasures and deletions no longer wait for it.")
+    print_result(
+        answer, f"Collector {answer['name']} is removed. Erasures and deletions no longer wait for it.", json=json
+    )

@@ -10,6 +10,7 @@ import typer
 
 from collector.core.environment import use_private_umask
 from dashboard.cli.commands.output import Json, print_json, say
+from dashboard.cli.commands.site_options import SiteOption
 from dashboard.cli.http_client import connect
 
 PATIENCE = 3_600.0  # seconds
@@ -19,7 +20,7 @@ Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where the files 
 
 def export_site(
     directory: Directory,
-    site: Annotated[str, typer.Option("--site", metavar="DOMAIN", help="The site.")],
+    site: SiteOption,
     parquet: Annotated[bool, typer.Option("--parquet", metavar="", help="Events as Parquet, not JSON lines.")] = False,
     json: Json = False,
 ) -> None:

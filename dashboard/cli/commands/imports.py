@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
-from dashboard.cli.commands.output import Json, print_json, print_table, say
+from dashboard.cli.commands.output import Json, print_json, print_result, print_table
+from dashboard.cli.commands.site_options import SiteOption
 from dashboard.cli.http_client import connect
 
 app = typer.Typer(no_args_is_help=True, help="Imports of a site: list and remove. Add one with: tyst import")
 
-SiteName = Annotated[str, typer.Option("--site", metavar="DOMAIN", help="The site.")]
 # Deleting the rows of years takes its time.
 PATIENCE = 600.0  # seconds
 
 
 @app.command("list")
-def list_imports(site: SiteName, json: Json = False) -> None:
+def list_imports(site: SiteOption, json: Json = False) -> None:
     """List the imports whose days count."""
     with connect(os.environ) as client:
         found = client.get("sites", site, "imports")["imports"]
@@ -45,13 +45,10 @@ def list_imports(site: SiteName, json: Json = False) -> None:
 @app.command("remove")
 def remove_import(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Its id, as tyst imports list shows it.")],
-    site: SiteName,
+    site: SiteOption,
     json: Json = False,
 ) -> None:
     """Remove an import with its figures, for good."""
     with connect(os.environ, timeout=PATIENCE) as client:
         found = client.delete("sites", site, "imports", id_)
-    if json:
-        print_json(found)
-    else:
-        say(f"The import {id_} and its figures are removed.")
+    print_result(found, f"The import {id_} and its figures are removed.", json=json)

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from dashboard.cli.commands.output import Json, print_json, print_table, say
-from dashboard.cli.commands.site import near_misses
+from dashboard.cli.commands.near_misses import known_site
+from dashboard.cli.commands.output import Json, print_json, print_result, print_table, say
 from dashboard.cli.http_client import Refused, connect
 
 app = typer.Typer(no_args_is_help=True, help="API keys for programs.")
@@ -41,10 +41,8 @@ def create(
     """Create an API key. It is shown once: only its hash is stored."""
     with connect() as client:
         for domain in sites or []:
-            try:
+            with known_site(client, domain):
                 client.get("sites", domain)
-            except Refused as error:
-                raise near_misses(client, domain, error) from None
         made = client.post("keys", body={"sites": sites or [], "right": right, "name": name, "expires": expires})
     if json:
         print_json(made)
@@ -96,7 +94,4 @@ def revoke(
             if error.status != 404:
                 raise
             raise Refused(error.status, "key", f"{error.reason}. The ids are in: tyst key list") from None
-    if json:
-        print_json(answer)
-        return
-    say("The key is refused from now on.")
+    print_result(answer, "The key is refused from now on.", json=json)

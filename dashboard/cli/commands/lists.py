@@ -17,7 +17,7 @@ import typer
 from collector.core.errors import TystError
 from collector.core.settings import read_settings
 from collector.enrichment.host_lists import SPAM_FILE, listed_hosts
-from dashboard.cli.commands.output import Json, print_json, say
+from dashboard.cli.commands.output import Json, print_result
 
 app = typer.Typer(no_args_is_help=True, help="Lists in the data directory, such as hosts known for referrer spam.")
 
@@ -56,10 +56,11 @@ def update(
     before = listed_hosts(path.read_text("utf-8", "replace")) if path.is_file() else frozenset()
     write(path, hosts)
     counts = {"hosts": len(hosts), "added": len(hosts - before), "removed": len(before - hosts)}
-    if json:
-        print_json(counts | {"file": str(path)})
-    else:
-        say(f"{counts['hosts']:,} hosts, {counts['added']:,} of them new and {counts['removed']:,} gone: {path}")
+    print_result(
+        counts | {"file": str(path)},
+        f"{counts['hosts']:,} hosts, {counts['added']:,} of them new and {counts['removed']:,} gone: {path}",
+        json=json,
+    )
 
 
 def fetch(url: str, *, allow_http: bool = False) -> str:

@@ -6,13 +6,10 @@ from typing import Annotated
 
 import typer
 
-from dashboard.cli.commands.output import Json, print_json, say
-from dashboard.cli.http_client import connect
+from dashboard.cli.commands.output import Json, print_result
+from dashboard.cli.http_client import DELIVERY_SECONDS, connect
 
 app = typer.Typer(no_args_is_help=True, help="The mail server of TYST_SMTP_HOST.")
-
-# The server waits half a minute for each step of the conversation.
-PATIENCE = 200.0  # seconds
 
 
 @app.callback()
@@ -26,9 +23,10 @@ def send_test(
     json: Json = False,
 ) -> None:
     """Send one mail, and say what to do where the mail server does not take it."""
-    with connect(timeout=PATIENCE) as client:
+    with connect(timeout=DELIVERY_SECONDS) as client:
         answer = client.post("mail", "test", body={"to": address})
-    if json:
-        print_json(answer)
-        return
-    say("The mail server has taken the mail. Where it does not arrive, look into its log and the junk folder.")
+    print_result(
+        answer,
+        "The mail server has taken the mail. Where it does not arrive, look into its log and the junk folder.",
+        json=json,
+    )

@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from dashboard.cli.commands.near_misses import known_site
 from dashboard.cli.commands.output import Json, print_json
-from dashboard.cli.commands.site import Domain, near_misses
-from dashboard.cli.http_client import Refused, connect
+from dashboard.cli.commands.site_options import Domain
+from dashboard.cli.http_client import connect
 
 
 def notice(
@@ -26,13 +27,10 @@ def notice(
     json: Json = False,
 ) -> None:
     """Print the privacy notice of a site: a complete text from its settings, with its version and its changes."""
-    with connect() as client:
-        try:
-            written: dict[str, Any] = client.post(
-                "sites", domain, "notice", body={"language": lang, "format": format_, "url": url}
-            )
-        except Refused as error:
-            raise near_misses(client, domain, error) from None
+    with connect() as client, known_site(client, domain):
+        written: dict[str, Any] = client.post(
+            "sites", domain, "notice", body={"language": lang, "format": format_, "url": url}
+        )
     if json:
         print_json(written)
         return

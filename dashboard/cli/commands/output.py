@@ -30,6 +30,14 @@ def print_json(value: Any) -> None:
     typer.echo(msgspec.json.encode(value).decode())
 
 
+def print_result(value: Any, text: str, *, json: bool) -> None:
+    """What came of a command: the value for programs, or the text for people."""
+    if json:
+        print_json(value)
+    else:
+        say(text)
+
+
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
     """A table for people, or the sentence `empty` when there are no rows."""
     if not rows:

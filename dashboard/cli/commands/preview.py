@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from dashboard.cli.commands.near_misses import known_site
 from dashboard.cli.commands.output import Json, print_json, print_table
-from dashboard.cli.commands.site import Domain, near_misses
-from dashboard.cli.http_client import Refused, connect
+from dashboard.cli.commands.site_options import Domain
+from dashboard.cli.http_client import connect
 
 
 def preview(
@@ -23,11 +24,8 @@ def preview(
 ) -> None:
     """Show what a site would store of a URL. Nothing is stored."""
     asked: dict[str, Any] = {"url": url, "referrer": referrer} | ({"hidden_paths": hide} if hide else {})
-    with connect() as client:
-        try:
-            found: dict[str, Any] = client.post("sites", domain, "preview", body=asked)
-        except Refused as error:
-            raise near_misses(client, domain, error) from None
+    with connect() as client, known_site(client, domain):
+        found: dict[str, Any] = client.post("sites", domain, "preview", body=asked)
     if json:
         print_json(found)
         return

@@ -7,15 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from dashboard.cli.commands.output import Json, print_json, print_table, say
-from dashboard.cli.http_client import connect
+from dashboard.cli.commands.output import Json, print_json, print_result, print_table
+from dashboard.cli.commands.site_options import SiteOption
+from dashboard.cli.http_client import DELIVERY_SECONDS, connect
 
 app = typer.Typer(no_args_is_help=True, help="Reports by mail: who gets those of a site, how often, in which language.")
 
-SiteOption = Annotated[str, typer.Option("--site", metavar="DOMAIN", help="The site.")]
 ReportId = Annotated[str, typer.Argument(metavar="ID", help="Its id, as tyst report list shows it.")]
-# The mail server may take its time.
-PATIENCE = 200.0  # seconds
 
 
 @app.command("list")
@@ -55,10 +53,11 @@ def add_report(
     with connect() as client:
         body = {"address": address, "frequency": frequency, "language": language}
         added = client.post("sites", site, "reports", body=body)
-    if json:
-        print_json(added)
-        return
-    say(f"{address} gets the {frequency} report of {site}. Try it with: tyst report send {added['id']} --site {site}")
+    print_result(
+        added,
+        f"{address} gets the {frequency} report of {site}. Try it with: tyst report send {added['id']} --site {site}",
+        json=json,
+    )
 
 
 @app.command("remove")
@@ -66,18 +65,12 @@ def remove_report(id_: ReportId, site: SiteOption, json: Json = False) -> None:
     """Remove a recipient."""
     with connect() as client:
         found = client.delete("sites", site, "reports", id_)
-    if json:
-        print_json(found)
-        return
-    say("The report is no longer sent there.")
+    print_result(found, "The report is no longer sent there.", json=json)
 
 
 @app.command("send")
 def send_report(id_: ReportId, site: SiteOption, json: Json = False) -> None:
     """Send a recipient the latest report now, besides those that come by themselves."""
-    with connect(timeout=PATIENCE) as client:
+    with connect(timeout=DELIVERY_SECONDS) as client:
         answer = client.post("sites", site, "reports", id_, "send", body={})
-    if json:
-        print_json(answer)
-        return
-    say("The mail server has taken the report.")
+    print_result(answer, "The mail server has taken the report.", json=json)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from dashboard.cli.commands.output import Json, console, print_json, say
+from dashboard.cli.commands.output import Json, console, print_result
 from dashboard.cli.http_client import connect
 
 # A large day takes seconds.
@@ -34,7 +34,8 @@ def rollup(
         for closed in client.stream("rollup", body=body):
             days, rows = days + 1, rows + closed["rows"]
             progress.update(bar, description=f"{closed['day']}, {days:,} days, {rows:,} events")
-    if json:
-        print_json({"site": domain, "days": days, "rows": rows})
-    else:
-        say(f"{domain}: {days:,} days were built from {rows:,} events")
+    print_result(
+        {"site": domain, "days": days, "rows": rows},
+        f"{domain}: {days:,} days were built from {rows:,} events",
+        json=json,
+    )

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dashboard.cli.commands.output import Json, print_json, print_table, say
-from dashboard.cli.commands.site import Domain, near_misses
-from dashboard.cli.http_client import Client, Refused, connect
+from dashboard.cli.commands.near_misses import known_site
+from dashboard.cli.commands.output import Json, print_json, print_result, print_table, say
+from dashboard.cli.commands.site_options import Domain
+from dashboard.cli.http_client import Client, connect
 
 app = typer.Typer(no_args_is_help=True, help="Funnels of a site: how many take one step after the other.")
 
@@ -59,10 +60,8 @@ def add(
     """Add a funnel to a site."""
     body = {"name": name, "steps": _read_steps(steps), "order": order, "window": window}
     with connect() as client:
-        try:
+        with known_site(client, domain):
             funnel = client.post("sites", domain, "funnels", body=body)
-        except Refused as error:
-            raise near_misses(client, domain, error) from None
         if json:
             print_json(funnel)
             return
@@ -93,17 +92,12 @@ def remove(domain: Domain, name: Name, json: Json = False) -> None:
         if not found:
             raise typer.BadParameter(f"{domain} has no funnel named {name}")
         answer = client.delete("sites", domain, "funnels", found[0]["id"])
-    if json:
-        print_json(answer)
-        return
-    say(f"{name} is removed from {domain}.")
+    print_result(answer, f"{name} is removed from {domain}.", json=json)
 
 
 def _funnels(client: Client, domain: str) -> list[dict[str, Any]]:
-    try:
+    with known_site(client, domain):
         found: list[dict[str, Any]] = client.get("sites", domain, "funnels")["funnels"]
-    except Refused as error:
-        raise near_misses(client, domain, error) from None
     return found
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import typer
 
-from dashboard.cli.commands.output import Json, print_json, print_table, say
+from dashboard.cli.commands.output import Json, print_json, print_result, print_table, say
 from dashboard.cli.http_client import Client, Refused, connect
 
 app = typer.Typer(no_args_is_help=True, help="Who may sign in to the dashboard.")
@@ -71,15 +73,9 @@ def list_(json: Json = False) -> None:
 @app.command()
 def remove(name: Name, json: Json = False) -> None:
     """Delete a user account and its sessions."""
-    with connect() as client:
-        try:
-            answer = client.delete("users", name)
-        except Refused as error:
-            raise _who_there_is(client, error) from None
-    if json:
-        print_json(answer)
-        return
-    say(f"{name} can no longer sign in.")
+    with connect() as client, _known_user(client):
+        answer = client.delete("users", name)
+    print_result(answer, f"{name} can no longer sign in.", json=json)
 
 
 @app.command()
@@ -87,21 +83,16 @@ def passwd(name: Name, password_stdin: PasswordStdin = False, json: Json = False
     """Set a new password; browsers that are signed in with the old one are signed out."""
     with connect() as client:
         password, generated = _password(password_stdin)
-        try:
+        with _known_user(client):
             user = client.put("users", name, body={"password": password})
-        except Refused as error:
-            raise _who_there_is(client, error) from None
     _tell(user, f"{name} has a new password.", password if generated else None, json=json)
 
 
 @app.command("reset-two-factor")
 def reset_two_factor(name: Name, json: Json = False) -> None:
     """Turn off two-factor authentication of somebody who has lost the phone and the recovery codes."""
-    with connect() as client:
-        try:
-            answer = client.delete("users", name, "two-factor")
-        except Refused as error:
-            raise _who_there_is(client, error) from None
+    with connect() as client, _known_user(client):
+        answer = client.delete("users", name, "two-factor")
     if json:
         print_json(answer)
         return
@@ -112,15 +103,9 @@ def reset_two_factor(name: Name, json: Json = False) -> None:
 @app.command("sign-out")
 def sign_out(name: Name, json: Json = False) -> None:
     """End every session of somebody; they can sign in again."""
-    with connect() as client:
-        try:
-            answer = client.delete("users", name, "sessions")
-        except Refused as error:
-            raise _who_there_is(client, error) from None
-    if json:
-        print_json(answer)
-        return
-    say(f"{name} is signed out everywhere.")
+    with connect() as client, _known_user(client):
+        answer = client.delete("users", name, "sessions")
+    print_result(answer, f"{name} is signed out everywhere.", json=json)
 
 
 def _password(from_stdin: bool) -> tuple[str, bool]:
@@ -148,11 +133,16 @@ def _tell(user: dict[str, Any], done: str, generated: str | None, *, json: bool)
         say(f"Password (shown this once): {generated}")
 
 
-def _who_there_is(client: Client, error: Refused) -> Refused:
-    if error.status != 404:
-        return error
-    names = ", ".join(user["name"] for user in client.get("users")["users"])
-    return Refused(error.status, "user", f"{error.reason}. There are: {names}")
+@contextmanager
+def _known_user(client: Client) -> Iterator[None]:
+    """Where there is no such user, the refusal of what is asked for within says which there are."""
+    try:
+        yield
+    except Refused as error:
+        if error.status != 404:
+            raise
+        names = ", ".join(user["name"] for user in client.get("users")["users"])
+        raise Refused(error.status, "user", f"{error.reason}. There are: {names}") from None
 
 
 def _sites_of(user: dict[str, Any]) -> str:

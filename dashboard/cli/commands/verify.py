@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from dashboard.cli.commands.near_misses import near_misses
 from dashboard.cli.commands.output import Json, print_json, print_table, say
-from dashboard.cli.commands.site import near_misses
 from dashboard.cli.http_client import Refused, connect
 
 MARKS: Final = {"ok": "ok", "warning": "look", "failed": "FAILED"}
