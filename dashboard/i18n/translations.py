@@ -98,8 +98,8 @@ def set_locale(code: str) -> None:
 
 @contextmanager
 def using(code: str, translations: Translations) -> Iterator[None]:
-    """Translate into this language within the block, which must be one of `catalogues`."""
-    token = _current.set((code, translations))
+    """Translate into this language within the block, or into English where there is no such catalogue."""
+    token = _current.set((code if code in translations.names else ENGLISH, translations))
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ import anyio.to_thread
 import msgspec
 
 from collector.sites.registry import Site, Sites
-from dashboard.i18n.translations import ENGLISH, N_, Translations, _, using
+from dashboard.i18n.translations import N_, Translations, _, using
 from dashboard.notifications.alert_conditions import AlertConditions
 from dashboard.notifications.alert_rules import AlertKind, AlertRule, AlertRules
 from dashboard.notifications.channels import Channel, Channels
@@ -110,7 +110,7 @@ class AlertSender:
         endpoint = self._channels.endpoint(channel) if channel.sealed else None
         self._trials.count(endpoint.url if endpoint else channel.name, channel.site)
         name = site.domain if site else "Tyst"
-        with self._spoken(channel):
+        with using(channel.language, self._translations):
             notice = Notice(
                 "test", _("A test from Tyst"), _("Alerts of {site} will look like this.").format(site=name),
                 self._href(site), {"site": name},
@@ -119,7 +119,7 @@ class AlertSender:
 
     def trouble(self, channel: Channel, problems: tuple[str, ...]) -> Send:
         """The mail or call that tells an operator what is wrong; each problem is a sentence in English."""
-        with self._spoken(channel):
+        with using(channel.language, self._translations):
             notice = Notice(
                 "trouble", _("Tyst needs attention"), " ".join(problems), self._base, {"problems": problems}
             )
@@ -153,17 +153,13 @@ class AlertSender:
 
     def _notice(self, channel: Channel, site: Site, occasion: Occasion) -> Notice:
         data: dict[str, Any] = {"site": site.domain, **msgspec.to_builtins(occasion)}
-        with self._spoken(channel):
+        with using(channel.language, self._translations):
             return Notice(
                 f"alert.{occasion.kind}", title(occasion, site.domain), sentence(occasion), self._href(site), data
             )
 
     def _href(self, site: Site | None) -> str:
         return f"{self._base}/{site.domain}" if self._base and site else self._base
-
-    def _spoken(self, channel: Channel) -> Any:
-        known = channel.language in self._translations.names
-        return using(channel.language if known else ENGLISH, self._translations)
 
     def _send(self, channel: Channel, id_: str, notice: Notice, name: str) -> Send:
         if channel.shape == "mail":
@@ -176,7 +172,7 @@ class AlertSender:
 
     def _by_mail(self, channel: Channel, id_: str, notice: Notice, name: str) -> Send:
         unsubscribe = f"{self._base}/unsubscribe/{self._channels.token(channel)}" if self._base else ""
-        with self._spoken(channel):
+        with using(channel.language, self._translations):
             reason = _(SENDING_ADDRESS).format(site=name)
             content = self._templates.render(
                 "letter",

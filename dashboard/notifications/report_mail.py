@@ -10,7 +10,7 @@ from functools import partial
 
 from collector.sites.registry import Site, Sites
 from dashboard.analytics.service import StatsService
-from dashboard.i18n.translations import ENGLISH, N_, Translations, _, using
+from dashboard.i18n.translations import N_, Translations, _, using
 from dashboard.notifications.delivery_worker import Send
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.message import Content, MailTemplates, build_message
@@ -107,8 +107,7 @@ class ReportMail:
 
     async def content(self, site: Site, dates: ReportDates, language: str, unsubscribe: str = "") -> Content:
         """The report of these dates in that language, English where there is no such language any more."""
-        code = language if language in self._translations.names else ENGLISH
-        with using(code, self._translations):
+        with using(language, self._translations):
             digest = await build_digest(self._stats, site, dates, self._clock())
             subject = _(SUBJECTS[dates.frequency]).format(site=digest.domain, dates=digest.dates)
             return self._templates.render(
