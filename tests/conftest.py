@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
 from tests.databases import Databases, drop, unprepared
+from tests.mail_server import MailServer, mail_server
 from tests.real_server import RealServer, real_server
 
 # What is stored and read must not depend on where ClickHouse runs. Tests of pages and commands need no second round.
@@ -137,6 +138,13 @@ def database(clickhouse: ClickHouse) -> Iterator[Client]:
     client = clickhouse.client()
     yield client
     client.close()
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    """A mail server that takes everything."""
+    with mail_server() as running:
+        yield running
 
 
 @pytest.fixture

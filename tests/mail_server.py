@@ -30,6 +30,15 @@ class MailServer:
     answer: str = ""
     sender_answer: str = ""
 
+    def settings(self, sender: str = "stats@tyst.test") -> dict[str, str]:
+        """The settings by which Tyst sends its mails here."""
+        return {
+            "TYST_SMTP_HOST": "127.0.0.1",
+            "TYST_SMTP_PORT": str(self.port),
+            "TYST_SMTP_TLS": "none",
+            "TYST_SMTP_FROM": sender,
+        }
+
     def to(self, address: str) -> list[EmailMessage]:
         """The messages to that address."""
         return [message for message in self.messages if message["To"] == address]

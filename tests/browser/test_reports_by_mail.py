@@ -29,9 +29,8 @@ def mail() -> Iterator[MailServer]:
 def server(tmp_path_factory: pytest.TempPathFactory, mail: MailServer) -> Iterator[Served]:
     """A server that can send mail, with one site."""
     port = str(free_port())
-    settings = {
-        "TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none",
-        "TYST_SMTP_FROM": "Tyst <stats@tyst.test>", "TYST_PUBLIC_URL": f"http://127.0.0.1:{port}", "TYST_PORT": port,
+    settings = mail.settings("Tyst <stats@tyst.test>") | {
+        "TYST_PUBLIC_URL": f"http://127.0.0.1:{port}", "TYST_PORT": port,
     }  # fmt: skip
     with served(tmp_path_factory.mktemp("mail"), **settings) as running:
         running.add_site(SITE)

@@ -90,10 +90,7 @@ def delivery_stage(directory: Path, seed: int) -> Iterator[Stage]:
     clock.parent.mkdir(parents=True, exist_ok=True)
     handler = KillingMailServer()
     with mail_server(handler=handler) as mail:
-        environ = {
-            "TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none",
-            "TYST_SMTP_FROM": "stats@tyst.test", "TYST_PUBLIC_URL": "http://127.0.0.1",
-        }  # fmt: skip
+        environ = mail.settings() | {"TYST_PUBLIC_URL": "http://127.0.0.1"}
         serve = Serve(directory, clock=clock, environ=environ)
         stage = Stage(serve, clock, handler, random.Random(seed))  # noqa: S311 # kills need no secrecy
         set_clock(stage, -1)

@@ -15,10 +15,7 @@ ANNA = "anna@example.com"
 def test_a_test_mail_arrives_and_what_is_wrong_is_said(tmp_path: Path) -> None:
     """Status 0 once the server has taken it, else 1 with what to do; the log has neither address nor password."""
     with mail_server() as mail:
-        settings = {
-            "TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none",
-            "TYST_SMTP_FROM": "Tyst <stats@example.com>", "TYST_LOG_LEVEL": "debug",
-        }  # fmt: skip
+        settings = mail.settings("Tyst <stats@example.com>") | {"TYST_LOG_LEVEL": "debug"}
         with served(tmp_path, **settings) as server:
 
             def send(address: str) -> tuple[int, str]:
@@ -39,11 +36,10 @@ def test_a_test_mail_arrives_and_what_is_wrong_is_said(tmp_path: Path) -> None:
 def test_reports_channels_and_alerts_are_managed(tmp_path: Path) -> None:
     """Added, listed, tried and removed; what is wrong ends with status 1."""
     with mail_server() as mail, webhook_receiver() as hook:
-        settings = {
-            "TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none",
-            "TYST_SMTP_FROM": "stats@example.com", "TYST_PUBLIC_URL": "http://127.0.0.1",
+        settings = mail.settings("stats@example.com") | {
+            "TYST_PUBLIC_URL": "http://127.0.0.1",
             "TYST_WEBHOOK_NETWORKS": "127.0.0.0/8",
-        }  # fmt: skip
+        }
         with served(tmp_path, **settings) as server:
             server.add_site("site.test")
 

@@ -19,16 +19,10 @@ from dashboard.notifications.channels import Channel
 from dashboard.notifications.trouble_watch import LASTING_SECONDS, QUIET_SECONDS, TroubleWatch
 from dashboard.notifications.unusual import unusual
 from tests.board import BASE, NOON, SITE, Board, opened_board, pageview
-from tests.mail_server import MailServer, mail_server
+from tests.mail_server import MailServer
 from tests.webhook_receiver import Receiver, webhook_receiver
 
 DAY, HOUR = 86_400, 3_600
-
-
-@pytest.fixture
-def mail() -> Iterator[MailServer]:
-    with mail_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -42,8 +36,7 @@ def board(
     clickhouse: ClickHouse, database: Client, tmp_path: Path, mail: MailServer, receiver: Receiver
 ) -> Iterator[Board]:
     """A site with a webhook and an address; the receiver is in a network that the operator allows."""
-    smtp = {"TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none"}
-    settings = {**smtp, "TYST_SMTP_FROM": "stats@tyst.test", "TYST_PUBLIC_URL": BASE}
+    settings = mail.settings() | {"TYST_PUBLIC_URL": BASE}
     with opened_board(clickhouse, database, tmp_path, **settings, TYST_WEBHOOK_NETWORKS="127.0.0.0/8") as opened:
         opened.add_site(goals=(Goal(kind="event", match="Signup", name="Signup"),))
         add_channel(opened, "standard", receiver.url)

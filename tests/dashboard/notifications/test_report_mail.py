@@ -20,7 +20,7 @@ from dashboard.notifications.report_dates import SEND_HOUR
 from dashboard.notifications.services import build_notifications
 from dashboard.notifications.subscriptions import Subscription
 from tests.board import BASE, SECRETS, SITE, Board, opened_board, pageview
-from tests.mail_server import MailServer, mail_server
+from tests.mail_server import MailServer
 from tests.members import alone
 
 MONDAY = int(datetime.datetime(2026, 5, 25, SEND_HOUR, tzinfo=datetime.UTC).timestamp())
@@ -28,16 +28,9 @@ DAY = 86_400
 
 
 @pytest.fixture
-def mail() -> Iterator[MailServer]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
 def board(clickhouse: ClickHouse, database: Client, tmp_path: Path, mail: MailServer) -> Iterator[Board]:
     """A site with some visitors in the week of 18 May, on its last evening; mail and the server's address are set."""
-    smtp = {"TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none"}
-    settings = {**smtp, "TYST_SMTP_FROM": "Tyst <stats@tyst.test>", "TYST_PUBLIC_URL": BASE}
+    settings = mail.settings("Tyst <stats@tyst.test>") | {"TYST_PUBLIC_URL": BASE}
     with opened_board(clickhouse, database, tmp_path, **settings) as opened:
         opened.add_site()
         for day, visitors in enumerate((5, 9, 4, 4, 4, 4, 4)):

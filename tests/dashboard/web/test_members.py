@@ -681,8 +681,7 @@ def test_links_go_out_by_mail_where_there_is_a_mail_server(
 ) -> None:
     """Invitation and password link; where the server does not take one, the page says so and shows the link."""
     with mail_server() as mail:
-        smtp = {"TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none"}
-        with opened_board(clickhouse, database, tmp_path, **smtp, TYST_SMTP_FROM="stats@tyst.test") as board:
+        with opened_board(clickhouse, database, tmp_path, **mail.settings()) as board:
             board.add_site()
             board.sign_in()
             address = {"address": "anna@example.com"}

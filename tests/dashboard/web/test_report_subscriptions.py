@@ -11,23 +11,16 @@ from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
 from tests.board import BASE, SITE, Board, opened_board
-from tests.mail_server import MailServer, mail_server
+from tests.mail_server import MailServer
 
 PAGE = f"/{SITE}/reports"
 ANNA = {"act": "add", "address": "anna@example.com", "frequency": "weekly", "language": "sv"}
 
 
 @pytest.fixture
-def mail() -> Iterator[MailServer]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
 def board(clickhouse: ClickHouse, database: Client, tmp_path: Path, mail: MailServer) -> Iterator[Board]:
     """A site, the admin signed in, with mail."""
-    smtp = {"TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": str(mail.port), "TYST_SMTP_TLS": "none"}
-    settings = {**smtp, "TYST_SMTP_FROM": "stats@tyst.test", "TYST_PUBLIC_URL": BASE}
+    settings = mail.settings() | {"TYST_PUBLIC_URL": BASE}
     with opened_board(clickhouse, database, tmp_path, **settings) as opened:
         opened.add_site()
         opened.sign_in()
