@@ -85,7 +85,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
 	touch $@
 
-$(VENV)/.browser: | $(VENV)/bin/python
+$(VENV)/.browser: .ci/system-packages | $(VENV)/bin/python
 	.ci/system-packages chromium
 	.ci/system-packages firefox
 	touch $@

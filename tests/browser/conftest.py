@@ -1,4 +1,8 @@
-"""Chromium for every browser test: one browser a test process, one fresh profile a test."""
+"""Chromium for every browser test: one browser a test process, one fresh profile a test.
+
+It is the headless shell: the same engine without the windows of a desktop, which take most of the processor's time in
+a short test. What only a whole Chromium does, such as keeping a page to go back to, is tested in one by `launch`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright
 from tests.browser.recorder import DEADLINE, Recorder, Sent, recording
 from tests.served import Served
 
+CHROMIUM = "/usr/bin/chromium"
+SHELL = "/usr/bin/chromium-headless-shell"
 ARGUMENTS = [
     "--headless=new",
     "--no-sandbox",
@@ -42,9 +48,9 @@ _numbers = itertools.count(1)
 NewPerson = Callable[..., BrowserContext]
 
 
-def launch(playwright: Playwright, *arguments: str, **options: Any) -> Browser:
+def launch(playwright: Playwright, *arguments: str, executable: str = CHROMIUM, **options: Any) -> Browser:
     """A Chromium of one's own, for what the shared one cannot do."""
-    return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGUMENTS, *arguments], **options)
+    return playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS, *arguments], **options)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -77,7 +83,7 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """One Chromium a test process, which does not admit to being driven by a program."""
-    with launch(playwright, PERSON) as launched:
+    with launch(playwright, PERSON, executable=SHELL) as launched:
         yield launched
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.recorder import DEADLINE, Recorder
 
 
 @contextlib.contextmanager
 def browsing(profile: Path, url: str) -> Iterator[None]:
     """A Chromium that shows `url`, on its own."""
-    command = ["/usr/bin/chromium", *ARGUMENTS, "--window-size=1280,800", f"--user-data-dir={profile}", url]
+    command = [CHROMIUM, *ARGUMENTS, "--window-size=1280,800", f"--user-data-dir={profile}", url]
     with (profile / "output").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
