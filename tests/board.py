@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lif
 from dashboard.web.app_context import Dashboard, build_dashboard
 from dashboard.web.locale_middleware import LocaleMiddleware
 from dashboard.web.routes import routes
+from dashboard.web.static_files import Assets
+from dashboard.web.templating import Pages
 from tests.markup import Markup, read
 from tests.members import alone
 
@@ -159,6 +162,12 @@ class Board:
         return read(answer.text)
 
 
+@functools.cache
+def prepared_pages() -> Pages:
+    """The templates and static files, which tests share: reading them takes longer than most tests do."""
+    return Pages(Assets())
+
+
 def importing_into(database: Client, sites: Sites, clock: Callable[[], float], directory: Path) -> Imports:
     """Imports with all that the pipeline needs."""
     services = PipelineServices(
@@ -232,6 +241,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
         imports=importing_into(database, sites, clock, directory),
         two_factor=TwoFactorAuth(users, KeyCipher(SECRETS), clock, required=settings.require_two_factor),
         notifications=notifications,
+        pages=prepared_pages(),
     )
     app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
     board = Board(dashboard, database, clock, app)

@@ -68,7 +68,9 @@ from dashboard.web import routes, visitor_privacy
 from dashboard.web.app_context import build_dashboard
 from dashboard.web.edge import REFUSAL, Edge
 from dashboard.web.locale_middleware import LocaleMiddleware
+from dashboard.web.static_files import Assets
 from dashboard.web.stopping import on_stop
+from dashboard.web.templating import Pages
 
 log = logging.getLogger(__name__)
 
@@ -223,6 +225,7 @@ def build(
         imports=collector.imports,
         two_factor=two_factor,
         notifications=notifications,
+        pages=Pages(Assets()),
     )
 
     statistics = stats_api.StatsApi(

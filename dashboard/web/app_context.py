@@ -45,7 +45,6 @@ from dashboard.reports.annotations import Annotations
 from dashboard.reports.funnels import Funnels
 from dashboard.reports.realtime_hub import RealtimeHub
 from dashboard.reports.segments import Segments
-from dashboard.web.static_files import Assets
 from dashboard.web.templating import Pages
 
 
@@ -110,6 +109,7 @@ def build_dashboard(
     imports: Imports,
     two_factor: TwoFactorAuth,
     notifications: Notifications,
+    pages: Pages,
 ) -> Dashboard:
     """Put the dashboard together. `secrets` sign cookies."""
     return Dashboard(
@@ -123,7 +123,7 @@ def build_dashboard(
         sessions=sessions,
         attempts=LoginThrottle(clock),
         probes=LoginThrottle(clock),
-        pages=Pages(Assets()),
+        pages=pages,
         changes=audit_log,
         invitations=invitations,
         deletions=jobs,

@@ -44,9 +44,8 @@ from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.server.app import Tyst
-from dashboard.web.static_files import Assets
-from dashboard.web.templating import Pages
 from dashboard.web.visitor_privacy import routes
+from tests.board import prepared_pages
 from tests.collector.ingest.test_pipeline import CHROME
 from tests.collector.server.test_event_endpoint import settings_for
 from tests.collector.spool.test_spool import Clock, a_spool
@@ -75,7 +74,7 @@ class Visiting:
                     subject_access=collector.privacy,
                     sites=collector.sites,
                     notice_versions=editions,
-                    pages=Pages(Assets()),
+                    pages=prepared_pages(),
                     settings=collector.settings,
                 ),
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from clickhouse_connect.driver.client import Client
+from starlette.applications import Starlette
 
 from collector.core.metrics import REASONS
 from collector.rollups.job import RollupJob
@@ -19,7 +21,9 @@ from dashboard.access.users import Role
 from dashboard.analytics.errors import QueryTooLarge
 from dashboard.reports.panels import PANELS
 from dashboard.server.demo.site import DEMO_PAGES, demo_routes
-from dashboard.web.static_files import STATIC
+from dashboard.web.routes import routes
+from dashboard.web.static_files import STATIC, Assets
+from dashboard.web.templating import Pages
 from tests.board import NOON, SITE, Board, opened_board, pageview
 from tests.markup import Markup, read
 
@@ -758,7 +762,9 @@ def test_a_day_that_clocks_change_has_its_own_number_of_hours(board: Board) -> N
 
 def test_templates_are_read_while_somebody_signs_in(board: Board) -> None:
     """The page that asks for the password is followed by that, so that the first figures need not wait for it."""
+    pages = Pages(Assets())
+    board.app = Starlette(routes=routes(dataclasses.replace(board.dashboard, pages=pages)))
     board.cookies.clear()
     board.get("/login")
-    names = {name for _, name in board.dashboard.pages._environment.cache or {}}
+    names = {name for _, name in pages._environment.cache or {}}
     assert {"site.html", "_report.html", "details.html"} <= names
