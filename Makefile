@@ -8,15 +8,21 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 FRONTEND := dashboard/frontend
 # More than there are processors: many tests wait for a server or a browser.
 WORKERS ?= 3
+BROWSER_WORKERS ?= 2
 # A module's tests go to one process, so that what they share is started once; the longest modules come first.
-PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+PYTEST := $(BIN)/pytest --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test check lint types unit browser build dist docs bench screenshots catalogues lock audit clean
+.PHONY: run test ready check lint types unit browser build dist docs bench screenshots catalogues lock audit clean
 
 run: $(VENV)/.run
 	$(BIN)/tyst demo $(ARGS)
 
-test: lint types unit browser
+# What they need is made first, one after the other; then types, unit and browser tests run side by side, and what each
+# prints comes as a whole when it is through.
+test: ready lint
+	$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target types browser unit
+
+ready: $(VENV)/.dev $(VENV)/.frontend-test $(VENV)/.load $(VENV)/.browser
 
 lint: $(VENV)/.dev $(VENV)/.frontend-test
 	$(BIN)/ruff check .
@@ -35,11 +41,11 @@ types: $(VENV)/.dev $(VENV)/.frontend-test
 	$(FRONTEND)/node_modules/.bin/tsc -p $(FRONTEND)/tsconfig.json
 
 unit: $(VENV)/.dev $(VENV)/.frontend-test $(VENV)/.load
-	$(PYTEST) --ignore tests/browser $(ARGS)
+	$(PYTEST) -n $(WORKERS) --ignore tests/browser $(ARGS)
 
 # In processes of their own: the browser's driver keeps an event loop running in each.
 browser: $(VENV)/.dev $(VENV)/.browser $(VENV)/.frontend-test
-	$(PYTEST) tests/browser $(ARGS)
+	$(PYTEST) -n $(BROWSER_WORKERS) tests/browser $(ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.load
 	$(BIN)/python -m bench $(ARGS)
