@@ -24,8 +24,9 @@ from dashboard.server.sockets import read_server_info
 
 TYST = Path(sys.executable).with_name("tyst")
 PASSWORD = "only for this test"
-# Two cores may be shared by two test processes, each with browsers and databases of its own.
-DEADLINE = 60.0
+# Two cores may be shared by several test processes, each with browsers and databases of its own. Nothing waits that
+# long when all is well.
+DEADLINE = 180.0
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
 """A person's user agent, for requests that no browser makes."""

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, expect, sync_playwright
 
-from tests.browser.recorder import DEADLINE, Recorder, Sent, recording
-from tests.served import Served
+from tests.browser.recorder import Recorder, Sent, recording
+from tests.served import DEADLINE, Served
 
 CHROMIUM = "/usr/bin/chromium"
 SHELL = "/usr/bin/chromium-headless-shell"
@@ -70,7 +70,7 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
 @pytest.fixture(scope="session", autouse=True)
 def patience() -> None:
     """A busy machine may take its time over a view; what has not come by then has gone wrong."""
-    expect.set_options(timeout=60_000)
+    expect.set_options(timeout=DEADLINE * 1000)
 
 
 @pytest.fixture(scope="session")

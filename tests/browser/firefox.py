@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 from websockets.sync.client import ClientConnection, connect
 
-from tests.browser.recorder import DEADLINE
-from tests.served import until
+from tests.served import DEADLINE, until
 
 FIREFOX = "/usr/bin/firefox-esr"
 

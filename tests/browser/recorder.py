@@ -19,12 +19,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from collector.core.resources import resource_path
+from tests.served import DEADLINE
 
 CHECKOUT = Path(__file__).parents[2]
 VENDOR = CHECKOUT / "dashboard/static/vendor"
 FOREIGN = CHECKOUT / "dashboard/frontend/test-dist"
-DEADLINE = 60.0
-"""Seconds; for what is expected to happen. Nothing waits that long when all is well."""
 
 
 @dataclass(frozen=True, slots=True)

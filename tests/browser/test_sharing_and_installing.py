@@ -13,8 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
-from tests.browser.recorder import DEADLINE
-from tests.served import Served, served
+from tests.served import DEADLINE, Served, served
 from tests.website import Website, website
 
 AXE = Path(__file__).parents[2] / "dashboard/frontend/node_modules/axe-core/axe.min.js"

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.browser.recorder import DEADLINE, Recorder
+from tests.browser.recorder import Recorder
+from tests.served import DEADLINE
 
 
 @contextlib.contextmanager

@@ -24,8 +24,8 @@ from starlette.staticfiles import StaticFiles
 
 from collector.core.metrics import REASONS
 from tests.browser.conftest import GPC, USER_AGENT
-from tests.browser.recorder import DEADLINE, FOREIGN
-from tests.served import Served, served, until
+from tests.browser.recorder import FOREIGN
+from tests.served import DEADLINE, Served, served, until
 from tests.stored import Rows, read_tables
 
 BODY = """<!doctype html><title>page</title><body>
