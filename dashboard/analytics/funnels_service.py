@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -200,16 +200,16 @@ class _Answer:
         return [(part, replace(row, value=dimension.label(row.value))) for part, row in found]
 
     async def _folded(self, statement: Callable[..., str]) -> list[tuple[int, FunnelRow]]:
-        """Rows by part, small ones folded. Where the fold is too small itself, the next smallest row joins it."""
+        """Rows by part, small ones folded. Where the fold is too small itself, the next smallest rows join it."""
         least = self._protection.min_visitors
         folded: tuple[tuple[int, str], ...] = ()
         while True:
             rows = await self._rows(partial(statement, least=least, folded=folded))
-            few = {part for part, name, *_, doers, leavers in rows if name == OTHER and _few(least, doers, leavers)}
-            further = [_smallest(part, rows) for part in sorted(few)]
-            if not any(further):
+            few = {part: sizes for part, name, _, _, *sizes in rows if name == OTHER and _few(least, *sizes)}
+            further = [each for part in sorted(few) for each in _joining(part, few[part], rows, least)]
+            if not further:
                 break
-            folded += tuple(each for each in further if each is not None)
+            folded += tuple(further)
         told = [row for row in rows if row[0] not in few]
         told.sort(key=lambda row: row[1] == OTHER)
         return [(part, FunnelRow(name, *self._reported(units, done))) for part, name, units, done, *_ in told]
@@ -231,7 +231,15 @@ def _few(least: int, *sizes: int) -> bool:
     return any(0 < size < least for size in sizes)
 
 
-def _smallest(part: int, rows: Rows) -> tuple[int, str] | None:
-    """The smallest row that is not folded yet, of equal ones the first by value."""
-    shown = [(units, name) for own, name, units, *_ in rows if own == part and name != OTHER]
-    return (part, min(shown)[1]) if shown else None
+def _joining(part: int, fold: Sequence[int], rows: Rows, least: int) -> list[tuple[int, str]]:
+    """The rows to fold next, from the smallest, of equal ones the first by value: up to the first that has whom the fold
+    has too few of. A row has enough of either side or nobody, so that few steps are taken, however many rows there are.
+    """
+    lacking = [side for side, size in enumerate(fold) if _few(least, size)]
+    found = []
+    for _, name, sizes in sorted((units, name, sizes) for own, name, units, _, *sizes in rows if own == part):
+        if name != OTHER:
+            found.append((part, name))
+            if any(sizes[side] for side in lacking):
+                break
+    return found

@@ -20,7 +20,7 @@ from collector.storage.client import ClickHouse
 from dashboard.analytics.filters import FunnelOrder, FunnelWindow, parse_filters
 from dashboard.analytics.funnels import MOST_STEPS, Funnel, FunnelStep, PropertyCondition, path_of, read_step
 from dashboard.analytics.funnels_service import FunnelQuery, FunnelResult, run_funnel
-from dashboard.analytics.query import Query
+from dashboard.analytics.query import OTHER, Query
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.funnel_places import places
@@ -202,6 +202,19 @@ def test_small_groups_are_hidden(database: Client, opened: Opened) -> None:
     assert [each.units for each in everything.steps] == [18, 13, 12, 8, 6]
     few = run(opened(Protection(min_visitors=20)), funnel(*pages), question())
     assert (few.all, few.hidden, [each.units for each in few.steps]) == (None, True, [None] * 5)
+
+
+def test_a_breakdown_takes_few_statements_however_many_rows(
+    database: Client, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where one who is done is hidden among many pages of visitors who are not."""
+    begun = [event for n in range(90) for event in visit(n + 1, f"/{n // 3}", "Start")]
+    done = [event for n in range(4) for event in visit(n + 100, "/last" if n else "/99", "Start", "End")]
+    store(database, [*begun, *done])
+    caplog.set_level("DEBUG", logger="dashboard.analytics.executor")
+    result = run(opened(), funnel("event=Start", "event=End"), question(), dimension="event:page")
+    assert [(row.value, row.units, row.done) for row in result.rows] == [("/x", 94, 4), (OTHER, 94, 4)]
+    assert len(caplog.records) < 20
 
 
 def test_anonymous_events_are_left_out_and_counted(database: Client, opened: Opened) -> None:
