@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -48,10 +49,14 @@ class RequestOrigin:
 
 
 class RequestOrigins:
-    """Resolves the origin of requests by the settings, and authorises requests about a site's visitors."""
+    """Resolves the origin of requests by the settings, and authorises requests about a site's visitors. `in_use` gives
+    names of this server that its administrators use: where no public address is set, no site may claim them."""
 
-    def __init__(self, settings: Settings, sites: Sites) -> None:
+    def __init__(
+        self, settings: Settings, sites: Sites, in_use: Callable[[], Collection[str]] = frozenset[str]
+    ) -> None:
         self._sites = sites
+        self._in_use = in_use
         self._trusted = TrustedProxies(settings.trusted_proxies)
         self._url = settings.public_url
         self._public = urlsplit(self._url)
@@ -95,7 +100,9 @@ class RequestOrigins:
         if not origin.is_own:
             return False
         declared = origin.is_public or is_loopback(origin.host) or origin.host == self._listen
-        return declared or not any(site_has_host(other, origin.host) for other in self._sites.all())
+        if declared or origin.host in self._in_use():
+            return True
+        return not any(site_has_host(other, origin.host) for other in self._sites.all())
 
 
 def site_has_host(site: Site, host: str) -> bool:

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from collector.core.app_secret import Secrets
 from collector.core.errors import RecordGone
 from collector.enrichment.user_agent import UserAgentParser
+from collector.ingest.request_origin import origin_of
 from collector.storage.documents import DocumentTable
 from dashboard.access.cookies import delete_cookie, read_cookie, set_cookie
 from dashboard.access.users import User, Users
@@ -66,6 +67,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Family, such as Firefox; likewise `system`. Empty when unknown."""
     system: str = ""
     method: SignInMethod = "password"
+    host: str = ""
+    """The name of this server that it was started under."""
 
 
 class Sessions:
@@ -116,6 +119,7 @@ class Sessions:
             browser=device.browser,
             system=device.os,
             method=method,
+            host=origin_of(request).host,
         )
         await anyio.to_thread.run_sync(self._put, _hashed(token), session)
         for id_, _oldest in self.of(user)[self.max_of_user :]:
@@ -164,6 +168,11 @@ class Sessions:
             if session.user == user.name and self._is_good(session, user)
         ]
         return sorted(found, key=lambda pair: (-pair[1].started, pair[0]))
+
+    def hosts_of_admins(self) -> frozenset[str]:
+        """The names of this server under which administrators are signed in."""
+        admins = {user.name for user in self._users.all() if user.role == "admin"}
+        return frozenset(session.host for session in self._sessions.values() if session.user in admins) - {""}
 
     def forget_user(self, name: str) -> None:
         """A user is no more: their sign-ins are over. Blocking."""

@@ -232,9 +232,8 @@ def _few(least: int, *sizes: int) -> bool:
 
 
 def _joining(part: int, fold: Sequence[int], rows: Rows, least: int) -> list[tuple[int, str]]:
-    """The rows to fold next, from the smallest, of equal ones the first by value: up to the first that has whom the fold
-    has too few of. A row has enough of either side or nobody, so that few steps are taken, however many rows there are.
-    """
+    """The rows to fold next, from the smallest, of equal ones the first by value: up to the first that has whom the
+    fold has too few of. A row has enough of either side or nobody: few steps are taken, however many rows there are."""
     lacking = [side for side, size in enumerate(fold) if _few(least, size)]
     found = []
     for _, name, sizes in sorted((units, name, sizes) for own, name, units, _, *sizes in rows if own == part):

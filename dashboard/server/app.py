@@ -304,6 +304,7 @@ def build(
                 notice_versions=editions,
                 pages=dashboard.pages,
                 settings=settings,
+                in_use=sessions.hosts_of_admins,
             ),
             *routes.routes(dashboard),
         ],

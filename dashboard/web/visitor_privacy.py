@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
@@ -88,13 +88,14 @@ class VisitorViews:
         notice_versions: NoticeVersions,
         pages: Pages,
         settings: Settings,
+        in_use: Callable[[], Collection[str]],
     ) -> None:
         self._privacy = subject_access
         self._sites = sites
         self._editions = notice_versions
         self._pages = pages
         self._trusted = TrustedProxies(settings.trusted_proxies)
-        self._hosts = RequestOrigins(settings, sites)
+        self._hosts = RequestOrigins(settings, sites, in_use)
         self._reads = RateLimit(READS)
         self._erasures = RateLimit(ERASURES)
         self._asking = DisclosureLimit()
@@ -304,10 +305,16 @@ class PacedResponse(Response):
 
 
 def routes(
-    *, subject_access: SubjectAccess, sites: Sites, notice_versions: NoticeVersions, pages: Pages, settings: Settings
+    *,
+    subject_access: SubjectAccess,
+    sites: Sites,
+    notice_versions: NoticeVersions,
+    pages: Pages,
+    settings: Settings,
+    in_use: Callable[[], Collection[str]] = frozenset[str],
 ) -> list[Route]:
-    """The visitors' addresses."""
-    views = VisitorViews(subject_access, sites, notice_versions, pages, settings)
+    """The visitors' addresses. `in_use` gives names of this server that its administrators use."""
+    views = VisitorViews(subject_access, sites, notice_versions, pages, settings, in_use)
     return [
         Route("/api/me", views.guarded(views.read), methods=["GET"]),
         Route("/api/me", views.guarded(views.erase), methods=["DELETE"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from starlette.datastructures import Headers
 
@@ -41,7 +43,9 @@ NAMES = {
 }
 
 
-def hosts(public: str = "", proxies: str = "", listen: str = "", *sites: Site) -> RequestOrigins:
+def hosts(
+    public: str = "", proxies: str = "", listen: str = "", *sites: Site, in_use: Collection[str] = ()
+) -> RequestOrigins:
     """The names that a server with these settings answers to."""
     known = {site.domain: site for site in sites}
     records = type("Known", (), {"all": lambda _: known, "lock": DocumentLock(None, "sites")})()  # type: ignore[arg-type] # nothing is changed
@@ -50,6 +54,7 @@ def hosts(public: str = "", proxies: str = "", listen: str = "", *sites: Site) -
     return RequestOrigins(
         read_settings({"TYST_PUBLIC_URL": public, "TYST_TRUSTED_PROXIES": proxies, "TYST_HOST": listen or "127.0.0.1"}),
         registered,
+        lambda: in_use,
     )
 
 
@@ -132,6 +137,19 @@ def test_links_begin_with_the_public_address() -> None:
     """Where none is set, with that of the request."""
     assert origin(hosts("https://Stats.test/"), "127.0.0.1:8000").base == "https://stats.test/"
     assert origin(hosts(), "localhost:8000").base == "http://localhost:8000/"
+
+
+def test_no_site_claims_a_name_that_administrators_use() -> None:
+    """Else its owner could have the visitors' pages of all other sites refused; its own hosts reach it alone."""
+    greedy = Site(domain="greedy.test", hostnames=("stats.example", "10.0.0.9"))
+    known = hosts("", PROXY, "", A, greedy, in_use=("stats.example",))
+    for host, peer, reached in (
+        ("stats.example", PROXY, [True, True]),
+        ("greedy.test", PROXY, [False, True]),
+        ("10.0.0.9", "192.0.2.1", [False, True]),
+    ):
+        asked = origin(known, host, peer)
+        assert [known.may_access(asked, site) for site in (A, greedy)] == reached, host
 
 
 @pytest.mark.parametrize("host", ["stats.com", "stats.org", "stats.co.uk"])

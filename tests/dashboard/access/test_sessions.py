@@ -61,6 +61,20 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(board: Board) -> None:
     assert "secure" not in board.sign_in().headers["set-cookie"].lower()
 
 
+def test_names_that_administrators_use_are_the_server_s(board: Board) -> None:
+    """As long as one is signed in; what others use may be a site's own."""
+    sessions = board.dashboard.sessions
+    board.add_user("anna", "owner")
+    board.sign_in("anna", headers={"host": "shop.test"})
+    assert sessions.hosts_of_admins() == frozenset()
+    board.cookies.clear()
+    board.sign_in()
+    sessions.refresh()
+    assert sessions.hosts_of_admins() == {"tyst.test"}
+    board.post("/logout", {})
+    assert sessions.hosts_of_admins() == frozenset()
+
+
 def test_a_changed_cookie_opens_nothing(board: Board) -> None:
     """The signature covers every character."""
     board.sign_in()
