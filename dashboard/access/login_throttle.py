@@ -102,6 +102,15 @@ def same_origin(headers: Headers) -> bool:
     return origin is None or parts_of(origin).netloc == headers.get("host")
 
 
+def from_own_page(headers: Headers) -> bool:
+    """Whether a link on a page of this origin was followed, as far as the browser tells: for what must not begin by a
+    link in a mail. Where it does not send `Sec-Fetch-Site`, the pages' policy lets it send `Referer` to this origin."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    return parts_of(headers.get("referer", "")).netloc == headers.get("host")
+
+
 def is_foreign_subresource(headers: Headers) -> bool:
     """Whether a page of another site asks for this address as a part of itself: an image, a frame, a fetch. How long
     the answer takes, or how large it is, must not tell that page anything. Browsers that navigate here are none."""

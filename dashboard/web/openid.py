@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from dashboard.access.audit_log import EVERYWHERE
-from dashboard.access.login_throttle import safe_target, same_origin
+from dashboard.access.login_throttle import from_own_page, safe_target
 from dashboard.access.openid.flow import Flow
 from dashboard.access.openid.refusal import OpenIdRefused
 from dashboard.access.openid.sign_in import CALLBACK, OpenIdSignIn
@@ -51,7 +51,7 @@ async def _connect(dashboard: Dashboard, request: Request, user: User) -> Respon
     """`GET /account/openid`: bind an identity to the account. A link, as the pages' policy lets no form lead to
     another server; so only a page of this server may link here."""
     service = _service(dashboard)
-    if not same_origin(request.headers):
+    if not from_own_page(request.headers):
         raise HTTPException(403)
     return await _to_provider(dashboard, request, service.flows.begin("/account", user.name))
 

@@ -51,9 +51,15 @@ def checked_claims(token: str, keys: KeySet, *, issuer: str, client_id: str, non
 
 
 def with_userinfo(claims: dict[str, Any], userinfo: dict[str, Any]) -> dict[str, Any]:
-    """The claims, and what userinfo adds to them. Raises `OpenIdRefused` where it is about somebody else (5.3.2)."""
+    """The claims, and what userinfo adds to them. Raises `OpenIdRefused` where it is about somebody else (5.3.2).
+
+    Address and whether it is verified are from one of both: else an address that the provider has not verified would
+    be, by what it says of another.
+    """
     if userinfo and userinfo.get("sub") != claims["sub"]:
         raise OpenIdRefused("userinfo: about another subject")
+    if not {"email", "email_verified"} <= claims.keys():
+        claims = {name: value for name, value in claims.items() if name not in ("email", "email_verified")}
     return {**userinfo, **claims}
 
 

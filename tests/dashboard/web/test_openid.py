@@ -21,7 +21,7 @@ from collector.storage.client import ClickHouse
 from dashboard.access.openid import flow as flows
 from dashboard.access.openid.accounts import OpenIdAccounts
 from dashboard.access.openid.flow import Flow
-from dashboard.access.openid.id_token import LEEWAY
+from dashboard.access.openid.id_token import LEEWAY, with_userinfo
 from dashboard.access.openid.sign_in import CALLBACK, OpenIdSignIn
 from dashboard.access.users import User
 from tests.board import BASE, SITE, Board, opened_board
@@ -238,7 +238,11 @@ def test_an_account_of_the_same_name_is_not_taken_over(board_with: Boards, provi
     assert board.get("/").status_code == 303
 
     board.sign_in("ada@example.com")
-    assert board.get("/account/openid", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    for site in ("cross-site", "none"):
+        assert board.get("/account/openid", headers={"sec-fetch-site": site}).status_code == 403
+    for referrer in ({}, {"referer": "https://evil.test/"}):
+        assert board.get("/account/openid", headers=referrer).status_code == 403
+    assert board.get("/account/openid", headers={"referer": f"{BASE}/account"}).status_code == 303
     there = board.get("/account/openid", headers={"sec-fetch-site": "same-origin"}).headers["location"]
     connected = back(board, provider.sign_in(there, "ada"))
     assert connected.headers["location"] == "/account?done=connected"
@@ -495,6 +499,17 @@ def test_userinfo_is_about_the_same_person(
     """What it says of another, or says nothing of, is nothing."""
     hostile.claims, hostile.userinfo = {"email": None, "email_verified": None}, userinfo
     assert refusal(board_with(hostile.issuer), hostile, caplog) == reason
+
+
+def test_an_address_is_verified_by_who_says_it() -> None:
+    """What userinfo says of its address is not said of the token's."""
+    said = {"sub": "1", "email": "mine@example.com", "email_verified": True}
+    assert with_userinfo({"sub": "1", "email": "yours@example.com"}, said) == said
+    assert with_userinfo({"sub": "1", "email_verified": True}, {"sub": "1", "email": "yours@example.com"}) == {
+        "sub": "1", "email": "yours@example.com"
+    }  # fmt: skip
+    whole = {"sub": "1", "email": "yours@example.com", "email_verified": True}
+    assert with_userinfo(whole, said | {"groups": ["staff"]}) == whole | {"groups": ["staff"]}
 
 
 def test_an_answer_of_another_issuer_is_refused(
