@@ -1,7 +1,8 @@
 """Mail transport: one message to one recipient over SMTP, with errors that say what to do.
 
-Blocking `smtplib` in a thread: a handful of mails a day needs no client of its own. No address and no password is in
-an error or a log: what a server says is repeated without the words that hold an address.
+Blocking `smtplib` in a thread: a handful of mails a day needs no client of its own. The threads are few, and a
+conversation is cut off in the end: a mail server that stalls keeps nobody waiting but mails. No address and no password
+is in an error or a log: what a server says is repeated without the words that hold an address.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import re
 import smtplib
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import parseaddr
-from typing import Final
+from typing import Any, Final
 
+import anyio
 import anyio.to_thread
 
 from collector.core.mail_address import domain_of
@@ -25,6 +28,10 @@ from dashboard.notifications.errors import DeliveryError
 
 SECONDS: Final = 20.0
 """For each step of the conversation."""
+LONGEST: Final = 300.0
+"""For all of it: a server may send a byte now and then."""
+CONVERSATIONS: Final = 4
+"""At a time."""
 _LONGEST_REPLY: Final = 200
 _WITH_ADDRESS: Final = re.compile(r"\S*@\S*")
 
@@ -33,8 +40,39 @@ class MailError(DeliveryError):
     """A mail that the mail server did not take."""
 
 
+class _BoundedSmtp(smtplib.SMTP):
+    """An SMTP client whose connection ends after `longest` seconds."""
+
+    def __init__(self, *args: Any, longest: float, **options: Any) -> None:
+        self._timer = threading.Timer(longest, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+        try:
+            super().__init__(*args, **options)
+        except BaseException:
+            self._timer.cancel()
+            raise
+
+    def close(self) -> None:
+        self._timer.cancel()
+        super().close()
+
+    def _cut(self) -> None:
+        """The thread that reads is told that nothing more comes."""
+        if self.sock is not None:
+            with suppress(OSError):
+                # Not by TLS, which that thread is in.
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+
+class _BoundedSmtps(_BoundedSmtp, smtplib.SMTP_SSL):
+    """The same under TLS from the first byte."""
+
+
 class MailTransport:
     """Hands messages to the mail server of the settings. `context` says whose certificates are believed."""
+
+    longest = LONGEST
 
     def __init__(self, settings: Settings, context: ssl.SSLContext | None = None) -> None:
         self._host = settings.smtp_host
@@ -43,6 +81,7 @@ class MailTransport:
         self._user = settings.smtp_user
         self._password = settings.smtp_password
         self._context = context
+        self._conversations = anyio.CapacityLimiter(CONVERSATIONS)
         self.sender = settings.smtp_from
 
     @property
@@ -58,7 +97,7 @@ class MailTransport:
     async def send(self, message: EmailMessage, taken: Callable[[], None] = lambda: None) -> None:
         """Hand the message over, to its `To`. `taken` is called, blocking, at once when the server has it. Raises
         `MailError`."""
-        await anyio.to_thread.run_sync(self._send, message, taken)
+        await anyio.to_thread.run_sync(self._send, message, taken, limiter=self._conversations)
 
     def _send(self, message: EmailMessage, taken: Callable[[], None]) -> None:
         if not self.enabled:
@@ -74,10 +113,11 @@ class MailTransport:
         """A conversation under TLS where the settings want it. Its end is no error: the message is handed over."""
         # The default context checks certificate and name.
         context = self._context or ssl.create_default_context()
+        where = (self._host, self._port, self.domain)
         server = (
-            smtplib.SMTP_SSL(self._host, self._port, self.domain, timeout=SECONDS, context=context)
+            _BoundedSmtps(*where, timeout=SECONDS, longest=self.longest, context=context)
             if self._security == "tls"
-            else smtplib.SMTP(self._host, self._port, self.domain, timeout=SECONDS)
+            else _BoundedSmtp(*where, timeout=SECONDS, longest=self.longest)
         )
         try:
             if self._security == "starttls":

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import subprocess
+import threading
+import time
 from email.message import EmailMessage
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from collector.core.errors import SettingError
@@ -113,6 +118,45 @@ def test_errors_say_what_to_do() -> None:
     assert "check TYST_SMTP_HOST and TYST_SMTP_PORT" in reason(transport(free_port(), settings=PLAIN))
     assert "there is no host nowhere.invalid" in reason(transport(25, host="nowhere.invalid", settings=PLAIN))
     assert "set TYST_SMTP_HOST" in reason(MailTransport(read_settings({})))
+
+
+def test_a_server_that_never_ends_is_hung_up_on() -> None:
+    """One that says a little all the time, so that no step of the conversation is too long."""
+    with socket.create_server(("localhost", 0)) as listening:
+
+        def talk() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                while True:
+                    connection.sendall(b"220-go on\r\n")
+                    time.sleep(0.01)
+
+        threading.Thread(target=talk, daemon=True).start()
+        wanted = transport(listening.getsockname()[1], settings=PLAIN)
+        wanted.longest = 0.2
+        assert "ended the conversation" in reason(wanted)
+
+
+def test_mails_take_few_threads() -> None:
+    """While a server stalls, nothing else may wait for a thread."""
+    with socket.create_server(("localhost", 0)) as listening:
+        wanted = transport(listening.getsockname()[1], settings=PLAIN)
+        wanted.longest = 0.5
+        others = list[int]()
+
+        async def refused() -> None:
+            with pytest.raises(MailError):
+                await wanted.send(a_message())
+
+        async def many() -> None:
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(refused)
+                await anyio.sleep(0.1)
+                others.append(anyio.to_thread.current_default_thread_limiter().borrowed_tokens)
+
+        anyio.run(many)
+    assert others == [0]
 
 
 def test_an_error_holds_no_address() -> None:
