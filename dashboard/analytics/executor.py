@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -43,6 +43,8 @@ _BAD_PATTERN = {427}
 MAX_WAITING, MAX_WAITING_OF_SITE = 2_000, 500
 """Statements of guests that wait at a time, in all and of one site: about thirty pages of a site."""
 
+T = TypeVar("T")
+
 Lane = tuple[bool, str]
 """Whose work it is: whether a guest's, and of which site."""
 
@@ -56,12 +58,12 @@ class FairQueue:
         self._guest_workers = max(1, workers // 2)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="analytics")
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[Lane, deque[tuple[Future[Rows], Callable[[], Rows]]]] = OrderedDict()
+        self._waiting: OrderedDict[Lane, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
         self._running = {True: 0, False: 0}
 
-    def submit(self, lane: Lane, work: Callable[[], Rows]) -> Future[Rows]:
+    def submit(self, lane: Lane, work: Callable[[], T]) -> Future[T]:
         """Do the work when it is its turn. Raises `QueueFull` where too much waits in a guests' lane."""
-        future: Future[Rows] = Future()
+        future: Future[T] = Future()
         with self._lock:
             if lane[0]:
                 self._make_sure_of_room(lane)
@@ -102,13 +104,13 @@ class FairQueue:
             return member
         return next(iter(self._waiting), None)
 
-    def _run(self, lane: Lane, future: Future[Rows], work: Callable[[], Rows]) -> None:
+    def _run(self, lane: Lane, future: Future[T], work: Callable[[], T]) -> None:
         try:
-            rows = work()
+            found = work()
         except BaseException as error:  # noqa: BLE001 # whoever waits for it is told
             outcome = partial(future.set_exception, error)
         else:
-            outcome = partial(future.set_result, rows)
+            outcome = partial(future.set_result, found)
         with self._lock:
             self._running[lane[0]] -= 1
         self._start()
@@ -146,6 +148,10 @@ class QueryExecutor:
             return await asyncio.shield(asyncio.wrap_future(flight.future))
         finally:
             self._cache.leave(key, flight)
+
+    async def computed(self, work: Callable[[], T], lane: Lane = (False, "")) -> T:
+        """What `work` gives, done beside the event loop, when it is the lane's turn. Raises `QueueFull`."""
+        return await asyncio.wrap_future(self._queue.submit(lane, work))
 
     def clear(self) -> None:
         """Share no result of before: data has changed."""

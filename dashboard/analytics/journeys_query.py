@@ -47,7 +47,10 @@ async def run_journey(stats: StatsService, journey: Journey) -> JourneyResult:
     flows = _flows(await stats.prepared_rows(prepared, statement), names)
     if len(joined(steps_of(flows, 0).values()).people) < protection.min_visitors:
         return replace(found, visits=None, hidden=True)
-    return _laid_out(found, folded(flows, protection.min_visitors), protection)
+    # Of a table that somebody has made for it what may be told takes a second to find, in which nobody is to wait.
+    return await stats.computed(
+        journey.site, lambda: _laid_out(found, folded(flows, protection.min_visitors), protection)
+    )
 
 
 def _flows(rows: Iterable[Sequence[Any]], names: Mapping[int, Step]) -> Flows:

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 from collector.core.timezones import FormerZone, Zone, borders
 from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import PROPERTY
-from dashboard.analytics.executor import WORKERS, QueryExecutor
+from dashboard.analytics.executor import WORKERS, QueryExecutor, T
 from dashboard.analytics.filters import Filter
 from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.funnels_filter import with_funnels
@@ -100,6 +100,10 @@ class StatsService:
     async def prepared_rows(self, prepared: PreparedQuery, statement: Statement) -> Rows:
         """The rows of such a statement."""
         return await self._rows(prepared.query.site, statement, prepared.state.parts)
+
+    async def computed(self, site: str, work: Callable[[], T]) -> T:
+        """What `work` on rows of the site gives: what may take the processor some time, in the reader's lane."""
+        return await self._executor.computed(work, (self._guest, site))
 
     async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:
         """Keys of the custom properties of the selected events, the most frequent first; without a filter also those of

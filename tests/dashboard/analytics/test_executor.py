@@ -244,6 +244,25 @@ def test_guests_statements_do_not_wait_without_number() -> None:
     queue.close()
 
 
+def test_what_is_computed_waits_in_its_lane(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
+    """Beside the event loop, and not without number."""
+    executor = QueryExecutor(lambda settings: clickhouse.client(settings=settings), workers=2)
+    go_on, guest = threading.Event(), (True, SITE)
+
+    async def asked() -> str:
+        waiting = [asyncio.create_task(executor.computed(go_on.wait, guest)) for _ in range(MAX_WAITING_OF_SITE + 1)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull):
+            await executor.computed(go_on.wait, guest)
+        name = await executor.computed(lambda: threading.current_thread().name)
+        go_on.set()
+        await asyncio.gather(*waiting)
+        return name
+
+    assert asyncio.run(asked()).startswith("analytics")
+    executor.close()
+
+
 def test_a_member_does_not_wait_for_what_guests_asked_first(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
     """The same statement, asked by a guest and then by a member, is the member's own."""
 
