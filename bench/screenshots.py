@@ -153,7 +153,7 @@ def _links(page: Page, url: str) -> dict[str, str]:
         page.locator("#name").fill(whom)
         page.locator("#password").fill(password)
         page.get_by_role("button", name="Create link").click()
-        links[name] = page.locator("#link").inner_text().removeprefix(url)
+        links[name] = page.get_by_label(f"Link of {whom}").inner_text().removeprefix(url)
     page.goto(f"{url}{DEMO}/people")
     page.get_by_label("Name", exact=True).fill("Ida")
     page.get_by_role("button", name="Create link").click()

@@ -207,7 +207,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
         idle_days=settings.session_idle_days,
     )
     invitations = Invitations(DocumentTable(database, "invitations", Invitation), clock)
-    shares = ShareLinks(DocumentTable(database, "shares", ShareLink), sites, clock)
+    shares = ShareLinks(DocumentTable(database, "shares", ShareLink), sites, SECRETS, clock)
     annotations = Annotations(DocumentTable(database, "annotations", Annotation))
     segments = Segments(DocumentTable(database, "segments", Segment), clock)
     editions = NoticeVersions(DocumentTable(database, "notices", History), clock)

@@ -10,7 +10,12 @@ from starlette.responses import Response
 from dashboard.access.guests import Theme
 
 HEIGHT = 2_100
-"""Pixels of the frame: the whole report in the width of a common page."""
+"""Pixels of the frame until the view in it has told its height, or where the page forbids scripts in its text."""
+
+_RESIZE = (
+    "<script>addEventListener('message',e=>document.querySelectorAll('iframe[src^=\"{source}\"]').forEach(f=>"
+    "f.contentWindow==e.source&&e.data.tystHeight>0&&(f.height=e.data.tystHeight)))</script>"
+)
 
 
 def allow_framing(response: Response, ancestors: Sequence[str]) -> Response:
@@ -30,10 +35,11 @@ def allow_framing(response: Response, ancestors: Sequence[str]) -> Response:
     return response
 
 
-def iframe_html(address: str, domain: str, theme: Theme = "auto") -> str:
-    """The line of HTML that shows the view at `address` in a page."""
-    source = f"{address}?embed=true" + (f"&theme={theme}" if theme != "auto" else "")
-    return (
-        f'<iframe src="{escape(source)}" title="Statistics of {escape(domain)}" '
+def embed_code(address: str, domain: str, theme: Theme = "auto") -> str:
+    """The HTML that shows the view at `address` in a page, as high as the view is."""
+    source = escape(f"{address}?embed=true" + (f"&theme={theme}" if theme != "auto" else ""))
+    frame = (
+        f'<iframe src="{source}" title="Statistics of {escape(domain)}" '
         f'width="100%" height="{HEIGHT}" loading="lazy"></iframe>'
     )
+    return f"{frame}\n{_RESIZE.format(source=escape(address))}"

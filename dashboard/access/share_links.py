@@ -1,6 +1,8 @@
 """Shared links: hashed, named and revocable access to one site's dashboard.
 
-A token has 192 random bits, so a plain SHA-256 of it is as safe at rest as a slow hash. It is shown once.
+Stored is a SHA-256 of each token. The token itself is derived from the installation's secret and the link's id, so that
+its owner can copy it again, while the database alone opens nothing. A link outlives a change of the secret, but its
+address can then no longer be shown; neither can that of a link of an earlier version, whose token was random.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from urllib.parse import urlsplit
 
 import anyio.to_thread
 import msgspec
+from itsdangerous import Signer
 
+from collector.core.app_secret import Secrets
 from collector.core.errors import RecordError, RecordGone
 from collector.core.text import is_one_line
 from collector.sites.registry import Site, Sites
@@ -29,6 +33,7 @@ MOST_SHARES: Final = 100
 """Links of one site that one user may have made."""
 MOST_ANCESTORS: Final = 10
 LONGEST_NAME: Final = 100
+_SALT: Final = "tyst.share-token"
 
 # Only what cannot end the directive or begin another may ever reach the header `Content-Security-Policy`.
 _ANCESTOR = re.compile(
@@ -64,9 +69,12 @@ class ShareLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ShareLinks:
     """All links. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
-    def __init__(self, records: DocumentTable[ShareLink], sites: Sites, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, records: DocumentTable[ShareLink], sites: Sites, keys: Secrets, clock: Callable[[], float]
+    ) -> None:
         self._records = CachedDocumentTable(records, self._index)
         self._sites = sites
+        self._signers = [Signer(key, salt=_SALT, digest_method=hashlib.sha256) for key in reversed(keys)]
         self._clock = clock
         self._by_hash: dict[str, ShareLink] = {}
 
@@ -87,6 +95,11 @@ class ShareLinks:
             return None
         return share, site
 
+    def token(self, share: ShareLink) -> str | None:
+        """The token of a link; None where its secret is no more, or where it was not derived from one."""
+        derived = (_token(signer, share.id) for signer in self._signers)
+        return next((token for token in derived if hashed(token) == share.hash), None)
+
     def over(self, share: ShareLink, site: Site) -> bool:
         """Whether the link's last day is over."""
         return share.expires is not None and self.today(site) > share.expires
@@ -105,7 +118,7 @@ class ShareLinks:
         ancestors: tuple[str, ...] = (),
         by: str = "",
     ) -> tuple[ShareLink, str]:
-        """A new link: its record, and its token, which is shown once. `password` is a hash.
+        """A new link: its record, and its token. `password` is a hash.
 
         Raises `RecordError` naming the field that must be mended.
         """
@@ -116,9 +129,10 @@ class ShareLinks:
             raise RecordError("expires", _("expected a date that is not in the past"))
         if password and ancestors:
             raise RecordError("ancestors", _("a link with a password cannot be embedded"))
-        token = secrets.token_urlsafe(24)
+        id_ = secrets.token_hex(16)
+        token = _token(self._signers[0], id_)
         share = ShareLink(
-            id=secrets.token_hex(4),
+            id=id_,
             hash=hashed(token),
             site=site.id,
             name=name,
@@ -167,6 +181,11 @@ class ShareLinks:
 
     def _index(self, shares: Mapping[str, ShareLink]) -> None:
         self._by_hash = {share.hash: share for share in shares.values()}
+
+
+def _token(signer: Signer, id_: str) -> str:
+    """32 characters of base64: 192 bits."""
+    return signer.get_signature(id_).decode()[:32]
 
 
 def hashed(token: str) -> str:

@@ -161,7 +161,8 @@ def build(
         clock=clock,
     )
     changes = AuditLog(collector.client, collector.sites, clock)
-    shares = ShareLinks(DocumentTable(collector.client, "shares", ShareLink), collector.sites, clock)
+    secrets = secrets_of(settings)
+    shares = ShareLinks(DocumentTable(collector.client, "shares", ShareLink), collector.sites, secrets, clock)
     shares.refresh()
     collector.refreshes.append(shares.refresh)
     segments = Segments(DocumentTable(collector.client, "segments", Segment), clock)
@@ -170,7 +171,6 @@ def build(
     annotations = Annotations(DocumentTable(collector.client, "annotations", Annotation))
     annotations.refresh()
     collector.refreshes.append(annotations.refresh)
-    secrets = secrets_of(settings)
     sessions = Sessions(
         DocumentTable(collector.client, "sessions", Session),
         users,

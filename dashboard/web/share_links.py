@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,9 +12,9 @@ from starlette.responses import RedirectResponse, Response
 from collector.core.errors import RecordError
 from collector.ingest.request_origin import public_base
 from collector.sites.registry import Site
-from dashboard.access.embedding import iframe_html
-from dashboard.access.guests import THEMES
-from dashboard.access.share_links import read_ancestors
+from dashboard.access.embedding import embed_code
+from dashboard.access.guests import THEMES, Theme
+from dashboard.access.share_links import ShareLink, read_ancestors
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, _, error_text
 from dashboard.web.app_context import Dashboard, changeable_site, read_form
@@ -23,13 +24,13 @@ FIELDS = ("name", "expires", "ancestors")
 
 
 async def show_sharing(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """The links there are, and a form for one more; posted, that one more, with its address shown this once."""
+    """The links there are, each with its address, and a form for one more; posted, that one more."""
     site = changeable_site(dashboard, request, user)
     if request.method == "GET":
-        return _page(dashboard, user, site)
+        return _page(dashboard, request, user, site)
     form = await read_form(request)
     try:
-        share, token = await dashboard.shares.create(
+        share, _token = await dashboard.shares.create(
             site,
             name=form.get("name", ""),
             password=await _hashed(dashboard, form.get("password", "")),
@@ -38,11 +39,9 @@ async def show_sharing(dashboard: Dashboard, request: Request, user: User) -> Re
             by=user.name,
         )
     except RecordError as error:
-        return _page(dashboard, user, site, form, {error.field: error_text(error)})
+        return _page(dashboard, request, user, site, form, {error.field: error_text(error)})
     await dashboard.changes.note(user.name, site.domain, N_("Shared link created"), after=share.name)
-    link = f"{public_base(request)}share/{token}"
-    frames = [(theme, iframe_html(link, site.domain, theme)) for theme in THEMES] if share.ancestors else []
-    return _page(dashboard, user, site, made=share, link=link, frames=frames)
+    return _page(dashboard, request, user, site, made=share)
 
 
 async def revoke_share(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -67,21 +66,41 @@ def _day(text: str) -> datetime.date | None:
         raise RecordError("expires", _("expected a day such as 2027-01-31")) from None
 
 
+class ShownLink(NamedTuple):
+    """A link as its owner sees it."""
+
+    share: ShareLink
+    over: bool
+    """Whether its last day is over."""
+    address: str
+    """Empty where it can no longer be told."""
+    frames: list[tuple[Theme, str]]
+    """The code that embeds it, by color scheme."""
+
+
+def _shown(dashboard: Dashboard, request: Request, site: Site, share: ShareLink) -> ShownLink:
+    token = dashboard.shares.token(share)
+    address = f"{public_base(request)}share/{token}" if token else ""
+    themes = THEMES if address and share.ancestors else ()
+    frames = [(theme, embed_code(address, site.domain, theme)) for theme in themes]
+    return ShownLink(share, dashboard.shares.over(share, site), address, frames)
+
+
 def _page(
     dashboard: Dashboard,
+    request: Request,
     user: User,
     site: Site,
     form: dict[str, str] | None = None,
     problems: dict[str, str] | None = None,
-    **made: object,
+    made: ShareLink | None = None,
 ) -> Response:
     shares = dashboard.shares
     shown = {
-        "made": None,
-        **made,
+        "made": made,
         "form": {field: (form or {}).get(field, "") for field in FIELDS},
         "problems": problems or {},
-        "shares": [(share, shares.over(share, site)) for share in shares.of(site)],
+        "links": [_shown(dashboard, request, site, share) for share in shares.of(site)],
         "today": shares.today(site),
     }
     return dashboard.pages.html("sharing.html", 422 if problems else 200, user=user, site=site, **shown)

@@ -18,7 +18,7 @@ from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.passwords import HashingBusy
 from dashboard.access.share_links import MOST_SHARES, ShareLink, ShareLinks, read_ancestors
-from tests.board import BASE, NOON, PASSWORD, SITE, Board, opened_board, pageview
+from tests.board import BASE, NOON, PASSWORD, SECRETS, SITE, Board, opened_board, pageview
 from tests.markup import read
 
 WORD = "open the quiet door"
@@ -38,11 +38,16 @@ def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[
 
 def make(board: Board, **form: str) -> str:
     """The path of a new link."""
+    before = links(board.get(f"/{SITE}/sharing").text)
     answer = board.post(f"/{SITE}/sharing", {"name": "For Ada", **form})
     assert answer.status_code == 200, answer.text
-    found = set(re.findall(rf"{BASE}(/share/[\w-]{{32}})(?=[\"<?])", answer.text))
-    assert len(found) == 1
-    return str(found.pop())
+    (found,) = links(answer.text) - before
+    return found
+
+
+def links(page: str) -> set[str]:
+    """The paths of links on the page of them."""
+    return set(re.findall(rf"{BASE}(/share/[\w-]{{32}})(?=[\"<?])", page))
 
 
 @pytest.mark.parametrize("leaves", ["removed", "site", "role"])
@@ -127,12 +132,33 @@ def test_the_whole_state_is_in_the_address_below_the_link(board: Board) -> None:
 
 
 def test_a_token_is_not_kept(board: Board) -> None:
-    """Only its hash is: neither the database nor the page of links shows it again."""
-    token = make(board).rpartition("/")[2]
+    """Only its hash is: the database does not have it; yet its owner sees it again."""
+    link = make(board)
+    token = link.rpartition("/")[2]
     rows = board.database.query("SELECT record FROM shares").result_rows
     assert all(token not in record for (record,) in rows)
-    assert token not in board.get(f"/{SITE}/sharing").text
+    assert links(board.get(f"/{SITE}/sharing").text) == {link}
     assert "For Ada" in board.page(f"/{SITE}/sharing").text
+
+
+def test_a_link_outlives_a_change_of_the_secret(board: Board, database: Client) -> None:
+    """It is shown while the secret before is known, and opens what it opened afterwards, too."""
+    token = make(board).rpartition("/")[2]
+    for keys, shown in (((*SECRETS, "another"), token), (("another",), None)):
+        records = DocumentTable(database, "shares", ShareLink)
+        later = ShareLinks(records, board.dashboard.sites, keys, board.clock)
+        later.refresh()
+        opened = later.opened(token)
+        assert opened is not None
+        assert later.token(opened[0]) == shown
+
+
+def test_a_link_that_cannot_be_displayed_is_explained(board: Board) -> None:
+    """Its token was random, as those of earlier versions."""
+    share = ShareLink(id="0a1b2c3d", hash="0" * 64, site=board.site().id, name="Old", by="admin")
+    DocumentTable(board.database, "shares", ShareLink).create("0a1b2c3d", share)
+    board.dashboard.shares.refresh()
+    assert "This link works but cannot be displayed" in board.page(f"/{SITE}/sharing").text
 
 
 def test_a_revoked_link_opens_nothing(board: Board) -> None:
@@ -282,7 +308,7 @@ def test_a_link_follows_a_site_to_its_new_name(board: Board) -> None:
 def test_another_worker_agrees(board: Board, database: Client) -> None:
     """A link made here opens there after the next refresh, and a revoked one does not."""
     token = make(board).rpartition("/")[2]
-    elsewhere = ShareLinks(DocumentTable(database, "shares", ShareLink), board.dashboard.sites, board.clock)
+    elsewhere = ShareLinks(DocumentTable(database, "shares", ShareLink), board.dashboard.sites, SECRETS, board.clock)
     elsewhere.refresh()
     opened = elsewhere.opened(token)
     assert opened is not None
