@@ -69,7 +69,7 @@ def test_a_stranger_reads_what_was_shared(new_person: NewPerson, demo: Served) -
     page = signed_in(new_person(), demo, f"{DEMO}/sharing")
     link = make(page, "For the board")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.reload()
+    page.goto(f"{demo.url}{DEMO}/sharing")
     page.get_by_role("button", name="Copy the link For the board").click()
     expect(page.locator("[data-copied]").first).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == link
@@ -116,7 +116,7 @@ def test_a_frame_shows_the_figures_where_it_may(new_person: NewPerson, demo: Ser
     """In the pages of the named origin, in the wanted colours, without a cookie; in those of another it stays empty."""
     page = signed_in(new_person(), demo, f"{DEMO}/sharing")
     link = make(page, "In our intranet", Sites_that_may_embed_it=site.url)
-    frame = page.get_by_label("Always dark").inner_text()
+    frame = page.get_by_label("Always dark", exact=True).inner_text()
     site.page("/", f"<!doctype html><title>Intranet</title><h1>Ours</h1>{frame}")
     reader = new_person()
     inside = reader.new_page()

@@ -296,7 +296,7 @@ def test_figures_are_shared_until_the_link_is_revoked(opened: Open, new_person: 
     locked = make(page, "Locked", Password="open the quiet door", Expires_on="2099-12-31")
     with website() as home:
         link = make(page, "Framed", Sites_that_may_embed_it=home.url)
-        home.page("/", f"<!doctype html><title>Ours</title>{page.get_by_label('Always dark').inner_text()}")
+        home.page("/", f"<!doctype html><title>Ours</title>{page.get_by_label('Always dark', exact=True).inner_text()}")
         stranger = new_person().new_page()
         stranger.goto(f"{home.url}/")
         expect(stranger.frame_locator("iframe").locator("#figure-visitors")).to_be_visible()
