@@ -27,6 +27,9 @@ HELP: Final = {
         "Visitors with two or more visits on the same day. Someone who returns on another day is not recognized."
     ),
     "returning_rate": N_("Returning visitors as a percentage of visitors."),
+    "exit_rate": N_("Visits that ended on the page, as a percentage of its pageviews."),
+    "total_revenue": N_("Sum of all amounts in this currency. Nothing is converted."),
+    "average_revenue": N_("Revenue divided by the events with revenue."),
     "current_visitors": N_("Visitors with a pageview or event in the last 5 minutes."),
 }
 

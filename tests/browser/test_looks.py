@@ -34,6 +34,16 @@ def opened(new_person: NewPerson, demo: Served, path: str, width: int = 1280, **
     return owner.page
 
 
+def test_metrics_are_explained_where_nothing_hovers(new_person: NewPerson, demo: Served) -> None:
+    """A phone has a list to open, with every metric of the strip."""
+    page = opened(new_person, demo, DEMO, 390, has_touch=True, is_mobile=True)
+    page.get_by_text("About these metrics").tap()
+    names = page.locator(".figures .name").all_inner_texts()
+    assert page.locator(".definitions dt").all_inner_texts() == names
+    expect(page.locator(".definitions dd").first).to_contain_text("visitors")
+    expect(opened(new_person, demo, DEMO).get_by_text("About these metrics")).to_be_hidden()
+
+
 def box_of(element: Locator) -> FloatRect:
     """Where it stands once it does: the chart is drawn anew when the page's width settles, and has no place until
     then."""
