@@ -106,6 +106,18 @@ def test_a_secret_link_shows_the_figures_and_nothing_else(board: Board) -> None:
         assert board.get(path).status_code == 303
 
 
+def test_guests_reach_every_report(board: Board) -> None:
+    """Funnels, journeys and retention are in the navigation, below the link, and open without an account."""
+    link = make(board)
+    stranger(board)
+    names = ["Dashboard", "Funnels", "Journeys", "Retention"]
+    reports = {each.text: each.href for each in board.page(link).links if each.text in names}
+    assert list(reports) == names
+    for href in reports.values():
+        assert href.startswith(link)
+        assert board.get(href).status_code == 200
+
+
 def test_the_whole_state_is_in_the_address_below_the_link(board: Board) -> None:
     """Periods, tabs, filters and details of a shared view stay below it, and work there."""
     link = make(board)
