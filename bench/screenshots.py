@@ -1,8 +1,8 @@
 """Pictures of every page of the running program, light and dark, at a desk and on a phone.
 
-    python -m bench.screenshots [DIRECTORY]     (dist/screenshots unless told otherwise)
+    python -m bench.screenshots [DIRECTORY [LANGUAGE]]     (dist/screenshots and en unless told otherwise)
 
-The README's own go to docs/screenshots.
+The README's own go to docs/screenshots, in English only.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ INSIDE = {
     "site-map": f"{DEMO}?countries=map",
     "realtime": f"{DEMO}/realtime",
     "details": f"{DEMO}/details/pages",
+    "funnels": f"{DEMO}/funnels",
+    "funnel-form": f"{DEMO}/funnels/edit",
+    "journeys": f"{DEMO}/journeys",
+    "journeys-page": f"{DEMO}/journeys/page?page=/demo/shop",
+    "retention": f"{DEMO}/retention",
     "goals": f"{DEMO}/goals",
     "segments": f"{DEMO}/segments",
     "consent": f"{DEMO}/consent",
@@ -62,6 +67,9 @@ INSIDE = {
     "figures": f"{DEMO}/data",
     "people": f"{DEMO}/people",
     "sharing": f"{DEMO}/sharing",
+    "alerts": f"{DEMO}/alerts",
+    "reports": f"{DEMO}/reports",
+    "imports": f"{DEMO}/imports",
     "changes": f"{DEMO}/changes",
     "tag": f"{NEW}/install",
     "tag-wordpress": f"{NEW}/install?variant=wordpress",
@@ -73,6 +81,7 @@ INSIDE = {
     "two-factor": "/account/two-factor",
     "users": "/users",
     "all-changes": "/changes",
+    "installation-alerts": "/alerts",
     "not-found": "/nothing.example",
 }
 OUTSIDE = {"sign-in": "/login", "privacy": "/privacy/demo.localhost", "demo": "/demo", "demo-shop": "/demo/shop",
@@ -84,17 +93,23 @@ WIDTHS = {1280: 900, 390: 844}
 def main() -> None:
     """Start the demonstration, take every picture, stop it."""
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist/screenshots")
+    language = sys.argv[2] if len(sys.argv) > 2 else "en"
     directory.mkdir(parents=True, exist_ok=True)
     README_PICTURES.mkdir(parents=True, exist_ok=True)
     with running(*HISTORY) as server, sync_playwright() as playwright:
         _add_site(server)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with opened(browser, "light", 1280, 900) as person:
-            outside = OUTSIDE | _links(_signed_in(person, server.url), server.url)
+            page = _signed_in(person, server.url)
+            outside = OUTSIDE | _links(page, server.url)
+            page.goto(f"{server.url}{DEMO}/funnels")
+            inside = INSIDE | {"funnel": page.locator(".record h3 a").get_attribute("href") or ""}
         for scheme in SCHEMES:
             for width, height in WIDTHS.items():
-                with opened(browser, scheme, width, height) as person:
-                    _take_all(person, server.url, outside, directory, f"{scheme}-{width}")
+                with opened(browser, scheme, width, height, language=language) as person:
+                    _take_all(person, server.url, outside, inside, directory, f"{scheme}-{width}")
+            if language != "en":
+                continue
             with opened(browser, scheme, 1280, 1060, scale=1.5) as person:
                 page = _signed_in(person, server.url)
                 _show(page, f"{server.url}{DEMO}")
@@ -165,7 +180,9 @@ def _links(page: Page, url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def opened(browser: Browser, scheme: str, width: int, height: int, scale: float = 1) -> Iterator[BrowserContext]:
+def opened(
+    browser: Browser, scheme: str, width: int, height: int, scale: float = 1, language: str = "en"
+) -> Iterator[BrowserContext]:
     """A fresh profile in a window of that size."""
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -174,18 +191,21 @@ def opened(browser: Browser, scheme: str, width: int, height: int, scale: float 
         device_scale_factor=scale,
         user_agent=USER_AGENT,
         timezone_id="Europe/Stockholm",
+        locale=language,
     )
     yield context
     context.close()
 
 
-def _take_all(person: BrowserContext, url: str, outside: dict[str, str], directory: Path, suffix: str) -> None:
+def _take_all(
+    person: BrowserContext, url: str, outside: dict[str, str], inside: dict[str, str], directory: Path, suffix: str
+) -> None:
     page = person.new_page()
     for name, path in outside.items():
         _show(page, url + path)
         page.screenshot(path=directory / f"{name}-{suffix}.png", full_page=True)
     page = _signed_in(person, url)
-    for name, path in INSIDE.items():
+    for name, path in inside.items():
         _show(page, url + path)
         page.screenshot(path=directory / f"{name}-{suffix}.png", full_page=True)
 
@@ -193,9 +213,9 @@ def _take_all(person: BrowserContext, url: str, outside: dict[str, str], directo
 def _signed_in(person: BrowserContext, url: str) -> Page:
     page = person.new_page()
     page.goto(f"{url}/login")
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.locator("[name=name]").fill("admin")
+    page.locator("[name=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
     page.wait_for_url(f"{url}/")
     return page
 
