@@ -73,6 +73,19 @@ def test_no_metric_is_left_alone_in_its_row(new_person: NewPerson, demo: Served,
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_rows_have_room(new_person: NewPerson, demo: Served, width: int) -> None:
+    """Columns beside a name leave it a third of its panel at least, in three columns of panels, too."""
+    page = opened(new_person, demo, DEMO, width)
+    for path in ("", "/realtime"):
+        page.goto(f"{demo.url}{DEMO}{path}")
+        expect(page.locator(".panel .rows tbody tr").first).to_be_visible()
+        shares = page.locator(".panel .rows tbody th").evaluate_all(
+            "names => names.map((name) => name.offsetWidth / name.closest('table').offsetWidth)"
+        )
+        assert min(shares) > 1 / 3, path
+
+
 def test_panels_are_as_high_as_their_rows(new_person: NewPerson, demo: Served) -> None:
     """A panel of one row is lower than one of nine beside it."""
     page = opened(new_person, demo, f"{DEMO}{FILTERS['page']}")
