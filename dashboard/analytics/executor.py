@@ -145,7 +145,10 @@ class QueryExecutor:
         flight = self._cache.join(key, lambda: self._begin(statement, lane), immutable=immutable)
         try:
             # When the waiting is cancelled, the future itself goes on for its other readers.
-            return await asyncio.shield(asyncio.wrap_future(flight.future))
+            waiting = asyncio.wrap_future(flight.future)
+            # Of a statement that is stopped because nobody waits any more, asyncio would log an error that nobody saw.
+            waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            return await asyncio.shield(waiting)
         finally:
             self._cache.leave(key, flight)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -336,8 +338,10 @@ def running(database: Client) -> int:
     return int(database.query(RUNNING).result_rows[0][0])
 
 
-def test_a_question_that_nobody_waits_for_is_ended(database: Client, store: StatsService) -> None:
-    """When its reader goes away the engine stops at once, long before its time limit."""
+def test_a_question_that_nobody_waits_for_is_ended(
+    database: Client, store: StatsService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When its reader goes away the engine stops at once, long before its time limit, and nothing is logged."""
 
     async def leave() -> None:
         asking = asyncio.create_task(store._executor.rows(Statement(SLOW)))
@@ -346,8 +350,12 @@ def test_a_question_that_nobody_waits_for_is_ended(database: Client, store: Stat
         with pytest.raises(asyncio.CancelledError):
             await asking
         await until(lambda: running(database) == 0)
+        store.close()
+        await asyncio.sleep(0)
+        gc.collect()
 
     asyncio.run(leave())
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 LONG = "SELECT number, text FROM long WHERE number < {many:UInt64} ORDER BY number"
