@@ -1,8 +1,7 @@
-"""Lists of values with one count each, its unit in words: sources and pages beside a report that is not a breakdown."""
+"""Lists of values with one count each: sources and pages beside a report that is not a breakdown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from dashboard.analytics.query import OTHER, Result
@@ -16,10 +15,10 @@ from dashboard.reports.view_state import ViewState
 
 @dataclass(frozen=True, slots=True)
 class CountedRow:
-    """A value with its count in words, its bar's width in percent, its share, and where it leads ("" is nowhere)."""
+    """A value with its count, its bar's width in percent, its share, and where it leads ("" is nowhere)."""
 
     label: str
-    count: str
+    count: int
     bar: float
     href: str = ""
     percent: str = ""
@@ -35,15 +34,13 @@ class CountedList:
     of: str = ""
 
 
-def counted_row(name: str, count: int, whole: int, words: Callable[[int], str], href: str) -> CountedRow:
+def counted_row(name: str, count: int, whole: int, href: str) -> CountedRow:
     """A row whose bar and share are its part of `whole`."""
     part = share(count, whole)
-    return CountedRow(name, words(count), part, href, formatting.percent(part))
+    return CountedRow(name, count, part, href, formatting.percent(part))
 
 
-def counted_rows(
-    state: ViewState, result: Result, words: Callable[[int], str], whole: int | None = None
-) -> tuple[CountedRow, ...]:
+def counted_rows(state: ViewState, result: Result, whole: int | None = None) -> tuple[CountedRow, ...]:
     """The rows of a breakdown by one dimension, which narrow the filters of `state`.
 
     Shares are of `whole`; without it bars are parts of the largest row.
@@ -56,6 +53,6 @@ def counted_rows(
         folded = value == OTHER
         name = _("Other (grouped for privacy)") if folded else label(dimension, value)
         href = "" if folded else state.filtered(FilterParam("is", dimension, value)).href()
-        return counted_row(name, count, most if whole is None else whole, words, href)
+        return counted_row(name, count, most if whole is None else whole, href)
 
     return tuple(row(value, count) for value, count in counts)

@@ -104,7 +104,6 @@ def _steps(state: ViewState, result: JourneyResult, title: str, end: str) -> Cou
             _(end) if node.step == LEFT else _("Other pages") if node.step.kind == "other" else node.step.name,
             node.visits,
             result.visits or 0,
-            visits_text,
             surroundings_href(state, node.step.name) if node.step.kind == "page" else "",
         )
         for node in nodes
@@ -119,7 +118,7 @@ def surroundings_href(state: ViewState, page: str) -> str:
 
 def _values(state: ViewState, result: Result, whole: int, title: str) -> CountedList:
     """A breakdown of visits under the filters of `state`, with shares of all of these visits."""
-    return CountedList(_(title), counted_rows(state, result, visits_text, whole), result.hidden, _(_OF[title]))
+    return CountedList(_(title), counted_rows(state, result, whole), result.hidden, _(_OF[title]))
 
 
 def _total(result: Result) -> int:

@@ -10,7 +10,7 @@ from dashboard.analytics.filters import every, is_
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import N_, _, plural
+from dashboard.i18n.translations import N_, _
 from dashboard.reports.counted_list import CountedList, counted_rows
 from dashboard.reports.filter_params import FilterParam, chosen_filter
 from dashboard.reports.stacked_chart import StackedChart, stacked_chart
@@ -87,7 +87,7 @@ def build_retention(state: ViewState, period: Period, results: Sequence[Result],
         ),
         chart=stacked_chart(stacks),
         lists=tuple(
-            CountedList(_(title), counted_rows(narrowed, result, _visitors), result.hidden)
+            CountedList(_(title), counted_rows(narrowed, result), result.hidden)
             for result, title in zip(lists, LISTS.values(), strict=True)
         ),
         by_time=by_time,
@@ -112,7 +112,3 @@ def _interval(moment: TimeBucket, metrics: Sequence[int | float | None], labelle
 
 def _number(value: int | float | None) -> str:
     return "" if value is None else formatting.number(value)
-
-
-def _visitors(count: int) -> str:
-    return plural("{count} visitor", "{count} visitors", count).format(count=formatting.number(count))

@@ -117,7 +117,7 @@ async def _page(dashboard: Dashboard, user: User, site: Site, *, problem: str = 
         problem=problem,
         waiting=[row for row in rows if row.checked],
         imports=[row for row in rows if not row.checked],
-        formats=[each.title for each in FORMATS],
+        formats=sorted((each.title for each in FORMATS), key=lambda title: ("log" in title, title.lower())),
     )
 
 

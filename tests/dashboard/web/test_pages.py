@@ -339,7 +339,7 @@ def test_the_list_shows_today_and_the_week(board: Board) -> None:
     board.seed([*week, *before, later])
     text = board.page("/").text
     assert f"{SITE} 2 now 2 visitors today 100% up 100 percent in 7 days" in text
-    assert "quiet.example 0 visitors today no visitors for 15 days" in text
+    assert "quiet.example 0 visitors today no visitors in the last 15 days" in text
 
 
 def test_a_card_and_its_page_say_the_same(board: Board) -> None:
