@@ -271,6 +271,19 @@ def test_the_report_is_one_page_of_paper(new_person: NewPerson, demo: Served, sc
     assert cut == []
 
 
+def test_other_reports_are_one_page_of_paper(new_person: NewPerson, demo: Served) -> None:
+    """A funnel with its table, journeys, and returning visitors, each without what only a screen can do."""
+    page = opened(new_person, demo, f"{DEMO}/funnels")
+    funnel = page.locator(".record h3 a").first.get_attribute("href")
+    for path in (funnel, f"{DEMO}/journeys", f"{DEMO}/retention"):
+        page.goto(f"{demo.url}{path}")
+        assert len(PAGES_OF_PDF.findall(page.pdf(prefer_css_page_size=True))) == 1, path
+    page.emulate_media(media="print")
+    page.goto(f"{demo.url}{funnel}")
+    page.set_viewport_size({"width": 688, "height": 1000})
+    assert page.locator(".funnel-table").evaluate("table => table.offsetWidth <= table.parentElement.offsetWidth")
+
+
 def test_shortcuts_are_listed_by_a_key_and_by_a_button(new_person: NewPerson, demo: Served) -> None:
     """The list opens over the page, and closes by Escape."""
     page = opened(new_person, demo, DEMO)
