@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import anyio.to_thread
 import msgspec
 
+from collector.core.errors import RecordGone
 from collector.storage.documents import CachedDocumentTable, DocumentTable
 
 
@@ -43,6 +45,17 @@ class SiteRecords(Generic[R]):
         """Delete every record of a site that is no more. Blocking."""
         for each in self._of_site(site_id):
             self._records.delete(each.id)
+
+    async def _update(self, site_id: str, id_: str, change: Callable[[R], R]) -> tuple[R, R]:
+        """Change the site's record of that id; returns it before and after. Raises `RecordGone`, also for one of
+        another site."""
+
+        def of_site(newest: R) -> R:
+            if newest.site != site_id:
+                raise RecordGone
+            return change(newest)
+
+        return await anyio.to_thread.run_sync(self._records.update, id_, of_site)
 
     def _of_site(self, site_id: str) -> list[R]:
         return [each for each in self._records.values.values() if each.site == site_id]

@@ -67,7 +67,7 @@ class Annotations(SiteRecords[Annotation]):
         """Change the date or text of a note. Raises `RecordError` naming the invalid field."""
         fields = {"day": _day(day), "text": _text(text), "shared": shared}
         change = partial(msgspec.structs.replace, **fields)
-        return (await anyio.to_thread.run_sync(self._records.update, note.id, change))[1]
+        return (await self._update(note.site, note.id, change))[1]
 
 
 def _day(text: str) -> datetime.date:

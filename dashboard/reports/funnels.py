@@ -59,7 +59,7 @@ class Funnels(SiteRecords[Funnel]):
             _must_be_free(self._records.values, after)
             return after
 
-        return await anyio.to_thread.run_sync(self._records.update, id_, changed)
+        return await self._update(site.id, id_, changed)
 
 
 def funnels_of(funnels: Funnels, sites: Sites) -> Callable[[str], Mapping[str, Funnel]]:

@@ -99,7 +99,7 @@ class Segments(SiteRecords[Segment]):
             _must_be_free(self._records.values, after, user)
             return after
 
-        return (await anyio.to_thread.run_sync(self._records.update, segment.id, renamed))[1]
+        return (await self._update(segment.site, segment.id, renamed))[1]
 
     def forget_user(self, name: str) -> None:
         """Delete the private segments of a deleted user. Blocking."""

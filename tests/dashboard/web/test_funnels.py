@@ -70,6 +70,20 @@ def test_a_funnel_is_built_and_shown(board: Board) -> None:
     assert board.page(f"/{SITE}/funnels?period=day").text.count("Checkout") > 0
 
 
+def test_a_funnel_of_another_site_cannot_be_replaced(board: Board) -> None:
+    """Its id is in the addresses of public dashboards."""
+    steps = tuple(FunnelStep(kind="page", match=each) for each in ("/secret", "/paid"))
+    other = board.add_site("other.test", public=True)
+    theirs = anyio.run(board.dashboard.funnels.add, other, Funnel(name="Theirs", steps=steps))
+    assert board.get(f"/other.test/funnels/{theirs.id}").status_code == 200, "as a guest"
+    for act in ("save", "delete"):
+        answer = board.post(f"/{SITE}/funnels/edit", FORM | {"funnel": theirs.id, "act": act})
+        assert answer.status_code in (404, 422)
+        assert "Theirs" not in answer.text
+    assert board.dashboard.funnels.of(other) == [theirs]
+    assert "Theirs" not in board.get(f"/{SITE}/changes").text
+
+
 def test_steps_lead_to_the_dashboard_of_those_who_took_them(board: Board) -> None:
     """Who reached a step, and who left at it, are as many there."""
     page = board.page(f"{saved(board)}?period=day")
