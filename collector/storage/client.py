@@ -93,6 +93,8 @@ class ClickHouse:
         # Without an own session several threads may use one client at a time.
         return clickhouse_connect.get_client(
             dsn=self._server_dsn(),
+            # By itself the driver goes by the port alone: a password would leave in plain text.
+            interface=urlsplit(self.dsn).scheme,
             database=database or "default",
             settings=settings,
             autogenerate_session_id=False,

@@ -38,7 +38,7 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         raise CannotListen(
             f"{host!r} is no address of this machine. Use 127.0.0.1 (this machine only) or 0.0.0.0 (everywhere)."
         ) from None

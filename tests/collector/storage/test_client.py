@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import socket
+import threading
 from decimal import Decimal
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, StreamFailureError
 
 from collector.core.errors import InsertRefused, InsertRetryable
 from collector.ingest.event import COLUMNS, Event
@@ -42,6 +44,26 @@ def test_the_schema_may_be_applied_again(database: Client) -> None:
     apply_schema(database)
     apply_schema(database)
     assert database.query("SELECT count() FROM events").first_row == (0,)
+
+
+@pytest.mark.parametrize(("scheme", "first"), [("https", b"\x16\x03"), ("http", b"PO")])
+def test_a_server_is_spoken_to_as_its_address_says(scheme: str, first: bytes) -> None:
+    """Under TLS where it says https, whatever the port: nothing leaves before the handshake."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def listen() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                heard.append(connection.recv(2))
+            listening.close()
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        with pytest.raises(ClickHouseError):
+            ClickHouse.at(f"{scheme}://tyst:secret@127.0.0.1:{listening.getsockname()[1]}/tyst").client()
+        listener.join()
+    assert heard == [first]
 
 
 @pytest.mark.parametrize(
