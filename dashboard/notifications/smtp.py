@@ -158,7 +158,7 @@ class MailTransport:
         except ssl.SSLError:
             reason = f"{where} does not speak TLS from the first byte"
             raise MailError(f"{reason}; for port 587 set TYST_SMTP_TLS=starttls") from None
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             raise MailError(f"there is no host {self._host}; check TYST_SMTP_HOST") from None
         except TimeoutError:
             reason = f"{where} does not answer"

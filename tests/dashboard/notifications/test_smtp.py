@@ -117,6 +117,7 @@ def test_errors_say_what_to_do() -> None:
         assert "check TYST_SMTP_FROM" in reason(transport(server.port, settings=PLAIN))
     assert "check TYST_SMTP_HOST and TYST_SMTP_PORT" in reason(transport(free_port(), settings=PLAIN))
     assert "there is no host nowhere.invalid" in reason(transport(25, host="nowhere.invalid", settings=PLAIN))
+    assert "there is no host .." in reason(transport(25, host="..", settings=PLAIN))
     assert "set TYST_SMTP_HOST" in reason(MailTransport(read_settings({})))
 
 

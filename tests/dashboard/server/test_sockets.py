@@ -1,4 +1,4 @@
-"""The file by which commands find the server."""
+"""The listening socket, and the file by which commands find the server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dashboard.server.sockets import Server, read_server_info, write_server_info
+import pytest
+
+from dashboard.server.sockets import CannotListen, Server, bind, read_server_info, write_server_info
 
 _HOLDER = """
 import sys
@@ -18,6 +20,13 @@ lock_data_dir(Path(sys.argv[1]))
 print("locked", flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.mark.parametrize("host", ["..", "a" * 300, "[::1", "http://127.0.0.1", "nowhere.invalid"])
+def test_what_is_no_address_is_said_to_be_none(host: str) -> None:
+    """Also what cannot be a name at all."""
+    with pytest.raises(CannotListen, match="is no address of this machine"):
+        bind(host, 0)
 
 
 def test_the_key_goes_to_no_server_that_was_killed(tmp_path: Path) -> None:
