@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import LONGEST_VALUE, Filter
@@ -18,8 +18,7 @@ NODES, MOST_NODES, MOST_OF_NEXT = 6, 8, 50
 """Nodes of a column that are named; the rest is one. More are where there is but one column after an anchor."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Step:
+class Step(NamedTuple):
     """What a visit does: it views a page (or one of a section), or something happens there (a custom event).
 
     `end` is beyond its first or last step: it left the site, or came to it; `other` stands for all steps that are not

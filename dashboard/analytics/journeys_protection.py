@@ -6,7 +6,9 @@ docs/small-counts.md says what this guarantees.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, combinations, product
+from functools import reduce
+from itertools import chain
+from operator import or_
 from typing import NamedTuple
 
 from dashboard.analytics.journeys import LEFT, OTHER_STEPS, Step
@@ -23,6 +25,8 @@ Link = tuple[Step, Step]
 """A step of one column and one of the next."""
 Flows = Sequence[Mapping[Link, VisitGroup]]
 """The groups that go from each column to the next, by their steps in both."""
+Row = dict[int, frozenset[int]]
+"""Visitors of a source's links that are not known, by the target as a bit."""
 
 
 def joined(groups: Iterable[VisitGroup]) -> VisitGroup:
@@ -92,29 +96,38 @@ def _reveal(links: Mapping[Link, VisitGroup], told: Collection[Link], minimum: i
     """
     sources, targets = ({link[side] for link in links} for side in (0, 1))
     # What is not told may also be nobody.
-    unknown = {link: links.get(link, VisitGroup()).people for link in product(sources, targets) if link not in told}
-    while unknown:
-        nobody: set[Link] = set()
-        for cut in _cuts(sources, targets, unknown):
-            people = len(frozenset(chain.from_iterable(unknown[link] for link in cut)))
-            if 0 < people < minimum:
-                return True
-            nobody |= set() if people else cut
-        if not nobody:
-            return False
-        # Of a group that is known to be nobody, so is every link.
-        unknown = {link: people for link, people in unknown.items() if link not in nobody}
+    unknown: list[Row] = [
+        {
+            1 << number: links.get((source, target), VisitGroup()).people
+            for number, target in enumerate(targets)
+            if (source, target) not in told
+        }
+        for source in sources
+    ]
+    return _has_small_cut(unknown, minimum)
+
+
+def _has_small_cut(unknown: Sequence[Row], minimum: int) -> bool:
+    """Whether a directed cut is of some, but too few. Of a cut that is nobody, so is every link: it is known then."""
+    for cut in _cuts(unknown):
+        links = [(row, target) for row, targets in cut for target in row if target & targets]
+        people = len(frozenset(chain.from_iterable(row[target] for row, target in links)))
+        if 0 < people < minimum:
+            return True
+        if links and not people:
+            for row, target in links:
+                del row[target]
+            return _has_small_cut(unknown, minimum)
     return False
 
 
-def _cuts(sources: Iterable[Step], targets: Collection[Step], unknown: Collection[Link]) -> Iterator[set[Link]]:
-    """Every directed cut that is not made of others: each source's links, each target's, and of every set of targets
-    the links to others from the sources that lead there."""
-    for source in sources:
-        yield {link for link in unknown if link[0] == source}
-    for target in targets:
-        yield {link for link in unknown if link[1] == target}
-    for count in range(1, len(targets)):
-        for some in map(frozenset, combinations(targets, count)):
-            leading = {link[0] for link in unknown if link[1] in some}
-            yield {link for link in unknown if link[0] in leading and link[1] not in some}
+def _cuts(unknown: Sequence[Row]) -> Iterator[list[tuple[Row, int]]]:
+    """Every directed cut that is not made of others, as rows with the targets in it as bits: each source's links, each
+    target's, and of every set of targets the links to others from the sources that lead there."""
+    masks = [sum(row) for row in unknown]
+    every = reduce(or_, masks)
+    yield from ([(row, every)] for row in unknown)
+    yield from ([(row, 1 << number) for row in unknown] for number in range(every.bit_length()))
+    some = every
+    while some := (some - 1) & every:
+        yield [(row, ~some) for row, mask in zip(unknown, masks, strict=True) if mask & some]
