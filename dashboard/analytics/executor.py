@@ -33,6 +33,8 @@ LIMITS: dict[str, Any] = {
     "max_result_rows": 500_000,
     "result_overflow_mode": "throw",
     "max_memory_usage": 4_000_000_000,
+    # An array that a subquery counts is then a literal, which `IN` looks values up in as a set, not one by one.
+    "enable_scalar_subquery_optimization": 0,
 }
 
 # ClickHouse's ErrorCodes.cpp: TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED.

@@ -43,7 +43,7 @@ class EventQueries:
 
     def subqueries(self) -> list[str]:
         """What the aggregation is the sum of."""
-        if self._folds and not self.needs_shown:
+        if self._folds and not self.needs_told:
             return [self._folded_at_once()]
         found = []
         visit_metrics, derived = self.aggregation.of_visits, self._derived
@@ -56,16 +56,17 @@ class EventQueries:
         return [*found, *([self._engagement()] if self.aggregation.of_engagement else [])]
 
     @property
-    def needs_shown(self) -> bool:
-        """Whether the subqueries refer to the groups that are `shown`: where folding counts events or visits that are
+    def needs_told(self) -> bool:
+        """Whether the subqueries refer to the groups that are `told`: where folding counts events or visits that are
         in several groups."""
         by_visit_too = self.aggregation.of_visits and self._by_event
         return self._folds and bool(
             by_visit_too or self.aggregation.of_engagement or self._goal is not None or self._scrolls
         )
 
-    def shown(self) -> str:
-        """The groups that are not folded."""
+    def told(self) -> str:
+        """The groups that are not folded, as an array: it is executed once, where a subquery would be planned again
+        wherever it is referred to."""
         source = f"{self._source} WHERE {self.scope.of_days()} AND {self._selected}"
         columns = [f"{_state(EVENT_COUNTS['visitors'])} AS ids", "finalizeAggregation(ids) AS n_visitors"]
         columns.append(f"{self._events} AS n_events")
@@ -80,7 +81,7 @@ class EventQueries:
         FROM {source}
         {clause("GROUP BY", self.aggregation.keys)}"""
         return f"""
-    SELECT {", ".join(self.aggregation.keys)}
+    SELECT groupArray(({", ".join(self.aggregation.keys)}))
     FROM ({with_folded(groups, self.aggregation, self.min_visitors, events)}) WHERE NOT folded"""
 
     def union(self, keys: Sequence[tuple[str, ...]]) -> str:
@@ -174,12 +175,12 @@ FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
         return next((index for index, each in enumerate(self.aggregation.dimensions) if each.goals is not None), None)
 
     def _folded(self, texts: list[str]) -> list[str]:
-        """The values of shown groups, and `OTHER` in place of those that are folded."""
+        """The values of told groups, and `OTHER` in place of those that are folded."""
         if not self._folds:
             return texts
         group, other = f"({', '.join(texts)})", self.scope.parameters.text(OTHER)
         return [
-            f"if({group} IN (SELECT * FROM shown), {text}, {other})" if index in self.aggregation.values else text
+            f"if({group} IN told, {text}, {other})" if index in self.aggregation.values else text
             for index, text in enumerate(texts)
         ]
 
@@ -247,10 +248,8 @@ FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
             return f"arrayMap(goal -> {group}, {names})"
         other, values = self.scope.parameters.text(OTHER), self.aggregation.values
         folded = [other if index in values else text for index, text in enumerate(texts)]
-        shown = f"(SELECT groupArray(tuple({', '.join(self.aggregation.keys)})) FROM shown)"
-        return (
-            f"arrayDistinct(arrayMap(goal -> if(has({shown}, {group}), {group}, tuple({', '.join(folded)})), {names}))"
-        )
+        is_told = f"({', '.join(texts)}) IN told"
+        return f"arrayDistinct(arrayMap(goal -> if({is_told}, {group}, tuple({', '.join(folded)})), {names}))"
 
     def _visits(self, columns: Sequence[str], grouped: Sequence[str], source: str = "events") -> str:
         """The subquery of visits that contain a selected event, with what all their events add up to."""

@@ -81,7 +81,7 @@ FROM ({" UNION ALL ".join(subqueries)})
     # What is shown may follow from all groups, and window functions cannot be within each other.
     total = "countIf(shown) OVER ()" if aggregation.total_rows else "0"
     sql = f"""
-{f"WITH shown AS ({of_events.shown()})" if of_events.needs_shown else ""}
+{f"WITH ({of_events.told()}) AS told" if of_events.needs_told else ""}
 SELECT *, {total} AS total FROM ({groups})
 ORDER BY {", ".join(_order(aggregation, protection))}
 LIMIT {aggregation.limit:d} {"BY k0" if aggregation.parts else f"OFFSET {aggregation.offset:d}"}"""
