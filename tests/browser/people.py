@@ -89,6 +89,22 @@ class Visitor:
         return lists.get(request.method) if urlsplit(request.url).path == "/api/event" else None
 
 
+_signed_in: dict[str, list[Any]] = {}
+"""Cookies of the admin's, by server."""
+
+
+def signed_in(person: BrowserContext, tyst: str, path: str) -> Page:
+    """The admin's tab at that page. The first at a server fills in the form; whoever comes later has the cookies of
+    then, for as long as they are good."""
+    owner = Owner(person, tyst)
+    person.add_cookies(_signed_in.get(tyst, []))
+    owner.page.goto(tyst + path)
+    if urlsplit(owner.page.url).path == "/login":
+        owner.sign_in(path)
+        _signed_in[tyst] = [*person.cookies(tyst)]
+    return owner.page
+
+
 @dataclass
 class Owner:
     """Reads the dashboard at `tyst`."""

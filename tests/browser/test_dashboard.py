@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
-from tests.browser.conftest import NewPerson
-from tests.browser.people import Owner
-from tests.served import Served, served
+from tests.browser import people
+from tests.browser.accessibility import fits, show, violations
+from tests.browser.conftest import USER_AGENT, NewPerson
+from tests.served import DEADLINE, Served, served
 
-AXE = Path(__file__).parents[2] / "dashboard/frontend/node_modules/axe-core/axe.min.js"
 DEMO = "/demo.localhost"
 FILTERED = f"{DEMO}?period=7d&f=is,visit:device,desktop&f=is_not,visit:country,SE"
 
@@ -31,9 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def signed_in(person: BrowserContext, demo: Served, path: str = DEMO) -> Page:
     """A tab of the admin's at that page."""
-    owner = Owner(person, demo.url)
-    owner.sign_in(path)
-    return owner.page
+    return people.signed_in(person, demo.url, path)
 
 
 def visitors(page: Page) -> int:
@@ -174,51 +171,72 @@ def everywhere(page: Page, demo: Served) -> Iterator[str]:
         yield path
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_nothing(new_person: NewPerson, demo: Served, scheme: Any, width: int) -> None:
-    """Contrast, names, roles, landmarks and order: axe-core's rules hold on every page, in both colour schemes."""
-    person = new_person(color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce")
-    page = signed_in(person, demo)
-    axe = AXE.read_text()
-    found: dict[str, list[str]] = {}
-    for path in everywhere(page, demo):
-        page.evaluate(axe)
-        violations = page.evaluate("axe.run(document).then((report) => report.violations)")
-        found |= {f"{path} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in violations}
-    assert found == {}
+class Tour(NamedTuple):
+    """What one visit to every page came to."""
+
+    violations: dict[str, dict[str, list[str]]]
+    """By the colour scheme."""
+    wide: list[str]
+    """Pages that are wider than a small phone."""
+    hosts: set[str]
+    """Where requests went."""
+    said: list[str]
+    """What the console was told."""
+    kept: set[str]
+    """Names of what the browser stores."""
 
 
-def test_no_page_is_wider_than_a_small_phone(new_person: NewPerson, demo: Served) -> None:
-    """At 320 px, which is also 1280 px at four times the size, nothing has to be scrolled sideways."""
-    page = signed_in(new_person(viewport={"width": 320, "height": 640}), demo)
-    wide = [path for path in everywhere(page, demo) if page.evaluate("document.documentElement.scrollWidth") > 320]
-    assert wide == []
-
-
-def test_no_page_asks_elsewhere_or_breaks_its_policy(person: BrowserContext, demo: Served) -> None:
-    """Every request goes to this server, the console stays silent, and the browser keeps nothing of the figures."""
-    hosts: set[str] = set()
-    said: list[str] = []
+@pytest.fixture(scope="module")
+def tour(browser: Browser, demo: Served) -> Iterator[Tour]:
+    """Every page, opened once and then shown in both schemes and at three widths."""
+    tour = Tour({"light": {}, "dark": {}}, [], set(), [], set())
 
     def note_request(request: Request) -> None:
         if not request.url.startswith("data:"):
-            hosts.add(urlsplit(request.url).netloc)
+            tour.hosts.add(urlsplit(request.url).netloc)
 
     def note_console(message: ConsoleMessage) -> None:
         if not any(expected in message.text for expected in ("404 (Not Found)", "410 (Gone)")):
-            said.append(message.text)
+            tour.said.append(message.text)
 
-    person.on("request", note_request)
-    person.on("console", note_console)
-    person.on("weberror", lambda error: said.append(str(error.error)))
-    page = signed_in(person, demo)
-    for _ in everywhere(page, demo):
-        page.wait_for_load_state("networkidle")
-        kept = page.evaluate("[...Object.keys(localStorage), ...Object.keys(sessionStorage)]")
-        # The present page's address, for the time that the tab is open.
-        assert set(kept) <= {"htmx-current-path-for-history"}
-    assert hosts == {urlsplit(demo.url).netloc}
-    assert said == []
+    with browser.new_context(user_agent=USER_AGENT) as person:
+        person.set_default_timeout(DEADLINE * 1000)
+        person.on("request", note_request)
+        person.on("console", note_console)
+        person.on("weberror", lambda error: tour.said.append(str(error.error)))
+        page = signed_in(person, demo)
+        for path in everywhere(page, demo):
+            page.wait_for_load_state("networkidle")
+            tour.kept.update(page.evaluate("[...Object.keys(localStorage), ...Object.keys(sessionStorage)]"))
+            show(page, "light", 1280)
+            tour.violations["light"].update(violations(page))
+            show(page, "dark", 390)
+            tour.violations["dark"].update(violations(page))
+            show(page, "light", 320)
+            if not fits(page):
+                tour.wide.append(path)
+            show(page, "light", 1280)
+        yield tour
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(tour: Tour, scheme: str) -> None:
+    """Contrast, names, roles, landmarks and order: axe-core's rules hold on every page, in light on a desk and in dark
+    on a phone."""
+    assert tour.violations[scheme] == {}
+
+
+def test_no_page_is_wider_than_a_small_phone(tour: Tour) -> None:
+    """At 320 px, which is also 1280 px at four times the size, nothing has to be scrolled sideways."""
+    assert tour.wide == []
+
+
+def test_no_page_asks_elsewhere_or_breaks_its_policy(tour: Tour, demo: Served) -> None:
+    """Every request goes to this server, the console stays silent, and the browser keeps nothing of the figures."""
+    # The present page's address, for the time that the tab is open.
+    assert tour.kept <= {"htmx-current-path-for-history"}
+    assert tour.hosts == {urlsplit(demo.url).netloc}
+    assert tour.said == []
 
 
 def test_signing_out_elsewhere_ends_an_open_page(person: BrowserContext, demo: Served) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser import people
+from tests.browser.accessibility import shortcomings
 from tests.browser.conftest import NewPerson
-from tests.browser.people import Owner
 from tests.served import Served, served
 
-AXE = Path(__file__).parents[2] / "dashboard/frontend/node_modules/axe-core/axe.min.js"
 FUNNELS = "/demo.localhost/funnels"
 SAVED = "From product to purchase"
 
@@ -28,9 +26,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def signed_in(person: BrowserContext, demo: Served, path: str) -> Page:
     """A tab of the admin's at that page."""
-    owner = Owner(person, demo.url)
-    owner.sign_in(path)
-    return owner.page
+    return people.signed_in(person, demo.url, path)
 
 
 def count(text: str) -> int:
@@ -44,20 +40,14 @@ def counts(page: Page) -> list[int]:
     return [count(each) for each in page.locator(".funnel-head strong").all_inner_texts()]
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_nothing(new_person: NewPerson, demo: Served, scheme: Any, width: int) -> None:
+def test_axe_finds_nothing(person: BrowserContext, demo: Served) -> None:
     """The list, a funnel with its breakdown, and the form with its preview: accessible, and not too wide."""
-    person = new_person(color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce")
     page = signed_in(person, demo, FUNNELS)
     funnel = page.get_by_role("link", name=SAVED, exact=True).get_attribute("href") or ""
-    found: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
     for path in (FUNNELS, f"{funnel}?by=visit:source", f"{FUNNELS}/edit?funnel={funnel.rpartition('/')[2]}"):
         page.goto(f"{demo.url}{path}")
-        if page.evaluate("document.documentElement.scrollWidth") > width:
-            found[f"{path} width"] = "too wide"
-        page.evaluate(AXE.read_text())
-        violations = page.evaluate("axe.run(document).then((report) => report.violations)")
-        found |= {f"{path} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in violations}
+        found |= shortcomings(page)
     assert found == {}
 
 

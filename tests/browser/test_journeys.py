@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from tests.browser.accessibility import shortcomings, show
 from tests.browser.conftest import NewPerson
-from tests.browser.test_filters_and_goals import AXE, DEMO, signed_in
+from tests.browser.test_filters_and_goals import DEMO, signed_in
 from tests.served import Served, served
 
 JOURNEYS = f"{DEMO}/journeys?period=7d"
@@ -88,19 +88,16 @@ def test_the_form_chooses_where_a_journey_begins(new_person: NewPerson, demo: Se
     expect(page.locator(".chip")).to_contain_text("Country is not Norway")
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_nothing_and_nothing_is_cut_off(new_person: NewPerson, demo: Served, scheme: Any, width: int) -> None:
-    """On the pages of journeys, of what is around a page, and of retention."""
-    person = new_person(color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce")
+def test_axe_finds_nothing_and_nothing_is_cut_off(person: BrowserContext, demo: Served) -> None:
+    """On the pages of journeys, of what is around a page, and of retention, at a desk and on a phone."""
     page = signed_in(person, demo, JOURNEYS)
     found: dict[str, list[str]] = {}
     for path in ("/journeys?columns=10", "/journeys/page?page=/demo", "/retention", "/journeys?at=nothing"):
         page.goto(f"{demo.url}{DEMO}{path}")
-        page.evaluate(AXE.read_text())
-        violations = page.evaluate("axe.run(document).then((report) => report.violations)")
-        found |= {f"{path} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in violations}
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        found |= shortcomings(page)
         widths = "[...document.querySelectorAll('table.rows')].map((table) => [table.tHead, table.tBodies[0]])"
         heads = f"{widths}.every(([head, body]) => head.offsetWidth == body.offsetWidth)"
-        assert page.evaluate(heads), f"the head of a list is above its rows on {path}"
+        for width in (390, 1280):
+            show(page, "light", width)
+            assert page.evaluate(heads), f"the head of a list is above its rows on {path} at {width}"
     assert found == {}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.accessibility import fits, violations
 from tests.browser.conftest import NewPerson
-from tests.browser.test_dashboard import AXE
 from tests.served import PASSWORD, Served, served
 
 DEMO = "/demo.localhost"
@@ -93,14 +93,12 @@ def test_what_scripts_say_is_swedish(new_person: NewPerson, demo: Served) -> Non
 def test_swedish_words_fit_and_are_accessible(new_person: NewPerson, demo: Served) -> None:
     """At 320 px nothing has to be scrolled sideways, and axe-core finds nothing."""
     page = swede(new_person, demo, viewport={"width": 320, "height": 640})
-    axe, found = AXE.read_text(), {}
+    found: dict[str, list[str]] = {}
     for path in PAGES:
         page.goto(demo.url + path)
-        if page.evaluate("document.documentElement.scrollWidth") > 320:
+        if not fits(page):
             found[path] = ["too wide"]
-        page.evaluate(axe)
-        violations = page.evaluate("axe.run(document).then((report) => report.violations)")
-        found |= {f"{path} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in violations}
+        found |= violations(page)
     assert found == {}
 
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from tests.browser.conftest import NewPerson
-from tests.browser.people import Owner
+from tests.browser.people import signed_in
 from tests.served import Served, served, until
 
 DEMO, EMPTY = "/demo.localhost", "/empty.example"
@@ -29,9 +29,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def opened(new_person: NewPerson, demo: Served, path: str, width: int = 1280, **options: Any) -> Page:
     """The admin's tab at that page, in a window of that width."""
     person = new_person(viewport={"width": width, "height": 900}, reduced_motion="reduce", **options)
-    owner = Owner(person, demo.url)
-    owner.sign_in(path)
-    return owner.page
+    return signed_in(person, demo.url, path)
 
 
 def test_metrics_are_explained_where_nothing_hovers(new_person: NewPerson, demo: Served) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.accessibility import violations
 from tests.browser.conftest import NewPerson
-from tests.browser.test_sharing_and_installing import violations
 from tests.mail_server import MailServer, free_port, mail_server
 from tests.served import PASSWORD, Served, served
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser import people
+from tests.browser.accessibility import shortcomings, show
 from tests.browser.conftest import NewPerson
-from tests.browser.people import Owner
 from tests.served import DEADLINE, Served, served, until
 from tests.website import Website, website
 
-AXE = Path(__file__).parents[2] / "dashboard/frontend/node_modules/axe-core/axe.min.js"
 DEMO = "/demo.localhost"
 WORD = "open the quiet door"
 PATIENCE = DEADLINE * 1000
@@ -41,9 +40,7 @@ def site() -> Iterator[Website]:
 
 def signed_in(person: BrowserContext, demo: Served, path: str) -> Page:
     """A tab of the admin's at that page."""
-    owner = Owner(person, demo.url)
-    owner.sign_in(path)
-    return owner.page
+    return people.signed_in(person, demo.url, path)
 
 
 def make(page: Page, name: str, **fields: str) -> str:
@@ -54,14 +51,6 @@ def make(page: Page, name: str, **fields: str) -> str:
     page.get_by_role("button", name="Create link").click()
     expect(page.get_by_text(f"The link “{name}” is ready")).to_be_visible()
     return page.get_by_label(f"Link of {name}").inner_text()
-
-
-def violations(page: Page) -> dict[str, list[str]]:
-    """What axe-core finds."""
-    page.wait_for_load_state()
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document).then((report) => report.violations)")
-    return {f"{page.url} {each['id']}": [node["html"][:200] for node in each["nodes"]] for each in found}
 
 
 def test_a_stranger_reads_what_was_shared(new_person: NewPerson, demo: Served) -> None:
@@ -214,22 +203,18 @@ def test_sharing_and_installing_work_without_javascript(new_person: NewPerson, d
     expect(stranger.get_by_text("No data yet")).to_be_visible()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
-def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website, scheme: Any, width: int) -> None:
+def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website) -> None:
     """On no page of sharing and installing, whatever it shows; and none is wider than a small phone."""
-    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
-    page = signed_in(new_person(**options), demo, f"{DEMO}/sharing")
-    found = dict[str, list[str]]()
-    wide = list[str]()
+    page = signed_in(new_person(), demo, f"{DEMO}/sharing")
+    found: dict[str, list[str]] = {}
 
     def look(each: Page) -> None:
-        found.update(violations(each))
-        if each.evaluate("document.documentElement.scrollWidth") > width:
-            wide.append(each.url)
+        found.update(shortcomings(each, narrow=320))
+        show(each, "light", 1280)
 
-    link = make(page, f"Embedded {scheme}", Sites_that_may_embed_it=site.url)
+    link = make(page, "Embedded", Sites_that_may_embed_it=site.url)
     look(page)
-    locked = make(page, f"Locked {scheme}", Password=WORD, Expires_on="2099-12-31")
+    locked = make(page, "Locked", Password=WORD, Expires_on="2099-12-31")
     page.goto(f"{demo.url}{DEMO}/sharing")
     look(page)
     page.get_by_label("Name", exact=True).fill("Short")
@@ -260,8 +245,8 @@ def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website, s
     page.get_by_role("button", name="Check", exact=True).click()
     expect(page.locator(".found")).to_contain_text("has type=", timeout=PATIENCE)
     look(page)
-    stranger = new_person(**options).new_page()
+    stranger = new_person().new_page()
     for address in (link, f"{link}?embed=true&theme=dark", f"{link}?embed=true&theme=light", locked):
         stranger.goto(address)
         look(stranger)
-    assert (found, wide) == ({}, [])
+    assert found == {}

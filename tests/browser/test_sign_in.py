@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 
 from dashboard.access.authenticator import STEP_SECONDS
 from dashboard.access.openid.sign_in import CALLBACK
+from tests.browser.accessibility import violations
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
-from tests.browser.test_sharing_and_installing import violations
 from tests.openid_providers import CLIENT, SECRET, real_provider
 from tests.served import PASSWORD, Served, served
 

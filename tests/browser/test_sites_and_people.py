@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.accessibility import violations
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
-from tests.browser.test_sharing_and_installing import violations
 from tests.served import Served, served
 
 DEMO = "/demo.localhost"
