@@ -7,13 +7,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
-TYST = Path(sys.executable).parent / "tyst"
+from tests.launcher import TYST, launch
+
 READY = "Stop it with Ctrl-C."
 PATIENCE = 120  # seconds; what takes longer has hung
 
@@ -55,18 +56,23 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def tyst(*args: str, directory: Path, stdin: str = "", **environ: str) -> Ran:
-    done = subprocess.run(
-        [TYST, *args],
-        cwd=directory,
-        env=environment(**environ),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+        given.write(stdin.encode())
+        given.seek(0)
+        files = {"stdin": given.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+        process = launch(args, directory, environment(**environ), **files)
+        try:
+            status = process.wait(PATIENCE)
+        finally:
+            process.kill()
+        said = [_read(file) for file in (out, err)]
+    assert "Traceback" not in said[1], said[1]
+    return Ran(status, *said)
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def start(directory: Path, *args: str, command: tuple[str, ...] = (str(TYST),), **environ: str) -> Running:

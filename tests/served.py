@@ -11,7 +11,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from typing import Any, TypeVar
 import httpx
 
 from dashboard.server.sockets import read_server_info
+from tests.launcher import Launched, launch
 
-TYST = Path(sys.executable).with_name("tyst")
 PASSWORD = "only for this test"
 # Two cores may be shared by several test processes, each with browsers and databases of its own. Nothing waits that
 # long when all is well.
@@ -54,7 +53,7 @@ def until(wanted: str, probe: Callable[[], T | None], seconds: float = DEADLINE,
 class Served:
     """One running server. `key` has every right; `http` speaks to it with a person's user agent."""
 
-    process: subprocess.Popen[bytes]
+    process: Launched
     data_dir: Path
     url: str
     key: str
@@ -139,9 +138,8 @@ def served(directory: Path, *arguments: str, **settings: str) -> Iterator[Served
         **settings,
     }
     with (logs / "stdout").open("ab") as stdout, (logs / "stderr").open("ab") as stderr:
-        process = subprocess.Popen(
-            [TYST, *(arguments or ("serve",))], cwd=directory, env=environment, stdout=stdout, stderr=stderr
-        )
+        files = {"stdout": stdout.fileno(), "stderr": stderr.fileno()}
+        process = launch(arguments or ("serve",), directory, environment, **files)
     try:
         url, key = until("the server's word", lambda: _word(process, data_dir, logs))
         with httpx.Client(base_url=url, headers={"User-Agent": CHROME}, timeout=DEADLINE, trust_env=False) as http:
@@ -152,7 +150,7 @@ def served(directory: Path, *arguments: str, **settings: str) -> Iterator[Served
         _end(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Launched) -> None:
     if process.poll() is None:
         process.terminate()
         try:
@@ -162,7 +160,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _word(process: subprocess.Popen[bytes], data_dir: Path, logs: Path) -> tuple[str, str] | None:
+def _word(process: Launched, data_dir: Path, logs: Path) -> tuple[str, str] | None:
     if process.poll() is not None:
         raise NotInTime(f"tyst ended with status {process.returncode}:\n{(logs / 'stderr').read_text()[-4_000:]}")
     word = read_server_info(data_dir)

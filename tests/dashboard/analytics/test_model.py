@@ -181,7 +181,7 @@ def test_stretches_of_time_agree_with_the_model(database: Client, store: StatsSe
     compare(store, Model(events), [Question(**each.__dict__ | times) for each in questions([], 4, 5)])
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False), st.booleans(), st.integers(0, 86_400))
 def test_protection_agrees_with_the_model(
     database: Client, opened: Opened, chance: random.Random, strict: bool, second: int
