@@ -67,7 +67,7 @@ class Website:
 
     async def _proxy(self, request: Request) -> Response:
         headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=DEADLINE, trust_env=False) as http:
             answer = await http.post(f"{self.tyst}/api/event", content=await request.body(), headers=headers)
         return Response(answer.content, answer.status_code)
 

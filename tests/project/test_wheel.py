@@ -112,7 +112,7 @@ def test_it_serves_from_an_empty_directory(server: Running) -> None:
     assert server.tyst("site", "add", "wheel.test").status == 0
     password = re.search(r"password (\S+)", server.greeting)
     assert password
-    with httpx.Client(base_url=server.url, follow_redirects=True) as client:
+    with httpx.Client(base_url=server.url, follow_redirects=True, timeout=60) as client:
         client.post("/login", data={"name": "admin", "password": password[1], "next": "/"})
         pages = [client.get(path) for path in ("/", "/wheel.test", "/wheel.test/install")]
         assert [page.status_code for page in pages] == [200, 200, 200]

@@ -45,7 +45,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
         authority = directory / "caddy" / "pki" / "authorities" / "local" / "root.crt"
         until("Caddy has its authority", authority.is_file)
         with httpx.Client(
-            base_url=f"https://localhost:{port}", verify=ssl.create_default_context(cafile=authority)
+            base_url=f"https://localhost:{port}", verify=ssl.create_default_context(cafile=authority), timeout=60
         ) as client:
             until("Caddy answers", lambda: _answers(client))
             yield Proxied(server, client)

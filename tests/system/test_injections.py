@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from dashboard.api.stats_v1 import ENDPOINTS
-from tests.served import PASSWORD, Served, served
+from tests.served import DEADLINE, PASSWORD, Served, served
 
 SITE = "injected.test"
 TEXTS = ("'", "\\", "');DROP TABLE events;--", "{p0:String}", "\\' UNION ALL SELECT record FROM sites --", "\0", "")
@@ -131,7 +131,7 @@ def test_no_parameter_of_the_older_api_is_sql(server: Served, path: str) -> None
 @pytest.mark.parametrize("below", PAGES)
 def test_no_part_of_a_pages_address_is_sql(server: Served, below: str) -> None:
     """Every parameter of a site's pages, followed by it, and the path itself; what is misspelt is left out."""
-    with httpx.Client(base_url=server.url, follow_redirects=True) as reader:
+    with httpx.Client(base_url=server.url, follow_redirects=True, timeout=DEADLINE) as reader:
         signed_in = reader.post("/login", data={"name": "admin", "password": PASSWORD}, headers={"Origin": server.url})
         assert signed_in.url.path == "/"
         fields = ADDRESS | (FORM if below == "" else {})

@@ -15,7 +15,7 @@ from collector.storage.client import ClickHouse
 from tests.fault_proxy import FailingServer, failing_server
 from tests.real_server import ADMINISTRATOR
 from tests.running import tyst
-from tests.served import CHROME, Served, served, until
+from tests.served import CHROME, DEADLINE, Served, served, until
 from tests.system.test_leaks import (
     PAGE,
     SETTINGS,
@@ -233,12 +233,12 @@ def test_a_revoked_receipt_stays_so_after_kill_9(tmp_path: Path, database: tuple
         turns = itertools.cycle((server, second))
 
         def challenge() -> str:
-            with httpx.Client(base_url=next(turns).url, headers={"User-Agent": CHROME}) as client:
+            with httpx.Client(base_url=next(turns).url, headers={"User-Agent": CHROME}, timeout=DEADLINE) as client:
                 return str(client.post("/api/event", json=claim).headers.get("x-tyst-receipt", ""))
 
         until("both collectors know the site", lambda: all(challenge() for _ in range(4)))
         receipt = challenge()
-        with httpx.Client(base_url=server.url, headers={"User-Agent": CHROME}) as client:
+        with httpx.Client(base_url=server.url, headers={"User-Agent": CHROME}, timeout=DEADLINE) as client:
             assert "x-tyst-dropped" not in client.post("/api/event", json={**claim, "k": receipt}).headers
             assert (
                 client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": SITE, "k": receipt}).status_code
@@ -248,7 +248,7 @@ def test_a_revoked_receipt_stays_so_after_kill_9(tmp_path: Path, database: tuple
         def worthless() -> bool:
             answers = []
             for _ in range(4):
-                with httpx.Client(base_url=next(turns).url, headers={"User-Agent": CHROME}) as client:
+                with httpx.Client(base_url=next(turns).url, headers={"User-Agent": CHROME}, timeout=DEADLINE) as client:
                     answers.append(client.post("/api/event", json={**claim, "k": receipt}))
             return all(answer.headers.get("x-tyst-dropped") == "consent" for answer in answers)
 

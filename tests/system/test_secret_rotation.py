@@ -13,7 +13,7 @@ import pyotp
 import pytest
 
 from dashboard.access.authenticator import STEP_SECONDS
-from tests.served import CHROME, PASSWORD, Served, served
+from tests.served import CHROME, DEADLINE, PASSWORD, Served, served
 from tests.webhook_receiver import webhook_receiver
 
 SITE = "shop.example"
@@ -30,7 +30,7 @@ def browser() -> Iterator[NewBrowser]:
         def make(server: Served, cookies: dict[str, str] | None = None) -> httpx.Client:
             headers = {"User-Agent": CHROME, "Sec-Fetch-Site": "same-origin"}
             return opened.enter_context(
-                httpx.Client(base_url=server.url, headers=headers, cookies=cookies, trust_env=False)
+                httpx.Client(base_url=server.url, headers=headers, cookies=cookies, timeout=DEADLINE, trust_env=False)
             )
 
         yield make

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.served import CHROME, PASSWORD, Served, served
+from tests.served import CHROME, DEADLINE, PASSWORD, Served, served
 from tests.tls_proxy import browser, tls_proxy
 
 CONFIGURATIONS = ("nginx.conf", "Caddyfile")
@@ -91,9 +91,10 @@ def test_without_the_operator_s_word_no_browser_is_bound_to_https_for_good(proxy
 
 def test_only_a_trusted_proxy_is_believed(tmp_path: Path) -> None:
     """Anybody can write the fields."""
+    claimed = {"x-forwarded-proto": "https", "forwarded": "proto=https"}
     with (
         served(tmp_path) as server,
-        httpx.Client(base_url=server.url, headers={"x-forwarded-proto": "https", "forwarded": "proto=https"}) as client,
+        httpx.Client(base_url=server.url, headers=claimed, timeout=DEADLINE) as client,
     ):
         form = {"name": "admin", "password": PASSWORD}
         answer = client.post("/login", data=form, headers={"sec-fetch-site": "same-origin"})

@@ -170,6 +170,6 @@ def test_an_answer_tells_what_is_left_of_a_keys_quota(server: Served) -> None:
     """600 an hour unless the operator says otherwise; statistics and management share it."""
     key = server.api("POST", "/api/v1/keys", {"sites": [SITE]})["key"]
     for left, path in ((599, "/api/v1/sites"), (598, f"/api/v1/stats/realtime/visitors?site_id={SITE}")):
-        answer = httpx.get(server.url + path, headers={"Authorization": f"Bearer {key}"})
+        answer = httpx.get(server.url + path, headers={"Authorization": f"Bearer {key}"}, timeout=60)
         assert answer.headers["RateLimit-Policy"] == '"key";q=600;w=3600'
         assert answer.headers["RateLimit"].startswith(f'"key";r={left};t=')
