@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from collector.sites.registry import Site, Sites
+from dashboard.analytics.errors import QueryError, QueryTooLarge
 from dashboard.i18n.translations import N_, Translations, _, using
 from dashboard.notifications.alert_conditions import AlertConditions
 from dashboard.notifications.alert_rules import AlertKind, AlertRule, AlertRules
@@ -25,6 +27,8 @@ from dashboard.notifications.smtp import MailTransport
 from dashboard.notifications.trials import TrialLimit
 from dashboard.notifications.webhook import Notice, build_call
 from dashboard.notifications.webhook_transport import WebhookTransport
+
+log = logging.getLogger(__name__)
 
 ALERT: Final = "alert"
 """Kind of delivery."""
@@ -87,7 +91,11 @@ class AlertSender:
             if site is None or not self._is_time(rule, now) or not self._channels.of(site.id):
                 continue
             self._evaluated[rule.id] = now
-            occasion = await self._conditions.occasion(rule, site, now)
+            try:
+                occasion = await self._conditions.occasion(rule, site, now)
+            except (QueryError, QueryTooLarge) as error:
+                log.warning("an alert could not be evaluated", extra={"rule": rule.id, "reason": type(error).__name__})
+                continue
             if occasion is None or not self._may_fire(site, now):
                 continue
             deliveries = [self._delivery(rule, occasion, each, now) for each in self._channels.of(site.id)]

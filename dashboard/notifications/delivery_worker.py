@@ -9,9 +9,10 @@ sent again, under the same Message-ID or webhook-id.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 import anyio.to_thread
@@ -21,6 +22,11 @@ from dashboard.notifications.handover_journal import HandoverJournal
 from dashboard.notifications.outbox import Delivery, Lane, Outbox
 
 log = logging.getLogger(__name__)
+
+AT_ONCE: Final[Mapping[Lane, int]] = {"mail": 1, "webhook": 8}
+"""Deliveries at a time. There is one mail server; of webhooks anybody's receiver may be slow."""
+BEGINNING_SECONDS: Final = 30.0
+"""What has not begun after so long waits for the next round, so that what is new meanwhile gets its turn."""
 
 Send = Callable[[Callable[[], None]], Awaitable[None]]
 """Sends, and calls, blocking, what it is given as soon as the recipient has it. Raises `DeliveryError`."""
@@ -55,14 +61,21 @@ class DeliveryWorker:
             self._journal.remove(id_)
 
     async def run_due(self, deliveries: Mapping[str, Delivery]) -> None:
-        """Attempt each that is due, the longest waiting first; mails and webhooks at the same time."""
-        due = sorted(filter(self._outbox.is_due, deliveries.values()), key=lambda each: (each.next, each.created))
+        """Attempt what is due, the first of each site before the second of any, the longest waiting first; mails and
+        webhooks at the same time."""
+        due, until = (
+            _in_turn(filter(self._outbox.is_due, deliveries.values())),
+            anyio.current_time() + BEGINNING_SECONDS,
+        )
         async with anyio.create_task_group() as group:
-            for lane in ("mail", "webhook"):
-                group.start_soon(self._run, lane, [each for each in due if each.lane == lane])
+            for lane, count in AT_ONCE.items():
+                waiting = deque(each for each in due if each.lane == lane)
+                for _ in range(count):
+                    group.start_soon(self._run, lane, waiting, until)
 
-    async def _run(self, lane: Lane, due: list[Delivery]) -> None:
-        for delivery in due:
+    async def _run(self, lane: Lane, waiting: deque[Delivery], until: float) -> None:
+        while waiting and anyio.current_time() < until:
+            delivery = waiting.popleft()
             try:
                 await self._attempt(delivery)
             except Exception:  # one recipient's failure stops nobody else
@@ -101,3 +114,13 @@ class DeliveryWorker:
 
     async def _end(self, id_: str, error: str) -> None:
         await anyio.to_thread.run_sync(self._outbox.finish, id_, "failed", error)
+
+
+def _in_turn(due: Iterable[Delivery]) -> list[Delivery]:
+    """The deliveries so that sites take turns."""
+    before, places = Counter[str](), dict[str, int]()
+    ordered = sorted(due, key=lambda each: (each.next, each.created))
+    for each in ordered:
+        places[each.id] = before[each.site]
+        before[each.site] += 1
+    return sorted(ordered, key=lambda each: places[each.id])

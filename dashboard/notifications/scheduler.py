@@ -47,11 +47,20 @@ class Scheduler:
             return
         known = await anyio.to_thread.run_sync(self._outbox.all)
         for planner in self._planners:
+            await self._plan(planner, known)
+        await self._worker.run_due(known)
+
+    async def _plan(self, planner: Planner, known: dict[str, Delivery]) -> None:
+        """Add what is due to the outbox and to what is known. A planner that fails stops no other, and no delivery."""
+        try:
             for delivery in await planner():
                 if delivery.id not in known:
                     await anyio.to_thread.run_sync(self._outbox.add, delivery)
                     known[delivery.id] = delivery
-        await self._worker.run_due(known)
+        except (ClickHouseError, OSError):
+            raise
+        except Exception:  # another site's report is not to wait for it
+            log.exception("a planner failed and will be retried")
 
     async def _tick_or_log(self) -> None:
         try:

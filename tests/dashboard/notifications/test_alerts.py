@@ -12,10 +12,13 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.sites.registry import Goal
+from collector.sites.registry import Goal, Site
 from collector.storage.client import ClickHouse
+from dashboard.analytics.errors import QueryTooLarge
 from dashboard.notifications.alert_rules import AlertRule
 from dashboard.notifications.channels import Channel
+from dashboard.notifications.occasion import Occasion
+from dashboard.notifications.outbox import Delivery
 from dashboard.notifications.trouble_watch import LASTING_SECONDS, QUIET_SECONDS, TroubleWatch
 from dashboard.notifications.unusual import unusual
 from tests.board import BASE, NOON, SITE, Board, opened_board, pageview
@@ -215,6 +218,29 @@ def test_rules_that_are_added_again_and_again_tell_nobody_without_end(board: Boa
     visitors(board, 6, NOON + DAY - 60, first=50)
     add_rule(board, "spike", 3)
     assert len(anyio.run(alerts.planned)) == 2
+
+
+def test_a_rule_that_cannot_be_evaluated_stops_no_other(board: Board, receiver: Receiver) -> None:
+    """Nor a planner that fails what is to be sent."""
+    visitors(board, 6, NOON - 60)
+    alerts = board.dashboard.notifications.alerts
+    heavy, _ = add_rule(board, "goal", 1, "Signup"), add_rule(board, "spike", 3)
+    evaluate = alerts._conditions.occasion
+
+    async def occasion(rule: AlertRule, site: Site, now: float) -> Occasion | None:
+        if rule.id == heavy.id:
+            raise QueryTooLarge("too large")
+        return await evaluate(rule, site, now)
+
+    alerts._conditions.occasion = occasion  # type: ignore[method-assign]
+    scheduler = board.dashboard.notifications.scheduler
+
+    async def failing() -> list[Delivery]:
+        raise RuntimeError("planner")
+
+    scheduler._planners = (failing, *scheduler._planners)
+    tick(board)
+    assert [kind for kind, _ in said(receiver)] == ["alert.spike"]
 
 
 def test_operators_are_told_of_trouble(board: Board, mail: MailServer, receiver: Receiver) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import Membership
+from dashboard.notifications.delivery_worker import DeliveryWorker, Send
 from dashboard.notifications.handover_journal import HandoverJournal
 from dashboard.notifications.outbox import BACKOFF, LONGEST_SECONDS, Delivery, Outbox, delivery_id
 from tests.board import NOON, Clock
@@ -97,6 +101,37 @@ def test_what_could_not_be_recorded_is_tried_again(database: Client, tmp_path: P
     assert two.claim(ID) is None
     records.update(ID, lambda each: msgspec.structs.replace(each, claimed=each.claimed - LONGEST_SECONDS))
     assert two.claim(ID) is not None
+
+
+def test_slow_receivers_keep_no_other_site_waiting(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """However many one site has, and however long they have been waiting."""
+    box = outbox(database, member(database, tmp_path, shared=False), clock)
+    slow = [msgspec.structs.replace(MAIL, id=f"{n:x}", lane="webhook", site="slow", created=NOON - 9) for n in range(9)]
+    quick = msgspec.structs.replace(MAIL, id="q", lane="webhook", site="quick")
+    for each in (*slow, quick):
+        box.add(each)
+
+    class Receivers:
+        async def prepare(self, delivery: Delivery) -> Send:
+            async def send(taken: Callable[[], None]) -> None:
+                if delivery.site == "slow":
+                    await anyio.sleep_forever()
+                await anyio.to_thread.run_sync(taken)
+
+            return send
+
+    worker = DeliveryWorker(box, HandoverJournal(tmp_path), {"report": Receivers()}, clock)
+
+    async def until_it_is_sent() -> None:
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                group.start_soon(worker.run_due, box.all())
+                while box.all()["q"].state != "sent":  # noqa: ASYNC110 # records tell nobody
+                    await anyio.sleep(0.02)
+                group.cancel_scope.cancel()
+
+    anyio.run(until_it_is_sent)
+    assert {each.state for each in box.all().values() if each.site == "slow"} <= {"pending", "claimed"}
 
 
 def test_after_its_time_it_is_not_tried_again(database: Client, tmp_path: Path, clock: Clock) -> None:
