@@ -62,7 +62,7 @@ SETTINGS non_replicated_deduplication_window = 100000,
          max_cleanup_delay_period = 60;
 
 -- What is being erased, for as long as that takes: in memory, so that neither a disk nor the list of mutations has it.
-CREATE TABLE IF NOT EXISTS erasing
+CREATE TABLE IF NOT EXISTS pending_erasures
 (
     batch   UInt64,
     site    String,
@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS erasing
 ENGINE = Memory;
 
 -- Likewise what an owner deletes by: the values of a column.
-CREATE TABLE IF NOT EXISTS purging
+CREATE TABLE IF NOT EXISTS pending_delete_values
 (
     batch UInt64,
     value String
@@ -198,46 +198,46 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Receipts of consent that were revoked: hashes of random numbers, until their receipts would have ended.
-CREATE TABLE IF NOT EXISTS revoked
+CREATE TABLE IF NOT EXISTS revoked_receipts
 (
-    mark String,
-    day  Date
+    id_hash String,
+    day     Date
 )
 ENGINE = ReplacingMergeTree
-ORDER BY mark
+ORDER BY id_hash
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Sums of the days that are over: one row per value of each dimension, the empty dimension being the whole site.
--- Built from `events` in one statement. A version is one whole build; `closed` says which version of a day counts.
+-- Built from `events` in one statement. A version is one whole build; `daily_status` says which version of a day counts.
 -- Kept is by how much each count exceeds the one below it, which is mostly nothing: half the bytes of the counts.
--- `again` are visits beyond the visitors: of an `event:` dimension visits with such an event (`seen`; there are no
--- `entries` and `views` then), of the others visits that began (`entries`; there are no `seen`). `more` are pageviews
--- beyond the visits, `custom` events that are no pageview, `unseen` pageviews without a visit.
-CREATE TABLE IF NOT EXISTS daily
+-- `extra_visits` are visits beyond the visitors: of an `event:` dimension visits with such an event (`visits_with_event`;
+-- there are no `visits` and `visit_pageviews` then), of the others visits that began (`visits`; there are no
+-- `visits_with_event`). `extra_pageviews` are pageviews beyond the visits, `custom_events` events that are no pageview.
+CREATE TABLE IF NOT EXISTS daily_rollup
 (
-    site      LowCardinality(String),
-    dimension LowCardinality(String),
-    day       Date CODEC(Delta, ZSTD(1)),
-    value     String CODEC(ZSTD(3)),
-    currency  LowCardinality(String),
-    visitors  UInt32 CODEC(T64, ZSTD(1)),
-    again     Int32 CODEC(T64, ZSTD(1)),
-    more      Int32 CODEC(T64, ZSTD(1)),
-    custom    UInt32 CODEC(T64, ZSTD(1)),
-    unseen    UInt32 CODEC(T64, ZSTD(1)),
-    bounces   Int32 CODEC(T64, ZSTD(1)),
-    seconds   UInt64 CODEC(T64, ZSTD(1)),
-    readings  UInt32 CODEC(T64, ZSTD(1)),
-    engaged   UInt64 CODEC(T64, ZSTD(1)),
-    scrolled  UInt32 CODEC(T64, ZSTD(1)),
-    revenue   Int64 CODEC(T64, ZSTD(1)),
-    sales     UInt32 CODEC(T64, ZSTD(1)),
-    version   UInt64 CODEC(Delta, ZSTD(1)),
-    seen      Int64 ALIAS visitors + again,
-    entries   Int64 ALIAS visitors + again,
-    pageviews Int64 ALIAS visitors + again + more,
-    views     Int64 ALIAS visitors + again + more - unseen,
-    events    Int64 ALIAS visitors + again + more + custom
+    site                    LowCardinality(String),
+    dimension               LowCardinality(String),
+    day                     Date CODEC(Delta, ZSTD(1)),
+    value                   String CODEC(ZSTD(3)),
+    currency                LowCardinality(String),
+    visitors                UInt32 CODEC(T64, ZSTD(1)),
+    extra_visits            Int32 CODEC(T64, ZSTD(1)),
+    extra_pageviews         Int32 CODEC(T64, ZSTD(1)),
+    custom_events           UInt32 CODEC(T64, ZSTD(1)),
+    pageviews_without_visit UInt32 CODEC(T64, ZSTD(1)),
+    bounces                 Int32 CODEC(T64, ZSTD(1)),
+    seconds                 UInt64 CODEC(T64, ZSTD(1)),
+    page_reads              UInt32 CODEC(T64, ZSTD(1)),
+    engagement_ms           UInt64 CODEC(T64, ZSTD(1)),
+    scroll_depth_sum        UInt32 CODEC(T64, ZSTD(1)),
+    revenue                 Int64 CODEC(T64, ZSTD(1)),
+    revenue_events          UInt32 CODEC(T64, ZSTD(1)),
+    version                 UInt64 CODEC(Delta, ZSTD(1)),
+    visits_with_event       Int64 ALIAS visitors + extra_visits,
+    visits                  Int64 ALIAS visitors + extra_visits,
+    pageviews               Int64 ALIAS visitors + extra_visits + extra_pageviews,
+    visit_pageviews         Int64 ALIAS visitors + extra_visits + extra_pageviews - pageviews_without_visit,
+    events                  Int64 ALIAS visitors + extra_visits + extra_pageviews + custom_events
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(day)
@@ -245,23 +245,23 @@ ORDER BY (site, dimension, day, value)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_part = 1000000;
 
 -- Which days are closed, the newest version of each. `rows` is how many events the build saw: when there are more
--- now, some came late. `open` 1 takes a day back until it is built again. `form` says what was built: 0 to 2
+-- now, some came late. `reopened` 1 takes a day back until it is built again. `schema_version` says what was built: 0 to 2
 -- by earlier releases, 3 without sums by property, 4 with them; 103 and 104 the same of figures that were imported.
-CREATE TABLE IF NOT EXISTS closed
+CREATE TABLE IF NOT EXISTS daily_status
 (
-    site    String,
-    day     Date,
-    version UInt64,
-    rows    UInt64,
-    open    UInt8,
-    form    UInt8
+    site           String,
+    day            Date,
+    version        UInt64,
+    rows           UInt64,
+    reopened       UInt8,
+    schema_version UInt8
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (site, day)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- How many events were not kept, by reason and, of bots, by kind. Numbers and nothing else.
-CREATE TABLE IF NOT EXISTS drops
+CREATE TABLE IF NOT EXISTS dropped_events
 (
     site   LowCardinality(String),
     day    Date,
@@ -286,7 +286,7 @@ ORDER BY (site, day, part)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Who changed what: settings, people, keys, sharing, deletions. About those who run Tyst, never about visitors.
-CREATE TABLE IF NOT EXISTS changes
+CREATE TABLE IF NOT EXISTS audit_log
 (
     at     DateTime('UTC'),
     site   String,
@@ -327,7 +327,7 @@ TTL toDateTime(intDiv(version, 1000000000)) + INTERVAL 30 DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- What is to be done to a site's figures: delete, reset, rename; each is gone on with until it is done.
-CREATE TABLE IF NOT EXISTS deletions
+CREATE TABLE IF NOT EXISTS site_jobs
 (
     id      String,
     record  String,

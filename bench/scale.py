@@ -106,7 +106,7 @@ def town_of(millions: float, directory: Path, days: int, *, keep: bool) -> Town:
     kept = keep and made.is_file()
     town = Town(millions, where, where.prepare(), float(made.read_text()) if kept else time.time(), days)
     began = time.perf_counter()
-    for table in ("daily", "closed") if kept else ("events",):
+    for table in ("daily_rollup", "daily_status") if kept else ("events",):
         town.client.command("TRUNCATE TABLE {t:Identifier}", parameters={"t": table})
     if not kept:
         town.fill()
@@ -159,10 +159,10 @@ def _close(found: Measurements, town: Town) -> None:
         "closing, per million events",
         Took(1000 * seconds / town.millions, 1000 * processor / town.millions),
     )
-    town.client.command("OPTIMIZE TABLE daily FINAL")
+    town.client.command("OPTIMIZE TABLE daily_rollup FINAL")
     found.line("bytes per event in events", town.bytes("events") / town.rows("events"))
-    found.line("bytes per event in daily", town.bytes("daily") / town.rows("events"))
-    found.line("rows per event in daily", town.rows("daily") / town.rows("events"))
+    found.line("bytes per event in daily", town.bytes("daily_rollup") / town.rows("events"))
+    found.line("rows per event in daily", town.rows("daily_rollup") / town.rows("events"))
 
 
 def _beside(found: Measurements, town: Town, store: StatsService, directory: Path) -> None:

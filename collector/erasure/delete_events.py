@@ -47,7 +47,7 @@ DIMENSIONS: Final = {
 FIRST_DAY: Final = datetime.date(1970, 1, 1)
 LAST_DAY: Final = datetime.date(2149, 6, 6)
 
-KEPT_TABLES: Final = frozenset({"events", "changes", "erasing"})
+KEPT_TABLES: Final = frozenset({"events", "audit_log", "pending_erasures"})
 """Tables with a column `site` that are not figures, or have steps of their own."""
 
 _MEANT = """site = {site:String} AND ts <= toDateTime({until:UInt32})
@@ -56,16 +56,16 @@ _COUNT = f"SELECT count() FROM events WHERE {_MEANT}"
 _ANY = "SELECT count() FROM events WHERE site = {site:String}"
 _DAYS = f"SELECT DISTINCT day FROM events WHERE {_MEANT}"
 # What is compared with is in a table in memory, so that ClickHouse's own list of mutations never has it.
-_MARK = "INSERT INTO purging SELECT DISTINCT {batch:UInt64}, "
-_MARKED = "(SELECT value FROM purging WHERE batch = {batch:UInt64})"
-_UNMARK = "ALTER TABLE purging DELETE WHERE batch = {batch:UInt64}"
+_MARK = "INSERT INTO pending_delete_values SELECT DISTINCT {batch:UInt64}, "
+_MARKED = "(SELECT value FROM pending_delete_values WHERE batch = {batch:UInt64})"
+_UNMARK = "ALTER TABLE pending_delete_values DELETE WHERE batch = {batch:UInt64}"
 _DELETE = f"ALTER TABLE events DELETE IN PARTITION {{month:UInt32}} WHERE {_MEANT}"
 _IMPORTED_DAYS = f"""
-SELECT day FROM closed FINAL
-WHERE site = {{site:String}} AND NOT open AND form IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})
+SELECT day FROM daily_status FINAL
+WHERE site = {{site:String}} AND NOT reopened AND schema_version IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})
     AND day >= {{first:Date}} AND day <= {{last:Date}} ORDER BY day"""
-_DELETE_SUMS = "ALTER TABLE daily DELETE WHERE site = {site:String} AND day IN {days:Array(Date)}"
-_MARK_SUMS = f"""{_MARK}value FROM daily
+_DELETE_SUMS = "ALTER TABLE daily_rollup DELETE WHERE site = {site:String} AND day IN {days:Array(Date)}"
+_MARK_SUMS = f"""{_MARK}value FROM daily_rollup
 WHERE site = {{site:String}} AND day IN {{days:Array(Date)}} AND dimension IN {{dimensions:Array(String)}}
     AND value LIKE {{pattern:String}}"""
 _TABLES = """

@@ -71,7 +71,7 @@ class SiteJobRunner:
         self._begun: set[str] = set()
         self._next_attempt: dict[str, float] = {}
         self._client = client
-        self._records = DocumentTable(client, "deletions", SiteJob)
+        self._records = DocumentTable(client, "site_jobs", SiteJob)
         self._sites = sites
         self._spools = spools
         self._clock = clock
@@ -205,7 +205,7 @@ class SiteJobRunner:
         job = steps.run_step(job, self._put, check)
         self._put(msgspec.structs.replace(job, value="", finished=max(1, int(self._clock()))))
         # What was compared with is not to outlive the task in an older version of it.
-        self._client.command("OPTIMIZE TABLE deletions FINAL")
+        self._client.command("OPTIMIZE TABLE site_jobs FINAL")
         self._read_before.pop(job.id, None)
         self._marks.pop(job.id, None)
         log.info("a site job completed", extra={"kind": job.kind, "site": job.site, "rows": job.rows})

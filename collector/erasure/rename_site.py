@@ -16,8 +16,8 @@ from clickhouse_connect.driver.client import Client
 from collector.erasure.delete_events import tables_with_site
 from collector.erasure.site_job import SiteJob
 
-CHANGES: Final = "changes"
-"""The list of who changed what about a site goes with it."""
+AUDIT_LOG: Final = "audit_log"
+"""Who changed what about a site goes with it."""
 
 SUMS_COPIED: Final = 1
 SUMS_MOVED: Final = 2
@@ -31,7 +31,7 @@ _EMPTY = "ALTER TABLE {table:Identifier} DELETE WHERE site = {site:String}"
 _COPY = """
 INSERT INTO {table:Identifier} SELECT * REPLACE ({to:String} AS site)
 FROM (SELECT * FROM {table:Identifier} WHERE site = {site:String})"""
-_HAS_SUMS = "SELECT count() FROM daily WHERE site = {site:String}"
+_HAS_SUMS = "SELECT count() FROM daily_rollup WHERE site = {site:String}"
 _DONE: Final = {"mutations_sync": 1}
 
 
@@ -86,8 +86,8 @@ class SiteRename:
             self._client.command(_EMPTY, parameters={**parameters, "site": job.to}, settings=_DONE)
             self._client.command(_COPY, parameters=parameters)
         # Each of its rows has an id: one that is copied twice is one.
-        self._client.command(_COPY, parameters={"table": CHANGES, "site": job.site, "to": job.to})
+        self._client.command(_COPY, parameters={"table": AUDIT_LOG, "site": job.site, "to": job.to})
 
     def _drop_sums(self, job: SiteJob) -> None:
-        for table in (*tables_with_site(self._client), CHANGES):
+        for table in (*tables_with_site(self._client), AUDIT_LOG):
             self._client.command(_EMPTY, parameters={"table": table, "site": job.site}, settings=_DONE)

@@ -26,10 +26,10 @@ PASS_SECONDS = 900
 _DAY = datetime.timedelta(days=1)
 
 _OTHERS = {
-    "revoked": "day + INTERVAL 3 DAY",
-    "drops": "day + INTERVAL 13 MONTH",
+    "revoked_receipts": "day + INTERVAL 3 DAY",
+    "dropped_events": "day + INTERVAL 13 MONTH",
     "trims": "day + INTERVAL 13 MONTH",
-    "changes": "toDate(at) + INTERVAL 25 MONTH",
+    "audit_log": "toDate(at) + INTERVAL 25 MONTH",
 }
 """Retention of other tables."""
 
@@ -39,7 +39,7 @@ _RENEW = """
 ALTER TABLE events UPDATE expires = day + {days:UInt16} WHERE site = {site:String} AND expires != day + {days:UInt16}"""
 _EXPIRED = """
 SELECT DISTINCT site, day, expires FROM events WHERE expires <= {latest:Date}"""
-_CLOSED = "SELECT site, day FROM closed FINAL WHERE NOT open"
+_CLOSED = "SELECT site, day FROM daily_status FINAL WHERE NOT reopened"
 _DELETE = """
 ALTER TABLE events DELETE IN PARTITION {month:UInt32}
 WHERE (site, day) IN {days:Array(Tuple(String, Date))} AND expires <= {latest:Date}"""

@@ -30,16 +30,16 @@ from collector.storage.membership import Membership
 log = logging.getLogger(__name__)
 
 _MARK = """
-INSERT INTO erasing SELECT {batch:UInt64}, site, day, visitor, ts FROM events
+INSERT INTO pending_erasures SELECT {batch:UInt64}, site, day, visitor, ts FROM events
 WHERE (site, day, visitor) IN {visitors:Array(Tuple(String, Date, UInt64))} AND ts <= toDateTime({until:UInt32})"""
 _MOST_MARKED = 100
 """Visitors looked for by one statement."""
-_MARKED = "SELECT site, day, count() FROM erasing WHERE batch = {batch:UInt64} GROUP BY site, day"
+_MARKED = "SELECT site, day, count() FROM pending_erasures WHERE batch = {batch:UInt64} GROUP BY site, day"
 # The ids are in a table in memory, so that ClickHouse's own list of mutations never has them.
 _DELETE = """
 ALTER TABLE events DELETE IN PARTITION {month:UInt32} WHERE (site, day, visitor, ts) IN
-(SELECT site, day, visitor, ts FROM erasing WHERE batch = {batch:UInt64})"""
-_UNMARK = "ALTER TABLE erasing DELETE WHERE batch = {batch:UInt64}"
+(SELECT site, day, visitor, ts FROM pending_erasures WHERE batch = {batch:UInt64})"""
+_UNMARK = "ALTER TABLE pending_erasures DELETE WHERE batch = {batch:UInt64}"
 _NOT_LOGGED = {"mutations_sync": 1, "log_queries": 0}
 
 

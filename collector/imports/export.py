@@ -19,7 +19,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.csv import MARKING
 from collector.ingest.event import COLUMNS
-from collector.rollups.daily_status import FORMS_WITH_PROPERTIES
+from collector.rollups.daily_status import SCHEMAS_WITH_PROPERTIES
 from collector.sites.registry import Site
 
 EventFormat = Literal["jsonl", "parquet"]
@@ -70,49 +70,52 @@ def _compact(day: datetime.date) -> str:
     return f"{day:%Y%m%d}"
 
 
-_CLOSED = "SELECT day, version, form FROM closed FINAL WHERE site = {site:String} AND NOT open"
+_CLOSED = "SELECT day, version, schema_version FROM daily_status FINAL WHERE site = {site:String} AND NOT reopened"
 _SPAN = f"SELECT min(day), max(day) FROM ({_CLOSED})"
 _MARKED = "{formula:String}, {marked:String}"
 _KEY, _TEXT = f"replaceRegexpAll(dimension, {_MARKED})", f"replaceRegexpAll(value, {_MARKED})"
-_VISITS = "visitors, entries AS visits, seconds AS visit_duration, bounces, pageviews"
+_VISITS = "visitors, visits, seconds AS visit_duration, bounces, pageviews"
 
 
 def _table(columns: str, dimension: str, where: str = "1") -> str:
     return f"""
-SELECT day AS date, {columns} FROM daily INNER JOIN ({_CLOSED}) AS counting USING (day, version)
+SELECT day AS date, {columns} FROM daily_rollup INNER JOIN ({_CLOSED}) AS counting USING (day, version)
 WHERE site = {{site:String}} AND dimension = '{dimension}' AND currency = '' AND {where} ORDER BY date, value"""
 
 
 _TABLES: Final = {
     "daily": f"""
-SELECT day AS date, {_KEY} AS dimension, {_TEXT} AS value, currency, visitors, visitors + again AS visits,
-    pageviews, custom, unseen, bounces, seconds, readings, engaged, scrolled, revenue, sales,
-    form IN {FORMS_WITH_PROPERTIES} AS properties
-FROM daily INNER JOIN ({_CLOSED}) AS counting USING (day, version) WHERE site = {{site:String}}
+SELECT day AS date, {_KEY} AS dimension, {_TEXT} AS value, currency, visitors, visitors + extra_visits AS visits,
+    pageviews, custom_events, pageviews_without_visit, bounces, seconds, page_reads, engagement_ms, scroll_depth_sum,
+    revenue, revenue_events,
+    schema_version IN {SCHEMAS_WITH_PROPERTIES} AS properties
+FROM daily_rollup INNER JOIN ({_CLOSED}) AS counting USING (day, version) WHERE site = {{site:String}}
 ORDER BY date, dimension, value, currency""",
-    "visitors": _table("visitors, pageviews, bounces, entries AS visits, seconds AS visit_duration", ""),
+    "visitors": _table("visitors, pageviews, bounces, visits, seconds AS visit_duration", ""),
     "sources": _table(
         f"{_TEXT} AS source, '' AS referrer, '' AS utm_source, '' AS utm_medium, '' AS utm_campaign, "
-        "'' AS utm_content, '' AS utm_term, pageviews, visitors, entries AS visits, seconds AS visit_duration, bounces",
+        "'' AS utm_content, '' AS utm_term, pageviews, visitors, visits, seconds AS visit_duration, bounces",
         "visit:source",
     ),
     "pages": _table(
-        f"{{site:String}} AS hostname, {_TEXT} AS page, seen AS visits, visitors, pageviews, "
-        "scrolled AS total_scroll_depth, readings AS total_scroll_depth_visits, "
-        "intDiv(engaged, 1000) AS total_time_on_page, "
-        "readings AS total_time_on_page_visits",
+        f"{{site:String}} AS hostname, {_TEXT} AS page, visits_with_event AS visits, visitors, pageviews, "
+        "scroll_depth_sum AS total_scroll_depth, page_reads AS total_scroll_depth_visits, "
+        "intDiv(engagement_ms, 1000) AS total_time_on_page, "
+        "page_reads AS total_time_on_page_visits",
         "event:page",
     ),
     "entry_pages": _table(
-        f"{_TEXT} AS entry_page, visitors, entries AS entrances, seconds AS visit_duration, bounces, pageviews",
+        f"{_TEXT} AS entry_page, visitors, visits AS entrances, seconds AS visit_duration, bounces, pageviews",
         "visit:entry_page",
     ),
     "exit_pages": _table(
-        f"{_TEXT} AS exit_page, visitors, seconds AS visit_duration, entries AS exits, bounces, pageviews",
+        f"{_TEXT} AS exit_page, visitors, seconds AS visit_duration, visits AS exits, bounces, pageviews",
         "visit:exit_page",
     ),
     "custom_events": _table(
-        f"{_TEXT} AS name, '' AS link_url, '' AS path, visitors, custom AS events", "event:name", "value != 'pageview'"
+        f"{_TEXT} AS name, '' AS link_url, '' AS path, visitors, custom_events AS events",
+        "event:name",
+        "value != 'pageview'",
     ),
     "locations": _table(
         f"value AS country, '' AS region, 0 AS city, {_VISITS}", "visit:country", "value != ''"

@@ -1,8 +1,8 @@
 """The imports of all sites: reading, checking, counting and removing them.
 
 An import is read into rows of the rollup table under versions of its own, which nothing counts. What makes them count
-is one insert of the days' records in `closed`: so an import is there as a whole or not at all, and one that its process
-did not survive leaves nothing. A day that is imported again has a newer version, which replaces the one before.
+is one insert of the days' records in `daily_status`: so an import is there as a whole or not at all, and one that its
+process did not survive leaves nothing. A day that is imported again has a newer version, which replaces the one before.
 
 Days that have figures of this server's own keep these; of imported days that later get events of their own, the own
 figures count.
@@ -126,8 +126,8 @@ class Imports:
             day: ClosedDay(
                 version_of(record.versions, day),
                 rows=0,
-                open=False,
-                form=IMPORTED if day in record.without_properties else IMPORTED_WITH_PROPERTIES,
+                reopened=False,
+                schema_version=IMPORTED if day in record.without_properties else IMPORTED_WITH_PROPERTIES,
             )
             for day in record.days
             if day not in own
@@ -199,7 +199,10 @@ class Imports:
         parameters = {"site": domain, "first": record.versions, "last": record.last_version}
         days = self._client.query(_DAYS_OF, parameters=parameters).result_rows
         # No query may find a day that counts and has lost its rows.
-        self._closed.put(domain, {day: ClosedDay(version + 1, 0, open=True, form=form) for day, version, form in days})
+        self._closed.put(
+            domain,
+            {day: ClosedDay(version + 1, 0, reopened=True, schema_version=schema) for day, version, schema in days},
+        )
         self._client.command(_DELETE_ROWS, parameters=parameters, settings=_DONE)
         self._client.command(_DELETE_RECORDS, parameters=parameters, settings=_DONE)
 
@@ -326,34 +329,38 @@ def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Pa
 
 
 _DONE: Final = {"mutations_sync": 1}
-_IMPORTED: Final = f"form IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})"
+_IMPORTED: Final = f"schema_version IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})"
 _OF_SITE: Final = "site = {site:String}"
 _OF_IMPORT: Final = f"{_OF_SITE} AND version BETWEEN {{first:UInt64}} AND {{last:UInt64}}"
-_COUNTING = f"SELECT version FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND {_IMPORTED}"
-_ALL_COUNTING = f"SELECT version FROM closed FINAL WHERE NOT open AND {_IMPORTED}"
+_COUNTING = f"SELECT version FROM daily_status FINAL WHERE {_OF_SITE} AND NOT reopened AND {_IMPORTED}"
+_ALL_COUNTING = f"SELECT version FROM daily_status FINAL WHERE NOT reopened AND {_IMPORTED}"
 _OWN = f"""
 SELECT DISTINCT day FROM (
     SELECT DISTINCT day FROM events WHERE {_OF_SITE}
     UNION ALL
-    SELECT day FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND NOT {_IMPORTED} AND rows > 0
+    SELECT day FROM daily_status FINAL WHERE {_OF_SITE} AND NOT reopened AND NOT {_IMPORTED} AND rows > 0
 )"""
-_DAYS_OF = f"SELECT day, version, form FROM closed FINAL WHERE {_OF_IMPORT} AND NOT open AND {_IMPORTED}"
-_DELETE_ROWS = f"ALTER TABLE daily DELETE WHERE {_OF_IMPORT}"
+_DAYS_OF = (
+    f"SELECT day, version, schema_version FROM daily_status FINAL WHERE {_OF_IMPORT} AND NOT reopened AND {_IMPORTED}"
+)
+_DELETE_ROWS = f"ALTER TABLE daily_rollup DELETE WHERE {_OF_IMPORT}"
 # The record that took a day back has the version after it.
 _DELETE_RECORDS = f"""
-ALTER TABLE closed DELETE
+ALTER TABLE daily_status DELETE
 WHERE {_OF_SITE} AND version BETWEEN {{first:UInt64}} AND {{last:UInt64}} + 1 AND {_IMPORTED}"""
-_NEWEST = f"SELECT max(version) FROM closed WHERE {_OF_SITE}"
+_NEWEST = f"SELECT max(version) FROM daily_status WHERE {_OF_SITE}"
 _TOTALS = f"""
-SELECT day, sum(visitors), sum(entries), sum(pageviews), sum(custom) FROM daily
+SELECT day, sum(visitors), sum(visits), sum(pageviews), sum(custom_events) FROM daily_rollup
 WHERE {_OF_IMPORT} AND dimension = '' GROUP BY day ORDER BY day"""
 _SHRINKING = f"""
 SELECT count() FROM (
     SELECT day,
-        sumIf(pageviews + custom, version BETWEEN {{first:UInt64}} AND {{last:UInt64}}) AS present,
-        sumIf(pageviews + custom, (day, version) IN (
-            SELECT day, version FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND {_IMPORTED})) AS before
-    FROM daily WHERE {_OF_SITE} AND dimension = '' AND day IN {{days:Array(Date)}} GROUP BY day HAVING before > present
+        sumIf(pageviews + custom_events, version BETWEEN {{first:UInt64}} AND {{last:UInt64}}) AS present,
+        sumIf(pageviews + custom_events, (day, version) IN (
+            SELECT day, version FROM daily_status FINAL WHERE {_OF_SITE} AND NOT reopened AND {_IMPORTED})) AS before
+    FROM daily_rollup WHERE {_OF_SITE} AND dimension = '' AND day IN {{days:Array(Date)}}
+    GROUP BY day HAVING before > present
 )"""
 _REPLACED = f"""
-SELECT count() FROM closed FINAL WHERE {_OF_SITE} AND NOT open AND {_IMPORTED} AND day IN {{days:Array(Date)}}"""
+SELECT count() FROM daily_status FINAL
+WHERE {_OF_SITE} AND NOT reopened AND {_IMPORTED} AND day IN {{days:Array(Date)}}"""

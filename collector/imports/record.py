@@ -14,7 +14,7 @@ State = Literal["reading", "checked", "confirming", "done"]
 
 
 class ImportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One import: its days have the versions of `versions`, and count when `closed` says so."""
+    """One import: its days have the versions of `versions`, and count when `daily_status` says so."""
 
     id: str
     site_id: str

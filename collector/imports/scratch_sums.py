@@ -101,7 +101,7 @@ _DAYS = "SELECT DISTINCT day FROM {table:Identifier} ORDER BY day"
 _VALUE = "day, dimension, value, currency"
 _BEST = f"""
 SELECT {_VALUE}, argMax(file, (size, -toInt64(file))) AS best FROM (
-    SELECT {_VALUE}, file, sum(visitors + visits + pageviews + custom) AS size FROM {{read:Identifier}}
+    SELECT {_VALUE}, file, sum(visitors + visits + pageviews + custom_events) AS size FROM {{read:Identifier}}
     GROUP BY {_VALUE}, file
 )
 GROUP BY {_VALUE}"""
@@ -117,13 +117,15 @@ GROUP BY day, dimension"""
 
 # Who came twice is in two rows of a file: of a value there are no more visitors than visits, nor than the day has.
 _INSERT = f"""
-INSERT INTO daily (site, dimension, day, value, currency, visitors, again, more, custom, unseen, bounces, seconds,
-    readings, engaged, scrolled, revenue, sales, version)
+INSERT INTO daily_rollup (site, dimension, day, value, currency, visitors, extra_visits, extra_pageviews,
+    custom_events, pageviews_without_visit, bounces, seconds, page_reads, engagement_ms, scroll_depth_sum, revenue,
+    revenue_events, version)
 SELECT {{site:String}}, dimension, day, value, currency, told,
     n_visits - told,
     n_pageviews - n_visits,
-    greatest(n_custom, NOT {{exact:UInt8}} AND told > 0 AND n_pageviews = 0),
-    n_unseen, n_bounces, n_seconds, n_readings, n_engaged, n_scrolled, n_revenue, n_sales,
+    greatest(n_custom_events, NOT {{exact:UInt8}} AND told > 0 AND n_pageviews = 0),
+    n_pageviews_without_visit, n_bounces, n_seconds, n_page_reads, n_engagement_ms, n_scroll_depth_sum, n_revenue,
+    n_revenue_events,
     {{versions:UInt64}} + toUInt16(day)
 FROM (
     SELECT *, if({{exact:UInt8}} OR dimension = '', n_visitors,

@@ -31,19 +31,18 @@ class Sum(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True):
     visits: int = 0
     """Visits that began; of an `event:` dimension visits with such an event."""
     pageviews: int = 0
-    custom: int = 0
+    custom_events: int = 0
     """Events other than page views."""
-    unseen: int = 0
+    pageviews_without_visit: int = 0
     """Page views without a visit."""
     bounces: int = 0
     seconds: int = 0
-    readings: int = 0
-    engaged: int = 0
-    """Milliseconds."""
-    scrolled: int = 0
+    page_reads: int = 0
+    engagement_ms: int = 0
+    scroll_depth_sum: int = 0
     revenue: int = 0
     """Thousandths of the currency's unit."""
-    sales: int = 0
+    revenue_events: int = 0
 
 
 COLUMNS: Final = Sum.__struct_fields__
@@ -89,33 +88,33 @@ def totals(day: datetime.date, sums: Day) -> Sum:
         pageviews=pageviews,
         visits=visits,
         visitors=visitors,
-        readings=0,
-        engaged=0,
-        scrolled=0,
+        page_reads=0,
+        engagement_ms=0,
+        scroll_depth_sum=0,
     )
 
 
 def completion(day: datetime.date, sums: Day) -> Iterator[Sum]:
     """The rows that a day lacks: its totals, its page views as an event, and in each dimension of visits what is left
     of the totals, which no value has been given to."""
-    custom = sums[EVENT_NAME].custom if EVENT_NAME in sums else 0
+    custom = sums[EVENT_NAME].custom_events if EVENT_NAME in sums else 0
     whole = totals(day, sums)
     if TOTAL not in sums:
-        yield msgspec.structs.replace(whole, custom=custom)
+        yield msgspec.structs.replace(whole, custom_events=custom)
     else:
-        events, views = max(custom - whole.custom, 0), whole.pageviews - sums[TOTAL].pageviews
+        events, views = max(custom - whole.custom_events, 0), whole.pageviews - sums[TOTAL].pageviews
         if events or views:
-            yield Sum(day=day, dimension=TOTAL, value=NO_VALUE, custom=events, pageviews=views)
+            yield Sum(day=day, dimension=TOTAL, value=NO_VALUE, custom_events=events, pageviews=views)
     seen = Sum(
         day=day, dimension=EVENT_NAME, value="pageview",
         visitors=whole.visitors, visits=whole.visits, pageviews=whole.pageviews,
     )  # fmt: skip
     if whole.pageviews:
         yield seen
-    every = max(custom, whole.custom)
-    yield msgspec.structs.replace(seen, dimension=EVERY_EVENT, value=NO_VALUE, custom=every)
+    every = max(custom, whole.custom_events)
+    yield msgspec.structs.replace(seen, dimension=EVERY_EVENT, value=NO_VALUE, custom_events=every)
     if HOSTNAME not in sums:
-        yield msgspec.structs.replace(seen, dimension=HOSTNAME, value=NO_VALUE, custom=every)
+        yield msgspec.structs.replace(seen, dimension=HOSTNAME, value=NO_VALUE, custom_events=every)
     for dimension in VISIT_DIMENSIONS:
         rest = _rest(dimension, whole, sums.get(dimension))
         if rest is not None:
@@ -130,7 +129,7 @@ def _rest(dimension: str, whole: Sum, told: Sum | None) -> Sum | None:
     if told.pageviews == 0:
         # Older exports have no page views by dimension: those of the day belong to its values, not to the rest.
         left["pageviews"] = 0
-    left |= {"visitors": min(left["visitors"], left["visits"]), "custom": 0}
-    if not left["visits"] and not left["unseen"]:
+    left |= {"visitors": min(left["visitors"], left["visits"]), "custom_events": 0}
+    if not left["visits"] and not left["pageviews_without_visit"]:
         return None
     return Sum(day=whole.day, dimension=dimension, value=value, **left)

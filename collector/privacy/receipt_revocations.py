@@ -15,7 +15,7 @@ from collector.privacy.consent_receipts import LIFETIME, Receipt, Receipts
 
 # A receipt may be dated a day ahead, where clocks differ.
 KEPT = LIFETIME + datetime.timedelta(days=1)
-_MARKS = "SELECT DISTINCT mark FROM revoked WHERE day >= {since:Date}"
+_MARKS = "SELECT DISTINCT id_hash FROM revoked_receipts WHERE day >= {since:Date}"
 
 
 class Revocations:
@@ -51,7 +51,7 @@ class Revocations:
             if not unkept:
                 return
             rows = [[mark, day] for mark, day in unkept.items()]
-            self._client.insert("revoked", rows, column_names=["mark", "day"])
+            self._client.insert("revoked_receipts", rows, column_names=["id_hash", "day"])
             for mark in unkept:
                 self._unkept.pop(mark, None)
 

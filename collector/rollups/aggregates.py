@@ -46,7 +46,7 @@ _ALL = (
         "Distinct visitors, per local day.", kind="different",
     ),
     Component(
-        "seen", "event", f"uniqExactIf({VISIT}, visitor != 0)", VISIT,
+        "visits_with_event", "event", f"uniqExactIf({VISIT}, visitor != 0)", VISIT,
         "Distinct visits with a selected event, per day.", kind="different",
     ),
     Component("pageviews", "event", "countIf(name = 'pageview')", "name = 'pageview'", "Events named `pageview`."),
@@ -55,24 +55,29 @@ _ALL = (
         "revenue", "event", f"sum({REVENUE})", REVENUE,
         "Thousandths of the currency's unit.",
     ),
-    Component("sales", "event", "countIf(currency != '')", "currency != ''", "Events with revenue."),
-    Component("entries", "visit", "sum(visits)", "visits", "Visits that began."),
+    Component("revenue_events", "event", "countIf(currency != '')", "currency != ''", "Events with revenue."),
+    Component("visits", "visit", "sum(visits)", "visits", "Visits that began."),
     Component(
-        "landings", "visit", "sumIf(visits, entered)", "if(entered, visits, 0)",
+        "entry_visits", "visit", "sumIf(visits, entered)", "if(entered, visits, 0)",
         "Of these, those that entered on a page that the filter selects.",
     ),
     Component(
         "bounces", "visit", "sumIf(bounces, entered)", "if(entered, bounces, 0)",
-        "Of the landings, those left at once.",
+        "Of these entry visits, those left at once.",
     ),
     Component("seconds", "visit", "sum(seconds)", "seconds", "Duration of the visits."),
-    Component("views", "visit", f"countIf({_VIEWED})", _VIEWED, "Pageviews that belong to a visit."),
+    Component("visit_pageviews", "visit", f"countIf({_VIEWED})", _VIEWED, "Pageviews that belong to a visit."),
     Component(
-        "readings", "reading", "count()", VISIT, "Distinct visits that read a page, per page and day.", kind="different"
+        "page_reads", "reading", "count()", VISIT,
+        "Distinct visits that read a page, per page and day.", kind="different",
     ),
-    Component("engaged", "reading", "sum(engaged)", "engaged", "Milliseconds that pages were visible and focused."),
     Component(
-        "scrolled", "reading", "sum(scroll)", "scroll", "Deepest scroll of each reading, in percent.", kind="highest"
+        "engagement_ms", "reading", "sum(engaged)", "engaged",
+        "Milliseconds that pages were visible and focused.",
+    ),
+    Component(
+        "scroll_depth_sum", "reading", "sum(scroll)", "scroll",
+        "Deepest scroll of each page read, in percent.", kind="highest",
     ),
 )  # fmt: skip
 COMPONENTS: dict[str, Component] = {component.name: component for component in _ALL}

@@ -1,4 +1,4 @@
-"""Rollup status of days: a versioned record of each rolled-up day in the table `closed`."""
+"""Rollup status of days: a versioned record of each rolled-up day in the table `daily_status`."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Final
 from clickhouse_connect.driver.client import Client
 
 WITHOUT_PROPERTIES: Final = 3
-"""Form of a day that was built without sums by property."""
+"""Schema version of a day that was built without sums by property."""
 WITH_PROPERTIES: Final = 4
-"""Form of a day that was built with them."""
+"""Schema version of a day that was built with them."""
 IMPORTED: Final = 103
-"""Form of a day whose figures were imported, without sums by property."""
+"""Schema version of a day whose figures were imported, without sums by property."""
 IMPORTED_WITH_PROPERTIES: Final = 104
-"""Form of a day whose figures were imported, with them."""
-IMPORTED_FORMS: Final = (IMPORTED, IMPORTED_WITH_PROPERTIES)
-FORMS: Final = (WITHOUT_PROPERTIES, WITH_PROPERTIES, *IMPORTED_FORMS)
-"""Forms that have revenue by every dimension. Days of earlier ones are built again while they have all their events."""
-FORMS_WITH_PROPERTIES: Final = (2, WITH_PROPERTIES, IMPORTED_WITH_PROPERTIES)
+"""Schema version of a day whose figures were imported, with them."""
+IMPORTED_SCHEMAS: Final = (IMPORTED, IMPORTED_WITH_PROPERTIES)
+SCHEMAS: Final = (WITHOUT_PROPERTIES, WITH_PROPERTIES, *IMPORTED_SCHEMAS)
+"""Those that have revenue by every dimension. Days of earlier ones are built again while they have all their events."""
+SCHEMAS_WITH_PROPERTIES: Final = (2, WITH_PROPERTIES, IMPORTED_WITH_PROPERTIES)
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedDay:
-    """The build of a day that counts: its version, how many events it saw, and what it made. One that is `open` is
-    taken back: its day is answered from events."""
+    """The build of a day that counts: its version, how many events it saw, and what it made. One that is
+    `reopened` is taken back: its day is answered from events."""
 
     version: int
     rows: int
-    open: bool
-    form: int
+    reopened: bool
+    schema_version: int
 
     @property
     def imported(self) -> bool:
         """Whether its figures were imported: they are not built from events of this site."""
-        return self.form in IMPORTED_FORMS
+        return self.schema_version in IMPORTED_SCHEMAS
 
 
 class ClosedDays:
@@ -48,8 +48,10 @@ class ClosedDays:
     def since(self, day: datetime.date) -> dict[str, dict[datetime.date, ClosedDay]]:
         """Records of that day and later ones."""
         found: dict[str, dict[datetime.date, ClosedDay]] = {}
-        for site, date, version, rows, open_, form in self._client.query(_SINCE, parameters={"since": day}).result_rows:
-            found.setdefault(site, {})[date] = ClosedDay(version, rows, bool(open_), form)
+        for site, date, version, rows, reopened, schema in self._client.query(
+            _SINCE, parameters={"since": day}
+        ).result_rows:
+            found.setdefault(site, {})[date] = ClosedDay(version, rows, bool(reopened), schema)
         return found
 
     def get(self, site: str, day: datetime.date) -> ClosedDay | None:
@@ -58,9 +60,11 @@ class ClosedDays:
 
     def put(self, site: str, days: Mapping[datetime.date, ClosedDay]) -> None:
         """Newer versions of records, all at once."""
-        rows = [[site, date, day.version, day.rows, int(day.open), day.form] for date, day in days.items()]
-        self._client.insert("closed", rows, column_names=_COLUMNS)
+        rows = [
+            [site, date, day.version, day.rows, int(day.reopened), day.schema_version] for date, day in days.items()
+        ]
+        self._client.insert("daily_status", rows, column_names=_COLUMNS)
 
 
-_COLUMNS = ["site", "day", "version", "rows", "open", "form"]
-_SINCE = "SELECT site, day, version, rows, open, form FROM closed FINAL WHERE day >= {since:Date}"
+_COLUMNS = ["site", "day", "version", "rows", "reopened", "schema_version"]
+_SINCE = "SELECT site, day, version, rows, reopened, schema_version FROM daily_status FINAL WHERE day >= {since:Date}"

@@ -1,9 +1,9 @@
 """The rollup job: builds a day's rollups once the day is over in the site's time zone.
 
 A build is one INSERT of all rows of a day, or of several, each under a version that no other collector uses; a record
-in `closed` then says that this version counts. So a build may stop anywhere, be run again, or be run by two processes:
-what counts is always one whole build. Rows that arrive later make their day count as open, answered from events, until
-it is built again.
+in `daily_status` then says that this version counts. So a build may stop anywhere, be run again, or be run by two
+processes: what counts is always one whole build. Rows that arrive later reopen their day: it is answered from events
+until it is built again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from collector.ingest.event import Event
 from collector.rollups.build import build_days, version_of, versions_at
-from collector.rollups.daily_status import FORMS, WITH_PROPERTIES, WITHOUT_PROPERTIES, ClosedDay, ClosedDays
+from collector.rollups.daily_status import SCHEMAS, WITH_PROPERTIES, WITHOUT_PROPERTIES, ClosedDay, ClosedDays
 from collector.sites.registry import Sites
 from collector.spool.serialization import SerializedEvents
 from collector.storage.client import plain_reason
@@ -121,13 +121,13 @@ class RollupJob:
         for site in counted.keys() | recorded.keys():
             days, records = counted.get(site, {}), recorded.get(site, {})
             # One that was taken back may have no event any more, nor any day before it.
-            reopened = [day for day, record in records.items() if record.open and self._is_over(site, day)]
+            reopened = [day for day, record in records.items() if record.reopened and self._is_over(site, day)]
             for day in {*self._over(site, days), *reopened}:
                 record = records.get(day)
                 rows = days.get(day, 0)
-                if record is None or record.open or rows > record.rows:
+                if record is None or record.reopened or rows > record.rows:
                     found.append(RollupSchedule(site, day, rows, record.version if record else 0))
-                elif record.form not in FORMS and rows == record.rows:
+                elif record.schema_version not in SCHEMAS and rows == record.rows:
                     found.append(RollupSchedule(site, day, rows, record.version, renewed=True))
         return sorted(found, key=lambda closing: (closing.renewed, closing.site, closing.day))
 
@@ -144,8 +144,10 @@ class RollupJob:
         without = self._build(site, days, versions) if days else frozenset()
         built = {}
         for closing in batch:
-            form = WITHOUT_PROPERTIES if closing.day in without else WITH_PROPERTIES
-            built[closing.day] = ClosedDay(version_of(versions, closing.day), closing.rows, open=False, form=form)
+            schema = WITHOUT_PROPERTIES if closing.day in without else WITH_PROPERTIES
+            built[closing.day] = ClosedDay(
+                version_of(versions, closing.day), closing.rows, reopened=False, schema_version=schema
+            )
         self._records.put(site, built)
         self._closed.update((site, closing.day) for closing in batch)
         if after:
@@ -207,8 +209,8 @@ class RollupJob:
         """The events of a closed day have changed: it counts as open until it is built again."""
         with self._building:
             record = self._records.get(site, day)
-            if record is not None and not record.open:
-                self._records.put(site, {day: replace(record, version=record.version + 1, open=True)})
+            if record is not None and not record.reopened:
+                self._records.put(site, {day: replace(record, version=record.version + 1, reopened=True)})
             self._closed.discard((site, day))
 
     def _over(self, site: str, days: dict[datetime.date, int]) -> Iterator[datetime.date]:
@@ -235,7 +237,9 @@ class RollupJob:
 
     def _recorded(self, since: datetime.date) -> dict[str, dict[datetime.date, ClosedDay]]:
         found = self._records.since(since)
-        self._closed.update((site, day) for site, days in found.items() for day, each in days.items() if not each.open)
+        self._closed.update(
+            (site, day) for site, days in found.items() for day, each in days.items() if not each.reopened
+        )
         return found
 
     def _sweep(self) -> None:
@@ -254,7 +258,7 @@ def _has_its_events(record: ClosedDay, rows: int) -> bool:
 _COUNT = "SELECT site, day, count() FROM events WHERE day >= {since:Date} GROUP BY site, day"
 _SUPERSEDED = """
 SELECT built.site, built.day, closed.version
-FROM (SELECT site, day, min(version) AS oldest FROM daily WHERE dimension = '' GROUP BY site, day) AS built
-INNER JOIN (SELECT site, day, version FROM closed FINAL WHERE NOT open) AS closed USING (site, day)
+FROM (SELECT site, day, min(version) AS oldest FROM daily_rollup WHERE dimension = '' GROUP BY site, day) AS built
+INNER JOIN (SELECT site, day, version FROM daily_status FINAL WHERE NOT reopened) AS closed USING (site, day)
 WHERE built.oldest < closed.version AND closed.version < {before:UInt64}"""
-_DELETE = "DELETE FROM daily WHERE site = {site:String} AND day = {day:Date} AND version < {version:UInt64}"
+_DELETE = "DELETE FROM daily_rollup WHERE site = {site:String} AND day = {day:Date} AND version < {version:UInt64}"

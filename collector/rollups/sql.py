@@ -40,10 +40,11 @@ EVERY_EVENT = "event:props:"
 REVENUE = "event:revenue"
 
 COLUMNS = (
-    "visitors", "seen", "pageviews", "events", "entries", "bounces", "seconds", "views",
-    "readings", "engaged", "scrolled", "revenue", "sales",
+    "visitors", "visits_with_event", "pageviews", "events", "visits", "bounces", "seconds", "visit_pageviews",
+    "page_reads", "engagement_ms", "scroll_depth_sum", "revenue", "revenue_events",
 )  # fmt: skip
-"""Components that `daily` holds. Of whole days every visit lands on a page that is asked for: landings are entries."""
+"""Components that `daily_rollup` holds. Of whole days every visit enters on a page that is asked for: entry visits are
+visits."""
 
 _READ = of_basis("reading")
 _READ_SUMS = ", ".join(f"toInt64({sql}) AS n_{name}" for name, sql in _READ.items())
@@ -51,11 +52,15 @@ _READ_SUMS = ", ".join(f"toInt64({sql}) AS n_{name}" for name, sql in _READ.item
 # Counts as the table keeps them: by how much each exceeds the one below.
 _KEPT = {
     "visitors": "n_visitors",
-    "again": "n_seen + n_entries - n_visitors",
-    "more": "n_pageviews - n_seen - n_entries",
-    "custom": "n_events - n_pageviews",
-    "unseen": "if(startsWith(dimension, 'event:'), 0, n_pageviews - n_views)",
-    **{name: f"n_{name}" for name in ("bounces", "seconds", "readings", "engaged", "scrolled", "revenue", "sales")},
+    "extra_visits": "n_visits_with_event + n_visits - n_visitors",
+    "extra_pageviews": "n_pageviews - n_visits_with_event - n_visits",
+    "custom_events": "n_events - n_pageviews",
+    "pageviews_without_visit": "if(startsWith(dimension, 'event:'), 0, n_pageviews - n_visit_pageviews)",
+    "bounces": "n_bounces",
+    "seconds": "n_seconds",
+    **{name: f"n_{name}" for name in _READ},
+    "revenue": "n_revenue",
+    "revenue_events": "n_revenue_events",
 }
 _DAYS = "site = {site:String} AND day IN {days:Array(Date)}"
 _COUNTED = f"{_DAYS} AND name != 'engagement'"
@@ -81,12 +86,12 @@ _VISITS = f"""(
         GROUP BY day, visitor, visit
     )"""
 _OF_VISITS = {
-    "entries": "sum(of_visits)",
+    "visits": "sum(of_visits)",
     "bounces": "sum(of_bounces)",
     "seconds": "sum(of_seconds)",
-    "views": "sumIf(of_pageviews, visitor != 0)",
+    "visit_pageviews": "sumIf(of_pageviews, visitor != 0)",
 }
-_READINGS = f"""(
+_PAGE_READS = f"""(
         SELECT 'event:page' AS dimension, day, toString(page) AS value, '' AS currency, {_READ_SUMS}
         FROM (
             SELECT day, page, visitor, visit, sum(engaged) AS engaged, max(scroll) AS scroll FROM {{events:Identifier}}
@@ -122,7 +127,7 @@ def _sets(dimensions: dict[str, str], taken: dict[str, str]) -> str:
 def _whole_and_exits(visitors: str) -> str:
     """Rows by exit and by entry page, which a visit has one of; and the row of everything, once as the whole site and
     once as `EVERY_EVENT`."""
-    taken = {"visitors": visitors, "seen": f"if(dimension = '{EVERY_EVENT}', countIf(visitor != 0), 0)"}
+    taken = {"visitors": visitors, "visits_with_event": f"if(dimension = '{EVERY_EVENT}', countIf(visitor != 0), 0)"}
     taken |= {name: f"if(dimension = '{EVERY_EVENT}', 0, {sql})" for name, sql in _OF_VISITS.items()}
     taken |= {name: f"sum(of_{name})" for name in ("pageviews", "events")}
     return f"""
@@ -151,7 +156,7 @@ def _revenue(*, properties: bool) -> str:
     paid = f"SELECT day, visitor, visit FROM {{events:Identifier}} WHERE {_COUNTED} AND currency != ''"
     return f"""
     SELECT day, each.1 AS dimension, each.2 AS value, toString(currency) AS currency,
-        {_sums({name: sql for name, sql in of_basis("event").items() if name in ("revenue", "sales")})}
+        {_sums({name: sql for name, sql in of_basis("event").items() if name in ("revenue", "revenue_events")})}
     FROM (SELECT * FROM {{events:Identifier}} LEFT ANY JOIN (
             SELECT day, visitor, visit, toString(max(entry_page)) AS entered_on,
                 {of_last_page(f"maxIf({PLACED_PAGE}, name = 'pageview')")} AS left_from
@@ -164,9 +169,11 @@ def _revenue(*, properties: bool) -> str:
 
 
 def _branches(*, properties: bool) -> list[str]:
-    event = {name: sql for name, sql in of_basis("event").items() if name not in ("revenue", "sales")}
-    entered = {name: sql for name, sql in of_basis("visit").items() if name != "landings"} | {"bounces": "sum(bounces)"}
-    visit = {name: sql for name, sql in event.items() if name != "seen"} | entered
+    event = {name: sql for name, sql in of_basis("event").items() if name not in ("revenue", "revenue_events")}
+    entered = {name: sql for name, sql in of_basis("visit").items() if name != "entry_visits"} | {
+        "bounces": "sum(bounces)"
+    }
+    visit = {name: sql for name, sql in event.items() if name != "visits_with_event"} | entered
     found = [
         _sets({name: column for name, column in VISIT_DIMENSIONS.items() if column not in _OF_A_VISIT}, visit),
         _sets(EVENT_DIMENSIONS, event),
@@ -187,10 +194,10 @@ def _build(*, properties: bool) -> str:
     )
     parts = " UNION ALL ".join(f"SELECT {taken} FROM ({branch})" for branch in _branches(properties=properties))
     return f"""
-INSERT INTO daily (site, dimension, day, value, currency, {", ".join(_KEPT)}, version)
+INSERT INTO daily_rollup (site, dimension, day, value, currency, {", ".join(_KEPT)}, version)
 SELECT {{site:String}}, dimension, day, value, currency, {", ".join(_KEPT.values())},
     {{versions:UInt64}} + toUInt16(day)
-FROM ({parts}) AS counted LEFT ANY JOIN {_READINGS} AS readings USING (dimension, day, value, currency)"""
+FROM ({parts}) AS counted LEFT ANY JOIN {_PAGE_READS} AS page_reads USING (dimension, day, value, currency)"""
 
 
 BUILD = _build(properties=False)

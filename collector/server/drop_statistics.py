@@ -27,7 +27,7 @@ GROUP BY part"""
 
 _SUMS = """
 SELECT reason, kind, sumIf(count, day = {today:Date}), sum(count)
-FROM drops
+FROM dropped_events
 WHERE site = {site:String} AND day > {today:Date} - 30 AND day <= {today:Date}
 GROUP BY reason, kind"""
 
@@ -72,7 +72,7 @@ class DropStatistics:
         new = counted - self._written
         if new:
             rows = [(site, self._today(site), reason, kind, count) for (site, reason, kind), count in new.items()]
-            self._client.insert("drops", rows, column_names=_COLUMNS)
+            self._client.insert("dropped_events", rows, column_names=_COLUMNS)
             self._written = counted
         trimmed = self._counters.trimmed()
         new_trims = trimmed - self._written_trims

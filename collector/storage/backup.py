@@ -31,7 +31,7 @@ from collector.storage.migrations import migrate
 RIGHTS = ("users", "api_keys", "shares", "subscriptions", "channels")
 """Tables of which no backup brings back what was deleted since."""
 
-NEVER = frozenset({"salts", "revoked", "sessions", "invitations", "collectors", "deliveries"})
+NEVER = frozenset({"salts", "revoked_receipts", "sessions", "invitations", "collectors", "deliveries"})
 
 
 class SettingDifference(NamedTuple):

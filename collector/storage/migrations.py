@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
@@ -27,6 +28,9 @@ class Migration(NamedTuple):
     statements: tuple[str, ...]
     without_ttl: tuple[str, ...] = ()
     """Tables whose TTL is taken away, where they are and have one."""
+    columns: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    """Columns that get another name: of each table the old and the new ones. Their files are linked anew in the
+    background; until they are, they are read under the new names as well."""
 
 
 FIRST = 1
@@ -132,6 +136,55 @@ ORDER BY (site, at, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 """
 
+_TABLE_NAMES: Final = {
+    "daily": "daily_rollup",
+    "closed": "daily_status",
+    "drops": "dropped_events",
+    "changes": "audit_log",
+    "deletions": "site_jobs",
+    "erasing": "pending_erasures",
+    "purging": "pending_delete_values",
+}
+_COLUMN_NAMES: Final = {
+    "daily_rollup": {
+        "again": "extra_visits",
+        "more": "extra_pageviews",
+        "custom": "custom_events",
+        "unseen": "pageviews_without_visit",
+        "readings": "page_reads",
+        "engaged": "engagement_ms",
+        "scrolled": "scroll_depth_sum",
+        "sales": "revenue_events",
+        "seen": "visits_with_event",
+        "entries": "visits",
+        "views": "visit_pageviews",
+    },
+    "daily_status": {"open": "reopened", "form": "schema_version"},
+}
+# A column of a sorting key cannot be renamed: its few rows are copied, from whichever table is there.
+_REVOKED_RECEIPTS: Final = (
+    """
+CREATE TABLE IF NOT EXISTS revoked
+(
+    mark String,
+    day  Date
+)
+ENGINE = ReplacingMergeTree ORDER BY mark
+""",
+    """
+CREATE TABLE IF NOT EXISTS revoked_receipts
+(
+    id_hash String,
+    day     Date
+)
+ENGINE = ReplacingMergeTree
+ORDER BY id_hash
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+""",
+    "INSERT INTO revoked_receipts (id_hash, day) SELECT mark, day FROM revoked",
+    "DROP TABLE revoked SYNC",
+)
+
 STEPS: tuple[Migration, ...] = (
     Migration(
         2,
@@ -172,6 +225,15 @@ STEPS: tuple[Migration, ...] = (
         10,
         "inserts of many collectors are remembered for an hour",
         ("ALTER TABLE events MODIFY SETTING non_replicated_deduplication_window = 100000",),
+    ),
+    Migration(
+        11,
+        "tables and columns are named by the field's terms",
+        (
+            *(f"RENAME TABLE IF EXISTS {old} TO {new}" for old, new in _TABLE_NAMES.items()),
+            *_REVOKED_RECEIPTS,
+        ),
+        columns=_COLUMN_NAMES,
     ),
 )
 
@@ -229,6 +291,8 @@ def migrate(client: Client, steps: Sequence[Migration] = STEPS) -> list[int]:
         for statement in step.statements:
             client.command(statement)
         _take_ttl_away(client, step.without_ttl)
+        for table, names in step.columns.items():
+            _rename_columns(client, table, names)
         _remember(client, step.number, step.what)
         log.info("schema migration applied", extra={"version": step.number, "what": step.what})
     return [step.number for step in needed.steps]
@@ -244,6 +308,15 @@ def _take_ttl_away(client: Client, tables: Sequence[str]) -> None:
             client.command(f"ALTER TABLE {{name:Identifier}} RESET SETTING {setting}", parameters={"name": name})
 
 
+def _rename_columns(client: Client, table: str, names: Mapping[str, str]) -> None:
+    """Rename those that have their old names: while files are linked anew, even `IF EXISTS` is refused."""
+    found = {name for (name,) in client.query(_COLUMNS, parameters={"table": table}).result_rows}
+    renamed = [f"RENAME COLUMN {old} TO {new}" for old, new in names.items() if old in found]
+    if renamed:
+        client.command(f"ALTER TABLE {table} {', '.join(renamed)} SETTINGS alter_sync = 0")
+
+
+_COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
 _MADE = """
 SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() AND name IN {tables:Array(String)}
 """

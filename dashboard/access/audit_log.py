@@ -30,11 +30,11 @@ LONGEST: Final = 500
 
 _COLUMNS = ("at", "site", "who", "what", "before", "after", "id", "site_id")
 _OF_SITE = """
-SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
+SELECT toUnixTimestamp(at), site, who, what, before, after FROM audit_log FINAL
 WHERE site = {site:String} AND (site_id = {id:String} OR site_id = '' AND toUnixTimestamp(at) >= {created:UInt32})
 ORDER BY at DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt32}"""
 _ALL = """
-SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
+SELECT toUnixTimestamp(at), site, who, what, before, after FROM audit_log FINAL
 ORDER BY at DESC, id DESC LIMIT {limit:UInt32} OFFSET {offset:UInt32}"""
 
 
@@ -42,7 +42,7 @@ SIGNED_IN: Final = N_("Signed in")
 SIGN_INS_SHOWN: Final = 10
 SIGN_IN_SECONDS: Final = 90 * 86_400
 _SIGN_INS = """
-SELECT toUnixTimestamp(at), site, who, what, before, after FROM changes FINAL
+SELECT toUnixTimestamp(at), site, who, what, before, after FROM audit_log FINAL
 WHERE site = '' AND site_id = {id:String} AND who = {who:String} AND what = {what:String}
     AND toUnixTimestamp(at) >= {since:UInt32}
 ORDER BY at DESC, id DESC LIMIT {limit:UInt32}"""
@@ -93,7 +93,7 @@ class AuditLog:
             time.time_ns(),
             id_,
         ]
-        self._client.insert("changes", [row], column_names=_COLUMNS)
+        self._client.insert("audit_log", [row], column_names=_COLUMNS)
 
     async def of(self, site: Site, limit: int = 100, offset: int = 0) -> list[AuditEntry]:
         """The newest changes of one site."""

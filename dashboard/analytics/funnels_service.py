@@ -183,8 +183,8 @@ class _Answer:
             return []
         asked = currency_of((), (), self.asked.path.steps[-1])
         return [
-            Revenue(currency, thousandths / 1000, round(thousandths / 1000 / sales, 3))
-            for currency, thousandths, sales, buyers in await self._rows(FunnelStatements.revenue)
+            Revenue(currency, thousandths / 1000, round(thousandths / 1000 / revenue_events, 3))
+            for currency, thousandths, revenue_events, buyers in await self._rows(FunnelStatements.revenue)
             if asked in ("", currency) and buyers >= self._protection.min_visitors
         ]
 

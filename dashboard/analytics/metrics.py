@@ -47,7 +47,7 @@ _METRICS = (
     Metric("pageviews", "pageviews", "", "Pages viewed."),
     Metric("events", "events", "", "Pageviews and custom events."),
     Metric("views_per_visit", "views", "visits", "Pageviews divided by visits.", digits=2),
-    Metric("bounce_rate", "bounces", "landings", "Visits with one pageview and nothing else, in percent.", 100),
+    Metric("bounce_rate", "bounces", "entry_visits", "Visits with one pageview and nothing else, in percent.", 100),
     Metric("visit_duration", "seconds", "visits", "Average seconds from a visit's first event to its last."),
     Metric(
         "percentage", "visitors", "visitors",
@@ -62,10 +62,13 @@ _METRICS = (
         "Share of the group's visitors who reached the goal, in percent.", 100, 1, "group", "goal",
     ),
     Metric(
-        "time_on_page", "engaged", "readings",
+        "time_on_page", "engagement_ms", "page_reads",
         "Average seconds that a visit looked at the page.", 0.001, needs="page",
     ),
-    Metric("scroll_depth", "scrolled", "readings", "Average of each visit's deepest scroll, in percent.", needs="page"),
+    Metric(
+        "scroll_depth", "scroll_depth_sum", "page_reads",
+        "Average of each visit's deepest scroll, in percent.", needs="page",
+    ),
     Metric(
         "exit_rate", "visits", "visit_pageviews",
         "Visits that ended on the page, in percent of its pageviews.", 100, 1, "page", "exit_page",
@@ -89,7 +92,10 @@ _METRICS = (
         narrowed="visit:returning",
     ),
     Metric("total_revenue", "revenue", "", "Revenue of the selected events.", 0.001, 3, needs="currency"),
-    Metric("average_revenue", "revenue", "sales", "Revenue per event with revenue.", 0.001, 3, needs="currency"),
+    Metric(
+        "average_revenue", "revenue", "revenue_events",
+        "Revenue per event with revenue.", 0.001, 3, needs="currency",
+    ),
 )  # fmt: skip
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
 
@@ -119,7 +125,7 @@ VISIT = "day, visitor, visit"
 VISITOR_KEY = "bitXor(visitor, intHash64(toUInt64(day)))"
 """One number per visitor and day: identifiers of different days are unrelated, and so must equal ones be."""
 SOLD = "currency != ''"
-MONEY = ("revenue", "sales", "buyers")
+MONEY = ("revenue", "revenue_events", "buyers")
 """Revenue in thousandths of its unit, events with revenue and their visitors: components that are by currency."""
 
 EVENT_COUNTS = {
@@ -128,7 +134,7 @@ EVENT_COUNTS = {
     "events": "count()",
     "visit_pageviews": "countIf(name = 'pageview' AND visitor != 0)",
     "revenue": f"sumMapIf(map(toString(currency), {REVENUE}), {SOLD})",
-    "sales": f"sumMapIf(map(toString(currency), toInt64(1)), {SOLD})",
+    "revenue_events": f"sumMapIf(map(toString(currency), toInt64(1)), {SOLD})",
     "buyers": f"uniqExactMapIf(map(toString(currency), {VISITOR_KEY}), {SOLD} AND visitor != 0)",
 }
 EVENTS_AND_SCROLLS = f"countIf(name != 'engagement') + uniqExactIf(({VISIT}, page), name = 'engagement')"
@@ -139,7 +145,7 @@ OF_VISIT = {
     "bounces": "sum(bounces)",
 }
 # Of visits all of whose events are selected, the numbers that each event adds to its visit simply add up.
-WHOLE_VISITS = EVENT_COUNTS | OF_VISIT | {"landings": "sum(visits)"}
+WHOLE_VISITS = EVENT_COUNTS | OF_VISIT | {"entry_visits": "sum(visits)"}
 BY_VISIT = {
     "visitors": EVENT_COUNTS["visitors"],
     "pageviews": "sum(of_pageviews)",
@@ -148,31 +154,38 @@ BY_VISIT = {
     "visits": "sum(of_visits)",
     "views": "sum(of_views)",
     "seconds": "sum(of_seconds)",
-    "landings": "sumIf(of_visits, landed)",
+    "entry_visits": "sumIf(of_visits, landed)",
     "bounces": "sumIf(of_bounces, landed)",
     "starters": EVENT_COUNTS["visitors"],
     "revenue": "sumMap(of_revenue)",
-    "sales": "sumMap(of_sales)",
-    "buyers": f"uniqExactMapIf(mapApply((currency, sold) -> (currency, {VISITOR_KEY}), of_sales), visitor != 0)",
+    "revenue_events": "sumMap(of_revenue_events)",
+    "buyers": (
+        f"uniqExactMapIf(mapApply((currency, sold) -> (currency, {VISITOR_KEY}), of_revenue_events), visitor != 0)"
+    ),
 }
-READINGS = {"readings": "count()", "engaged": "sum(of_engaged)", "scrolled": "sum(of_scroll)"}
+PAGE_READS = {"page_reads": "count()", "engagement_ms": "sum(of_engaged)", "scroll_depth_sum": "sum(of_scroll)"}
 """Components that are counted over engagement with the selected pages."""
-VISIT_COMPONENTS = frozenset({*OF_VISIT, "landings", "starters"})
+VISIT_COMPONENTS = frozenset({*OF_VISIT, "entry_visits", "starters"})
 """Those that are counted over all events of the visits that contain a selected event; the rest are over selected
 events. docs/metrics.md defines them; `starters` are visitors whose visits began there."""
 
 _REVENUE_OF_DAYS = {
     "revenue": f"sumMapIf(map(toString(currency), revenue), {SOLD})",
-    "sales": f"sumMapIf(map(toString(currency), toInt64(sales)), {SOLD})",
+    "revenue_events": f"sumMapIf(map(toString(currency), toInt64(revenue_events)), {SOLD})",
 }
-# Of whole days every visit lands on a page that is asked for: landings are visits.
-VISITS_OF_DAYS = {name: f"sum({name})" for name in ("visitors", "pageviews", "events", "views", "seconds", "bounces")}
-VISITS_OF_DAYS |= {"visits": "sum(entries)", "landings": "sum(entries)"} | _REVENUE_OF_DAYS
+# Of whole days every visit lands on a page that is asked for: entry visits are visits.
+VISITS_OF_DAYS = {name: f"sum({name})" for name in ("visitors", "pageviews", "events", "seconds", "bounces")}
+VISITS_OF_DAYS |= {
+    "views": "sum(visit_pageviews)",
+    "visits": "sum(visits)",
+    "entry_visits": "sum(visits)",
+} | _REVENUE_OF_DAYS
 COUNTS_OF_DAYS = {
-    name: f"sum({name})" for name in ("visitors", "pageviews", "events", "readings", "engaged", "scrolled")
+    name: f"sum({name})"
+    for name in ("visitors", "pageviews", "events", "page_reads", "engagement_ms", "scroll_depth_sum")
 }
-COUNTS_OF_DAYS |= {"visits": "sum(seen)"} | _REVENUE_OF_DAYS
-ENTRIES_OF_DAYS = {"landings": "sum(entries)", "bounces": "sum(bounces)"}
+COUNTS_OF_DAYS |= {"visits": "sum(visits_with_event)"} | _REVENUE_OF_DAYS
+ENTRIES_OF_DAYS = {"entry_visits": "sum(visits)", "bounces": "sum(bounces)"}
 
 
 def component_names(components: Collection[str]) -> list[str]:

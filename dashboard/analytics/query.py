@@ -12,7 +12,7 @@ from dashboard.analytics.dimensions import FUNNEL, PART, VALUE, Dimension, find_
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import Filter, direct_leaves, every, is_, without
 from dashboard.analytics.goal_filters import Matching, listed, with_goals
-from dashboard.analytics.metrics import READINGS, VISIT_COMPONENTS, Metric, find_metric
+from dashboard.analytics.metrics import PAGE_READS, VISIT_COMPONENTS, Metric, find_metric
 from dashboard.analytics.period import MAX_BUCKETS, Bucket, Period
 
 MAX_DIMENSIONS, MAX_METRICS = 5, 20
@@ -180,7 +180,7 @@ class Aggregation:
     @property
     def of_engagement(self) -> bool:
         """Whether any component is counted over engagement."""
-        return not READINGS.keys().isdisjoint(self.components)
+        return not PAGE_READS.keys().isdisjoint(self.components)
 
 
 def combined(aggregations: Sequence[Aggregation]) -> Aggregation:
@@ -225,7 +225,9 @@ class ResolvedQuery:
         """The aggregation of the query's own groups."""
         query = self.query
         components = {*ALWAYS, *(each.top for each in self.metrics)}
-        components |= {each.bottom for each in self.metrics if each.bottom and not each.denominator} - {"sales"}
+        components |= {each.bottom for each in self.metrics if each.bottom and not each.denominator} - {
+            "revenue_events"
+        }
         found = Aggregation(query.site, query.period, query.filters, self.dimensions, frozenset(components))
         if not found.values:
             return replace(found, limit=MAX_BUCKETS)

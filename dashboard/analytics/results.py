@@ -226,22 +226,22 @@ def _revenue(resolved: ResolvedQuery, key: Key, group: Group, protection: Protec
         return ()
     # Where small groups are hidden, enough visitors must have paid in a currency: these cut groups further.
     minimum = protection.min_visitors if protection.covers(resolved.own()) else 0
-    sales = protection.reported(group.money.get("sales", {}))
+    revenue_events = protection.reported(group.money.get("revenue_events", {}))
     paid = group.money.get("revenue", {})
     asked = currency_of(resolved.dimensions, key, resolved.query.filters)
     if asked and asked not in paid:
         return (_amount(asked, 0, 0),)
     return tuple(
-        _amount(currency, amount, sales[currency])
+        _amount(currency, amount, revenue_events[currency])
         for currency, amount in sorted(paid.items())
         if asked in ("", currency) and currency not in group.untold
-        if sales[currency] and (group.money["buyers"].get(currency, 0) or sales[currency]) >= minimum
+        if revenue_events[currency] and (group.money["buyers"].get(currency, 0) or revenue_events[currency]) >= minimum
     )
 
 
-def _amount(currency: str, revenue: int, sales: int) -> Revenue:
+def _amount(currency: str, revenue: int, revenue_events: int) -> Revenue:
     """Thousandths and events with revenue, as an amount and an average."""
-    total, average = (ratio(METRICS[name], revenue, sales) for name in ("total_revenue", "average_revenue"))
+    total, average = (ratio(METRICS[name], revenue, revenue_events) for name in ("total_revenue", "average_revenue"))
     return Revenue(currency, total or 0, average)
 
 

@@ -41,7 +41,7 @@ class Protection:
         return aggregation.filters is not None or values > 1 or (values == 1 and partial)
 
     def least_divisor(self, aggregation: Aggregation) -> int:
-        """The fewest visits, readings or pageviews that a rate of a group may divide by; rounded counts need none."""
+        """The fewest visits, page reads or pageviews that a rate of a group may divide by; rounded counts need none."""
         return self.min_visitors if self.covers(aggregation) and not self.rounding else 0
 
     def reported(self, components: Components) -> dict[str, int]:

@@ -40,10 +40,10 @@ def _parameters(sites: Sequence[Site], now: float) -> dict[str, Any]:
     }
 
 
-_CLOSED = """SELECT site, day, version FROM closed FINAL
-        WHERE site IN {sites:Array(String)} AND day >= {first:Date} AND NOT open"""
+_CLOSED = """SELECT site, day, version FROM daily_status FINAL
+        WHERE site IN {sites:Array(String)} AND day >= {first:Date} AND NOT reopened"""
 STATEMENT: Final = f"""
-SELECT site, toString(day) AS part, sum(visitors) AS visitors FROM daily
+SELECT site, toString(day) AS part, sum(visitors) AS visitors FROM daily_rollup
 WHERE site IN {{sites:Array(String)}} AND dimension = '' AND day >= {{first:Date}}
     AND (site, day, version) IN ({_CLOSED})
 GROUP BY site, day

@@ -44,9 +44,9 @@ def test_a_town_that_is_kept_is_taken_again_without_its_sums(
     """The same events, up to the same moment."""
     directory = Path(urlsplit(embedded_engine).path).parent
     made = town_of(0.01, directory, 3, keep=True)
-    made.client.command("INSERT INTO closed (site, day, version) VALUES ('scale.example', '2026-03-02', 1)")
+    made.client.command("INSERT INTO daily_status (site, day, version) VALUES ('scale.example', '2026-03-02', 1)")
     kept = town_of(0.01, directory, 3, keep=True)
     assert "kept" in capsys.readouterr().out
-    assert (kept.now, kept.rows("events"), kept.rows("closed")) == (made.now, made.rows("events"), 0)
+    assert (kept.now, kept.rows("events"), kept.rows("daily_status")) == (made.now, made.rows("events"), 0)
     assert kept.rows("events") > 9_000
     kept.client.command("DROP DATABASE {d:Identifier} SYNC", parameters={"d": kept.database.database})

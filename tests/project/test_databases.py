@@ -74,10 +74,10 @@ def store_and_detach(client: Client) -> None:
 def change(client: Client) -> None:
     """Tables that are new, gone, renamed, or have changed."""
     client.command("CREATE TABLE more (x UInt8) ENGINE = MergeTree ORDER BY x")
-    client.command("DROP TABLE closed SYNC")
-    client.command("RENAME TABLE drops TO away")
+    client.command("DROP TABLE daily_status SYNC")
+    client.command("RENAME TABLE dropped_events TO away")
     client.command("ALTER TABLE events ADD COLUMN mood String")
-    client.command("ALTER TABLE daily MODIFY SETTING old_parts_lifetime = 1")
+    client.command("ALTER TABLE daily_rollup MODIFY SETTING old_parts_lifetime = 1")
 
 
 def take_a_table_away(client: Client) -> None:

@@ -133,7 +133,7 @@ async def test_after_a_no_the_receipt_is_worthless(town: Visiting, how: str) -> 
     again = await send(town, k=receipt)
     assert told(again) == ("consent", True)
     assert again.headers["x-tyst-receipt"] != receipt
-    ((mark, day),) = town.collector.client.query("SELECT mark, day FROM revoked").result_rows
+    ((mark, day),) = town.collector.client.query("SELECT id_hash, day FROM revoked_receipts").result_rows
     assert (len(mark), day) == (32, datetime.datetime.now(datetime.UTC).date())
     assert ME not in mark
     assert await town.stored() == []
@@ -143,7 +143,7 @@ async def test_a_no_that_cannot_be_kept_is_not_acknowledged(town: Visiting) -> N
     """503, so that it is sent again; in this process the receipt is worthless already. When it is acknowledged, the
     next process knows of it too."""
     receipt = (await send(town)).headers["x-tyst-receipt"]
-    town.collector.client.command("RENAME TABLE revoked TO away")
+    town.collector.client.command("RENAME TABLE revoked_receipts TO away")
     denial = {"n": "pageview", "u": "https://site.test/", "d": "site.test", "c": "denied", "k": receipt}
     async with town.client() as client:
         for answer in (await client.post("/api/event", json=denial), await take_back(town, receipt)):
@@ -152,7 +152,7 @@ async def test_a_no_that_cannot_be_kept_is_not_acknowledged(town: Visiting) -> N
         town.collector.client.command("RENAME TABLE away TO revoked")
         assert (await client.post("/api/event", json=denial)).status_code == 202
     assert (await take_back(town, receipt)).status_code == 202
-    assert town.collector.client.query("SELECT count() FROM revoked").first_row == (1,)
+    assert town.collector.client.query("SELECT count() FROM revoked_receipts").first_row == (1,)
 
 
 async def test_a_receipt_ends_after_the_next_day(tmp_path: Path, clickhouse: ClickHouse) -> None:
@@ -221,7 +221,7 @@ async def test_what_has_ended_anyway_is_forgotten(database: Client) -> None:
     revocations.add(receipt)
     after = Clock(clock.now + 30 * 86_400)
     RetentionJob(database, Sites(DocumentTable(database, "sites", Site)), after).keep()
-    assert database.query("SELECT count() FROM revoked").first_row == (0,)
+    assert database.query("SELECT count() FROM revoked_receipts").first_row == (0,)
     assert "revoked" in NEVER
 
 

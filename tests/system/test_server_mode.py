@@ -177,7 +177,7 @@ def test_a_reset_reaches_what_another_collector_holds(
     database.fail("well")
 
     def jobs_left() -> int:
-        query = "SELECT countIf(JSONExtractUInt(record, 'finished') = 0) FROM deletions FINAL WHERE NOT deleted"
+        query = "SELECT countIf(JSONExtractUInt(record, 'finished') = 0) FROM site_jobs FINAL WHERE NOT deleted"
         return int(stored.query(query).result_rows[0][0])
 
     until("the reset is complete", lambda: jobs_left() == 0)

@@ -226,7 +226,7 @@ def _sums(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
                 value=target.text(NAMES.get(name, name))[:120],
                 visitors=counts.visitors,
                 visits=counts.visits or counts.visitors,
-                custom=events,
+                custom_events=events,
             )
         return
     found = list(_values(row, target))

@@ -146,12 +146,14 @@ def _sums(table: str, row: Row, names: GoatCounterNames, target: ImportTarget) -
         raise ValueError("expected a page that is known, and a count")
     if path.event:
         if table == "hit_stats":
-            yield Sum(day=datetime.date.min, dimension=EVENT_NAME, value=target.text(path.path)[:120], custom=count)
+            yield Sum(
+                day=datetime.date.min, dimension=EVENT_NAME, value=target.text(path.path)[:120], custom_events=count
+            )
         return
-    seen = Sum(day=datetime.date.min, dimension=TOTAL, value="", pageviews=count, unseen=count)
+    seen = Sum(day=datetime.date.min, dimension=TOTAL, value="", pageviews=count, pageviews_without_visit=count)
     for dimension, value in _values(table, row, names, target):
-        unseen = 0 if dimension.startswith("event:") else count
-        yield msgspec.structs.replace(seen, dimension=dimension, value=value, unseen=unseen)
+        without_visit = 0 if dimension.startswith("event:") else count
+        yield msgspec.structs.replace(seen, dimension=dimension, value=value, pageviews_without_visit=without_visit)
 
 
 def _values(table: str, row: Row, names: GoatCounterNames, target: ImportTarget) -> Iterator[tuple[str, str]]:

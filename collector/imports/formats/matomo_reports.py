@@ -186,8 +186,8 @@ def _page(row: Row, target: ImportTarget, day: datetime.date) -> Iterator[Sum]:
         visitors=_count(row, "nb_uniq_visitors") or _count(row, "sum_daily_nb_uniq_visitors"),
         visits=_count(row, "nb_visits"),
         pageviews=_count(row, "nb_hits"),
-        readings=_count(row, "nb_visits") if _count(row, "sum_time_spent") else 0,
-        engaged=1000 * _count(row, "sum_time_spent"),
+        page_reads=_count(row, "nb_visits") if _count(row, "sum_time_spent") else 0,
+        engagement_ms=1000 * _count(row, "sum_time_spent"),
     )
     yield from _ends(row, day, page)
 
@@ -214,7 +214,7 @@ def _event(row: Row, day: datetime.date, name: str, count: str) -> Sum:
         value=name,
         visitors=_count(row, "nb_uniq_visitors") or visits,
         visits=visits,
-        custom=_count(row, count),
+        custom_events=_count(row, count),
     )
 
 

@@ -67,7 +67,7 @@ def _sources(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum
 def _pages(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
     host, views = known(row.get("hostname", "")), whole(row.get("pageviews", ""))
     seconds = row.get("total_time_on_page") or row.get("time_on_page") or ""
-    readings = (
+    reads = (
         row.get("total_time_on_page_visits")
         or row.get("total_scroll_depth_visits")
         or row.get("pageleave_visitors")
@@ -80,9 +80,9 @@ def _pages(row: Row, day: datetime.date, target: ImportTarget) -> Iterator[Sum]:
         visitors=whole(row.get("visitors", "")),
         visits=whole(row.get("visits", "") or row.get("visitors", "")),
         pageviews=views,
-        readings=whole(readings),
-        engaged=1000 * whole(seconds),
-        scrolled=whole(row.get("total_scroll_depth") or row.get("scroll_depth") or ""),
+        page_reads=whole(reads),
+        engagement_ms=1000 * whole(seconds),
+        scroll_depth_sum=whole(row.get("total_scroll_depth") or row.get("scroll_depth") or ""),
     )
 
 
@@ -134,7 +134,7 @@ def _custom_events(row: Row, day: datetime.date, target: ImportTarget) -> Iterat
         value=target.text(row.get("name", ""))[:120],
         visitors=whole(row.get("visitors", "")),
         visits=whole(row.get("visitors", "")),
-        custom=whole(row.get("events", "")),
+        custom_events=whole(row.get("events", "")),
     )
 
 

@@ -18,7 +18,7 @@ from dashboard.analytics.metrics import (
     EVENTS_AND_SCROLLS,
     MONEY,
     OF_VISIT,
-    READINGS,
+    PAGE_READS,
     SOLD,
     VISIT,
     VISIT_COMPONENTS,
@@ -217,7 +217,7 @@ FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
     def _by_visit_and_event(self) -> str:
         """Components of visits, each in the group of every selected event that it contains."""
         sql = {name: BY_VISIT[name] for name in VISIT_COMPONENTS}
-        sql |= {"visits": "countIf(visitor != 0)", "landings": "countIf(visitor != 0 AND landed)"}
+        sql |= {"visits": "countIf(visitor != 0)", "entry_visits": "countIf(visitor != 0 AND landed)"}
         columns = [f"groupUniqArrayArrayIf({self._own_groups(of_visit=True)}, selected) AS own"]
         names = [each.name for each in self.aggregation.dimensions]
         values = [f"own_group.{index + 1}" for index in range(len(names))]
@@ -261,7 +261,7 @@ FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
         sums = [f"{sql} AS of_{name}" for name, sql in OF_VISIT.items()]
         if "revenue" in aggregation.components and not self._by_event:
             sold = "selected AND currency != ''"
-            sums += [f"{EVENT_COUNTS[name].replace(SOLD, sold)} AS of_{name}" for name in ("revenue", "sales")]
+            sums += [f"{EVENT_COUNTS[name].replace(SOLD, sold)} AS of_{name}" for name in ("revenue", "revenue_events")]
         landed = scope.entered(aggregation.filters, "entered_on")
         engaged = self._scrolls or any(each.column == "engaged" for each in aggregation.dimensions)
         read = [scope.of_days(), scope.of_visits(aggregation.filters), *([] if engaged else ["name != 'engagement'"])]
@@ -281,7 +281,7 @@ FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
             group, selected = f"({', '.join(self._texts())})", f"{self.scope.of_days()} AND {self._selected}"
             read.append(f"{group} IN (SELECT {group} FROM {self._source} WHERE {selected})")
         return f"""
-    SELECT {", ".join([*self.aggregation.keys, *self._columns(READINGS)])}
+    SELECT {", ".join([*self.aggregation.keys, *self._columns(PAGE_READS)])}
     FROM (
         SELECT {", ".join([*columns, VISIT])}, sum(engaged) AS of_engaged, max(scroll) AS of_scroll
         FROM {self._source}

@@ -1,4 +1,4 @@
-"""Closed days of a site, and their components, read from the rollup table `daily` in place of events."""
+"""Closed days of a site, and their components, read from the rollup table `daily_rollup` in place of events."""
 
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from collector.rollups.daily_status import FORMS, FORMS_WITH_PROPERTIES, IMPORTED_FORMS
+from collector.rollups.daily_status import IMPORTED_SCHEMAS, SCHEMAS, SCHEMAS_WITH_PROPERTIES
 from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, VISIT_DIMENSIONS
 from dashboard.analytics.dimensions import PART, Dimension
 from dashboard.analytics.goal_filters import rollup_names
@@ -18,7 +18,7 @@ from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
 
 _DAY = datetime.timedelta(days=1)
-_LANDED = frozenset({"landings", "bounces"})
+_LANDED = frozenset({"entry_visits", "bounces"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +112,21 @@ class SiteState:
 # Every insert, merge and mutation makes new parts.
 PARTS_SQL = """
 SELECT groupBitXor(cityHash64(name, modification_time, uuid)) FROM system.parts
-WHERE database = currentDatabase() AND table IN ('events', 'closed') AND active"""
+WHERE database = currentDatabase() AND table IN ('events', 'daily_status') AND active"""
 
 STATE_SQL = """
 SELECT
-    (SELECT groupArray((day, version, form, rows > 0)) FROM (
-        SELECT day, version, form, rows FROM closed FINAL WHERE site = {site:String} AND NOT open ORDER BY day)),
+    (SELECT groupArray((day, version, schema_version, rows > 0)) FROM (
+        SELECT day, version, schema_version, rows FROM daily_status FINAL
+        WHERE site = {site:String} AND NOT reopened ORDER BY day)),
     (SELECT day FROM events WHERE site = {site:String} ORDER BY site, day LIMIT 1),
     (SELECT groupUniqArray((toString(currency), closed)) FROM (
         SELECT currency, max(closed) AS closed FROM (
-            SELECT currency, 1 AS closed FROM daily
+            SELECT currency, 1 AS closed FROM daily_rollup
             WHERE site = {site:String} AND dimension = 'event:revenue' AND currency != ''
             UNION ALL
             SELECT currency, 0 FROM events WHERE site = {site:String} AND currency != ''
-                AND day NOT IN (SELECT day FROM closed FINAL WHERE site = {site:String} AND NOT open))
+                AND day NOT IN (SELECT day FROM daily_status FINAL WHERE site = {site:String} AND NOT reopened))
         GROUP BY currency))"""
 
 
@@ -135,13 +136,14 @@ def read_state(
     first_event: datetime.date | None,
     currencies: Iterable[tuple[str, bool]],
 ) -> SiteState:
-    """The state of a site, from the row of its statement. Days have a version, a form, and whether they had events."""
-    unpriced = frozenset(day for day, _, form, _ in days if form not in FORMS)
+    """The state of a site, from the row of its statement. Days have a version, that of their schema, and whether they
+    had events."""
+    unpriced = frozenset(day for day, _, schema, _ in days if schema not in SCHEMAS)
     lost = frozenset(day for day in unpriced if first_event is None or day < first_event)
     return SiteState(
         closed=RollupDays(
             tuple((day, version) for day, version, *_ in days),
-            frozenset(day for day, _, form, _ in days if form not in FORMS_WITH_PROPERTIES),
+            frozenset(day for day, _, schema, _ in days if schema not in SCHEMAS_WITH_PROPERTIES),
             unpriced - lost,
         ),
         parts=parts,
@@ -149,7 +151,7 @@ def read_state(
         first_event=first_event,
         currencies=dict(sorted(currencies)),
         never_priced=lost,
-        imported=frozenset(day for day, _, form, _ in days if form in IMPORTED_FORMS),
+        imported=frozenset(day for day, _, schema, _ in days if schema in IMPORTED_SCHEMAS),
     )
 
 
@@ -169,7 +171,11 @@ def can_use_rollups(aggregation: Aggregation) -> bool:
         (dimension,) = values
         if dimension.level == "event":
             available = {"visitors", "pageviews", "events", "visits", "revenue"}
-            available |= {"readings", "engaged", "scrolled", *_LANDED} if dimension.name == "event:page" else set()
+            available |= (
+                {"page_reads", "engagement_ms", "scroll_depth_sum", *_LANDED}
+                if dimension.name == "event:page"
+                else set()
+            )
         stored = {*VISIT_DIMENSIONS, *EVENT_DIMENSIONS}
         known = bool(aggregation.parts) or dimension.name in stored or bool(dimension.key)
         goals = dimension.name == "event:goal" and (dimension.goals is None or rollup_names(dimension) is not None)
@@ -222,13 +228,14 @@ class RollupQueries:
         columns = [f"{key} AS {name}" for key, name in zip(keys, self.aggregation.keys, strict=True)]
         return f"""
     SELECT {", ".join([*columns, *component_columns(self.aggregation.components, sql)])}
-    FROM daily
+    FROM daily_rollup
     WHERE {" AND ".join([self.days(), f"dimension IN {self.scope.parameters.texts(dimensions)}", *terms])}
     {clause("GROUP BY", self.aggregation.keys)}"""
 
     def _without_property(self, dimension: Dimension) -> str:
         """The days of which no event had the property: all of their events are without it."""
-        own = f"SELECT day FROM daily WHERE {self.days()} AND dimension = {self.scope.parameters.text(dimension.name)}"
+        name = self.scope.parameters.text(dimension.name)
+        own = f"SELECT day FROM daily_rollup WHERE {self.days()} AND dimension = {name}"
         return self._read([EVERY_EVENT], COUNTS_OF_DAYS, "''", [f"day NOT IN ({own})"])
 
     def days(self) -> str:

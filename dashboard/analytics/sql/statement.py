@@ -102,8 +102,8 @@ SELECT key, sum(visitors) AS c_visitors, sum(events) AS c_events FROM (
     WHERE {scope.of_days()} AND {scope.selected(query.filters)}
     GROUP BY key
     UNION ALL
-    SELECT substring(dimension, {len(PROPERTY) + 1}) AS key, toInt64(sum(daily.visitors)), toInt64(sum(daily.events))
-    FROM daily
+    SELECT substring(dimension, {len(PROPERTY) + 1}) AS key, toInt64(sum(rollup.visitors)), toInt64(sum(rollup.events))
+    FROM daily_rollup AS rollup
     WHERE site = {bound.text(query.site)} AND version IN {bound.add([*summed], "Array(UInt64)")}
         AND startsWith(dimension, {bound.text(PROPERTY)}) AND value != '' AND currency = ''
     GROUP BY key)

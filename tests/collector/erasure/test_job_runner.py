@@ -92,8 +92,9 @@ class Shop:
     def sums(self, site: str = SITE) -> dict[int, int]:
         """Pageviews by day of the month, as the closed days say."""
         rows = self.client.query(
-            "SELECT toDayOfMonth(day), pageviews FROM daily INNER JOIN (SELECT site, day, version FROM closed FINAL"
-            " WHERE NOT open) AS current USING (site, day, version)"
+            "SELECT toDayOfMonth(day), pageviews FROM daily_rollup INNER JOIN"
+            " (SELECT site, day, version FROM daily_status FINAL WHERE NOT reopened) AS current"
+            " USING (site, day, version)"
             " WHERE dimension = '' AND site = {site:String}",
             parameters={"site": site},
         ).result_rows
@@ -156,14 +157,14 @@ def test_sums_of_days_whose_events_are_too_old_stay(shop: Shop) -> None:
 def test_a_reset_and_a_removal_leave_no_row_in_any_table(shop: Shop, kind: str) -> None:
     """Events, sums, closed days and drops; of this site alone. A reset keeps the site, a removal does not."""
     shop.client.insert(
-        "drops", [[SITE, DAYS[0], "bot", "", 5]], column_names=["site", "day", "reason", "kind", "count"]
+        "dropped_events", [[SITE, DAYS[0], "bot", "", 5]], column_names=["site", "day", "reason", "kind", "count"]
     )
     shop.do(kind)
     found = shop.client.query(
         "SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase() AND name = 'site'"
     ).result_rows
-    tables = {table for (table,) in found} - {"changes"}
-    assert {"events", "daily", "closed", "drops"} <= tables
+    tables = {table for (table,) in found} - {"audit_log"}
+    assert {"events", "daily_rollup", "daily_status", "dropped_events"} <= tables
     assert [table for table in tables if shop.rows(table=table)] == []
     assert shop.rows("other.test") == 12
     assert (shop.sites.get(SITE) is None) == (kind == "remove")
@@ -232,7 +233,7 @@ def test_a_rename_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, after:
     task = shop.ask("rename", to="new.test")
     moving = SiteRename(Once(shop.client, at, after=after))  # type: ignore[arg-type] # acts as a client
     with contextlib.suppress(Killed):
-        moving.run_step(task, lambda each: DocumentTable(shop.client, "deletions", SiteJob).save(each.id, each))
+        moving.run_step(task, lambda each: DocumentTable(shop.client, "site_jobs", SiteJob).save(each.id, each))
     shop.restart()
     assert shop.deletions.run_pending()
     assert (shop.rows(), shop.rows("new.test")) == (0, 12)
@@ -245,7 +246,7 @@ def test_a_deletion_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, afte
     task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
     purging = EventDeletion(Once(shop.client, at, after=after), shop.rollup)  # type: ignore[arg-type] # acts as a client
     with contextlib.suppress(Killed):
-        purging.run_step(task, lambda each: DocumentTable(shop.client, "deletions", SiteJob).save(each.id, each))
+        purging.run_step(task, lambda each: DocumentTable(shop.client, "site_jobs", SiteJob).save(each.id, each))
     shop.restart()
     assert shop.deletions.run_pending()
     assert shop.rows() == 4
@@ -351,7 +352,7 @@ def test_what_was_deleted_is_in_no_file_of_the_table(shop: Shop) -> None:
     assert shop.rows() == 12
     paths = shop.client.query(
         "SELECT path FROM system.parts WHERE database = currentDatabase() AND active"
-        " AND table IN ('events', 'deletions', 'daily', 'closed')"
+        " AND table IN ('events', 'site_jobs', 'daily_rollup', 'daily_status')"
     ).result_rows
     assert paths
     for (path,) in paths:

@@ -62,7 +62,9 @@ class Shop:
 
     def sums(self) -> list[tuple[datetime.date, int]]:
         """Pageviews by closed day."""
-        rows = self.client.query("SELECT day, pageviews FROM daily WHERE dimension = '' ORDER BY day").result_rows
+        rows = self.client.query(
+            "SELECT day, pageviews FROM daily_rollup WHERE dimension = '' ORDER BY day"
+        ).result_rows
         return [(day, count) for day, count in rows]
 
 
@@ -155,8 +157,8 @@ def test_nothing_is_deleted_while_the_clock_is_not_believed(shop: Shop) -> None:
     shop.have(Site(domain="site.test", retention_days=7))
     days = [DAY + datetime.timedelta(days=number) for number in range(10)]
     shop.see(*(on(day, 7) for day in days))
-    shop.client.command("INSERT INTO changes (at, site, who) VALUES ('2041-03-01 00:00:00', 'site.test', 'ada')")
-    shop.client.command("INSERT INTO revoked (mark, day) VALUES ('x', '2041-03-09')")
+    shop.client.command("INSERT INTO audit_log (at, site, who) VALUES ('2041-03-01 00:00:00', 'site.test', 'ada')")
+    shop.client.command("INSERT INTO revoked_receipts (id_hash, day) VALUES ('x', '2041-03-09')")
     shop.stand("UTC", DAY + datetime.timedelta(days=9 * 365), 12)
     shop.rollup.close_due()
     shop.believed = False
@@ -165,22 +167,27 @@ def test_nothing_is_deleted_while_the_clock_is_not_believed(shop: Shop) -> None:
     shop.believed = True
     shop.stand("UTC", days[9], 12)
     assert shop.retention.keep() == 3
-    count = "SELECT (SELECT count() FROM changes), (SELECT count() FROM revoked)"
+    count = "SELECT (SELECT count() FROM audit_log), (SELECT count() FROM revoked_receipts)"
     assert shop.client.query(count).result_rows == [(1, 1)]
 
 
 def test_what_is_kept_beside_events_has_its_time_too(shop: Shop) -> None:
     """Revocations three days, counts of drops thirteen months, the list of changes twenty-five."""
     for insert in (
-        "revoked (mark, day) VALUES ('a', '2041-03-01'), ('b', '2041-03-05')",
-        "drops (reason, day, count) VALUES ('a', '2040-02-01', 1), ('b', '2040-03-06', 1)",
+        "revoked_receipts (id_hash, day) VALUES ('a', '2041-03-01'), ('b', '2041-03-05')",
+        "dropped_events (reason, day, count) VALUES ('a', '2040-02-01', 1), ('b', '2040-03-06', 1)",
         "trims (part, day, count) VALUES ('a', '2040-02-01', 1), ('b', '2040-03-06', 1)",
-        "changes (who, at) VALUES ('a', '2039-02-01 00:00:00'), ('b', '2039-03-06 00:00:00')",
+        "audit_log (who, at) VALUES ('a', '2039-02-01 00:00:00'), ('b', '2039-03-06 00:00:00')",
     ):
         shop.client.command(f"INSERT INTO {insert}")
     shop.stand("UTC", datetime.date(2041, 3, 5), 12)
     shop.retention.keep()
-    for table, column in (("revoked", "mark"), ("drops", "reason"), ("trims", "part"), ("changes", "who")):
+    for table, column in (
+        ("revoked_receipts", "id_hash"),
+        ("dropped_events", "reason"),
+        ("trims", "part"),
+        ("audit_log", "who"),
+    ):
         assert shop.client.query(f"SELECT {column} FROM {table}").result_rows == [("b",)], table  # noqa: S608 # ours
 
 

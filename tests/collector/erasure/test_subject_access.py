@@ -792,14 +792,17 @@ async def test_a_no_takes_the_visitor_out_of_a_day_that_is_rolled_up(
             await anyio.to_thread.run_sync(town.collector.close_days)
             assert rolled_up(town) == dict.fromkeys(others, 1)
             clock.now += 700
-        assert town.collector.client.query("SELECT count() FROM daily WHERE value = '/mine'").result_rows == [(0,)]
+        assert town.collector.client.query("SELECT count() FROM daily_rollup WHERE value = '/mine'").result_rows == [
+            (0,)
+        ]
 
 
 def rolled_up(town: Visiting) -> dict[str, int]:
     """Visitors by page, as the rollups that count say."""
     rows = town.collector.client.query(
-        "SELECT value, sum(visitors) FROM daily WHERE dimension = 'event:page'"
-        " AND (site, day, version) IN (SELECT site, day, version FROM closed FINAL WHERE NOT open) GROUP BY value"
+        "SELECT value, sum(visitors) FROM daily_rollup WHERE dimension = 'event:page'"
+        " AND (site, day, version) IN (SELECT site, day, version FROM daily_status FINAL WHERE NOT reopened)"
+        " GROUP BY value"
     ).result_rows
     return {str(page): int(visitors) for page, visitors in rows}
 

@@ -70,12 +70,12 @@ class Importing:
         return {f"{day} {value}": (visitors, visits, pageviews) for day, value, visitors, visits, pageviews in found}
 
 
-_COUNTS = "(site, day, version) IN (SELECT site, day, version FROM closed FINAL WHERE NOT open)"
+_COUNTS = "(site, day, version) IN (SELECT site, day, version FROM daily_status FINAL WHERE NOT reopened)"
 PER_DAY = f"""
-SELECT day, visitors, entries, pageviews, bounces, seconds, custom FROM daily
+SELECT day, visitors, visits, pageviews, bounces, seconds, custom_events FROM daily_rollup
 WHERE dimension = '' AND currency = '' AND {_COUNTS} ORDER BY day"""
 VALUES = f"""
-SELECT day, value, visitors, seen, pageviews FROM daily
+SELECT day, value, visitors, visits_with_event, pageviews FROM daily_rollup
 WHERE dimension = {{dimension:String}} AND currency = '' AND {_COUNTS} ORDER BY day, value"""
 
 

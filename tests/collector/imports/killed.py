@@ -23,9 +23,9 @@ from collector.storage.documents import DocumentTable
 from tests.board import importing_into
 
 SITE = "example.com"
-_COUNTS = "(site, day, version) IN (SELECT site, day, version FROM closed FINAL WHERE NOT open)"
-_EVERY_ROW = f"SELECT * EXCEPT version FROM daily WHERE {_COUNTS} ORDER BY ALL"
-_STRAYS = f"SELECT count() FROM daily WHERE NOT {_COUNTS}"
+_COUNTS = "(site, day, version) IN (SELECT site, day, version FROM daily_status FINAL WHERE NOT reopened)"
+_EVERY_ROW = f"SELECT * EXCEPT version FROM daily_rollup WHERE {_COUNTS} ORDER BY ALL"
+_STRAYS = f"SELECT count() FROM daily_rollup WHERE NOT {_COUNTS}"
 _SCRATCH = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'scratch%'"
 
 

@@ -42,7 +42,7 @@ def test_an_archive_has_a_gibibyte_at_most(importing: Importing, packed: bytes) 
     """What comes out counts, not what the archive says of itself; nothing is left of it."""
     with pytest.raises(ImportRefused, match="more than 1 GiB of content"):
         importing.read(("visitors", packed))
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     assert importing.imports.of(importing.site) == []
 
 

@@ -47,15 +47,20 @@ def test_a_round_trip_gives_the_same_figures(importing: Importing) -> None:
     """Every value of every dimension, with its counts and revenue, and properties."""
     seeded(importing)
     before = everything(importing)
-    forms = importing.rows("SELECT day, form IN (4, 104) FROM closed FINAL WHERE NOT open AND rows > 0 ORDER BY day")
+    forms = importing.rows(
+        "SELECT day, schema_version IN (4, 104) FROM daily_status FINAL WHERE NOT reopened AND rows > 0 ORDER BY day"
+    )
     with export_daily(importing.client, importing.site, importing.directory) as exported:
         content = exported.read()
-    importing.client.command("TRUNCATE TABLE daily SYNC")
-    importing.client.command("TRUNCATE TABLE closed SYNC")
+    importing.client.command("TRUNCATE TABLE daily_rollup SYNC")
+    importing.client.command("TRUNCATE TABLE daily_status SYNC")
     importing.client.command("TRUNCATE TABLE events SYNC")
     record = importing.take(("export.zip", content))
     assert everything(importing) == before
-    assert importing.rows("SELECT day, form IN (4, 104) FROM closed FINAL WHERE day = '2026-01-13'") == forms
+    assert (
+        importing.rows("SELECT day, schema_version IN (4, 104) FROM daily_status FINAL WHERE day = '2026-01-13'")
+        == forms
+    )
     report = record.report
     assert report.read == report.accepted + sum(each.count for each in report.left_out.values())
     assert set(report.left_out) == {"same_figures"}
@@ -76,7 +81,7 @@ def test_no_cell_is_a_formula_and_every_text_comes_back(importing: Importing) ->
             assert all(escape_formulas(cell) == cell for cell in cells)
         exported.seek(0)
         content = exported.read()
-    for table in ("daily", "closed", "events"):
+    for table in ("daily_rollup", "daily_status", "events"):
         importing.client.command(f"TRUNCATE TABLE {table} SYNC")
     importing.take(("export.zip", content))
     assert everything(importing) == before
@@ -96,8 +101,8 @@ def test_the_tables_are_those_of_plausibles_export(importing: Importing) -> None
         (name,) = [name for name in names if name.startswith(f"{table}_2")]
         ours, theirs = (content.decode().splitlines() for content in (archive.read(name), path.read_bytes()))
         assert next(csv.reader(ours)) == next(csv.reader(theirs))
-    importing.client.command("TRUNCATE TABLE daily SYNC")
-    importing.client.command("TRUNCATE TABLE closed SYNC")
+    importing.client.command("TRUNCATE TABLE daily_rollup SYNC")
+    importing.client.command("TRUNCATE TABLE daily_status SYNC")
     importing.client.command("TRUNCATE TABLE events SYNC")
     importing.take(*((name, archive.read(name)) for name in names))
     assert importing.per_day() == before

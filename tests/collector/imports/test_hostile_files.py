@@ -17,8 +17,8 @@ from tests.collector.imports.imported import Importing, opened
 UMAMI = "session_id,url_path,event_type,created_at\n"
 GOATCOUNTER = "2Path,Event,Session,Date,Referrer,Referrer scheme,Bot,Screen size\n"
 TYST = (
-    "date,dimension,value,currency,visitors,visits,pageviews,custom,unseen,bounces,seconds,readings,engaged,scrolled,"
-    "revenue,sales,properties\n"
+    "date,dimension,value,currency,visitors,visits,pageviews,custom_events,pageviews_without_visit,bounces,seconds,"
+    "page_reads,engagement_ms,scroll_depth_sum,revenue,revenue_events,properties\n"
 )
 
 

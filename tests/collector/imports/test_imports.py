@@ -26,8 +26,8 @@ def everything(importing: Importing) -> list[object]:
     """Every row that counts."""
     return list(
         importing.rows(
-            "SELECT * EXCEPT version FROM daily WHERE (site, day, version) IN "
-            "(SELECT site, day, version FROM closed FINAL WHERE NOT open) ORDER BY ALL"
+            "SELECT * EXCEPT version FROM daily_rollup WHERE (site, day, version) IN "
+            "(SELECT site, day, version FROM daily_status FINAL WHERE NOT reopened) ORDER BY ALL"
         )
     )
 
@@ -68,7 +68,7 @@ def test_the_same_log_twice_in_one_import_is_refused(importing: Importing) -> No
     """Its lines would count twice; packed or not makes no difference."""
     with pytest.raises(ImportRefused, match="same content"):
         importing.read(LOG, ("access.log.1.gz", gzip.compress(LOG.read_bytes())))
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     importing.read(LOG, ("more.log", LOG.read_bytes()[:2_000]))
 
 
@@ -76,8 +76,8 @@ def test_a_removed_import_is_gone_for_good(importing: Importing) -> None:
     """Of its figures nothing is left, and nobody finds it any more."""
     record = importing.take(EXPORT)
     importing.imports.remove(importing.site, record.id)
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
-    assert importing.rows("SELECT count() FROM closed") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_status") == [(0,)]
     with pytest.raises(RecordError):
         importing.imports.remove(importing.site, record.id)
 
@@ -89,7 +89,7 @@ def test_nothing_counts_before_it_is_confirmed(importing: Importing) -> None:
     assert record.report.total.visitors == 6
     importing.now += 25 * 3600
     importing.imports.recover(alone=False)
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     assert importing.imports.of(importing.site) == []
 
 
@@ -155,7 +155,7 @@ def test_an_import_that_is_killed_leaves_nothing(
     importing.now += 25 * 3600
     importing.imports.recover(alone=True)
     assert everything(importing) == before
-    assert importing.rows("SELECT uniqExact(version) FROM daily") == [(3,)]
+    assert importing.rows("SELECT uniqExact(version) FROM daily_rollup") == [(3,)]
     assert len(importing.imports.of(importing.site)) == 1
     left = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'scratch%'"
     assert importing.rows(left) == [(0,)]
@@ -185,7 +185,7 @@ def test_an_import_that_is_killed_before_it_counts_leaves_nothing(importing: Imp
     importing.read(EXPORT, confirmed=True)
     assert importing.imports.of(importing.site) == []
     importing.imports.recover(alone=True)
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_breaks_off_is_refused(importing: Importing) -> None:
     """A packed file without its end leaves nothing."""
     with pytest.raises(ImportRefused, match="incomplete or damaged"):
         importing.read(("access.log.gz", gzip.compress(LOG.read_bytes() * 200)[:-100]))
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
 
 
 def test_salts_of_an_import_are_destroyed(importing: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,14 +261,14 @@ def test_a_renamed_site_takes_its_imports_along(importing: Importing) -> None:
     assert site
     assert importing.imports.days_counting(site)[record.id] == 3
     importing.imports.remove(site, record.id)
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
 
 
 def test_a_reset_forgets_imports(importing: Importing) -> None:
     """Their figures go with all others; nothing is listed any more."""
     importing.take(EXPORT)
     deletion(importing, kind="reset")
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     assert importing.imports.of(importing.site) == []
     importing.imports.tidy()
     assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]

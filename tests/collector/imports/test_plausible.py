@@ -83,7 +83,8 @@ def test_goals_are_counted(importing: Importing) -> None:
     """Custom events by name, without what is no event."""
     importing.take(EXPORT)
     events = importing.rows(
-        "SELECT value, sum(custom) FROM daily WHERE dimension = 'event:name' GROUP BY value ORDER BY value"
+        "SELECT value, sum(custom_events) FROM daily_rollup"
+        " WHERE dimension = 'event:name' GROUP BY value ORDER BY value"
     )
     assert [row for row in events if row[0] != "pageview"] == [("404", 1), ("Outbound Link: Click", 1), ("Signup", 1)]
 
@@ -100,7 +101,7 @@ def test_older_columns_are_read(importing: Importing) -> None:
     importing.take(("p", pages), ("s", sources), ("v", visitors))
     assert importing.per_day()["2023-05-01"]["pageviews"] == 4
     assert importing.values("event:page") == {"2023-05-01 /": (3, 3, 4)}
-    assert importing.rows("SELECT events > 0 FROM daily WHERE dimension = 'visit:source'") == [(1,)]
+    assert importing.rows("SELECT events > 0 FROM daily_rollup WHERE dimension = 'visit:source'") == [(1,)]
 
 
 def test_totals_are_made_of_tables_that_have_every_visit_once(importing: Importing) -> None:
@@ -121,7 +122,7 @@ def test_the_dashboards_export_is_refused_with_the_way_to_the_right_one(importin
     (wrong,) = (SAMPLES / "plausible-wrong").glob("*.zip")
     with pytest.raises(ImportRefused, match="Imports & Exports, Export to CSV"):
         importing.read(wrong)
-    assert importing.rows("SELECT count() FROM daily") == [(0,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
     assert (
         importing.rows("SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'scratch%'")

@@ -77,7 +77,7 @@ def town(database: Client) -> Town:
     return Town(database)
 
 
-SUMS = "SELECT dimension, value, visitors, pageviews FROM daily ORDER BY dimension, value, version"
+SUMS = "SELECT dimension, value, visitors, pageviews FROM daily_rollup ORDER BY dimension, value, version"
 
 
 def test_a_day_is_closed_half_an_hour_after_it_is_over(town: Town) -> None:
@@ -120,7 +120,7 @@ def test_days_without_events_are_closed_too(town: Town) -> None:
     seed(town.database, [event(1, "/"), event(2, "/", day=MONDAY + 3 * DAY)])
     town.clock.at(MONDAY + 5 * DAY, 12)
     assert town.rollup.close_due() == 5
-    assert [(day, rows) for _, day, rows in town.rows("SELECT site, day, rows FROM closed ORDER BY day")] == [
+    assert [(day, rows) for _, day, rows in town.rows("SELECT site, day, rows FROM daily_status ORDER BY day")] == [
         (MONDAY + number * DAY, count) for number, count in enumerate((1, 0, 0, 1, 0))
     ]
 
@@ -179,7 +179,7 @@ def test_a_collector_that_ends_while_another_closes_the_same_day_doubles_nothing
     for _ in range(2):
         with pytest.raises(ConnectionError):
             other.close(due)
-    assert len(town.rows("SELECT DISTINCT version FROM daily")) == 3
+    assert len(town.rows("SELECT DISTINCT version FROM daily_rollup")) == 3
     assert ask(store, "visitors", "pageviews").rows[0].metrics == (3, 5)
 
 
@@ -199,7 +199,7 @@ def test_a_build_that_was_cut_off_counts_for_nothing(town: Town, store: StatsSer
     assert ask(store, "visitors").rows[0].metrics == (3,)
     town.clock.now += 3600
     RollupJob(town.database, town.sites, town.clock).close_due()
-    assert len(town.rows("SELECT DISTINCT version FROM daily")) == 1
+    assert len(town.rows("SELECT DISTINCT version FROM daily_rollup")) == 1
     assert ask(store, "visitors").rows[0].metrics == (3,)
 
 
@@ -306,9 +306,9 @@ def test_a_closed_day_has_a_version_of_its_own_even_when_the_clock_stands(town: 
     seed(town.database, STORY)
     town.clock.at(MONDAY + DAY, 12)
     town.rollup.close_due()
-    [(version,)] = town.rows("SELECT version FROM closed")
+    [(version,)] = town.rows("SELECT version FROM daily_status")
     town.rollup.close([RollupSchedule(SITE, MONDAY, len(STORY), version)])
-    [(newer,)] = town.rows("SELECT version FROM closed FINAL")
+    [(newer,)] = town.rows("SELECT version FROM daily_status FINAL")
     assert newer > version
 
 
@@ -350,7 +350,7 @@ def test_a_day_that_cannot_be_built_keeps_no_other_open(town: Town, monkeypatch:
     monkeypatch.setattr(town.rollup, "_build", refused)
     with pytest.raises(DatabaseError, match="407"):
         town.rollup.close_due()
-    assert town.rows("SELECT site FROM closed FINAL WHERE NOT open") == [("later.example",)]
+    assert town.rows("SELECT site FROM daily_status FINAL WHERE NOT reopened") == [("later.example",)]
     monkeypatch.undo()
     assert town.rollup.close_due() == 1
 
@@ -394,13 +394,13 @@ def test_days_built_together_have_the_sums_that_they_have_one_by_one(town: Town)
     town.clock.at(friday + DAY, 12)
     found = []
     for most_events in (1, 100, 1_000_000):
-        town.database.command("TRUNCATE TABLE daily")
-        town.database.command("TRUNCATE TABLE closed")
+        town.database.command("TRUNCATE TABLE daily_rollup")
+        town.database.command("TRUNCATE TABLE daily_status")
         assert RollupJob(town.database, town.sites, town.clock, most_events=most_events).close_due() == 5
-        [(builds,)] = town.rows("SELECT uniqExact(version) FROM daily")
+        [(builds,)] = town.rows("SELECT uniqExact(version) FROM daily_rollup")
         assert builds == 3
-        found.append(town.rows("SELECT * EXCEPT version FROM daily ORDER BY ALL"))
-        assert {form for _, form in town.rows("SELECT day, form FROM closed")} == {3, 4}
+        found.append(town.rows("SELECT * EXCEPT version FROM daily_rollup ORDER BY ALL"))
+        assert {schema for _, schema in town.rows("SELECT day, schema_version FROM daily_status")} == {3, 4}
     assert found[0] == found[1] == found[2]
     assert len(found[0]) > 90
 
@@ -456,7 +456,7 @@ def test_a_day_with_too_many_properties_is_answered_from_its_events(town: Town, 
     town.clock.at(MONDAY + DAY, 12)
     assert town.rollup.close_due() == 1
     assert town.due() == []
-    assert town.rows("SELECT count() FROM daily WHERE dimension LIKE 'event:props:key%'") == [(0,)]
+    assert town.rows("SELECT count() FROM daily_rollup WHERE dimension LIKE 'event:props:key%'") == [(0,)]
     found = table(ask(store, "visitors", dimensions=("event:props:key 7",)))
     assert found == {("x",): (1,), ("(none)",): (MOST_PROPERTIES,)}
 
@@ -467,9 +467,13 @@ def test_days_of_an_earlier_release_are_built_anew_after_all_others(town: Town, 
     seed(town.database, [*STORY, event(1, "/", day=tuesday), event(2, "/", day=tuesday), event(1, "/", day=wednesday)])
     town.clock.at(MONDAY + 2 * DAY, 12)
     town.rollup.close_due()
-    town.database.command("INSERT INTO closed SELECT site, day, version + 1, rows, open, 0 FROM closed FINAL")
-    town.database.command("ALTER TABLE daily UPDATE version = version + 1 WHERE 1 SETTINGS mutations_sync = 2")
-    town.database.command("ALTER TABLE daily DELETE WHERE dimension LIKE 'event:props:%' SETTINGS mutations_sync = 2")
+    town.database.command(
+        "INSERT INTO daily_status SELECT site, day, version + 1, rows, reopened, 0 FROM daily_status FINAL"
+    )
+    town.database.command("ALTER TABLE daily_rollup UPDATE version = version + 1 WHERE 1 SETTINGS mutations_sync = 2")
+    town.database.command(
+        "ALTER TABLE daily_rollup DELETE WHERE dimension LIKE 'event:props:%' SETTINGS mutations_sync = 2"
+    )
     by_plan = {"dimensions": ("event:props:plan",), "period": dates(MONDAY, tuesday)}
     before = table(ask(store, "visitors", "pageviews", **by_plan))
     assert before == {("(none)",): (5, 7), ("pro",): (1, 0)}

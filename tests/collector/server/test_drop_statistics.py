@@ -33,7 +33,7 @@ def sites(database: Client) -> Sites:
 
 def stored(database: Client) -> list[tuple[str, date, str, str, int]]:
     """The table, summed."""
-    sql = "SELECT site, day, reason, kind, sum(count) FROM drops GROUP BY ALL ORDER BY ALL"
+    sql = "SELECT site, day, reason, kind, sum(count) FROM dropped_events GROUP BY ALL ORDER BY ALL"
     return [tuple(row) for row in database.query(sql).result_rows]
 
 
@@ -112,7 +112,7 @@ async def test_a_count_that_could_not_be_written_is_written_the_next_time(databa
     counters = Counters()
     tally = DropStatistics(database, counters, sites, Clock(NOON))
     counters.drop("site.test", "consent")
-    database.command("RENAME TABLE drops TO away")
+    database.command("RENAME TABLE dropped_events TO away")
     with pytest.raises(ClickHouseError):
         tally.write()
     database.command("RENAME TABLE away TO drops")
@@ -123,5 +123,7 @@ async def test_a_count_that_could_not_be_written_is_written_the_next_time(databa
 
 async def test_the_table_has_no_room_for_more_than_numbers(database: Client) -> None:
     """Site, day, reason, kind of bot, count: no text that a visitor sent."""
-    columns = database.query("SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'drops'")
+    columns = database.query(
+        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'dropped_events'"
+    )
     assert [row[0] for row in columns.result_rows] == ["site", "day", "reason", "kind", "count"]

@@ -412,9 +412,9 @@ async def test_withdrawals_of_today_do_not_keep_earlier_days_open(tmp_path: Path
 
 def closed_rows(collector: Collector, day: datetime.date) -> tuple[int, int]:
     """How many events the day was closed with, and whether it is open again."""
-    sql = "SELECT rows, open FROM closed FINAL WHERE site = 'site.test' AND day = {day:Date}"
-    rows, open_ = collector.client.query(sql, parameters={"day": day}).result_rows[0]
-    return rows, open_
+    sql = "SELECT rows, reopened FROM daily_status FINAL WHERE site = 'site.test' AND day = {day:Date}"
+    rows, reopened = collector.client.query(sql, parameters={"day": day}).result_rows[0]
+    return rows, reopened
 
 
 async def opened(collector: Collector, day: datetime.date) -> None:

@@ -124,13 +124,13 @@ def backups(engine: str, clickhouse: ClickHouse) -> ClickHouse:
 def test_a_restored_backup_is_of_this_releases_schema(database: Client, backups: ClickHouse) -> None:
     """Whatever has changed in the tables since it was made."""
     ClickHouseInserter(database).insert([an_event(page="/old")], "a")
-    database.command("DROP TABLE daily SYNC")
+    database.command("DROP TABLE daily_rollup SYNC")
     name = f"{backups.database}-old"
     back_up(backups, name)
     apply_schema(database)
     restore(backups, name, keep_protection)
     assert database.query("SELECT page FROM events").result_rows == [("/old",)]
-    assert database.command("EXISTS TABLE daily") == 1
+    assert database.command("EXISTS TABLE daily_rollup") == 1
 
 
 def test_shared_salts_are_left_out(database: Client, backups: ClickHouse) -> None:

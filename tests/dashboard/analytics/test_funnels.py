@@ -343,7 +343,7 @@ def test_days_without_events_are_said(database: Client, opened: Opened) -> None:
         for event in visit(number, "/a", "/b")
     ]
     store(database, [*(each for number in range(1, 5) for each in visit(number, "/a", "/b")), *later])
-    database.insert("closed", [[SITE, FIRST, 1, 8]], column_names=["site", "day", "version", "rows"])
+    database.insert("daily_status", [[SITE, FIRST, 1, 8]], column_names=["site", "day", "version", "rows"])
     before = run(opened(), funnel("/a", "/b"), question(2))
     assert (before.all, before.events_available_from) == (8, "")
     database.command("DELETE FROM events WHERE day = {day:Date}", parameters={"day": FIRST})

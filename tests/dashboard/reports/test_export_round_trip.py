@@ -94,7 +94,7 @@ def test_every_panel_is_as_before(importing: Importing, stats: StatsService) -> 
     assert any(row.revenue and len(row.revenue) == 2 for row in before[0].rows)
     with export_daily(importing.client, importing.site, importing.directory) as exported:
         content = exported.read()
-    for table in ("daily", "closed", "events"):
+    for table in ("daily_rollup", "daily_status", "events"):
         importing.client.command(f"TRUNCATE TABLE {table} SYNC")
     assert answers(stats)[0].rows[0].metrics[0] == 0
     record = importing.take(("export.zip", content))

@@ -94,7 +94,7 @@ def test_days_without_properties_are_told(board: Board) -> None:
     properties are asked for."""
     board.seed([event(1, "Signup", props={"plan": "pro"})])
     board.database.command(
-        "INSERT INTO closed SELECT {site:String}, toDate({now:UInt32}) - 2, 1, 9, 0, 3",
+        "INSERT INTO daily_status SELECT {site:String}, toDate({now:UInt32}) - 2, 1, 9, 0, 3",
         parameters={"site": SITE, "now": NOON},
     )
     said = "1 day is left out: it had too many different properties"

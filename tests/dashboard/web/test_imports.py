@@ -53,14 +53,14 @@ def test_files_are_checked_confirmed_and_removed(board: Board) -> None:
     assert "Read 57 rows: 56 accepted, 1 left out." in page
     assert "imported_custom_events_20260112_20260114.csv:3" in page
     assert "Import 3 days" in page
-    assert board.database.query("SELECT count() FROM closed").result_rows == [(0,)]
+    assert board.database.query("SELECT count() FROM daily_status").result_rows == [(0,)]
     act(board, "confirm")
     page = board.get(f"/{SITE}/imports").text
     assert "3 days count" in page
     assert "Check before importing" not in page
     act(board, "remove")
     assert "Nothing has been imported yet." in board.get(f"/{SITE}/imports").text
-    assert board.database.query("SELECT count() FROM daily").result_rows == [(0,)]
+    assert board.database.query("SELECT count() FROM daily_rollup").result_rows == [(0,)]
     changes = board.get(f"/{SITE}/changes").text
     assert "Data imported" in changes
     assert "Imported data removed" in changes

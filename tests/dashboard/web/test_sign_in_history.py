@@ -53,7 +53,7 @@ def test_every_sign_in_is_in_the_history(board: Board) -> None:
     assert page.tables["Recent sign-ins: time, browser and method"] == [
         ["20 May 2026, 12:00", "Firefox, Linux: password"]
     ]
-    stored = repr(board.database.query("SELECT * FROM changes").result_rows)
+    stored = repr(board.database.query("SELECT * FROM audit_log").result_rows)
     assert "192.0.2" not in stored
     assert "140" not in stored
 
