@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
@@ -33,6 +33,8 @@ TEST_DATABASES = "test_"
 """How names of the databases begin on which the user `tests` has the grants that `tyst` has on `tyst`."""
 
 ADMINISTRATOR = "default"
+LIMITED = "limited"
+"""A user like `tests` that may not `CHECK`, and whose backups are slow."""
 _NONE: Mapping[str, object] = {}
 
 # It sleeps for as long as it runs: `clickhouse-local` ends with its statements.
@@ -57,16 +59,20 @@ _CONFIG = """\
 # The default user is the administrator. Current servers have asynchronous inserts on unless they are told otherwise.
 _USERS = """\
 <clickhouse>
-    <profiles><default><async_insert>1</async_insert><fsync_metadata>0</fsync_metadata></default></profiles>
+    <profiles>
+        <default><async_insert>1</async_insert><fsync_metadata>0</fsync_metadata></default>
+        <slow><profile>default</profile><max_backup_bandwidth>100000</max_backup_bandwidth></slow>
+    </profiles>
     <quotas><default></default></quotas>
     <users>
         <default><access_management>1</access_management><no_password/>{from_here}</default>
         <tyst><grants>{granted}</grants><password>{password}</password>{from_here}</tyst>
         <tests><grants>{granted_to_tests}</grants><password>{password}</password>{from_here}</tests>
+        <limited><grants>{granted_to_limited}</grants><password>{password}</password>{slowly_from_here}</limited>
     </users>
 </clickhouse>
 """
-_FROM_HERE = "<networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>"
+_FROM_HERE = "<networks><ip>127.0.0.1</ip></networks><profile>{profile}</profile><quota>default</quota>"
 
 
 @dataclass
@@ -124,9 +130,13 @@ class RealServer:
     def _configure(self) -> None:
         users = _USERS.format(
             password=self.password,
-            from_here=_FROM_HERE,
+            from_here=_FROM_HERE.format(profile="default"),
+            slowly_from_here=_FROM_HERE.format(profile="slow"),
             granted=_queries(documented_grants()),
             granted_to_tests=_queries(documented_grants(f"{TEST_DATABASES}*")),
+            granted_to_limited=_queries(
+                each.replace(" CHECK,", "") for each in documented_grants(f"{TEST_DATABASES}*")
+            ),
         )
         # The engine writes everything into a log that it is given.
         log = f"<log>{self.directory}/server.log</log>" if self.log_level == "trace" else ""
@@ -161,7 +171,7 @@ def free_port() -> int:
         return port
 
 
-def _queries(grants: Sequence[str]) -> str:
+def _queries(grants: Iterable[str]) -> str:
     return "".join(f"<query>{each}</query>" for each in grants)
 
 

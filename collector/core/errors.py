@@ -7,6 +7,7 @@
     ├── SpoolUnavailable        the disk did not take a group of events
     ├── DataDirectoryInUse      another process holds the data directory
     ├── DatabaseUnreachable     ClickHouse does not answer at start
+    ├── ServerUnsuitable        a ClickHouse server is too old, or its user lacks a grant
     ├── CannotJoin              a collector cannot share the database with the others
     ├── BackupError             a backup could not be written or restored
     ├── SchemaTooNew            a later release of Tyst has changed the database
@@ -108,6 +109,10 @@ class DatabaseUnreachable(TystError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"ClickHouse does not answer: {reason}. Look at it, and at TYST_CLICKHOUSE_DSN.")
         self.reason = reason
+
+
+class ServerUnsuitable(TystError):
+    """A ClickHouse server that Tyst cannot run on; the text says why and what to do."""
 
 
 class CannotJoin(TystError):

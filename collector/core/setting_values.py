@@ -23,10 +23,11 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # A name or an address in brackets, and a port.
 _PUBLIC_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_IN_ADDRESS = frozenset(
-    {"dsn", "user", "username", "password", "host", "port", "database", "interface", "access_token"}
-)
-"""Arguments of the driver that its DSN may not give as options, or that the address says already."""
+DSN_OPTIONS = (
+    "ca_cert", "client_cert", "client_cert_key", "compress", "connect_timeout", "http_proxy", "https_proxy",
+    "send_receive_timeout", "server_host_name", "tls_mode", "verify",
+)  # fmt: skip
+"""Options of the driver that the DSN of a server may have."""
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -112,8 +113,13 @@ def read_dsn(text: str) -> str:
             "expected http(s)://user:password@host:port/database; "
             "write special characters of a password as percent and two digits, such as %40 for @ and %23 for #"
         )
-    if _IN_ADDRESS & {name for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True)}:
-        raise ValueError("expected http(s)://user:password@host:port/database, and none of these after a question mark")
+    options = parse_qsl(urlsplit(text).query, keep_blank_values=True)
+    if any(name not in DSN_OPTIONS for name, _ in options):
+        among = f"{', '.join(DSN_OPTIONS[:-1])} or {DSN_OPTIONS[-1]}"
+        raise ValueError(f"expected http(s)://user:password@host:port/database, and as options only {among}")
+    for name, value in options:
+        if name.endswith("timeout") and not (value.isascii() and value.isdecimal() and int(value)):
+            raise ValueError(f"expected a whole number of seconds for {name}")
     return text
 
 

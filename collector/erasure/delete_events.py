@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from collector.erasure.site_job import SiteJob
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES
 from collector.rollups.job import RollupJob
-from collector.storage.client import SCRATCH
+from collector.storage.mutations import mutate
 
 FIELDS: Final = {
     "page": "page",
@@ -47,8 +47,8 @@ DIMENSIONS: Final = {
 FIRST_DAY: Final = datetime.date(1970, 1, 1)
 LAST_DAY: Final = datetime.date(2149, 6, 6)
 
-KEPT_TABLES: Final = frozenset({"events", "audit_log", "pending_erasures"})
-"""Tables with a column `site` that are not figures, or have steps of their own."""
+TABLES_WITH_SITE: Final = ("daily_status", "daily_rollup", "dropped_events", "trims")
+"""Our tables that hold figures by site, other than the events themselves. The audit log has steps of its own."""
 
 _MEANT = """site = {site:String} AND ts <= toDateTime({until:UInt32})
     AND day >= {first:Date} AND day <= {last:Date}"""
@@ -68,8 +68,6 @@ _DELETE_SUMS = "ALTER TABLE daily_rollup DELETE WHERE site = {site:String} AND d
 _MARK_SUMS = f"""{_MARK}value FROM daily_rollup
 WHERE site = {{site:String}} AND day IN {{days:Array(Date)}} AND dimension IN {{dimensions:Array(String)}}
     AND value LIKE {{pattern:String}}"""
-_TABLES = """
-SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase() AND name = 'site' ORDER BY table"""
 _EMPTY = "ALTER TABLE {table:Identifier} DELETE WHERE site = {site:String}"
 _NOT_LOGGED: Final = {"mutations_sync": 1, "log_queries": 0}
 
@@ -113,9 +111,8 @@ class EventDeletion:
             self._delete_imported(job)
             self._rollup.rebuild_days(job.site, job.days)
         else:
-            for table in tables_with_site(self._client):
-                parameters = {"table": table, "site": job.site}
-                self._client.command(_EMPTY, parameters=parameters, settings={"mutations_sync": 1})
+            for table in TABLES_WITH_SITE:
+                mutate(self._client, table, _EMPTY, {"table": table, "site": job.site})
             self._rollup.drop_site(job.site)
         return job
 
@@ -128,16 +125,13 @@ class EventDeletion:
         if not job.field:
             for day in days:
                 self._rollup.reopen_day(job.site, day)
-            self._client.command(_DELETE_SUMS, parameters=parameters, settings=_NOT_LOGGED)
+            mutate(self._client, "daily_rollup", _DELETE_SUMS, parameters, settings=_NOT_LOGGED)
             return
         parameters["dimensions"] = list(DIMENSIONS[job.field])
         self._client.command(_MARK_SUMS, parameters=parameters, settings={"log_queries": 0})
         without = {name: value for name, value in parameters.items() if name != "pattern"}
-        self._client.command(
-            f"{_DELETE_SUMS} AND dimension IN {{dimensions:Array(String)}} AND value IN {_MARKED}",
-            parameters=without,
-            settings=_NOT_LOGGED,
-        )
+        delete = f"{_DELETE_SUMS} AND dimension IN {{dimensions:Array(String)}} AND value IN {_MARKED}"
+        mutate(self._client, "daily_rollup", delete, without, settings=_NOT_LOGGED)
         self._client.command(_UNMARK, parameters=without, settings=_NOT_LOGGED)
 
     def _days(self, job: SiteJob) -> list[datetime.date]:
@@ -155,15 +149,9 @@ class EventDeletion:
         without = {name: value for name, value in parameters.items() if name != "pattern"}
         for month in sorted({day.year * 100 + day.month for day in job.days}):
             check()
-            self._client.command(_DELETE + among, parameters={**without, "month": month}, settings=_NOT_LOGGED)
+            mutate(self._client, "events", _DELETE + among, {**without, "month": month}, settings=_NOT_LOGGED)
         if column:
             self._client.command(_UNMARK, parameters=without, settings=_NOT_LOGGED)
-
-
-def tables_with_site(client: Client) -> list[str]:
-    """Tables that hold figures by site, other than the events themselves."""
-    found = (table for (table,) in client.query(_TABLES).result_rows if not table.startswith(SCRATCH))
-    return [table for table in found if table not in KEPT_TABLES]
 
 
 def _of(job: SiteJob) -> dict[str, object]:

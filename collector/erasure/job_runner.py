@@ -29,6 +29,7 @@ from collector.spool.rewrite import DeletePredicate
 from collector.spool.spool import Spool
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import Membership
+from collector.storage.mutations import MutationUnfinished
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +178,10 @@ class SiteJobRunner:
         return check
 
     def _failed(self, job: SiteJob, error: Exception) -> None:
-        """Try later, and after many failures not at all. An outage of the database is no failure of the task."""
+        """Try later, and after many failures not at all. An outage of the database is no failure of the task, nor is a
+        mutation that takes long."""
+        if isinstance(error, MutationUnfinished):
+            return
         try:
             self._client.command("SELECT 1")
         except (ClickHouseError, OSError):

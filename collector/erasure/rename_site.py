@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.erasure.delete_events import tables_with_site
+from collector.erasure.delete_events import TABLES_WITH_SITE
 from collector.erasure.site_job import SiteJob
+from collector.storage.mutations import mutate
 
 AUDIT_LOG: Final = "audit_log"
 """Who changed what about a site goes with it."""
@@ -32,7 +33,6 @@ _COPY = """
 INSERT INTO {table:Identifier} SELECT * REPLACE ({to:String} AS site)
 FROM (SELECT * FROM {table:Identifier} WHERE site = {site:String})"""
 _HAS_SUMS = "SELECT count() FROM daily_rollup WHERE site = {site:String}"
-_DONE: Final = {"mutations_sync": 1}
 
 
 class SiteRename:
@@ -75,19 +75,19 @@ class SiteRename:
             job = msgspec.structs.replace(job, deleting=True)
             put(job)
         for month in sorted({day.year * 100 + day.month for day in days}):
-            self._client.command(_DELETE_EVENTS, parameters={"site": job.site, "month": month}, settings=_DONE)
+            mutate(self._client, "events", _DELETE_EVENTS, {"site": job.site, "month": month})
         job = msgspec.structs.replace(job, round=job.round + 1, copied=None, deleting=False)
         put(job)
         return job
 
     def _copy_sums(self, job: SiteJob) -> None:
-        for table in tables_with_site(self._client):
+        for table in TABLES_WITH_SITE:
             parameters = {"table": table, "site": job.site, "to": job.to}
-            self._client.command(_EMPTY, parameters={**parameters, "site": job.to}, settings=_DONE)
+            mutate(self._client, table, _EMPTY, {"table": table, "site": job.to})
             self._client.command(_COPY, parameters=parameters)
         # Each of its rows has an id: one that is copied twice is one.
         self._client.command(_COPY, parameters={"table": AUDIT_LOG, "site": job.site, "to": job.to})
 
     def _drop_sums(self, job: SiteJob) -> None:
-        for table in (*tables_with_site(self._client), AUDIT_LOG):
-            self._client.command(_EMPTY, parameters={"table": table, "site": job.site}, settings=_DONE)
+        for table in (*TABLES_WITH_SITE, AUDIT_LOG):
+            mutate(self._client, table, _EMPTY, {"table": table, "site": job.site})

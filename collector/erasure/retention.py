@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.clock_monitor import uptime
 from collector.sites.registry import Sites
+from collector.storage.mutations import mutate
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,6 @@ ALTER TABLE events DELETE IN PARTITION {month:UInt32}
 WHERE (site, day) IN {days:Array(Tuple(String, Date))} AND expires <= {latest:Date}"""
 _ANY = "SELECT 1 FROM {table:Identifier}"
 _CLEAR = "ALTER TABLE {table:Identifier} DELETE"
-_DONE = {"mutations_sync": 1}
 
 
 class RetentionJob:
@@ -88,7 +88,7 @@ class RetentionJob:
             site = self._sites.get(domain)
             if site is not None and (least, most) != (site.retention_days, site.retention_days):
                 parameters = {"site": domain, "days": site.retention_days}
-                self._client.command(_RENEW, parameters=parameters, settings=_DONE)
+                mutate(self._client, "events", _RENEW, parameters)
                 log.info("a changed retention was applied", extra={"site": domain, "days": site.retention_days})
 
     def _expire_others(self) -> None:
@@ -97,7 +97,7 @@ class RetentionJob:
             over = f"{until} <= {{today:Date}}"
             parameters = {"table": table, "today": today}
             if self._client.query(f"{_ANY} WHERE {over} LIMIT 1", parameters=parameters).result_rows:
-                self._client.command(f"{_CLEAR} WHERE {over}", parameters=parameters, settings=_DONE)
+                mutate(self._client, table, f"{_CLEAR} WHERE {over}", parameters)
 
     def _expire(self) -> int:
         # The farthest zone is fourteen hours ahead of UTC.
@@ -108,7 +108,7 @@ class RetentionJob:
         closed = {(site, day) for site, day in self._client.query(_CLOSED).result_rows}
         over = sorted({(site, day) for site, day, expires in expired if self._is_over(site, day, expires, closed)})
         for month, days in _by_month(over):
-            self._client.command(_DELETE, parameters={"month": month, "days": days, "latest": latest}, settings=_DONE)
+            mutate(self._client, "events", _DELETE, {"month": month, "days": days, "latest": latest})
         if over:
             log.info("expired events were deleted", extra={"days": len(over)})
         return len(over)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import sqlite3
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -23,6 +24,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.core.csv import BYTE_ORDER_MARK, Cell, CsvWriter
 from collector.core.errors import SpoolFull, SpoolUnavailable
 from collector.enrichment.client_ip import network_of
+from collector.erasure.marks import NOT_LOGGED, Mark, marked
 from collector.erasure.schedule import ERASE_SECONDS, ErasureSchedule
 from collector.erasure.visitor_erasure import Eraser
 from collector.ingest.event import COLUMNS, Event
@@ -48,10 +50,8 @@ MOST_DENIALS = 50_000
 _COLUMNS = ", ".join("toUnixTimestamp(ts)" if name == "ts" else name for name in COLUMNS)
 _STORED = f"""
 SELECT {_COLUMNS} FROM events
-WHERE site IN {{names:Array(String)}} AND day = {{day:Date}} AND visitor = {{visitor:UInt64}}
-ORDER BY ts, seq LIMIT {{most:UInt32}}"""  # noqa: S608 # names of our own columns
-# Who asks is not to be found in a server's list of queries either.
-_NOT_LOGGED = {"log_queries": 0}
+WHERE (site, day, visitor) IN (SELECT site, day, visitor FROM pending_erasures WHERE batch = {{batch:UInt64}})
+ORDER BY ts, seq LIMIT {{most:UInt32}} BY day, visitor"""  # noqa: S608 # names of our own columns
 
 
 class Requester(msgspec.Struct, frozen=True):
@@ -208,14 +208,12 @@ class SubjectAccess:
             for event in self._spool.events_of(wanted)
             if event.site in names
         ]
-        stored = []
-        for day, visitor in ids:
-            rows = self._client.query(
-                _STORED,
-                parameters={"names": names, "day": day, "visitor": visitor, "most": MOST_EVENTS},
-                settings=_NOT_LOGGED,
-            ).result_rows
-            stored += [Event(**{**dict(zip(COLUMNS, row, strict=True)), "site": site.domain}) for row in rows]
+        batch = time.time_ns()
+        meant = (Mark(name, day, visitor, 0) for day, visitor in ids for name in names)
+        with marked(self._client, batch, meant):
+            asked = {"batch": batch, "most": MOST_EVENTS}
+            rows = self._client.query(_STORED, parameters=asked, settings=NOT_LOGGED).result_rows
+        stored = [Event(**{**dict(zip(COLUMNS, row, strict=True)), "site": site.domain}) for row in rows]
         return _merged(stored, waiting)
 
     def _count(self, site: Site, ids: Ids) -> int:

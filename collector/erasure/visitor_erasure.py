@@ -23,55 +23,12 @@ from pathlib import Path
 import msgspec
 from clickhouse_connect.driver.client import Client
 
+from collector.erasure.stored_events import Reopen, delete_stored, remove_stale_marks
 from collector.spool.rewrite import Erasure
 from collector.spool.spool import Spool
 from collector.storage.membership import Membership
 
 log = logging.getLogger(__name__)
-
-_MARK = """
-INSERT INTO pending_erasures SELECT {batch:UInt64}, site, day, visitor, ts FROM events
-WHERE (site, day, visitor) IN {visitors:Array(Tuple(String, Date, UInt64))} AND ts <= toDateTime({until:UInt32})"""
-_MOST_MARKED = 100
-"""Visitors looked for by one statement."""
-_MARKED = "SELECT site, day, count() FROM pending_erasures WHERE batch = {batch:UInt64} GROUP BY site, day"
-# The ids are in a table in memory, so that ClickHouse's own list of mutations never has them.
-_DELETE = """
-ALTER TABLE events DELETE IN PARTITION {month:UInt32} WHERE (site, day, visitor, ts) IN
-(SELECT site, day, visitor, ts FROM pending_erasures WHERE batch = {batch:UInt64})"""
-_UNMARK = "ALTER TABLE pending_erasures DELETE WHERE batch = {batch:UInt64}"
-_NOT_LOGGED = {"mutations_sync": 1, "log_queries": 0}
-
-
-Reopen = Callable[[str, datetime.date], None]
-"""Takes back the rollup of a site's day, where it has one."""
-
-
-def delete_stored(client: Client, erasures: Iterable[Erasure], batch: int, reopen: Reopen = lambda *_: None) -> int:
-    """Delete the events that ClickHouse has, and rewrite the parts that had them; returns how many there were.
-
-    `batch` tells this call from any other that runs at the same time. `reopen` is called with each day that had some:
-    before, so that a process that is killed in between leaves no rollup that has them, and after, for a rollup that
-    was being built meanwhile.
-    """
-    meant: dict[int, dict[tuple[str, datetime.date, int], None]] = {}
-    for erasure in erasures:
-        meant.setdefault(erasure.until, {})[erasure.site, erasure.day, erasure.visitor] = None
-    for until, found in meant.items():
-        visitors = list(found)
-        for first in range(0, len(visitors), _MOST_MARKED):
-            parameters = {"batch": batch, "visitors": visitors[first : first + _MOST_MARKED], "until": until}
-            client.command(_MARK, parameters=parameters, settings={"log_queries": 0})
-    marked = client.query(_MARKED, parameters={"batch": batch}).result_rows
-    for site, day, _ in marked:
-        reopen(site, day)
-    for month in sorted({day.year * 100 + day.month for _, day, _ in marked}):
-        client.command(_DELETE, parameters={"month": month, "batch": batch}, settings=_NOT_LOGGED)
-    for site, day, _ in marked:
-        reopen(site, day)
-    if marked:
-        client.command(_UNMARK, parameters={"batch": batch}, settings=_NOT_LOGGED)
-    return sum(count for *_, count in marked)
 
 
 class Eraser:
@@ -117,6 +74,11 @@ class Eraser:
         self._spools()[0].erasures.enqueue(erasures)
         with self._noting:
             self.pending = True
+
+    def remove_stale_marks(self) -> None:
+        """Remove what is left of deletions that are over although nobody waited for them, or whose process ended."""
+        with self._turn:
+            remove_stale_marks(self._client, self._clock(), self._reopen)
 
     def pending_days(self) -> frozenset[tuple[str, datetime.date]]:
         """The sites and days of what is promised and not done. Raises `sqlite3.Error`."""

@@ -39,6 +39,7 @@ from collector.rollups.build import VERSIONS, version_of, versions_at
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, ClosedDay, ClosedDays
 from collector.sites.registry import Site, Sites
 from collector.storage.documents import DocumentTable
+from collector.storage.mutations import mutate
 
 log = logging.getLogger(__name__)
 
@@ -203,8 +204,8 @@ class Imports:
             domain,
             {day: ClosedDay(version + 1, 0, reopened=True, schema_version=schema) for day, version, schema in days},
         )
-        self._client.command(_DELETE_ROWS, parameters=parameters, settings=_DONE)
-        self._client.command(_DELETE_RECORDS, parameters=parameters, settings=_DONE)
+        mutate(self._client, "daily_rollup", _DELETE_ROWS, parameters)
+        mutate(self._client, "daily_status", _DELETE_RECORDS, parameters)
 
     def _read(
         self,
@@ -328,7 +329,6 @@ def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Pa
     return names
 
 
-_DONE: Final = {"mutations_sync": 1}
 _IMPORTED: Final = f"schema_version IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})"
 _OF_SITE: Final = "site = {site:String}"
 _OF_IMPORT: Final = f"{_OF_SITE} AND version BETWEEN {{first:UInt64}} AND {{last:UInt64}}"

@@ -25,6 +25,7 @@ from collector.rollups.daily_status import SCHEMAS, WITH_PROPERTIES, WITHOUT_PRO
 from collector.sites.registry import Sites
 from collector.spool.serialization import SerializedEvents
 from collector.storage.client import plain_reason
+from collector.storage.mutations import mutate
 
 log = logging.getLogger(__name__)
 
@@ -248,7 +249,7 @@ class RollupJob:
         before = int((self._clock() - SUPERSEDED_SECONDS) * 1_000_000_000)
         stale = self._client.query(_SUPERSEDED, parameters={"before": before}).result_rows
         for site, day, version in stale:
-            self._client.command(_DELETE, parameters={"site": site, "day": day, "version": version})
+            mutate(self._client, "daily_rollup", _DELETE, {"site": site, "day": day, "version": version})
 
 
 def _has_its_events(record: ClosedDay, rows: int) -> bool:

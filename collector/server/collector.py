@@ -56,6 +56,7 @@ from collector.storage.client import ClickHouse, plain_reason
 from collector.storage.disk_guard import DiskSpaceGuard
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import HEARTBEAT_SECONDS, Membership
+from collector.storage.server_requirements import require_suitable
 
 log = logging.getLogger(__name__)
 
@@ -341,6 +342,7 @@ class Collector:
                     self.rooms.datacenters.refresh,
                     self.tally.write,
                     self.close_days,
+                    self.eraser.remove_stale_marks,
                 ]
                 chores += [self.retention.run_due, self.imports.tidy] if self.members.leads else []
             for chore in chores:
@@ -380,11 +382,14 @@ class Collector:
 
 def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Path | None = None) -> Client:
     """A client of the database, with the schema applied. Waits for a server that does not answer yet, at most
-    `patience` seconds; `marker` is that of `DiskSpaceGuard`. Raises `DatabaseUnreachable`, `SchemaTooNew`."""
+    `patience` seconds; `marker` is that of `DiskSpaceGuard`. Raises `DatabaseUnreachable`, `SchemaTooNew`, and
+    `ServerUnsuitable` where a server is too old or its user lacks a grant."""
     deadline = time.monotonic() + patience
     waited = False
     while True:
         try:
+            if not clickhouse.embedded:
+                require_suitable(clickhouse)
             if marker is not None and marker.exists():
                 with contextlib.closing(clickhouse.create()) as client:
                     DiskSpaceGuard(client, marker).repair_before_start()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -54,6 +55,9 @@ class Restored(NamedTuple):
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 
+_STATUS = "SELECT status, error FROM system.backups WHERE id = {id:String}"
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5  # seconds
+
 _TABLES = """
 SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE '%MergeTree' ORDER BY name"""
 
@@ -73,7 +77,7 @@ def back_up(clickhouse: ClickHouse, name: str) -> list[str]:
     with contextlib.closing(clickhouse.client()) as client:
         tables = _tables(client, clickhouse.database)
         parts = ", ".join(f"TABLE {_quoted(clickhouse.database)}.{_quoted(table)}" for table in tables)
-        _command(client, f"BACKUP {parts} TO File({{name:String}})", name)
+        _run(client, f"BACKUP {parts} TO File({{name:String}})", name)
     return tables
 
 
@@ -92,7 +96,7 @@ def restore(
     )
     with contextlib.closing(beside.create()) as client:
         try:
-            _command(
+            _run(
                 client,
                 f"RESTORE DATABASE {_quoted(clickhouse.database)} AS {_quoted(beside.database)} "
                 "FROM File({name:String}) SETTINGS create_database = 0",
@@ -119,13 +123,37 @@ def restore(
     return Restored(tables, settings)
 
 
-def _command(client: Client, statement: str, name: str) -> None:
+def _run(client: Client, statement: str, name: str) -> None:
+    """Start a backup or a restoration, and wait until it is done, however much longer than one answer that takes."""
     if not _NAME.match(name):
         raise BackupError(name, "expected letters, digits, dots, dashes and underscores as a name")
     try:
-        client.query(statement, parameters={"name": name})
+        id_ = client.query(f"{statement} ASYNC", parameters={"name": name}).result_rows[0][0]
+        pause = _FIRST_PAUSE
+        while (state := _state(client, id_)).running:
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
     except DatabaseError as error:
         raise BackupError(name, plain_reason(error)) from None
+    if state.error:
+        raise BackupError(name, plain_reason(RuntimeError(state.error)))
+
+
+class _State(NamedTuple):
+    """Of a backup or restoration: whether it goes on, and the engine's message where it has failed."""
+
+    running: bool
+    error: str
+
+
+def _state(client: Client, id_: str) -> _State:
+    rows = client.query(_STATUS, parameters={"id": id_}).result_rows
+    if not rows:
+        return _State(running=False, error="ClickHouse was restarted meanwhile")
+    status, error = rows[0]
+    done = status in ("BACKUP_CREATED", "RESTORED")
+    running = status in ("CREATING_BACKUP", "RESTORING")
+    return _State(running, "" if done or running else error or status)
 
 
 def _tables(client: Client, database: str) -> list[str]:

@@ -6,6 +6,7 @@ process per directory); `http(s)://user:password@host:port/database` is a server
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ _ENGINE_CONFIG = """\
 """
 
 
+# Current servers gather inserts before they store them, and older ones then ignore tokens.
+_SERVED = {"async_insert": 0, "insert_deduplicate": 1}
+
+
 @dataclass(frozen=True, slots=True)
 class ClickHouse:
     """Where the database is, and how to open clients to it.
@@ -67,11 +72,14 @@ class ClickHouse:
         """Open a client whose default database is Tyst's. A read-only one is refused every write by the engine."""
         return self._open(self.database, {**(settings or {}), **({"readonly": 1} if readonly else {})})
 
+    def outside(self) -> Client:
+        """Open a client of the engine, whether or not the database is there."""
+        return self._open(None, {})
+
     def create(self) -> Client:
         """Create the database if it is not there; returns a writing client."""
-        first = self._open(None, {})
-        first.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": self.database})
-        first.close()
+        with contextlib.closing(self.outside()) as client:
+            client.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": self.database})
         return self.client()
 
     def prepare(self) -> Client:
@@ -96,7 +104,7 @@ class ClickHouse:
             # By itself the driver goes by the port alone: a password would leave in plain text.
             interface=urlsplit(self.dsn).scheme,
             database=database or "default",
-            settings=settings,
+            settings={**_SERVED, **settings},
             autogenerate_session_id=False,
             connect_timeout=5,
             send_receive_timeout=30,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,7 +87,10 @@ class DiskSpaceGuard:
             self._marker.touch()
 
     def enough(self) -> bool:
-        """Whether there is room for an insert."""
+        """Whether there is room for an insert; also where the user may not ask."""
+        return self._unless_refused(self._free_is_enough, refused=True)
+
+    def _free_is_enough(self) -> bool:
         free, little = self._free()
         return free >= little
 
@@ -105,13 +109,18 @@ class DiskSpaceGuard:
     @property
     def breaks_inserts(self) -> bool:
         """Whether a full disk has ever broken an insert here. Raises `ClickHouseError`."""
-        return self._broke.exists() or self._note_broken_inserts()
+        return self._broke.exists() or self._unless_refused(self._note_broken_inserts, refused=False)
 
     def broken_insert(self) -> bool:
         """Whether there is a part that an insert has left broken, in the last minutes or since the first doubt."""
         since = self._suspected_since() if self.in_doubt else _NEVER
-        rows = self._client.query(_INSERTED, parameters={"since": since, "before": _BEFORE}).result_rows
-        return any(not self._whole(part) for part in map(DataPart._make, rows))
+        asked = {"since": since, "before": _BEFORE}
+
+        def broken() -> bool:
+            rows = self._client.query(_INSERTED, parameters=asked).result_rows
+            return any(not self._whole(part) for part in map(DataPart._make, rows))
+
+        return self._unless_refused(broken, refused=False)
 
     def reload(self) -> None:
         """Reload the table `events` without parts that failed inserts broke. Raises `ClickHouseError`."""
@@ -224,6 +233,16 @@ class DiskSpaceGuard:
             self._seen_whole.add(part)
         return whole
 
+    def _unless_refused(self, look: Callable[[], bool], *, refused: bool) -> bool:
+        """What `look` finds; `refused` where the user lacks a grant for it, which is no reason to doubt an insert."""
+        try:
+            return look()
+        except DatabaseError as error:
+            if error.code != _ACCESS_DENIED:
+                raise
+            log.warning("ClickHouse may not be looked at; see deploy/clickhouse-user.sql", extra={"code": error.code})
+            return refused
+
     def _each(self, statement: str) -> None:
         for (table,) in self._client.query(_TABLES).result_rows:
             self._client.command(statement, parameters={"table": table})
@@ -231,6 +250,7 @@ class DiskSpaceGuard:
 
 _NEVER = 2**32 - 1  # A second that no part is written after.
 _NOT_ENOUGH_SPACE = 243  # ClickHouse's ErrorCodes.cpp
+_ACCESS_DENIED = 497  # ClickHouse's ErrorCodes.cpp
 _NO_SUCH_PART = 232  # ClickHouse's ErrorCodes.cpp: NO_SUCH_DATA_PART
 # And those that say that a file of a part is not what it should be.
 _BROKEN = frozenset({3, 32, 33, 40, 107, 226, 227, 228, 229, 246})

@@ -1,0 +1,68 @@
+"""Requirements of a ClickHouse server: its version, and the grants of the user that Tyst signs in as."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from collector.core.errors import ServerUnsuitable
+from collector.storage.client import ClickHouse
+
+OLDEST: Final = (25, 8)
+"""The oldest version of a server that is supported."""
+
+GRANTS: Final = (
+    *(
+        f"{privilege} ON {{database}}.*"
+        for privilege in ("SELECT", "INSERT", "CREATE DATABASE", "CREATE TABLE", "ALTER TABLE", "DROP DATABASE")
+    ),
+    *(f"{privilege} ON {{database}}.*" for privilege in ("DROP TABLE", "OPTIMIZE", "TRUNCATE", "CHECK", "BACKUP")),
+    "SYSTEM MERGES ON {database}.*",
+    "TABLE ENGINE ON *",
+    *(
+        f"SELECT ON system.{table}"
+        for table in ("parts", "tables", "disks", "columns", "merges", "mutations", "backups", "processes")
+    ),
+    "SELECT ON system.detached_parts",
+    "SELECT ON system.detached_tables",
+)
+"""What the user must be granted to run; `deploy/clickhouse-user.sql` grants it, and what restoring needs besides."""
+
+
+def require_suitable(clickhouse: ClickHouse, oldest: tuple[int, int] = OLDEST) -> None:
+    """Raise `ServerUnsuitable` for a server that is too old, or whose user lacks a grant."""
+    with contextlib.closing(clickhouse.outside()) as client:
+        version = str(client.command("SELECT version()"))
+        if version_number(version) < oldest:
+            needed = ".".join(map(str, oldest))
+            raise ServerUnsuitable(f"ClickHouse {version} is too old: version {needed} or later is needed.")
+        missing = missing_grants(client, clickhouse.database)
+    if missing:
+        raise ServerUnsuitable(
+            f"The user of TYST_CLICKHOUSE_DSN needs more grants: {'; '.join(missing)}. See deploy/clickhouse-user.sql."
+        )
+
+
+def version_number(version: str) -> tuple[int, int]:
+    """The first two numbers of a version such as 25.8.1.2."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def missing_grants(client: Client, database: str) -> list[str]:
+    """Those of `GRANTS` that the user lacks, as they are written after `GRANT`."""
+    quoted = "`" + database.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    wanted = [each.format(database=quoted) for each in GRANTS]
+    return [each for each in wanted if not _is_granted(client, each)]
+
+
+def _is_granted(client: Client, grant: str) -> bool:
+    try:
+        return bool(client.query(f"CHECK GRANT {grant}").result_rows[0][0])
+    except DatabaseError:
+        # A version that cannot tell says so when the grant is needed.
+        return True
