@@ -67,7 +67,7 @@ def restore(directory: Directory, yes: Yes = False, json: Json = False) -> None:
     use_private_umask()
     if not yes:
         _confirm(directory)
-    with _within_reach(directory) as name:
+    with _within_reach(directory, Path(read_settings(os.environ).data_dir)) as name:
         try:
             with connect(os.environ, timeout=PATIENCE) as client:
                 done = client.post("backups", "restore", body={"name": name})
@@ -89,23 +89,32 @@ def _show_differences(settings: Sequence[Mapping[str, str]]) -> None:
 
 
 @contextlib.contextmanager
-def _within_reach(directory: Path) -> Iterator[str]:
+def _within_reach(directory: Path, data_dir: Path) -> Iterator[str]:
     """The name of a backup for the engine: of a directory, that of a copy where the engine may read."""
     if not directory.is_dir():
         yield directory.name
         return
     if not (directory / METADATA).is_file():
         raise BackupError(directory.name, f"there is no backup in {directory}")
-    backups = Path(read_settings(os.environ).data_dir) / "backups"
+    backups = data_dir / "backups"
     copy = backups / f"restore-{secrets.token_hex(4)}"
     try:
         with _told(directory, "it cannot be copied into the data directory"):
             backups.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A backup has no links: what one leads to is no part of it.
             shutil.copytree(directory, copy, symlinks=True)
+            _give_to_service(backups, copy)
         yield copy.name
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+
+
+def _give_to_service(backups: Path, copy: Path) -> None:
+    """Give what root copied to whom the data directory belongs: a service that runs as a user of its own."""
+    if os.geteuid() == 0:
+        owner = backups.parent.stat()
+        for path in (backups, copy, *copy.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextlib.contextmanager

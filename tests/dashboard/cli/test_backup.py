@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dashboard.cli.commands.backup import _within_reach
 from tests.running import tyst
 from tests.served import Served, served
 
@@ -63,6 +65,20 @@ def test_links_in_a_backup_are_not_followed(server: Served, backup: Path) -> Non
         (backup / name).symlink_to(target)
     assert "are as they were" in run(server, backup.parent, "restore", "backup", "--yes")
     assert left(server) == []
+
+
+def test_root_restores_for_a_service_of_another_user(server: Served, backup: Path) -> None:
+    """The copy belongs to whom the data directory does: with systemd, a user who can read nothing of root's."""
+    mine, nobody = server.data_dir.stat(), 65534
+    owner = nobody if os.geteuid() == 0 else mine.st_uid
+    seen = set[int]()
+    os.chown(server.data_dir, owner, -1)
+    with _within_reach(backup, server.data_dir) as name:
+        copy = server.data_dir / "backups" / name
+        seen = {path.stat().st_uid for path in (copy.parent, copy, *copy.rglob("*"))}
+    os.chown(server.data_dir, mine.st_uid, -1)
+    os.chown(server.data_dir / "backups", mine.st_uid, -1)
+    assert seen == {owner}
 
 
 def test_a_damaged_backup_leaves_nothing(server: Served, backup: Path) -> None:
