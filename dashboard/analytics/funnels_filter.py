@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import FUNNEL
 from dashboard.analytics.errors import QueryError
-from dashboard.analytics.filters import And, Compare, Filter, FunnelGroup, HasDone, Not, Or
+from dashboard.analytics.filters import And, Compare, Filter, FunnelGroup, HasDone, Not, Or, leaves
 from dashboard.analytics.funnels import Funnel, path_of
+
+MOST_VALUES: Final = 5
+"""Of one query: each goes through the events of its visits, and its steps are in the statement."""
 
 
 class FunnelValue(NamedTuple):
@@ -38,18 +41,25 @@ def read_value(text: str) -> FunnelValue | None:
 
 
 def with_funnels(tree: Filter, funnels: Mapping[str, Funnel], goals: Sequence[Goal]) -> Filter:
-    """The tree with its comparisons of funnels resolved. Raises `QueryError` for one that the site does not have."""
+    """The tree with its comparisons of funnels resolved. Raises `QueryError` for one that the site does not have, and
+    for too many."""
+    if sum(len(leaf.values) for leaf in leaves(tree) if leaf.dimension == FUNNEL.name) > MOST_VALUES:
+        raise QueryError("filters", f"expected at most {MOST_VALUES} steps of funnels")
+    return _resolved(tree, funnels, goals)
+
+
+def _resolved(tree: Filter, funnels: Mapping[str, Funnel], goals: Sequence[Goal]) -> Filter:
     match tree:
         case Compare(dimension=FUNNEL.name):
             return replace(tree, funnels=tuple(_group(tree, value, funnels, goals) for value in tree.values))
         case And(parts):
-            return And(tuple(with_funnels(part, funnels, goals) for part in parts))
+            return And(tuple(_resolved(part, funnels, goals) for part in parts))
         case Or(parts):
-            return Or(tuple(with_funnels(part, funnels, goals) for part in parts))
+            return Or(tuple(_resolved(part, funnels, goals) for part in parts))
         case Not(part):
-            return Not(with_funnels(part, funnels, goals))
+            return Not(_resolved(part, funnels, goals))
         case HasDone(part):
-            return HasDone(with_funnels(part, funnels, goals))
+            return HasDone(_resolved(part, funnels, goals))
     return tree
 
 

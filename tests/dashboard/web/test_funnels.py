@@ -70,6 +70,15 @@ def test_a_funnel_is_built_and_shown(board: Board) -> None:
     assert board.page(f"/{SITE}/funnels?period=day").text.count("Checkout") > 0
 
 
+def test_a_view_has_few_filters_by_funnels(board: Board) -> None:
+    """Each is a funnel to be walked, in one statement, for whoever asks."""
+    names = [saved(board, name=name) and name for name in ("One", "Two")]
+    chips = [f"&f=is,visit:funnel,{step}:{name}" for name in names for step in ("reached:1", "reached:2", "left:1")]
+    for page in ("", "/journeys", "/retention"):
+        assert board.get(f"/{SITE}{page}?period=day{''.join(chips[:5])}").status_code == 200
+        assert board.get(f"/{SITE}{page}?period=day{''.join(chips)}").status_code == 400
+
+
 def test_a_funnel_of_another_site_cannot_be_replaced(board: Board) -> None:
     """Its id is in the addresses of public dashboards."""
     steps = tuple(FunnelStep(kind="page", match=each) for each in ("/secret", "/paid"))
