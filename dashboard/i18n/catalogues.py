@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import io
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from babel import Locale
-from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_python
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
-from jinja2.ext import babel_extract
 
 from dashboard.i18n.translations import SHIPPED
 
@@ -40,10 +39,8 @@ _OPTIONS: Final = {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "t
 _HEADERS: Final = (b'"Language:', b'"Plural-Forms:', b'"MIME-Version:', b'"Content-T')
 """What the head of a file says; all else there would be empty, or change by the day."""
 
-Extract = Callable[..., Iterator[Any]]
 
-
-def extract_data(file: io.BufferedReader, *_: object) -> Iterator[tuple[int, str, str, list[str]]]:
+def extract_data(file: io.BufferedReader, *_: object, **__: object) -> Iterator[tuple[int, str, str, list[str]]]:
     """The texts of a data file that readers see, as Babel's extractors give theirs."""
     for entry in tomllib.load(file).values():
         banner = isinstance(entry, dict) and "name" in entry
@@ -62,13 +59,14 @@ def _strings(value: Any) -> Iterator[str]:
 
 _SHOWN: Final = ("adapt", "steps")
 """Fields of entries in data files that hold a text for readers."""
-_SOURCES: Final[tuple[tuple[str, str, Extract], ...]] = (
-    ("collector", "**/*.py", extract_python),
-    ("dashboard", "**/*.py", extract_python),
+_SOURCES: Final = (
+    ("collector", "**/*.py", "python"),
+    ("dashboard", "**/*.py", "python"),
     ("dashboard/data", "*.toml", extract_data),
-    ("dashboard/templates", "**/*.html", babel_extract),
-    ("dashboard/templates/mail", "*.txt", babel_extract),
+    ("dashboard/templates", "**/*.html", "jinja2"),
+    ("dashboard/templates/mail", "*.txt", "jinja2"),
 )
+"""Directories, files in them, and how Babel extracts their texts."""
 _ABROAD: Final = ("dashboard/frontend/", "dashboard/templates/demo/")
 """What speaks English alone: the demonstration's website stands for somebody else's."""
 
@@ -76,51 +74,22 @@ _ABROAD: Final = ("dashboard/frontend/", "dashboard/templates/demo/")
 def extracted(root: Path = ROOT) -> Catalog:
     """Every text that the code below `root` marks, as a catalogue without translations."""
     found = Catalog(project="Tyst", charset="utf-8", fuzzy=False, header_comment="# Texts of Tyst, to be translated.")
-    for directory, pattern, extract in _SOURCES:
+    for directory, pattern, method in _SOURCES:
         for path in sorted((root / directory).glob(pattern)):
             name = path.relative_to(root).as_posix()
             if not name.startswith(_ABROAD):
-                _add(found, name, path, extract)
+                for _line, text, comments, _context in extract_from_file(method, path, KEYWORDS, COMMENTS, _OPTIONS):
+                    found.add(text, locations=[(name, 0)], auto_comments=comments)
     return found
-
-
-def _add(found: Catalog, name: str, path: Path, extract: Extract) -> None:
-    with path.open("rb") as file:
-        for _line, function, texts, comments in extract(file, KEYWORDS, COMMENTS, _OPTIONS):
-            wanted = _wanted(function, texts)
-            if wanted:
-                found.add(wanted, locations=[(name, 0)], auto_comments=comments)
-
-
-def _wanted(function: str, texts: Any) -> str | tuple[str, str] | None:
-    """The text, or the two of a plural, that a call marks; None where it is not written out in the call."""
-    given = texts if isinstance(texts, tuple) else (texts,)
-    places = KEYWORDS.get(function) or (1,)
-    picked = [str(given[place - 1] or "") for place in places if place <= len(given)]
-    if len(picked) < len(places) or not all(picked):
-        return None
-    return picked[0] if len(picked) == 1 else (picked[0], picked[1])
 
 
 def updated(path: Path, template: Catalog) -> Catalog:
     """The language's catalogue with the texts of `template`: what it had of them, and no others."""
     with path.open("rb") as file:
         catalogue = read_po(file, locale=path.stem)
-    known = {message.id: message for message in catalogue if message.id}
-    name = Locale.parse(path.stem).english_name
-    fresh = Catalog(
-        locale=path.stem, project="Tyst", charset="utf-8", fuzzy=False, header_comment=f"# Texts of Tyst in {name}."
-    )
-    for message in template:
-        if message.id:
-            fresh.add(
-                message.id, _translation(known.get(message.id)), message.locations, auto_comments=message.auto_comments
-            )
-    return fresh
-
-
-def _translation(message: Message | None) -> Any:
-    return message.string if message is not None and not message.fuzzy else None
+    catalogue.header_comment = f"# Texts of Tyst in {Locale.parse(path.stem).english_name}."
+    catalogue.update(template, no_fuzzy_matching=True)
+    return catalogue
 
 
 def written(catalogue: Catalog) -> bytes:
