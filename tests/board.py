@@ -24,8 +24,8 @@ from collector.enrichment.host_lists import HostList
 from collector.erasure.job_runner import SiteJobRunner
 from collector.imports.imports import Imports
 from collector.imports.salts import ImportSalts
+from collector.ingest.context import PipelineServices
 from collector.ingest.event import Event
-from collector.ingest.pipeline import PipelineServices
 from collector.ingest.visits import VisitTracker
 from collector.rollups.job import RollupJob
 from collector.server.drop_statistics import DropStatistics

@@ -10,8 +10,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.core.errors import SpoolUnavailable
 from collector.erasure.subject_access import Requester, SubjectAccess
+from collector.ingest.context import BeaconRequest
 from collector.ingest.payload import Beacon
-from collector.ingest.pipeline import BeaconRequest
 from collector.ingest.rate_limit import RateLimit
 from collector.privacy.consent import NOES
 from collector.privacy.consent_receipts import Receipts

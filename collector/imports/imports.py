@@ -34,7 +34,7 @@ from collector.imports.salts import ImportSalts
 from collector.imports.scratch import Progress, Scratch, drop_leftovers
 from collector.imports.slots import ImportSlots
 from collector.imports.target import ImportTarget
-from collector.ingest.pipeline import PipelineServices
+from collector.ingest.context import PipelineServices
 from collector.rollups.build import VERSIONS, version_of, versions_at
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, ClosedDay, ClosedDays
 from collector.sites.registry import Site, Sites

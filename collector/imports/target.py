@@ -16,8 +16,9 @@ from collector.imports.scratch import Scratch
 from collector.imports.scratch_details import EventLink, EventProperty, SessionDetails
 from collector.imports.sums import Sum
 from collector.imports.visits import STEPS, ForeignRequest
+from collector.ingest.context import PipelineServices, Rejection
 from collector.ingest.payload_fields import MOST_URL, MOST_VALUE
-from collector.ingest.pipeline import PipelineServices, Rejection, run
+from collector.ingest.pipeline import run
 from collector.sites.registry import Site
 
 FIRST_DAY: Final = datetime.date(1990, 1, 1)

@@ -18,14 +18,11 @@ from collector.enrichment.referrer import kind_of, name_of_tag
 from collector.enrichment.shortening import shortened_url
 from collector.enrichment.text_limits import truncated
 from collector.enrichment.user_agent import Device
+from collector.ingest.context import BeaconRequest, EventContext, PipelineServices, Rejection
 from collector.ingest.payload import Beacon
 from collector.ingest.payload_fields import MOST_URL, MOST_VALUE, properties_of
-from collector.ingest.pipeline import (
-    BeaconRequest,
-    EventContext,
-    PipelineServices,
-    Rejection,
-    Step,
+from collector.ingest.pipeline import Step
+from collector.ingest.steps import (
     drop_bot,
     drop_datacenter,
     drop_excluded,

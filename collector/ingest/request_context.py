@@ -15,9 +15,9 @@ from starlette.types import Scope
 from collector.core.response_headers import Header
 from collector.enrichment.client_ip import FORWARDING_HEADERS, TrustedProxies, client_address, network_of
 from collector.enrichment.user_agent import LONGEST, NO_HINTS, Hints
+from collector.ingest.context import BeaconRequest
 from collector.ingest.cookies import consent_cookie
 from collector.ingest.payload import Beacon
-from collector.ingest.pipeline import BeaconRequest
 from collector.privacy.consent import NO_SIGNALS, Signals
 
 MAX_USER_AGENT: Final = 1_024

@@ -37,8 +37,8 @@ from collector.erasure.schedule import ErasureSchedule
 from collector.erasure.subject_access import SubjectAccess
 from collector.erasure.visitor_erasure import Eraser
 from collector.imports.imports import Imports
+from collector.ingest.context import PipelineServices
 from collector.ingest.event import COLUMNS, Event
-from collector.ingest.pipeline import PipelineServices
 from collector.ingest.visits import IDLE_SECONDS, VisitTracker
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations

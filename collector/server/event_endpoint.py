@@ -17,9 +17,10 @@ from starlette.types import Receive, Scope, Send
 from collector.core.errors import BeaconError, SpoolFull, SpoolUnavailable
 from collector.enrichment.client_ip import TrustedProxies
 from collector.erasure.consent_withdrawal import ConsentWithdrawals, says_no
+from collector.ingest.context import BeaconRequest, Rejection
 from collector.ingest.event import Event
 from collector.ingest.payload import Beacon, parse_beacon, parse_withdrawal
-from collector.ingest.pipeline import BeaconRequest, Rejection, run
+from collector.ingest.pipeline import run
 from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_body import BodyError, BodyReader
 from collector.ingest.request_context import RequestFields

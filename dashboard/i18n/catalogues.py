@@ -62,7 +62,7 @@ _SHOWN: Final = ("adapt", "steps")
 _SOURCES: Final = (
     ("collector", "**/*.py", "python"),
     ("dashboard", "**/*.py", "python"),
-    ("dashboard/data", "*.toml", extract_data),
+    ("dashboard/data", "*.toml", "dashboard.i18n.catalogues:extract_data"),
     ("dashboard/templates", "**/*.html", "jinja2"),
     ("dashboard/templates/mail", "*.txt", "jinja2"),
 )

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from collector.ingest.context import BeaconRequest, PipelineServices
 from collector.ingest.event import COLUMNS, Event
-from collector.ingest.pipeline import BeaconRequest, PipelineServices, run
+from collector.ingest.pipeline import run
 from collector.ingest.visits import VisitTracker
 from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from collector.ingest.context import PipelineServices
 from collector.ingest.event import Event
-from collector.ingest.pipeline import PipelineServices, run
+from collector.ingest.pipeline import run
 from collector.ingest.visits import VisitTracker
 from collector.rollups.job import RollupJob
 from collector.sites.registry import Site, Sites

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from collector.core.errors import RecordError
 from collector.core.wildcards import MOST_STARS, expression, is_bounded, matches
-from collector.ingest.pipeline import Rejection, run
+from collector.ingest.context import Rejection
+from collector.ingest.pipeline import run
 from collector.sites.goals import Goal
 from collector.sites.registry import Site, checked
 from collector.spool.rewrite import DeletePredicate

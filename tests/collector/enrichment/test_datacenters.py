@@ -18,8 +18,9 @@ from collector.enrichment.datacenters import (
     hosting_networks,
     read_ranges,
 )
+from collector.ingest.context import PipelineServices, Rejection
 from collector.ingest.event import COLUMNS, Event
-from collector.ingest.pipeline import PipelineServices, Rejection, run
+from collector.ingest.pipeline import run
 from collector.sites.registry import DATACENTER_MODES, Site, checked
 from dashboard.compliance.privacy_notice import facts_of, sections
 from dashboard.compliance.privacy_notice_texts import notice_texts

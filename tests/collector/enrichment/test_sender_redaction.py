@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from collector.enrichment.sender_redaction import redact_user_agent
-from collector.ingest.pipeline import PipelineServices, run
+from collector.ingest.context import PipelineServices
+from collector.ingest.pipeline import run
 from tests.collector.ingest.test_pipeline import CHROME, NOON, arrival, kept
 from tests.collector.ingest.test_pipeline import rooms as rooms  # the fixture
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from collector.core.errors import RecordError
 from collector.enrichment.pii import without_private
 from collector.enrichment.url_policy import PageCleaner, hide, preview
+from collector.ingest.context import BeaconRequest, PipelineServices
 from collector.ingest.event import Event
 from collector.ingest.payload import parse_beacon
-from collector.ingest.pipeline import BeaconRequest, PipelineServices, run
+from collector.ingest.pipeline import run
 from collector.privacy.consent import Signals
 from collector.sites.registry import Site, checked
 from tests.collector.ingest.test_pipeline import CHROME, rooms_for

@@ -11,9 +11,10 @@ import pytest
 from collector.enrichment.client_ip import network_of
 from collector.enrichment.geoip import CountryResolver
 from collector.enrichment.host_lists import SPAM_FILE, HostList
+from collector.ingest.context import BeaconRequest, PipelineServices, Rejection
 from collector.ingest.event import COLUMNS, Event
 from collector.ingest.payload import Beacon
-from collector.ingest.pipeline import STEPS, BeaconRequest, PipelineServices, Rejection, run
+from collector.ingest.pipeline import STEPS, run
 from collector.ingest.visits import VisitTracker
 from collector.privacy.consent import Signals
 from collector.privacy.visitor_id import FileSalts

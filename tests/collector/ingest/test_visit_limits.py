@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.enrichment.text_limits import MAX_LENGTHS, MAX_PROPERTIES_LENGTH
+from collector.ingest.context import BeaconRequest, PipelineServices
 from collector.ingest.payload import parse_beacon
 from collector.ingest.payload_fields import properties_of
-from collector.ingest.pipeline import BeaconRequest, PipelineServices, run
+from collector.ingest.pipeline import run
 from collector.ingest.visits import IDLE_SECONDS, MAX_BYTES, Attribution, VisitTracker
 from collector.spool.serialization import encode
 from tests.collector.ingest.test_pipeline import NOON, SITE, arrival, kept, rooms_for

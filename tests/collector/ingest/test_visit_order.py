@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.ingest.context import BeaconRequest, PipelineServices
 from collector.ingest.event import Event
-from collector.ingest.pipeline import BeaconRequest, PipelineServices, run
+from collector.ingest.pipeline import run
 from collector.ingest.visits import IDLE_SECONDS, VisitTracker
 from tests.collector.ingest.test_pipeline import MIDNIGHT, SITE, arrival, kept, rooms_for
 

@@ -9,7 +9,8 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
 from collector.enrichment.urls import read_page
-from collector.ingest.pipeline import Rejection, run
+from collector.ingest.context import Rejection
+from collector.ingest.pipeline import run
 from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback, unicode_host
 from collector.sites.registry import Site, Sites
 from collector.storage.documents import DocumentTable
