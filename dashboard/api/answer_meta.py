@@ -9,7 +9,7 @@ from dashboard.analytics.query import Result
 LEFT_OUT: Final = "Imported days have daily sums, to which this query cannot be applied; they are left out."
 
 
-class Answered(Protocol):
+class AnyResult(Protocol):
     """A result of any query."""
 
     @property
@@ -29,7 +29,7 @@ class Answered(Protocol):
         """The first date that still has events, where an earlier one had some."""
 
 
-def protection_meta(result: Answered) -> dict[str, Any]:
+def protection_meta(result: AnyResult) -> dict[str, Any]:
     """The part of `meta` that is the same for every query: only what applies."""
     meta: dict[str, Any] = {}
     if result.hidden:

@@ -24,8 +24,9 @@ from collector.server.drop_statistics import DropStatistics
 from collector.sites.registry import Site, Sites
 from dashboard.access.api_keys import ApiKeys
 from dashboard.access.audit_log import AuditLog
+from dashboard.access.csrf import same_origin
 from dashboard.access.guests import is_guest
-from dashboard.access.login_throttle import LoginThrottle, same_origin
+from dashboard.access.login_throttle import LoginThrottle
 from dashboard.access.one_time_links import Invitations
 from dashboard.access.openid.sign_in import OpenIdSignIn, openid_sign_in
 from dashboard.access.passwords import Passwords

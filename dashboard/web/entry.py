@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from collector.core.errors import RecordError, RecordGone
-from dashboard.access.login_throttle import same_origin
+from dashboard.access.csrf import same_origin
 from dashboard.access.one_time_links import Invitation, is_for
 from dashboard.access.users import User, checked
 from dashboard.i18n.translations import N_, _, error_text

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from dashboard.access.cookies import delete_cookie, set_cookie
-from dashboard.access.login_throttle import parts_of, safe_target, same_origin
+from dashboard.access.csrf import parts_of, safe_target, same_origin
 from dashboard.i18n.translations import languages
 from dashboard.web.app_context import read_form
 from dashboard.web.locale_middleware import COOKIE

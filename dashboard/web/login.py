@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from collector.core.errors import RecordError
 from dashboard.access.audit_log import EVERYWHERE
-from dashboard.access.login_throttle import safe_target, same_origin
+from dashboard.access.csrf import safe_target, same_origin
 from dashboard.access.passwords import HashingBusy
 from dashboard.access.sessions import METHOD_NAMES, SignInMethod
 from dashboard.access.users import User

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from dashboard.access.audit_log import EVERYWHERE
-from dashboard.access.login_throttle import from_own_page, safe_target
+from dashboard.access.csrf import from_own_page, safe_target
 from dashboard.access.openid.flow import Flow
 from dashboard.access.openid.refusal import OpenIdRefused
 from dashboard.access.openid.sign_in import CALLBACK, OpenIdSignIn

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from collector.core.errors import RecordError
 from collector.sites.registry import Site
 from dashboard.access.audit_log import EVERYWHERE
-from dashboard.access.login_throttle import same_origin
+from dashboard.access.csrf import same_origin
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, _, error_text, languages
 from dashboard.notifications.errors import DeliveryError

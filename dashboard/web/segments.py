@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
 from collector.sites.registry import Site
-from dashboard.access.login_throttle import safe_target
+from dashboard.access.csrf import safe_target
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, error_text
 from dashboard.reports.filter_bar import filter_links

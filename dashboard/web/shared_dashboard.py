@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.sites.registry import Site
+from dashboard.access.csrf import same_origin
 from dashboard.access.embedding import allow_framing
 from dashboard.access.guests import guest_of
-from dashboard.access.login_throttle import same_origin
 from dashboard.access.passwords import HashingBusy
 from dashboard.access.share_links import ShareLink
 from dashboard.i18n import formatting

@@ -43,8 +43,8 @@ from collector.ingest.request_context import user_agent_of
 from collector.ingest.request_origin import RequestOrigins, origin_of, public_base
 from collector.server.large_responses import ResponseSlots, send_in_parts
 from collector.sites.registry import Site, Sites
+from dashboard.access.csrf import is_foreign_subresource, same_origin
 from dashboard.access.disclosure_limit import DisclosureLimit
-from dashboard.access.login_throttle import is_foreign_subresource, same_origin
 from dashboard.compliance import privacy_notice
 from dashboard.compliance.notice_versions import NoticeVersions
 from dashboard.compliance.privacy_notice import NoticeVersion, facts_of, visitor_page_path

@@ -16,7 +16,8 @@ from starlette.routing import Route
 from collector.core.errors import RecordError
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
-from dashboard.access.login_throttle import LoginThrottle, safe_target, same_origin
+from dashboard.access.csrf import safe_target, same_origin
+from dashboard.access.login_throttle import LoginThrottle
 from dashboard.access.sessions import COOKIE, DAY, SESSION_DAYS
 from dashboard.access.users import User, Users, ensure_admin
 from tests.board import PASSWORD, SITE, Board, Clock, cheap_passwords, opened_board
