@@ -21,7 +21,8 @@ from typing import Final
 
 from bench.calibration import slowness
 from collector.imports.file import ImportedFile
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from tests.board import importing_into

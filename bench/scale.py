@@ -28,7 +28,8 @@ from bench.journeys import measure_journeys
 from bench.measuring import Measurements, Took
 from bench.town import DAYS, SITE, Town
 from collector.rollups.job import RollupJob
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.analytics.filters import And, Filter, is_

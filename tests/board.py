@@ -29,7 +29,8 @@ from collector.ingest.event import Event
 from collector.ingest.visits import VisitTracker
 from collector.rollups.job import RollupJob
 from collector.server.drop_statistics import DropStatistics
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable

@@ -17,7 +17,7 @@ from collector.core.settings import read_settings
 from collector.server.collector import Collector
 from collector.server.event_endpoint import EventEndpoint
 from collector.server.responses import BeaconResponse
-from collector.sites.registry import Site
+from collector.sites.model import Site
 
 NOON = 2_246_443_200
 ADDRESS, USER_AGENT, SITE = "203.0.113.7", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Firefox/145.0", "site.test"

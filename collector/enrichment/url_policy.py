@@ -14,7 +14,8 @@ import msgspec
 from collector.enrichment.referrer import is_own
 from collector.enrichment.text_limits import truncated_page
 from collector.enrichment.urls import Page, read_page, read_referrer
-from collector.sites.registry import Site, own_hosts
+from collector.sites.model import Site
+from collector.sites.registry import own_hosts
 
 HIDDEN = ":hidden"
 

@@ -16,7 +16,8 @@ from collector.ingest.rate_limit import RateLimit
 from collector.privacy.consent import NOES
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.client import plain_reason
 
 MOST = 5

@@ -24,7 +24,8 @@ from collector.erasure.delete_events import FIELDS, EventDeletion
 from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob
 from collector.rollups.job import RollupJob
-from collector.sites.registry import Site, Sites, checked
+from collector.sites.model import Site, checked
+from collector.sites.registry import Sites
 from collector.spool.rewrite import DeletePredicate
 from collector.spool.spool import Spool
 from collector.storage.documents import DocumentTable

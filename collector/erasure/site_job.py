@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 
 Kind = Literal["delete", "reset", "remove", "rename"]
 

@@ -31,7 +31,8 @@ from collector.ingest.event import COLUMNS, Event
 from collector.ingest.visits import IDLE_SECONDS, VisitTracker
 from collector.privacy.salt_rotation import SaltRotation
 from collector.privacy.visitor_id import Salts, visitor_id
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.spool.rewrite import Erasure
 from collector.spool.serialization import encode
 from collector.spool.spool import Spool

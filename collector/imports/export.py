@@ -20,7 +20,7 @@ from clickhouse_connect.driver.client import Client
 from collector.core.csv import MARKING
 from collector.ingest.event import COLUMNS
 from collector.rollups.daily_status import SCHEMAS_WITH_PROPERTIES
-from collector.sites.registry import Site
+from collector.sites.model import Site
 
 EventFormat = Literal["jsonl", "parquet"]
 BLOCK: Final = 1 << 20

@@ -37,7 +37,8 @@ from collector.imports.target import ImportTarget
 from collector.ingest.context import PipelineServices
 from collector.rollups.build import VERSIONS, version_of, versions_at
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, ClosedDay, ClosedDays
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 from collector.storage.mutations import mutate
 

@@ -19,7 +19,7 @@ from collector.imports.visits import STEPS, ForeignRequest
 from collector.ingest.context import PipelineServices, Rejection
 from collector.ingest.payload_fields import MOST_URL, MOST_VALUE
 from collector.ingest.pipeline import run
-from collector.sites.registry import Site
+from collector.sites.model import Site
 
 FIRST_DAY: Final = datetime.date(1990, 1, 1)
 """Dates before it are taken for unreadable ones."""

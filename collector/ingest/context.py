@@ -25,7 +25,8 @@ from collector.ingest.visits import Attribution, EventInVisit, Visit, VisitTrack
 from collector.privacy.consent import Signals
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.visitor_id import Salts
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 
 NO_ATTRIBUTION = Attribution()
 NO_PART = EventInVisit(visit=0, entry_page="", attribution=NO_ATTRIBUTION)

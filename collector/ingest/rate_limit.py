@@ -6,7 +6,7 @@ import math
 
 from throttled import MemoryStore, RateLimiterType, Throttled, per_sec
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 
 MOST_ADDRESSES = 50_000
 """Addresses remembered at once; the one not heard of for longest is forgotten first."""

@@ -19,7 +19,8 @@ from starlette.types import Scope
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies, forwarded_scheme
 from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback, is_shared_suffix
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 
 # RFC 9110, 7.2: a name or an address, and a port.
 _HOST: Final = re.compile(

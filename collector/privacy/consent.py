@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from collector.sites.registry import Policy
+from collector.sites.model import Policy
 
 EXCLUDED = "excluded"
 """What a cookie says when the visitor has objected for good."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from collector.core.clock_monitor import ClockMonitor
 from collector.core.timezones import Zone
 from collector.privacy.visitor_id import Salts
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 
 log = logging.getLogger(__name__)
 

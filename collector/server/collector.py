@@ -47,7 +47,8 @@ from collector.privacy.salts_clickhouse import TableSalts
 from collector.privacy.visitor_id import FileSalts, Salts
 from collector.rollups.job import RollupJob
 from collector.server.drop_statistics import DropStatistics
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.site_aliases import SiteAliasInserter
 from collector.spool.spool import Spool

@@ -13,7 +13,8 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.core.metrics import Counters, DropCounts, TrimCounts, TrimmedKey
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 
 _COLUMNS = ("site", "day", "reason", "kind", "count")
 

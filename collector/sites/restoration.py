@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.sites.registry import MOST_EXCLUDED, MOST_PATTERNS, POLICIES, Site
+from collector.sites.model import MOST_EXCLUDED, MOST_PATTERNS, POLICIES, Site
 from collector.storage.backup import SettingDifference
 from collector.storage.documents import DocumentTable
 

@@ -22,7 +22,7 @@ from starlette.types import Scope
 
 from collector.core.errors import RecordError, RecordGone
 from collector.core.text import is_one_line
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_quota import ApiQuota
 from dashboard.access.key_attempts import KeyAttempts

@@ -15,7 +15,8 @@ import anyio.to_thread
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_
 

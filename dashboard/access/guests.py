@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeGuard, get_args
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.users import User
 
 Theme = Literal["auto", "light", "dark"]

@@ -24,7 +24,8 @@ from itsdangerous import Signer
 from collector.core.app_secret import Secrets
 from collector.core.errors import RecordError, RecordGone
 from collector.core.text import is_one_line
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.users import User
 from dashboard.i18n.translations import _

@@ -15,7 +15,7 @@ import msgspec
 
 from collector.core.errors import RecordError
 from collector.core.text import is_one_line
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.authenticator import Authenticator
 from dashboard.access.passwords import Passwords

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.analytics.client_disconnect import while_connected

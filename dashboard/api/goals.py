@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.sites.goals import Goal, checked_goals
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKey
 from dashboard.access.audit_log import AuditLog
 from dashboard.api.auth import ApiError, json_answer

@@ -26,7 +26,8 @@ from collector.imports.record import ImportRecord
 from collector.imports.report import ImportReport
 from collector.imports.upload import Upload, read_upload
 from collector.server.large_responses import WAIT_SECONDS, ResponseSlots
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.analytics.small_counts import Protection

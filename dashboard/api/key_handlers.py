@@ -9,7 +9,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from collector.core.errors import ImportRefused, RecordError, RecordGone
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys
 from dashboard.access.audit_log import COMMAND_LINE
 from dashboard.analytics.errors import QueryError, QueryTooLarge

@@ -22,7 +22,8 @@ from collector.erasure.job_runner import SiteJobRunner
 from collector.erasure.site_job import Kind, SiteJob, new_job
 from collector.ingest.request_origin import public_base
 from collector.sites.hostnames import unicode_host
-from collector.sites.registry import Site, Sites, checked
+from collector.sites.model import Site, checked
+from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import EVERYWHERE, AuditLog
 from dashboard.access.passwords import Passwords

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from collector.sites.goals import GOAL_KINDS
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.api.goals import DEFAULT_LIMIT, NewGoal
 from dashboard.api.request_bodies import SITE_FIELDS
 

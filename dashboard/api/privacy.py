@@ -20,7 +20,7 @@ from collector.enrichment.url_policy import preview
 from collector.ingest.payload_fields import MOST_URL
 from collector.ingest.request_origin import public_base
 from collector.server.collector import Collector
-from collector.sites.registry import Site, checked
+from collector.sites.model import Site, checked
 from collector.storage.client import plain_reason
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.auth import ApiError, json_answer

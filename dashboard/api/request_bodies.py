@@ -11,7 +11,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.api_keys import Right
 from dashboard.access.users import Role
 from dashboard.api.auth import ApiError

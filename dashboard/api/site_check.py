@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from collector.ingest.request_origin import public_base, site_has_host
 from collector.sites.hostnames import ascii_host
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.key_handlers import answering

@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.analytics.client_disconnect import while_connected
 from dashboard.analytics.errors import QueryError, QueryTooLarge
 from dashboard.analytics.filters import check_bounds, parse_filters

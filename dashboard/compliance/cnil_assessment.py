@@ -12,7 +12,7 @@ import msgspec
 
 from collector.core.resources import resource_path
 from collector.ingest.event import COLUMNS
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.compliance.privacy_notice import facts_of, missing
 
 State = Literal["pass", "fail", "yours"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import anyio.to_thread
 import msgspec
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.documents import DocumentTable
 from dashboard.compliance.privacy_notice import NoticeVersion, facts_of
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from collector.sites.registry import Policy, Site
+from collector.sites.model import Policy, Site
 from dashboard.compliance.privacy_notice_texts import NoticeTexts, notice_texts
 
 EDITION = 5

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from collector.sites.registry import Policy
+from collector.sites.model import Policy
 from dashboard.i18n.translations import translated
 
 DATA: Final = Path(__file__).resolve().parents[1] / "data" / "privacy_notice.toml"

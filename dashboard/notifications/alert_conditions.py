@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.analytics.filters import Compare, Filter
 from dashboard.analytics.period import Period, parse_moments, parse_period
 from dashboard.analytics.query import Query, Result

@@ -12,7 +12,8 @@ from typing import Any, Final
 import anyio.to_thread
 import msgspec
 
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.analytics.errors import QueryError, QueryTooLarge
 from dashboard.i18n.translations import N_, Translations, _, using
 from dashboard.notifications.alert_conditions import AlertConditions

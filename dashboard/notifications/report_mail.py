@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
 from functools import partial
 
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.analytics.service import StatsService
 from dashboard.i18n.translations import N_, Translations, _, using
 from dashboard.notifications.delivery_worker import Send

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting

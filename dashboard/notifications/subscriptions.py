@@ -13,7 +13,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from collector.core.app_secret import Secrets
 from collector.core.errors import RecordError
 from collector.core.mail_address import is_mail_address
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.documents import DocumentTable
 from collector.storage.site_records import SiteRecord, SiteRecords
 from dashboard.i18n.translations import ENGLISH, N_, languages

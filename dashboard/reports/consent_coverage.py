@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.analytics.filters import Compare, Filter, Not, Or
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import OTHER, Query, Result

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.datastructures import QueryParams
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.analytics.dimensions import FUNNEL, PROPERTY

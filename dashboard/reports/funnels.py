@@ -9,7 +9,8 @@ import anyio.to_thread
 import msgspec
 
 from collector.core.errors import RecordError
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 from collector.storage.site_records import SiteRecords
 from dashboard.analytics.funnels import Funnel, checked_funnel

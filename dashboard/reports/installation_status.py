@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from collector.core.metrics import Counters, Reason
 from collector.server.drop_statistics import Dropped
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.i18n.translations import _
 from dashboard.reports.drop_reasons import MEANINGS
 

@@ -10,7 +10,7 @@ import msgspec
 
 from collector.core.errors import RecordError
 from collector.core.text import is_one_line
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.documents import DocumentTable
 from collector.storage.site_records import SiteRecord, SiteRecords
 from dashboard.access.users import User

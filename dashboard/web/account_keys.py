@@ -9,7 +9,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from collector.core.errors import RecordError, RecordGone
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.api_keys import RIGHTS, ApiKey
 from dashboard.access.users import User
 from dashboard.i18n import formatting

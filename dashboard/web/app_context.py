@@ -21,7 +21,8 @@ from collector.enrichment.client_ip import TrustedProxies, client_address, netwo
 from collector.erasure.job_runner import SiteJobRunner
 from collector.imports.imports import Imports
 from collector.server.drop_statistics import DropStatistics
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.access.csrf import same_origin

@@ -18,7 +18,7 @@ from collector.core.errors import RecordError
 from collector.erasure.delete_events import FIELDS
 from collector.erasure.site_job import Kind, SiteJob, new_job
 from collector.sites.hostnames import unicode_host
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.core.csv import BYTE_ORDER_MARK, Cell
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.users import User
 from dashboard.analytics.funnels import Funnel, lost_goals, path_of
 from dashboard.analytics.funnels_service import FunnelQuery, FunnelResult, run_funnel, run_funnels, share

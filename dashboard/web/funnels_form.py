@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.users import User
 from dashboard.analytics.filters import FunnelOrder, FunnelWindow
 from dashboard.analytics.funnels import (

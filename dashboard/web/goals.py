@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
 from collector.sites.goals import EVENTS_OF_KINDS, Goal, GoalKind, checked_goals, default_name
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.users import User
 from dashboard.analytics.period import parse_period
 from dashboard.analytics.query import OTHER, Query

@@ -17,7 +17,7 @@ from collector.imports.detection import FORMATS
 from collector.imports.record import ImportRecord
 from collector.imports.report import Totals
 from collector.imports.upload import Upload, read_upload
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from collector.ingest.request_origin import public_base
 from collector.sites.hostnames import is_loopback
-from collector.sites.registry import Policy, Site
+from collector.sites.model import Policy, Site
 from dashboard.access.users import User
 from dashboard.compliance.site_check.cmp_detection import BANNERS, STANDARDS
 from dashboard.compliance.site_check.platforms import PLATFORMS

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.core.csv import BYTE_ORDER_MARK
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.analytics.filters import LONGEST_VALUE

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.analytics.dimensions import find_dimension

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.csrf import safe_target
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, error_text

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
 from collector.ingest.request_origin import public_base
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.embedding import embed_code
 from dashboard.access.guests import THEMES, Theme
 from dashboard.access.share_links import ShareLink, read_ancestors

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.csrf import same_origin
 from dashboard.access.embedding import allow_framing
 from dashboard.access.guests import guest_of

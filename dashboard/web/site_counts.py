@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.analytics.period import parse_period
 from dashboard.reports.comparison import same_length
 from dashboard.web.app_context import Dashboard

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordGone
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.users import User
 from dashboard.analytics.small_counts import Protection, protection_of
 from dashboard.i18n import formatting

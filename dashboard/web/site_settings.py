@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError, RecordGone
-from collector.sites.registry import Policy, Site
+from collector.sites.model import Policy, Site
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, _, error_text, plural
 from dashboard.web.app_context import Dashboard, changeable_site, read_form

@@ -11,7 +11,7 @@ from babel import Locale
 from collector.core.errors import RecordError
 from collector.enrichment.url_policy import preview
 from collector.ingest.payload_fields import MOST_URL
-from collector.sites.registry import DATACENTER_MODES, POLICIES, Site, checked, is_hiding
+from collector.sites.model import DATACENTER_MODES, POLICIES, Site, checked, is_hiding
 from dashboard.i18n.translations import N_, _, error_text
 
 RETENTIONS: Final = {

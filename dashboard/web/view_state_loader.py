@@ -9,7 +9,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.analytics.filters import MOST_LEAVES

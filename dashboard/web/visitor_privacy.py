@@ -42,7 +42,8 @@ from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_context import user_agent_of
 from collector.ingest.request_origin import RequestOrigins, origin_of, public_base
 from collector.server.large_responses import ResponseSlots, send_in_parts
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from dashboard.access.csrf import is_foreign_subresource, same_origin
 from dashboard.access.disclosure_limit import DisclosureLimit
 from dashboard.compliance import privacy_notice

@@ -17,7 +17,7 @@ from collector.core.metrics import REASONS, TRIMMED_KEYS
 from collector.core.settings import OTHER_VARIABLES
 from collector.core.settings_table import SETTINGS
 from collector.server.event_endpoint import EVENT_PATH, PIXEL_PATH
-from collector.sites.registry import POLICIES
+from collector.sites.model import POLICIES
 from dashboard.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,8 @@ from collector.ingest.event import COLUMNS, Event
 from collector.ingest.pipeline import run
 from collector.ingest.visits import VisitTracker
 from collector.rollups.job import RollupJob
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.documents import DocumentTable
 from dashboard.analytics.period import parse_period

@@ -17,7 +17,8 @@ from clickhouse_connect.driver.client import Client
 from collector.erasure.retention import RetentionJob
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.backup import NEVER
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable

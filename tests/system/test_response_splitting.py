@@ -14,7 +14,7 @@ import pytest
 
 from collector.server.collector import Collector
 from collector.server.responses import BeaconResponse, response
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from dashboard.server.app import Tyst
 from tests.collector.server.test_event_endpoint import settings_for

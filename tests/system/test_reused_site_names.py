@@ -14,7 +14,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.privacy.visitor_id import visitor_id
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys

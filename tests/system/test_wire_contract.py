@@ -22,7 +22,7 @@ from collector.enrichment.host_lists import SPAM_FILE
 from collector.ingest.event import COLUMNS
 from collector.server.collector import Collector
 from collector.server.routes import routes
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from dashboard.analytics.period import parse_period
 from dashboard.analytics.query import Query

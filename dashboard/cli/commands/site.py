@@ -219,7 +219,7 @@ def _report_settings(goals: list[str] | None, strict: bool | None, datacenter: s
 def _tag(site: Mapping[str, Any]) -> str:
     """The tag of the site's pages, which names the policy where it is not the default."""
     # Their modules take longer to load than most commands take to run.
-    from collector.sites.registry import Site
+    from collector.sites.model import Site
     from dashboard.compliance.site_check.tag_snippets import tag_of
 
     return tag_of(Site(domain=site["domain"], consent=site["consent"]), site["url"])

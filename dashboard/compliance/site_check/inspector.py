@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 import anyio.to_thread
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.access.login_throttle import LoginThrottle
 from dashboard.compliance.health_report import Check
 from dashboard.compliance.site_check.errors import FetchError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.compliance.site_check.cmp_detection import BannerTraces, find_banners
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.fetcher import Fetched

@@ -8,7 +8,7 @@ from html import escape
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.compliance.site_check.cmp_detection import BANNERS
 from dashboard.compliance.site_check.html_scan import Script
 from dashboard.compliance.site_check.platforms import PLAIN, PLATFORMS

@@ -19,7 +19,7 @@ import msgspec
 from collector.core.errors import RecordError
 from collector.core.timezones import Zone
 from collector.ingest.event import Event
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.spool.writer import Inserter
 from dashboard.server.demo.profiles import (
     ARRIVALS,

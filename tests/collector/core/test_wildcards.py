@@ -16,7 +16,7 @@ from collector.core.wildcards import MOST_STARS, expression, is_bounded, matches
 from collector.ingest.context import Rejection
 from collector.ingest.pipeline import run
 from collector.sites.goals import Goal
-from collector.sites.registry import Site, checked
+from collector.sites.model import Site, checked
 from collector.spool.rewrite import DeletePredicate
 from tests.collector.ingest.test_pipeline import arrival, kept, rooms_for
 from tests.collector.storage.test_client import an_event

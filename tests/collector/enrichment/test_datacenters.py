@@ -21,7 +21,7 @@ from collector.enrichment.datacenters import (
 from collector.ingest.context import PipelineServices, Rejection
 from collector.ingest.event import COLUMNS, Event
 from collector.ingest.pipeline import run
-from collector.sites.registry import DATACENTER_MODES, Site, checked
+from collector.sites.model import DATACENTER_MODES, Site, checked
 from dashboard.compliance.privacy_notice import facts_of, sections
 from dashboard.compliance.privacy_notice_texts import notice_texts
 from tests.collector.ingest.test_pipeline import arrival, kept, rooms_for

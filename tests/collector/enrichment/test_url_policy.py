@@ -22,7 +22,7 @@ from collector.ingest.event import Event
 from collector.ingest.payload import parse_beacon
 from collector.ingest.pipeline import run
 from collector.privacy.consent import Signals
-from collector.sites.registry import Site, checked
+from collector.sites.model import Site, checked
 from tests.collector.ingest.test_pipeline import CHROME, rooms_for
 from tests.running import tyst
 from tests.served import served

@@ -22,7 +22,8 @@ from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob, new_job
 from collector.ingest.event import Event
 from collector.rollups.job import RollupJob
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.site_aliases import SiteAliasInserter
 from collector.spool.spool import Spool

@@ -17,7 +17,8 @@ from collector.ingest.event import Event
 from collector.privacy.salts_clickhouse import TableSalts
 from collector.privacy.visitor_id import FileSalts, Salts, visitor_id
 from collector.rollups.job import RollupJob
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.documents import DocumentTable
 from tests.collector.spool.test_spool import Clock

@@ -36,7 +36,7 @@ from collector.ingest.request_context import MAX_USER_AGENT, RequestFields
 from collector.server.collector import Collector
 from collector.server.event_endpoint import MAX_BODY
 from collector.server.routes import routes as collector_routes
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.rewrite import Erasure
 from collector.spool.writer import Writer

@@ -15,7 +15,8 @@ from clickhouse_connect.driver.client import Client
 
 from collector.imports.file import ImportedFile
 from collector.imports.record import ImportRecord
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 from tests.board import importing_into
 

@@ -17,7 +17,8 @@ from typing import IO, Any, cast
 from clickhouse_connect.driver.client import Client
 
 from collector.imports.file import ImportedFile
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from tests.board import importing_into

@@ -19,7 +19,7 @@ from collector.imports.limits import MAX_LAYERS, READING_SECONDS, ReadingLimits
 from collector.imports.record import ImportRecord
 from collector.imports.slots import MOST_AT_ONCE, MOST_OF_ONE, ImportSlots
 from collector.imports.upload import Upload, _Begin
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from tests.collector.imports.imported import SAMPLES, Importing, opened
 
 LOG = SAMPLES / "logs" / "combined.log"

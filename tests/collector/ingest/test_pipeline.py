@@ -18,7 +18,8 @@ from collector.ingest.pipeline import STEPS, run
 from collector.ingest.visits import VisitTracker
 from collector.privacy.consent import Signals
 from collector.privacy.visitor_id import FileSalts
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.document_lock import DocumentLock
 from collector.storage.documents import DocumentTable
 

@@ -9,7 +9,8 @@ from starlette.datastructures import Headers
 
 from collector.core.settings import read_settings
 from collector.ingest.request_origin import RequestOrigin, RequestOrigins
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.document_lock import DocumentLock
 
 PUBLIC, PROXY = "https://stats.test", "10.0.0.1"

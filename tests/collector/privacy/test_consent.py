@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from collector.privacy.consent import ConsentDecision, Signals, decide_consent
-from collector.sites.registry import POLICIES, Policy
+from collector.sites.model import POLICIES, Policy
 
 FULL_COOKIE = ConsentDecision("full", "cookie", "")
 FULL_TCF = ConsentDecision("full", "tcf", "")

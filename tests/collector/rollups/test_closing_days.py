@@ -16,7 +16,8 @@ from clickhouse_connect.driver.client import Client
 from collector.core.timezones import Zone
 from collector.ingest.event import Event
 from collector.rollups.job import GRACE_SECONDS, RollupJob
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable

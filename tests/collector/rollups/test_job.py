@@ -18,7 +18,8 @@ from collector.ingest.payload_fields import MOST_REVENUE, money_of
 from collector.rollups.build import MOST_LOOKS, MOST_PROPERTIES, VERSIONS, versions_at
 from collector.rollups.job import RollupJob, RollupSchedule
 from collector.rollups.sql import BUILD
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import NUMBERS

@@ -10,7 +10,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.core.metrics import Counters, Reason
 from collector.server.drop_statistics import Dropped, DropStatistics, Trimmed
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 from tests.collector.spool.test_spool import Clock
 

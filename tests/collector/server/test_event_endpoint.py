@@ -20,7 +20,7 @@ from collector.core.settings import Settings, read_settings
 from collector.server.collector import Collector
 from collector.server.event_endpoint import MAX_BODY, EventEndpoint
 from collector.server.routes import routes
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.rewrite import Erasure
 from collector.storage.client import ClickHouse

@@ -21,7 +21,7 @@ from collector.server.event_endpoint import EventEndpoint
 from collector.server.fast_path import MOST_BODY, FastPathProtocol
 from collector.server.responses import ACCEPTED, BeaconResponse, ResponseCallback
 from collector.server.routes import routes
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from dashboard.server.app import Tyst
 from tests.collector.ingest.test_pipeline import CHROME

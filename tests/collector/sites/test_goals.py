@@ -17,7 +17,8 @@ from collector.core.errors import RecordError
 from collector.ingest.event import Event
 from collector.rollups.job import RollupJob
 from collector.sites.goals import MOST_GOALS, Goal
-from collector.sites.registry import Site, Sites, checked
+from collector.sites.model import Site, checked
+from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable

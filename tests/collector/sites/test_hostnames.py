@@ -12,7 +12,8 @@ from collector.enrichment.urls import read_page
 from collector.ingest.context import Rejection
 from collector.ingest.pipeline import run
 from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback, unicode_host
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 from tests.collector.ingest.test_pipeline import Kept, arrival, rooms_for
 

@@ -7,7 +7,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
-from collector.sites.registry import Site, Sites, checked
+from collector.sites.model import Site, checked
+from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 
 pytestmark = pytest.mark.anyio

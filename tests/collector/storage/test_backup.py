@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import BackupError
 from collector.privacy.salts_clickhouse import TableSalts
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.sites.restoration import keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.backup import back_up, restore

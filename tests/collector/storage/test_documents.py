@@ -16,7 +16,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError, RecordGone, RecordTaken
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.client import ClickHouse
 from collector.storage.document_lock import FENCE_SECONDS, LEASE_SECONDS, DocumentLock
 from collector.storage.documents import CachedDocumentTable, DocumentTable

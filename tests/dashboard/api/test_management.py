@@ -22,7 +22,8 @@ from starlette.responses import Response
 
 from collector.erasure.job_runner import SiteJobRunner
 from collector.rollups.job import RollupJob
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys, admin_key
 from dashboard.access.api_quota import ApiQuota, QuotaFields

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from collector.erasure.site_job import new_job
 from collector.server.collector import Collector
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys

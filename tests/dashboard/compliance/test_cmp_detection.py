@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from collector.ingest.payload_fields import evidence_of
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from dashboard.compliance.health_report import Check
 from dashboard.compliance.site_check.cmp_detection import ADAPTERS, BANNERS, FUNCTIONS, Banner, load_banners
 from dashboard.compliance.site_check.fetcher import Fetched

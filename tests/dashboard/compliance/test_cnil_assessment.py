@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from dashboard.compliance.cnil_assessment import DISCLAIMER, Condition, conditions, cookie_days
 from dashboard.compliance.leak_search import (

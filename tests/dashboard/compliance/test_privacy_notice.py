@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
-from collector.sites.registry import POLICIES, Site, checked
+from collector.sites.model import POLICIES, Site, checked
 from collector.storage.documents import DocumentTable
 from dashboard.api.privacy import write_notice
 from dashboard.compliance.notice_versions import History, NoticeVersions

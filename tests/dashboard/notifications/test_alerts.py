@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.sites.registry import Goal, Site
+from collector.sites.goals import Goal
+from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from dashboard.analytics.errors import QueryTooLarge
 from dashboard.notifications.alert_rules import AlertRule

@@ -15,7 +15,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.ingest.event import Event
-from collector.sites.registry import Policy
+from collector.sites.model import Policy
 from collector.storage.client import ClickHouse
 from dashboard.analytics.query import OTHER, Result, Row
 from dashboard.reports.consent_coverage import MOST_KINDS, ConsentReport, build_consent_report, consent_queries

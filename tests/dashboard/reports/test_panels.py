@@ -17,7 +17,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.ingest.event import Event
-from collector.sites.registry import Goal
+from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
 from dashboard.analytics.query import MAX_LIMIT, Query, Result
 from dashboard.analytics.service import StatsService

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from collector.core.metrics import REASONS, Counters
 from collector.core.settings import read_settings
 from collector.server.drop_statistics import Dropped
-from collector.sites.registry import Policy, Site
+from collector.sites.model import Policy, Site
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from starlette.requests import Request
 
 from collector.core.errors import RecordError
-from collector.sites.registry import Site
+from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.audit_log import SIGNED_IN

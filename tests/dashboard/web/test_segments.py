@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
-from collector.sites.registry import Goal
+from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.reports.filter_params import FilterParam

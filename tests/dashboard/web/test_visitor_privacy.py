@@ -17,7 +17,7 @@ from starlette.types import Message
 
 from collector.erasure.subject_access import as_csv
 from collector.privacy.consent import Signals, decide_consent
-from collector.sites.registry import POLICIES, Policy
+from collector.sites.model import POLICIES, Policy
 from collector.storage.client import ClickHouse
 from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.compliance.visitor_privacy_texts import page_texts

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.sites.registry import POLICIES, Policy, Site
+from collector.sites.model import POLICIES, Policy, Site
 from collector.storage.client import ClickHouse
 from dashboard.compliance.privacy_notice import facts_of, sections
 from tests.board import SITE, Board, opened_board, pageview

@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from collector.sites.registry import Policy, Site
+from collector.sites.model import Policy, Site
 from dashboard.compliance.site_check.cmp_detection import BANNERS, find_banners
 from dashboard.compliance.site_check.csp import ResourceRequest, blocking, read_policies
 from dashboard.compliance.site_check.errors import FetchError
