@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.core.resources import resource_path
-from collector.storage.client import ClickHouse, split_statements
+from collector.storage.client import ClickHouse
+from collector.storage.statements import split_statements
 
 _TABLES = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
 _VERSIONS = "SELECT version, what, applied FROM schema_versions ORDER BY ALL"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from collector.core.environment import isolate_engine
 from collector.core.resources import resource_path
 from collector.storage.chdb_workarounds import reconnect_after_error
 from collector.storage.migrations import migrate
+from collector.storage.statements import split_statements
 
 DATABASE = "tyst"
 SCRATCH = "scratch_"
@@ -125,17 +125,6 @@ class ClickHouse:
         if not config.is_file() or config.read_text() != text:
             config.write_text(text)
         return {"config-file": str(config)}
-
-
-def split_statements(sql: str) -> Iterator[str]:
-    """The statements of a script, without comments: a statement ends with a semicolon at the end of a line.
-
-    Served ClickHouse takes one statement a call, so both modes are given one at a time.
-    """
-    bare = re.sub(r"^\s*--.*$", "", sql, flags=re.MULTILINE)
-    for statement in re.split(r";[ \t]*(?:\n|\Z)", bare):
-        if statement.strip():
-            yield statement.strip()
 
 
 def apply_schema(client: Client) -> None:

@@ -1,23 +1,27 @@
 """Schema migrations: numbered steps from the schema of an earlier release, recorded in the database.
 
 `schema.sql` is always the whole schema as it is now; what it can say with `IF NOT EXISTS` needs no step. A step is
-for a table that is there already and has to change. Its statements can be run again: the process may be killed
-between the last of them and its being remembered.
+for a table that is there already and has to change: a file `files/migrations/NUMBER.sql`, whose first line says what it
+is for. Its statements can be run again: the process may be killed between the last of them and its being remembered.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import SchemaTooNew
+from collector.storage.statements import split_statements
 
 log = logging.getLogger(__name__)
+
+DIRECTORY: Final = Path(__file__).resolve().parents[1] / "files" / "migrations"
 
 
 class Migration(NamedTuple):
@@ -36,206 +40,37 @@ class Migration(NamedTuple):
 FIRST = 1
 """The first release's schema; it had no step yet."""
 
-_QUICK_DELETION = """
-ALTER TABLE events MODIFY SETTING merge_with_ttl_timeout = 3600, min_rows_to_fsync_after_merge = 1,
-    old_parts_lifetime = 60, cleanup_delay_period = 30, max_cleanup_delay_period = 60
-"""
-
-# The new table is filled from whichever is there: run again after the exchange, it copies what it made.
-_SUMS_BY_DIFFERENCE = (
-    # The first release may not have come so far as to have them.
-    """
-CREATE TABLE IF NOT EXISTS daily
-(
-    site LowCardinality(String), dimension LowCardinality(String), day Date, value String, visitors UInt32, seen UInt32,
-    pageviews UInt32, events UInt32, entries UInt32, bounces Int32, seconds UInt64, views UInt32, readings UInt32,
-    engaged UInt64, scrolled UInt32, version UInt64
-)
-ENGINE = MergeTree ORDER BY (site, dimension, day, value)
-""",
-    """
-CREATE TABLE IF NOT EXISTS closed
-(
-    site    String,
-    day     Date,
-    version UInt64,
-    rows    UInt64,
-    open    UInt8
-)
-ENGINE = ReplacingMergeTree(version)
-ORDER BY (site, day)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
-""",
-    "DROP TABLE IF EXISTS daily_made SYNC",
-    """
-CREATE TABLE daily_made
-(
-    site      LowCardinality(String),
-    dimension LowCardinality(String),
-    day       Date CODEC(Delta, ZSTD(1)),
-    value     String CODEC(ZSTD(3)),
-    currency  LowCardinality(String),
-    visitors  UInt32 CODEC(T64, ZSTD(1)),
-    again     Int32 CODEC(T64, ZSTD(1)),
-    more      Int32 CODEC(T64, ZSTD(1)),
-    custom    UInt32 CODEC(T64, ZSTD(1)),
-    unseen    UInt32 CODEC(T64, ZSTD(1)),
-    bounces   Int32 CODEC(T64, ZSTD(1)),
-    seconds   UInt64 CODEC(T64, ZSTD(1)),
-    readings  UInt32 CODEC(T64, ZSTD(1)),
-    engaged   UInt64 CODEC(T64, ZSTD(1)),
-    scrolled  UInt32 CODEC(T64, ZSTD(1)),
-    revenue   Int64 CODEC(T64, ZSTD(1)),
-    sales     UInt32 CODEC(T64, ZSTD(1)),
-    version   UInt64 CODEC(Delta, ZSTD(1)),
-    seen      Int64 ALIAS visitors + again,
-    entries   Int64 ALIAS visitors + again,
-    pageviews Int64 ALIAS visitors + again + more,
-    views     Int64 ALIAS visitors + again + more - unseen,
-    events    Int64 ALIAS visitors + again + more + custom
-)
-ENGINE = MergeTree
-PARTITION BY toYYYYMM(day)
-ORDER BY (site, dimension, day, value)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_part = 1000000
-""",
-    """
-INSERT INTO daily_made (site, dimension, day, value, visitors, again, more, custom, unseen, bounces, seconds,
-    readings, engaged, scrolled, version)
-SELECT site, dimension, day, value, visitors, if(startsWith(dimension, 'event:'), seen, entries) - visitors AS again,
-    pageviews - visitors - again, events - pageviews, if(startsWith(dimension, 'event:'), 0, pageviews - views),
-    bounces, seconds, readings, engaged, scrolled, version
-FROM daily
-SETTINGS max_partitions_per_insert_block = 0
-""",
-    "EXCHANGE TABLES daily AND daily_made",
-    "DROP TABLE daily_made SYNC",
-)
-
-# Rewritten in the background: until it is, they are converted as they are read.
-_PAGES_BY_NUMBER = """
-ALTER TABLE events MODIFY COLUMN page LowCardinality(String) CODEC(LZ4),
-    MODIFY COLUMN entry_page LowCardinality(String) CODEC(LZ4), MODIFY COLUMN referrer LowCardinality(String) CODEC(LZ4)
-    SETTINGS alter_sync = 0
-"""
-
-# The first release may not have come so far as to have it.
-_CHANGES = """
-CREATE TABLE IF NOT EXISTS changes
-(
-    at     DateTime('UTC'),
-    site   String,
-    who    String,
-    what   String,
-    before String,
-    after  String,
-    id     UInt64
-)
-ENGINE = ReplacingMergeTree
-ORDER BY (site, at, id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
-"""
-
-_TABLE_NAMES: Final = {
-    "daily": "daily_rollup",
-    "closed": "daily_status",
-    "drops": "dropped_events",
-    "changes": "audit_log",
-    "deletions": "site_jobs",
-    "erasing": "pending_erasures",
-    "purging": "pending_delete_values",
-}
-_COLUMN_NAMES: Final = {
-    "daily_rollup": {
-        "again": "extra_visits",
-        "more": "extra_pageviews",
-        "custom": "custom_events",
-        "unseen": "pageviews_without_visit",
-        "readings": "page_reads",
-        "engaged": "engagement_ms",
-        "scrolled": "scroll_depth_sum",
-        "sales": "revenue_events",
-        "seen": "visits_with_event",
-        "entries": "visits",
-        "views": "visit_pageviews",
+# What depends on what is there is no plain SQL.
+_WITHOUT_TTL: Final = {7: ("events", "revoked", "drops", "trims", "changes")}
+_COLUMNS: Final = {
+    11: {
+        "daily_rollup": {
+            "again": "extra_visits",
+            "more": "extra_pageviews",
+            "custom": "custom_events",
+            "unseen": "pageviews_without_visit",
+            "readings": "page_reads",
+            "engaged": "engagement_ms",
+            "scrolled": "scroll_depth_sum",
+            "sales": "revenue_events",
+            "seen": "visits_with_event",
+            "entries": "visits",
+            "views": "visit_pageviews",
+        },
+        "daily_status": {"open": "reopened", "form": "schema_version"},
     },
-    "daily_status": {"open": "reopened", "form": "schema_version"},
 }
-# A column of a sorting key cannot be renamed: its few rows are copied, from whichever table is there.
-_REVOKED_RECEIPTS: Final = (
-    """
-CREATE TABLE IF NOT EXISTS revoked
-(
-    mark String,
-    day  Date
-)
-ENGINE = ReplacingMergeTree ORDER BY mark
-""",
-    """
-CREATE TABLE IF NOT EXISTS revoked_receipts
-(
-    id_hash String,
-    day     Date
-)
-ENGINE = ReplacingMergeTree
-ORDER BY id_hash
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
-""",
-    "INSERT INTO revoked_receipts (id_hash, day) SELECT mark, day FROM revoked",
-    "DROP TABLE revoked SYNC",
-)
 
-STEPS: tuple[Migration, ...] = (
-    Migration(
-        2,
-        "what is deleted leaves the disk within minutes",
-        (
-            _QUICK_DELETION,
-            "ALTER TABLE events MODIFY TTL expires + INTERVAL 2 DAY SETTINGS materialize_ttl_after_modify = 0",
-        ),
-    ),
-    Migration(
-        3,
-        "sums of days by property and currency, in fewer bytes",
-        (*_SUMS_BY_DIFFERENCE, "ALTER TABLE closed ADD COLUMN IF NOT EXISTS form UInt8"),
-    ),
-    Migration(4, "pages and referrers are read as numbers", (_PAGES_BY_NUMBER,)),
-    Migration(
-        5,
-        "what merges replaced is kept for seven minutes",
-        ("ALTER TABLE events MODIFY SETTING old_parts_lifetime = 420",),
-    ),
-    Migration(
-        6,
-        "events are numbered within their visit",
-        ("ALTER TABLE events ADD COLUMN IF NOT EXISTS seq UInt32 CODEC(Delta, ZSTD(1))",),
-    ),
-    Migration(7, "no merge deletes by the server's clock", (), ("events", "revoked", "drops", "trims", "changes")),
-    Migration(
-        8,
-        "visits from data centers can be marked",
-        ("ALTER TABLE events ADD COLUMN IF NOT EXISTS datacenter Bool",),
-    ),
-    Migration(
-        9,
-        "changes go by the site's own id",
-        (_CHANGES, "ALTER TABLE changes ADD COLUMN IF NOT EXISTS site_id String"),
-    ),
-    Migration(
-        10,
-        "inserts of many collectors are remembered for an hour",
-        ("ALTER TABLE events MODIFY SETTING non_replicated_deduplication_window = 100000",),
-    ),
-    Migration(
-        11,
-        "tables and columns are named by the field's terms",
-        (
-            *(f"RENAME TABLE IF EXISTS {old} TO {new}" for old, new in _TABLE_NAMES.items()),
-            *_REVOKED_RECEIPTS,
-        ),
-        columns=_COLUMN_NAMES,
-    ),
-)
+
+def _shipped() -> Iterator[Migration]:
+    for path in sorted(DIRECTORY.glob("*.sql")):
+        text, number = path.read_text(), int(path.stem)
+        what = text.partition("\n")[0].removeprefix("-- ")
+        statements = tuple(split_statements(text))
+        yield Migration(number, what, statements, _WITHOUT_TTL.get(number, ()), _COLUMNS.get(number, {}))
+
+
+STEPS: Final = tuple(_shipped())
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_versions
@@ -310,13 +145,13 @@ def _take_ttl_away(client: Client, tables: Sequence[str]) -> None:
 
 def _rename_columns(client: Client, table: str, names: Mapping[str, str]) -> None:
     """Rename those that have their old names: while files are linked anew, even `IF EXISTS` is refused."""
-    found = {name for (name,) in client.query(_COLUMNS, parameters={"table": table}).result_rows}
+    found = {name for (name,) in client.query(_NAMES, parameters={"table": table}).result_rows}
     renamed = [f"RENAME COLUMN {old} TO {new}" for old, new in names.items() if old in found]
     if renamed:
         client.command(f"ALTER TABLE {table} {', '.join(renamed)} SETTINGS alter_sync = 0")
 
 
-_COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
+_NAMES = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
 _MADE = """
 SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() AND name IN {tables:Array(String)}
 """

@@ -14,7 +14,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError,
 from collector.core.errors import InsertRefused, InsertRetryable
 from collector.ingest.event import COLUMNS, Event
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.client import ClickHouse, apply_schema, plain_reason, split_statements
+from collector.storage.client import ClickHouse, apply_schema, plain_reason
+from collector.storage.statements import split_statements
 
 
 def an_event(**fields: object) -> Event:

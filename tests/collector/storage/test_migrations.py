@@ -18,8 +18,9 @@ from collector.sites.restoration import keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.spool import Spool
 from collector.storage.backup import back_up, restore
-from collector.storage.client import ClickHouse, apply_schema, split_statements
+from collector.storage.client import ClickHouse, apply_schema
 from collector.storage.migrations import STEPS, Migration, migrate
+from collector.storage.statements import split_statements
 from tests.collector.storage.test_client import an_event
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[3]
 FIRST_RELEASE = """
 import sys
 from pathlib import Path
-from collector.storage.client import ClickHouse, split_statements
+from collector.storage.client import ClickHouse
+from collector.storage.statements import split_statements
 client = ClickHouse.at(f"chdb://{sys.argv[1]}/clickhouse", backups=Path(sys.argv[1]) / "backups").create()
 for statement in split_statements(Path(sys.argv[2]).read_text()):
     client.command(statement)

@@ -1,0 +1,2 @@
+-- what merges replaced is kept for seven minutes
+ALTER TABLE events MODIFY SETTING old_parts_lifetime = 420;
