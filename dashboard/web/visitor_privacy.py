@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Final
-from urllib.parse import quote, urlencode
+from typing import Final
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import anyio.to_thread
@@ -23,7 +22,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from collector.core.errors import SpoolUnavailable
 from collector.core.settings import Settings
@@ -41,7 +39,7 @@ from collector.ingest.cookies import CONSENT_COOKIE, consent_cookie
 from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_context import user_agent_of
 from collector.ingest.request_origin import RequestOrigins, origin_of, public_base
-from collector.server.large_responses import ResponseSlots, send_in_parts
+from collector.server.large_responses import ResponseSlots
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.access.csrf import is_foreign_subresource, same_origin
@@ -51,13 +49,13 @@ from dashboard.compliance.notice_versions import NoticeVersions
 from dashboard.compliance.privacy_notice import NoticeVersion, facts_of, visitor_page_path
 from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.compliance.visitor_privacy_texts import page_texts
-from dashboard.i18n.formatting import duration
-from dashboard.i18n.translations import N_, _, languages, set_locale
+from dashboard.i18n.translations import languages, set_locale
 from dashboard.reports.csv_export import csv_writer, usual_separator
-from dashboard.reports.labels import label
+from dashboard.reports.visitor_summary import date_of, minute_of, row_of, summary_of
 from dashboard.web.app_context import read_form
 from dashboard.web.locale_middleware import preferred
-from dashboard.web.templating import DATA_HEADERS, Pages
+from dashboard.web.templating import Pages
+from dashboard.web.visitor_responses import PacedResponse, file_response, json_response
 
 READS: Final = 5
 ERASURES: Final = 1
@@ -68,8 +66,6 @@ CHOICE_SECONDS: Final = 34_000_000
 
 # Each button's choice as its cookie holds it. A refusal here is the visitor's own word to the site: a banner that the
 # snippet follows does not overrule it.
-EVENT_NAMES: Final = {"pageview": N_("Pageview"), "engagement": N_("Time and scroll depth")}
-"""What events that the snippet sends by itself are called; others have the names that the site gave them."""
 CHOICES: Final = {"granted": "granted", "denied": "denied.own", "excluded": "excluded"}
 UNCONFIRMED: Final = ".new"
 """Note on a choice that has erased nothing yet: the snippet withdraws on the site's next page."""
@@ -109,7 +105,7 @@ class VisitorViews:
         with await self._alone(browser) as slot:
             held = await self._privacy.held(site, browser)
             if not self._may_see(browser):
-                return _file(as_count(held), "application/json", f"{site.domain}.json", request)
+                return file_response(as_count(held), "application/json", f"{site.domain}.json", request)
             name = f"{site.domain}-{datetime.datetime.fromtimestamp(held.linkable_until, datetime.UTC):%Y-%m-%d}"
             as_table = request.query_params.get("format") == "csv" or (
                 "text/csv" in request.headers.get("accept", "") and "format" not in request.query_params
@@ -117,31 +113,31 @@ class VisitorViews:
             # Of thousands of events a table takes seconds, in which nobody else may wait.
             if as_table:
                 table = await anyio.to_thread.run_sync(as_csv, held, csv_writer(request))
-                found = _file(table, "text/csv", f"{name}.csv", request)
+                found = file_response(table, "text/csv", f"{name}.csv", request)
             else:
                 document = await anyio.to_thread.run_sync(as_json, held)
-                found = _file(document, "application/json", f"{name}.json", request)
+                found = file_response(document, "application/json", f"{name}.json", request)
             return PacedResponse(found, slot.pop_all().close)
 
     async def erase(self, request: Request) -> Response:
         """`DELETE /api/me?d=SITE`: 200 when everything is gone, 202 when it is promised and still being done."""
         site, browser = self._asked(request, self._erasures)
         erased = await self._privacy.erase(site, browser)
-        return _json(200 if erased.complete else 202, msgspec.to_builtins(erased))
+        return json_response(200 if erased.complete else 202, msgspec.to_builtins(erased))
 
     def guarded(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """The handler with its errors as JSON, and closed to other origins."""
 
         async def answer(request: Request) -> Response:
             if not same_origin(request.headers):
-                return _json(403, {"errors": {"request": [_FOREIGN]}})
+                return json_response(403, {"errors": {"request": [_FOREIGN]}})
             try:
                 return await handler(request)
             except HTTPException as error:
-                return _json(error.status_code, {"errors": {"request": [error.detail]}}, error.headers)
+                return json_response(error.status_code, {"errors": {"request": [error.detail]}}, error.headers)
             except (ClickHouseError, SpoolUnavailable, OSError):
                 reason = "the database or its disk does not answer now; ask again later"
-                return _json(503, {"errors": {"request": [reason]}}, {"Retry-After": "5"})
+                return json_response(503, {"errors": {"request": [reason]}}, {"Retry-After": "5"})
 
         return answer
 
@@ -225,7 +221,7 @@ class VisitorViews:
         words = page_texts(language)
         zone = ZoneInfo(site.timezone)
         editions, facts = await self._editions_of(site), facts_of(site)
-        days = [_day(edition.since, zone) for edition in editions]
+        days = [date_of(edition.since, zone) for edition in editions]
         done = request.query_params.get("done", "")
         host = origin_of(request).host
         here = public_base(request).rstrip("/") + visitor_page_path(site)
@@ -241,8 +237,8 @@ class VisitorViews:
             held=export,
             details=details,
             summary=summary_of(export, words, zone) if export is not None and export.events else [],
-            rows=[_row(event, zone) for event in export.events[:MOST_ROWS]] if export is not None else [],
-            until=_minute(export.linkable_until, zone) if export is not None else "",
+            rows=[row_of(event, zone) for event in export.events[:MOST_ROWS]] if export is not None else [],
+            until=minute_of(export.linkable_until, zone) if export is not None else "",
             problem=problem,
             done=done if done in NOTES else "",
             choice=_choice(request),
@@ -289,22 +285,6 @@ class VisitorViews:
 SIGNALS: Final = {"signal_gpc": "sec-gpc", "signal_dnt": "dnt"}
 
 
-class PacedResponse(Response):
-    """Another response, sent in parts as its client reads them; then `sent` is called."""
-
-    def __init__(self, response: Response, sent: Callable[[], None]) -> None:
-        super().__init__(response.body, response.status_code)
-        self.raw_headers = response.raw_headers
-        self._sent = sent
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 # as ASGI has it
-        """Send, and say when that is over."""
-        try:
-            await send_in_parts(send, self.status_code, self.raw_headers, bytes(self.body))
-        finally:
-            self._sent()
-
-
 def routes(
     *,
     subject_access: SubjectAccess,
@@ -330,56 +310,10 @@ def language_of(request: Request) -> str:
     return asked if asked in languages() else preferred(request.headers.get("accept-language", ""), languages())
 
 
-def summary_of(export: VisitorDataExport, words: Any, zone: ZoneInfo) -> list[tuple[str, str]]:
-    """A summary of the stored events as pairs of label and text."""
-    first, last = export.events[0], export.events[-1]
-    pages = Counter(event.page for event in export.events if event.name == "pageview")
-    shown = ", ".join(f"{page} ×{count}" if count > 1 else page for page, count in pages.most_common(8))
-    engaged = sum(event.engaged for event in export.events) // 1000
-    lines = [
-        (words["first"], _minute(first.ts, zone)),
-        (words["last"], _minute(last.ts, zone)),
-        (words["pages"], shown + (", …" if len(pages) > 8 else "")),
-        (words["came_from"], first.source or first.referrer or words["direct"]),
-        (words["from_country"], label("visit:country", last.country)),
-        (words["browser"], f"{last.browser} {last.browser_version}".strip() or words["unknown"]),
-        (words["system"], f"{last.os} {last.os_version}".strip() or words["unknown"]),
-        (words["device"], label("visit:device", last.device)),
-        (words["looked"], duration(engaged)),
-        (words["evidence"], ", ".join(sorted({label("visit:consent", event.consent) for event in export.events}))),
-    ]
-    return [(name, text) for name, text in lines if text]
-
-
-def _row(event: Any, zone: ZoneInfo) -> tuple[str, str, str]:
-    at = datetime.datetime.fromtimestamp(event.ts, zone)
-    return f"{at:%H:%M:%S}", _(EVENT_NAMES[event.name]) if event.name in EVENT_NAMES else event.name, event.page
-
-
 def _choice(request: Request) -> str:
     return consent_cookie(value for name, value in request.headers.raw if name == b"cookie") or "none"
-
-
-def _minute(at: int, zone: ZoneInfo) -> str:
-    return f"{datetime.datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M}"
-
-
-def _day(at: int, zone: ZoneInfo) -> str:
-    return datetime.datetime.fromtimestamp(at, zone).date().isoformat()
 
 
 def _back(site: Site, language: str, done: str) -> Response:
     query = {"done": done} | ({"lang": language} if language in languages() else {})
     return RedirectResponse(f"{visitor_page_path(site)}?{urlencode(query)}", 303)
-
-
-def _json(status: int, value: Any, headers: Any = None) -> Response:
-    return Response(
-        msgspec.json.encode(value), status, {**DATA_HEADERS, **(headers or {})}, media_type="application/json"
-    )
-
-
-def _file(content: str | bytes, kind: str, name: str, request: Request) -> Response:
-    wanted = "download" in request.query_params
-    disposition = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"} if wanted else {}
-    return Response(content, headers={**DATA_HEADERS, **disposition}, media_type=kind)
