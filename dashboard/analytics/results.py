@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dashboard.analytics.aggregation import Aggregation, ResolvedQuery
 from dashboard.analytics.dimensions import Dimension
 from dashboard.analytics.goal_filters import currency_of
 from dashboard.analytics.metrics import METRICS, MONEY, Metric, component_names, ratio
-from dashboard.analytics.query import OTHER, Aggregation, ResolvedQuery, Result, Revenue, Row
+from dashboard.analytics.query import OTHER, Result, Revenue, Row
 from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.small_counts import Components, Key, Protection
 

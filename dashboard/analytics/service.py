@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.timezones import FormerZone, Zone, borders
 from collector.sites.goals import Goal
+from dashboard.analytics.aggregation import TRUE_AND_FALSE, Aggregation, ResolvedQuery, combined, resolve
 from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.executor import WORKERS, QueryExecutor, T
 from dashboard.analytics.filters import Filter
@@ -23,7 +24,7 @@ from dashboard.analytics.funnels_filter import with_funnels
 from dashboard.analytics.goal_filters import Matching, patterns
 from dashboard.analytics.period import Period
 from dashboard.analytics.prepared_query import PreparedQuery
-from dashboard.analytics.query import TRUE_AND_FALSE, Aggregation, Query, ResolvedQuery, Result, combined, resolve
+from dashboard.analytics.query import Query, Result
 from dashboard.analytics.realtime_query import CURRENT_SQL, Realtime, current_visitors, read_realtime, realtime_queries
 from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets, sum_buckets

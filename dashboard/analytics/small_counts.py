@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from collector.sites.registry import Sites
-from dashboard.analytics.query import OTHER, Aggregation
+from dashboard.analytics.aggregation import Aggregation
+from dashboard.analytics.query import OTHER
 
 SIZE = "if(c_visitors = 0, c_events, c_visitors)"
 """How many people a row may be of: of anonymous events each may be another one's."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dashboard.analytics.aggregation import Aggregation
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.filters import direct_leaves
 from dashboard.analytics.goal_filters import listable, scrolls
@@ -26,7 +27,7 @@ from dashboard.analytics.metrics import (
     WHOLE_VISITS,
     component_columns,
 )
-from dashboard.analytics.query import OTHER, Aggregation
+from dashboard.analytics.query import OTHER
 from dashboard.analytics.small_counts import with_folded
 from dashboard.analytics.sql.expressions import NO_VISIT, VISIT_ATTRIBUTES, EventScope, GroupKey, clause
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from collector.rollups.daily_status import IMPORTED_SCHEMAS, SCHEMAS, SCHEMAS_WITH_PROPERTIES
 from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, VISIT_DIMENSIONS
+from dashboard.analytics.aggregation import Aggregation
 from dashboard.analytics.dimensions import PART, Dimension
 from dashboard.analytics.goal_filters import rollup_names
 from dashboard.analytics.metrics import COUNTS_OF_DAYS, ENTRIES_OF_DAYS, VISITS_OF_DAYS, component_columns
 from dashboard.analytics.period import Period
-from dashboard.analytics.query import Aggregation
 from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
 

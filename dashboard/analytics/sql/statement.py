@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection
 
+from dashboard.analytics.aggregation import Aggregation, OrderTerm
 from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.goal_filters import listable, scrolls
 from dashboard.analytics.metrics import EVENT_COUNTS, MONEY, component_names
-from dashboard.analytics.query import Aggregation, OrderTerm, Query
+from dashboard.analytics.query import Query
 from dashboard.analytics.small_counts import SIZE, Protection, is_other, revenue_limits, withheld
 from dashboard.analytics.sql.events import EventQueries
 from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause

@@ -21,10 +21,11 @@ from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.analytics.aggregation import resolve
 from dashboard.analytics.executor import QueryExecutor
 from dashboard.analytics.filters import And, Compare, Filter, Not, is_
 from dashboard.analytics.period import parse_moments, parse_period
-from dashboard.analytics.query import OTHER, Query, Result, Row, resolve
+from dashboard.analytics.query import OTHER, Query, Result, Row
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection, protection_of
 from dashboard.analytics.sql.parameters import Statement

@@ -1,0 +1,217 @@
+"""The aggregations that a query is answered from, once every name in it is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, cast
+
+from collector.sites.goals import Goal
+from dashboard.analytics.dimensions import FUNNEL, PART, VALUE, Dimension, find_dimension
+from dashboard.analytics.errors import QueryError
+from dashboard.analytics.filters import Filter, direct_leaves, every, is_, without
+from dashboard.analytics.goal_filters import Matching, listed, with_goals
+from dashboard.analytics.metrics import PAGE_READS, VISIT_COMPONENTS, Metric, find_metric
+from dashboard.analytics.period import MAX_BUCKETS, Bucket, Period
+from dashboard.analytics.query import MAX_DIMENSIONS, MAX_LIMIT, MAX_METRICS, MAX_OFFSET, Query
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTerm:
+    """One term of an order: the key of that index, or a component, or one component divided by another."""
+
+    descending: bool
+    top: str = ""
+    bottom: str = ""
+    unknown_last: bool = False
+    key: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """Components by groups, over a period: what one statement answers.
+
+    `components` always has `visitors` and `events`, the size of a group; `revenue` adds revenue by currency.
+    """
+
+    site: str
+    period: Period
+    filters: Filter | None
+    dimensions: tuple[Dimension, ...]
+    components: frozenset[str]
+    order: tuple[OrderTerm, ...] = ()
+    limit: int = MAX_LIMIT
+    offset: int = 0
+    total_rows: bool = False
+    parts: tuple[Aggregation, ...] = ()
+    """Of several breakdowns in one: these. Its own dimensions are then `PART` and `VALUE`."""
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Indexes of the dimensions that are not time."""
+        return tuple(index for index, each in enumerate(self.dimensions) if each.level != "time")
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of the columns that the values of the dimensions are in."""
+        return [f"k{index}" for index in range(len(self.dimensions))]
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether it is grouped by hours or minutes."""
+        return any(each.column in ("hour", "minute") for each in self.dimensions)
+
+    @property
+    def of_visits(self) -> bool:
+        """Whether any component is counted over visits."""
+        return not VISIT_COMPONENTS.isdisjoint(self.components)
+
+    @property
+    def of_engagement(self) -> bool:
+        """Whether any component is counted over engagement."""
+        return not PAGE_READS.keys().isdisjoint(self.components)
+
+
+def combined(aggregations: Sequence[Aggregation]) -> Aggregation:
+    """One aggregation for several: those that differ by components and by which dates they add up, or breakdowns by one
+    dimension each that differ by dimensions, components, orders and limits."""
+    first = aggregations[0]
+    components = frozenset[str]().union(*(each.components for each in aggregations))
+    if not first.values:
+        dimensions = first.dimensions if first.by_clock else (find_dimension("time:day"),)
+        return replace(first, dimensions=dimensions, components=components)
+    if len(aggregations) == 1:
+        return first
+    return replace(
+        first,
+        dimensions=(PART, VALUE),
+        components=components,
+        limit=max(each.limit for each in aggregations),
+        parts=tuple({each.dimensions: each for each in aggregations}.values()),
+    )
+
+
+ALWAYS = frozenset({"events", "visitors"})
+TRUE_AND_FALSE: Final = ("true", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedQuery:
+    """A query whose every name was found in the tables."""
+
+    query: Query
+    metrics: tuple[Metric, ...]
+    dimensions: tuple[Dimension, ...]
+    order_by: tuple[tuple[str, str], ...]
+
+    @property
+    def ordered_here(self) -> bool:
+        """Whether the order is known only once other results are: then all rows are fetched and sorted in `results`."""
+        late = {each.name for each in self.metrics if each.is_revenue or each.denominator in ("group", "page")}
+        return any(name in late for name, _ in self.order_by)
+
+    def own(self) -> Aggregation:
+        """The aggregation of the query's own groups."""
+        query = self.query
+        components = {*ALWAYS, *(each.top for each in self.metrics)}
+        components |= {each.bottom for each in self.metrics if each.bottom and not each.denominator} - {
+            "revenue_events"
+        }
+        found = Aggregation(query.site, query.period, query.filters, self.dimensions, frozenset(components))
+        if not found.values:
+            return replace(found, limit=MAX_BUCKETS)
+        if self.ordered_here:
+            return replace(found, order=(OrderTerm(descending=True, top="visitors"),), total_rows=query.total_rows)
+        order = tuple(self._term(name, way == "desc") for name, way in self.order_by)
+        return replace(found, order=order, limit=query.limit, offset=query.offset, total_rows=query.total_rows)
+
+    def denominator(self, metric: Metric) -> Aggregation:
+        """The aggregation of what the metric divides by."""
+        query, dimensions, filters = self.query, self.dimensions, self.query.filters
+        if metric.denominator == "all":
+            dimensions = ()
+        elif metric.denominator == "page":
+            dimensions = (find_dimension("event:page"),)
+        else:
+            filters = without(filters, "event:goal")
+            group = metric.denominator == "group"
+            dimensions = tuple(each for each in dimensions if group and each.name != "event:goal")
+        order = (OrderTerm(descending=True, top="visitors"),)
+        limit = MAX_LIMIT if any(each.level != "time" for each in dimensions) else MAX_BUCKETS
+        return Aggregation(query.site, query.period, filters, dimensions, ALWAYS | {metric.bottom}, order, limit)
+
+    def narrowed(self, metric: Metric, value: str) -> Aggregation:
+        """The aggregation of those groups under a further filter by the metric's dimension: `true` or `false`."""
+        filters = every(self.query.filters, is_(metric.narrowed, value))
+        return replace(self.own(), filters=filters, components=ALWAYS, total_rows=False)
+
+    def aggregations(self) -> list[Aggregation]:
+        """All that the query needs, its own first."""
+        narrowed = [self.narrowed(each, value) for each in self.metrics if each.narrowed for value in TRUE_AND_FALSE]
+        return [self.own(), *(self.denominator(each) for each in self.metrics if each.denominator), *narrowed]
+
+    def _term(self, name: str, descending: bool) -> OrderTerm:
+        names = [each.name for each in self.dimensions]
+        if name in names:
+            return OrderTerm(descending, key=names.index(name))
+        metric = find_metric(name)
+        # Over a denominator that all groups share, the order is that of the numerator.
+        return OrderTerm(descending, metric.top, "" if metric.denominator else metric.bottom, bool(metric.needs))
+
+
+def resolve(query: Query, goals: tuple[Goal, ...] = (), matching: Matching | None = None) -> ResolvedQuery:
+    """Look every name up, goals among the site's own (`with_goals`). Raises `QueryError` naming the field."""
+    metrics = tuple(map(find_metric, query.metrics))
+    if not 1 <= len(metrics) <= MAX_METRICS:
+        raise QueryError("metrics", f"expected one to {MAX_METRICS} metrics")
+    names = tuple(f"time:{query.period.bucket}" if name == "time" else name for name in query.dimensions)
+    if len(names) > MAX_DIMENSIONS or len(set(names)) < len(names):
+        raise QueryError("dimensions", f"expected at most {MAX_DIMENSIONS} different dimensions")
+    dimensions = tuple(map(find_dimension, names))
+    if FUNNEL in dimensions:
+        raise QueryError("dimensions", f"{FUNNEL.name} is for filters alone")
+    for each in dimensions:
+        if each.level == "time" and query.period.bucket_count(cast("Bucket", each.column)) > MAX_BUCKETS:
+            raise QueryError("dimensions", f"expected at most {MAX_BUCKETS} intervals in the period")
+    filtered = tuple(find_dimension(leaf.dimension, "filters") for leaf in direct_leaves(query.filters))
+    if any(each.level == "time" for each in filtered):
+        raise QueryError("filters", "expected event or visit dimensions")
+    for metric in metrics:
+        _check_needs(metric, dimensions, filtered)
+    if not 1 <= query.limit <= MAX_LIMIT or not 0 <= query.offset <= MAX_OFFSET:
+        raise QueryError("pagination", f"expected a limit of 1 to {MAX_LIMIT} and an offset of 0 to {MAX_OFFSET}")
+    resolved = replace(query, filters=query.filters and with_goals(query.filters, goals, matching or {}))
+    shown = tuple(listed(dimension, resolved.filters, goals) for dimension in dimensions)
+    return ResolvedQuery(resolved, metrics, shown, _order(query, names))
+
+
+def _check_needs(metric: Metric, dimensions: tuple[Dimension, ...], filtered: tuple[Dimension, ...]) -> None:
+    names = {dimension.name for dimension in (*dimensions, *filtered)}
+    if metric.needs == "dimensions" and not dimensions:
+        raise QueryError("metrics", f"{metric.name} needs at least one dimension")
+    if metric.needs == "time" and any(dimension.level != "time" for dimension in dimensions):
+        # By values: the filter `visit:returning` with the metric `visitors`.
+        raise QueryError("metrics", f"{metric.name} has no dimensions but time; filter by {metric.narrowed} instead")
+    if metric.needs in ("goal", "page") and f"event:{metric.needs}" not in names:
+        raise QueryError("metrics", f"{metric.name} needs event:{metric.needs} as a dimension or filter")
+    if metric.needs == "exit_page":
+        if [each.name for each in dimensions] != ["visit:exit_page"]:
+            raise QueryError("metrics", f"{metric.name} needs visit:exit_page as the only dimension")
+        if any(each.level == "event" for each in filtered):
+            raise QueryError("metrics", f"{metric.name} cannot be filtered by event dimensions")
+
+
+def _order(query: Query, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    if not query.order_by:
+        times = tuple((name, "asc") for name in names if name.startswith("time:"))
+        return (*times, (query.metrics[0], "desc"))
+    order = tuple((f"time:{query.period.bucket}" if name == "time" else name, way) for name, way in query.order_by)
+    if len({name for name, _ in order}) < len(order):
+        # Each term may be a sort of all rows.
+        raise QueryError("order_by", "expected each metric and dimension once")
+    for name, way in order:
+        if name not in names and name not in query.metrics:
+            raise QueryError("order_by", f"{name[:80]!r} is none of the query's metrics and dimensions")
+        if way not in ("asc", "desc"):
+            raise QueryError("order_by", "expected asc or desc")
+    return order
