@@ -14,12 +14,13 @@ from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change, Value
 from dashboard.i18n.translations import _, plural
 from dashboard.notifications.report_dates import ReportDates
-from dashboard.reports.breakdown import Breakdown, breakdown, open_tabs, rows_query
+from dashboard.reports.breakdown import Breakdown, breakdown
 from dashboard.reports.chart import Point
 from dashboard.reports.consent_coverage import WITH, WITHOUT
 from dashboard.reports.consent_splits import total_split
 from dashboard.reports.date_range import DateRange, read_dates
 from dashboard.reports.overview import Overview, build_overview, overview_queries
+from dashboard.reports.panel_queries import open_tabs, rows_query
 from dashboard.reports.panels import panel_named
 from dashboard.reports.view_state import ViewState
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote
 
 from dashboard.analytics.dimensions import PROPERTY
-from dashboard.analytics.period import Period
-from dashboard.analytics.query import Query, Result, Row
-from dashboard.analytics.service import StatsService
+from dashboard.analytics.query import Result, Row
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Value
 from dashboard.i18n.translations import N_, _
+from dashboard.reports.availability import NO_IMPORTED_DAYS, ImportedDays, imported_days
 from dashboard.reports.chart_metrics import MEASURES
-from dashboard.reports.filter_params import FilterParam, chosen_filter, dimension_title
-from dashboard.reports.panels import PANELS, Panel, Tab, property_tab, tab_under, tab_without_revenue
+from dashboard.reports.filter_params import FilterParam, dimension_title
+from dashboard.reports.panel_queries import columns_of
+from dashboard.reports.panels import Panel, Tab
 from dashboard.reports.revenue import is_revenue, revenue_text, without_revenue
 from dashboard.reports.svg import share
 from dashboard.reports.view_state import ViewState
 
 ROWS = 9
 """Rows of a panel."""
-
-TOTALS = ("visitors", "visits", "pageviews", "bounce_rate", "visit_duration")
 
 HEADS: Final = {
     **MEASURES,
@@ -89,22 +86,6 @@ class TabLink:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedDays:
-    """How many days of a view were imported, and what it leaves out of them: how many, and from when to when."""
-
-    included: int = 0
-    left_out: int = 0
-    dates: str = ""
-
-    def beyond(self, other: ImportedDays) -> bool:
-        """Whether more is left out than of the other."""
-        return self.left_out > other.left_out
-
-
-NO_IMPORTED_DAYS: Final = ImportedDays()
-
-
-@dataclass(frozen=True, slots=True)
 class Breakdown:
     """A panel with its open tab's rows. `choices` are what the open tab itself offers: campaign tags, properties."""
 
@@ -129,80 +110,6 @@ class Breakdown:
         """What the rows are."""
         tab = _(self.tab.group) + ": " + _(self.tab.title) if self.tab.group else _(self.tab.title)
         return f"{_(self.panel.title)}: {tab}"
-
-
-async def open_tabs(
-    stats: StatsService, state: ViewState, period: Period, panels: Sequence[Panel] = PANELS
-) -> list[Tab]:
-    """The open tab of each panel, as it is under the choice's filters."""
-    tabs = [tab_under(panel.tab(state.tab(panel.name)), state.chips) for panel in panels]
-    if not await stats.currencies(state.domain):
-        tabs = list(map(tab_without_revenue, tabs))
-    if not any(tab.empty for tab in tabs):
-        return tabs
-    keys = tuple(await stats.property_keys(state.domain, period, chosen_filter(state.chips)))
-    return [property_tab(tab, state.chips, keys, state.key) if tab.empty else tab for tab in tabs]
-
-
-def query(
-    state: ViewState,
-    period: Period,
-    metrics: tuple[str, ...],
-    dimensions: tuple[str, ...] = (),
-    limit: int = 1,
-    offset: int = 0,
-) -> Query:
-    """A question under the choice's filters; rows by value have the largest first, rows by time the earliest."""
-    timed = bool(dimensions) and dimensions[0].startswith("time:")
-    return Query(
-        site=state.domain,
-        metrics=metrics,
-        period=period,
-        dimensions=dimensions,
-        filters=chosen_filter(state.chips),
-        # Rows of the same count need an order of their own, or pages of rows would overlap.
-        order_by=() if timed or not dimensions else ((metrics[0], "desc"), (dimensions[0], "asc")),
-        limit=limit,
-        offset=offset,
-    )
-
-
-def columns_of(tab: Tab, *, wide: bool = False) -> tuple[str, ...]:
-    """The metrics that the tab has columns for: all where there is room."""
-    return tab.all_columns if wide else (*tab.columns, *tab.optional)
-
-
-def metrics_of(tab: Tab, *, wide: bool = False) -> tuple[str, ...]:
-    """The metrics to query for the tab."""
-    return tuple(dict.fromkeys((*columns_of(tab, wide=wide), *((tab.share,) if tab.share else ()))))
-
-
-def rows_query(state: ViewState, period: Period, tab: Tab, rows: int) -> Query:
-    """The question behind a tab, for so many rows that can be shown."""
-    if tab.empty:
-        return query(state, period, TOTALS)
-    # A few more than are shown: hidden values take places too.
-    limit = rows + len(tab.hidden) + (not tab.nothing)
-    return query(state, period, metrics_of(tab), (tab.dimension,), limit)
-
-
-def totals(result: Result) -> Sequence[Value]:
-    """The metrics of a question without dimensions."""
-    return result.rows[0].metrics if result.rows else (None,) * len(result.metrics)
-
-
-def available_from(*results: Result) -> datetime.date | None:
-    """The first date that still has events, where any of the results needs events of earlier ones."""
-    dates = [each.events_available_from for each in results if each.events_available_from]
-    return datetime.date.fromisoformat(max(dates)) if dates else None
-
-
-def imported_days(*results: Result) -> ImportedDays:
-    """Imported days of the results; what one of them leaves out is left out."""
-    left_out = frozenset[datetime.date]().union(*(each.imported_left_out for each in results))
-    included = frozenset[datetime.date]().union(*(each.imported for each in results)) - left_out
-    dates = formatting.dates(min(left_out), max(left_out)) if left_out else ""
-    return ImportedDays(len(included), len(left_out), dates)
 
 
 def shown_rows(tab: Tab, rows: Iterable[Row]) -> list[Row]:

@@ -14,24 +14,12 @@ from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, Query, Result, Row
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change
-from dashboard.reports.breakdown import (
-    SHARE,
-    TOTALS,
-    Breakdown,
-    ColumnHeader,
-    Way,
-    breakdown,
-    columns_of,
-    metrics_of,
-    open_tabs,
-    query,
-    shown_rows,
-    totals,
-)
+from dashboard.reports.breakdown import SHARE, Breakdown, ColumnHeader, Way, breakdown, shown_rows
 from dashboard.reports.date_picker import PeriodMenu, build_menu
 from dashboard.reports.date_range import DateRange
 from dashboard.reports.filter_bar import FilterLink, filter_links
 from dashboard.reports.labels import names
+from dashboard.reports.panel_queries import TOTALS, columns_of, metrics_of, open_tabs, query, totals
 from dashboard.reports.panels import Panel, Tab
 from dashboard.reports.view_state import ViewState
 

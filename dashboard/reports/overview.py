@@ -11,11 +11,12 @@ from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change, Value
 from dashboard.i18n.translations import _
 from dashboard.reports.annotations import Annotation
-from dashboard.reports.breakdown import NO_IMPORTED_DAYS, ImportedDays, available_from, imported_days, query
+from dashboard.reports.availability import NO_IMPORTED_DAYS, ImportedDays, available_from, imported_days
 from dashboard.reports.chart import Chart, build_chart, build_points, zoomed
 from dashboard.reports.chart_metrics import MEASURES, by_time, chart_metrics_of
 from dashboard.reports.comparison import Totals, measured, paired
 from dashboard.reports.date_range import DateRange
+from dashboard.reports.panel_queries import query
 from dashboard.reports.revenue import (
     REVENUE_MEASURES,
     RevenueTotal,

@@ -12,13 +12,14 @@ from dashboard.analytics.query import Result
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
 from dashboard.reports.annotations import Annotation
-from dashboard.reports.breakdown import ROWS, Breakdown, breakdown, open_tabs, rows_query
+from dashboard.reports.breakdown import ROWS, Breakdown, breakdown
 from dashboard.reports.chart import Chart
 from dashboard.reports.consent_splits import ANONYMOUS
 from dashboard.reports.date_picker import PeriodMenu, build_menu
 from dashboard.reports.date_range import DateRange
 from dashboard.reports.filter_bar import FilterLink, filter_links
 from dashboard.reports.overview import Figure, Overview, build_overview, overview_queries
+from dashboard.reports.panel_queries import open_tabs, rows_query
 from dashboard.reports.panels import PANELS, Tab
 from dashboard.reports.view_state import ViewState
 from dashboard.reports.world import COUNTRIES, MAP

@@ -20,12 +20,13 @@ from dashboard.analytics.query import MAX_LIMIT, MAX_OFFSET, Result
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import _, in_english, plural
-from dashboard.reports.breakdown import query, row_label
+from dashboard.reports.breakdown import row_label
 from dashboard.reports.csv_export import csv_headers, csv_writer
 from dashboard.reports.details import MOST_ROWS, all_rows, build_details, exported_columns, read_wanted
 from dashboard.reports.filter_bar import ADDING, added_filter, filter_bar
 from dashboard.reports.filter_params import key_of, known
 from dashboard.reports.labels import label, names
+from dashboard.reports.panel_queries import query
 from dashboard.reports.panels import Panel, Tab, panel_named
 from dashboard.reports.revenue import revenue_cells, revenue_columns, without_revenue
 from dashboard.reports.view_state import ViewState

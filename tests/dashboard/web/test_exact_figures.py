@@ -17,7 +17,7 @@ from collector.ingest.event import Event
 from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
 from dashboard.analytics.period import parse_period
-from dashboard.reports.breakdown import query
+from dashboard.reports.panel_queries import query
 from dashboard.reports.panels import TABS
 from dashboard.reports.view_state import read_choice
 from tests.board import NOON, SITE, Board, opened_board, pageview
