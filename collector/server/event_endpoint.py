@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
 from collector.core.errors import BeaconError, SpoolFull, SpoolUnavailable
@@ -25,7 +21,9 @@ from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_body import BodyError, BodyReader
 from collector.ingest.request_context import RequestFields
 from collector.privacy.consent import decide_consent
+from collector.server.beacon_outcome import BeaconOutcome, Problem, keys_of_sites
 from collector.server.collector import Collector
+from collector.server.pixel import NO_SUCH_PIXEL_METHOD, PIXEL_PATH, PIXEL_SENT, pixel_beacon
 from collector.server.responses import (
     ACCEPTED,
     FAILED,
@@ -41,32 +39,16 @@ from collector.server.responses import (
     send_response,
 )
 from collector.sites.hostnames import ascii_host
-from collector.spool.deduplication import idempotency_key
 
 log = logging.getLogger(__name__)
 
-Problem = SpoolFull | SpoolUnavailable
-"""Why an event could not be stored now."""
-
 MAX_BODY = 16 * 1024
-MAX_PIXEL_FIELDS = 50
 RATED_BYTES = 2 * 1024
 """Bytes of a body that count as one beacon to the rate limit: reading and cleaning take time by the length of texts."""
 
 _NO_SUCH_METHOD = response(405, b"POST beacons here\n", TEXT, (b"allow", b"POST, DELETE, OPTIONS"))
-_NO_SUCH_PIXEL_METHOD = response(405, b"GET the pixel here\n", TEXT, (b"allow", b"GET"))
 
 EVENT_PATH = "/api/event"
-PIXEL_PATH = "/api/event.gif"
-PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
-"""One transparent pixel."""
-_PIXEL_SENT = response(
-    200,
-    PIXEL,
-    (b"content-type", b"image/gif"),
-    (b"cache-control", b"no-store"),
-    (b"cross-origin-resource-policy", b"cross-origin"),
-)
 
 
 class EventEndpoint:
@@ -160,19 +142,15 @@ class EventEndpoint:
 
     async def _pixel(self, scope: Scope, send: Send) -> None:
         if scope["method"] != "GET":
-            await send_response(send, _NO_SUCH_PIXEL_METHOD)
+            await send_response(send, NO_SUCH_PIXEL_METHOD)
             return
         try:
-            given = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=MAX_PIXEL_FIELDS))
-        except ValueError:
-            reason = f"should have at most {MAX_PIXEL_FIELDS} query parameters"
+            beacon = pixel_beacon(scope)
+        except ValueError as error:
             self._collector.counters.fault("invalid")
-            await send_response(send, error_response(400, "request", reason))
+            await send_response(send, error_response(400, "request", str(error)))
             return
-        referer = next((value for name, value in scope["headers"] if name == b"referer"), b"")
-        beacon = {"n": given.get("n", "pageview"), "u": given.get("u", referer.decode("latin-1"))}
-        beacon |= {key: given[key] for key in ("d", "r") if key in given}
-        await self._respond(scope, msgspec.json.encode(beacon), _PIXEL_SENT, send)
+        await self._respond(scope, beacon, PIXEL_SENT, send)
 
     def _take(self, scope: Scope, body: bytes, answer: ResponseCallback, good: BeaconResponse) -> None:
         """Parse, judge and store one beacon; `good` is the answer when that went well.
@@ -226,11 +204,11 @@ class EventEndpoint:
         def settled(error: Problem | None, dropped: list[str]) -> None:
             answer(self._reply_to(request, good, dropped) if error is None else self._refusal(error))
 
-        outcome = _Outcome(len(sites), settled)
+        outcome = BeaconOutcome(len(sites), settled)
         # A retry whose first try is on its way to the disk shares its fate.
         keys = {
             site: key
-            for site, key in _once_keys(request.beacon.once, sites)
+            for site, key in keys_of_sites(request.beacon.once, sites)
             if not (key and spool.seen(key, outcome.settle))
         }
         if not keys:
@@ -243,7 +221,7 @@ class EventEndpoint:
             self._store(request, keys, outcome)
 
     async def _collect_no(
-        self, request: BeaconRequest, keys: dict[str, int], outcome: _Outcome, answer: ResponseCallback
+        self, request: BeaconRequest, keys: dict[str, int], outcome: BeaconOutcome, answer: ResponseCallback
     ) -> None:
         try:
             await self._withdrawals.carry_out(request)
@@ -254,7 +232,7 @@ class EventEndpoint:
             log.exception("a withdrawal could not be answered")
             answer(FAILED)
 
-    def _store(self, request: BeaconRequest, keys: dict[str, int], outcome: _Outcome) -> None:
+    def _store(self, request: BeaconRequest, keys: dict[str, int], outcome: BeaconOutcome) -> None:
         """Run the pipeline for each of the beacon's sites and have the events on disk."""
         collector = self._collector
         for domain, key in keys.items():
@@ -267,7 +245,7 @@ class EventEndpoint:
             else:
                 self._hand_over(request, made, key, outcome)
 
-    def _hand_over(self, request: BeaconRequest, event: Event, key: int, outcome: _Outcome) -> None:
+    def _hand_over(self, request: BeaconRequest, event: Event, key: int, outcome: BeaconOutcome) -> None:
         collector = self._collector
 
         def stored(error: Problem | None) -> None:
@@ -333,33 +311,3 @@ class EventEndpoint:
                 self._collector.counters.drop(site.domain if site is not None else "", "rate")
                 return wait
         return 0
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What becomes of a beacon at each of its sites; `settled` is called once, when that of the last is known."""
-
-    waiting: int
-    settled: Callable[[Problem | None, list[str]], None]
-    dropped: list[str] = field(default_factory=list)
-    """The reasons, of those sites that do not keep it."""
-    error: Problem | None = None
-
-    def settle(self, error: Problem | None) -> None:
-        """One more site has its event on disk, has dropped it, or has failed."""
-        self.waiting -= 1
-        self.error = self.error or error
-        if not self.waiting:
-            self.settled(self.error, self.dropped)
-
-
-def _once_keys(once: bytes | None, sites: tuple[str, ...]) -> Iterable[tuple[str, int]]:
-    """Each site of a beacon, with the key that tells whether it has the event already; 0 without one.
-
-    Each of several sites has a key of its own: one may have kept what another asked for again with a receipt.
-    """
-    if once is None:
-        return [(site, 0) for site in sites]
-    if len(sites) == 1:
-        return [(sites[0], idempotency_key(once))]
-    return [(site, idempotency_key(once + b" " + site.encode())) for site in sites]

@@ -25,8 +25,9 @@ from collector.ingest.request_body import BodyReader
 from collector.ingest.request_context import RequestFields
 from collector.ingest.request_origin import RequestOrigins
 from collector.server.collector import Collector
-from collector.server.event_endpoint import EVENT_PATH, PIXEL_PATH, EventEndpoint
+from collector.server.event_endpoint import EVENT_PATH, EventEndpoint
 from collector.server.header_timeout import MalformedRequests
+from collector.server.pixel import PIXEL_PATH
 from collector.server.routes import routes as collector_routes
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.documents import DocumentTable

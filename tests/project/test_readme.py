@@ -16,7 +16,8 @@ from typer.main import get_command
 from collector.core.metrics import REASONS, TRIMMED_KEYS
 from collector.core.settings import OTHER_VARIABLES
 from collector.core.settings_table import SETTINGS
-from collector.server.event_endpoint import EVENT_PATH, PIXEL_PATH
+from collector.server.event_endpoint import EVENT_PATH
+from collector.server.pixel import PIXEL_PATH
 from collector.sites.model import POLICIES
 from dashboard.cli.main import app
 
