@@ -1,11 +1,8 @@
-"""Rate limit of beacons by client address, in bounded memory."""
+"""Rate limit of beacons by client address."""
 
 from __future__ import annotations
 
-import math
-
-from throttled import MemoryStore, RateLimiterType, Throttled, per_sec
-
+from collector.core.rate_limits import RequestRates
 from collector.sites.model import Site
 
 MOST_ADDRESSES = 50_000
@@ -20,8 +17,7 @@ class RateLimit:
 
     def __init__(self, default: int) -> None:
         self._default = default
-        self._store = MemoryStore(options={"MAX_SIZE": MOST_ADDRESSES})
-        self._limits: dict[int, Throttled] = {}
+        self._rates = RequestRates(seconds=1, most_keys=MOST_ADDRESSES)
 
     def wait(self, network: str, site: Site | None, cost: int = 1) -> int:
         """Seconds that the sender at `network` should wait before its next beacon; 0 lets this one pass.
@@ -29,16 +25,7 @@ class RateLimit:
         `cost` is how many beacons it counts as, at most those of a second.
         """
         if site is None or site.rate_limit is None:
-            return self._wait(self._default, network, cost)
-        return self._wait(site.rate_limit, f"{site.domain} {network}", cost)
-
-    def _wait(self, rate: int, key: str, cost: int) -> int:
-        if rate == 0:
-            return 0
-        limit = self._limits.get(rate)
-        if limit is None:
-            limit = self._limits[rate] = Throttled(
-                using=RateLimiterType.GCRA.value, quota=per_sec(rate, burst=rate), store=self._store
-            )
-        found = limit.limit(key, min(cost, rate))
-        return max(1, math.ceil(found.state.retry_after)) if found.limited else 0
+            rate, key = self._default, network
+        else:
+            rate, key = site.rate_limit, f"{site.domain} {network}"
+        return self._rates.spend(key, rate, cost).wait if rate else 0

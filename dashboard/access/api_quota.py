@@ -6,12 +6,12 @@ Fields of answers: `RateLimit-Policy` and `RateLimit` of the IETF draft draft-ie
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from throttled import MemoryStore, RateLimiterType, Throttled, per_hour
+
+from collector.core.rate_limits import RequestRates
 
 MOST_KEYS = 10_000
 """Keys remembered at once; the one not heard of for longest is forgotten first."""
@@ -45,21 +45,11 @@ class ApiQuota:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._throttled: Throttled | None = None
-        if limit:
-            self._throttled = Throttled(
-                using=RateLimiterType.GCRA.value,
-                quota=per_hour(limit, burst=limit),
-                store=MemoryStore(options={"MAX_SIZE": MOST_KEYS}),
-            )
+        self._rates = RequestRates(seconds=3600, most_keys=MOST_KEYS)
 
     def spend(self, key: str) -> QuotaUse | None:
         """Count one request of a key; None without a limit."""
-        if self._throttled is None:
-            return None
-        found = self._throttled.limit(key)
-        wait = max(1, math.ceil(found.state.retry_after)) if found.limited else 0
-        return QuotaUse(self._limit, found.state.remaining, math.ceil(found.state.reset_after), wait)
+        return QuotaUse(self._limit, *self._rates.spend(key, self._limit)) if self._limit else None
 
 
 def note(scope: Scope, taken: QuotaUse) -> None:

@@ -9,8 +9,8 @@ from typing import Final
 
 from starlette.types import Scope
 
+from collector.core.rate_limits import AttemptLimit
 from collector.enrichment.client_ip import network_of
-from dashboard.access.login_throttle import LoginThrottle
 
 UNKNOWN_KEYS: Final = 60
 """Unknown keys a minute from one network."""
@@ -35,7 +35,7 @@ class KeyAttempts:
         self, network: Callable[[Scope], str] = peer_network, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._network = network
-        self._throttle = LoginThrottle(clock, per_name=UNKNOWN_KEYS, per_network=UNKNOWN_KEYS, window=60)
+        self._tried = AttemptLimit(clock, UNKNOWN_KEYS, window=60)
         self._good: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, key: str, scope: Scope) -> int:
@@ -43,15 +43,15 @@ class KeyAttempts:
         if key in self._good:
             return 0
         network = self._network(scope)
-        wait = self._throttle.wait("", network)
+        wait = self._tried.wait(network)
         if not wait:
-            self._throttle.count("", network)
+            self._tried.count(network)
         return wait
 
     def succeed(self, key: str, scope: Scope) -> None:
         """The key was good: take back the attempt, and let the key through from now on."""
         if key not in self._good:
-            self._throttle.refund("", self._network(scope))
+            self._tried.refund(self._network(scope))
         self.remember(key)
 
     def remember(self, key: str) -> None:

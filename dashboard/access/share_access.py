@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.core.app_secret import Secrets
+from collector.core.rate_limits import AttemptLimit
 from dashboard.access.cookies import read_cookie, set_cookie
 from dashboard.access.login_throttle import LoginThrottle
 from dashboard.access.share_links import ShareLink
@@ -31,7 +32,7 @@ class ShareAccess:
         self._serializer = URLSafeTimedSerializer(
             keys, salt="tyst.share", signer_kwargs={"digest_method": hashlib.sha256}
         )
-        self.tokens = LoginThrottle(clock, per_name=WRONG_TOKENS, per_network=WRONG_TOKENS, window=60)
+        self.tokens = AttemptLimit(clock, WRONG_TOKENS, window=60)
         """Unknown tokens, by network."""
         self.passwords = LoginThrottle(clock)
         """Passwords tried, by link and by network."""

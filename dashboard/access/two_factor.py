@@ -9,6 +9,7 @@ import msgspec
 import pyotp
 
 from collector.core.errors import RecordError
+from collector.core.rate_limits import AttemptLimit
 from dashboard.access.authenticator import (
     Authenticator,
     KeyCipher,
@@ -21,12 +22,13 @@ from dashboard.access.authenticator import (
     new_recovery_codes,
     typed_code,
 )
-from dashboard.access.login_throttle import LoginThrottle
 from dashboard.access.sessions import Session
 from dashboard.access.users import User, Users
 
 ATTEMPTS: Final = 5
 """Wrong codes of one account in a quarter of an hour, whatever network they come from: who tries has the password."""
+WINDOW: Final = 15 * 60
+"""Seconds."""
 
 SETUP_SECONDS: Final = 3600
 """A key that was shown must be confirmed within this time."""
@@ -53,7 +55,7 @@ class TwoFactorAuth:
         self._users = users
         self._cipher = cipher
         self._clock = clock
-        self._attempts = LoginThrottle(clock, per_name=ATTEMPTS, per_network=ATTEMPTS)
+        self._attempts = AttemptLimit(clock, ATTEMPTS, WINDOW)
         self.required = required
 
     def is_due(self, user: User, session: Session) -> bool:
@@ -92,17 +94,17 @@ class TwoFactorAuth:
 
     def wait(self, user: User) -> int:
         """Seconds until another code of the account may be tried; 0 is now."""
-        return self._attempts.wait("", user.name)
+        return self._attempts.wait(user.name)
 
     async def verify(self, user: User, text: str) -> Literal["code", "recovery"]:
         """Use a code of the app, or a recovery code; returns which of them it was. Raises `RecordError` for a wrong
         one, one that was used before, and one too many."""
         if self.wait(user):
             raise RecordError("code", "Too many attempts. Try again later.")
-        self._attempts.count("", user.name)
+        self._attempts.count(user.name)
         code = typed_code(text)
         await self._users.update(user.name, lambda newest: self._after(newest, code))
-        self._attempts.reset("", user.name)
+        self._attempts.refund(user.name)
         return "code" if is_app_code(code) else "recovery"
 
     async def renew_recovery_codes(self, user: User) -> list[str]:

@@ -43,7 +43,7 @@ class SiteCheckApi:
         if not 1 <= len(wanted.url) <= MOST_URL:
             raise ApiError(HTTPStatus.BAD_REQUEST, "url", f"expected 1 to {MOST_URL} characters")
         site = self._site(key, wanted)
-        wait = self._inspector.wait(f"key {key.id}", site)
+        wait = self._inspector.wait(f"key {key.id}")
         if wait:
             reason = f"looked at too often; try again in {wait} s"
             raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "url", reason, wait)

@@ -92,7 +92,7 @@ async def check(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`POST /SITE/install/check`: inspect the page `url`."""
     site = changeable_site(dashboard, request, user)
     url = (await read_form(request)).get("url", "").strip()[:MOST_URL]
-    wait = dashboard.inspector.wait(user.name, site)
+    wait = dashboard.inspector.wait(user.name)
     looked: dict[str, Any] = {"url": url, "findings": None, "problem": ""}
     if wait:
         looked["problem"] = _("Too many requests. Try again in {time}.").format(time=formatting.waiting(wait))

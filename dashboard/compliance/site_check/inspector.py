@@ -7,8 +7,8 @@ from collections.abc import Callable
 import anyio
 import anyio.to_thread
 
+from collector.core.rate_limits import AttemptLimit
 from collector.sites.model import Site
-from dashboard.access.login_throttle import LoginThrottle
 from dashboard.compliance.health_report import Check
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.fetcher import SECONDS, Fetched, Fetcher, within_time
@@ -27,14 +27,14 @@ class Inspector:
 
     def __init__(self, fetcher: Fetcher, clock: Callable[[], float]) -> None:
         self._fetcher = fetcher
-        self._asked = LoginThrottle(clock, per_name=LOOKS_A_MINUTE, per_network=LOOKS_A_MINUTE, window=60)
+        self._asked = AttemptLimit(clock, LOOKS_A_MINUTE, window=60)
         self._limiter = anyio.Semaphore(AT_ONCE)
 
-    def wait(self, who: str, site: Site) -> int:
-        """Seconds until `who` may have that site inspected again; 0 allows it now, and counts."""
-        wait = self._asked.wait(site.domain, who)
+    def wait(self, who: str) -> int:
+        """Seconds until `who` may have a site inspected again; 0 allows it now, and counts."""
+        wait = self._asked.wait(who)
         if not wait:
-            self._asked.count(site.domain, who)
+            self._asked.count(who)
         return wait
 
     async def inspect(self, site: Site, url: str, base: str) -> list[Check]:

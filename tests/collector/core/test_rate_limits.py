@@ -1,0 +1,67 @@
+"""Limits by key: a steady rate of requests, and attempts within a window; in bounded memory."""
+
+from __future__ import annotations
+
+from collector.core.rate_limits import AttemptLimit, RequestRates
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_attempts_of_a_window_are_counted_until_the_first_leaves_it() -> None:
+    """The next may be made when the oldest of those that count is as old as the window."""
+    clock = Clock()
+    attempts = AttemptLimit(clock, most=2, window=60)
+    attempts.count("a")
+    clock.now += 10
+    attempts.count("a")
+    assert (attempts.wait("a"), attempts.wait("b")) == (50, 0)
+    clock.now += 50
+    assert attempts.wait("a") == 0
+
+
+def test_an_attempt_is_taken_back_or_all_are_forgotten() -> None:
+    """One that was not made does not count; after a success none does."""
+    attempts = AttemptLimit(Clock(), most=2, window=60)
+    for _ in range(2):
+        attempts.count("a")
+    attempts.refund("a")
+    assert attempts.wait("a") == 0
+    for _ in range(2):
+        attempts.count("a")
+    assert attempts.wait("a") > 0
+    attempts.reset("a")
+    assert attempts.wait("a") == 0
+
+
+def test_attempts_remember_no_key() -> None:
+    """What is counted by is a keyed hash: neither a name nor an address is anywhere in memory's table."""
+    attempts = AttemptLimit(Clock(), most=2, window=60)
+    attempts.count("canary-name 203.0.113.77")
+    held = repr(vars(attempts))
+    assert "canary-name" not in held
+    assert "203.0.113.77" not in held
+
+
+def test_attempts_are_bounded_in_memory() -> None:
+    """A flood of keys makes it forget the oldest, not grow."""
+    attempts = AttemptLimit(Clock(), most=1, window=60, capacity=100)
+    for number in range(101):
+        attempts.count(f"key{number}")
+    assert attempts.wait("key0") == 0
+    assert attempts.wait("key100") > 0
+    assert attempts.held == 100
+
+
+def test_requests_pass_up_to_the_limit_and_then_wait() -> None:
+    """All of them at once; each key by itself. One that costs more than there is at once costs all."""
+    rates = RequestRates(seconds=3_600, most_keys=10)
+    assert [rates.spend("a", 3).wait > 0 for _ in range(4)] == [False, False, False, True]
+    assert rates.spend("b", 3, cost=2).remaining == 1
+    assert rates.spend("c", 3, cost=50).remaining == 0
