@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
@@ -66,6 +66,19 @@ def site_of(sites: Sites, request: Request, may: Callable[[Site], bool]) -> Site
     if site is None or not may(site):
         raise ApiError(HTTPStatus.NOT_FOUND, "domain", f"{domain} is not registered, or not for this key")
     return site
+
+
+def id_of(sites: Sites, domain: str) -> str:
+    """The id of a site that a body names. Raises `ApiError` where there is none."""
+    site = sites.get(domain)
+    if site is None:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "sites", f"{domain} is not registered")
+    return site.id
+
+
+def ids_of(sites: Sites, domains: Iterable[str]) -> tuple[str, ...]:
+    """The ids of several."""
+    return tuple(id_of(sites, domain) for domain in domains)
 
 
 def require_full_key(key: ApiKey) -> None:
