@@ -62,8 +62,16 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return bool(self.event) and not self.pattern
 
 
+class GoalError(RecordError):
+    """A goal cannot be stored as it is. `part` is its field that must be mended."""
+
+    def __init__(self, part: str, template: str, about: str, **values: object) -> None:
+        super().__init__("goals", template, about, **values)
+        self.part = part
+
+
 def checked_goals(goals: Iterable[Goal]) -> tuple[Goal, ...]:
-    """The goals, validated and named. Raises `RecordError` naming the invalid one."""
+    """The goals, validated and named. Raises `RecordError`; as a `GoalError` it names the invalid one and its field."""
     found = tuple(_checked(goal) for goal in goals)
     if len(found) > MOST_GOALS:
         raise RecordError("goals", "expected at most {count} goals", count=MOST_GOALS)
@@ -81,15 +89,15 @@ def _checked(goal: Goal) -> Goal:
         raise RecordError(
             "goals", "expected a goal type of {choices}, not {kind!r}", choices=", ".join(GOAL_KINDS), kind=goal.kind
         )
-    if len(goal.name) > LONGEST_NAME or not goal.name.isprintable():
-        raise _wrong(goal, "expected a name of one line and at most {count} characters", count=LONGEST_NAME)
     _check_match(goal)
+    if len(goal.name) > LONGEST_NAME or not goal.name.isprintable():
+        raise _wrong(goal, "name", "expected a name of one line and at most {count} characters", count=LONGEST_NAME)
     if goal.kind == "scroll" and not 1 <= goal.depth <= 100:
-        raise _wrong(goal, "expected a scroll depth of 1 to 100 percent")
+        raise _wrong(goal, "depth", "expected a scroll depth of 1 to 100 percent")
     if goal.kind != "scroll" and goal.depth:
-        raise _wrong(goal, "only a goal of type scroll has a depth")
+        raise _wrong(goal, "depth", "only a goal of type scroll has a depth")
     if goal.currency and not (len(goal.currency) == 3 and goal.currency.isascii() and goal.currency.isalpha()):
-        raise _wrong(goal, "expected a currency code such as SEK")
+        raise _wrong(goal, "currency", "expected a currency code such as SEK")
     return goal
 
 
@@ -99,22 +107,24 @@ def _short(name: str) -> str:
 
 def _check_match(goal: Goal) -> None:
     if len(goal.match) > LONGEST_PATTERN or not goal.match.isprintable():
-        raise _wrong(goal, "expected what it matches in one line of at most {count} characters", count=LONGEST_PATTERN)
+        raise _wrong(
+            goal, "match", "expected what it matches in one line of at most {count} characters", count=LONGEST_PATTERN
+        )
     if not is_bounded(goal.pattern):
-        raise _wrong(goal, "expected at most {count} stars", count=MOST_STARS)
+        raise _wrong(goal, "match", "expected at most {count} stars", count=MOST_STARS)
     if goal.kind == "event" and not goal.match:
-        raise _wrong(goal, "expected the event's name")
+        raise _wrong(goal, "match", "expected the event's name")
     if goal.kind == "page" and not goal.match:
-        raise _wrong(goal, "expected a path such as /thanks")
+        raise _wrong(goal, "match", "expected a path such as /thanks")
     if goal.match in ("pageview", "engagement") and goal.kind == "event":
-        raise _wrong(goal, "{name} is not a custom event; use a goal of type page or scroll", name=goal.match)
+        raise _wrong(goal, "match", "{name} is not a custom event; use a goal of type page or scroll", name=goal.match)
     of_path = goal.kind in ("page", "form", "404", "scroll")
     if of_path and goal.match and not goal.match.startswith(("/", "*")):
-        raise _wrong(goal, "expected a path that begins with /, such as /blog/**")
+        raise _wrong(goal, "match", "expected a path that begins with /, such as /blog/**")
 
 
-def _wrong(goal: Goal, template: str, **values: object) -> RecordError:
-    return RecordError("goals", template, goal.name[:LONGEST_NAME], **values)
+def _wrong(goal: Goal, part: str, template: str, **values: object) -> GoalError:
+    return GoalError(part, template, goal.name[:LONGEST_NAME], **values)
 
 
 def default_name(goal: Goal) -> str:

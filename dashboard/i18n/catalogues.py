@@ -32,7 +32,7 @@ KEYWORDS: Final[dict[str, Any]] = {
     # Errors carry their text as a template, translated where a page shows it.
     "RecordError": (2,),
     "ImportRefused": (2,),
-    "_wrong": (2,),
+    "_wrong": (3,),
 }
 COMMENTS: Final = ["Translators:"]
 _OPTIONS: Final = {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
-from collector.sites.goals import EVENTS_OF_KINDS, Goal, GoalKind, checked_goals, default_name
+from collector.sites.goals import EVENTS_OF_KINDS, Goal, GoalError, GoalKind, checked_goals, default_name
 from collector.sites.model import Site
 from dashboard.access.users import User
 from dashboard.analytics.period import parse_period
@@ -202,8 +202,8 @@ def _problem(goal: Goal, others: tuple[Goal, ...]) -> tuple[str, str] | None:
     """The field that must be mended, and why; None when the goal may be stored beside the others."""
     try:
         checked = checked_goals((goal,))
-    except RecordError as error:
-        return _field(goal), error_text(error)
+    except GoalError as error:
+        return f"match-{goal.kind}" if error.part == "match" else error.part, error_text(error)
     if any(each.name == checked[0].name for each in others):
         return "name", _("a goal with this name already exists")
     try:
@@ -211,23 +211,6 @@ def _problem(goal: Goal, others: tuple[Goal, ...]) -> tuple[str, str] | None:
     except RecordError as error:
         return "name", error_text(error)
     return None
-
-
-def _field(goal: Goal) -> str:
-    """The field that the goal fails by: the one whose being sound would make it sound."""
-    sound: dict[str, object] = {
-        "currency": "",
-        "depth": 50 if goal.kind == "scroll" else 0,
-        "match": "/",
-        "name": "goal",
-    }
-    for field, value in sound.items():
-        try:
-            checked_goals((msgspec.structs.replace(goal, **{field: value}),))
-        except RecordError:
-            continue
-        return f"match-{goal.kind}" if field == "match" else field
-    return f"match-{goal.kind}"
 
 
 def _words(goal: Goal | None) -> str:

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 from collector.core.errors import RecordError
 from collector.ingest.event import Event
 from collector.rollups.job import RollupJob
-from collector.sites.goals import MOST_GOALS, Goal
+from collector.sites.goals import MOST_GOALS, Goal, GoalError, checked_goals
 from collector.sites.model import Site, checked
 from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
@@ -286,3 +286,20 @@ def test_goals_of_a_site_have_different_names_and_are_not_many() -> None:
 def test_a_goal_without_a_name_gets_one(goal: Goal, name: str) -> None:
     """That of the event, or what the snippet calls it."""
     assert checked(Site(domain="a.test", goals=(goal,))).goals[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("goal", "part"),
+    [
+        (Goal(name="x" * 200, kind="event", match="Signup"), "name"),
+        (Goal(name="", kind="event", match="a\u202eb"), "match"),
+        (Goal(name="Read", kind="page", match="blog"), "match"),
+        (Goal(name="Half", kind="scroll", match="/", depth=101), "depth"),
+        (Goal(name="Paid", kind="event", match="Paid", currency="EURO"), "currency"),
+    ],
+)
+def test_an_invalid_goal_names_its_field(goal: Goal, part: str) -> None:
+    """The one that must be mended, so that a form can say so there."""
+    with pytest.raises(GoalError) as refused:
+        checked_goals((goal,))
+    assert refused.value.part == part
