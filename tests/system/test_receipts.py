@@ -150,7 +150,7 @@ async def test_a_no_that_cannot_be_kept_is_not_acknowledged(town: Visiting) -> N
         for answer in (await client.post("/api/event", json=denial), await take_back(town, receipt)):
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert told(await send(town, k=receipt)) == ("consent", True)
-        town.collector.client.command("RENAME TABLE away TO revoked")
+        town.collector.client.command("RENAME TABLE away TO revoked_receipts")
         assert (await client.post("/api/event", json=denial)).status_code == 202
     assert (await take_back(town, receipt)).status_code == 202
     assert town.collector.client.query("SELECT count() FROM revoked_receipts").first_row == (1,)

@@ -116,7 +116,7 @@ async def test_a_count_that_could_not_be_written_is_written_the_next_time(databa
     database.command("RENAME TABLE dropped_events TO away")
     with pytest.raises(ClickHouseError):
         tally.write()
-    database.command("RENAME TABLE away TO drops")
+    database.command("RENAME TABLE away TO dropped_events")
     counters.drop("site.test", "consent")
     tally.write()
     assert stored(database) == [("site.test", date(2026, 3, 1), "consent", "", 2)]
