@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+import anyio
 import httpx
 import msgspec
 from joserfc.errors import JoseError
@@ -21,6 +22,8 @@ MOST_BYTES: Final = 262_144
 """Of one answer."""
 CACHE_SECONDS: Final = 3600
 """For which discovery and keys are believed."""
+QUIET_SECONDS: Final = 5
+"""For which a provider whose metadata could not be read is not asked again: anybody may begin to sign in."""
 KEY_TYPES: Final = ("RSA", "EC")
 
 T = TypeVar("T")
@@ -70,6 +73,8 @@ class OpenIdProvider:
         self.client = client
         self._clock = clock
         self._discovery: tuple[float, Discovery] | None = None
+        self._discovering = anyio.Lock()
+        self._failed: tuple[float, OpenIdRefused] | None = None
         self._keys: tuple[float, KeySet] | None = None
 
     async def authorization_url(self, flow: Flow) -> str:
@@ -91,15 +96,25 @@ class OpenIdProvider:
 
     async def discovery(self) -> Discovery:
         """The provider's metadata; it must be that of the issuer, to the letter."""
-        if self._discovery is None or self._clock() > self._discovery[0] + CACHE_SECONDS:
-            url = f"{self.client.issuer.rstrip('/')}/.well-known/openid-configuration"
-            found = _decoded(await self._ask("GET", url, "discovery"), Discovery, "discovery")
-            if found.issuer != self.client.issuer:
-                raise OpenIdRefused("the metadata are those of another issuer")
-            for address in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
-                self._must_be_secure(address)
-            self._discovery = (self._clock(), found)
-        return self._discovery[1]
+        async with self._discovering:
+            if self._discovery is None or self._clock() > self._discovery[0] + CACHE_SECONDS:
+                if self._failed and self._clock() < self._failed[0] + QUIET_SECONDS:
+                    raise OpenIdRefused(self._failed[1].reason, self._failed[1].text)
+                try:
+                    self._discovery = (self._clock(), await self._discovered())
+                except OpenIdRefused as error:
+                    self._failed = (self._clock(), error)
+                    raise
+            return self._discovery[1]
+
+    async def _discovered(self) -> Discovery:
+        url = f"{self.client.issuer.rstrip('/')}/.well-known/openid-configuration"
+        found = _decoded(await self._ask("GET", url, "discovery"), Discovery, "discovery")
+        if found.issuer != self.client.issuer:
+            raise OpenIdRefused("the metadata are those of another issuer")
+        for address in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
+            self._must_be_secure(address)
+        return found
 
     async def exchange(self, code: str, verifier: str) -> Tokens:
         """The tokens for a code."""

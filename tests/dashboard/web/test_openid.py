@@ -22,6 +22,7 @@ from dashboard.access.openid import flow as flows
 from dashboard.access.openid.accounts import OpenIdAccounts
 from dashboard.access.openid.flow import Flow
 from dashboard.access.openid.id_token import LEEWAY, with_userinfo
+from dashboard.access.openid.provider import QUIET_SECONDS
 from dashboard.access.openid.sign_in import CALLBACK, OpenIdSignIn
 from dashboard.access.users import User
 from tests.board import BASE, SITE, Board, opened_board
@@ -546,7 +547,7 @@ def test_a_provider_that_cannot_be_read_is_said_to_be(
     discovery: dict[str, Any],
     reason: str,
 ) -> None:
-    """On the sign-in page, where passwords go on to work; and it is asked again the next time."""
+    """On the sign-in page, where passwords go on to work; and it is asked again, but not by everybody who tries."""
     hostile.answers, hostile.discovery = answers, discovery
     board = board_with(hostile.issuer)
     with caplog.at_level(logging.WARNING):
@@ -554,7 +555,11 @@ def test_a_provider_that_cannot_be_read_is_said_to_be(
     assert refused.status_code == 401
     assert "Single sign-on failed" in refused.text
     assert reason in caplog.text
+    asked = list(hostile.asked)
+    assert board.get(BEGIN).status_code == 401
+    assert hostile.asked == asked
     assert board.sign_in().status_code == 303
+    board.clock.now += QUIET_SECONDS
     hostile.answers, hostile.discovery = {}, {}
     board.cookies.clear()
     assert back(board, hostile.sign_in(began(board))).status_code == 303
