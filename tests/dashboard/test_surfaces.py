@@ -8,12 +8,14 @@ and a shared link.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
+import functools
 import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import anyio
+import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
@@ -40,6 +43,7 @@ from dashboard.reports.revenue import REVENUE_MEASURES
 from dashboard.server.error_handlers import error_handlers
 from dashboard.web import routes
 from tests.board import NOON, Board, opened_board, pageview
+from tests.databases import Databases
 from tests.funnel_model import FunnelModel
 from tests.model import OTHER, Cells, Model, Question, VisitKey
 from tests.questions import body_of
@@ -152,11 +156,37 @@ async def _everybody(_: Request, __: str) -> Response | None:
     return None
 
 
+@pytest.fixture(scope="module")
+def towns(embedded_databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Town]]:
+    """The towns that tests read: one with default settings and a `strict` one, each made when it is first wanted."""
+    with contextlib.ExitStack() as opened:
+
+        @functools.cache
+        def town_of(kind: str) -> Town:
+            clickhouse = opened.enter_context(embedded_databases.lent())
+            database = opened.enter_context(contextlib.closing(clickhouse.client()))
+            board = opened.enter_context(opened_board(clickhouse, database, tmp_path_factory.mktemp("town")))
+            return Town(board, strict=kind == "strict")
+
+        yield town_of
+
+
 @pytest.fixture
-def town(clickhouse: ClickHouse, database: Client, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Town]:
-    """A town with default settings, or `strict`, its admin signed in."""
+def town(towns: Callable[[str], Town], request: pytest.FixtureRequest) -> Iterator[Town]:
+    """A town with default settings, or `strict`, its admin signed in, in the evening of its last day."""
+    town = towns(getattr(request, "param", "default"))
+    board, model = town.board, town.model
+    now, cookies = board.clock.now, httpx.Cookies(board.cookies)
+    yield town
+    town.model, board.clock.now, board.cookies = model, now, cookies
+    board.dashboard.stats.clear_cache()
+
+
+@pytest.fixture
+def own_town(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[Town]:
+    """A town of one's own, to put other events into."""
     with opened_board(clickhouse, database, tmp_path) as board:
-        yield Town(board, strict=getattr(request, "param", "default") == "strict")
+        yield Town(board)
 
 
 def strip(page: str) -> dict[str, str]:
@@ -369,9 +399,9 @@ def test_the_newer_api(town: Town, under: str) -> None:
         assert found["meta"].get("hidden", False) == (withheld and not answer.rows), dimensions
 
 
-def test_values_called_like_the_row_of_small_groups_are_told_from_it(town: Town) -> None:
+def test_values_called_like_the_row_of_small_groups_are_told_from_it(own_town: Town) -> None:
     """On the page, in its file and over both APIs: only the one is marked, and only the others can be filtered by."""
-    grouped = "Other (grouped for privacy)"
+    town, grouped = own_town, "Other (grouped for privacy)"
     said = {"(other)": 5, grouped: 4, "a": 2, "b": 2}
     visitors = itertools.count(1)
     town.board.database.command("TRUNCATE TABLE events")
