@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -33,8 +34,7 @@ class Migration(NamedTuple):
     without_ttl: tuple[str, ...] = ()
     """Tables whose TTL is taken away, where they are and have one."""
     columns: Mapping[str, Mapping[str, str]] = MappingProxyType({})
-    """Columns that get another name: of each table the old and the new ones. Their files are linked anew in the
-    background; until they are, they are read under the new names as well."""
+    """Columns that get another name: of each table the old and the new ones. Files are linked anew, not copied."""
 
 
 FIRST = 1
@@ -144,13 +144,30 @@ def _take_ttl_away(client: Client, tables: Sequence[str]) -> None:
 
 
 def _rename_columns(client: Client, table: str, names: Mapping[str, str]) -> None:
-    """Rename those that have their old names: while files are linked anew, even `IF EXISTS` is refused."""
+    """Rename those that have their old names, and wait until every part has the new ones. No part is merged meanwhile:
+    ClickHouse 26.7 loses the columns of parts that it merges before they are renamed."""
+    client.command(f"ALTER TABLE {table} MODIFY SETTING {', '.join(f'{name} = 1' for name in _OF_MERGES)}")
+    _wait(client, _MERGING, table)
     found = {name for (name,) in client.query(_NAMES, parameters={"table": table}).result_rows}
+    # While files are linked anew, even `IF EXISTS` is refused.
     renamed = [f"RENAME COLUMN {old} TO {new}" for old, new in names.items() if old in found]
     if renamed:
         client.command(f"ALTER TABLE {table} {', '.join(renamed)} SETTINGS alter_sync = 0")
+    _wait(client, _MUTATING, table)
+    client.command(f"ALTER TABLE {table} RESET SETTING {', '.join(_OF_MERGES)}")
 
 
+def _wait(client: Client, unfinished: str, table: str) -> None:
+    while client.query(unfinished, parameters={"table": table}).result_rows[0][0]:
+        time.sleep(_WAIT_SECONDS)
+
+
+_WAIT_SECONDS = 0.1
+_OF_MERGES = ("max_bytes_to_merge_at_max_space_in_pool", "max_bytes_to_merge_at_min_space_in_pool")
+_MERGING = """
+SELECT count() FROM system.merges WHERE database = currentDatabase() AND table = {table:String} AND NOT is_mutation"""
+_MUTATING = """
+SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = {table:String} AND NOT is_done"""
 _NAMES = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
 _MADE = """
 SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() AND name IN {tables:Array(String)}
