@@ -1,5 +1,6 @@
 -- Everything Tyst keeps in ClickHouse. Applied at every start: each statement may be run again.
--- Statements end with a semicolon at the end of a line.
+-- Statements end with a semicolon at the end of a line. The word after a table's name says where its rows are in a cluster
+-- (collector/storage/schema.py).
 
 -- One row per event. No address, no user agent, no query string.
 -- Rows of one visit lie side by side, so what they share compresses to almost nothing.
@@ -9,7 +10,7 @@
 -- Expired rows are deleted by the upkeep, once their day is closed. No table of figures has a TTL: a merge would follow
 -- the server's clock wherever it leaps. What was deleted or erased is off the disk within ten minutes after it left the
 -- table: what merges and deletions replace is kept for seven, because a full disk can break a merge.
-CREATE TABLE IF NOT EXISTS events
+CREATE TABLE IF NOT EXISTS events -- sharded by if(visitor = 0, cityHash64(ts, page), visitor)
 (
     site            LowCardinality(String),
     day             Date CODEC(Delta, ZSTD(1)),
@@ -62,7 +63,7 @@ SETTINGS non_replicated_deduplication_window = 100000,
          max_cleanup_delay_period = 60;
 
 -- What is being erased, for as long as that takes: in memory, so that neither a disk nor the list of mutations has it.
-CREATE TABLE IF NOT EXISTS pending_erasures
+CREATE TABLE IF NOT EXISTS pending_erasures -- node
 (
     batch   UInt64,
     site    String,
@@ -73,7 +74,7 @@ CREATE TABLE IF NOT EXISTS pending_erasures
 ENGINE = Memory;
 
 -- Likewise what an owner deletes by: the values of a column.
-CREATE TABLE IF NOT EXISTS pending_delete_values
+CREATE TABLE IF NOT EXISTS pending_delete_values -- node
 (
     batch UInt64,
     value String
@@ -81,7 +82,7 @@ CREATE TABLE IF NOT EXISTS pending_delete_values
 ENGINE = Memory;
 
 -- Who changes control records at present: one row when it begins, one when it ends. The oldest rows go by themselves.
-CREATE TABLE IF NOT EXISTS record_claims
+CREATE TABLE IF NOT EXISTS record_claims -- node
 (
     record_table String,
     claim        UInt64,
@@ -93,7 +94,7 @@ SETTINGS min_rows_to_keep = 2000, max_rows_to_keep = 4000;
 
 -- Collectors that share this database: when each was last heard of, and by when everything it had accepted was stored.
 -- `secret` tells apart collectors with different secrets and reveals none; `removed` ones must not come back.
-CREATE TABLE IF NOT EXISTS collectors
+CREATE TABLE IF NOT EXISTS collectors -- everywhere
 (
     collector String,
     name      String,
@@ -106,7 +107,7 @@ ENGINE = ReplacingMergeTree(seen)
 ORDER BY collector;
 
 -- Control records: one row per record and version, the newest wins; `record` is JSON of the type that reads it.
-CREATE TABLE IF NOT EXISTS sites
+CREATE TABLE IF NOT EXISTS sites -- everywhere
 (
     id      String,
     record  String,
@@ -117,7 +118,7 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE TABLE IF NOT EXISTS users
+CREATE TABLE IF NOT EXISTS users -- everywhere
 (
     id      String,
     record  String,
@@ -128,7 +129,7 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE TABLE IF NOT EXISTS api_keys
+CREATE TABLE IF NOT EXISTS api_keys -- everywhere
 (
     id      String,
     record  String,
@@ -139,7 +140,7 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE TABLE IF NOT EXISTS notices
+CREATE TABLE IF NOT EXISTS notices -- everywhere
 (
     id      String,
     record  String,
@@ -150,7 +151,7 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE TABLE IF NOT EXISTS shares
+CREATE TABLE IF NOT EXISTS shares -- everywhere
 (
     id      String,
     record  String,
@@ -162,7 +163,7 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Filters of a site's figures that somebody saved under a name.
-CREATE TABLE IF NOT EXISTS segments
+CREATE TABLE IF NOT EXISTS segments -- everywhere
 (
     id      String,
     record  String,
@@ -174,7 +175,7 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Funnels of sites.
-CREATE TABLE IF NOT EXISTS funnels
+CREATE TABLE IF NOT EXISTS funnels -- everywhere
 (
     id      String,
     record  String,
@@ -186,7 +187,7 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Notes on dates of a site, for those who read its figures.
-CREATE TABLE IF NOT EXISTS annotations
+CREATE TABLE IF NOT EXISTS annotations -- everywhere
 (
     id      String,
     record  String,
@@ -198,7 +199,7 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Receipts of consent that were revoked: hashes of random numbers, until their receipts would have ended.
-CREATE TABLE IF NOT EXISTS revoked_receipts
+CREATE TABLE IF NOT EXISTS revoked_receipts -- everywhere
 (
     id_hash String,
     day     Date
@@ -213,7 +214,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 -- `extra_visits` are visits beyond the visitors: of an `event:` dimension visits with such an event (`visits_with_event`;
 -- there are no `visits` and `visit_pageviews` then), of the others visits that began (`visits`; there are no
 -- `visits_with_event`). `extra_pageviews` are pageviews beyond the visits, `custom_events` events that are no pageview.
-CREATE TABLE IF NOT EXISTS daily_rollup
+CREATE TABLE IF NOT EXISTS daily_rollup -- sharded by cityHash64(dimension, value)
 (
     site                    LowCardinality(String),
     dimension               LowCardinality(String),
@@ -247,7 +248,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_pa
 -- Which days are closed, the newest version of each. `rows` is how many events the build saw: when there are more
 -- now, some came late. `reopened` 1 takes a day back until it is built again. `schema_version` says what was built: 0 to 2
 -- by earlier releases, 3 without sums by property, 4 with them; 103 and 104 the same of figures that were imported.
-CREATE TABLE IF NOT EXISTS daily_status
+CREATE TABLE IF NOT EXISTS daily_status -- everywhere
 (
     site           String,
     day            Date,
@@ -261,7 +262,7 @@ ORDER BY (site, day)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- How many events were not kept, by reason and, of bots, by kind. Numbers and nothing else.
-CREATE TABLE IF NOT EXISTS dropped_events
+CREATE TABLE IF NOT EXISTS dropped_events -- everywhere
 (
     site   LowCardinality(String),
     day    Date,
@@ -274,7 +275,7 @@ ORDER BY (site, day, reason, kind)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Of how many events a part was cut or left out, by the part's key on the wire. Numbers and nothing else.
-CREATE TABLE IF NOT EXISTS trims
+CREATE TABLE IF NOT EXISTS trims -- everywhere
 (
     site  LowCardinality(String),
     day   Date,
@@ -286,7 +287,7 @@ ORDER BY (site, day, part)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Who changed what: settings, people, keys, sharing, deletions. About those who run Tyst, never about visitors.
-CREATE TABLE IF NOT EXISTS audit_log
+CREATE TABLE IF NOT EXISTS audit_log -- everywhere
 (
     at     DateTime('UTC'),
     site   String,
@@ -302,7 +303,7 @@ ORDER BY (site, at, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Signed-in browsers, and links that let somebody in once; ids are hashes of secrets that nobody keeps.
-CREATE TABLE IF NOT EXISTS sessions
+CREATE TABLE IF NOT EXISTS sessions -- everywhere
 (
     id      String,
     record  String,
@@ -314,7 +315,7 @@ ORDER BY id
 TTL toDateTime(intDiv(version, 1000000000)) + INTERVAL 30 DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE TABLE IF NOT EXISTS invitations
+CREATE TABLE IF NOT EXISTS invitations -- everywhere
 (
     id      String,
     record  String,
@@ -327,7 +328,7 @@ TTL toDateTime(intDiv(version, 1000000000)) + INTERVAL 30 DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- What is to be done to a site's figures: delete, reset, rename; each is gone on with until it is done.
-CREATE TABLE IF NOT EXISTS site_jobs
+CREATE TABLE IF NOT EXISTS site_jobs -- everywhere
 (
     id      String,
     record  String,
@@ -339,7 +340,7 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60;
 
 -- Files of other products' figures that were read: what came of each, never what was in it.
-CREATE TABLE IF NOT EXISTS imports
+CREATE TABLE IF NOT EXISTS imports -- everywhere
 (
     id      String,
     record  String,
@@ -351,7 +352,7 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Who gets a site's reports by mail.
-CREATE TABLE IF NOT EXISTS subscriptions
+CREATE TABLE IF NOT EXISTS subscriptions -- everywhere
 (
     id      String,
     record  String,
@@ -363,7 +364,7 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- What is to be sent, and what was: one row for each mail and call, whatever came of it.
-CREATE TABLE IF NOT EXISTS deliveries
+CREATE TABLE IF NOT EXISTS deliveries -- everywhere
 (
     id      String,
     record  String,
@@ -376,7 +377,7 @@ TTL toDateTime(intDiv(version, 1000000000)) + INTERVAL 90 DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Where a site's alerts go: addresses and webhooks, whose own addresses and secrets are encrypted.
-CREATE TABLE IF NOT EXISTS channels
+CREATE TABLE IF NOT EXISTS channels -- everywhere
 (
     id      String,
     record  String,
@@ -388,7 +389,7 @@ ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- What a site's owners want to be told of, and when they last were.
-CREATE TABLE IF NOT EXISTS alerts
+CREATE TABLE IF NOT EXISTS alerts -- everywhere
 (
     id      String,
     record  String,

@@ -2,7 +2,7 @@
 opens one, and each test gets a database of its own in it, as empty as a new one.
 
 What uses a database runs in both modes: embedded, and served over HTTP by a server of the test process's own, or by the
-one that `TYST_TEST_CLICKHOUSE_DSN` names.
+one that `TYST_TEST_CLICKHOUSE_DSN` names. Some of it runs on two such servers, too, which are the shards of a cluster.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
+from collector.storage.shards import Shards
 from tests.databases import Databases, drop, unprepared
 from tests.mail_server import MailServer, mail_server
-from tests.real_server import RealServer, real_server
+from tests.real_server import CLUSTER, RealServer, real_server, two_shards
 
 # What is stored and read must not depend on where ClickHouse runs. Tests of pages and commands need no second round.
 STORAGE = frozenset(
@@ -38,6 +39,9 @@ STORAGE = frozenset(
         "collector.imports.test_visits_of_products",
     }
 )
+
+# What is read must not depend on how many shards it is on either.
+SHARDED = frozenset({"dashboard.analytics.test_model", "project.test_databases"})
 
 # What takes longest is begun first, so that no process is left alone with it in the end.
 LONGEST = (
@@ -74,9 +78,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the storage tests on both kinds of database, and all others on the embedded one."""
-    if "databases" in metafunc.fixturenames and metafunc.module.__name__.removeprefix("tests.") in STORAGE:
-        metafunc.parametrize("databases", ["embedded", "served"], indirect=True)
+    """Run the storage tests on both kinds of database, some on a cluster too, and all others on the embedded one."""
+    name = metafunc.module.__name__.removeprefix("tests.")
+    if "databases" in metafunc.fixturenames and name in STORAGE:
+        kinds = ["embedded", "served", *(["sharded"] if name in SHARDED else [])]
+        metafunc.parametrize("databases", kinds, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -105,8 +111,21 @@ def served_databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
     yield from _databases(elsewhere or request.getfixturevalue("clickhouse_server").dsn())
 
 
-def _databases(dsn: str) -> Iterator[Databases]:
-    databases = Databases(dsn)
+@pytest.fixture(scope="session")
+def clickhouse_shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealServer, RealServer]]:
+    """This process's one cluster of two shards."""
+    with two_shards(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def sharded_databases(clickhouse_shards: tuple[RealServer, RealServer]) -> Iterator[Databases]:
+    """The databases of the cluster."""
+    yield from _databases(clickhouse_shards[0].dsn(), CLUSTER)
+
+
+def _databases(dsn: str, cluster: str = "") -> Iterator[Databases]:
+    databases = Databases(dsn, cluster)
     yield databases
     databases.close()
 
@@ -152,6 +171,14 @@ def mail() -> Iterator[MailServer]:
     """A mail server that takes everything."""
     with mail_server() as running:
         yield running
+
+
+@pytest.fixture
+def shards(clickhouse: ClickHouse) -> Iterator[Shards]:
+    """Clients of the nodes that have events and rollups themselves."""
+    nodes = clickhouse.shards()
+    yield nodes
+    nodes.close()
 
 
 @pytest.fixture

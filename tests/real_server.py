@@ -1,6 +1,6 @@
 """A ClickHouse server in a process of its own, on free ports of loopback, with a user of exactly the documented grants.
 
-    python -m tests.real_server DIRECTORY HTTP_PORT TCP_PORT
+    python -m tests.real_server DIRECTORY HOST HTTP_PORT TCP_PORT
 
 The engine is the library of an npm package, whose `clickhouse-local` has the server's handlers: HTTP, the native
 protocol, users, backups, logs, `Distributed` tables. It has no Keeper, no `ON CLUSTER` and no queue of asynchronous
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
@@ -28,6 +28,8 @@ from urllib.parse import urlencode
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "dashboard/frontend/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"
 GRANTS = ROOT / "deploy" / "clickhouse-user.sql"
+CLUSTER_GRANTS = ROOT / "deploy" / "clickhouse-cluster-user.sql"
+CLUSTER = "two"
 PATIENCE = 60.0  # seconds to start
 TEST_DATABASES = "test_"
 """How names of the databases begin on which the user `tests` has the grants that `tyst` has on `tyst`."""
@@ -52,7 +54,7 @@ _CONFIG = """\
     <query_log><database>system</database><table>query_log</table></query_log>
     <mark_cache_size>67108864</mark_cache_size>
     <max_server_memory_usage>3000000000</max_server_memory_usage>
-    {more}
+    {cluster}
 </clickhouse>
 """
 
@@ -72,16 +74,18 @@ _USERS = """\
     </users>
 </clickhouse>
 """
-_FROM_HERE = "<networks><ip>127.0.0.1</ip></networks><profile>{profile}</profile><quota>default</quota>"
+_FROM_HERE = "<networks><ip>127.0.0.0/8</ip></networks><profile>{profile}</profile><quota>default</quota>"
 
 
 @dataclass
 class RealServer:
-    """A running server. `log_level` is that of its own text log, `server.log`; `more` goes into its configuration."""
+    """A running server. `log_level` is that of its own text log, `server.log`; `shards` are the hosts of the cluster that
+    it is in, if any, which have the same ports."""
 
     directory: Path
     log_level: str = "none"
-    more: str = ""
+    host: str = "127.0.0.1"
+    shards: Sequence[str] = ()
     http_port: int = 0
     tcp_port: int = 0
     password: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -96,9 +100,9 @@ class RealServer:
         self.http_port, self.tcp_port = self.http_port or free_port(), self.tcp_port or free_port()
         self._configure()
         command = [sys.executable, "-m", "tests.real_server", str(self.directory)]
-        ports = [str(self.http_port), str(self.tcp_port)]
+        address = [self.host, str(self.http_port), str(self.tcp_port)]
         with (self.directory / "output").open("ab") as output:
-            self.process = subprocess.Popen([*command, *ports], cwd=ROOT, stdout=output, stderr=output)
+            self.process = subprocess.Popen([*command, *address], cwd=ROOT, stdout=output, stderr=output)
         deadline = time.monotonic() + PATIENCE
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -108,7 +112,7 @@ class RealServer:
 
     def answers(self) -> bool:
         """Whether `GET /ping` is answered."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=5)
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/ping")
             return connection.getresponse().status == 200
@@ -125,24 +129,50 @@ class RealServer:
         user = user or ("tests" if database.startswith(TEST_DATABASES) or not database else "tyst")
         who = user if user == ADMINISTRATOR else f"{user}:{self.password}"
         query = f"?{urlencode(options)}" if options else ""
-        return f"http://{who}@127.0.0.1:{port or self.http_port}/{database}{query}"
+        return f"http://{who}@{self.host}:{port or self.http_port}/{database}{query}"
 
     def _configure(self) -> None:
+        both = bool(self.shards)
+        tests = documented_grants(f"{TEST_DATABASES}*", cluster=both)
         users = _USERS.format(
             password=self.password,
             from_here=_FROM_HERE.format(profile="default"),
             slowly_from_here=_FROM_HERE.format(profile="slow"),
-            granted=_queries(documented_grants()),
-            granted_to_tests=_queries(documented_grants(f"{TEST_DATABASES}*")),
-            granted_to_limited=_queries(
-                each.replace(" CHECK,", "") for each in documented_grants(f"{TEST_DATABASES}*")
-            ),
+            granted=_queries(documented_grants(cluster=both)),
+            granted_to_tests=_queries(tests),
+            granted_to_limited=_queries(each.replace(" CHECK,", "") for each in tests),
         )
         # The engine writes everything into a log that it is given.
         log = f"<log>{self.directory}/server.log</log>" if self.log_level == "trace" else ""
-        config = _CONFIG.format(level=self.log_level, log=log, directory=self.directory, more=self.more)
+        config = _CONFIG.format(level=self.log_level, log=log, directory=self.directory, cluster=self._cluster())
         for name, text in (("users.xml", users), ("config.xml", config)):
             (self.directory / name).write_text(text)
+
+
+    def _cluster(self) -> str:
+        node = "<shard><replica><host>{}</host><port>{}</port></replica></shard>"
+        nodes = "".join(node.format(host, self.tcp_port) for host in self.shards)
+        # Statements that go from node to node are those of the user who asked.
+        secret = "<secret>between the nodes</secret>"
+        return f"<remote_servers><{CLUSTER}>{secret}{nodes}</{CLUSTER}></remote_servers>" if nodes else ""
+
+
+@contextlib.contextmanager
+def two_shards(directory: Path) -> Iterator[tuple[RealServer, RealServer]]:
+    """Two servers that are the shards of a cluster, for as long as the block lasts."""
+    hosts = ("127.0.0.1", "127.0.0.2")
+    http_port, tcp_port, password = free_port(), free_port(), secrets.token_hex(8)
+    first, second = (
+        RealServer(directory / host, "none", host, hosts, http_port=http_port, tcp_port=tcp_port, password=password)
+        for host in hosts
+    )
+    try:
+        first.start()
+        second.start()
+        yield first, second
+    finally:
+        first.kill()
+        second.kill()
 
 
 @contextlib.contextmanager
@@ -156,11 +186,13 @@ def real_server(directory: Path, *, log_level: str = "none") -> Iterator[RealSer
         server.kill()
 
 
-def documented_grants(databases: str = "tyst") -> list[str]:
+def documented_grants(databases: str = "tyst", *, cluster: bool = False) -> list[str]:
     """What the documentation has an administrator grant, for `databases` in the place of `tyst`."""
-    granted = re.findall(r"^(GRANT .+) TO tyst;$", GRANTS.read_text(), flags=re.MULTILINE)
+    documents = [GRANTS, CLUSTER_GRANTS] if cluster else [GRANTS]
+    text = "".join(document.read_text() for document in documents)
+    granted = re.findall(r"^(GRANT .+) TO tyst;$", text, flags=re.MULTILINE)
     # What begins like one of the databases, such as those that are restored, is among the others already.
-    renamed = [re.sub(r"\btyst(_restored_\*)?\.\*", f"{databases}.*", each) for each in granted]
+    renamed = [re.sub(r"\btyst(_restored_\*|_local)?\.\*", f"{databases}.*", each) for each in granted]
     return granted if databases == "tyst" else renamed
 
 
@@ -175,7 +207,7 @@ def _queries(grants: Iterable[str]) -> str:
     return "".join(f"<query>{each}</query>" for each in grants)
 
 
-def main(directory: str, http_port: str, tcp_port: str) -> int:
+def main(directory: str, host: str, http_port: str, tcp_port: str) -> int:
     """Serve until the process is ended, or whoever started it is gone."""
     parent = os.getppid()
 
@@ -186,7 +218,7 @@ def main(directory: str, http_port: str, tcp_port: str) -> int:
 
     threading.Thread(target=watch, daemon=True).start()
     arguments = ["clickhouse", "--config-file", f"{directory}/config.xml", "--path", f"{directory}/data"]
-    arguments += ["--listen_host", "127.0.0.1", "--http_port", http_port, "--tcp_port", tcp_port, "--query", _SERVE]
+    arguments += ["--listen_host", host, "--http_port", http_port, "--tcp_port", tcp_port, "--query", _SERVE]
     encoded = [argument.encode() for argument in arguments]
     return int(ctypes.CDLL(str(LIBRARY)).chdb_query_cmdline(len(encoded), (ctypes.c_char_p * len(encoded))(*encoded)))
 

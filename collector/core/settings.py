@@ -24,6 +24,7 @@ class Settings:
 
     data_dir: Path
     clickhouse_dsn: str
+    clickhouse_cluster: str
     host: str
     port: int
     public_url: str

@@ -51,6 +51,13 @@ SETTINGS: tuple[Setting, ...] = (
         "`http(s)://user:password@host:port/database` is a server or cluster.",
         secret=True,
     ),
+    Setting(
+        "TYST_CLICKHOUSE_CLUSTER",
+        "",
+        str,
+        "Name of the cluster, in the server's `remote_servers`, over whose shards events are spread; without it one "
+        "server has all of them. See [docs/scale.md](docs/scale.md).",
+    ),
     Setting("TYST_HOST", "127.0.0.1", str, "Address to listen on."),
     Setting("TYST_PORT", "8000", whole_number(0, 65535), "Port to listen on; 0 takes a free one."),
     Setting(

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from collector.erasure.site_job import SiteJob
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES
 from collector.rollups.job import RollupJob
-from collector.storage.mutations import mutate
+from collector.storage.shards import Shards
 
 FIELDS: Final = {
     "page": "page",
@@ -47,8 +47,9 @@ DIMENSIONS: Final = {
 FIRST_DAY: Final = datetime.date(1970, 1, 1)
 LAST_DAY: Final = datetime.date(2149, 6, 6)
 
-TABLES_WITH_SITE: Final = ("daily_status", "daily_rollup", "dropped_events", "trims")
-"""Our tables that hold figures by site, other than the events themselves. The audit log has steps of its own."""
+TABLES_WITH_SITE: Final = {"daily_status": False, "daily_rollup": True, "dropped_events": False, "trims": False}
+"""Our tables that hold figures by site, other than the events themselves, and whether they are sharded. The audit log
+has steps of its own."""
 
 _MEANT = """site = {site:String} AND ts <= toDateTime({until:UInt32})
     AND day >= {first:Date} AND day <= {last:Date}"""
@@ -77,9 +78,10 @@ NO_LIMIT: Final = 4_294_967_295
 class EventDeletion:
     """The steps of a deletion job. Blocking."""
 
-    def __init__(self, client: Client, rollup: RollupJob) -> None:
+    def __init__(self, client: Client, rollup: RollupJob, shards: Shards | None = None) -> None:
         self._client = client
         self._rollup = rollup
+        self._shards = shards or Shards([client])
 
     def count(self, job: SiteJob) -> int:
         """How many stored events the task is about."""
@@ -111,8 +113,8 @@ class EventDeletion:
             self._delete_imported(job)
             self._rollup.rebuild_days(job.site, job.days)
         else:
-            for table in TABLES_WITH_SITE:
-                mutate(self._client, table, _EMPTY, {"table": table, "site": job.site})
+            for table, holders in tables_with_site(self._client, self._shards):
+                holders.mutate(table, _EMPTY, {"table": table, "site": job.site})
             self._rollup.drop_site(job.site)
         return job
 
@@ -125,14 +127,14 @@ class EventDeletion:
         if not job.field:
             for day in days:
                 self._rollup.reopen_day(job.site, day)
-            mutate(self._client, "daily_rollup", _DELETE_SUMS, parameters, settings=_NOT_LOGGED)
+            self._shards.mutate("daily_rollup", _DELETE_SUMS, parameters, _NOT_LOGGED)
             return
         parameters["dimensions"] = list(DIMENSIONS[job.field])
-        self._client.command(_MARK_SUMS, parameters=parameters, settings={"log_queries": 0})
+        self._shards.command(_MARK_SUMS, parameters, _NOT_LOGGED)
         without = {name: value for name, value in parameters.items() if name != "pattern"}
         delete = f"{_DELETE_SUMS} AND dimension IN {{dimensions:Array(String)}} AND value IN {_MARKED}"
-        mutate(self._client, "daily_rollup", delete, without, settings=_NOT_LOGGED)
-        self._client.command(_UNMARK, parameters=without, settings=_NOT_LOGGED)
+        self._shards.mutate("daily_rollup", delete, without, _NOT_LOGGED)
+        self._shards.command(_UNMARK, without, _NOT_LOGGED)
 
     def _days(self, job: SiteJob) -> list[datetime.date]:
         column = FIELDS.get(job.field, "")
@@ -144,14 +146,19 @@ class EventDeletion:
         column, parameters = FIELDS.get(job.field, ""), {**_of(job), "batch": int(job.id, 16)}
         if column:
             mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT} AND {column} LIKE {{pattern:String}}"
-            self._client.command(mark, parameters=parameters, settings={"log_queries": 0})
+            self._shards.command(mark, parameters, _NOT_LOGGED)
         among = f" AND {column} IN {_MARKED}" if column else ""
         without = {name: value for name, value in parameters.items() if name != "pattern"}
         for month in sorted({day.year * 100 + day.month for day in job.days}):
             check()
-            mutate(self._client, "events", _DELETE + among, {**without, "month": month}, settings=_NOT_LOGGED)
+            self._shards.mutate("events", _DELETE + among, {**without, "month": month}, _NOT_LOGGED)
         if column:
-            self._client.command(_UNMARK, parameters=without, settings=_NOT_LOGGED)
+            self._shards.command(_UNMARK, without, _NOT_LOGGED)
+
+
+def tables_with_site(client: Client, shards: Shards) -> list[tuple[str, Shards]]:
+    """Our tables that hold figures by site, each with the nodes that have its rows."""
+    return [(table, shards if sharded else Shards([client])) for table, sharded in TABLES_WITH_SITE.items()]
 
 
 def _of(job: SiteJob) -> dict[str, object]:

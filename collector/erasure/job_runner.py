@@ -31,6 +31,7 @@ from collector.spool.spool import Spool
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import Membership
 from collector.storage.mutations import MutationUnfinished
+from collector.storage.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,9 @@ class SiteJobRunner:
         clock: Callable[[], float],
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        shards: Shards | None = None,
     ) -> None:
+        shards = shards or Shards([client])
         self._monotonic = monotonic
         self._begun: set[str] = set()
         self._next_attempt: dict[str, float] = {}
@@ -80,8 +83,8 @@ class SiteJobRunner:
         self._members = members
         self._turn = threading.Lock()
         self._changing = threading.Lock()
-        self._purging = EventDeletion(client, rollup)
-        self._moving = SiteRename(client)
+        self._purging = EventDeletion(client, rollup, shards)
+        self._moving = SiteRename(client, shards)
         self._tasks: dict[str, SiteJob] = {}
         self._read_before: dict[str, list[tuple[Spool, frozenset[int]]]] = {}
         self._marks: dict[str, float] = {}

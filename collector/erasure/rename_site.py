@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.erasure.delete_events import TABLES_WITH_SITE
+from collector.erasure.delete_events import tables_with_site
 from collector.erasure.site_job import SiteJob
-from collector.storage.mutations import mutate
+from collector.storage.shards import Shards
 
 AUDIT_LOG: Final = "audit_log"
 """Who changed what about a site goes with it."""
@@ -38,8 +38,9 @@ _HAS_SUMS = "SELECT count() FROM daily_rollup WHERE site = {site:String}"
 class SiteRename:
     """The steps of a rename job. Blocking."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, shards: Shards | None = None) -> None:
         self._client = client
+        self._shards = shards or Shards([client])
 
     def has_sums(self, site: str) -> bool:
         """Whether there are sums under that name."""
@@ -69,25 +70,24 @@ class SiteRename:
                 check()
                 if job.copied is None or day > job.copied:
                     settings = {"insert_deduplication_token": f"{job.id} {job.round} {day}", "max_threads": 1}
-                    self._client.command(_COPY_DAY, parameters={**parameters, "day": day}, settings=settings)
+                    self._shards.command(_COPY_DAY, {**parameters, "day": day}, settings)
                     job = msgspec.structs.replace(job, copied=day)
                     put(job)
             job = msgspec.structs.replace(job, deleting=True)
             put(job)
         for month in sorted({day.year * 100 + day.month for day in days}):
-            mutate(self._client, "events", _DELETE_EVENTS, {"site": job.site, "month": month})
+            self._shards.mutate("events", _DELETE_EVENTS, {"site": job.site, "month": month})
         job = msgspec.structs.replace(job, round=job.round + 1, copied=None, deleting=False)
         put(job)
         return job
 
     def _copy_sums(self, job: SiteJob) -> None:
-        for table in TABLES_WITH_SITE:
-            parameters = {"table": table, "site": job.site, "to": job.to}
-            mutate(self._client, table, _EMPTY, {"table": table, "site": job.to})
-            self._client.command(_COPY, parameters=parameters)
+        for table, holders in tables_with_site(self._client, self._shards):
+            holders.mutate(table, _EMPTY, {"table": table, "site": job.to})
+            holders.command(_COPY, {"table": table, "site": job.site, "to": job.to})
         # Each of its rows has an id: one that is copied twice is one.
         self._client.command(_COPY, parameters={"table": AUDIT_LOG, "site": job.site, "to": job.to})
 
     def _drop_sums(self, job: SiteJob) -> None:
-        for table in (*TABLES_WITH_SITE, AUDIT_LOG):
-            mutate(self._client, table, _EMPTY, {"table": table, "site": job.site})
+        for table, holders in (*tables_with_site(self._client, self._shards), (AUDIT_LOG, Shards([self._client]))):
+            holders.mutate(table, _EMPTY, {"table": table, "site": job.site})

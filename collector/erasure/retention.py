@@ -18,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 from collector.core.clock_monitor import uptime
 from collector.sites.registry import Sites
 from collector.storage.mutations import mutate
+from collector.storage.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +61,10 @@ class RetentionJob:
         *,
         since_boot: Callable[[], float] = uptime,
         may_delete: Callable[[], bool] = lambda: True,
+        shards: Shards | None = None,
     ) -> None:
         self._client = client
+        self._shards = shards or Shards([client])
         self._sites = sites
         self._clock = clock
         self._since_boot = since_boot
@@ -88,7 +91,7 @@ class RetentionJob:
             site = self._sites.get(domain)
             if site is not None and (least, most) != (site.retention_days, site.retention_days):
                 parameters = {"site": domain, "days": site.retention_days}
-                mutate(self._client, "events", _RENEW, parameters)
+                self._shards.mutate("events", _RENEW, parameters)
                 log.info("a changed retention was applied", extra={"site": domain, "days": site.retention_days})
 
     def _expire_others(self) -> None:
@@ -108,7 +111,7 @@ class RetentionJob:
         closed = {(site, day) for site, day in self._client.query(_CLOSED).result_rows}
         over = sorted({(site, day) for site, day, expires in expired if self._is_over(site, day, expires, closed)})
         for month, days in _by_month(over):
-            mutate(self._client, "events", _DELETE, {"month": month, "days": days, "latest": latest})
+            self._shards.mutate("events", _DELETE, {"month": month, "days": days, "latest": latest})
         if over:
             log.info("expired events were deleted", extra={"days": len(over)})
         return len(over)

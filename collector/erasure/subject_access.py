@@ -14,6 +14,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -36,6 +37,7 @@ from collector.sites.registry import Sites
 from collector.spool.rewrite import Erasure
 from collector.spool.serialization import encode
 from collector.spool.spool import Spool
+from collector.storage.shards import Shards
 
 Ids = tuple[tuple[datetime.date, int], ...]
 """A browser's id on each date whose salt is there; today's, by the site's clock, is the last.
@@ -97,7 +99,7 @@ class SubjectAccess:
         rotation: SaltRotation,
         visits: VisitTracker,
         spool: Spool,
-        client: Client,
+        shards: Shards,
         eraser: Eraser,
         schedule: ErasureSchedule,
     ) -> None:
@@ -107,7 +109,7 @@ class SubjectAccess:
         self._rotation = rotation
         self._visits = visits
         self._spool = spool
-        self._client = client
+        self._shards = shards
         self._eraser = eraser
         self._schedule = schedule
         self._denials: OrderedDict[int, int] = OrderedDict()
@@ -209,11 +211,8 @@ class SubjectAccess:
             for event in self._spool.events_of(wanted)
             if event.site in names
         ]
-        batch = time.time_ns()
-        meant = (Mark(name, day, visitor, 0) for day, visitor in ids for name in names)
-        with marked(self._client, batch, meant):
-            asked = {"batch": batch, "most": MOST_EVENTS}
-            rows = self._client.query(_STORED, parameters=asked, settings=NOT_LOGGED).result_rows
+        meant = [Mark(name, day, visitor, 0) for day, visitor in ids for name in names]
+        rows = [row for node in self._shards for row in _stored_rows(node, meant)]
         stored = [Event(**{**dict(zip(COLUMNS, row, strict=True)), "site": site.domain}) for row in rows]
         return _merged(stored, waiting)
 
@@ -223,6 +222,13 @@ class SubjectAccess:
             return len(self._read(site, ids))
         except (ClickHouseError, OSError):
             return -1
+
+
+def _stored_rows(client: Client, meant: Sequence[Mark]) -> Sequence[Sequence[Any]]:
+    batch = time.time_ns()
+    with marked(client, batch, meant):
+        asked = {"batch": batch, "most": MOST_EVENTS}
+        return client.query(_STORED, parameters=asked, settings=NOT_LOGGED).result_rows
 
 
 def _merged(stored: Sequence[Event], waiting: Sequence[Event]) -> list[Event]:

@@ -27,6 +27,7 @@ from collector.erasure.stored_events import Reopen, delete_stored, remove_stale_
 from collector.spool.rewrite import Erasure
 from collector.spool.spool import Spool
 from collector.storage.membership import Membership
+from collector.storage.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,9 @@ class Eraser:
         names: Callable[[str], Collection[str]] = lambda site: (site,),
         renaming: Callable[[], Collection[str]] = tuple,
         reopen: Reopen = lambda *_: None,
+        shards: Shards | None = None,
     ) -> None:
-        self._client = client
+        self._shards = shards or Shards([client])
         self._spools = spools
         self._members = members
         self._clock = clock
@@ -78,7 +80,8 @@ class Eraser:
     def remove_stale_marks(self) -> None:
         """Remove what is left of deletions that are over although nobody waited for them, or whose process ended."""
         with self._turn:
-            remove_stale_marks(self._client, self._clock(), self._reopen)
+            for node in self._shards:
+                remove_stale_marks(node, self._clock(), self._reopen)
 
     def pending_days(self) -> frozenset[tuple[str, datetime.date]]:
         """The sites and days of what is promised and not done. Raises `sqlite3.Error`."""
@@ -116,7 +119,8 @@ class Eraser:
         over = [number for number in promised if not self._waits(own, number)]
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         if new or over:
-            delete_stored(self._client, erasures, self._clock(), self._reopen)
+            for node in self._shards:
+                delete_stored(node, erasures, self._clock(), self._reopen)
         moving = frozenset(self._renaming())
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         own.erasures.mark_done(over)

@@ -41,6 +41,7 @@ from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 from collector.storage.mutations import mutate
+from collector.storage.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,10 @@ class Imports:
         *,
         busy: Callable[[Site], bool] = lambda _: False,
         builder: Callable[[], int] = lambda: 0,
+        shards: Shards | None = None,
     ) -> None:
         self._client = client
+        self._shards = shards or Shards([client])
         self._records = DocumentTable(client, "imports", ImportRecord)
         self._closed = ClosedDays(client)
         self._sites = sites
@@ -205,7 +208,7 @@ class Imports:
             domain,
             {day: ClosedDay(version + 1, 0, reopened=True, schema_version=schema) for day, version, schema in days},
         )
-        mutate(self._client, "daily_rollup", _DELETE_ROWS, parameters)
+        self._shards.mutate("daily_rollup", _DELETE_ROWS, parameters)
         mutate(self._client, "daily_status", _DELETE_RECORDS, parameters)
 
     def _read(

@@ -25,7 +25,7 @@ from collector.rollups.daily_status import SCHEMAS, WITH_PROPERTIES, WITHOUT_PRO
 from collector.sites.registry import Sites
 from collector.spool.serialization import SerializedEvents
 from collector.storage.client import plain_reason
-from collector.storage.mutations import mutate
+from collector.storage.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,10 @@ class RollupJob:
         *,
         most_events: int = MOST_EVENTS,
         builder: Callable[[], int] = lambda: 0,
+        shards: Shards | None = None,
     ) -> None:
         self._client = client
+        self._shards = shards or Shards([client])
         self._records = ClosedDays(client)
         self._sites = sites
         self._clock = clock
@@ -168,7 +170,7 @@ class RollupJob:
             yield batch
 
     def _build(self, site: str, days: Sequence[datetime.date], versions: int) -> frozenset[datetime.date]:
-        return build_days(self._client, site, days, versions)
+        return frozenset().union(*(build_days(node, site, days, versions) for node in self._shards))
 
     def rebuild(self, site: str, first: datetime.date, last: datetime.date) -> Iterator[RollupSchedule]:
         """Rebuild the rolled-up days from `first` to `last`; yields each when it is finished."""
@@ -249,7 +251,7 @@ class RollupJob:
         before = int((self._clock() - SUPERSEDED_SECONDS) * 1_000_000_000)
         stale = self._client.query(_SUPERSEDED, parameters={"before": before}).result_rows
         for site, day, version in stale:
-            mutate(self._client, "daily_rollup", _DELETE, {"site": site, "day": day, "version": version})
+            self._shards.mutate("daily_rollup", _DELETE, {"site": site, "day": day, "version": version})
 
 
 def _has_its_events(record: ClosedDay, rows: int) -> bool:

@@ -111,10 +111,12 @@ class Collector:
         self._inserted = inserted
         self._lock = lock_data_dir(settings.data_dir)
         self.clock_monitor = ClockMonitor(clock, since_boot, settings.data_dir / "clock-1")
-        self.clickhouse = clickhouse or ClickHouse.at(settings.database_dsn, backups=settings.data_dir / "backups")
+        self.clickhouse = clickhouse or ClickHouse.at(
+            settings.database_dsn, backups=settings.data_dir / "backups", cluster=settings.clickhouse_cluster
+        )
         marker = settings.data_dir / "clickhouse.full"
         self.client: Client = prepared(self.clickhouse, START_SECONDS, marker)
-        self.room = DiskSpaceGuard(self.clickhouse.client(), marker)
+        self.room = DiskSpaceGuard(next(iter(self.clickhouse.shards())), marker)
         self.counters = Counters()
         self.sites = Sites(DocumentTable(self.client, "sites", Site), clock)
         self.sites.refresh()
@@ -136,7 +138,10 @@ class Collector:
             shield=IpExclusions(settings.excluded_addresses),
             receipts=self.receipts,
         )
-        self.rollup = RollupJob(self.clickhouse.client(), self.sites, clock, builder=lambda: self.members.number)
+        self.shards = self.clickhouse.shards()
+        self.rollup = RollupJob(
+            self.clickhouse.client(), self.sites, clock, builder=lambda: self.members.number, shards=self.shards
+        )
         self.lane, *self._left_over = (self._drain_of(path) for path in spool_files(settings.data_dir))
         self.spool = self.lane.spool
         self.writer = self.lane.writer
@@ -156,6 +161,7 @@ class Collector:
             clock,
             since_boot=since_boot,
             may_delete=lambda: self.clock_monitor.may_delete_events,
+            shards=self.shards,
         )
         self.eraser = Eraser(
             self.client,
@@ -165,6 +171,7 @@ class Collector:
             names=self.sites.names,
             renaming=lambda: self.deletions.moving(),
             reopen=self.rollup.reopen_day,
+            shards=self.shards,
         )
         self.erasures = ErasureSchedule(self.eraser)
         self.privacy = SubjectAccess(
@@ -174,7 +181,7 @@ class Collector:
             rotation=self.salt_rotation,
             visits=self.rooms.visits,
             spool=self.spool,
-            client=self.client,
+            shards=self.shards,
             eraser=self.eraser,
             schedule=self.erasures,
         )
@@ -185,6 +192,7 @@ class Collector:
             self._spools,
             self.members,
             clock,
+            shards=self.shards,
         )
         self.deletions.refresh()
         self.refreshes.append(self.deletions.refresh)
@@ -196,6 +204,7 @@ class Collector:
             settings.data_dir,
             busy=lambda site: any(job.waiting for job in self.deletions.of(site)),
             builder=lambda: self.members.number,
+            shards=self.shards,
         )
         self.deletions.followers.append(self.imports.forget_site)
         self.tally = DropStatistics(self.client, self.counters, self.sites, clock)

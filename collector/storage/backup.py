@@ -74,6 +74,7 @@ def back_up(clickhouse: ClickHouse, name: str) -> list[str]:
 
     Raises `BackupError`.
     """
+    _refuse_cluster(clickhouse, name)
     with contextlib.closing(clickhouse.client()) as client:
         tables = _tables(client, clickhouse.database)
         parts = ", ".join(f"TABLE {_quoted(clickhouse.database)}.{_quoted(table)}" for table in tables)
@@ -91,6 +92,7 @@ def restore(
     one of the restored database before that. Raises `BackupError`, and `SchemaTooNew` for a
     backup of a later release; then nothing has changed.
     """
+    _refuse_cluster(clickhouse, name)
     beside = ClickHouse(
         clickhouse.dsn, f"{clickhouse.database}_restored_{secrets.token_hex(4)}", backups=clickhouse.backups
     )
@@ -121,6 +123,11 @@ def restore(
         finally:
             client.command(f"DROP DATABASE {_quoted(beside.database)} SYNC")
     return Restored(tables, settings)
+
+
+def _refuse_cluster(clickhouse: ClickHouse, name: str) -> None:
+    if clickhouse.cluster:
+        raise BackupError(name, "a cluster is backed up by ClickHouse itself, node by node; see docs/scale.md")
 
 
 def _run(client: Client, statement: str, name: str) -> None:

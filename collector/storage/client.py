@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -18,10 +18,11 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import StreamFailureError
 
 from collector.core.environment import isolate_engine
-from collector.core.resources import resource_path
 from collector.storage.chdb_workarounds import reconnect_after_error
+from collector.storage.cluster import Node, nodes_of, require_first
 from collector.storage.migrations import migrate
-from collector.storage.statements import split_statements
+from collector.storage.schema import Table, local_tables, main_tables, tables
+from collector.storage.shards import Shards
 
 DATABASE = "tyst"
 SCRATCH = "scratch_"
@@ -43,25 +44,39 @@ _ENGINE_CONFIG = """\
 # Current servers gather inserts before they store them, and older ones then ignore tokens.
 _SERVED = {"async_insert": 0, "insert_deduplicate": 1}
 
+# What is inserted is on its shards when the answer comes, and from two replicas on at most of them. A visitor is on one
+# shard, so conditions on visitors are answered there. Figures without those of a shard are no figures.
+_OF_CLUSTER = {
+    "distributed_foreground_insert": 1,
+    "distributed_product_mode": "local",
+    "insert_quorum": "auto",
+    "insert_quorum_parallel": 0,
+    "skip_unavailable_shards": 0,
+}
+NODE = "node"
+"""What stands for the cluster where a place is one of its nodes."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClickHouse:
     """Where the database is, and how to open clients to it.
 
     `dsn` is a `chdb://` or `http(s)://` address; `database` the one that holds Tyst's tables; `backups` the only
-    directory that an embedded engine may write backups to. Clients may be shared by threads.
+    directory that an embedded engine may write backups to; `cluster` the cluster that it is on, if any. Clients may be
+    shared by threads.
     """
 
     dsn: str = field(repr=False)
     database: str = DATABASE
     backups: Path | None = None
+    cluster: str = ""
 
     @classmethod
-    def at(cls, dsn: str, *, backups: Path | None = None) -> ClickHouse:
+    def at(cls, dsn: str, *, backups: Path | None = None, cluster: str = "") -> ClickHouse:
         """The database that `dsn` names; a server's DSN may name it in its path."""
         served = not dsn.startswith("chdb://")
         name = unquote(urlsplit(dsn).path.strip("/")) if served else ""
-        return cls(dsn=dsn, database=name or DATABASE, backups=backups)
+        return cls(dsn=dsn, database=name or DATABASE, backups=backups, cluster=cluster if served else "")
 
     @property
     def embedded(self) -> bool:
@@ -82,13 +97,59 @@ class ClickHouse:
             client.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": self.database})
         return self.client()
 
+    def shards(self) -> Shards:
+        """Clients of the nodes that have events and rollups themselves; of a cluster each with its own database."""
+        return Shards([place.client() for place in self._local_places()] if self.cluster else [self.client()])
+
+    def layout(self) -> list[Layout]:
+        """The databases that there are, each with its tables; the one that is read and written is the last. Raises
+        `ServerUnsuitable` for a cluster that is not there, or not meant to be used by this server."""
+        if not self.cluster:
+            return [Layout(self, tables())]
+        nodes, places = self._nodes(), self._local_places()
+        with contextlib.closing(self.outside()) as client, contextlib.closing(places[0].outside()) as first:
+            require_first(client, first, nodes[0])
+        mains = [Layout(self, main_tables(self.database, self.local_database, self.cluster, nodes[0]))]
+        if nodes[0].replicated:
+            mains = [
+                Layout(
+                    replace(self, dsn=place.dsn), main_tables(self.database, self.local_database, self.cluster, node)
+                )
+                for node, place in zip(nodes, places, strict=True)
+            ]
+            # The one that the DSN names is among them, under the name that the cluster has for it.
+            mains.append(Layout(self, []))
+        locals_ = (Layout(place, local_tables(self.database, node)) for node, place in zip(nodes, places, strict=True))
+        return [*locals_, *mains]
+
     def prepare(self) -> Client:
-        """Create the database, bring an earlier release's schema to this one's and apply it; returns a writing
-        client. May be called at every start. Raises `SchemaTooNew`."""
-        client = self.create()
-        migrate(client)
-        apply_schema(client)
-        return client
+        """Create the databases, bring an earlier release's schema to this one's and apply it; returns a writing
+        client. May be called at every start. Raises `SchemaTooNew` and as `layout`."""
+        for place, made in self.layout():
+            with contextlib.closing(place.create()) as client:
+                if place.database == self.database:
+                    migrate(client)
+                for table in made:
+                    client.command(table.statement)
+        return self.client()
+
+    @property
+    def local_database(self) -> str:
+        """The database that the nodes of a cluster have the rows of sharded tables in."""
+        return f"{self.database}_local"
+
+    def _nodes(self) -> list[Node]:
+        with contextlib.closing(self.outside()) as client:
+            return nodes_of(client, self.cluster)
+
+    def _local_places(self) -> list[ClickHouse]:
+        return [ClickHouse(self._dsn_at(node.host), self.local_database, self.backups, NODE) for node in self._nodes()]
+
+    def _dsn_at(self, host: str) -> str:
+        parts = urlsplit(self.dsn)
+        who, at, _ = parts.netloc.rpartition("@")
+        port = f":{parts.port}" if parts.port else ""
+        return parts._replace(netloc=f"{who}{at}{f'[{host}]' if ':' in host else host}{port}").geturl()
 
     def _open(self, database: str | None, settings: dict[str, Any]) -> Client:
         if self.embedded:
@@ -104,7 +165,7 @@ class ClickHouse:
             # By itself the driver goes by the port alone: a password would leave in plain text.
             interface=urlsplit(self.dsn).scheme,
             database=database or "default",
-            settings={**_SERVED, **settings},
+            settings={**_SERVED, **(_OF_CLUSTER if self.cluster else {}), **settings},
             autogenerate_session_id=False,
             connect_timeout=5,
             send_receive_timeout=30,
@@ -127,10 +188,17 @@ class ClickHouse:
         return {"config-file": str(config)}
 
 
+class Layout(NamedTuple):
+    """A database, and the tables that it has."""
+
+    place: ClickHouse
+    tables: list[Table]
+
+
 def apply_schema(client: Client) -> None:
-    """Run every statement of `schema.sql`; each may be run again."""
-    for statement in split_statements(resource_path("schema.sql").read_text()):
-        client.command(statement)
+    """Run every statement of `schema.sql` on one engine; each may be run again."""
+    for table in tables():
+        client.command(table.statement)
 
 
 def plain_reason(error: BaseException) -> str:

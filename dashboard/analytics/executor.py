@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from dashboard.analytics.errors import QueryError, QueryTooLarge, QueueFull
 from dashboard.analytics.result_cache import ResultCache, Rows
@@ -210,7 +210,13 @@ _KILL = """
 KILL QUERY WHERE user = currentUser() AND query LIKE concat('%', {mark:String}, '%') AND query NOT LIKE 'KILL%' ASYNC"""
 
 
+# ClickHouse's ErrorCodes.cpp: SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED.
+_NODE_AWAY = frozenset({209, 210, 279})
+
+
 def _classified(error: DatabaseError) -> Exception | None:
+    if error.code in _NODE_AWAY:
+        return OperationalError("a node of the ClickHouse cluster does not answer")
     if error.code in _TOO_LARGE:
         return QueryTooLarge("the query takes too long or finds too much; narrow its dates or filters")
     if error.code in _BAD_PATTERN:

@@ -30,7 +30,7 @@ from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets, sum_buckets
 from dashboard.analytics.small_counts import Key, Protection, small_buckets, suppressed_buckets
 from dashboard.analytics.sql.parameters import Statement
-from dashboard.analytics.sql.rollups import PARTS_SQL, STATE_SQL, SiteState, read_state
+from dashboard.analytics.sql.rollups import STATE_SQL, SiteState, parts_sql, read_state
 from dashboard.analytics.sql.statement import (
     Released,
     build_breakdown,
@@ -49,7 +49,7 @@ SETTLED_SECONDS = 60
 class StatsService:
     """Runs queries. `connect` opens a read-only client with given settings; `protection` gives a site's protection of
     small counts, `goals` its goals, `funnels` its funnels by name; `workers` bound how many statements run at once;
-    results are shared for `cache_seconds`; `clock` gives Unix seconds."""
+    results are shared for `cache_seconds`; `clock` gives Unix seconds; `cluster` is that of the database, if any."""
 
     def __init__(
         self,
@@ -61,7 +61,9 @@ class StatsService:
         workers: int = WORKERS,
         cache_seconds: float = 0,
         clock: Callable[[], float] = time.time,
+        cluster: str = "",
     ) -> None:
+        self._parts = Statement(parts_sql(cluster))
         self._protection = protection
         self._goals = goals
         self._funnels = funnels
@@ -255,7 +257,7 @@ class StatsService:
 
     async def _state(self, site: str) -> SiteState:
         """The state of a site now: read before all else, so that results of before are not shared after a change."""
-        ((parts,),) = await self._rows(site, Statement(PARTS_SQL), object())
+        ((parts,),) = await self._rows(site, self._parts, object())
         known = self._states.get(site)
         if known is None or known.parts != parts:
             (row,) = await self._rows(site, Statement(STATE_SQL, {"site": site}), parts)

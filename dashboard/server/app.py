@@ -158,6 +158,7 @@ def build(
         protection=protection_of(collector.sites),
         goals=goals_of(collector.sites),
         funnels=funnels_of(funnels, collector.sites),
+        cluster=collector.clickhouse.cluster,
         cache_seconds=CACHE_SECONDS,
         clock=clock,
     )

@@ -88,8 +88,9 @@ class EventQueries:
     def union(self, keys: Sequence[tuple[str, ...]]) -> str:
         """How many visitors these groups have together, by their events and by the beginnings of their visits."""
         values = [self.scope.parameters.texts(list(column)) for column in zip(*keys, strict=True)]
-        groups = f"(SELECT arrayJoin(arrayZip({', '.join(values)})))"
-        here, began = (f"tuple({', '.join(self._texts(of_visit=each))}) IN {groups}" for each in (False, True))
+        # Not `IN`: the shards of a cluster name a set of tuples in another way, and their column is then not found.
+        groups = f"arrayZip({', '.join(values)})"
+        here, began = (f"has({groups}, tuple({', '.join(self._texts(of_visit=each))}))" for each in (False, True))
         return f"""
 SELECT uniqExactIf({VISITOR_KEY}, visitor != 0 AND {here}), uniqExactIf({VISITOR_KEY}, visitor != 0 AND {began})
 FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from collector.rollups.daily_status import IMPORTED_SCHEMAS, SCHEMAS, SCHEMAS_WITH_PROPERTIES
 from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, VISIT_DIMENSIONS
+from collector.storage.schema import literal
 from dashboard.analytics.aggregation import Aggregation
 from dashboard.analytics.dimensions import PART, Dimension
 from dashboard.analytics.goal_filters import rollup_names
@@ -109,10 +110,15 @@ class SiteState:
         return (first.isoformat() if first else "never") if lost else ""
 
 
-# Every insert, merge and mutation makes new parts.
-PARTS_SQL = """
-SELECT groupBitXor(cityHash64(name, modification_time, uuid)) FROM system.parts
-WHERE database = currentDatabase() AND table IN ('events', 'daily_status') AND active"""
+def parts_sql(cluster: str = "") -> str:
+    """The text of the statement that tells whether something has changed: every insert, merge and mutation makes new
+    parts. On a cluster they are on all of its nodes, in the database of each."""
+    parts = f"clusterAllReplicas({literal(cluster)}, system.parts)" if cluster else "system.parts"
+    return f"""
+SELECT groupBitXor(cityHash64(hostName(), name, modification_time, uuid)) FROM {parts}
+WHERE database IN (currentDatabase(), concat(currentDatabase(), '_local'))
+    AND table IN ('events', 'daily_status') AND active"""
+
 
 STATE_SQL = """
 SELECT
@@ -126,7 +132,7 @@ SELECT
             WHERE site = {site:String} AND dimension = 'event:revenue' AND currency != ''
             UNION ALL
             SELECT currency, 0 FROM events WHERE site = {site:String} AND currency != ''
-                AND day NOT IN (SELECT day FROM daily_status FINAL WHERE site = {site:String} AND NOT reopened))
+                AND day GLOBAL NOT IN (SELECT day FROM daily_status FINAL WHERE site = {site:String} AND NOT reopened))
         GROUP BY currency))"""
 
 

@@ -20,6 +20,7 @@ from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from collector.storage.shards import Shards
 from dashboard.analytics.dimensions import DIMENSIONS
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
@@ -57,7 +58,7 @@ def opened(clickhouse: ClickHouse, database: Client) -> Iterator[Opened]:  # noq
     services: list[StatsService] = []
 
     def open_service(protection: Protection, **more: Any) -> StatsService:
-        given: dict[str, Any] = {"protection": lambda _: protection, "workers": 2} | more
+        given: dict[str, Any] = {"protection": lambda _: protection, "workers": 2, "cluster": clickhouse.cluster} | more
         services.append(StatsService(lambda limits: clickhouse.client(readonly=True, settings=limits), **given))
         return services[-1]
 
@@ -138,17 +139,19 @@ def insert(database: Client, events: Sequence[Event], token: str = "town") -> No
     ClickHouseInserter(database).insert(list(events), token)
 
 
-def close_days(database: Client, number: int) -> int:
+def close_days(database: Client, number: int, shards: Shards | None = None) -> int:
     """Close the days that are over at noon of one of the town's; returns how many were."""
     sites = Sites(DocumentTable(database, "sites", Site))
     sites.refresh()
     if sites.get(SITE) is None:
         asyncio.run(sites.add(Site(domain=SITE, timezone=ZONE)))
     noon = datetime.datetime.combine(day(number), datetime.time(12), datetime.UTC).timestamp()
-    return RollupJob(database, sites, lambda: noon).close_due()
+    return RollupJob(database, sites, lambda: noon, shards=shards).close_due()
 
 
-def test_open_days_closed_days_and_both_agree_with_the_model(database: Client, store: StatsService) -> None:
+def test_open_days_closed_days_and_both_agree_with_the_model(
+    database: Client, shards: Shards, store: StatsService
+) -> None:
     """Before any day is closed, when some are, and when all are; unfiltered, where sums take the events' place."""
     events = random_events(1, DAYS, 9)
     model = Model(events)
@@ -156,7 +159,7 @@ def test_open_days_closed_days_and_both_agree_with_the_model(database: Client, s
     asked = [*questions([]), *questions([], 2, 6)]
     compare(store, model, asked)
     for closing in (5, DAYS + 2):
-        assert close_days(database, closing) > 3
+        assert close_days(database, closing, shards) > 3
         compare(store, model, asked)
 
 
@@ -185,12 +188,12 @@ def test_stretches_of_time_agree_with_the_model(database: Client, store: StatsSe
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False), st.booleans(), st.integers(0, 86_400))
 def test_protection_agrees_with_the_model(
-    database: Client, opened: Opened, chance: random.Random, strict: bool, second: int
+    database: Client, shards: Shards, opened: Opened, chance: random.Random, strict: bool, second: int
 ) -> None:
     """Under default settings and `strict`, for members and for guests at any second of the open day: random filters,
     every kind of view; exact, folded, hidden, rounded, and in steps."""
     now = float(datetime.datetime.combine(day(1), datetime.time(), datetime.UTC).timestamp() + second)
-    database.command("TRUNCATE TABLE events")
+    shards.command("TRUNCATE TABLE events")
     events = [each for each in random_events(chance.randrange(1000), 2, 12) if each.ts <= now]
     insert(database, events, str(chance.random()))
     stats = opened(Protection(strict=strict), clock=lambda: now)
