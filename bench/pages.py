@@ -12,10 +12,12 @@ now, and they grow with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,15 +56,11 @@ def views() -> list[str]:
 def main() -> None:
     """Measure and print; the status is 1 when any view is over its bound, the first time or in the median."""
     calibrated = slowness()
-    with running(*sys.argv[1:]) as server, httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
-        form = {"name": "admin", "password": PASSWORD}
-        client.get("/login")
-        time.sleep(TYPING)
-        client.post("/login", data=form, headers={"sec-fetch-site": "same-origin"})
-        idle, before = _resident(server.pid), _ticks()
+    with running(*sys.argv[1:]) as server, signed_in(server.url) as client:
+        idle, before = resident_megabytes(server.pid), _ticks()
         measured = [_measure(client, server.pid, view) for view in views()]
         used, stolen = (after - earlier for after, earlier in zip(_ticks(), before, strict=True))
-        busy = _resident(server.pid)
+        busy = resident_megabytes(server.pid)
     for each in sorted(measured, key=lambda each: -each.processor):
         times = f"{each.clock:6.0f} ms, first {each.first:4.0f}, {each.processor:4.0f} of the processor"
         print(f"{times} {each.size:8,d} bytes  {each.view or '/'}")
@@ -81,7 +79,18 @@ def _events() -> int:
     return int(options[options.index("--events") + 1]) if "--events" in options else 0
 
 
-def _resident(pid: int) -> int:
+@contextlib.contextmanager
+def signed_in(url: str) -> Iterator[httpx.Client]:
+    """A client of the demonstration's admin."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        client.get("/login")
+        time.sleep(TYPING)
+        form = {"name": "admin", "password": PASSWORD}
+        client.post("/login", data=form, headers={"sec-fetch-site": "same-origin"})
+        yield client
+
+
+def resident_megabytes(pid: int) -> int:
     """Megabytes of the process in memory."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) // 1024
@@ -102,10 +111,10 @@ def _measure(client: httpx.Client, pid: int, view: str) -> Measured:
     clock, processor, size = [], [], 0
     for _ in range(TIMES):
         time.sleep(FORGOTTEN)
-        began, used = time.perf_counter(), _processor(pid)
+        began, used = time.perf_counter(), processor_seconds(pid)
         answer = client.get(DEMO + view)
         clock.append(1000 * (time.perf_counter() - began))
-        processor.append(1000 * (_processor(pid) - used))
+        processor.append(1000 * (processor_seconds(pid) - used))
         assert answer.status_code == 200, f"{view}: {answer.status_code}"
         size = len(answer.content)
     return Measured(view, clock[0], statistics.median(clock), statistics.median(processor), size)
@@ -117,7 +126,7 @@ def _ticks() -> tuple[int, int]:
     return user + nice + system + irq + softirq + steal, steal
 
 
-def _processor(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
     """Seconds of the processor that all threads of the process have used, to the nanosecond: Linux numbers the clocks
     of processes so (`CPUCLOCK_SCHED` of include/linux/posix-timers.h), where /proc counts hundredths."""
     return time.clock_gettime((~pid << 3) | 2)
