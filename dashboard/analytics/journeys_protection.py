@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import chain
 from operator import or_
 from typing import NamedTuple
 
@@ -110,13 +109,14 @@ def _reveal(links: Mapping[Link, VisitGroup], told: Collection[Link], minimum: i
 def _has_small_cut(unknown: Sequence[Row], minimum: int) -> bool:
     """Whether a directed cut is of some, but too few. Of a cut that is nobody, so is every link: it is known then."""
     for cut in _cuts(unknown):
-        links = [(row, target) for row, targets in cut for target in row if target & targets]
-        people = len(frozenset(chain.from_iterable(row[target] for row, target in links)))
+        groups = [row[target] for row, targets in cut for target in row if target & targets]
+        people = len(frozenset().union(*groups))
         if 0 < people < minimum:
             return True
-        if links and not people:
-            for row, target in links:
-                del row[target]
+        if groups and not people:
+            for row, targets in cut:
+                for target in [each for each in row if each & targets]:
+                    del row[target]
             return _has_small_cut(unknown, minimum)
     return False
 

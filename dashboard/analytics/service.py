@@ -13,19 +13,15 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from collector.core.timezones import FormerZone, Zone, borders
+from collector.core.timezones import Zone, borders
 from collector.sites.goals import Goal
 from dashboard.analytics.aggregation import TRUE_AND_FALSE, Aggregation, ResolvedQuery, combined, resolve
-from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.executor import WORKERS, QueryExecutor, T
-from dashboard.analytics.filters import Filter
 from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.funnels_filter import with_funnels
 from dashboard.analytics.goal_filters import Matching, patterns
-from dashboard.analytics.period import Period
 from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import Query, Result
-from dashboard.analytics.realtime_query import CURRENT_SQL, Realtime, current_visitors, read_realtime, realtime_queries
 from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets, sum_buckets
 from dashboard.analytics.small_counts import Key, Protection, small_buckets, suppressed_buckets
@@ -34,7 +30,6 @@ from dashboard.analytics.sql.rollups import STATE_SQL, SiteState, parts_sql, rea
 from dashboard.analytics.sql.statement import (
     Released,
     build_breakdown,
-    build_property_keys,
     build_series,
     build_union,
     is_combinable,
@@ -42,6 +37,8 @@ from dashboard.analytics.sql.statement import (
 
 MAX_STATES = 100
 """Sites whose closed days are remembered; the least recently read is forgotten first."""
+CURRENT_SECONDS = 300
+"""How long a visitor is a current one."""
 SETTLED_SECONDS = 60
 """After so long a minute's events have been inserted."""
 
@@ -108,19 +105,6 @@ class StatsService:
         """What `work` on rows of the site gives: what may take the processor some time, in the reader's lane."""
         return await self._executor.computed(work, (self._guest, site))
 
-    async def property_keys(self, site: str, period: Period, filters: Filter | None = None) -> list[str]:
-        """Keys of the custom properties of the selected events, the most frequent first; without a filter also those of
-        days that have sums alone.
-
-        Of a filtered view, those of groups below the site's minimum are left out.
-        """
-        prepared = await self.prepared(Query(site, ("events",), period, filters=filters))
-        by_property = resolve(replace(prepared.query, dimensions=(f"{PROPERTY}*",))).own()
-        usable, state = prepared.state.closed.usable_by(by_property).versions, prepared.state
-        summed = [version for day, version in usable if state.has_no_events(day)]
-        statement = build_property_keys(prepared.query, prepared.protection, summed, prepared.released)
-        return [key for key, *_ in await self.prepared_rows(prepared, statement)]
-
     async def currencies(self, site: str) -> tuple[str, ...]:
         """The currencies in which the site has ever had revenue, as of the last query about it or of now: what a page
         need not ask for where there is none. For a guest those of closed days, as one sale may be the first in its
@@ -130,17 +114,18 @@ class StatsService:
 
     async def current_visitors(self, site: str, zone: str = "UTC") -> int | None:
         """Visitors with an event in the last five minutes; None if there are too few to report (`strict`)."""
-        now, until = await self._present(site, zone)
-        ((visitors,),) = await self._rows(site, Statement(CURRENT_SQL, {"site": site, "until": until}))
-        return current_visitors(visitors, self._protection(site), now=now, until=until)
+        now, until = await self.present(site, zone)
+        if until <= now - CURRENT_SECONDS:
+            # A step of long ago is not the present.
+            return 0
+        bounds = {"site": site, "since": until - CURRENT_SECONDS, "until": until}
+        ((visitors,),) = await self._rows(site, Statement(_CURRENT, bounds))
+        return self._protection(site).visitors_told(visitors)
 
-    async def realtime(self, site: str, zone: str = "UTC", former: tuple[FormerZone, ...] = ()) -> Realtime:
-        """The last half hour of the site; for a guest, up to the latest step of its open day."""
-        now, until = await self._present(site, zone)
-        # Of a day without a step nothing is released.
-        queries = realtime_queries(site, zone, former, until or now + 1)
-        results, current = await asyncio.gather(self.run(queries), self.current_visitors(site, zone))
-        return read_realtime(queries[0].period, current, results)
+    async def present(self, site: str, zone: str) -> tuple[int, int]:
+        """The Unix second now, and the one before which events are told: for a guest, of the latest step."""
+        now, released = int(self._clock()), await self._released(site, zone)
+        return now, released[1] if released else now + 1
 
     async def matching(self, site: str, patterns: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
         """Those of the texts that one of the regular expressions (RE2) matches. Raises `QueryError`."""
@@ -267,11 +252,6 @@ class StatsService:
             self._states.popitem(last=False)
         return known
 
-    async def _present(self, site: str, zone: str) -> tuple[int, int]:
-        """The Unix second now, and the one before which events are told: for a guest, of the latest step."""
-        now, released = int(self._clock()), await self._released(site, zone)
-        return now, released[1] if released else now + 1
-
     async def _released(self, site: str, zone: str, last: datetime.date = datetime.date.max) -> Released:
         """For guests, the open day and the Unix second up to which its events may be told, if it is in dates up to the
         `last`."""
@@ -320,6 +300,11 @@ FROM (
         SELECT toUnixTimestamp(toStartOfMinute(ts)) + 60 AS ends FROM events
         WHERE site = {site:String} AND day = {day:Date} AND visitor = 0)
     WHERE ends <= {settled:Int64} GROUP BY ends ORDER BY ends)"""
+
+_CURRENT = """
+SELECT uniqExactIf(visitor, visitor != 0) FROM events
+WHERE site = {site:String} AND day >= toDate(toDateTime({since:Int64}, 'UTC')) - 1
+    AND toUnixTimestamp(ts) >= {since:Int64} AND toUnixTimestamp(ts) < {until:Int64}"""
 
 _MATCHING = """
 SELECT arrayFilter(text -> arrayExists(pattern -> match(text, pattern), {patterns:Array(String)}), {all:Array(String)})

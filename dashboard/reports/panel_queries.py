@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboard.analytics.period import Period
+from dashboard.analytics.property_keys import property_keys
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
 from dashboard.i18n.formatting import Value
@@ -24,7 +25,7 @@ async def open_tabs(
         tabs = list(map(tab_without_revenue, tabs))
     if not any(tab.empty for tab in tabs):
         return tabs
-    keys = tuple(await stats.property_keys(state.domain, period, chosen_filter(state.chips)))
+    keys = tuple(await property_keys(stats, state.domain, period, chosen_filter(state.chips)))
     return [property_tab(tab, state.chips, keys, state.key) if tab.empty else tab for tab in tabs]
 
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from dashboard.analytics.realtime_query import Realtime
+from dashboard.reports.realtime_figures import Realtime
 
 log = logging.getLogger(__name__)
 

@@ -38,13 +38,13 @@ from dashboard.access.share_links import ShareLinks
 from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import User, Users
 from dashboard.analytics.client_disconnect import while_connected
-from dashboard.analytics.realtime_query import Realtime
 from dashboard.analytics.service import StatsService
 from dashboard.compliance.site_check.fetcher import Fetcher
 from dashboard.compliance.site_check.inspector import Inspector
 from dashboard.notifications.services import Notifications
 from dashboard.reports.annotations import Annotations
 from dashboard.reports.funnels import Funnels
+from dashboard.reports.realtime_figures import Realtime, realtime_figures
 from dashboard.reports.realtime_hub import RealtimeHub
 from dashboard.reports.segments import Segments
 from dashboard.web.templating import Pages
@@ -153,7 +153,8 @@ def stats_for(dashboard: Dashboard, user: User) -> StatsService:
 
 async def _realtime(stats: StatsService, sites: Sites, domain: str, guest: bool) -> Realtime:
     site, reader = sites.get(domain), stats.as_guest() if guest else stats
-    return await (reader.realtime(domain, site.timezone, site.former_timezones) if site else reader.realtime(domain))
+    zones = (site.timezone, site.former_timezones) if site else ()
+    return await realtime_figures(reader, domain, *zones)
 
 
 View = Callable[[Dashboard, Request, User], Awaitable[Response]]

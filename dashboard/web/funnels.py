@@ -15,6 +15,7 @@ from dashboard.access.users import User
 from dashboard.analytics.funnels import Funnel, lost_goals, path_of
 from dashboard.analytics.funnels_service import FunnelQuery, FunnelResult, run_funnel, run_funnels, share
 from dashboard.analytics.period import Period
+from dashboard.analytics.property_keys import property_keys
 from dashboard.analytics.query import OTHER
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
@@ -81,7 +82,7 @@ async def show_funnel(dashboard: Dashboard, request: Request, user: User) -> Res
         return added
     stats, lost = stats_for(dashboard, user), lost_goals(funnel, site.goals)
     report = None if lost else await _report(stats, site, funnel, state, dates, by)
-    keys = await stats.property_keys(site.domain, dates.period)
+    keys = await property_keys(stats, site.domain, dates.period)
     return dashboard.pages.html(
         "funnel.html",
         site=site,

@@ -17,13 +17,13 @@ from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.query import OTHER
-from dashboard.analytics.realtime_query import BREAKDOWNS, Realtime, RealtimeGroup
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, language
 from dashboard.reports.date_range import DEFAULT_SPAN, DateRangeParams, read_dates
 from dashboard.reports.filter_params import FilterParam, dimension_title
 from dashboard.reports.labels import label
 from dashboard.reports.panels import TABS
+from dashboard.reports.realtime_figures import BREAKDOWNS, Realtime, RealtimeGroup, realtime_figures
 from dashboard.reports.realtime_hub import HEARTBEAT_SECONDS, RealtimeChannel, RealtimeSnapshot, TooManyListeners
 from dashboard.reports.site_report import Report, build_report
 from dashboard.reports.svg import Bar, axis, bars, share
@@ -91,7 +91,8 @@ async def show_realtime(dashboard: Dashboard, request: Request, user: User) -> R
     values = {"site": site, "user": user, "choice": choice, "today": await _today(dashboard, site, choice, user)}
     if fragment_asked(request) == "today":
         return dashboard.pages.html("_today.html", **values)
-    present = await stats_for(dashboard, user).realtime(site.domain, site.timezone, site.former_timezones)
+    reader = stats_for(dashboard, user)
+    present = await realtime_figures(reader, site.domain, site.timezone, site.former_timezones)
     live = build_live(present, choice)
     return dashboard.pages.html("realtime.html", live=live, **values)
 

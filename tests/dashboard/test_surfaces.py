@@ -39,6 +39,7 @@ from dashboard.api import stats
 from dashboard.i18n import formatting
 from dashboard.reports.chart_metrics import chart_metrics_of
 from dashboard.reports.panels import PANELS, Tab, property_tab
+from dashboard.reports.realtime_figures import realtime_figures
 from dashboard.reports.revenue import REVENUE_MEASURES
 from dashboard.server.error_handlers import error_handlers
 from dashboard.web import routes
@@ -468,7 +469,7 @@ def test_the_realtime_view(town: Town) -> None:
     """The last half hour by source, page and country: small groups are one, whose visitors count once."""
     minute = _busiest(town.events)
     town.board.clock.now = float(minute + 29 * 60)
-    realtime = anyio.run(town.board.dashboard.stats.realtime, SITE, ZONE)
+    realtime = anyio.run(realtime_figures, town.board.dashboard.stats, SITE, ZONE)
     start, end = minute // 60 * 60, minute + 29 * 60 + 1
     for name, groups in (
         ("visit:source", realtime.sources), ("event:page", realtime.pages), ("visit:country", realtime.countries),

@@ -10,17 +10,14 @@ import datetime
 from collections.abc import Collection
 
 from dashboard.analytics.aggregation import Aggregation, OrderTerm
-from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.goal_filters import listable, scrolls
-from dashboard.analytics.metrics import EVENT_COUNTS, MONEY, component_names
-from dashboard.analytics.query import Query
+from dashboard.analytics.metrics import MONEY, component_names
 from dashboard.analytics.small_counts import SIZE, Protection, is_other, revenue_limits, withheld
 from dashboard.analytics.sql.events import EventQueries
 from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
 from dashboard.analytics.sql.parameters import Parameters, Statement
 from dashboard.analytics.sql.rollups import RollupDays, RollupQueries, can_use_rollups
 
-MAX_KEYS = 100
 Released = tuple[datetime.date, int] | None
 """A date, and the Unix second that its events are read up to."""
 
@@ -87,31 +84,6 @@ SELECT *, {total} AS total FROM ({groups})
 ORDER BY {", ".join(_order(aggregation, protection))}
 LIMIT {aggregation.limit:d} {"BY k0" if aggregation.parts else f"OFFSET {aggregation.offset:d}"}"""
     return Statement(sql.strip(), scope.parameters.values, immutable=not ranges)
-
-
-def build_property_keys(
-    query: Query, protection: Protection, summed: Collection[int], released: Released = None
-) -> Statement:
-    """The statement of the keys of the custom properties of the selected events, the most frequent first, and of the
-    rollups of the versions `summed`."""
-    scope = EventScope(query.site, query.period, Parameters(), released=released)
-    protected, bound = query.filters is not None or protection.strict, scope.parameters
-    sql = f"""
-SELECT key, sum(visitors) AS c_visitors, sum(events) AS c_events FROM (
-    SELECT key, toInt64({EVENT_COUNTS["visitors"]}) AS visitors, toInt64(count()) AS events
-    FROM events ARRAY JOIN mapKeys(props) AS key
-    WHERE {scope.of_days()} AND {scope.selected(query.filters)}
-    GROUP BY key
-    UNION ALL
-    SELECT substring(dimension, {len(PROPERTY) + 1}) AS key, toInt64(sum(rollup.visitors)), toInt64(sum(rollup.events))
-    FROM daily_rollup AS rollup
-    WHERE site = {bound.text(query.site)} AND version IN {bound.add([*summed], "Array(UInt64)")}
-        AND startsWith(dimension, {bound.text(PROPERTY)}) AND value != '' AND currency = ''
-    GROUP BY key)
-GROUP BY key
-HAVING {SIZE} >= {protection.min_visitors if protected else 1:d}
-ORDER BY c_events DESC, key LIMIT {MAX_KEYS:d}"""
-    return Statement(sql, scope.parameters.values)
 
 
 def _scope(aggregation: Aggregation, ranges: DateRanges = (), released: Released = None) -> EventScope:

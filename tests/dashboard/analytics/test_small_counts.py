@@ -31,6 +31,7 @@ from dashboard.analytics.small_counts import Protection, protection_of
 from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.statement import build_union
 from dashboard.reports.comparison import same_length
+from dashboard.reports.realtime_figures import realtime_figures
 from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, dates, event, later, seed
 
 M = 3
@@ -501,7 +502,7 @@ def test_a_guest_who_polls_sees_steps_of_several_people(clickhouse: ClickHouse, 
             people += 1
         now[0] = NOON + gap * number + 1
         answers = asyncio.run(guest.run(views))
-        realtime = asyncio.run(guest.realtime(SITE))
+        realtime = asyncio.run(realtime_figures(guest, SITE))
         answer = ([each.rows for each in answers], realtime.sources, realtime.pages, realtime.countries)
         if not seen or seen[-1][1] != answer:
             seen.append((int(answers[0].rows[0].metrics[0] or 0), answer))
@@ -598,7 +599,7 @@ def test_all_that_guests_ask_waits_in_their_lanes(
     guest = service.as_guest()
     ask(guest, "visitors", dimensions=("event:page",), filters=is_("visit:country", ""))
     asyncio.run(guest.first_day(SITE))
-    asyncio.run(guest.realtime(SITE))
+    asyncio.run(realtime_figures(guest, SITE))
     assert {*lanes} == {(True, SITE)}
     service.close()
 

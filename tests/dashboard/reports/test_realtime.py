@@ -27,7 +27,7 @@ from collector.storage.client import ClickHouse
 from dashboard.access.guests import guest_of
 from dashboard.access.users import User
 from dashboard.analytics.query import OTHER
-from dashboard.analytics.realtime_query import Realtime, RealtimeGroup
+from dashboard.reports.realtime_figures import Realtime, RealtimeGroup, realtime_figures
 from dashboard.reports.realtime_hub import (
     MAX_LISTENERS,
     MAX_LISTENERS_PER_NETWORK,
@@ -327,7 +327,7 @@ def test_the_present_is_the_last_half_hour(board: Board) -> None:
             pageview(5, "/c", at=now - 10, site="elsewhere.example"),
         ]
     )
-    present = anyio.run(board.dashboard.stats.realtime, SITE)
+    present = anyio.run(realtime_figures, board.dashboard.stats, SITE)
     assert (present.current_visitors, present.pageviews, present.events) == (2, 3, 3)
     assert len(present.minutes) == 30
     assert [start for start, _ in present.minutes] == sorted({start // 60 * 60 for start, _ in present.minutes})
@@ -344,7 +344,7 @@ def test_small_groups_of_the_present_are_protected(board: Board) -> None:
     few = [pageview(20 + number, "/b", at=now - 5, country=code, site="small.example")
            for number, code in enumerate(("NO", "DK", "FI", "IS"))]  # fmt: skip
     board.seed([*many, *few])
-    present = anyio.run(board.dashboard.stats.realtime, "small.example")
+    present = anyio.run(realtime_figures, board.dashboard.stats, "small.example")
     assert present.countries == (RealtimeGroup("SE", 10), RealtimeGroup(OTHER, 4))
     assert present.pages == (RealtimeGroup("/a", 10), RealtimeGroup("/b", 4))
     assert present.current_visitors == 14
@@ -403,7 +403,7 @@ def test_a_hundred_open_dashboards_cost_one_query_a_second(board: Board, capsys:
 
     async def read(site: str, guest: bool) -> Realtime:  # noqa: ARG001 # as the hubs call it
         asked.append(time.monotonic())
-        return await board.dashboard.stats.realtime(site)
+        return await realtime_figures(board.dashboard.stats, site)
 
     dashboard = dataclasses.replace(board.dashboard, hubs=RealtimeHub(read))
     board.secure = False

@@ -3,9 +3,9 @@
 A breakdown of a stretch of time is protected like a filtered one: small groups are folded.
 """
 
-# ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,12 @@ from collector.core.timezones import FormerZone
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.period import Period, parse_moments
 from dashboard.analytics.query import Query, Result
-from dashboard.analytics.small_counts import Protection
+from dashboard.analytics.service import StatsService
 
-CURRENT_SECONDS: Final = 300
 MINUTES: Final = 30
 ROWS: Final = 9
 
 BREAKDOWNS: Final = {"source": "visit:source", "page": "event:page", "country": "visit:country"}
-
-CURRENT_SQL: Final = f"""
-SELECT uniqExactIf(visitor, visitor != 0) FROM events
-WHERE site = {{site:String}} AND day >= toDate(toDateTime({{until:Int64}} - {CURRENT_SECONDS}, 'UTC')) - 1
-    AND toUnixTimestamp(ts) >= {{until:Int64}} - {CURRENT_SECONDS} AND toUnixTimestamp(ts) < {{until:Int64}}"""
-"""The statement of the visitors of the five minutes before `until`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +52,19 @@ class Realtime:
         return sum(count for _, count in self.minutes)
 
 
-def current_visitors(visitors: int, protection: Protection, *, now: int, until: int) -> int | None:
-    """The visitors of the last five minutes as they are told; a step of long ago is not the present."""
-    if until <= now - CURRENT_SECONDS:
-        return 0
-    return protection.visitors_told(visitors)
+async def realtime_figures(
+    stats: StatsService, site: str, zone: str = "UTC", former: tuple[FormerZone, ...] = ()
+) -> Realtime:
+    """The last half hour of the site; for a guest, up to the latest step of its open day."""
+    now, until = await stats.present(site, zone)
+    # Of a day without a step nothing is released.
+    queries = _queries(site, zone, former, until or now + 1)
+    results, current = await asyncio.gather(stats.run(queries), stats.current_visitors(site, zone))
+    return _read(queries[0].period, current, results)
 
 
-def realtime_queries(site: str, zone: str, former: tuple[FormerZone, ...], until: int) -> list[Query]:
-    """What `read_realtime` needs answered: the half hour before a Unix second, by minute and by value."""
+def _queries(site: str, zone: str, former: tuple[FormerZone, ...], until: int) -> list[Query]:
+    """The half hour before a Unix second, by minute and by value."""
     begins, last = (datetime.datetime.fromtimestamp(ts, datetime.UTC) for ts in (_starts(until)[0], until - 1))
     period = parse_moments(begins, last, zone).at_site(former)
     return [
@@ -77,8 +74,8 @@ def realtime_queries(site: str, zone: str, former: tuple[FormerZone, ...], until
     ]
 
 
-def read_realtime(period: Period, current: int | None, results: Sequence[Result]) -> Realtime:
-    """The last half hour, from the answers to `realtime_queries` over that period and the current visitors."""
+def _read(period: Period, current: int | None, results: Sequence[Result]) -> Realtime:
+    """The last half hour, from the answers to its queries over that period and the current visitors."""
     whole, by_minute, *breakdowns = results
     counted = {row.dimensions[0]: int(row.metrics[0] or 0) for row in by_minute.rows}
     zone, until = ZoneInfo(period.zone), period.bounds()[1]
