@@ -58,7 +58,7 @@ def test_an_app_is_set_up_and_asked_for(new_person: NewPerson, server: Served, s
     key = page.locator("#key").inner_text().replace(" ", "")
     page.get_by_label("Code", exact=True).fill("000000")
     page.get_by_role("button", name="Turn on").click()
-    expect(page.locator("#code-problem")).to_contain_text("not correct")
+    expect(page.locator("#code-problem")).to_contain_text("Incorrect code")
     assert page.locator("#key").inner_text().replace(" ", "") == key
     page.get_by_label("Code", exact=True).fill(app_code(key))
     page.get_by_role("button", name="Turn on").click()
