@@ -106,6 +106,19 @@ CREATE TABLE IF NOT EXISTS collectors -- everywhere
 ENGINE = ReplacingMergeTree(seen)
 ORDER BY collector;
 
+-- Keys of beacons that a killed collector has left in its spool, and which of them the others have. The oldest rows go
+-- by themselves.
+CREATE TABLE IF NOT EXISTS beacon_claims -- node
+(
+    claim     UInt64,
+    collector String,
+    answer    UInt8,
+    beacons   Array(UInt64),
+    at        DateTime64(3) DEFAULT now64(3)
+)
+ENGINE = Memory
+SETTINGS min_rows_to_keep = 500, max_rows_to_keep = 1000;
+
 -- Control records: one row per record and version, the newest wins; `record` is JSON of the type that reads it.
 CREATE TABLE IF NOT EXISTS sites -- everywhere
 (

@@ -25,12 +25,14 @@ def member(
     name: str = "",
     secrets: Secrets = ("the same for all",),
     held: Callable[[], frozenset[Hashable]] = frozenset,
+    uncommitted: Callable[[], float] = lambda: 0.0,
     monotonic: Callable[[], float] = lambda: 0.0,
 ) -> Membership:
     """One of several collectors; it has joined."""
     directory.mkdir(exist_ok=True)
     joined = Membership(
-        client, directory, name=name, secrets=secrets, held=held, shared=True, commit_seconds=0, monotonic=monotonic
-    )
+        client, directory, name=name, secrets=secrets, held=held, shared=True, uncommitted=uncommitted,
+        commit_seconds=0, monotonic=monotonic,
+    )  # fmt: skip
     joined.join()
     return joined

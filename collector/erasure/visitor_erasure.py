@@ -85,10 +85,16 @@ class Eraser:
 
     def pending_days(self) -> frozenset[tuple[str, datetime.date]]:
         """The sites and days of what is promised and not done. Raises `sqlite3.Error`."""
+        return frozenset((each.site, each.day) for each in self._under_all_names(self._promised()))
+
+    def pending_visitors(self) -> frozenset[int]:
+        """The visitors of what is promised and not done. Raises `sqlite3.Error`."""
+        return frozenset(each.visitor for each in self._promised())
+
+    def _promised(self) -> list[Erasure]:
         if not self.pending:
-            return frozenset()
-        promised = [each for spool in self._spools() for each in spool.erasures.pending().values()]
-        return frozenset((each.site, each.day) for each in self._under_all_names(promised))
+            return []
+        return [each for spool in self._spools() for each in spool.erasures.pending().values()]
 
     def run_once(self) -> bool:
         """One round over everything promised. Returns whether nothing is left to do.

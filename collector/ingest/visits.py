@@ -182,6 +182,17 @@ class VisitTracker:
             self._live.move_to_end(event.visitor)
         self._bound()
 
+    def take_over(self, visitor: int, visit: Visit) -> None:
+        """Go on with a visit as it is stored, unless what is known here is as new."""
+        own = self._live.get(visitor)
+        if own is not None:
+            if (own.last, own.seq) >= (visit.last, visit.seq):
+                return
+            visit.network = own.network
+        visit.attribution = self._share(visit.attribution)
+        self._put(visitor, visit)
+        self._bound()
+
     def _put(self, visitor: int, visit: Visit) -> None:
         self.discard(visitor)
         visit.bytes = _VISIT_BYTES + sys.getsizeof(visit.entry_page)

@@ -38,7 +38,8 @@ from collector.erasure.subject_access import SubjectAccess
 from collector.erasure.visitor_erasure import Eraser
 from collector.imports.imports import Imports
 from collector.ingest.context import PipelineServices
-from collector.ingest.event import COLUMNS, Event
+from collector.ingest.event import Event
+from collector.ingest.visit_recall import VisitRecall
 from collector.ingest.visits import IDLE_SECONDS, VisitTracker
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations
@@ -49,6 +50,7 @@ from collector.rollups.job import RollupJob
 from collector.server.drop_statistics import DropStatistics
 from collector.sites.model import Site
 from collector.sites.registry import Sites
+from collector.spool.beacon_claims import BeaconClaims
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.site_aliases import SiteAliasInserter
 from collector.spool.spool import Spool
@@ -151,6 +153,7 @@ class Collector:
             name=settings.collector,
             secrets=secrets_of(settings),
             held=self._held,
+            uncommitted=lambda: max(spool.uncommitted_seconds() for spool in self._spools()),
             shared=not settings.embedded,
         )
         self.members.join()
@@ -174,6 +177,10 @@ class Collector:
             shards=self.shards,
         )
         self.erasures = ErasureSchedule(self.eraser)
+        self.claims = BeaconClaims(self.clickhouse.client(), self.members, self._spools)
+        self.recall = VisitRecall(
+            self.clickhouse.client(readonly=True), self.rooms.visits, clock, erased=self.eraser.pending_visitors
+        )
         self.privacy = SubjectAccess(
             clock=clock,
             sites=self.sites,
@@ -212,6 +219,8 @@ class Collector:
         self._upkeep: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None
         self._heart: asyncio.Task[None] | None = None
+        self._recalls: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin: salts for the days at hand, the visits that go on, the spool and the writer."""
@@ -226,10 +235,12 @@ class Collector:
         self._work = asyncio.create_task(self.run_site_jobs())
         if not self.settings.embedded:
             self._heart = asyncio.create_task(self.run_heartbeat())
+            self._settling = asyncio.create_task(self.claims.settle())
+            self._recalls = asyncio.create_task(self.recall.run(lambda: self.members.present))
 
     async def stop(self) -> None:
         """Drain for a few seconds, then let go of everything. What is not inserted waits in the spool."""
-        for running in (self._upkeep, self._work, self._heart):
+        for running in (self._upkeep, self._work, self._heart, self._recalls, self._settling):
             if running is not None:
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -277,17 +288,8 @@ class Collector:
 
     def _recall_visits(self) -> None:
         """Visits that go on are rebuilt from ClickHouse and from what the spool still holds."""
+        self.recall.recall()
         since = int(self.clock()) - IDLE_SECONDS
-        columns = ", ".join("toUnixTimestamp(ts)" if name == "ts" else name for name in COLUMNS)
-        rows = self.client.query(
-            f"SELECT {columns} FROM events WHERE (visitor, visit) IN ("  # noqa: S608 # names of our own columns
-            "SELECT visitor, visit FROM events WHERE day >= toDate({since:UInt32}) - 1"
-            " AND ts >= toDateTime({since:UInt32}) AND visitor != 0"
-            ") AND day >= toDate({since:UInt32}) - 2",
-            parameters={"since": since},
-        ).result_rows
-        stored = [Event(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
-        self.rooms.visits.restore(stored)
         for event in self.spool.events(since):
             if event.ts >= since:
                 self.rooms.visits.restore([event])
@@ -315,7 +317,15 @@ class Collector:
 
     def _drain_of(self, path: Path) -> SpoolWorker:
         inserter = SiteAliasInserter(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites)
-        return SpoolWorker(path, self.settings, inserter, self.counters, inserted=self._stored, clock=self.clock)
+        return SpoolWorker(
+            path,
+            self.settings,
+            inserter,
+            self.counters,
+            inserted=self._stored,
+            clock=self.clock,
+            withhold=not self.settings.embedded,
+        )
 
     def _spools(self) -> list[Spool]:
         """This process's spool, and those that an earlier release with several worker processes has left."""
@@ -329,6 +339,7 @@ class Collector:
         while True:
             try:
                 await anyio.to_thread.run_sync(self.members.beat)
+                await self.claims.answer()
             except (ClickHouseError, OSError) as error:
                 log.debug("a heartbeat could not be written", extra={"reason": plain_reason(error)})
             except Exception:  # one failed heartbeat must not end them

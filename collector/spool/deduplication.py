@@ -33,6 +33,13 @@ def pack(keys: Iterable[int]) -> bytes:
     return array("Q", keys).tobytes()
 
 
+def unpack(packed: bytes) -> array[int]:
+    """The keys that were packed."""
+    keys = array("Q")
+    keys.frombytes(packed)
+    return keys
+
+
 @dataclass(slots=True)
 class _Table:
     """Keys by open addressing: a key's slot is its low bits, or the next free one. 0 is a free slot."""
@@ -68,9 +75,7 @@ class DeduplicationWindow:
         self._last = now
         self._tables: deque[_Table] = deque([_Table(now, _FEWEST_SLOTS)])
         for packed in stored:
-            keys = array("Q")
-            keys.frombytes(packed)
-            self.add(keys, now)
+            self.add(filter(None, unpack(packed)), now)
 
     def __contains__(self, key: int) -> bool:
         for table in tuple(self._tables):

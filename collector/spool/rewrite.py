@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import msgspec
 
 from collector.core.wildcards import matches
 from collector.ingest.event import Event
+from collector.spool.deduplication import pack, unpack
 from collector.spool.serialization import encode, events_of, group, may_have
 
 _TABLE = """\
@@ -140,6 +141,15 @@ class SpoolErasures:
         """The same for what an owner deletes. `check` is called before each group, and may raise."""
         yield from self._rewrite({predicate.site.encode()}, [predicate], check)
 
+    def drop_beacons(self, keys: Collection[int]) -> Iterator[Rewritten]:
+        """The same for the events of beacons that another collector has."""
+        with self._connected() as connection:
+            for number, segment in connection.execute("SELECT number, segment FROM groups").fetchall():
+                with _writing(connection):
+                    lost = _drop_beacons(connection, number, keys)
+                if lost is not None:
+                    yield Rewritten(segment, *lost)
+
     def _rewrite(
         self,
         needles: Iterable[bytes],
@@ -176,19 +186,47 @@ def _rewrite_group(
     connection: sqlite3.Connection, number: int, erasures: Sequence[Erasure | DeletePredicate]
 ) -> tuple[int, int] | None:
     """Rows and bytes that the group has lost; None when it has none of the visitor, or is gone."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _writing(connection):
         row = connection.execute("SELECT events FROM groups WHERE number = ?", (number,)).fetchone()
         before = events_of(row[0]) if row is not None else []
         left = [event for event in before if not any(erasure.takes(event) for erasure in erasures)]
-        if len(left) == len(before):
-            connection.execute("ROLLBACK")
-            return None
-        packed = group(map(encode, left))
-        connection.execute("UPDATE groups SET rows = ?, events = ? WHERE number = ?", (len(left), packed, number))
+        return _replace_group(connection, number, row[0], left) if len(left) < len(before) else None
+
+
+def _drop_beacons(connection: sqlite3.Connection, number: int, keys: Collection[int]) -> tuple[int, int] | None:
+    """The same, of beacons by their keys."""
+    row = connection.execute(_WITH_KEYS, (number,)).fetchone()
+    if row is None or all(key not in keys for key in unpack(row[1])):
+        return None
+    left = [event for event, key in zip(events_of(row[0]), unpack(row[1]), strict=True) if key not in keys]
+    # This collector does not have them any more, also as far as the next process can tell.
+    connection.execute(_FORGET_KEYS, (pack(key for key in unpack(row[1]) if key not in keys), number))
+    return _replace_group(connection, number, row[0], left)
+
+
+def _replace_group(
+    connection: sqlite3.Connection, number: int, before: bytes, left: Sequence[Event]
+) -> tuple[int, int]:
+    """Leave these events in a group, without their keys; returns the rows and bytes that it has lost."""
+    packed = group(map(encode, left))
+    connection.execute(
+        "UPDATE groups SET rows = ?, events = ?, seen = NULL WHERE number = ?", (len(left), packed, number)
+    )
+    return len(events_of(before)) - len(left), len(before) - len(packed)
+
+
+@contextlib.contextmanager
+def _writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
-    return len(before) - len(left), len(row[0]) - len(packed)
+
+
+_FORGET_KEYS = "UPDATE seen SET once = ? WHERE number = (SELECT seen FROM groups WHERE number = ?)"
+_WITH_KEYS = "SELECT events, once FROM groups JOIN seen ON seen.number = groups.seen WHERE groups.number = ?"

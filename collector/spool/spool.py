@@ -17,13 +17,13 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from collector.core.errors import SpoolFull, SpoolUnavailable
 from collector.ingest.event import Event
-from collector.spool.deduplication import ONCE_SECONDS, DeduplicationWindow, idempotency_key
+from collector.spool.deduplication import ONCE_SECONDS, DeduplicationWindow, idempotency_key, unpack
 from collector.spool.rewrite import DeletePredicate, Erasure, Rewritten, SpoolErasures
 from collector.spool.serialization import SerializedEvents, encode, events_of, group
 from collector.spool.sqlite_store import SpoolFile
@@ -38,6 +38,9 @@ SEGMENT_BYTES = 8 << 20
 GROUP_BYTES = 2 << 20
 WAITING_BYTES = 32 << 20
 """Beacons that wait for the disk take at most so much memory; more are refused."""
+
+# Turns of the event loop from an event's being on disk to its beacon's answer on the socket, with some to spare.
+_ANSWER_TURNS = 10
 
 # How often a full disk is looked at again.
 _UNWELL_SECONDS = 0.5
@@ -86,7 +89,7 @@ class _Waiting:
 class SegmentStats:
     """Token, rows and bytes of one segment."""
 
-    __slots__ = ("began", "bytes", "finished", "read", "refused", "rows", "token")
+    __slots__ = ("began", "bytes", "finished", "read", "refused", "rows", "token", "withheld")
 
     def __init__(self, token: str, began: float, rows: int = 0, bytes_: int = 0, *, refused: bool = False) -> None:
         self.token = token
@@ -96,6 +99,8 @@ class SegmentStats:
         self.refused = refused
         self.finished = False
         self.read = False
+        self.withheld = False
+        """Whether an earlier process has left it, and other collectors are asked for its beacons."""
 
     @property
     def waits(self) -> bool:
@@ -107,7 +112,8 @@ class Spool:
     """Opened on a file; `start` begins the committer, `close` ends it.
 
     `max_bytes` bounds the encoded events held; `segment_rows` and `segment_seconds` seal a segment. `clock` gives
-    Unix time. Beacons are handed over on one event loop; `take`, `read`, `done` and `refuse` by one writer thread.
+    Unix time. Segments of an earlier process wait for `release` where `withhold` says so. Beacons are handed over on
+    one event loop; `next_segment`, `read`, `acknowledge` and `quarantine` are called by one writer thread.
     """
 
     def __init__(
@@ -118,6 +124,7 @@ class Spool:
         segment_rows: int,
         segment_seconds: float,
         clock: Callable[[], float] = time.time,
+        withhold: bool = False,
     ) -> None:
         self._max_bytes = max_bytes
         self._segment_rows = segment_rows
@@ -127,6 +134,7 @@ class Spool:
         self._handed: list[_Waiting] = []
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
+        self._waiting_since = self._committing_since = 0.0
         self._finished: list[int] = []
         self._closing = False
         self._seal_now = False
@@ -144,6 +152,9 @@ class Spool:
         for tally in self._tallies.values():
             # An earlier process may have read it, and even have had it inserted.
             tally.read = True
+            tally.withheld = withhold
+        self._elsewhere: DeduplicationWindow | None = None
+        self._dropped: frozenset[int] = frozenset()
         self._seen = DeduplicationWindow(self._file.seen(clock()), clock())
         self._bytes = sum(tally.bytes for tally in self._tallies.values())
         self._open: int | None = None
@@ -170,6 +181,8 @@ class Spool:
         if key:
             self._pending.setdefault(key, [])
         if not self._handed:
+            with self._changed:
+                self._waiting_since = self._waiting_since or time.monotonic()
             asyncio.get_running_loop().call_soon(self._enqueue, asyncio.get_running_loop())
         rows = encode(events[0]) if len(events) == 1 else group(map(encode, events))
         self._handed.append(_Waiting(len(events), rows, key, done))
@@ -196,10 +209,38 @@ class Spool:
         if followers is not None:
             followers.append(done)
             return True
-        if key in self._seen:
+        if key in self._seen or (self._elsewhere is not None and key in self._elsewhere):
             done(None)
             return True
         return False
+
+    def leave_to_others(self, keys: Iterable[int]) -> None:
+        """Other collectors have beacons of these keys on disk: from now on take them for seen. On the event loop."""
+        now = self._clock()
+        if self._elsewhere is None:
+            self._elsewhere = DeduplicationWindow(now=now)
+        self._elsewhere.add(keys, now)
+
+    def own(self, keys: Sequence[int]) -> frozenset[int] | None:
+        """Those of the keys whose beacons are on disk here; None while one is on its way there. On the event loop."""
+        if not self._pending.keys().isdisjoint(keys):
+            return None
+        return frozenset(key for key in keys if key in self._seen and key not in self._dropped)
+
+    def withheld_keys(self) -> frozenset[int]:
+        """The keys of the last ten minutes' beacons in segments that wait for `release`."""
+        return frozenset(key for packed in self._file.held_keys() for key in unpack(packed) if key)
+
+    def release(self, elsewhere: Collection[int]) -> None:
+        """Insert the segments of an earlier process, without the beacons that another collector has."""
+        if elsewhere:
+            self._dropped |= frozenset(elsewhere)
+            for lost in self.erasures.drop_beacons(elsewhere):
+                self._note_lost(lost)
+        with self._changed:
+            for tally in self._tallies.values():
+                tally.withheld = False
+            self._changed.notify_all()
 
     @property
     def full(self) -> bool:
@@ -219,6 +260,26 @@ class Spool:
                 return None
             tally = self._tallies[number]
             return SpoolSegment(number, tally.token, tally.rows, tally.began)
+
+    def wait_answered(self, timeout: float = 2.0) -> None:
+        """Wait until the event loop has written the answers to all beacons of sealed segments.
+
+        Those of a killed process that are not answered are sent again, perhaps to another collector: they must not be
+        in ClickHouse.
+        """
+        loop, answered = self._loop, threading.Event()
+
+        def turn(left: int) -> None:
+            if left and loop is not None:
+                loop.call_soon(turn, left - 1)
+            else:
+                answered.set()
+
+        # Without a loop, or with one that is gone, there is nobody to answer.
+        with contextlib.suppress(RuntimeError):
+            if loop is not None:
+                loop.call_soon_threadsafe(turn, _ANSWER_TURNS)
+                answered.wait(timeout)
 
     def read(self, segment: SpoolSegment) -> SerializedEvents:
         """The events of a segment in order of arrival; empty if all were erased."""
@@ -319,6 +380,12 @@ class Spool:
         with self._changed:
             return frozenset(number for number, tally in self._tallies.items() if not tally.finished)
 
+    def uncommitted_seconds(self) -> float:
+        """For how long the oldest beacon that was handed over has waited for the disk; 0 where none does."""
+        with self._changed:
+            since = self._committing_since or self._waiting_since
+            return time.monotonic() - since if since else 0.0
+
     def seal(self) -> None:
         """Seal the open segment now, as before stopping."""
         with self._changed:
@@ -373,10 +440,15 @@ class Spool:
             with self._changed:
                 self._changed.wait_for(self._has_work, self._until_sealed())
                 group = self._next_group()
+                # Of what is left a part may be later: it is waited for as long.
+                self._committing_since = self._waiting_since if group else 0.0
+                self._waiting_since = self._waiting_since if self._waiting else 0.0
                 finished, self._finished = self._finished, []
                 closing = self._closing and not group and not finished
             if group or finished:
                 self._commit(group, finished)
+            with self._changed:
+                self._committing_since = 0.0
             self._seal_if_due()
             if closing:
                 return
@@ -408,7 +480,7 @@ class Spool:
         """Write one group and delete finished segments in one transaction, then release who waits."""
         rows = sum(waiting.rows for waiting in waited)
         encoded = group(waiting.encoded for waiting in waited)
-        keys = [waiting.once for waiting in waited if waiting.once]
+        keys = [waiting.once for waiting in waited if waiting.rows]
         now = self._clock()
         # Random, as a file that was copied or put back has the numbers of another one.
         token = secrets.token_hex(16)
@@ -427,7 +499,7 @@ class Spool:
                 self._bytes += len(encoded)
                 self._open = number
             self._forget(finished)
-        self._seen.add(keys, now)
+        self._seen.add(filter(None, keys), now)
         self._release(waited, None)
 
     def _forget(self, finished: list[int]) -> None:
@@ -502,6 +574,6 @@ class Spool:
     def _next_sealed(self, after: int) -> int | None:
         # In order of number: they are added so, and a dict keeps its order.
         for number, tally in self._tallies.items():
-            if number > after and number != self._open and tally.waits:
+            if number > after and number != self._open and tally.waits and not tally.withheld:
                 return number
         return None

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS spool (id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS segments (number INTEGER PRIMARY KEY AUTOINCREMENT, began REAL NOT NULL, refused TEXT,
                                      token TEXT);
 CREATE TABLE IF NOT EXISTS groups (number INTEGER PRIMARY KEY, segment INTEGER NOT NULL, rows INTEGER NOT NULL,
-                                   events BLOB NOT NULL);
+                                   events BLOB NOT NULL, seen INTEGER);
 CREATE INDEX IF NOT EXISTS groups_of_segment ON groups (segment);
 CREATE TABLE IF NOT EXISTS seen (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, once BLOB NOT NULL);
 """
@@ -66,6 +66,8 @@ class SpoolFile:
         self._committer.executescript(_TABLES)
         if not any(column[1] == "token" for column in self._committer.execute("PRAGMA table_info(segments)")):
             self._committer.execute("ALTER TABLE segments ADD COLUMN token TEXT")
+        if not any(column[1] == "seen" for column in self._committer.execute("PRAGMA table_info(groups)")):
+            self._committer.execute("ALTER TABLE groups ADD COLUMN seen INTEGER")
         self._reader = self._connect()
         # SQLite crashes where a connection is closed while another thread reads by it.
         self._reading = threading.Lock()
@@ -94,6 +96,13 @@ class SpoolFile:
         self._seen_until.append((int(now), last))
         return [blob for (blob,) in self._reader.execute("SELECT once FROM seen")]
 
+    def held_keys(self) -> list[bytes]:
+        """Packed keys of the groups that are held, 0 for an event without one; of groups in which each event has a
+        place among them."""
+        with self._reading:
+            rows = self._reader.execute("SELECT once FROM groups JOIN seen ON seen.number = groups.seen").fetchall()
+        return [blob for (blob,) in rows]
+
     def groups(self, segment: int) -> Iterator[tuple[int, bytes]]:
         """The groups of a segment, in the order in which they were written: how many rows, and these."""
         # One at a time: a segment may be large, and an open cursor would keep the log from starting anew.
@@ -111,8 +120,8 @@ class SpoolFile:
     ) -> int | None:
         """Write one group, delete finished segments, in one transaction; durable when this returns.
 
-        `segment` is the number of the one that has the group, or the token of one that begins with it. Returns its
-        number, or None where there is no group.
+        `segment` is the number of the one that has the group, or the token of one that begins with it. `keys` are in
+        the order of the events, 0 for one without. Returns the segment's number, or None where there is no group.
         """
         number = segment if isinstance(segment, int) else None
         write = self._committer.execute
@@ -121,9 +130,11 @@ class SpoolFile:
             if rows:
                 if number is None:
                     number = write("INSERT INTO segments (began, token) VALUES (?, ?)", (now, segment)).lastrowid
-                write("INSERT INTO groups (segment, rows, events) VALUES (?, ?, ?)", (number, rows, events))
-            if keys:
-                self._see(keys, int(now))
+                seen = self._see(keys, int(now)) if any(keys) else None
+                write(
+                    "INSERT INTO groups (segment, rows, events, seen) VALUES (?, ?, ?, ?)",
+                    (number, rows, events, seen if len(keys) == rows else None),
+                )
             for over in finished:
                 write("DELETE FROM groups WHERE segment = ?", (over,))
                 write("DELETE FROM segments WHERE number = ?", (over,))
@@ -183,8 +194,8 @@ class SpoolFile:
         with self._reading:
             return self._reader.execute(statement, (value,)).fetchall()
 
-    def _see(self, keys: Sequence[int], now: int) -> None:
-        """Store the keys of a group; forget those of the second that is ten minutes over."""
+    def _see(self, keys: Sequence[int], now: int) -> int:
+        """Store the keys of a group, and return their row; forget those of the second that is ten minutes over."""
         row = self._committer.execute("INSERT INTO seen (at, once) VALUES (?, ?)", (now, pack(keys))).lastrowid or 0
         if self._seen_until and self._seen_until[-1][0] >= now:
             # Also when the clock stepped back: the second stays what it is until time catches up.
@@ -193,6 +204,7 @@ class SpoolFile:
             self._seen_until.append((now, row))
         if now - self._seen_until[0][0] > ONCE_SECONDS:
             self._committer.execute("DELETE FROM seen WHERE number <= ?", (self._seen_until.popleft()[1],))
+        return row
 
     def _free_pages(self) -> int:
         return int(self._committer.execute("PRAGMA freelist_count").fetchone()[0])

@@ -36,6 +36,7 @@ class SpoolWorker:
         *,
         inserted: Callable[[Sequence[Event]], None],
         clock: Callable[[], float],
+        withhold: bool = False,
     ) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.spool = Spool(
@@ -44,6 +45,7 @@ class SpoolWorker:
             segment_rows=settings.flush_rows,
             segment_seconds=settings.flush_seconds,
             clock=clock,
+            withhold=withhold,
         )
         self.writer = Writer(self.spool, inserter, counters, inserted=inserted, clock=clock)
 

@@ -120,6 +120,7 @@ class Writer:
             segment = self._spool.next_segment(timeout=0.25)
             if segment is None:
                 continue
+            self._spool.wait_answered()
             try:
                 written = self.write(segment)
             except Exception:  # the thread must outlive whatever a disk or a driver comes up with

@@ -31,11 +31,13 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 ALIVE_SECONDS = 20.0
 """A collector that was not heard of for so long does not lead; another one does."""
+PRESENT_SECONDS = 5.0
+"""A proxy may have handed the visitors of a collector to others when it was not heard of for so long."""
 LEASE_SECONDS = 10.0
 """A leader whose own heartbeat is older than this stops leading, well before another one begins."""
 
 COMMIT_SECONDS = 1.0
-"""An event is in a segment within this time after it has come, or is refused."""
+"""An event waits for the disk within this time after it has come, and is then waited for."""
 
 ID_FILE = "collector.id"
 
@@ -61,6 +63,7 @@ class Member:
     secret: int
     removed: bool
     alive: bool
+    present: bool
 
     @property
     def number(self) -> int:
@@ -71,7 +74,8 @@ class Member:
 class Membership:
     """The collectors of one database. Blocking but for what is read from memory.
 
-    `held` gives the segments of this process that are not in ClickHouse. Where the database is embedded (`shared` is
+    `held` gives the segments of this process that are not in ClickHouse, `uncommitted` for how many seconds the oldest
+    event has waited for the disk. Where the database is embedded (`shared` is
     false) there is one collector, which leads, and no heartbeat. `monotonic` gives seconds that no setting of a clock
     changes.
     """
@@ -85,12 +89,14 @@ class Membership:
         secrets: Secrets,
         held: Callable[[], frozenset[Hashable]],
         shared: bool,
+        uncommitted: Callable[[], float] = lambda: 0.0,
         commit_seconds: float = COMMIT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._path = directory / ID_FILE
         self._held = held
+        self._uncommitted = uncommitted
         self._accepted: deque[tuple[float, frozenset[Hashable]]] = deque()
         self._commit_seconds = commit_seconds
         self._monotonic = monotonic
@@ -200,6 +206,11 @@ class Membership:
         return sorted(found, key=lambda each: each.name)
 
     @property
+    def present(self) -> frozenset[str]:
+        """The ids of the other collectors that were heard of a moment ago."""
+        return frozenset(each.id for each in self.others() if each.present)
+
+    @property
     def leads(self) -> bool:
         """Whether this process is the one that does what one does for all."""
         if not self._shared:
@@ -244,7 +255,7 @@ class Membership:
     def _stored(self) -> float:
         """The latest moment of which everything that was accepted before is in ClickHouse."""
         # In this order: what is accepted in between is later than the moment.
-        now = self.mark() - self._commit_seconds
+        now = self.mark() - max(self._commit_seconds, self._uncommitted())
         held = self._held()
         self._accepted.append((now, held))
         while len(self._accepted) > 1 and not self._accepted[1][1] & held:
@@ -258,7 +269,16 @@ class Membership:
     def _refresh(self) -> None:
         rows = self._client.query(_READ).result_rows
         self._members = {
-            id_: Member(id_, name, seen, stored, secret, bool(removed), alive=now - seen < ALIVE_SECONDS)
+            id_: Member(
+                id_,
+                name,
+                seen,
+                stored,
+                secret,
+                bool(removed),
+                alive=now - seen < ALIVE_SECONDS,
+                present=now - seen < PRESENT_SECONDS,
+            )
             for id_, name, seen, stored, secret, removed, now in rows
         }
 

@@ -109,6 +109,21 @@ async def test_beacons_that_wait_together_are_one_group(spool: Spool, tmp_path: 
     assert sorted(on_disk(tmp_path)) == sorted(f"/{n}" for n in range(500))
 
 
+async def test_what_waits_for_the_disk_is_told(spool: Spool, tmp_path: Path) -> None:
+    """For as long as the disk takes; nothing waits then."""
+    assert spool.uncommitted_seconds() == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.db", isolation_level=None)) as slow:
+        slow.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(spool.append([an_event()], None))
+        await asyncio.sleep(0.1)
+        assert spool.uncommitted_seconds() >= 0.1
+        slow.execute("ROLLBACK")
+    await task
+    async with asyncio.timeout(10):
+        while spool.uncommitted_seconds():  # noqa: ASYNC110 # the committer is a thread and sets no event
+            await asyncio.sleep(0)
+
+
 async def test_every_column_survives_the_spool(spool: Spool) -> None:
     """What is read is what was appended."""
     event = an_event(page="/å", props={"k": "v"}, bounces=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -91,7 +92,7 @@ async def test_the_thread_retries_by_itself(spool: Spool) -> None:
     writer.start()
     await spool.append([an_event(page="/a")], None)
     spool.seal()
-    assert inserter.stored.wait(10)
+    assert await asyncio.to_thread(inserter.stored.wait, 10)
     await emptied(spool)
     writer.stop(drain_seconds=1)
     assert list(inserter.segments.values()) == [["/a"]]

@@ -93,6 +93,21 @@ def test_what_another_has_not_stored_is_waited_for(database: Client, tmp_path: P
     assert not own.stored_by_all(own.mark())
 
 
+def test_what_waits_for_a_slow_disk_is_waited_for(database: Client, tmp_path: Path) -> None:
+    """It is in no segment yet, and may be of a visitor whose events are being erased."""
+    waited = [60.0]
+    other = member(database, tmp_path / "other", uncommitted=lambda: waited[0])
+    own = member(database, tmp_path / "own")
+    mark = own.mark()
+    other.beat()
+    own.beat()
+    assert not own.stored_by_all(mark)
+    waited[0] = 0.0
+    other.beat()
+    own.beat()
+    assert own.stored_by_all(mark)
+
+
 def test_an_outage_takes_bounded_memory_and_keeps_the_moment(database: Client, tmp_path: Path) -> None:
     """However long a segment waits, what was stored before it stays known."""
     held: set[int] = set()
