@@ -100,6 +100,7 @@ $(VENV)/.browser: .ci/system-packages | $(VENV)/bin/python
 $(VENV)/.load: | $(VENV)/bin/python
 	.ci/system-packages wrk
 	.ci/system-packages nginx
+	.ci/system-packages haproxy
 	.ci/system-packages caddy
 	touch $@
 

@@ -1,9 +1,10 @@
-"""One client process of the fault harness: `python client.py PORT PREFIX LOG`. Standard library only.
+"""One client process of the fault harness: `python client.py PORT PREFIX LOG [NETWORK]`. Standard library only.
 
-It sends beacons over a few connections, each with a path and a `q` of its own, and does what the snippet does: a
-beacon that is not acknowledged is sent again, with the same `q`, a few times. What became of each is a line of LOG:
+Each connection is a visitor: it claims an address of its own in `X-Forwarded-For`, or where there is a NETWORK, such as
+127.0.7, comes from one of it. It sends beacons, each with a path and a `q` of its own, and does what the snippet does:
+a beacon that is not acknowledged is sent again, with the same `q`, a few times. What became of each is a line of LOG:
 
-    + /prefix/17        acknowledged
+    + /prefix/17        acknowledged, perhaps with the collector of which the proxy says that it had it
     ? /prefix/18        sent, and never acknowledged
 
 SIGTERM ends it, once every beacon under way has its line.
@@ -28,9 +29,10 @@ USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/1
 class Sender:
     """One connection, made anew when it was lost."""
 
-    def __init__(self, port: int, stop: asyncio.Event) -> None:
+    def __init__(self, port: int, address: str) -> None:
         self._port = port
-        self._stop = stop
+        self._from = (address, 0) if address else None
+        self.collector = ""
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def acknowledged(self, request: bytes) -> bool:
@@ -52,11 +54,12 @@ class Sender:
 
     async def _ask(self, request: bytes) -> tuple[int, float]:
         if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port, local_addr=self._from)
         reader, writer = self._streams
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         await reader.readexactly(int(_header(head, "content-length") or 0))
+        self.collector = _header(head, "x-collector").replace(" ", "")
         return int(head.split()[1]), float(_header(head, "retry-after") or 0)
 
     async def _hang_up(self) -> None:
@@ -72,14 +75,15 @@ def _header(head: str, name: str) -> str:
     return ""
 
 
-async def main(port: int, prefix: str, log: Path) -> None:
+async def main(port: int, prefix: str, log: Path, network: str = "") -> None:
     """Send until told to stop."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     with log.open("a", buffering=1) as lines:
 
         async def send(connection: int) -> None:
-            sender = Sender(port, stop)
+            sender = Sender(port, f"{network}.{connection + 1}" if network else "")
+            claimed = "" if network else f"x-forwarded-for: 192.0.2.{connection}\r\n"
             number = 0
             while not stop.is_set():
                 number += 1
@@ -87,14 +91,14 @@ async def main(port: int, prefix: str, log: Path) -> None:
                 body = json.dumps({"n": "pageview", "u": f"https://site.test{path}", "d": "site.test", "q": path})
                 request = (
                     f"POST /api/event HTTP/1.1\r\nhost: site.test\r\nuser-agent: {USER_AGENT}\r\n"
-                    f"x-forwarded-for: 192.0.2.{connection}\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+                    f"{claimed}content-length: {len(body)}\r\n\r\n{body}"
                 ).encode()
                 mark = "+" if await sender.acknowledged(request) else "?"
-                lines.write(f"{mark} {path}\n")
+                lines.write(f"{mark} {path} {sender.collector}".rstrip() + "\n")
                 await asyncio.sleep(PAUSE)
 
         await asyncio.gather(*(send(connection) for connection in range(CONNECTIONS)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:]))

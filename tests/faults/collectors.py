@@ -1,73 +1,38 @@
-"""Two collectors with data directories of their own over one ClickHouse server, behind nginx that hashes by address."""
+"""Collectors with data directories of their own over one ClickHouse server, behind nginx that hashes by address."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import random
-import re
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.server import PATIENCE, ROOT, Serve, until
-
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "nginx"
-BLOCKS = (ROOT / "deploy" / "nginx-collectors.conf").read_text()
-
-
-def hashing_proxy(directory: Path, ports: Sequence[int], port: int) -> subprocess.Popen[bytes]:
-    """nginx on a port of loopback, with the blocks of `deploy/nginx-collectors.conf` for these collectors. Who sends
-    `X-Forwarded-For` is taken for that address."""
-    directory.mkdir(parents=True, exist_ok=True)
-    servers = "\n".join(f"server 127.0.0.1:{each} max_fails=0;" for each in ports)
-    blocks = re.sub(r"( *server 127\.0\.0\.1:\d+ max_fails=0;\n)+", f"{servers}\n", BLOCKS)
-    configuration = directory / "nginx.conf"
-    configuration.write_text(
-        f"""
-daemon off;
-worker_processes 1;
-pid {directory}/nginx.pid;
-error_log {directory}/error.log crit;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {directory}/body;
-    proxy_temp_path {directory}/proxy;
-    fastcgi_temp_path {directory}/fastcgi;
-    uwsgi_temp_path {directory}/uwsgi;
-    scgi_temp_path {directory}/scgi;
-    set_real_ip_from 127.0.0.1;
-    real_ip_header X-Forwarded-For;
-    {blocks}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://tyst;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_next_upstream off;
-            proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-        }}
-    }}
-}}
-"""
-    )
-    return subprocess.Popen([NGINX, "-c", str(configuration), "-e", str(directory / "error.log")])
+from tests.balancers import nginx
+from tests.faults.server import PATIENCE, Serve, until
 
 
 class Collectors(Serve):
-    """The collectors as one server: what is asked of it is asked of all of them."""
+    """The collectors as one server: what is asked of it is asked of all of them. Where `claimed`, who sends
+    `X-Forwarded-For` to nginx is taken for that address."""
 
-    def __init__(self, directory: Path, dsn: str, *, count: int = 2, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        dsn: str,
+        *,
+        count: int = 2,
+        environ: dict[str, str] | None = None,
+        claimed: bool = True,
+    ) -> None:
         super().__init__(directory, dsn, environ={"TYST_SECRET_KEY": "the same for all", **(environ or {})})
         self.each = [
             Serve(directory / f"collector-{number}", dsn, environ={**self.environ, "TYST_COLLECTOR": f"c{number}"})
             for number in range(1, count + 1)
         ]
+        self._claimed = claimed
         self._proxy: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -76,7 +41,9 @@ class Collectors(Serve):
             if serve.process is None or serve.process.poll() is not None:
                 serve.start()
         if self._proxy is None:
-            self._proxy = hashing_proxy(self.directory / "nginx", [serve.port for serve in self.each], self.port)
+            directory = self.directory / "nginx"
+            directory.mkdir(exist_ok=True)
+            self._proxy = nginx(directory, [serve.port for serve in self.each], self.port, claimed=self._claimed)
 
     @property
     def data_dir(self) -> Path:
@@ -91,6 +58,13 @@ class Collectors(Serve):
         for serve in self.each:
             if serve.process is not None and serve.process.poll() is None:
                 serve.kill()
+
+    def kill_balancer(self) -> None:
+        """`kill -9` of nginx and its workers."""
+        assert self._proxy
+        os.killpg(self._proxy.pid, signal.SIGKILL)
+        self._proxy.wait(PATIENCE)
+        self._proxy = None
 
     def kill_one(self, chosen: random.Random) -> None:
         """`kill -9` of one, and a start."""
@@ -146,7 +120,7 @@ class Collectors(Serve):
 
 @contextlib.contextmanager
 def collectors(directory: Path, dsn: str, **options: object) -> Iterator[Collectors]:
-    """Two collectors that answer and know of each other."""
+    """Collectors, two by default, that answer and know of each other."""
     running = Collectors(directory, dsn, **options)  # type: ignore[arg-type]
     running.start()
     try:

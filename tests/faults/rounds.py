@@ -263,9 +263,9 @@ def play(stage: Stage, faults: list[str]) -> None:
 
 def judge(stage: Stage, logs: list[Path], prefix: str) -> None:
     """Compare what was acknowledged with what is stored."""
-    lines = [line.split(" ", 1) for log in logs for line in log.read_text().splitlines()]
-    acknowledged = {path for mark, path in lines if mark == "+"}
-    unacknowledged = {path for mark, path in lines if mark == "?"}
+    lines = [line.split() for log in logs for line in log.read_text().splitlines()]
+    acknowledged = {path for mark, path, *_ in lines if mark == "+"}
+    unacknowledged = {path for mark, path, *_ in lines if mark == "?"}
     stored = stored_paths(stage, f"/{prefix}c")
     stage.tally.acknowledged += len(acknowledged)
     stage.tally.unacknowledged += len(unacknowledged)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.collectors import NGINX
+from tests.balancers import NGINX
 from tests.faults.server import ROOT, free_port
 from tests.served import until
 
