@@ -1,7 +1,8 @@
 """`python -m bench faults`: the fault harness at length, and what came of it as a table.
 
-Faults follow each other in a random order (seeded) in four modes: ClickHouse embedded; served; served with two
-collectors behind a proxy; served with a clock that is moved. Needs the right to mount small disks in memory.
+Faults follow each other in a random order (seeded) in five modes: ClickHouse embedded; served; served with two
+collectors behind a proxy; served with a clock that is moved; and `balanced`, kills of three collectors, their balancer
+and their ClickHouse server. Needs the right to mount small disks in memory, but for the last.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.faults.balanced import KILLS as BALANCED
+from tests.faults.balanced import BalancedTally, balanced_stage
 from tests.faults.rounds import FAULTS, MODES, Tally, play, stage
 
 KILLS = frozenset({"kill -9", "kill -9 of a collector"})
@@ -21,7 +24,11 @@ KILLS = frozenset({"kill -9", "kill -9 of a collector"})
 
 def plan(mode: str, kills: int, others: int, chosen: random.Random) -> list[list[str]]:
     """Rounds of one to three faults each, in which every fault of the mode comes often enough."""
-    faults = [name for name in MODES[mode] for _ in range(kills if name in KILLS else others)]
+    return shuffled([name for name in MODES[mode] for _ in range(kills if name in KILLS else others)], chosen)
+
+
+def shuffled(faults: list[str], chosen: random.Random) -> list[list[str]]:
+    """Rounds of one to three of the faults, in a random order."""
     chosen.shuffle(faults)
     rounds = []
     while faults:
@@ -48,6 +55,25 @@ def run(modes: Sequence[str], kills: int, others: int, seed: int) -> dict[str, T
                 for sentence in tally.untrue[known:]:
                     print(f"    {sentence}", flush=True)
     return tallies
+
+
+def run_balanced(kills: int, seed: int) -> BalancedTally:
+    """So many kills of each kind of three collectors, their balancer and their server; returns what it came to."""
+    rounds = shuffled([name for name in BALANCED for _ in range(kills)], random.Random(seed))
+    with (
+        tempfile.TemporaryDirectory(prefix="tyst-faults-") as directory,
+        balanced_stage(Path(directory), seed) as stage,
+    ):
+        for number, faults in enumerate(rounds, 1):
+            stage.play(faults)
+            print(f"balanced round {number}: {', '.join(faults)}; {stage.tally.told()}", flush=True)
+    return stage.tally
+
+
+def balanced_table(tally: BalancedTally) -> str:
+    """The run as a table in Markdown."""
+    rows = [f"| {name} | {figure} |" for name, figure in tally.rows()]
+    return "\n".join(["| three collectors | |", "| --- | ---: |", *rows])
 
 
 def table(tallies: dict[str, Tally]) -> str:
@@ -85,9 +111,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--kills", type=int, default=30, help="of each kind and mode")
     parser.add_argument("--others", type=int, default=20, help="of every other fault and mode")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--modes", nargs="*", default=list(MODES), choices=list(MODES))
+    modes = [*MODES, "balanced"]
+    parser.add_argument("--modes", nargs="*", default=modes, choices=modes)
     given = parser.parse_args(arguments)
     print(f"seed {given.seed}")
-    tallies = run(given.modes, given.kills, given.others, given.seed)
-    print(table(tallies))
-    return 0 if all(tally.clean for tally in tallies.values()) else 1
+    tallies = run([mode for mode in given.modes if mode in MODES], given.kills, given.others, given.seed)
+    clean = all(tally.clean for tally in tallies.values())
+    if tallies:
+        print(table(tallies))
+    if "balanced" in given.modes:
+        tally = run_balanced(given.kills, given.seed)
+        clean = clean and tally.clean
+        print(balanced_table(tally))
+    return 0 if clean else 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.balanced import balanced_stage
 from tests.faults.rounds import Tally, play, stage
 
 ROUNDS: dict[str, list[list[str]]] = {
@@ -31,3 +32,16 @@ def test_what_is_acknowledged_is_stored_once(mode: str, tmp_path: Path) -> None:
     assert (tally.lost, tally.doubled, tally.untrue) == (0, 0, [])
     assert tally.acknowledged > 200
     assert sum(tally.faults.values()) == sum(map(len, ROUNDS[mode]))
+
+
+def test_three_collectors_outlive_kills_of_each_other_of_clickhouse_and_of_their_balancer(tmp_path: Path) -> None:
+    """Nothing lost or doubled, what is erased and reset at another collector is gone, and visits are split of no
+    visitor but those whose collector died."""
+    with balanced_stage(tmp_path, seed=1) as stage:
+        stage.play(["a collector", "ClickHouse"])
+        stage.play(["the balancer", "a collector"])
+    tally = stage.tally
+    assert (tally.lost, tally.doubled, tally.never_sent, tally.split_of_others) == (0, 0, 0, 0)
+    assert (tally.erasures, tally.erased_left, tally.resets, tally.reset_left) == (2, 0, 1, 0)
+    assert tally.acknowledged > 200
+    assert tally.kills.total() == 4
