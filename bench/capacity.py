@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from collector.ingest.visit_recall import MOST_COLLECTORS, RECALLS
+from collector.ingest.visit_recall import LIMITS, MOST_COLLECTORS, RECALLS
 
 MONTH: Final = 30.44 * 86_400
 SEGMENT_BYTES: Final = 8 << 20
@@ -135,12 +135,13 @@ class Size:
 
     @property
     def recall(self) -> float:
-        """Share of all shards' cores for half a minute, when a collector ends, to look for visits that go on."""
+        """Share of all shards' cores for half a minute, when a collector ends, to look for visits that go on; 0 where
+        it is not done, or given up as one look needs more than it may."""
         others = self.collectors + self.spare - 1
-        if others >= MOST_COLLECTORS:
+        look = self.month / 30.44 * self.costs.recall / 1e9
+        if others >= MOST_COLLECTORS or look > LIMITS["max_execution_time"] * LIMITS["max_threads"] * self.shards:
             return 0.0
-        work = len(RECALLS) * others * self.month / 30.44 * self.costs.recall / 1e9
-        return work / (RECALLS[-1] * self.shards * self.given.cores)
+        return len(RECALLS) * others * look / (RECALLS[-1] * self.shards * self.given.cores)
 
 
 @dataclass

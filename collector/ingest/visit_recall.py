@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import anyio.to_thread
@@ -33,9 +33,12 @@ BACK_SECONDS: Final = 2 * IDLE_SECONDS
 """What came before is not read: of a visit without a page or event for so long the duration goes on from there, and it
 is taken for one that is no bounce."""
 LOOK_SECONDS: Final = 1.0
+LIMITS: Final = {"max_execution_time": 5, "max_threads": 2, "max_memory_usage": 2_000_000_000}
+"""What a recall may cost ClickHouse while it serves. One that needs more is given up, and visits are split."""
 _AT_ONCE: Final = 2_000
 """Visits taken over in one turn of the event loop."""
 
+_NONE: Final[Mapping[str, int]] = {}
 _ATTRIBUTION: Final = ", ".join(f"any({name})" for name in Attribution.__struct_fields__)
 _OPEN: Final = f"""
 SELECT visitor, visit, toUnixTimestamp(max(ts)) AS last, toUnixTimestamp(maxIf(ts, name != 'engagement')),
@@ -85,14 +88,14 @@ class VisitRecall:
         if not self._due or now < self._due[0]:
             return
         began = int(self._clock())
-        found = await anyio.to_thread.run_sync(self._open, self._since)
+        while self._due and self._due[0] <= now:
+            self._due.popleft()
+        found = await anyio.to_thread.run_sync(self._open, self._since, LIMITS)
         for number, (visitor, visit) in enumerate(found, 1):
             self._visits.take_over(visitor, visit)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._since = began - OVERLAP_SECONDS
-        while self._due and self._due[0] <= now:
-            self._due.popleft()
 
     async def run(self, present: Callable[[], frozenset[str]]) -> None:
         """Follow the other collectors until cancelled."""
@@ -100,16 +103,16 @@ class VisitRecall:
             try:
                 await self.follow(present())
             except (ClickHouseError, OSError) as error:
-                log.debug("visits could not be recalled", extra={"reason": plain_reason(error)})
+                log.info("visits could not be recalled", extra={"reason": plain_reason(error)})
             except Exception:  # one failed recall must not end them
                 log.exception("visits could not be recalled")
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _open(self, since: int) -> list[tuple[int, Visit]]:
+    def _open(self, since: int, limits: Mapping[str, int] = _NONE) -> list[tuple[int, Visit]]:
         """The visits with an event since that second, in order of their last one."""
         first = int(self._clock()) - BACK_SECONDS
         parameters = {"first": first, "since": since, "most": MAX_VISITS}
-        rows = self._client.query(_OPEN, parameters=parameters).result_rows
+        rows = self._client.query(_OPEN, parameters=parameters, settings=dict(limits)).result_rows
         erased = self._erased()
         return [
             (

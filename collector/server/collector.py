@@ -179,7 +179,7 @@ class Collector:
         self.erasures = ErasureSchedule(self.eraser)
         self.claims = BeaconClaims(self.clickhouse.client(), self.members, self._spools)
         self.recall = VisitRecall(
-            self.clickhouse.client(readonly=True), self.rooms.visits, clock, erased=self.eraser.pending_visitors
+            self.clickhouse.client(), self.rooms.visits, clock, erased=self.eraser.pending_visitors
         )
         self.privacy = SubjectAccess(
             clock=clock,
