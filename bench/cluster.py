@@ -113,9 +113,9 @@ def stored_costs(server: RealServer, millions: float) -> dict[str, float]:
         asyncio.run(sites.change(Site(domain=SITE)))
         rollup = RollupJob(client, sites, lambda: town.now)
         found["close"] = meter.seconds(rollup.close_due) / millions
-        client.command("OPTIMIZE TABLE daily FINAL")
+        client.command("OPTIMIZE TABLE daily_rollup FINAL")
         found["event_bytes"] = town.bytes("events") / town.rows("events")
-        found["daily_bytes"] = town.bytes("daily") / town.rows("events")
+        found["daily_bytes"] = town.bytes("daily_rollup") / town.rows("events")
         today = datetime.datetime.fromtimestamp(town.now, datetime.UTC)
         opened = _rows(town, today.date()) / 1e6
         recall = VisitRecall(client, VisitTracker(), lambda: town.now)
@@ -173,7 +173,7 @@ def costs_table(costs: Costs) -> Iterator[tuple[str, ...]]:
     yield "more for the open day, per million events of it", f"{costs.open_page:.0f} ms"
     yield "looking for visits that go on, per million events of the day", f"{costs.recall:.0f} ms"
     yield (
-        "an event on disk, in `daily`, in a spool",
+        "an event on disk, in `daily_rollup`, in a spool",
         (f"{costs.event_bytes:.1f}, {costs.daily_bytes:.2f}, {costs.spool_bytes:.0f} bytes"),
     )
 

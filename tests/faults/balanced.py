@@ -265,7 +265,7 @@ SELECT count() FROM (
     GROUP BY visitor, visit HAVING counted != 1 OR bounced NOT IN (0, 1))"""
 _ERASED = "SELECT count() FROM events WHERE arrayExists(page_ -> startsWith(page, page_), {pages:Array(String)})"
 _RESET = """
-SELECT (SELECT countIf(JSONExtractUInt(record, 'finished') = 0) FROM deletions FINAL WHERE NOT deleted),
+SELECT (SELECT countIf(JSONExtractUInt(record, 'finished') = 0) FROM site_jobs FINAL WHERE NOT deleted),
     (SELECT count() FROM events WHERE site = {site:String})"""
 
 KILLS: dict[str, Callable[[BalancedStage], None]] = {
