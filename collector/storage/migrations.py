@@ -7,6 +7,7 @@ is for. Its statements can be run again: the process may be killed between the l
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -16,6 +17,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import SchemaTooNew
 from collector.storage.statements import split_statements
@@ -153,6 +155,10 @@ def _rename_columns(client: Client, table: str, names: Mapping[str, str]) -> Non
     renamed = [f"RENAME COLUMN {old} TO {new}" for old, new in names.items() if old in found]
     if renamed:
         client.command(f"ALTER TABLE {table} {', '.join(renamed)} SETTINGS alter_sync = 0")
+    # Where a full disk has stopped them, files would not be linked either. A database that is being restored needs no
+    # such right: there nothing has stopped them.
+    with contextlib.suppress(DatabaseError):
+        client.command(f"SYSTEM START MERGES {table}")
     _wait(client, _MUTATING, table)
     client.command(f"ALTER TABLE {table} RESET SETTING {', '.join(_OF_MERGES)}")
 
