@@ -79,8 +79,8 @@ _FROM_HERE = "<networks><ip>127.0.0.0/8</ip></networks><profile>{profile}</profi
 
 @dataclass
 class RealServer:
-    """A running server. `log_level` is that of its own text log, `server.log`; `shards` are the hosts of the cluster that
-    it is in, if any, which have the same ports."""
+    """A running server. `log_level` is that of its own text log, `server.log`; `shards` are the hosts of the cluster
+    that it is in, if any, which have the same ports."""
 
     directory: Path
     log_level: str = "none"
@@ -147,7 +147,6 @@ class RealServer:
         config = _CONFIG.format(level=self.log_level, log=log, directory=self.directory, cluster=self._cluster())
         for name, text in (("users.xml", users), ("config.xml", config)):
             (self.directory / name).write_text(text)
-
 
     def _cluster(self) -> str:
         node = "<shard><replica><host>{}</host><port>{}</port></replica></shard>"
