@@ -81,7 +81,6 @@ def _read(file: ImportedFile, found: Format, target: ImportTarget) -> None:
     report.format = report.format or found.name
     target.begin(Path(file.name).name[:80])
     found.read(file, target)
-    target.end(file.digest)
 
 
 class FormatUnknown(ImportRefused):

@@ -10,7 +10,6 @@ import bz2
 import codecs
 import csv
 import gzip
-import hashlib
 import io
 import lzma
 import re
@@ -63,12 +62,6 @@ class ImportedFile:
         self._limits = limits or ReadingLimits()
         self._stream, self._layers = _unpacked(_Peekable(stream), self._limits, layers)
         self.head = self._stream.peek(HEAD_BYTES)
-        self._stream.digest = hashlib.blake2b(digest_size=16)
-
-    @property
-    def digest(self) -> bytes:
-        """A digest of what was read of it."""
-        return self._stream.digest.digest() if self._stream.digest else b""
 
     @property
     def is_zip(self) -> bool:
@@ -251,7 +244,6 @@ class _Peekable(io.RawIOBase):
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
         self._ahead = b""
-        self.digest: hashlib.blake2b | None = None
 
     def peek(self, size: int) -> bytes:
         while len(self._ahead) < size:
@@ -268,8 +260,6 @@ class _Peekable(io.RawIOBase):
         chunk = self._ahead[: len(buffer)] or self._stream.read(len(buffer)) or b""
         self._ahead = self._ahead[len(chunk) :]
         buffer[: len(chunk)] = chunk
-        if self.digest is not None:
-            self.digest.update(chunk)
         return len(chunk)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final, Literal
 
 import msgspec
 
 LeftOut = Literal[
     "own_figures", "day_not_over", "unreadable", "date", "bot", "static", "method", "status", "other_host", "automatic",
-    "not_counted", "same_figures", "no_event", "total", "no_date", "other_file",
+    "not_counted", "repeated", "same_figures", "no_event", "total", "no_date", "other_file",
     "gpc", "dnt", "excluded", "spam_referrer", "datacenter", "prefetch", "unknown_site",
 ]  # fmt: skip
 """Why a row or line of a file is left out."""
@@ -75,15 +77,14 @@ class ImportReport(msgspec.Struct):
         if len(lines.first) < MOST_LINES:
             lines.first.append(place)
 
-    def take_back(self, reason: LeftOut, source: str, place: str, rows: int) -> None:
+    def take_back(self, reason: LeftOut, source: str, places: Iterable[str], rows: int) -> None:
         """Leave out rows that were accepted at first."""
         if rows:
             self.accepted -= rows
             self.sources[source] -= rows
             lines = self.left_out.setdefault(reason, Lines())
             lines.count += rows
-            if place and len(lines.first) < MOST_LINES:
-                lines.first.append(place)
+            lines.first += islice(places, max(MOST_LINES - len(lines.first), 0))
 
     def accept(self, source: str) -> None:
         """Count a row that was read and counts."""

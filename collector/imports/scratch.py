@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from collector.imports.scratch_details import EventLink, ScratchDetails
+from collector.imports.scratch_details import PART, EventLink, ScratchDetails
+from collector.imports.scratch_repeats import ScratchRepeats
 from collector.imports.scratch_sums import ScratchSums
 from collector.ingest.event import COLUMNS as EVENT_COLUMNS
 from collector.ingest.event import Event
 from collector.rollups.build import build_days
-from collector.spool.serialization import FORMAT, SerializedEvents
+from collector.spool.serialization import FORMAT, encode
 from collector.storage.client import SCRATCH
 
 ROWS_AT_A_TIME: Final = 20_000
@@ -34,6 +35,14 @@ Progress = Callable[[int, int], None]
 """Told how many days of how many are closed."""
 
 
+class EventOrigin(NamedTuple):
+    """Where an event comes from: number of the file, of the line, and a digest of the row."""
+
+    file: int
+    line: int
+    origin: int
+
+
 class Scratch:
     """The tables of the import `id_`, a hexadecimal number; `beat` is called every now and then. Blocking."""
 
@@ -43,28 +52,32 @@ class Scratch:
         self.sums = ScratchSums(client, id_)
         self.details = ScratchDetails(client, id_)
         self._events, self._visits = (f"{SCRATCH}{kind}_{id_}" for kind in ("events", "visits"))
-        self._waiting: list[Event] = []
+        self.repeats = ScratchRepeats(client, id_, self._events)
+        self._waiting: list[bytes] = []
         self._number = 0
 
     def create(self) -> None:
         """Create the tables."""
         self.sums.create()
         self.details.create()
-        for table in (self._events, self._visits):
-            self._client.command(_CREATE, parameters={"table": table})
+        self.repeats.create()
+        self._client.command(_CREATE_EVENTS, parameters={"table": self._events})
+        self._client.command(_CREATE, parameters={"table": self._visits})
 
     def drop(self) -> None:
         """Nothing of the tables is left."""
         self.sums.drop()
         self.details.drop()
+        self.repeats.drop()
         for table in (self._events, self._visits):
             self._client.command("DROP TABLE IF EXISTS {table:Identifier} SYNC", parameters={"table": table})
 
-    def add_event(self, event: Event, link: EventLink | None = None) -> None:
+    def add_event(self, event: Event, origin: EventOrigin, link: EventLink | None = None) -> None:
         """Add an event without a visit; by the `link` details of it are found in other files."""
         self._number += 1
         number = self._number & 0xFFFFFFFF
-        self._waiting.append(msgspec.structs.replace(event, seq=number))
+        row = encode(msgspec.structs.replace(event, seq=number))
+        self._waiting.append(b"[%d,%d,%d,%b" % (*origin, row[1:]))
         if link is not None:
             self.details.add_link(event.day, number, link)
         if len(self._waiting) >= ROWS_AT_A_TIME:
@@ -74,8 +87,8 @@ class Scratch:
         """Insert what waits."""
         self._beat()
         if self._waiting:
-            body = SerializedEvents.of(self._waiting).body
-            self._client.raw_insert(self._events, EVENT_COLUMNS, body, fmt=FORMAT)
+            body = b"\n".join(self._waiting)
+            self._client.raw_insert(self._events, (*EventOrigin._fields, *EVENT_COLUMNS), body, fmt=FORMAT)
             self._waiting = []
         self.details.flush()
 
@@ -116,7 +129,8 @@ class Scratch:
             self._beat()
             given = {"days": days, "parts": parts, "part": part}
             events = self.details.joined(self._events, given) if self.details.found else self._events
-            given |= {"events": events, "visits": self._visits, "idle": VISIT_SECONDS}
+            given |= {"events": events, "repeats": self.repeats.table}
+            given |= {"visits": self._visits, "idle": VISIT_SECONDS}
             for statement in (_ANONYMOUS, _VISITS):
                 self._client.command(statement, parameters=given)
 
@@ -145,8 +159,11 @@ _LEFT_OVER = "SELECT name FROM system.tables WHERE database = currentDatabase() 
 # The salts are gone with the process: what a crash leaves behind is dropped at the next start, and is of no use.
 _CREATE = """
 CREATE TABLE {table:Identifier} AS events ENGINE = MergeTree ORDER BY (day, visitor, ts)"""
+_CREATE_EVENTS = """
+CREATE TABLE {table:Identifier} ENGINE = MergeTree ORDER BY (day, visitor, ts)
+EMPTY AS SELECT *, toUInt32(0) AS file, toUInt32(0) AS line, toUInt64(0) AS origin FROM events"""
 _COUNT = "SELECT day, count() FROM {table:Identifier} GROUP BY day ORDER BY day"
-_PART = "day IN {days:Array(Date)} AND visitor % {parts:UInt32} = {part:UInt32}"
+_PART = f"{PART} AND seq NOT IN (SELECT seq FROM {{repeats:Identifier}} WHERE {PART})"
 
 _ALL = ", ".join(EVENT_COLUMNS)
 _ANONYMOUS = f"""

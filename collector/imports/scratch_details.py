@@ -115,6 +115,9 @@ class ScratchDetails:
             self.flush()
 
 
+PART: Final = "day IN {days:Array(Date)} AND if(visitor = 0, seq, visitor) % {parts:UInt32} = {part:UInt32}"
+"""A share of the events of some days: visitors as a whole, and what is of none one by one."""
+
 _COLUMNS: Final = {
     "links": ("day", "seq", "session", "event"),
     "sessions": SessionDetails._fields,
@@ -144,8 +147,7 @@ _JOIN = f"""
 INSERT INTO {{joined:Identifier}} ({", ".join(EVENT_COLUMNS)})
 SELECT {", ".join(_TAKEN.get(name, f"events.{name}") for name in EVENT_COLUMNS)}
 FROM (
-    SELECT * FROM {{events:Identifier}} WHERE day IN {{days:Array(Date)}}
-        AND visitor % {{parts:UInt32}} = {{part:UInt32}}
+    SELECT * FROM {{events:Identifier}} WHERE {PART}
 ) AS events
 LEFT ANY JOIN ({_LINKS}) AS links ON events.day = links.day AND events.seq = links.seq
 LEFT ANY JOIN (

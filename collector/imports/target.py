@@ -5,17 +5,18 @@ from __future__ import annotations
 import datetime
 from typing import Final, Protocol, TypeVar
 
-from collector.core.errors import ImportRefused
+import msgspec
+
 from collector.core.text import without_hidden
 from collector.core.timezones import Zone
 from collector.enrichment.shortening import shortened_url
 from collector.enrichment.url_policy import PageCleaner
 from collector.enrichment.urls import clean_value
 from collector.imports.report import ImportReport, LeftOut, Note
-from collector.imports.scratch import Scratch
+from collector.imports.scratch import EventOrigin, Scratch
 from collector.imports.scratch_details import EventLink, EventProperty, SessionDetails
 from collector.imports.sums import Sum
-from collector.imports.visits import STEPS, ForeignRequest
+from collector.imports.visits import STEPS, ForeignRequest, digest_of
 from collector.ingest.context import PipelineServices, Rejection
 from collector.ingest.payload_fields import MOST_URL, MOST_VALUE
 from collector.ingest.pipeline import run
@@ -25,6 +26,9 @@ FIRST_DAY: Final = datetime.date(1990, 1, 1)
 """Dates before it are taken for unreadable ones."""
 END_OF_TIME: Final = 1 << 32
 """The Unix second after the last that ClickHouse has a DateTime for."""
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Notebook(Protocol):
@@ -65,26 +69,12 @@ class ImportTarget:
         self._overlapping: set[datetime.date] = set()
         self._notebooks: dict[type[Notebook], Notebook] = {}
         self._files: list[str] = []
-        self._digests: dict[bytes, str] = {}
-        self._requests = 0
+        self._requests_are = ""
 
     def begin(self, name: str) -> None:
         """A file, or a table of one, begins."""
         self._files.append(name)
         self.file = name
-
-    def end(self, digest: bytes) -> None:
-        """A file ends. Raises `ImportRefused` for events that another file had byte by byte: they would count twice."""
-        if self._requests and digest in self._digests:
-            raise ImportRefused(
-                "file",
-                "{name} and {other} have the same content; import one of them",
-                name=self.file,
-                other=self._digests[digest],
-            )
-        if self._requests:
-            self._digests[digest] = self.file
-        self._requests = 0
 
     def notebook(self, kind: type[N]) -> N:
         """What a format remembers of the files of this import."""
@@ -102,8 +92,17 @@ class ImportTarget:
         self._scratch.sums.add(source, len(self._files), *rows)
         self.report.accept(source)
 
-    def add_request(self, source: str, request: ForeignRequest, line: int, link: EventLink | None = None) -> None:
-        """Take one row of a file through the pipeline; by the `link` details of it are found in other files."""
+    def add_request(
+        self,
+        source: str,
+        request: ForeignRequest,
+        line: int,
+        *,
+        row: str | bytes = b"",
+        link: EventLink | None = None,
+    ) -> None:
+        """Take one row of a file through the pipeline. Another file that has the `row`, or the same request where that
+        is not given, repeats it; by the `link` details of it are found in other files."""
         known = 0 <= request.at < END_OF_TIME
         reason = self._reason(self.zone.date(request.at)) if known else "date"
         if reason:
@@ -113,8 +112,9 @@ class ImportTarget:
         if isinstance(event, Rejection):
             self.leave_out(event.reason, line)  # type: ignore[arg-type] # consent and rate cannot be
             return
-        self._requests += 1
-        self._scratch.add_event(event, link)
+        self._requests_are = source
+        origin = EventOrigin(len(self._files), line, digest_of(row or _encode(request)))
+        self._scratch.add_event(event, origin, link)
         self.report.accept(source)
 
     def add_session(self, session: SessionDetails) -> None:
@@ -130,10 +130,14 @@ class ImportTarget:
 
     def finish(self) -> None:
         """All files were read: count one of several that have the same, and only details of events that there are."""
+        for repeated in self._scratch.repeats.find():
+            name = self._files[repeated.file - 1]
+            places = (f"{name}:{line}" for line in repeated.lines)
+            self.report.take_back("repeated", self._requests_are, places, repeated.rows)
         for each in self._scratch.sums.choose():
-            self.report.take_back("same_figures", each.source, self._files[each.file - 1], each.rows)
+            self.report.take_back("same_figures", each.source, [self._files[each.file - 1]], each.rows)
         if self._scratch.details.properties:
-            self.report.take_back("no_event", "properties", "", self._scratch.details.strays())
+            self.report.take_back("no_event", "properties", [], self._scratch.details.strays())
 
     def leave_out(self, reason: LeftOut, line: int) -> None:
         """A row that does not count."""

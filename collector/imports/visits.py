@@ -113,9 +113,13 @@ def key_hash(key: str) -> int:
 
 def wide_hash(key: str) -> int:
     """A number for what a file calls a session or an event, by which other files tell more of it; 0 for nothing."""
-    if not key:
-        return 0
-    return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=8, key=_KEY).digest(), "little") or 1
+    return digest_of(key) or 1 if key else 0
+
+
+def digest_of(row: str | bytes) -> int:
+    """A digest of a row, which is the same in every file of an import, and of 64 bits."""
+    content = row.encode("utf-8", "replace") if isinstance(row, str) else row
+    return int.from_bytes(blake2b(content, digest_size=8, key=_KEY).digest(), "little")
 
 
 # Random for each process: from a visit's number nobody finds what the file called it.

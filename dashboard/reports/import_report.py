@@ -18,6 +18,7 @@ REASONS: Final[dict[str, str]] = {
     "other_host": N_("Another site"),
     "automatic": N_("Sent automatically, not an event"),
     "not_counted": N_("Neither a page view nor an event"),
+    "repeated": N_("Another of the files has the same row"),
     "same_figures": N_("The same figures are in another table or file"),
     "no_event": N_("Properties of an event that is in none of the files"),
     "total": N_("A total of other rows"),

@@ -61,8 +61,8 @@ class Access(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return "Access(…)"
 
 
-def take(access: Access, target: ImportTarget, line: int) -> None:
-    """Take one request to the target, or leave it out."""
+def take(access: Access, target: ImportTarget, line: int, text: str) -> None:
+    """Take one request to the target, or leave it out; `text` is the whole of its line."""
     services = target.services
     if access.user_agent and services.bots.kind(access.user_agent):
         target.leave_out("bot", line)
@@ -89,7 +89,7 @@ def take(access: Access, target: ImportTarget, line: int) -> None:
             prefetch=access.prefetch,
             anonymous=not access.has_user_agents,
         )
-        target.add_request("requests", request, line)
+        target.add_request("requests", request, line, row=text)
 
 
 def is_asset(target: str, content_type: str) -> bool:

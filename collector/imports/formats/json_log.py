@@ -161,7 +161,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
         if access is None:
             target.leave_out("not_counted", number)
         else:
-            take(access, target, number)
+            take(access, target, number, line)
 
 
 JSON_LOG: Final = Format("json-log", "access log (Caddy, Traefik, nginx, CloudFront as JSON)", _recognises, _read)

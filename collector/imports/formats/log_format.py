@@ -174,4 +174,4 @@ def _read(form: LogFormat, file: ImportedFile, target: ImportTarget) -> None:
         except UNREADABLE:
             target.leave_out("unreadable", number)
             continue
-        take(access, target, number)
+        take(access, target, number, line)

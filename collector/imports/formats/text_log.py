@@ -58,7 +58,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
         except UNREADABLE:
             target.leave_out("unreadable", number)
             continue
-        take(access, target, number)
+        take(access, target, number, line)
 
 
 TEXT_LOG: Final = Format("log", "access log (common, combined)", _recognises, _read)

@@ -109,7 +109,7 @@ def _read_events(file: ImportedFile, target: ImportTarget, tables: UmamiTables) 
             target.leave_out("other_host", line)
         else:
             link = EventLink(wide_hash(row["session_id"]), wide_hash(row.get("event_id", "")))
-            target.add_request("events", request, line, link)
+            target.add_request("events", request, line, link=link)
 
 
 def _read_sessions(file: ImportedFile, target: ImportTarget) -> None:

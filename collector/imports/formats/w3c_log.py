@@ -72,7 +72,7 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
         except UNREADABLE:
             target.leave_out("unreadable", number)
             continue
-        take(access, target, number)
+        take(access, target, number, line)
 
 
 W3C_LOG: Final = Format("w3c-log", "access log (CloudFront, IIS)", _recognises, _read)

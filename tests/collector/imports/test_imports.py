@@ -64,14 +64,6 @@ def test_a_day_that_would_have_less_than_before_is_told(importing: Importing) ->
     assert 0 < rotated.shrinking_days <= rotated.replaced_days
 
 
-def test_the_same_log_twice_in_one_import_is_refused(importing: Importing) -> None:
-    """Its lines would count twice; packed or not makes no difference."""
-    with pytest.raises(ImportRefused, match="same content"):
-        importing.read(LOG, ("access.log.1.gz", gzip.compress(LOG.read_bytes())))
-    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
-    importing.read(LOG, ("more.log", LOG.read_bytes()[:2_000]))
-
-
 def test_a_removed_import_is_gone_for_good(importing: Importing) -> None:
     """Of its figures nothing is left, and nobody finds it any more."""
     record = importing.take(EXPORT)
