@@ -153,11 +153,24 @@ def countable(tree: Filter | None, dimensions: Iterable[Dimension], parameters: 
     return f"(name != 'engagement' OR {any_reached(found, parameters)})" if found else "name != 'engagement'"
 
 
-def rollup_names(dimension: Dimension) -> dict[str, str] | None:
-    """Goals by the events that reach them, where each is all events of a name of its own; else None."""
-    goals = dimension.goals or ()
-    names = {goal.event: goal.name for goal in goals}
-    return names if len(names) == len(goals) and all(goal.plain for goal in goals) else None
+def is_of_one_page(goal: Goal) -> bool:
+    """Whether a goal is reached by the views of one page."""
+    return goal.kind == "page" and literal(goal.pattern)
+
+
+def rollup_names(dimension: Dimension) -> dict[str, dict[str, str]] | None:
+    """Goals by the values that have their sums, in each dimension of these: all events of a name, all views of a page;
+    None where that is not all of them."""
+    found: dict[str, dict[str, str]] = {}
+    for goal in dimension.goals or ():
+        if not (goal.plain or is_of_one_page(goal)):
+            return None
+        stored, value = ("event:name", goal.event) if goal.plain else ("event:page", goal.pattern)
+        names = found.setdefault(stored, {})
+        if value in names:
+            return None
+        names[value] = goal.name
+    return found
 
 
 def currency_of(dimensions: Iterable[Dimension], values: Iterable[str], tree: Filter | None) -> str:

@@ -70,7 +70,7 @@ _METRICS = (
         "Average of each visit's deepest scroll, in percent.", needs="page",
     ),
     Metric(
-        "exit_rate", "visits", "visit_pageviews",
+        "exit_rate", "exits", "visit_pageviews",
         "Visits that ended on the page, in percent of its pageviews.", 100, 1, "page", "exit_page",
     ),
     Metric(
@@ -140,6 +140,7 @@ EVENT_COUNTS = {
 EVENTS_AND_SCROLLS = f"countIf(name != 'engagement') + uniqExactIf(({VISIT}, page), name = 'engagement')"
 OF_VISIT = {
     "visits": "sum(visits)",
+    "exits": "sum(visits)",
     "views": "countIf(name = 'pageview' AND visitor != 0)",
     "seconds": "sum(seconds)",
     "bounces": "sum(bounces)",
@@ -152,6 +153,7 @@ BY_VISIT = {
     "events": "sum(of_events)",
     "visit_pageviews": "sumIf(of_pageviews, visitor != 0)",
     "visits": "sum(of_visits)",
+    "exits": "sum(of_exits)",
     "views": "sum(of_views)",
     "seconds": "sum(of_seconds)",
     "entry_visits": "sumIf(of_visits, landed)",
@@ -178,13 +180,14 @@ VISITS_OF_DAYS = {name: f"sum({name})" for name in ("visitors", "pageviews", "ev
 VISITS_OF_DAYS |= {
     "views": "sum(visit_pageviews)",
     "visits": "sum(visits)",
+    "exits": "sum(visits)",
     "entry_visits": "sum(visits)",
 } | _REVENUE_OF_DAYS
 COUNTS_OF_DAYS = {
     name: f"sum({name})"
     for name in ("visitors", "pageviews", "events", "page_reads", "engagement_ms", "scroll_depth_sum")
 }
-COUNTS_OF_DAYS |= {"visits": "sum(visits_with_event)"} | _REVENUE_OF_DAYS
+COUNTS_OF_DAYS |= {"visits": "sum(visits_with_event)", "visit_pageviews": "sum(pageviews)"} | _REVENUE_OF_DAYS
 ENTRIES_OF_DAYS = {"entry_visits": "sum(visits)", "bounces": "sum(bounces)"}
 
 

@@ -25,6 +25,7 @@ from dashboard.analytics.query import Query, Result
 from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets, sum_buckets
 from dashboard.analytics.small_counts import Key, Protection, small_buckets, suppressed_buckets
+from dashboard.analytics.sql.imported_days import build_sums_of_pages, needs_sums_of_pages, with_sums_of_pages
 from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.rollups import STATE_SQL, SiteState, parts_sql, read_state
 from dashboard.analytics.sql.statement import (
@@ -82,7 +83,10 @@ class StatsService:
         Raises `QueryError` for one that cannot be answered as asked, `QueryTooLarge` past a limit.
         """
         resolved = [await self._resolve(await self._in_steps(query)) for query in queries]
-        states = {site: await self._state(site) for site in {query.site for query in queries}}
+        needed = {query.site: False for query in queries}
+        for one in resolved:
+            needed[one.query.site] |= any(map(needs_sums_of_pages, one.aggregations()))
+        states = {site: await self._state(site, of_pages=of_pages) for site, of_pages in needed.items()}
         found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), states)
         return [self._result(each, found, states[each.query.site]) for each in resolved]
 
@@ -240,8 +244,9 @@ class StatsService:
             matching = {**matching, leaf: await self.matching(query.site, expressions, names)}
         return resolve(query, goals, matching)
 
-    async def _state(self, site: str) -> SiteState:
-        """The state of a site now: read before all else, so that results of before are not shared after a change."""
+    async def _state(self, site: str, *, of_pages: bool = False) -> SiteState:
+        """The state of a site now: read before all else, so that results of before are not shared after a change.
+        `of_pages` asks what imported days tell of pages."""
         ((parts,),) = await self._rows(site, self._parts, object())
         known = self._states.get(site)
         if known is None or known.parts != parts:
@@ -250,6 +255,9 @@ class StatsService:
         self._states.move_to_end(site)
         if len(self._states) > MAX_STATES:
             self._states.popitem(last=False)
+        if of_pages and known.imported:
+            statement = build_sums_of_pages(site, known, self._goals(site))
+            known = with_sums_of_pages(known, await self._rows(site, statement, parts))
         return known
 
     async def _released(self, site: str, zone: str, last: datetime.date = datetime.date.max) -> Released:

@@ -25,11 +25,15 @@ _LANDED = frozenset({"entry_visits", "bounces"})
 @dataclass(frozen=True, slots=True)
 class RollupDays:
     """The closed days of a site with the version of each that counts. `partial` ones lack properties, `unpriced` ones
-    revenue."""
+    revenue; of imported ones some tell goals by page, or exits with the page views that these are of, and some no exits
+    (see `sql.imported_days`)."""
 
     versions: tuple[tuple[datetime.date, int], ...] = ()
     partial: frozenset[datetime.date] = frozenset()
     unpriced: frozenset[datetime.date] = frozenset()
+    page_goals: frozenset[datetime.date] = frozenset()
+    page_exits: frozenset[datetime.date] = frozenset()
+    without_exits: frozenset[datetime.date] = frozenset()
 
     def usable_by(self, aggregation: Aggregation) -> RollupDays:
         """Those of the period whose rollups hold what the aggregation needs."""
@@ -37,6 +41,10 @@ class RollupDays:
             return RollupDays()
         lacking = self.partial if any(each.key for each in aggregation.dimensions) else frozenset()
         lacking |= self.unpriced if "revenue" in aggregation.components else frozenset()
+        lacking |= self.without_exits if "exits" in aggregation.components else frozenset()
+        every = frozenset(day for day, _ in self.versions)
+        lacking |= every - self.page_exits if "visit_pageviews" in aggregation.components else frozenset()
+        lacking |= every - self.page_goals if "event:page" in _names_of_goals(aggregation) else frozenset()
         return RollupDays(
             tuple(
                 (day, version)
@@ -177,11 +185,8 @@ def can_use_rollups(aggregation: Aggregation) -> bool:
         (dimension,) = values
         if dimension.level == "event":
             available = {"visitors", "pageviews", "events", "visits", "revenue"}
-            available |= (
-                {"page_reads", "engagement_ms", "scroll_depth_sum", *_LANDED}
-                if dimension.name == "event:page"
-                else set()
-            )
+            of_pages = {"page_reads", "engagement_ms", "scroll_depth_sum", "visit_pageviews", *_LANDED}
+            available |= of_pages if dimension.name == "event:page" else set()
         stored = {*VISIT_DIMENSIONS, *EVENT_DIMENSIONS}
         known = bool(aggregation.parts) or dimension.name in stored or bool(dimension.key)
         goals = dimension.name == "event:goal" and (dimension.goals is None or rollup_names(dimension) is not None)
@@ -206,6 +211,8 @@ class RollupQueries:
             return [self._read(names or [""], VISITS_OF_DAYS)]
         if dimension.key:
             return [self._read([dimension.name], COUNTS_OF_DAYS), self._without_property(dimension)]
+        if dimension.goals is not None:
+            return [self._of_goals(*each) for each in _names_of_goals(self.aggregation).items()]
         found = [self._read([_stored(dimension)], COUNTS_OF_DAYS)]
         if self.aggregation.components & _LANDED:
             found.append(self._read(["visit:entry_page"], ENTRIES_OF_DAYS))
@@ -219,14 +226,9 @@ class RollupQueries:
         self, dimensions: list[str], sql: dict[str, str], value: str = "value", also: Collection[str] = ()
     ) -> str:
         """The rows of these dimensions of the table, added up."""
-        dimension, terms = self._dimension, [*also]
+        terms = [*also]
         if any(each.name == "event:goal" for each in (*self.aggregation.dimensions, *self.scope.parts)):
             terms.append("NOT (dimension = 'event:name' AND value = 'pageview')")
-        if dimension is not None and dimension.goals is not None:
-            names = rollup_names(dimension) or {}
-            events = self.scope.parameters.texts(list(names))
-            terms.append(f"value IN {events}")
-            value = f"transform(value, {events}, {self.scope.parameters.texts(list(names.values()))}, '')"
         keys = [
             value if each.level != "time" else _PART_KEY if each is PART else self.scope.key(each).text
             for each in self.aggregation.dimensions
@@ -237,6 +239,12 @@ class RollupQueries:
     FROM daily_rollup
     WHERE {" AND ".join([self.days(), f"dimension IN {self.scope.parameters.texts(dimensions)}", *terms])}
     {clause("GROUP BY", self.aggregation.keys)}"""
+
+    def _of_goals(self, stored: str, names: Mapping[str, str]) -> str:
+        """The rows of the values that goals are reached by, under the goals' names."""
+        values = self.scope.parameters.texts(list(names))
+        named = f"transform(value, {values}, {self.scope.parameters.texts(list(names.values()))}, '')"
+        return self._read([stored], COUNTS_OF_DAYS, named, [f"value IN {values}"])
 
     def _without_property(self, dimension: Dimension) -> str:
         """The days of which no event had the property: all of their events are without it."""
@@ -249,6 +257,12 @@ class RollupQueries:
         versions = self.scope.parameters.add([version for _, version in self.closed.versions], "Array(UInt64)")
         dates = self.scope.between((self.aggregation.period.first, self.aggregation.period.last))
         return f"site = {self.scope.parameters.text(self.scope.site)} AND {dates} AND version IN {versions}"
+
+
+def _names_of_goals(aggregation: Aggregation) -> dict[str, dict[str, str]]:
+    """The goals of a breakdown by goals, as `rollup_names` gives them."""
+    found = next((each for each in aggregation.dimensions if each.goals is not None), None)
+    return rollup_names(found) or {} if found is not None else {}
 
 
 _PART_KEY = "if(dimension = 'event:name', 'event:goal', dimension)"

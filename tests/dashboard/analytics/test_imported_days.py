@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
 from dashboard.analytics.filters import Compare, Filter, FunnelPath, is_
 from dashboard.analytics.funnels_service import FunnelQuery, run_funnel
@@ -21,13 +22,30 @@ from tests.collector.imports.imported import DOMAIN, SAMPLES, Importing
 FIRST, LAST = datetime.date(2026, 1, 10), datetime.date(2026, 1, 16)
 
 
+GOALS: list[Goal] = []
+
+
 @pytest.fixture
-def stats(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[StatsService]:
-    """Queries of a site that has imported three days."""
-    Importing(database, tmp_path).take(SAMPLES / "plausible" / "example_com_20260115.zip")
-    service = StatsService(lambda settings: clickhouse.client(readonly=True, settings=settings), workers=1)
+def importing(database: Client, tmp_path: Path) -> Importing:
+    """A site that imports files."""
+    return Importing(database, tmp_path)
+
+
+@pytest.fixture
+def empty(clickhouse: ClickHouse) -> Iterator[StatsService]:
+    """Queries of a site with these goals."""
+    GOALS.clear()
+    connect = lambda settings: clickhouse.client(readonly=True, settings=settings)  # noqa: E731 # what it is handed
+    service = StatsService(connect, goals=lambda _: tuple(GOALS), workers=1)
     yield service
     service.close()
+
+
+@pytest.fixture
+def stats(empty: StatsService, importing: Importing) -> StatsService:
+    """Queries of a site that has imported three days."""
+    importing.take(SAMPLES / "plausible" / "example_com_20260115.zip")
+    return empty
 
 
 def ask(stats: StatsService, *metrics: str, dimensions: tuple[str, ...] = (), filters: Filter | None = None) -> Result:
@@ -78,3 +96,53 @@ def test_days_that_are_left_out_are_told_as_ranges() -> None:
     days = frozenset(datetime.date(2026, 1, day) for day in (12, 13, 14, 20))
     found = Result((), (), imported_left_out=days).left_out_ranges()
     assert [(first.day, last.day) for first, last in found] == [(12, 14), (20, 20)]
+
+
+def test_goals_of_a_page_have_imported_days(stats: StatsService) -> None:
+    """Its views and visitors are known; those of pages by a pattern are not."""
+    GOALS.extend([Goal(kind="page", match="/", name="Home"), Goal(kind="event", match="Signup", name="Signed up")])
+    pages = {
+        row.dimensions[0]: row.metrics for row in ask(stats, "visitors", "events", dimensions=("event:page",)).rows
+    }
+    named = {
+        row.dimensions[0]: row.metrics for row in ask(stats, "visitors", "events", dimensions=("event:name",)).rows
+    }
+    found = ask(stats, "visitors", "events", dimensions=("event:goal",))
+    assert {row.dimensions[0]: row.metrics for row in found.rows} == {"Home": pages["/"], "Signed up": named["Signup"]}
+    assert (len(found.imported), len(found.imported_left_out)) == (3, 0)
+    GOALS.append(Goal(kind="page", match="/blog/*", name="Blog"))
+    mixed = ask(stats, "visitors", dimensions=("event:goal",))
+    assert (list(mixed.rows), len(mixed.imported_left_out)) == ([], 3)
+
+
+def test_a_goal_of_a_page_with_other_events_leaves_their_days_out(empty: StatsService, importing: Importing) -> None:
+    """Its visitors may have done only these."""
+    importing.take(SAMPLES / "umami" / "website_event.csv")
+    GOALS.append(Goal(kind="page", match="/docs", name="With events"))
+    assert ask(empty, "visitors", dimensions=("event:goal",)).imported_left_out == {datetime.date(2026, 1, 13)}
+    GOALS[:] = [Goal(kind="page", match="/", name="Home")]
+    assert not ask(empty, "visitors", dimensions=("event:goal",)).imported_left_out
+
+
+def test_exit_rates_have_imported_days(stats: StatsService) -> None:
+    """Exits in percent of the page's views."""
+    found = ask(stats, "visits", "exit_rate", dimensions=("visit:exit_page",))
+    views = {row.dimensions[0]: row.metrics[0] for row in ask(stats, "pageviews", dimensions=("event:page",)).rows}
+    assert len(found.rows) > 1
+    for row in found.rows:
+        exits, rate = row.metrics
+        assert isinstance(exits, int)
+        assert rate == round(100 * exits / (views[row.dimensions[0]] or 0), 1)
+    assert (len(found.imported), len(found.imported_left_out)) == (3, 0)
+
+
+def test_exit_rates_leave_days_out_whose_exits_or_views_are_not_known(
+    empty: StatsService, importing: Importing
+) -> None:
+    """Exports without exit pages, and logs whose page views are no one's."""
+    importing.take(
+        SAMPLES / "plausible" / "imported_visitors_20260112_20260114.csv",
+        SAMPLES / "plausible" / "imported_pages_20260112_20260114.csv",
+    )
+    found = ask(empty, "visits", "exit_rate", dimensions=("visit:exit_page",))
+    assert (list(found.rows), len(found.imported_left_out)) == ([], 3)
