@@ -1,4 +1,4 @@
-"""Scratch tables of what other files tell of events: browser and country of their sessions, and their properties.
+"""Scratch tables of what other files tell of events: browser and country of their sessions, properties and revenue.
 
 Files of one database are in any order. What they call a session or an event is a number here, hashed under a key of
 this process, and is dropped with the tables.
@@ -49,22 +49,31 @@ class EventProperty(NamedTuple):
     value: str
 
 
+class EventRevenue(NamedTuple):
+    """Revenue of an event, with three decimals."""
+
+    event: int
+    revenue: str
+    currency: str
+
+
 class ScratchDetails:
     """The tables of details of the import `id_`. Blocking."""
 
     def __init__(self, client: Client, id_: str) -> None:
         self._client = client
-        names = ("links", "sessions", "properties", "joined")
+        names = ("links", "sessions", "properties", "revenues", "joined")
         self._tables = {name: f"{SCRATCH}{name}_{id_}" for name in names}
-        self._waiting: dict[str, list[bytes]] = {name: [] for name in names[:3]}
+        self._waiting: dict[str, list[bytes]] = {name: [] for name in names[:-1]}
         self._events: set[int] | None = None
         self.sessions = 0
         self.properties = 0
+        self.revenues = 0
 
     @property
     def found(self) -> bool:
         """Whether there are any."""
-        return bool(self.sessions or self.properties)
+        return bool(self.sessions or self.properties or self.revenues)
 
     def create(self) -> None:
         """Create the tables."""
@@ -90,6 +99,11 @@ class ScratchDetails:
         self.properties += 1
         self._add("properties", given)
 
+    def add_revenue(self, given: EventRevenue) -> None:
+        """Add the revenue of an event."""
+        self.revenues += 1
+        self._add("revenues", given)
+
     def flush(self) -> None:
         """Insert what waits."""
         for name, rows in self._waiting.items():
@@ -97,10 +111,13 @@ class ScratchDetails:
                 body, self._waiting[name] = b"\n".join(rows), []
                 self._client.raw_insert(self._tables[name], _COLUMNS[name], body, fmt=_FORMAT)
 
-    def strays(self) -> int:
-        """How many properties are of events that no file has."""
+    def strays(self) -> dict[str, int]:
+        """How many properties, and how many amounts, are of events that no file has."""
         self.flush()
-        return int(self._client.query(_STRAYS, parameters=self._tables).result_rows[0][0])
+        return {
+            source: int(self._client.query(_STRAYS, parameters=self._tables | {"table": table}).result_rows[0][0])
+            for source, table in (("properties", self._tables["properties"]), ("revenue", self._tables["revenues"]))
+        }
 
     def joined(self, events: str, part: Mapping[str, object]) -> str:
         """Name of a table with a part of the `events`, as days and share of their visitors, with their details."""
@@ -122,6 +139,7 @@ _COLUMNS: Final = {
     "links": ("day", "seq", "session", "event"),
     "sessions": SessionDetails._fields,
     "properties": EventProperty._fields,
+    "revenues": EventRevenue._fields,
 }
 _CREATE: Final = {
     "links": """
@@ -132,14 +150,19 @@ CREATE TABLE {table:Identifier} (session UInt64, browser String, os String, os_v
 size String, country String) ENGINE = MergeTree ORDER BY session""",
     "properties": """
 CREATE TABLE {table:Identifier} (event UInt64, key String, value String) ENGINE = MergeTree ORDER BY event""",
+    "revenues": """
+CREATE TABLE {table:Identifier} (event UInt64, revenue Decimal(18, 3), currency String)
+ENGINE = MergeTree ORDER BY event""",
     "joined": "CREATE TABLE {table:Identifier} AS events ENGINE = MergeTree ORDER BY (day, visitor, ts)",
 }
 _STRAYS = """
-SELECT count() FROM {properties:Identifier} WHERE event NOT IN (SELECT event FROM {links:Identifier})"""
+SELECT count() FROM {table:Identifier} WHERE event NOT IN (SELECT event FROM {links:Identifier})"""
 
 _OF_SESSION = ("browser", "os", "os_version", "device", "size", "country")
 _TAKEN = {
     **{name: f"if(events.{name} = '', sessions.{name}, toString(events.{name}))" for name in _OF_SESSION},
+    "revenue": "if(sold.price_in = '', events.revenue, sold.price)",
+    "currency": "if(sold.price_in = '', toString(events.currency), sold.price_in)",
     "props": "if(empty(named), events.props, mapFromArrays(named, told))",
 }
 _LINKS = "SELECT * FROM {links:Identifier} WHERE day IN {days:Array(Date)}"
@@ -160,4 +183,8 @@ LEFT ANY JOIN (
         WHERE event IN (SELECT event FROM ({_LINKS})) GROUP BY event, key
     )
     GROUP BY event
-) AS details ON links.event = details.event"""
+) AS details ON links.event = details.event
+LEFT ANY JOIN (
+    SELECT event, any(revenue) AS price, any(currency) AS price_in FROM {{revenues:Identifier}}
+    WHERE event IN (SELECT event FROM ({_LINKS})) GROUP BY event
+) AS sold ON links.event = sold.event"""

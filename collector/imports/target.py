@@ -14,7 +14,7 @@ from collector.enrichment.url_policy import PageCleaner
 from collector.enrichment.urls import clean_value
 from collector.imports.report import ImportReport, LeftOut, Note
 from collector.imports.scratch import EventOrigin, Scratch
-from collector.imports.scratch_details import EventLink, EventProperty, SessionDetails
+from collector.imports.scratch_details import EventLink, EventProperty, EventRevenue, SessionDetails
 from collector.imports.sums import Sum
 from collector.imports.visits import STEPS, ForeignRequest, digest_of
 from collector.ingest.context import PipelineServices, Rejection
@@ -128,6 +128,11 @@ class ImportTarget:
         self._scratch.details.add_property(cleaned)
         self.report.accept("properties")
 
+    def add_revenue(self, given: EventRevenue) -> None:
+        """Add revenue of an event, which is in another file."""
+        self._scratch.details.add_revenue(given)
+        self.report.accept("revenue")
+
     def finish(self) -> None:
         """All files were read: count one of several that have the same, and only details of events that there are."""
         for repeated in self._scratch.repeats.find():
@@ -136,8 +141,8 @@ class ImportTarget:
             self.report.take_back("repeated", self._requests_are, places, repeated.rows)
         for each in self._scratch.sums.choose():
             self.report.take_back("same_figures", each.source, [self._files[each.file - 1]], each.rows)
-        if self._scratch.details.properties:
-            self.report.take_back("no_event", "properties", [], self._scratch.details.strays())
+        for source, strays in self._scratch.details.strays().items() if self._scratch.details.found else ():
+            self.report.take_back("no_event", source, [], strays)
 
     def leave_out(self, reason: LeftOut, line: int) -> None:
         """A row that does not count."""

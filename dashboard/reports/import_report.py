@@ -20,7 +20,7 @@ REASONS: Final[dict[str, str]] = {
     "not_counted": N_("Neither a page view nor an event"),
     "repeated": N_("Another of the files has the same row"),
     "same_figures": N_("The same figures are in another table or file"),
-    "no_event": N_("Properties of an event that is in none of the files"),
+    "no_event": N_("Properties or revenue of an event that is in none of the files"),
     "total": N_("A total of other rows"),
     "no_date": N_("A table without dates"),
     "other_file": N_("An unsupported file within the zip file"),

@@ -1,5 +1,5 @@
-"""Umami's table `website_event`, as CSV: of its cloud, or of an installation, there with the tables `session` and
-`event_data` as files of their own, in any order, or joined.
+"""Umami's table `website_event`, as CSV: of its cloud, or of an installation, there with the tables `session`,
+`event_data` and `revenue` as files of their own, in any order, or joined; or all of them in a dump of PostgreSQL.
 
 `event_type` 1 is a page view and 2 an event; others are links, pixels and measurements. Times are UTC, with or without
 fractions and an offset. A session lasts a calendar month, so that a visitor counts anew every day here.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final
 from urllib.parse import quote
 
@@ -19,16 +20,27 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.format import UNREADABLE, Format
 from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, device, known, system
-from collector.imports.scratch_details import EventLink, EventProperty, SessionDetails
+from collector.imports.formats.postgres_dump import is_dump, rows_of_dump
+from collector.imports.scratch_details import EventLink, EventProperty, EventRevenue, SessionDetails
 from collector.imports.target import ImportTarget
 from collector.imports.visits import ForeignRequest, foreign_request, key_hash, wide_hash
+from collector.ingest.payload_fields import money_of
 from collector.sites.hostnames import is_at_or_under
 
 EVENTS: Final = frozenset({"session_id", "url_path", "event_type", "created_at"})
 SESSIONS: Final = frozenset({"session_id", "browser", "os", "device", "created_at"})
 PROPERTY_KEYS: Final = frozenset({"data_key", "event_key"})
 PROPERTY_EVENTS: Final = frozenset({"website_event_id", "event_id"})
+REVENUE: Final = frozenset({"event_id", "currency", "revenue"})
+TABLES: Final = {
+    "website_event": "events", "session": "sessions", "event_data": "properties", "revenue": "revenue",
+    "website": "websites",
+}  # fmt: skip
+"""Tables of a dump. In all others nothing is looked at: they are of people and settings."""
 _TAGS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
+
+
+Row = Mapping[str, str]
 
 
 @dataclass
@@ -41,10 +53,23 @@ class UmamiTables:
     websites: dict[str, bool] = field(default_factory=dict)
     own: bool = False
     """Whether the host of one of them is the site's."""
+    named: dict[str, bool] = field(default_factory=dict)
+    """Websites of a dump, whose table of them has domains: whether that is the site's."""
+
+    def add_website(self, website: str, domain: str, target: ImportTarget) -> None:
+        """A website has this domain."""
+        own = is_at_or_under(domain.lower().removeprefix("www."), target.services.sites.own_hosts(target.site))
+        self.named[website] = own
+
+    def is_another(self, website: str) -> bool:
+        """Whether a website is known to be another site, where one is known to be this."""
+        return any(self.named.values()) and not self.named.get(website)
 
     def is_of_site(self, website: str, host: str, target: ImportTarget) -> bool:
         """Whether a website of the table is the site; with several, by their hosts. Raises `ImportRefused` where that
         does not tell."""
+        if any(self.named.values()):
+            return bool(self.named.get(website))
         found = self.websites.get(website)
         if found is None or not self.own:
             own = is_at_or_under(host.lower().removeprefix("www."), target.services.sites.own_hosts(target.site))
@@ -67,7 +92,7 @@ def _table_of(file: ImportedFile) -> str:
         return "sessions"
     if header & PROPERTY_KEYS and header & PROPERTY_EVENTS and "string_value" in header:
         return "properties"
-    return ""
+    return "revenue" if header >= REVENUE else ""
 
 
 def _recognises(file: ImportedFile) -> bool:
@@ -78,69 +103,91 @@ def _recognises(file: ImportedFile) -> bool:
             "Settings, Data, Export; of your own installation the statement in docs/migrating.md",
             name=file.name,
         )
-    return bool(_table_of(file))
+    return bool(_table_of(file)) or is_dump(file)
 
 
 def _read(file: ImportedFile, target: ImportTarget) -> None:
     tables = target.notebook(UmamiTables)
-    match _table_of(file):
-        case "sessions":
-            _read_sessions(file, target)
-        case "properties":
-            _read_properties(file, target)
-        case _:
-            tables.events = True
-            tables.described |= "browser" in file.header
-            _read_events(file, target, tables)
-
-
-def _read_events(file: ImportedFile, target: ImportTarget, tables: UmamiTables) -> None:
-    target.note("monthly_identity")
-    for line, row in file.table():
+    table = _table_of(file)
+    rows = ((line, table, row) for line, row in file.table())
+    if not table:
+        rows = ((line, TABLES.get(name, ""), row) for line, name, row in rows_of_dump(file))
+    tables.events |= table == "events"
+    for line, kind, row in rows:
         try:
-            kind = int(row["event_type"] or 1)
-            request = _request(row, target, is_event=kind == 2)
+            _take(kind, row, line, target, tables)
         except UNREADABLE:
             target.leave_out("unreadable", line)
-            continue
-        if kind not in (1, 2):
-            target.leave_out("not_counted", line)
-        elif not tables.is_of_site(row.get("website_id", ""), row.get("hostname", ""), target):
-            target.leave_out("other_host", line)
-        else:
-            link = EventLink(wide_hash(row["session_id"]), wide_hash(row.get("event_id", "")))
-            target.add_request("events", request, line, link=link)
 
 
-def _read_sessions(file: ImportedFile, target: ImportTarget) -> None:
-    for line, row in file.table():
-        if not row.get("session_id"):
-            target.leave_out("unreadable", line)
-            continue
-        given = {name: known(value) for name, value in row.items()}
-        name, version = system_of(given.get("os", ""))
-        session = SessionDetails(
-            session=wide_hash(row["session_id"]),
-            browser=browser(given.get("browser", "")),
-            os=name,
-            os_version=version,
-            device=device(given.get("device", "")),
-            size=size_class(_width(given.get("screen", ""))),
-            country=country(given.get("country", "")),
-        )
-        target.add_session(session)
+def _take(table: str, row: Row, line: int, target: ImportTarget, tables: UmamiTables) -> None:
+    """Take a row of a table to the target, or leave it out. Raises `UNREADABLE`."""
+    if table == "events":
+        tables.events = True
+        tables.described |= "browser" in row
+        _take_event(row, line, target, tables)
+    elif table == "websites":
+        tables.add_website(row["website_id"], row["domain"], target)
+        target.leave_out("not_counted", line)
+    elif table not in _DETAILS:
+        target.leave_out("not_counted", line)
+    elif row.get("website_id") and tables.is_another(row["website_id"]):
+        target.leave_out("other_host", line)
+    else:
+        _DETAILS[table](row, target)
 
 
-def _read_properties(file: ImportedFile, target: ImportTarget) -> None:
-    for line, row in file.table():
-        event = next((row[name] for name in sorted(PROPERTY_EVENTS, reverse=True) if row.get(name)), "")
-        key = next((row[name] for name in sorted(PROPERTY_KEYS) if row.get(name)), "")
-        if not event or not key:
-            target.leave_out("unreadable", line)
-            continue
-        given = [known(row.get(name, "")) for name in ("string_value", "number_value", "date_value")]
-        value = given[0] or _number(given[1]) or given[2]
-        target.add_property(EventProperty(wide_hash(event), key[:300], value[:2_000]))
+def _take_event(row: Row, line: int, target: ImportTarget, tables: UmamiTables) -> None:
+    target.note("monthly_identity")
+    kind = int(row["event_type"] or 1)
+    request = _request(row, target, is_event=kind == 2)
+    if kind not in (1, 2):
+        target.leave_out("not_counted", line)
+    elif not tables.is_of_site(row.get("website_id", ""), row.get("hostname", ""), target):
+        target.leave_out("other_host", line)
+    else:
+        link = EventLink(wide_hash(row["session_id"]), wide_hash(row.get("event_id", "")))
+        target.add_request("events", request, line, link=link)
+
+
+def _take_session(row: Row, target: ImportTarget) -> None:
+    given = {name: known(value) for name, value in row.items()}
+    name, version = system_of(given.get("os", ""))
+    session = SessionDetails(
+        session=wide_hash(_needed(row["session_id"])),
+        browser=browser(given.get("browser", "")),
+        os=name,
+        os_version=version,
+        device=device(given.get("device", "")),
+        size=size_class(_width(given.get("screen", ""))),
+        country=country(given.get("country", "")),
+    )
+    target.add_session(session)
+
+
+def _take_property(row: Row, target: ImportTarget) -> None:
+    event = next((row[name] for name in sorted(PROPERTY_EVENTS, reverse=True) if row.get(name)), "")
+    key = next((row[name] for name in sorted(PROPERTY_KEYS) if row.get(name)), "")
+    given = [known(row.get(name, "")) for name in ("string_value", "number_value", "date_value")]
+    value = given[0] or _number(given[1]) or given[2]
+    target.add_property(EventProperty(wide_hash(_needed(event)), _needed(key)[:300], value[:2_000]))
+
+
+def _take_revenue(row: Row, target: ImportTarget) -> None:
+    money = money_of(Decimal(row["revenue"]), row["currency"].strip())
+    if money is None:
+        raise ValueError("expected an amount and a currency")
+    amount, currency = money
+    target.add_revenue(EventRevenue(wide_hash(_needed(row["event_id"])), str(amount), currency))
+
+
+_DETAILS: Final = {"sessions": _take_session, "properties": _take_property, "revenue": _take_revenue}
+
+
+def _needed(text: str) -> str:
+    if not text:
+        raise ValueError("expected a value")
+    return text
 
 
 def _number(text: str) -> str:
@@ -160,7 +207,7 @@ def _finish(target: ImportTarget) -> None:
         target.note("no_devices")
 
 
-def _request(row: Mapping[str, str], target: ImportTarget, *, is_event: bool) -> ForeignRequest:
+def _request(row: Row, target: ImportTarget, *, is_event: bool) -> ForeignRequest:
     given = {name: known(value) for name, value in row.items()}
     host = given.get("hostname") or target.site.domain
     query = given.get("url_query", "").removeprefix("?")
