@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from collector.sites.goals import Goal
+from dashboard.analytics.aggregation import Aggregation
 from dashboard.analytics.goal_filters import is_of_one_page
-from dashboard.analytics.query import Aggregation
 from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.rollups import SiteState
 
