@@ -61,10 +61,6 @@ class UmamiTables:
         own = is_at_or_under(domain.lower().removeprefix("www."), target.services.sites.own_hosts(target.site))
         self.named[website] = own
 
-    def is_another(self, website: str) -> bool:
-        """Whether a website is known to be another site, where one is known to be this."""
-        return any(self.named.values()) and not self.named.get(website)
-
     def is_of_site(self, website: str, host: str, target: ImportTarget) -> bool:
         """Whether a website of the table is the site; with several, by their hosts. Raises `ImportRefused` where that
         does not tell."""
@@ -131,8 +127,6 @@ def _take(table: str, row: Row, line: int, target: ImportTarget, tables: UmamiTa
         target.leave_out("not_counted", line)
     elif table not in _DETAILS:
         target.leave_out("not_counted", line)
-    elif row.get("website_id") and tables.is_another(row["website_id"]):
-        target.leave_out("other_host", line)
     else:
         _DETAILS[table](row, target)
 
