@@ -24,7 +24,8 @@ from bench.town import SITE, Town
 from collector.ingest.visit_recall import VisitRecall
 from collector.ingest.visits import VisitTracker
 from collector.rollups.job import RollupJob
-from collector.sites.registry import Site, Sites
+from collector.sites.model import Site
+from collector.sites.registry import Sites
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.analytics.period import parse_period
