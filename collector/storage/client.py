@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from clickhouse_connect.driver.exceptions import StreamFailureError
 
 from collector.core.environment import isolate_engine
 from collector.storage.chdb_workarounds import reconnect_after_error
-from collector.storage.cluster import Node, nodes_of, require_first
+from collector.storage.cluster import Node, nodes_of, one_of_each_shard, require_first
 from collector.storage.migrations import migrate
 from collector.storage.schema import Table, local_tables, main_tables, tables
 from collector.storage.shards import Shards
@@ -98,15 +99,19 @@ class ClickHouse:
         return self.client()
 
     def shards(self) -> Shards:
-        """Clients of the nodes that have events and rollups themselves; of a cluster each with its own database."""
-        return Shards([place.client() for place in self._local_places()] if self.cluster else [self.client()])
+        """Clients of the nodes that have events and rollups themselves, of a cluster each with its own database; of
+        replicas one of each shard."""
+        if not self.cluster:
+            return Shards([self.client()])
+        return Shards([place.client() for place in self._local_places(one_of_each_shard(self._nodes()))])
 
     def layout(self) -> list[Layout]:
         """The databases that there are, each with its tables; the one that is read and written is the last. Raises
         `ServerUnsuitable` for a cluster that is not there, or not meant to be used by this server."""
         if not self.cluster:
             return [Layout(self, tables())]
-        nodes, places = self._nodes(), self._local_places()
+        nodes = self._nodes()
+        places = self._local_places(nodes)
         with contextlib.closing(self.outside()) as client, contextlib.closing(places[0].outside()) as first:
             require_first(client, first, nodes[0])
         mains = [Layout(self, main_tables(self.database, self.local_database, self.cluster, nodes[0]))]
@@ -142,8 +147,8 @@ class ClickHouse:
         with contextlib.closing(self.outside()) as client:
             return nodes_of(client, self.cluster)
 
-    def _local_places(self) -> list[ClickHouse]:
-        return [ClickHouse(self._dsn_at(node.host), self.local_database, self.backups, NODE) for node in self._nodes()]
+    def _local_places(self, nodes: Iterable[Node]) -> list[ClickHouse]:
+        return [ClickHouse(self._dsn_at(node.host), self.local_database, self.backups, NODE) for node in nodes]
 
     def _dsn_at(self, host: str) -> str:
         parts = urlsplit(self.dsn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
@@ -31,6 +32,14 @@ def nodes_of(client: Client, cluster: str) -> list[Node]:
         raise ServerUnsuitable(f"The server has no cluster {cluster}: see TYST_CLICKHOUSE_CLUSTER and remote_servers.")
     replicated = any(replica > 1 for _, replica, _ in rows)
     return [Node(shard, replica, host, replicated) for shard, replica, host in rows]
+
+
+def one_of_each_shard(nodes: Iterable[Node]) -> list[Node]:
+    """The first replica of every shard: what is built, rewritten or counted there is so on its other replicas."""
+    found: dict[int, Node] = {}
+    for node in nodes:
+        found.setdefault(node.shard, node)
+    return list(found.values())
 
 
 def require_first(client: Client, first: Client, node: Node) -> None:

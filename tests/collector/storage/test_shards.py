@@ -28,7 +28,7 @@ from collector.spool.rewrite import Erasure
 from collector.spool.spool import Spool
 from collector.storage.backup import back_up
 from collector.storage.client import ClickHouse, plain_reason
-from collector.storage.cluster import Node
+from collector.storage.cluster import Node, one_of_each_shard
 from collector.storage.documents import DocumentTable
 from collector.storage.schema import local_tables, main_tables, tables
 from collector.storage.shards import Shards
@@ -177,6 +177,13 @@ def test_a_backup_of_a_cluster_is_refused(clickhouse: ClickHouse) -> None:
     """With what to do instead."""
     with pytest.raises(BackupError, match=r"docs/scale\.md"):
         back_up(clickhouse, "backup")
+
+
+def test_of_replicas_one_of_each_shard_is_asked() -> None:
+    """What is done on one is done on the others; a day that each built would count as often."""
+    nodes = [Node(shard, replica, f"{shard}-{replica}", replicated=True) for shard in (1, 2) for replica in (1, 2, 3)]
+    assert [node.host for node in one_of_each_shard(nodes)] == ["1-1", "2-1"]
+    assert one_of_each_shard(nodes[1:])[0].host == "1-2"
 
 
 def test_statements_for_replicas_are_ones_that_the_engine_reads(database: Client) -> None:
