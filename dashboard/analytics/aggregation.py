@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
@@ -45,6 +46,8 @@ class Aggregation:
     total_rows: bool = False
     parts: tuple[Aggregation, ...] = ()
     """Of several breakdowns in one: these. Its own dimensions are then `PART` and `VALUE`."""
+    left_out: frozenset[datetime.date] = frozenset()
+    """Imported days whose sums are not to be counted: what it is the denominator of has none of them."""
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -103,6 +106,8 @@ class ResolvedQuery:
     metrics: tuple[Metric, ...]
     dimensions: tuple[Dimension, ...]
     order_by: tuple[tuple[str, str], ...]
+    left_out: frozenset[datetime.date] = frozenset()
+    """Imported days that its result leaves out, and what it divides by as well."""
 
     @property
     def ordered_here(self) -> bool:
@@ -138,7 +143,10 @@ class ResolvedQuery:
             dimensions = tuple(each for each in dimensions if group and each.name != "event:goal")
         order = (OrderTerm(descending=True, top="visitors"),)
         limit = MAX_LIMIT if any(each.level != "time" for each in dimensions) else MAX_BUCKETS
-        return Aggregation(query.site, query.period, filters, dimensions, ALWAYS | {metric.bottom}, order, limit)
+        components = ALWAYS | {metric.bottom}
+        return Aggregation(
+            query.site, query.period, filters, dimensions, components, order, limit, left_out=self.left_out
+        )
 
     def narrowed(self, metric: Metric, value: str) -> Aggregation:
         """The aggregation of those groups under a further filter by the metric's dimension: `true` or `false`."""

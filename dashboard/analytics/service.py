@@ -87,8 +87,14 @@ class StatsService:
         for one in resolved:
             needed[one.query.site] |= any(map(needs_sums_of_pages, one.aggregations()))
         states = {site: await self._state(site, of_pages=of_pages) for site, of_pages in needed.items()}
+        resolved = [self._divided_alike(one, states[one.query.site]) for one in resolved]
         found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), states)
         return [self._result(each, found, states[each.query.site]) for each in resolved]
+
+    def _divided_alike(self, resolved: ResolvedQuery, state: SiteState) -> ResolvedQuery:
+        """The query with the imported days that its result leaves out: its denominators have none of them either."""
+        own = resolved.own()
+        return replace(resolved, left_out=state.imported_in(own, self._protection(own.site))[1])
 
     async def prepared(self, query: Query) -> PreparedQuery:
         """What a statement of its own needs. Raises `QueryError`."""

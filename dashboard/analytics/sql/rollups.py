@@ -39,7 +39,8 @@ class RollupDays:
         """Those of the period whose rollups hold what the aggregation needs."""
         if not can_use_rollups(aggregation):
             return RollupDays()
-        lacking = self.partial if any(each.key for each in aggregation.dimensions) else frozenset()
+        lacking = aggregation.left_out
+        lacking |= self.partial if any(each.key for each in aggregation.dimensions) else frozenset()
         lacking |= self.unpriced if "revenue" in aggregation.components else frozenset()
         lacking |= self.without_exits if "exits" in aggregation.components else frozenset()
         every = frozenset(day for day, _ in self.versions)

@@ -124,6 +124,21 @@ def test_a_goal_of_a_page_with_other_events_leaves_their_days_out(empty: StatsSe
     assert not ask(empty, "visitors", dimensions=("event:goal",)).imported_left_out
 
 
+def test_rates_divide_by_the_days_that_they_are_of(empty: StatsService, importing: Importing) -> None:
+    """The visitors of a day that the goals leave out are in no share and no conversion rate."""
+    importing.take(SAMPLES / "umami" / "website_event.csv")
+    GOALS.extend([Goal(kind="page", match="/", name="Home"), Goal(kind="page", match="/docs", name="With events")])
+    days = {row.dimensions[0]: row.metrics[0] or 0 for row in ask(empty, "visitors", dimensions=("time:day",)).rows}
+    found = ask(empty, "visitors", "conversion_rate", dimensions=("event:goal",))
+    assert found.imported
+    assert found.imported_left_out
+    visitors = sum(days.get(str(day), 0) for day in found.imported)
+    assert 0 < visitors < sum(days.values())
+    assert found.rows
+    for row in found.rows:
+        assert row.metrics[1] == round(100 * (row.metrics[0] or 0) / visitors, 1)
+
+
 def test_exit_rates_have_imported_days(stats: StatsService) -> None:
     """Exits in percent of the page's views."""
     found = ask(stats, "visits", "exit_rate", dimensions=("visit:exit_page",))
