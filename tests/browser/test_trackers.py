@@ -194,7 +194,7 @@ def outcomes(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> dict
     outcomes = {name: Outcome(found, [], {}) for name, found in statuses.items()}
     for stored in tables["events"]:
         outcomes[stored["site"].removesuffix(".test")].stored.append(stored)
-    for drop in tables["drops"]:
+    for drop in tables["dropped_events"]:
         # They are written now and then, and what was written is added up later.
         dropped = outcomes[drop["site"].removesuffix(".test")].dropped
         dropped[drop["reason"]] = dropped.get(drop["reason"], 0) + drop["count"]
