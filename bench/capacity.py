@@ -40,6 +40,10 @@ class Costs:
     """A site's page of 30 closed days."""
     open_page: float
     """The same of the open day, per million events of that day and site."""
+    shard_insert: float
+    """Milliseconds that an insert costs more for each further shard that it is split between."""
+    shard_page: float
+    """What a site's page of 30 closed days costs more for each further shard."""
     recall: float
     """Looking once for the visits that go on, per million events of the day so far."""
     event_bytes: float
@@ -107,14 +111,33 @@ class Size:
     @property
     def writing(self) -> float:
         """Cores that collectors, inserts and merges take at the peak, of one copy."""
+        return self._written + (self.shards - 1) * self._split
+
+    @property
+    def _written(self) -> float:
+        """Cores that these would take on one shard."""
         events = self.peak * (self.costs.insert + self.costs.merge * self.given.merges) / 1e6
         return events + (self.collectors + self.spare) * self.costs.idle / 1e3
 
     @property
+    def _split(self) -> float:
+        """Cores that each further shard adds, as every insert makes a part there too."""
+        return self.inserts * self.costs.shard_insert / 1e3
+
+    @property
     def shards(self) -> int:
-        """By what they write and by what they hold."""
-        by_cores = self.writing / (self.given.cores * self.given.writing)
+        """By what they write and by what they hold. Raises `ValueError` where more shards would not help, as inserts
+        are too many to be split."""
+        each = self.given.cores * self.given.writing - self._split
+        if each <= 0:
+            raise ValueError(f"{self.inserts:.0f} inserts a second take all of a shard's cores that may write")
+        by_cores = (self._written - self._split) / each
         return max(1, math.ceil(max(by_cores, self.disk / self.given.shard_bytes)))
+
+    @property
+    def page(self) -> float:
+        """Milliseconds of processor time for a site's page of 30 closed days, of all shards together."""
+        return self.costs.closed_page + (self.shards - 1) * self.costs.shard_page
 
     @property
     def closing(self) -> float:
@@ -233,6 +256,7 @@ def table(costs: Costs) -> Iterator[tuple[str, ...]]:
     yield "cores that write, one copy", *(f"{size.writing:,.1f}" for size in each)
     yield "shards x 2 replicas (16 cores)", *(f"{size.shards}" for size in each)
     yield "closing a day of half the events, wall", *(f"{size.closing:,.0f} s" for size in each)
+    yield "a site's page of 30 closed days, all shards", *(f"{size.page:,.0f} ms" for size in each)
     yield "flush interval", *(f"{size.flush:g} s" for size in each)
 
 

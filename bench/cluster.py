@@ -1,4 +1,4 @@
-"""`python -m bench cluster`: what events and questions cost over a server, and what 1, 10 and 100 G a month need.
+"""`python -m bench cluster`: costs on one server and on two shards, and what 1, 10 and 100 G events a month need.
 
 Costs are processor time of the processes, which other work on the machine changes less than the time by the clock. The
 table and the simulation follow from them and from the assumptions of `bench/capacity.py`.
@@ -7,69 +7,23 @@ table and the simulation follow from them and from the assumptions of `bench/cap
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import datetime
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.capacity import Costs, simulated, table
 from bench.ingest import Generator, machine, missing
-from bench.scale import PAGE_OF, dashboard
-from bench.town import SITE, Town
-from collector.ingest.visit_recall import VisitRecall
-from collector.ingest.visits import VisitTracker
-from collector.rollups.job import RollupJob
-from collector.sites.model import Site
-from collector.sites.registry import Sites
-from collector.storage.client import ClickHouse
-from collector.storage.documents import DocumentTable
-from dashboard.analytics.period import parse_period
-from dashboard.analytics.service import StatsService
+from bench.stored import DAYS, SEGMENT, Meter, StoredEvents, processor, stored_events
 from tests.faults.server import Serve, until
-from tests.real_server import RealServer, real_server
-
-_TICKS = os.sysconf("SC_CLK_TCK")
-_TIMES = 5
-_DAYS = 30
-
-
-def processor(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-@dataclass
-class Meter:
-    """What ClickHouse uses, question by question."""
-
-    server: RealServer
-
-    def seconds(self, work: Callable[[], object], times: int = 1) -> float:
-        """Processor time of ClickHouse for one call."""
-        pid = self.pid
-        began = processor(pid)
-        for _ in range(times):
-            work()
-        return (processor(pid) - began) / times
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        if self.server.process is None:
-            raise RuntimeError("ClickHouse does not run")
-        return self.server.process.pid
+from tests.real_server import CLUSTER, RealServer, real_server, two_shards
 
 
 def ingest_costs(directory: Path, server: RealServer, seconds: float) -> dict[str, float]:
     """Costs of a collector that idles, of accepting and of inserting an event, and its bytes in the spool, by the names
     of `Costs`."""
-    load, meter = Generator(directory), Meter(server)
+    load, meter = Generator(directory), Meter([server])
     serve = Serve(directory / "serve", server.dsn("tyst"), environ={"TYST_FLUSH_SECONDS": "1"})
     serve.start()
     try:
@@ -82,10 +36,10 @@ def ingest_costs(directory: Path, server: RealServer, seconds: float) -> dict[st
         until("nothing waits", serve.well)
         pid = serve.process.pid if serve.process else 0
         idle = meter.seconds(lambda: time.sleep(seconds)) / seconds
-        clock, began, stored = time.monotonic(), processor(pid), processor(meter.pid)
+        clock, began, stored = time.monotonic(), processor(pid), meter.used
         sent = load.run(serve.port, ["consented"], seconds)
         until("nothing waits", serve.well)
-        own, its = processor(pid) - began, processor(meter.pid) - stored - idle * (time.monotonic() - clock)
+        own, its = processor(pid) - began, meter.used - stored - idle * (time.monotonic() - clock)
         server.kill()
         load.run(serve.port, ["consented"], 1)
         held = serve.metrics()
@@ -101,65 +55,85 @@ def ingest_costs(directory: Path, server: RealServer, seconds: float) -> dict[st
     }
 
 
-def stored_costs(server: RealServer, millions: float) -> dict[str, float]:
+def stored_costs(server: RealServer, millions: float, times: int) -> dict[str, float]:
     """Costs of merging, closing, asking and keeping events, by the names of `Costs`."""
-    # A statement that makes or merges millions of events takes its time.
-    where, meter = ClickHouse.at(server.dsn("tyst", options={"send_receive_timeout": 600})), Meter(server)
-    with contextlib.closing(where.prepare()) as client:
-        town = Town(millions, where, client, time.time(), days=_DAYS)
-        client.command("TRUNCATE TABLE events")
-        town.fill()
-        found = {"merge": meter.seconds(lambda: client.command("OPTIMIZE TABLE events FINAL")) / millions}
-        sites = Sites(DocumentTable(client, "sites", Site))
-        asyncio.run(sites.change(Site(domain=SITE)))
-        rollup = RollupJob(client, sites, lambda: town.now)
-        found["close"] = meter.seconds(rollup.close_due) / millions
-        client.command("OPTIMIZE TABLE daily_rollup FINAL")
-        found["event_bytes"] = town.bytes("events") / town.rows("events")
-        found["daily_bytes"] = town.bytes("daily_rollup") / town.rows("events")
-        today = datetime.datetime.fromtimestamp(town.now, datetime.UTC)
-        opened = _rows(town, today.date()) / 1e6
-        recall = VisitRecall(client, VisitTracker(), lambda: town.now)
-        looking = meter.seconds(recall.recall, _TIMES)
-        found["closed_page"], full = _pages(where, meter, today)
+    with stored_events([server], millions, time.time(), times=times) as events:
+        found = {"merge": events.merge(), "close": events.close()}
+        found["event_bytes"], found["daily_bytes"] = events.bytes("events"), events.bytes("daily_rollup")
+        opened, looking = events.opened() / 1e6, events.recall()
+        found["closed_page"], full = events.closed_page(), events.open_page()
         # What a statement costs without events, which is most of it, is no cost of events.
-        client.command("TRUNCATE TABLE events")
-        found["recall"] = max(0.0, looking - meter.seconds(recall.recall, _TIMES)) * 1e3 / opened
-        found["open_page"] = max(0.0, full - _pages(where, meter, today)[1]) / opened
+        events.clear()
+        found["recall"] = max(0.0, looking - events.recall()) / opened
+        found["open_page"] = max(0.0, full - events.open_page()) / opened
     return found
 
 
-def _pages(where: ClickHouse, meter: Meter, now: datetime.datetime) -> tuple[float, float]:
-    """Milliseconds for a site's page of the closed days, and for that of today."""
-    store = StatsService(lambda limits: where.client(readonly=True, settings=dict(limits)))
-    yesterday = now.date() - datetime.timedelta(1)
-    closed = parse_period("custom", "UTC", now, yesterday - datetime.timedelta(_DAYS - 1), yesterday)
-
-    def ask(period: object) -> float:
-        queries = dashboard(period, None, PAGE_OF)  # type: ignore[arg-type]
-
-        def once() -> None:
-            store.clear_cache()
-            asyncio.run(store.run(queries))
-
-        once()
-        return meter.seconds(once, _TIMES) * 1e3
-
-    try:
-        return ask(closed), ask(parse_period("day", "UTC", now))
-    finally:
-        store.close()
+COMPARED = {
+    "idle": ("without anything to do, a second", "ms"),
+    "insert": (f"per event inserted, {SEGMENT:,} at a time", "us"),
+    "merge": ("per event and merge", "us"),
+    "close": ("closing its day, per event", "us"),
+    "daily_bytes": ("an event in `daily_rollup`", "bytes"),
+    "closed_page": (f"a site's page of {DAYS} closed days", "ms"),
+    "filtered_page": ("the same filtered by country, from events", "ms"),
+    "realtime": ("the realtime page", "ms"),
+}
+"""What is measured on one server and on two shards: titles and units."""
 
 
-def _rows(town: Town, day: datetime.date) -> int:
-    statement = "SELECT count() FROM events WHERE day = {day:Date}"
-    return int(town.client.query(statement, parameters={"day": day}).result_rows[0][0])
+class Compared(NamedTuple):
+    """Costs of the same events on one server and on two shards, by the names of `COMPARED`."""
+
+    one: dict[str, float]
+    two: dict[str, float]
+
+    def of_shards(self) -> dict[str, float]:
+        """What a further shard costs, by the names of `Costs`."""
+        more = {name: max(0.0, self.two[name] - self.one[name]) for name in COMPARED}
+        return {"shard_insert": more["insert"] * SEGMENT / 1e3, "shard_page": more["closed_page"]}
+
+    def table(self) -> Iterator[tuple[str, ...]]:
+        """Rows of the table, the heading first."""
+        yield "processor time of ClickHouse, or bytes", "one server", "two shards", "ratio"
+        for name, (title, unit) in COMPARED.items():
+            one, two = self.one[name], self.two[name]
+            yield title, f"{one:,.3g} {unit}", f"{two:,.3g} {unit}", f"{two / one:.2f}" if one else "-"
 
 
-def measured(directory: Path, seconds: float, millions: float) -> Costs:
-    """All costs, on a server of their own."""
+def compared(directory: Path, millions: float, times: int) -> Compared:
+    """The same events on one server, then on two shards."""
+    now = time.time()
+    with (
+        real_server(directory / "one") as server,
+        stored_events([server], millions, now, times=times) as events,
+    ):
+        one = compared_costs(events)
+    with (
+        two_shards(directory / "two") as servers,
+        stored_events(servers, millions, now, cluster=CLUSTER, times=times) as events,
+    ):
+        return Compared(one, compared_costs(events))
+
+
+def compared_costs(events: StoredEvents) -> dict[str, float]:
+    """Costs by the names of `COMPARED`."""
+    return {
+        "idle": events.meter.idle * 1e3,
+        "merge": events.merge(),
+        "close": events.close(),
+        "daily_bytes": events.bytes("daily_rollup"),
+        "closed_page": events.closed_page(),
+        "filtered_page": events.filtered_page(),
+        "realtime": events.realtime(),
+        "insert": events.insert(),
+    }
+
+
+def measured(directory: Path, seconds: float, millions: float, times: int) -> dict[str, float]:
+    """The costs on one server, by the names of `Costs`."""
     with real_server(directory / "clickhouse") as server:
-        return Costs(**ingest_costs(directory, server, seconds), **stored_costs(server, millions))
+        return ingest_costs(directory, server, seconds) | stored_costs(server, millions, times)
 
 
 def costs_table(costs: Costs) -> Iterator[tuple[str, ...]]:
@@ -191,15 +165,20 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench cluster", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of load")
     parser.add_argument("--millions", type=float, default=10, help="of events that are merged, closed and asked for")
+    parser.add_argument("--compared", type=float, default=0.5, help="millions on one server and on two shards")
+    parser.add_argument("--times", type=int, default=5, help="how often each question is asked")
     given = parser.parse_args(arguments)
     if missing():
         print(missing())
         return 2
     print(machine())
     with tempfile.TemporaryDirectory(prefix="tyst-cluster-") as directory:
-        costs = measured(Path(directory), given.seconds, given.millions)
+        one = measured(Path(directory), given.seconds, given.millions, given.times)
+        beside = compared(Path(directory), given.compared, given.times)
+    costs = Costs(**one, **beside.of_shards())
     for title, rows in (
         ("Measured", costs_table(costs)),
+        (f"One server and two shards, {given.compared:g} million events", beside.table()),
         ("What follows", table(costs)),
         ("Simulated: an hour at the peak, ten minutes without ClickHouse", simulated(costs)),
     ):

@@ -96,7 +96,7 @@ def report(
     store.close()
     if not keep:
         town.client.command("DROP DATABASE {d:Identifier} SYNC", parameters={"d": town.database.database})
-    town.client.close()
+    town.close()
     return found
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from functools import cached_property
 
 from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
+from collector.storage.shards import Shards
 
 SITE = "scale.example"
 DAYS = 90
@@ -69,6 +71,11 @@ class Town:
     now: float
     days: int = DAYS
 
+    @cached_property
+    def shards(self) -> Shards:
+        """Clients of the nodes that have the events."""
+        return self.database.shards()
+
     def fill(self) -> None:
         """Make the events, a million visits at a time."""
         visits = int(self.millions * 1_000_000 / EVENTS_PER_VISIT)
@@ -77,16 +84,21 @@ class Town:
         for begin in range(0, visits, 1_000_000):
             given = {"site": SITE, "first": first, "days": self.days, "visits": visits, "begin": begin}
             self.client.command(make, parameters=given | {"count": min(1_000_000, visits - begin)})
-        self.client.command("OPTIMIZE TABLE events FINAL", settings={"max_execution_time": 0})
+        self.shards.command("OPTIMIZE TABLE events FINAL", settings={"max_execution_time": 0})
 
     def bytes(self, table: str) -> int:
         """Bytes on disk of a table's data."""
-        sql = (
-            "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = {d:String} AND table = {t:String}"
-        )
-        return int(self.client.query(sql, parameters={"d": self.database.database, "t": table}).result_rows[0][0])
+        sql = """
+            SELECT sum(bytes_on_disk) FROM system.parts
+            WHERE active AND database = currentDatabase() AND table = {t:String}"""
+        return sum(int(found) for (found,) in self.shards.rows(sql, {"t": table}))
 
     def rows(self, table: str) -> int:
         """Rows of a table."""
         sql = "SELECT count() FROM {t:Identifier}"
         return int(self.client.query(sql, parameters={"t": table}).result_rows[0][0])
+
+    def close(self) -> None:
+        """Close the clients."""
+        self.shards.close()
+        self.client.close()

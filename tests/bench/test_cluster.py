@@ -12,17 +12,42 @@ from bench.capacity import Assumptions, Costs, Simulation, Size, sizes
 
 COSTS = Costs(
     collector=150, insert=10, idle=5, merge=1, close=4, closed_page=60, open_page=100, recall=20,
-    event_bytes=16, daily_bytes=0.5, spool_bytes=240,
+    shard_insert=10, shard_page=70, event_bytes=16, daily_bytes=0.5, spool_bytes=240,
 )  # fmt: skip
 
 
 def test_costs_are_measured_and_tables_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """Each cost is a figure, and none is nothing but that of an open day that has few events."""
-    assert cluster.main(["--seconds", "1", "--millions", "0.2"]) == 0
-    table = dict(re.findall(r"^\| (.+?) \| (.+) \|$", capsys.readouterr().out, re.MULTILINE))
+    short = ["--seconds", "1", "--millions", "0.1", "--compared", "0.01", "--times", "1"]
+    assert cluster.main(short) == 0
+    rows = re.findall(r"^\| (.+) \|$", capsys.readouterr().out, re.MULTILINE)
+    cells = [row.split(" | ") for row in rows]
+    table = {first: others for first, *others in cells if len(others) == 1}
     for name in ("collector, per event", "ClickHouse, closing its day, per event", "a site's page of 30 closed days"):
-        assert float(re.findall(r"[\d.]+", table[name])[0]) > 0
-    assert "largest spool of a collector (bound by default: 1.1 GB)" in table
+        assert figure(table[name][0]) > 0
+    beside = {first: others for first, *others in cells if others and re.search(r" [mu]s$", others[0])}
+    for name in ("insert", "close", "closed_page", "filtered_page", "realtime"):
+        one, two, ratio = map(figure, beside[cluster.COMPARED[name][0]][-3:])
+        assert min(one, two) > 0
+        assert ratio == pytest.approx(two / one, rel=0.05)
+    assert "largest spool of a collector (bound by default: 1.1 GB)" in {first for first, *_ in cells}
+
+
+def figure(cell: str) -> float:
+    """The number that a cell begins with."""
+    return float(cell.split()[0].replace(",", ""))
+
+
+def test_further_shards_cost_something() -> None:
+    """An insert makes a part on each, and a question is asked of each; of one shard neither."""
+    dearer = dataclasses.replace(COSTS, shard_insert=COSTS.shard_insert + 300, shard_page=COSTS.shard_page + 100)
+    (small, _, large), (other_small, _, other_large) = sizes(COSTS), sizes(dearer)
+    assert (small.writing, small.page) == (other_small.writing, other_small.page)
+    assert other_large.writing > large.writing + 1
+    assert large.page == COSTS.closed_page + (large.shards - 1) * COSTS.shard_page
+    assert other_large.page > large.page
+    with pytest.raises(ValueError, match="inserts a second"):
+        _ = dataclasses.replace(large, costs=dataclasses.replace(COSTS, shard_insert=10_000)).shards
 
 
 def test_ten_times_the_events_need_ten_times_the_machines() -> None:
