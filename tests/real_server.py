@@ -37,6 +37,8 @@ TEST_DATABASES = "test_"
 ADMINISTRATOR = "default"
 LIMITED = "limited"
 """A user like `tests` that may not `CHECK`, and whose backups are slow."""
+UNDELETING = "undeleting"
+"""A user like `tests` that may change columns and nothing else of a table, so that it deletes no rows."""
 _NONE: Mapping[str, object] = {}
 
 # It sleeps for as long as it runs: `clickhouse-local` ends with its statements.
@@ -71,6 +73,7 @@ _USERS = """\
         <tyst><grants>{granted}</grants><password>{password}</password>{from_here}</tyst>
         <tests><grants>{granted_to_tests}</grants><password>{password}</password>{from_here}</tests>
         <limited><grants>{granted_to_limited}</grants><password>{password}</password>{slowly_from_here}</limited>
+        <undeleting><grants>{granted_to_undeleting}</grants><password>{password}</password>{from_here}</undeleting>
     </users>
 </clickhouse>
 """
@@ -79,13 +82,13 @@ _FROM_HERE = "<networks><ip>127.0.0.0/8</ip></networks><profile>{profile}</profi
 
 @dataclass
 class RealServer:
-    """A running server. `log_level` is that of its own text log, `server.log`; `shards` are the hosts of the cluster
-    that it is in, if any, which have the same ports."""
+    """A running server. `log_level` is that of its own text log, `server.log`; `shards` are hosts and native ports of
+    the cluster that it is in, if any, whose HTTP ports are the same."""
 
     directory: Path
     log_level: str = "none"
     host: str = "127.0.0.1"
-    shards: Sequence[str] = ()
+    shards: Sequence[tuple[str, int]] = ()
     http_port: int = 0
     tcp_port: int = 0
     password: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -140,6 +143,7 @@ class RealServer:
             slowly_from_here=_FROM_HERE.format(profile="slow"),
             granted=_queries(documented_grants(cluster=both)),
             granted_to_tests=_queries(tests),
+            granted_to_undeleting=_queries(each.replace(" ALTER,", " ALTER COLUMN,") for each in tests),
             granted_to_limited=_queries(each.replace(" CHECK,", "") for each in tests),
         )
         # The engine writes everything into a log that it is given.
@@ -150,7 +154,7 @@ class RealServer:
 
     def _cluster(self) -> str:
         node = "<shard><replica><host>{}</host><port>{}</port></replica></shard>"
-        nodes = "".join(node.format(host, self.tcp_port) for host in self.shards)
+        nodes = "".join(node.format(host, port) for host, port in self.shards)
         # Statements that go from node to node are those of the user who asked.
         secret = "<secret>between the nodes</secret>"
         return f"<remote_servers><{CLUSTER}>{secret}{nodes}</{CLUSTER}></remote_servers>" if nodes else ""
@@ -160,10 +164,12 @@ class RealServer:
 def two_shards(directory: Path) -> Iterator[tuple[RealServer, RealServer]]:
     """Two servers that are the shards of a cluster, for as long as the block lasts."""
     hosts = ("127.0.0.1", "127.0.0.2")
-    http_port, tcp_port, password = free_port(), free_port(), secrets.token_hex(8)
+    http_port, password = free_port(), secrets.token_hex(8)
+    # A server takes for itself whatever has an address of its machine and its own native port.
+    shards = [(host, free_port()) for host in hosts]
     first, second = (
-        RealServer(directory / host, "none", host, hosts, http_port=http_port, tcp_port=tcp_port, password=password)
-        for host in hosts
+        RealServer(directory / host, "none", host, shards, http_port=http_port, tcp_port=port, password=password)
+        for host, port in shards
     )
     try:
         first.start()
@@ -191,7 +197,7 @@ def documented_grants(databases: str = "tyst", *, cluster: bool = False) -> list
     text = "".join(document.read_text() for document in documents)
     granted = re.findall(r"^(GRANT .+) TO tyst;$", text, flags=re.MULTILINE)
     # What begins like one of the databases, such as those that are restored, is among the others already.
-    renamed = [re.sub(r"\btyst(_restored_\*|_local)?\.\*", f"{databases}.*", each) for each in granted]
+    renamed = [re.sub(r"\btyst(_restored_\*|_scratch_\*|_local)?\.\*", f"{databases}.*", each) for each in granted]
     return granted if databases == "tyst" else renamed
 
 

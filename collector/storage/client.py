@@ -103,24 +103,22 @@ class ClickHouse:
         replicas one of each shard."""
         if not self.cluster:
             return Shards([self.client()])
-        return Shards([place.client() for place in self._local_places(one_of_each_shard(self._nodes()))])
+        return Shards([place.client() for place in self._local_places(one_of_each_shard(self.nodes()))])
 
     def layout(self) -> list[Layout]:
         """The databases that there are, each with its tables; the one that is read and written is the last. Raises
         `ServerUnsuitable` for a cluster that is not there, or not meant to be used by this server."""
         if not self.cluster:
             return [Layout(self, tables())]
-        nodes = self._nodes()
+        nodes = self.nodes()
         places = self._local_places(nodes)
         with contextlib.closing(self.outside()) as client, contextlib.closing(places[0].outside()) as first:
             require_first(client, first, nodes[0])
         mains = [Layout(self, main_tables(self.database, self.local_database, self.cluster, nodes[0]))]
         if nodes[0].replicated:
             mains = [
-                Layout(
-                    replace(self, dsn=place.dsn), main_tables(self.database, self.local_database, self.cluster, node)
-                )
-                for node, place in zip(nodes, places, strict=True)
+                Layout(self.on(node), main_tables(self.database, self.local_database, self.cluster, node))
+                for node in nodes
             ]
             # The one that the DSN names is among them, under the name that the cluster has for it.
             mains.append(Layout(self, []))
@@ -143,12 +141,21 @@ class ClickHouse:
         """The database that the nodes of a cluster have the rows of sharded tables in."""
         return f"{self.database}_local"
 
-    def _nodes(self) -> list[Node]:
+    def nodes(self) -> list[Node]:
+        """The nodes of the cluster. Raises `ServerUnsuitable` where the server knows no such cluster."""
         with contextlib.closing(self.outside()) as client:
             return nodes_of(client, self.cluster)
 
+    def on(self, node: Node) -> ClickHouse:
+        """The database of this name on a node of the cluster."""
+        return replace(self, dsn=self._dsn_at(node.host))
+
+    def local(self) -> ClickHouse:
+        """The database beside it that has the rows of sharded tables, on the same node."""
+        return replace(self, database=self.local_database, cluster=NODE)
+
     def _local_places(self, nodes: Iterable[Node]) -> list[ClickHouse]:
-        return [ClickHouse(self._dsn_at(node.host), self.local_database, self.backups, NODE) for node in nodes]
+        return [self.on(node).local() for node in nodes]
 
     def _dsn_at(self, host: str) -> str:
         parts = urlsplit(self.dsn)

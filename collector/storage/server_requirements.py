@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -11,6 +12,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import ServerUnsuitable
 from collector.storage.client import ClickHouse
+from collector.storage.schema import quoted
 
 OLDEST: Final = (25, 8)
 """The oldest version of a server that is supported."""
@@ -32,19 +34,39 @@ GRANTS: Final = (
 )
 """What the user must be granted to run; `deploy/clickhouse-user.sql` grants it, and what restoring needs besides."""
 
+CLUSTER_GRANTS: Final = (
+    *(
+        f"{privilege} ON {{database}}.*"
+        for privilege in ("SELECT", "INSERT", "CREATE DATABASE", "CREATE TABLE", "ALTER TABLE", "DROP DATABASE")
+    ),
+    *(f"{privilege} ON {{database}}.*" for privilege in ("DROP TABLE", "OPTIMIZE", "TRUNCATE", "CHECK")),
+    "SYSTEM MERGES ON {database}.*",
+    "SHOW COLUMNS ON {database}.*",
+    "SELECT ON system.clusters",
+    "REMOTE ON *.*",
+)
+"""What it must be granted besides on each node of a cluster, where `{database}` is the one that has the rows of sharded
+tables; `deploy/clickhouse-cluster-user.sql` grants it."""
+
 
 def require_suitable(clickhouse: ClickHouse, oldest: tuple[int, int] = OLDEST) -> None:
     """Raise `ServerUnsuitable` for a server that is too old, or whose user lacks a grant."""
     with contextlib.closing(clickhouse.outside()) as client:
-        version = str(client.command("SELECT version()"))
-        if version_number(version) < oldest:
-            needed = ".".join(map(str, oldest))
-            raise ServerUnsuitable(f"ClickHouse {version} is too old: version {needed} or later is needed.")
+        require_version(client, oldest)
         missing = missing_grants(client, clickhouse.database)
     if missing:
         raise ServerUnsuitable(
             f"The user of TYST_CLICKHOUSE_DSN needs more grants: {'; '.join(missing)}. See deploy/clickhouse-user.sql."
         )
+
+
+def require_version(client: Client, oldest: tuple[int, int] = OLDEST) -> str:
+    """The server's version. Raises `ServerUnsuitable` for one that is too old."""
+    version = str(client.command("SELECT version()"))
+    if version_number(version) < oldest:
+        needed = ".".join(map(str, oldest))
+        raise ServerUnsuitable(f"ClickHouse {version} is too old: version {needed} or later is needed.")
+    return version
 
 
 def version_number(version: str) -> tuple[int, int]:
@@ -53,10 +75,9 @@ def version_number(version: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def missing_grants(client: Client, database: str) -> list[str]:
-    """Those of `GRANTS` that the user lacks, as they are written after `GRANT`."""
-    quoted = "`" + database.replace("\\", "\\\\").replace("`", "\\`") + "`"
-    wanted = [each.format(database=quoted) for each in GRANTS]
+def missing_grants(client: Client, database: str, grants: Sequence[str] = GRANTS) -> list[str]:
+    """Those of `grants` that the user lacks, as they are written after `GRANT`."""
+    wanted = [each.format(database=quoted(database)) for each in grants]
     return [each for each in wanted if not _is_granted(client, each)]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import email.utils
+import logging
 import os
 import platform
 import time
 from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 from msgspec import convert, to_builtins
@@ -25,9 +27,19 @@ CLOCK_SECONDS = 5.0
 MARKS = {"ok": ("ok", "green"), "warning": ("look", "yellow"), "failed": ("FAILED", "bold red")}
 
 
-def check(json: Json = False) -> None:
+Cluster = Annotated[
+    bool,
+    typer.Option(
+        "--cluster",
+        metavar="",
+        help="Check the ClickHouse cluster instead, by inserts and an erasure in a scratch database on every node.",
+    ),
+]
+
+
+def check(cluster: Cluster = False, json: Json = False) -> None:
     """Check the configuration and the running server, with advice on each problem. Status 1 if there is one."""
-    checks = list(_checks())
+    checks = list(_of_cluster() if cluster else _checks())
     if json:
         print_json([to_builtins(each) for each in checks])
     else:
@@ -68,6 +80,21 @@ def check_interpreter(*, faulty: bool) -> Check:
         found=f"{release} unquotes cookies in quadratic time (CVE-2024-7592)",
         advice="Tyst does not read cookies with it; update Python all the same: 3.11.10, 3.12.6, 3.13 or later",
     )
+
+
+def _of_cluster() -> Iterator[Check]:
+    settings = read_settings(os.environ)
+    if not settings.clickhouse_cluster or settings.embedded:
+        name = "TYST_CLICKHOUSE_DSN" if settings.embedded else "TYST_CLICKHOUSE_CLUSTER"
+        problem = "set TYST_CLICKHOUSE_CLUSTER to the cluster's name in remote_servers, and TYST_CLICKHOUSE_DSN to"
+        raise SettingError(name, os.environ.get(name, ""), f"{problem} its first node; see docs/scale.md")
+    # Imported late: it brings the database engine, which no other check needs to wait for.
+    from collector.storage.client import ClickHouse
+    from dashboard.compliance.cluster_checks import check_cluster
+
+    # What the driver logs is in the checks.
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+    yield from check_cluster(ClickHouse.at(settings.database_dsn, cluster=settings.clickhouse_cluster))
 
 
 def _of_server(client: Client) -> Iterator[Check]:
@@ -122,7 +149,7 @@ def _duration(seconds: int) -> str:
 
 def _print(each: Check) -> None:
     mark, style = MARKS[each.state]
-    line = Text.assemble((f"{mark:<7}", style), f"{each.name:<16}", each.found)
-    console().print(line)
-    for advice in each.advice.splitlines():
-        console().print(Text(f"{'':<23}{advice}"))
+    found, *more = each.found.splitlines()
+    console().print(Text.assemble((f"{mark:<7}", style), f"{each.name:<16}", found))
+    for line in [*more, *each.advice.splitlines()]:
+        console().print(Text(f"{'':<23}{line}"))

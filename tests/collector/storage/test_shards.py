@@ -31,20 +31,26 @@ from collector.storage.client import ClickHouse, plain_reason
 from collector.storage.cluster import Node, one_of_each_shard
 from collector.storage.documents import DocumentTable
 from collector.storage.schema import local_tables, main_tables, tables
+from collector.storage.scratch_cluster import ScratchCluster
 from collector.storage.shards import Shards
 from dashboard.analytics.period import parse_period
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
+from dashboard.compliance.cluster_checks import check_cluster
+from dashboard.compliance.cluster_copies import few_copies, misplaced, repeated
 from tests.collector.storage.test_client import an_event
 from tests.databases import Databases
 from tests.members import alone
-from tests.real_server import CLUSTER, RealServer, two_shards
+from tests.real_server import ADMINISTRATOR, CLUSTER, UNDELETING, RealServer, two_shards
+from tests.running import Ran, tyst
 
 SITE = "site.test"
 DAY = datetime.date(2026, 3, 1)
 NOW = datetime.datetime(2026, 3, 3, 12, tzinfo=datetime.UTC)
 AFTER = NOW.timestamp()
 VISITORS = range(1, 41)
+TRIED = ("scratch tables", "shards", "repeated insert", "erasure", "replicas", "removed")
+ASSUMPTIONS = ("nodes", "first node", "clocks", "missing shards", *TRIED)
 
 
 @pytest.fixture
@@ -150,7 +156,13 @@ def test_a_shard_that_is_down_is_an_error(tmp_path: Path) -> None:
         place = ClickHouse.at(first.dsn("tyst"), cluster=CLUSTER)
         with contextlib.closing(place.prepare()) as client:
             store(client)
+            scratch = ScratchCluster(place, place.nodes())
+            scratch.create()
             second.kill()
+            assert scratch.drop() == [second.host]
+            nodes = next(each for each in check_cluster(place) if each.state == "failed")
+            assert f"{second.host}: no answer" in nodes.found
+            assert "start the node" in nodes.advice
             with pytest.raises(ClickHouseError) as raised:
                 client.query("SELECT count() FROM events")
             assert "All connection tries failed" in plain_reason(raised.value)
@@ -164,6 +176,78 @@ def test_a_shard_that_is_down_is_an_error(tmp_path: Path) -> None:
             second.start()
             store(client, "another")
             assert client.query("SELECT count() FROM events").result_rows == [(2 * len(some_events()),)]
+            assert scratch.drop() == []
+            # As where its configuration has the shards in another order.
+            second.kill()
+            second.shards = second.shards[::-1]
+            second.start()
+            shards = next(each for each in check_cluster(place) if each.name == "shards")
+            assert "rows of 1000 visitors are on more than one shard" in shards.found
+            assert "the same remote_servers on every node" in shards.advice
+            assert scratch_databases(first, second) == []
+
+
+def scratch_databases(*servers: RealServer) -> list[str]:
+    """Those that a check has left on any of the servers."""
+    found = []
+    for server in servers:
+        with contextlib.closing(ClickHouse.at(server.dsn(user=ADMINISTRATOR)).outside()) as client:
+            rows = client.query("SELECT name FROM system.databases WHERE name LIKE '%scratch%'").result_rows
+        found += [name for (name,) in rows]
+    return found
+
+
+def test_the_check_of_a_cluster_finds_all_well(
+    clickhouse_shards: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    """Each assumption has a line; nothing is left on the nodes. Without the cluster's name it says what to set."""
+    dsn = clickhouse_shards[0].dsn("test_checked")
+
+    def check(**settings: str) -> Ran:
+        return tyst("check", "--cluster", "--json", directory=tmp_path, TYST_CLICKHOUSE_DSN=dsn, **settings)
+
+    ran = check(TYST_CLICKHOUSE_CLUSTER=CLUSTER)
+    assert {each["name"]: each["state"] for each in ran.json} == dict.fromkeys(ASSUMPTIONS, "ok")
+    assert ran.status == 0
+    assert scratch_databases(*clickhouse_shards) == []
+    unset = check()
+    assert unset.status == 2
+    assert "set TYST_CLICKHOUSE_CLUSTER to the cluster's name" in unset.err
+
+
+def test_the_check_of_a_cluster_says_what_does_not_hold(
+    clickhouse_shards: tuple[RealServer, RealServer], tmp_path: Path
+) -> None:
+    """Here the user may not delete rows. What to do stands below; nothing is left on the nodes."""
+    dsn = clickhouse_shards[0].dsn("test_checked", user=UNDELETING)
+    settings = {"TYST_CLICKHOUSE_DSN": dsn, "TYST_CLICKHOUSE_CLUSTER": CLUSTER}
+    ran = tyst("check", "--cluster", directory=tmp_path, **settings)
+    failed = [line for line in ran.out.splitlines() if line.startswith("FAILED")]
+    assert [line.split()[1] for line in failed] == ["nodes", "erasure"]
+    assert "ALTER TABLE ON `test_checked_local`.*" in failed[0]
+    assert "ALTER DELETE" in failed[1]
+    assert "what they withdraw would stay" in ran.out
+    assert ran.status == 1
+    assert scratch_databases(*clickhouse_shards) == []
+
+
+def test_of_replicas_most_have_to_have_every_row() -> None:
+    """And no row may be on two shards, on none, or twice on one."""
+    first, second, third = (Node(1, replica, f"host-{replica}", replicated=True) for replica in (1, 2, 3))
+    other = Node(2, 1, "other", replicated=True)
+    a, b, c = ((name, "") for name in "abc")
+    whole, part = {a: 1, b: 1}, {a: 1}
+    assert few_copies({first: whole, second: whole, third: {}, other: {c: 1}}) == ""
+    few = "1 of 3 replicas have all rows of shard 1, 2 should"
+    assert few_copies({first: whole, second: part, third: {}, other: {c: 1}}) == few
+    assert misplaced({first: whole, second: part, other: {c: 1}}, {a: 1, b: 1, c: 1}) == ""
+    assert misplaced({first: whole, other: {b: 1}}, {a: 2, b: 2, c: 1}) == (
+        "2 of 5 rows are on no shard; rows of 1 visitors are on more than one shard"
+    )
+    assert misplaced({first: whole, other: {}}, whole) == "no row came to shard 2"
+    assert repeated({first: {a: 2, b: 1}, second: part}, {a: 2, b: 1}) == ""
+    again = "rows that were inserted once and stored again: 2 on host-2"
+    assert repeated({first: whole, second: {a: 3}}, whole) == again
 
 
 def test_a_cluster_that_the_server_does_not_know_is_refused(clickhouse_shards: tuple[RealServer, RealServer]) -> None:
