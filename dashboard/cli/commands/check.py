@@ -149,7 +149,7 @@ def _duration(seconds: int) -> str:
 
 def _print(each: Check) -> None:
     mark, style = MARKS[each.state]
-    found, *more = each.found.splitlines()
+    found, _, more = each.found.partition("\n")
     console().print(Text.assemble((f"{mark:<7}", style), f"{each.name:<16}", found))
-    for line in [*more, *each.advice.splitlines()]:
+    for line in [*more.splitlines(), *each.advice.splitlines()]:
         console().print(Text(f"{'':<23}{line}"))
