@@ -30,7 +30,6 @@ def ingest_costs(directory: Path, server: RealServer, seconds: float) -> dict[st
         until("the collector answers", serve.answers)
         until("commands find it", (serve.data_dir / "server.json").exists)
         serve.tyst("site", "add", "site.test")
-        time.sleep(3)
         # Each user agent is parsed once.
         load.run(serve.port, ["consented"], seconds)
         until("nothing waits", serve.well)
