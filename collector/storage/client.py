@@ -20,7 +20,7 @@ from clickhouse_connect.driver.exceptions import StreamFailureError
 
 from collector.core.environment import isolate_engine
 from collector.storage.chdb_workarounds import reconnect_after_error
-from collector.storage.cluster import Node, nodes_of, one_of_each_shard, require_first
+from collector.storage.cluster import Node, nodes_of, one_of_each_shard, require_erasable, require_first
 from collector.storage.migrations import migrate
 from collector.storage.schema import Table, local_tables, main_tables, tables
 from collector.storage.shards import Shards
@@ -127,7 +127,10 @@ class ClickHouse:
 
     def prepare(self) -> Client:
         """Create the databases, bring an earlier release's schema to this one's and apply it; returns a writing
-        client. May be called at every start. Raises `SchemaTooNew` and as `layout`."""
+        client. May be called at every start. Raises `SchemaTooNew` and as `layout`, and `ServerUnsuitable` for a
+        cluster with replicas: ClickHouse refuses the deletion of a visitor's events there."""
+        if self.cluster:
+            require_erasable(self.cluster, self.nodes())
         for place, made in self.layout():
             with contextlib.closing(place.create()) as client:
                 if place.database == self.database:

@@ -41,7 +41,7 @@ from dashboard.compliance.cluster_copies import few_copies, misplaced, repeated
 from tests.collector.storage.test_client import an_event
 from tests.databases import Databases
 from tests.members import alone
-from tests.real_server import ADMINISTRATOR, CLUSTER, UNDELETING, RealServer, two_shards
+from tests.real_server import ADMINISTRATOR, CLUSTER, REPLICAS, UNDELETING, RealServer, two_shards
 from tests.running import Ran, tyst
 
 SITE = "site.test"
@@ -261,6 +261,15 @@ def test_a_backup_of_a_cluster_is_refused(clickhouse: ClickHouse) -> None:
     """With what to do instead."""
     with pytest.raises(BackupError, match=r"docs/scale\.md"):
         back_up(clickhouse, "backup")
+
+
+def test_a_cluster_with_replicas_is_refused(clickhouse_shards: tuple[RealServer, RealServer]) -> None:
+    """Before there is anything on it: what a visitor has erased would stay there."""
+    place = ClickHouse.at(clickhouse_shards[0].dsn("test_replicas"), cluster=REPLICAS)
+    with pytest.raises(ServerUnsuitable, match="cannot be erased yet: name one with one replica of each shard"):
+        place.prepare()
+    with contextlib.closing(place.outside()) as client:
+        assert not client.query("SELECT name FROM system.databases WHERE name LIKE 'test_replicas%'").result_rows
 
 
 def test_of_replicas_one_of_each_shard_is_asked() -> None:
