@@ -78,7 +78,7 @@ def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
         ran = tyst(
             "audit", "--json", "--path", str(directory), "--path", str(server.logs), directory=tmp_path, **environ
         )
-        assert ran.status == 0, ran.err
+        assert ran.status == 0, ran.out + ran.err
         assert ran.json["found"] == []
         assert any(place["name"] == "test_canary.events" for place in ran.json["places"])
         assert server.stop() == 0

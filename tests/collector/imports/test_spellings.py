@@ -68,7 +68,10 @@ def test_every_spelling_gives_the_same(importing: Importing, table: Path) -> Non
     rows = list(csv.reader(table.read_text().splitlines()))
     expected = importing.read(table).report
     for spelling, made in SPELLINGS.items():
-        found = importing.read(("upload", made(rows))).report
+        record = importing.read(("upload", made(rows)))
+        # Few may wait to be confirmed.
+        importing.imports.remove(importing.site, record.id)
+        found = record.report
         assert (found.read, found.accepted, found.total) == (expected.read, expected.accepted, expected.total), spelling
 
 

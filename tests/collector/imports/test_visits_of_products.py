@@ -79,7 +79,7 @@ def test_the_first_version_of_goatcounters_export(importing: Importing) -> None:
     [
         (b"x,y\n/,12\n", "docs/migrating.md"),
         (b"session_id,website_id,browser,os,device,created_at\n1,2,chrome,Linux,desktop,2026-01-12\n", "together with"),
-        (b'{"hour":"2026-01-12T08:00:00Z","path_id":1,"ref_id":1,"count":3}\n', "as a whole"),
+        (b'{"hour":"2026-01-12T08:00:00Z","path_id":1,"ref_id":1,"count":3}\n', "the whole GoatCounter zip"),
         (b"3Path,Title,Event,Session,Date,Referrer scheme\n", "versions 1 and 2"),
     ],
 )

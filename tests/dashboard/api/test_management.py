@@ -381,7 +381,7 @@ def test_two_factor_is_reset_and_sessions_end(room: Room) -> None:
         assert ada is not None
         setup = room.two_factor.begin(ada)
         await room.two_factor.turn_on(ada, setup, pyotp.TOTP(setup.key).now())
-        request = Request({"type": "http", "scheme": "https", "headers": []})
+        request = Request({"type": "http", "scheme": "https", "path": "/login", "headers": []})
         await room.sessions.start(request, Response(), ada)
 
     anyio.run(set_up)
