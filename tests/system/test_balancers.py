@@ -11,11 +11,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
+from uvicorn import Config
 
 from collector.storage.client import ClickHouse
 from tests.balancers import BALANCERS, balancing
@@ -44,6 +46,26 @@ def pair(served_databases: Databases, tmp_path_factory: pytest.TempPathFactory) 
     finally:
         for serve in each:
             serve.close()
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+def test_an_idle_connection_is_closed_by_the_balancer(name: str, pair: list[Serve], tmp_path: Path) -> None:
+    """Before a collector closes it: a request that crosses with that gets no answer, the collector is taken for dead,
+    and a beacon of its visitors may be stored twice."""
+    port = free_port()
+    with balancing(BALANCERS[name], tmp_path / name, [each.port for each in pair], port):
+        until("it answers", lambda: _answers(port))
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(lambda _: _answers(port), range(32)))
+        idle = time.monotonic()
+        until("no connection is idle", lambda: not _connections([each.port for each in pair]))
+        assert time.monotonic() - idle < Config("").timeout_keep_alive - 0.3
+
+
+def _connections(ports: list[int]) -> list[str]:
+    """The lines of established TCP connections to ports of loopback."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [there for _, _, there, state, *_ in lines if state == "01" and int(there.split(":")[1], 16) in ports]
 
 
 @pytest.mark.parametrize("name", BALANCERS)
