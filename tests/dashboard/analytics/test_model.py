@@ -192,7 +192,7 @@ def test_protection_agrees_with_the_model(
     every kind of view; exact, folded, hidden, rounded, and in steps."""
 
     # A statement takes shards twice as long, and the first example is always the smallest.
-    @settings(max_examples=2 if clickhouse.cluster else 3, deadline=None)
+    @settings(max_examples=2 if clickhouse.cluster else 6, deadline=None)
     @given(st.randoms(use_true_random=False), st.booleans(), st.integers(0, 86_400))
     def agrees(chance: random.Random, strict: bool, second: int) -> None:
         compare_protected(database, shards, opened, chance, strict=strict, second=second)
