@@ -16,6 +16,7 @@ from tests.served import DEADLINE, Served, served, until
 from tests.stored import read_events
 
 SITE = "shop.test"
+ERASED_SECONDS = 10
 
 BANNER = """
 <link rel="stylesheet" href="/vendor/cookieconsent.css">
@@ -152,8 +153,8 @@ def test_only_what_a_visitor_agreed_to_is_sent_stored_and_shown(
         owner.page.reload()
         return owner.figure("Visitors"), owner.figure("Visits"), owner.figure("Pageviews")
 
-    # What is to be erased is in nobody's access at once, and deleted within seconds.
-    until("the dashboard holds nothing", lambda: shown() == ("0", "0", "0"))
+    # An erasure takes a second or two, on a busy machine some more.
+    until("the dashboard holds nothing", lambda: shown() == ("0", "0", "0"), ERASED_SECONDS)
     assert tyst.stop() == 0
     assert read_events(tyst.data_dir) == []
 
