@@ -75,7 +75,7 @@ def test_no_metric_is_left_alone_in_its_row(new_person: NewPerson, demo: Served,
 def test_names_of_rows_have_room(new_person: NewPerson, demo: Served, width: int) -> None:
     """Columns beside a name leave it a third of its panel at least, in three columns of panels, too."""
     page = opened(new_person, demo, DEMO, width)
-    for path in ("", "/realtime"):
+    for path in ("", "/realtime", "/journeys/page?page=/demo", "/retention"):
         page.goto(f"{demo.url}{DEMO}{path}")
         expect(page.locator(".panel .rows tbody tr").first).to_be_visible()
         shares = page.locator(".panel .rows tbody th").evaluate_all(
