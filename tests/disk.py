@@ -1,9 +1,12 @@
-"""What is in the files of a database, and clean-up of its tables that does not take minutes."""
+"""What is in the files of a database, clean-up of its tables that does not take minutes, and disks that are full."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,14 @@ def bytes_below(*directories: Path) -> Iterator[tuple[Path, bytes]]:
                     yield path, path.read_bytes()
 
 
+def findable_words(count: int) -> list[str]:
+    """Words of twelve letters that a compressed file has as they are: no four of their letters in a row come again, in
+    any of them or in what else is there, which has vowels or hexadecimal digits."""
+    letters = random.SystemRandom().sample("ghjklmnpqrstvwxz", k=16)
+    # Each goes through the letters by an odd step of its own; there are eight.
+    return ["".join(letters[(2 * word + 1) * place % 16] for place in range(12)) for word in range(count)]
+
+
 def clean_up_at_once(client: Client, table: str) -> None:
     """Delete parts that were merged within a second: the table's clean-up takes its pace when it is attached."""
     client.command(
@@ -27,3 +38,33 @@ def clean_up_at_once(client: Client, table: str) -> None:
     )
     client.command(f"DETACH TABLE {table} SYNC")
     client.command(f"ATTACH TABLE {table}")
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: int) -> Iterator[None]:
+    """A disk in memory at `place`, of so many bytes. Needs the right to mount."""
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextlib.contextmanager
+def filled(place: Path) -> Iterator[None]:
+    """Nothing more goes onto the disk at `place`."""
+    filler = place / "filler"
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), filler.open("ab") as file:
+            while True:
+                free = shutil.disk_usage(place).free
+                file.write(bytes(max(1, min(free, 1 << 20))))
+                file.flush()
+
+    fill()
+    try:
+        yield
+    finally:
+        filler.unlink(missing_ok=True)

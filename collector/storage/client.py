@@ -42,8 +42,10 @@ _ENGINE_CONFIG = """\
 """
 
 
-# Current servers gather inserts before they store them, and older ones then ignore tokens.
-_SERVED = {"async_insert": 0, "insert_deduplicate": 1}
+# Current servers gather inserts before they store them, and older ones then ignore tokens. The driver asks for answers
+# that are complete; a server keeps them on its disk meanwhile, and if that is full it says that all went well, and that
+# nothing was found. So it keeps them in memory, up to so many bytes.
+_SERVED = {"async_insert": 0, "insert_deduplicate": 1, "http_response_buffer_size": 256 << 20}
 
 # What is inserted is on its shards when the answer comes, and from two replicas on at most of them. A visitor is on one
 # shard, so conditions on visitors are answered there. Figures without those of a shard are no figures.

@@ -35,6 +35,8 @@ LIMITS: dict[str, Any] = {
     "max_memory_usage": 4_000_000_000,
     # An array that a subquery counts is then a literal, which `IN` looks values up in as a set, not one by one.
     "enable_scalar_subquery_optimization": 0,
+    # Or else servers up to 26.7 fail on patterns that are alternatives, one of them for what a subquery answers.
+    "optimize_or_like_chain": 0,
 }
 
 # ClickHouse's ErrorCodes.cpp: TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collector.storage.client import ClickHouse
+from tests.disk import filled, small_disk
 from tests.fault_proxy import FailingServer, failing_server
 from tests.faults.collectors import Collectors
 from tests.faults.server import ROOT, NotInTime, Serve, until
@@ -141,7 +141,7 @@ def spool_disk_full(stage: Stage) -> None:
     """No room for the spool while ClickHouse is away: beacons are refused, and taken again when either is back."""
     assert stage.clickhouse
     stage.clickhouse.fail("refuse")
-    with _filled(stage.serve.directory / "data" / "spool"):
+    with filled(stage.serve.directory / "data" / "spool"):
         # The spool first uses up what is free within its own file.
         stage.expect("/readyz tells of the full disk", lambda: "cannot be written" in stage.serve.problems(), 120)
         stage.pause()
@@ -155,7 +155,7 @@ def spool_disk_full(stage: Stage) -> None:
 
 def clickhouse_disk_full(stage: Stage) -> None:
     """No room for ClickHouse."""
-    with _filled(stage.clickhouse_directory):
+    with filled(stage.clickhouse_directory):
         stage.expect("/readyz tells of ClickHouse's disk", lambda: "does not take events" in stage.serve.problems())
         stage.pause()
 
@@ -209,7 +209,7 @@ def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage
         directory.mkdir(parents=True, exist_ok=True)
         clock.write_text("0")
     spool, disk = directory / "data" / "spool", directory / "clickhouse"
-    with _small_disk(spool, SPOOL_DISK), _small_disk(disk, CLICKHOUSE_DISK), contextlib.ExitStack() as running:
+    with small_disk(spool, SPOOL_DISK), small_disk(disk, CLICKHOUSE_DISK), contextlib.ExitStack() as running:
         clickhouse = running.enter_context(failing_server(disk)) if served else None
         # A hanging insert is given up after five seconds, so that a run sees many.
         dsn = clickhouse.database("tyst", send_receive_timeout=5, connect_timeout=5) if clickhouse else None
@@ -298,36 +298,6 @@ def _count(dsn: str, prefix: str) -> Counter[str]:
             parameters={"prefix": prefix},
         ).result_rows
     return Counter({str(page): int(count) for page, count in rows})
-
-
-@contextlib.contextmanager
-def _small_disk(place: Path, size: int) -> Iterator[None]:
-    """A disk in memory at `place`. Needs the right to mount."""
-    place.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-@contextlib.contextmanager
-def _filled(place: Path) -> Iterator[None]:
-    """Nothing more goes onto the disk at `place`."""
-    filler = place / "filler"
-
-    def fill() -> None:
-        with contextlib.suppress(OSError), filler.open("ab") as file:
-            while True:
-                free = shutil.disk_usage(place).free
-                file.write(bytes(max(1, min(free, 1 << 20))))
-                file.flush()
-
-    fill()
-    try:
-        yield
-    finally:
-        filler.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

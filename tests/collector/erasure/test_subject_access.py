@@ -7,7 +7,6 @@ import csv
 import datetime
 import io
 import json
-import secrets
 import sqlite3
 import zoneinfo
 from collections.abc import AsyncIterator, Callable
@@ -50,7 +49,7 @@ from tests.collector.ingest.test_pipeline import CHROME
 from tests.collector.server.test_event_endpoint import settings_for
 from tests.collector.spool.test_spool import Clock, a_spool
 from tests.collector.storage.test_client import an_event
-from tests.disk import bytes_below, clean_up_at_once
+from tests.disk import bytes_below, clean_up_at_once, findable_words
 from tests.members import alone
 
 pytestmark = pytest.mark.anyio
@@ -347,7 +346,7 @@ def an_erasure(event: Event) -> Erasure:
 
 async def test_the_bytes_are_gone_from_the_disk(tmp_path: Path, clickhouse: ClickHouse) -> None:
     """The page that only this visitor saw, and the visitor's id, are in the files before and in none after."""
-    engine, page = Path(urlsplit(clickhouse.dsn).path), f"/sida-{secrets.token_hex(3)}-bara"
+    engine, page = Path(urlsplit(clickhouse.dsn).path), f"/{findable_words(1)[0]}"
     async with visiting(tmp_path, clickhouse, TYST_FLUSH_SECONDS="3600") as town:
         client = town.collector.client
         clean_up_at_once(client, "events")

@@ -13,7 +13,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.core.errors import ServerUnsuitable
+from collector.core.errors import InsertRetryable, ServerUnsuitable
 from collector.erasure.delete_events import TABLES_WITH_SITE
 from collector.erasure.stored_events import delete_stored, remove_stale_marks
 from collector.spool.clickhouse_inserter import ClickHouseInserter
@@ -25,7 +25,8 @@ from collector.storage.mutations import MutationUnfinished
 from collector.storage.server_requirements import GRANTS, require_suitable, version_number
 from tests.collector.storage.test_client import an_event
 from tests.databases import drop
-from tests.real_server import ADMINISTRATOR, LIMITED, RealServer
+from tests.disk import filled, small_disk
+from tests.real_server import ADMINISTRATOR, LIMITED, RealServer, real_server
 from tests.real_server import GRANTS as DOCUMENTED
 
 _AT = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
@@ -109,6 +110,18 @@ def test_inserts_are_stored_before_they_are_answered(place: ClickHouse, client: 
     with contextlib.closing(clickhouse_connect.get_client(dsn=place.dsn)) as other:
         assert other.query("SELECT getSetting('async_insert')").result_rows == [(True,)]
         assert client.query("SELECT getSetting('async_insert')").result_rows == [(False,)]
+
+
+def test_answers_are_whole_while_the_disk_of_the_server_is_full(tmp_path: Path) -> None:
+    """Or else nothing is found broken, and what inserts lost is taken for stored."""
+    disk = tmp_path / "disk"
+    with small_disk(disk, 384 << 20), real_server(disk) as server:
+        place = ClickHouse.at(server.dsn("tyst"))
+        with contextlib.closing(place.prepare()) as client, filled(disk):
+            assert client.query("SELECT count() FROM events").result_rows == [(0,)]
+            assert client.command("SELECT 1") == 1
+            with pytest.raises(InsertRetryable):
+                ClickHouseInserter(client).insert([MINE], "token")
 
 
 def test_a_deletion_that_takes_long_is_submitted_once(client: Client, administrator: Client) -> None:

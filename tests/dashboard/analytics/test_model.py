@@ -172,6 +172,8 @@ def test_filters_agree_with_the_model(database: Client, store: StatsService, cli
     model = Model(events)
     for _ in range(3):
         compare(store, model, [*questions([random_filter(chance)], 0, 4)])
+    alternatives = ["or", [["is", "visit:source", ["Google"]], ["matches", "visit:returning", ["^t"]]]]
+    compare(store, model, [question(COUNTS, "visit:country", "event:page", filters=[alternatives], last=4)])
     read = ("visitors", "time_on_page", "scroll_depth")
     compare(store, model, [question(read, "time:hour", filters=[["is", "event:page", ["/a"]]], last=4)])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
 from tests.board import SITE, Board, opened_board
-from tests.disk import bytes_below, clean_up_at_once
+from tests.disk import bytes_below, clean_up_at_once, findable_words
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def held(needles: list[bytes], *directories: Path) -> set[bytes]:
 def test_they_leave_the_disk(board: Board, clickhouse: ClickHouse, tmp_path: Path) -> None:
     """By the link of a mail, by an owner's button, and with the site."""
     notifications = board.dashboard.notifications
-    names = [f"{secrets.token_hex(6)}@example.com" for _ in range(4)]
+    names = [f"{word}@example.com" for word in findable_words(4)]
     board.sign_in()
     reports, alerts = f"/{SITE}/reports", f"/{SITE}/alerts"
     for name in names[:2]:
