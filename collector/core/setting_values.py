@@ -23,6 +23,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # A name or an address in brackets, and a port.
 _PUBLIC_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PUBLIC_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 DSN_OPTIONS = (
     "ca_cert", "client_cert", "client_cert_key", "compress", "connect_timeout", "http_proxy", "https_proxy",
     "send_receive_timeout", "server_host_name", "tls_mode", "verify",
@@ -79,14 +80,14 @@ def read_site_networks(text: str) -> tuple[SiteNetwork, ...]:
 
 
 def read_public_url(text: str) -> str:
-    """Scheme and host of an address without a path, as they are compared."""
+    """Scheme, host and path of an address, without a slash at its end."""
     if not text:
         return ""
     url = urlsplit(text)
-    plain = url.path in ("", "/") and not (url.query or url.fragment or url.username or url.password)
+    plain = _PUBLIC_PATH.fullmatch(url.path) and not (url.query or url.fragment or url.username or url.password)
     if url.scheme not in ("http", "https") or not url.hostname or not plain or not _PUBLIC_HOST.fullmatch(url.netloc):
-        raise ValueError("expected an address such as https://stats.example.com, without a path")
-    return f"{url.scheme}://{url.netloc.lower()}"
+        raise ValueError("expected an address such as https://stats.example.com or https://example.com/stats")
+    return f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}"
 
 
 def read_optional(text: str) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from collector.core.errors import SettingError
 from collector.core.setting_values import Network, SiteNetwork
@@ -68,6 +69,11 @@ class Settings:
     def embedded(self) -> bool:
         """Whether ClickHouse runs inside this process."""
         return self.clickhouse_dsn.startswith("chdb://")
+
+    @property
+    def public_path(self) -> str:
+        """The path of the public address, such as `/stats`; empty where it has none."""
+        return urlsplit(self.public_url).path
 
     @property
     def database_dsn(self) -> str:

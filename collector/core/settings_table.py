@@ -64,8 +64,9 @@ SETTINGS: tuple[Setting, ...] = (
         "TYST_PUBLIC_URL",
         "",
         read_public_url,
-        "The address by which visitors and owners reach this server, such as `https://stats.example.com`: for tags, "
-        "links, cookies, and the names that it answers to. Without it they follow each request.",
+        "The address by which visitors and owners reach this server, such as `https://stats.example.com` or "
+        "`https://example.com/stats`: for tags, links, cookies, and the names that it answers to. Without it they "
+        "follow each request.",
     ),
     Setting(
         "TYST_ADMIN_PASSWORD",

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.core.app_secret import secrets_of
 from collector.core.settings import Settings
@@ -69,6 +69,7 @@ from dashboard.web import routes, visitor_privacy
 from dashboard.web.app_context import build_dashboard
 from dashboard.web.edge import REFUSAL, Edge
 from dashboard.web.locale_middleware import LocaleMiddleware
+from dashboard.web.public_path import BelowPath
 from dashboard.web.static_files import Assets
 from dashboard.web.stopping import on_stop
 from dashboard.web.templating import Pages
@@ -91,6 +92,8 @@ class Tyst(Starlette):
         # A redirect to the address with a slash would have the request's Host in it.
         self.router.redirect_slashes = False
         trusted = TrustedProxies(collector.settings.trusted_proxies)
+        path = collector.settings.public_path
+        self._outermost: ASGIApp = BelowPath(self._routed, path) if path else self._routed
         # Around everything: also what the application says when something broke is in the reader's language.
         self._others = Edge(
             LocaleMiddleware(self._explained, translations),
@@ -101,6 +104,9 @@ class Tyst(Starlette):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._outermost(scope, receive, send)
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in (EVENT_PATH, PIXEL_PATH):
             await self.beacons(scope, receive, send)
         else:
@@ -227,7 +233,7 @@ def build(
         imports=collector.imports,
         two_factor=two_factor,
         notifications=notifications,
-        pages=Pages(Assets()),
+        pages=Pages(Assets(), settings.public_path),
     )
 
     statistics = stats_api.StatsApi(

@@ -19,6 +19,7 @@ from dashboard.i18n import formatting, translations
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.icons import icon
 from dashboard.reports.metric_help import metric_help
+from dashboard.web.public_path import below
 from dashboard.web.static_files import Assets
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -47,10 +48,11 @@ DATA_HEADERS: Final = {**HEADERS, "content-security-policy": SANDBOX_POLICY.deco
 
 
 class Pages:
-    """Renders templates with the context that every page needs."""
+    """Renders templates with the context that every page needs; links lead below `public_path`."""
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, public_path: str = "") -> None:
         self.assets = assets
+        self._public_path = public_path
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=select_autoescape(default=True),
@@ -70,7 +72,7 @@ class Pages:
 
     def text(self, template: str, **values: Any) -> str:
         """The template with these values, as text."""
-        return self._environment.get_template(template).render(**values)
+        return below(self._public_path, self._environment.get_template(template).render(**values))
 
     def prepare(self) -> None:
         """Read all templates, and what the reader's language needs, so that the first page of figures need not."""
