@@ -36,6 +36,7 @@ from dashboard.notifications.webhook_transport import WebhookTransport
 class Notifications:
     """What pages, API and server need of them."""
 
+    transport: MailTransport
     letters: Letters
     subscriptions: Subscriptions
     reports: ReportMail
@@ -103,6 +104,7 @@ def build_notifications(
     couriers: dict[str, Courier] = {REPORT: reports, ALERT: alerts}
     worker = DeliveryWorker(outbox, HandoverJournal(settings.data_dir), couriers, clock)
     return Notifications(
+        transport=transport,
         letters=Letters(transport, templates, trials, clock),
         subscriptions=subscriptions,
         reports=reports,

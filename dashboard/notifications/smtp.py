@@ -30,8 +30,12 @@ SECONDS: Final = 20.0
 """For each step of the conversation."""
 LONGEST: Final = 300.0
 """For all of it: a server may send a byte now and then."""
+CHECK_SECONDS: Final = 5.0
+"""The same for each step, and all, of one that somebody waits for: `tyst check` gives the server 20."""
 CONVERSATIONS: Final = 4
 """At a time."""
+_DONE: Final = 250
+"""The reply to what was carried out (RFC 5321, 4.2.3)."""
 _LONGEST_REPLY: Final = 200
 _WITH_ADDRESS: Final = re.compile(r"\S*@\S*")
 
@@ -82,6 +86,7 @@ class MailTransport:
         self._password = settings.smtp_password
         self._context = context
         self._conversations = anyio.CapacityLimiter(CONVERSATIONS)
+        self._checks = anyio.CapacityLimiter(1)
         self.sender = settings.smtp_from
 
     @property
@@ -90,38 +95,56 @@ class MailTransport:
         return bool(self._host)
 
     @property
+    def address(self) -> str:
+        """Host and port of the mail server."""
+        return f"{self._host}:{self._port}"
+
+    @property
     def domain(self) -> str:
         """Domain of the sender, which names messages."""
         return domain_of(parseaddr(self.sender)[1])
 
     async def send(self, message: EmailMessage, taken: Callable[[], None] = lambda: None) -> None:
-        """Hand the message over, to its `To`. `taken` is called, blocking, at once when the server has it. Raises
-        `MailError`."""
+        """Hand the message over, to its `To`. `taken` is called at once, in another thread, when the server has said
+        yes. Raises `MailError`."""
         await anyio.to_thread.run_sync(self._send, message, taken, limiter=self._conversations)
 
     def _send(self, message: EmailMessage, taken: Callable[[], None]) -> None:
         if not self.enabled:
             raise MailError("no mail server is set; set TYST_SMTP_HOST and TYST_SMTP_FROM, and start again")
-        with self._explained(), self._connected() as server:
-            if self._user:
-                server.login(self._user, self._password or "")
+        with self._explained(), self._connected(SECONDS, self.longest) as server:
             server.send_message(message)
             taken()
 
+    async def check(self) -> None:
+        """Connect, sign in and name the sender, and send nothing. Raises `MailError`."""
+        await anyio.to_thread.run_sync(self._check, limiter=self._checks)
+
+    def _check(self) -> None:
+        with self._explained(), self._connected(CHECK_SECONDS, CHECK_SECONDS) as server:
+            server.ehlo_or_helo_if_needed()
+            sender = parseaddr(self.sender)[1]
+            code, reply = server.mail(sender)
+            if code != _DONE:
+                raise smtplib.SMTPSenderRefused(code, reply, sender)
+
     @contextmanager
-    def _connected(self) -> Iterator[smtplib.SMTP]:
-        """A conversation under TLS where the settings want it. Its end is no error: the message is handed over."""
+    def _connected(self, seconds: float, longest: float) -> Iterator[smtplib.SMTP]:
+        """A conversation of whom the settings name, under TLS where they want it; `seconds` are for each step. Its end
+        is no error: the message is handed over."""
         # The default context checks certificate and name.
         context = self._context or ssl.create_default_context()
         where = (self._host, self._port, self.domain)
         server = (
-            _BoundedSmtps(*where, timeout=SECONDS, longest=self.longest, context=context)
+            _BoundedSmtps(*where, timeout=seconds, longest=longest, context=context)
             if self._security == "tls"
-            else _BoundedSmtp(*where, timeout=SECONDS, longest=self.longest)
+            else _BoundedSmtp(*where, timeout=seconds, longest=longest)
         )
         try:
             if self._security == "starttls":
                 server.starttls(context=context)
+            if self._user:
+                server.login(self._user, self._password or "")
             yield server
             # Its answer changes nothing.
             server.putcmd("quit")
@@ -131,7 +154,7 @@ class MailTransport:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Errors of the conversation as `MailError`, each with what to do."""
-        where = f"{self._host}:{self._port}"
+        where = self.address
         try:
             yield
         except smtplib.SMTPAuthenticationError as error:

@@ -282,7 +282,7 @@ def build(
                 sessions=sessions,
                 two_factor=two_factor,
                 keys=keys,
-                status=partial(status_of, collector, began),
+                status=partial(status_of, collector, notifications.transport, began),
                 audit_log=changes,
                 jobs=collector.deletions,
             ),

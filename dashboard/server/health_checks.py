@@ -12,9 +12,10 @@ from collector.erasure.job_runner import SiteJobRunner
 from collector.server.collector import Collector
 from collector.storage.client import plain_reason
 from dashboard.compliance.health_report import Check, Status, check_directory
+from dashboard.notifications.smtp import MailError, MailTransport
 
 
-async def status_of(collector: Collector, started: float) -> Status:
+async def status_of(collector: Collector, mail: MailTransport, started: float) -> Status:
     """The status of a process that has served since Unix second `started`."""
     domains = [site.domain for site in collector.sites.all()]
     dropped: Counter[str] = Counter()
@@ -31,6 +32,7 @@ async def status_of(collector: Collector, started: float) -> Status:
             _check_spool(collector),
             check_jobs(collector.deletions),
             _check_sites(domains),
+            *([await _check_mail(mail)] if mail.enabled else []),
         ),
         dropped=dict(dropped),
         accepted=sum(collector.counters.accepted(domain) for domain in domains),
@@ -83,6 +85,16 @@ def check_jobs(jobs: SiteJobRunner) -> Check:
         )
     waiting = sum(job.waiting for job in jobs.all())
     return Check(name=name, state="ok", found=f"{waiting} in hand, none set aside")
+
+
+async def _check_mail(mail: MailTransport) -> Check:
+    name = "mail"
+    try:
+        await mail.check()
+    except MailError as error:
+        found, _, advice = str(error).partition("; ")
+        return Check(name=name, state="failed", found=found, advice=advice)
+    return Check(name=name, state="ok", found=f"{mail.address} accepts the sender; tyst mail test ADDRESS sends a mail")
 
 
 def _check_sites(domains: list[str]) -> Check:

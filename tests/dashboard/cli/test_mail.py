@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.mail_server import mail_server
 from tests.running import Ran, tyst
@@ -13,7 +14,8 @@ ANNA = "anna@example.com"
 
 
 def test_a_test_mail_arrives_and_what_is_wrong_is_said(tmp_path: Path) -> None:
-    """Status 0 once the server has taken it, else 1 with what to do; the log has neither address nor password."""
+    """Status 0 once the server has taken it, else 1 with what to do, of which `tyst check` speaks, too; the log has
+    neither address nor password."""
     with mail_server() as mail:
         settings = mail.settings("Tyst <stats@example.com>") | {"TYST_LOG_LEVEL": "debug"}
         with served(tmp_path, **settings) as server:
@@ -31,6 +33,19 @@ def test_a_test_mail_arrives_and_what_is_wrong_is_said(tmp_path: Path) -> None:
             status, said = send(ANNA)
             assert (status, "check the address" in said) == (1, True)
             assert ANNA not in server.log() + server.output()
+
+            def checked() -> dict[str, Any]:
+                ran = tyst("check", "--json", directory=tmp_path, TYST_DATA_DIR=str(server.data_dir))
+                (found,) = [each for each in ran.json if each["name"] == "mail"]
+                return {**found, "status": ran.status}
+
+            came = len(mail.messages)
+            assert checked()["state"] == "ok"
+            mail.sender_answer = "530 5.7.0 sign in first"
+            refused = checked()
+            assert (refused["status"], refused["state"]) == (1, "failed")
+            assert "TYST_SMTP_USER" in refused["advice"]
+            assert len(mail.messages) == came
 
 
 def test_reports_channels_and_alerts_are_managed(tmp_path: Path) -> None:

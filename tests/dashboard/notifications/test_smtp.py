@@ -105,6 +105,27 @@ def test_starttls_comes_before_anything_is_said(certificate: Path) -> None:
     assert "wrong" not in said
 
 
+def test_a_check_signs_in_and_sends_nothing(certificate: Path) -> None:
+    """It says what a mail would meet with: the certificate, the password, the sender."""
+    believing = ssl.create_default_context(cafile=str(certificate))
+    account = {"TYST_SMTP_USER": USER, "TYST_SMTP_PASSWORD": PASSWORD, "TYST_SMTP_TLS": "starttls"}
+
+    def problem(wanted: MailTransport) -> str:
+        with pytest.raises(MailError) as caught:
+            anyio.run(wanted.check)
+        return str(caught.value)
+
+    with mail_server(starttls=serving(certificate), sign_in=True) as server:
+        anyio.run(transport(server.port, believing, settings=account).check)
+        wrong = transport(server.port, believing, settings={**account, "TYST_SMTP_PASSWORD": "wrong"})
+        assert "check TYST_SMTP_USER and TYST_SMTP_PASSWORD" in problem(wrong)
+        assert "certificate" in problem(transport(server.port, settings=account))
+        server.sender_answer = "553 5.7.1 <stats@example.com>: not yours"
+        assert "check TYST_SMTP_FROM" in problem(transport(server.port, believing, settings=account))
+        assert server.messages == []
+    assert "check TYST_SMTP_HOST and TYST_SMTP_PORT" in problem(transport(server.port, settings=PLAIN))
+
+
 def test_errors_say_what_to_do() -> None:
     """Each names the setting to look at."""
     with mail_server() as server:
