@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.deliveries import DeliveryTally, delivery_stage, play_week, settle
+from tests.faults.deliveries import DeliveryTally, delivery_stage, play_week, repeats, settle
 
 
 def run(rounds: int, seed: int) -> DeliveryTally:
@@ -19,7 +19,7 @@ def run(rounds: int, seed: int) -> DeliveryTally:
     ):
         for week in range(rounds):
             play_week(stage, week)
-            print(f"round {week + 1}: {len(stage.mail.messages)} mails", flush=True)
+            print(f"round {week + 1}: {len(stage.mail.messages)} mails, {repeats(stage)} again", flush=True)
         settle(stage)
     return stage.tally
 

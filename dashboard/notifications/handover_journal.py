@@ -1,7 +1,8 @@
-"""Journal of what was handed over and is not yet recorded in ClickHouse: a file of ids, synced line by line.
+"""Journal of what was handed over and is not yet recorded in ClickHouse: a file of ids.
 
-A mail server that has said yes must be believed at once, whatever happens to this process next: a line is written in
-some microseconds, an insert into ClickHouse takes ten milliseconds.
+A mail server that has said yes must be believed at once, whatever happens to this process next. A line is one write(2)
+of some microseconds, which a `kill -9` does not undo; only a power failure asks for a sync, which takes a millisecond,
+and an insert into ClickHouse takes ten.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ FILE: Final = "handed-over"
 
 
 class HandoverJournal:
-    """The ids in the data directory's file. Blocking, and safe in threads."""
+    """The ids in the data directory's file. Safe in threads."""
 
     def __init__(self, directory: Path) -> None:
         path = directory / FILE
@@ -32,12 +33,15 @@ class HandoverJournal:
         return tuple(self._ids)
 
     def add(self, id_: str) -> None:
-        """Note that it was handed over; on disk when this returns."""
+        """Note that it was handed over."""
         with self._lock:
             # The line before may have been cut off with a process.
             os.write(self._file, f"\n{id_}\n".encode())
             self._ids[id_] = None
-            os.fsync(self._file)
+
+    def sync(self) -> None:
+        """All of it is on disk when this returns."""
+        os.fsync(self._file)
 
     def remove(self, id_: str) -> None:
         """It is recorded. What is recorded and still in the file after a crash is recorded again, which changes

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Final
 
 import anyio
-import anyio.to_thread
 import httpx
 
 from collector.core.setting_values import Network
@@ -46,10 +45,10 @@ class WebhookTransport:
         self._context = context
 
     async def send(self, call: WebhookCall, taken: Callable[[], None] = lambda: None) -> None:
-        """Post the call. `taken` is called, blocking, as soon as it was taken. Raises `WebhookError`."""
+        """Post the call. `taken` is called at once when the receiver has said yes. Raises `WebhookError`."""
         try:
             with anyio.fail_after(SECONDS):
-                status = await self._post(call)
+                status = await self._post(call, taken)
         except TimeoutError:
             raise WebhookError(REASONS["time"]) from None
         except FetchError as error:
@@ -59,9 +58,8 @@ class WebhookTransport:
             raise WebhookError(f"it redirects (status {status}), which is not followed")
         if not 200 <= status < 300:
             raise WebhookError(f"it answers with status {status}", permanent=status == HTTPStatus.GONE)
-        await anyio.to_thread.run_sync(taken)
 
-    async def _post(self, call: WebhookCall) -> int:
+    async def _post(self, call: WebhookCall, taken: Callable[[], None]) -> int:
         """The status of the answer, whose body nobody reads."""
         self._context = self._context or httpx.create_ssl_context(trust_env=False)
         timeout = httpx.Timeout(SECONDS).as_dict()
@@ -70,5 +68,7 @@ class WebhookTransport:
         )
         async with PinnedTransport(self._networks, self._resolver, self._context) as transport:
             answer = await transport.handle_async_request(request)
+            if answer.is_success:
+                taken()
             await answer.aclose()
             return answer.status_code

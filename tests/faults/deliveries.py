@@ -1,11 +1,13 @@
 """Kills around the moment at which a report is handed over, in many weeks one after the other.
 
 Each round is a Monday morning. The server is started, and killed with -9 some milliseconds after a mail's
-conversation has begun, which the mail server knows; then it is started again and left alone.
+conversation has begun, or after the mail server has the mail, which that one knows; then it is started again and left
+alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import random
@@ -27,8 +29,8 @@ PEOPLE = tuple(f"reader{number}@example.com" for number in range(3))
 MONDAY = datetime.datetime(2027, 1, 4, 6, 0, 5, tzinfo=datetime.UTC)
 ROUND_SECONDS = 2.0
 SPREAD = 0.02
-"""Seconds after a conversation has begun, within which the kill falls: the rest of it, the journal, and the record in
-ClickHouse take about as long."""
+"""Seconds within which the kill falls: the rest of a conversation takes about as long, and so do, after it, the journal
+and the record in ClickHouse."""
 
 
 @dataclass
@@ -38,8 +40,10 @@ class KillingMailServer(MailServer):
     victim: Serve | None = None
     chosen: int = 0
     """Which of the next mails."""
+    late: bool = False
+    """Whether the kill waits until the mail is here; otherwise only until its conversation begins."""
     delay: float = 0.0
-    """Seconds from its first line to the kill."""
+    """Seconds from then to the kill."""
     killed: threading.Event = field(default_factory=threading.Event)
 
     async def handle_EHLO(  # noqa: N802 # the interface's
@@ -47,11 +51,25 @@ class KillingMailServer(MailServer):
     ) -> list[str]:
         """Greet; from here to the end of the conversation it takes some milliseconds."""
         session.host_name = hostname
-        if self.victim is not None and self.chosen == 0:
-            threading.Timer(self.delay, self._kill, [self.victim]).start()
-            self.victim = None
         self.chosen -= 1
+        if not self.late:
+            self._aim()
         return responses
+
+    async def handle_DATA(  # noqa: N802 # the interface's
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        """Keep the message; its sender hears of it after this."""
+        answer = await super().handle_DATA(server, session, envelope)
+        if self.late:
+            self._aim()
+        return answer
+
+    def _aim(self) -> None:
+        if self.victim is not None and self.chosen < 0:
+            # No other thread: that would keep the answer waiting.
+            asyncio.get_running_loop().call_later(self.delay, self._kill, self.victim)
+            self.victim = None
 
     def _kill(self, victim: Serve) -> None:
         victim.kill()
@@ -121,6 +139,7 @@ def play_week(stage: Stage, week: int) -> None:
     before = len(mail.messages)
     mail.killed.clear()
     mail.chosen = chosen = stage.chance.randrange(len(PEOPLE))
+    mail.late = stage.chance.random() < 0.5
     mail.delay = stage.chance.uniform(0, SPREAD)
     mail.victim = serve
     serve.start()
@@ -131,6 +150,12 @@ def play_week(stage: Stage, week: int) -> None:
     until("every mail", lambda: {message["To"] for message in mail.messages[before:]} >= set(PEOPLE))
     until("a settled journal", lambda: not (serve.data_dir / FILE).read_text().split())
     serve.kill()
+
+
+def repeats(stage: Stage) -> int:
+    """Mails that came again until now."""
+    messages = stage.mail.messages
+    return len(messages) - len({message["Message-ID"] for message in messages})
 
 
 def settle(stage: Stage) -> None:
@@ -145,5 +170,5 @@ def settle(stage: Stage) -> None:
     ids = {message["Message-ID"] for message in messages}
     tally.mails = len(messages)
     tally.lost = tally.rounds * len(PEOPLE) - len(reports)
-    tally.repeats = len(messages) - len(ids)
+    tally.repeats = repeats(stage)
     tally.doubled = len(ids) - len(reports)
