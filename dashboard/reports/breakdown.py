@@ -14,7 +14,7 @@ from dashboard.i18n.formatting import Value
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.availability import NO_IMPORTED_DAYS, ImportedDays, imported_days
 from dashboard.reports.chart_metrics import MEASURES
-from dashboard.reports.filter_params import FilterParam, dimension_title
+from dashboard.reports.filter_params import PAGES, FilterParam, dimension_title
 from dashboard.reports.panel_queries import columns_of
 from dashboard.reports.panels import Panel, Tab
 from dashboard.reports.revenue import is_revenue, revenue_text, without_revenue
@@ -32,8 +32,6 @@ HEADS: Final = {
     "average_revenue": N_("Average order"),
 }
 _OF_GOALS: Final = {"visitors": N_("Unique"), "events": N_("Total")}
-
-PAGES: Final = frozenset({"event:page", "visit:entry_page", "visit:exit_page"})
 
 SHARE: Final = "share"
 """What sorting by the share of the whole is called; its order is that of the first column."""

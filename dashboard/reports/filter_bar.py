@@ -187,7 +187,7 @@ def added_filter(params: QueryParams) -> FilterParam | None:
     if dimension == PROPERTY:
         dimension += params.get("fk", "").strip()
     chip = new_filter(params.get("fo", "is"), dimension, value) if value else None
-    if chip is None or chip.operator.startswith("contains"):
+    if chip is None or chip.operator not in ("is", "is_not"):
         return chip
     return new_filter(chip.operator, chip.dimension, named_value(chip.dimension, value))
 
@@ -226,6 +226,7 @@ def _chip_link(state: ViewState, group: FilterParamGroup, below: str) -> FilterL
         ways=tuple(
             OperatorOption(_(OPERATORS[each]), state.compared(group.chips, each).href(below), each == group.operator)
             for each in operators(group.dimension)
+            if all(new_filter(each, chip.dimension, chip.value) for chip in group.chips)
         ),
         href=state.without(*group.chips).href(below),
         preset=preset_title(group.chips),

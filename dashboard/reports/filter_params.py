@@ -6,17 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from collector.core.wildcards import expression, is_bounded
 from dashboard.analytics.dimensions import FUNNEL, LONGEST_KEY, PROPERTY
 from dashboard.analytics.filters import LONGEST_VALUE, MOST_VALUES, Compare, Filter, Not, every
+from dashboard.analytics.filters import OPERATORS as COMPARISONS
 from dashboard.analytics.funnels_filter import read_value
 from dashboard.i18n.translations import N_, _
 
-Operator = Literal["is", "is_not", "contains", "contains_not"]
+Operator = Literal["is", "is_not", "contains", "contains_not", "matches", "matches_not"]
 OPERATORS: Final[Mapping[Operator, str]] = {
     "is": N_("is"),
     "is_not": N_("is not"),
     "contains": N_("contains"),
     "contains_not": N_("does not contain"),
+    "matches": N_("matches"),
+    "matches_not": N_("does not match"),
 }
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -77,6 +81,9 @@ WHOLE_VALUES: Final = frozenset(
 )
 """Dimensions whose stored values are not what readers see: they are or are not one of these, and contain nothing."""
 
+PAGES: Final = frozenset({"event:page", "visit:entry_page", "visit:exit_page"})
+"""Dimensions that are matched by patterns of paths, such as `/blog/**`."""
+
 MAX_CHIPS: Final = MOST_VALUES
 """Filters of one address: all may be values of one comparison."""
 
@@ -98,7 +105,9 @@ def dimension_title(dimension: str) -> str:
 
 def operators(dimension: str) -> tuple[Operator, ...]:
     """How values of the dimension can be compared."""
-    return ("is", "is_not") if dimension in WHOLE_VALUES else tuple(OPERATORS)
+    if dimension in WHOLE_VALUES:
+        return ("is", "is_not")
+    return tuple(each for each in OPERATORS if dimension in PAGES or not each.startswith("matches"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,8 @@ def new_filter(operator: str, dimension: str, value: str) -> FilterParam | None:
         return None
     if dimension == FUNNEL.name and read_value(value) is None:
         return None
+    if operator.startswith("matches") and not is_bounded(value):
+        return None
     found = next((each for each in operators(dimension) if each == operator), None)
     return FilterParam(found, dimension, value) if found else None
 
@@ -163,6 +174,17 @@ class FilterParamGroup:
     operator: Operator
     dimension: str
     chips: tuple[FilterParam, ...]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values as the query language has them: patterns are regular expressions there."""
+        values = tuple(chip.value for chip in self.chips)
+        return tuple(map(expression, values)) if self.operator.startswith("matches") else values
+
+    @property
+    def case_sensitive(self) -> bool:
+        """Whether letters are compared as they are."""
+        return not self.operator.startswith("contains")
 
 
 def grouped(chips: Iterable[FilterParam]) -> tuple[FilterParamGroup, ...]:
@@ -179,9 +201,6 @@ def chosen_filter(chips: Iterable[FilterParam]) -> Filter | None:
 
 
 def _compare(group: FilterParamGroup) -> Filter:
-    values = tuple(chip.value for chip in group.chips)
-    if group.operator in ("contains", "contains_not"):
-        compare = Compare("contains", group.dimension, values, case_sensitive=False)
-    else:
-        compare = Compare("is", group.dimension, values)
+    operator = next(each for each in COMPARISONS if group.operator.startswith(each))
+    compare = Compare(operator, group.dimension, group.values, group.case_sensitive)
     return Not(compare) if group.operator.endswith("_not") else compare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,13 +16,14 @@ from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import _, plural
 from dashboard.reports.consent_splits import ANONYMOUS
-from dashboard.reports.filter_params import FilterParam, chosen_filter
+from dashboard.reports.filter_params import FilterParam, chosen_filter, new_filter
 from dashboard.reports.journey_params import JourneyParams
 from dashboard.reports.journey_ribbons import ROW, Ribbon, ribbons
 from dashboard.reports.svg import share
 from dashboard.reports.view_state import ViewState
 
 COLUMN_CHOICES: Final = range(2, MOST_COLUMNS + 1)
+_PLAIN_SECTION: Final = re.compile(r"/[^/*]+/\*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +172,22 @@ def _node(state: ViewState, params: JourneyParams, column: int, node: JourneyNod
         bar=part,
         href=params.choosing(column, None if chosen else step).href(state) if followed else "",
         chosen=chosen,
-        figures=figures_of(state, step),
+        figures=_figures_of(state, params, step),
     )
 
 
-def figures_of(state: ViewState, step: Step) -> str:
-    """The address of the dashboard filtered by a step; "" for a section, the end, and the others."""
+def _figures_of(state: ViewState, params: JourneyParams, step: Step) -> str:
+    """The address of the dashboard filtered by a step; "" for the end, for the others, and for a section with a star in
+    its own name, which is a pattern of more."""
+    chip = None
     if step.kind == "event":
-        return state.filtered(FilterParam("is", "event:name", step.name)).href()
-    if step.kind != "page" or step.name.endswith("/*"):
-        return ""
-    return state.filtered(FilterParam("is", "event:page", step.name)).href()
+        chip = FilterParam("is", "event:name", step.name)
+    elif step.kind == "page" and params.by == "section" and step.name.endswith("/*"):
+        # Its star stands for pages at any depth.
+        chip = new_filter("matches", "event:page", f"{step.name}*") if _PLAIN_SECTION.fullmatch(step.name) else None
+    elif step.kind == "page":
+        chip = FilterParam("is", "event:page", step.name)
+    return state.filtered(chip).href() if chip else ""
 
 
 HEADS: Final = ("kind", "column", "step", "next_step", "visits")

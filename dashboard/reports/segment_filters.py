@@ -60,7 +60,7 @@ class _Expansion:
 def _comparisons(chips: Sequence[FilterParam]) -> list[Any]:
     """The filters as addresses spell them, as comparisons of the API."""
     return [
-        [group.operator, group.dimension, [chip.value for chip in group.chips]]
-        + ([{"case_sensitive": False}] if group.operator.startswith("contains") else [])
+        [group.operator, group.dimension, [*group.values]]
+        + ([] if group.case_sensitive else [{"case_sensitive": False}])
         for group in grouped(chips)
     ]

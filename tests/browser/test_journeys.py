@@ -86,6 +86,10 @@ def test_the_form_chooses_where_a_journey_begins(new_person: NewPerson, demo: Se
     expect(column(page, 1).first.locator(".journey-name")).to_contain_text("Add to Cart")
     expect(column(page, 2).first.locator(".journey-name")).to_have_text(re.compile(r"^/demo"))
     expect(page.locator(".chip")).to_contain_text("Country is not Norway")
+    section = column(page, 2).filter(has_text="/*").first
+    name = section.locator(".journey-name").inner_text()
+    section.locator("a.journey-filter").click()
+    expect(page.locator(".chip").last).to_contain_text(f"Page matches {name}*")
 
 
 def test_axe_finds_nothing_and_nothing_is_cut_off(person: BrowserContext, demo: Served) -> None:

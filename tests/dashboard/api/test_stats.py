@@ -34,7 +34,7 @@ SEGMENTS = (
     Segment(id="5e6", site="", name="Readers of a", filters=("is,event:page,/a",), owner="ada", shared=True),
     Segment(
         id="7a1", site="", name="Swedes", owner="ada", shared=True,
-        filters=("is,visit:country,SE", "is,visit:country,NO", "contains_not,event:page,/B"),
+        filters=("is,visit:country,SE", "is,visit:country,NO", "contains_not,event:page,/B", "matches,event:page,/**"),
     ),
 )  # fmt: skip
 

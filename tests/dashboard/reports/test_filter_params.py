@@ -30,6 +30,7 @@ CHIPS = (
     FilterParam("contains_not", "event:page", "/a,b?c&f=is,visit:source,x#%2C"),
     FilterParam("is", "event:props:a,b%2C", "c,d"),
     FilterParam("is_not", "event:goal", "Visit /å"),
+    FilterParam("matches_not", "visit:entry_page", "/blog/**"),
     FilterParam("is", "visit:source", ""),
 )
 
@@ -44,6 +45,8 @@ def test_an_address_spells_every_filter(chip: FilterParam) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "is", "is,visit:source", "was,visit:source,x", "is,no:such,x", "is,event:props:,x", "contains,visit:country,S",
+     "matches,visit:source,*",
+     f"matches,event:page,/{'*/' * 21}",
      f"is,event:props:{'k' * 301},x", "is,time:day,2026-01-01"],
 )  # fmt: skip
 def test_what_spells_no_filter_is_none(text: str) -> None:
@@ -130,6 +133,7 @@ ADDED = {
     "fd=event:props:&fk=plan&fo=contains&fv=pro": FilterParam("contains", "event:props:plan", "pro"),
     "fd=event:props:&fk=&fv=pro": None,
     "fd=event:page&fv=+": None,
+    "fd=event:page&fo=matches&fv=/blog/*": FilterParam("matches", "event:page", "/blog/*"),
     "fd=no:such&fv=x": None,
     "fd=visit:country&fo=contains&fv=S": None,
     "": None,

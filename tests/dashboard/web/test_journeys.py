@@ -65,6 +65,29 @@ def test_returning_visitors_are_those_with_two_visits_a_day(board: Board) -> Non
     assert f"Visitors {EACH}" in filtered
 
 
+@pytest.mark.parametrize(("name", "chip"), [("/blog/*", "matches /blog/**"), ("/blog", "is /blog"), ("/shop/*", "")])
+def test_a_page_or_section_filters_the_dashboard_by_as_many_visits(board: Board, name: str, chip: str) -> None:
+    """A journey from it says as many visits as the dashboard that its step leads to, and hides a small one alike."""
+    ways = [("/blog", "/blog/a", "/blog/2026/b")] * 4 + [("/", "/blog/a"), ("/blogs/a",), ("/shop/a",), ("/shop/b/c",)]
+    board.seed(
+        [
+            pageview(number, page, visit=NOON, seq=place, visits=int(place == 1), entry_page=way[0])
+            for number, way in enumerate(ways, 100)
+            for place, page in enumerate(way, 1)
+        ]
+    )
+    journey = board.page(f"/{SITE}/journeys?period=day&by=section&at=page:{name}")
+    if not chip:
+        assert "Hidden: fewer than 3 visitors" in journey.text
+        assert "Hidden: fewer than 3 visitors" in board.page(f"/{SITE}?period=day&f=matches,event:page,/shop/**").text
+        return
+    visits = {"/blog/*": 5, "/blog": 4}[name]
+    assert f"{visits} visits" in journey.text
+    dashboard = board.page(journey.attributes(**{"aria-label": f"Filter dashboard by {name}"})["href"])
+    assert f"Page {chip}" in dashboard.text
+    assert f"Visits {visits}" in dashboard.text
+
+
 def test_a_journey_names_steps_with_their_visits(board: Board) -> None:
     """And the table and the file say the same."""
     all_visits = SOURCES * EACH + EACH

@@ -191,6 +191,9 @@ FILTERS = {
     ("is_not,visit:source,Google",): 1,
     ("contains,event:page,PRIC",): 2,
     ("contains_not,visit:source,oo",): 1,
+    ("matches,event:page,/pric*",): 2,
+    ("matches,event:page,/pr",): 0,
+    ("matches_not,event:page,/**", "is,visit:source,Google"): 0,
     ("is,visit:source,O'Reilly, and) -- ",): 0,
 }
 
