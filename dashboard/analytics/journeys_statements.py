@@ -80,11 +80,23 @@ class _Paths:
         self.scope = self.prepared.scope()
 
     def sql(self) -> str:
-        """Rows of a visit and its `path`, an array."""
-        chosen = [self._chosen(number, step) for number, step in enumerate(self.journey.choices, start=1) if step]
+        """Rows of a visit and its `path`: the steps from the anchor on and the end of the visit, as many as there are
+        columns."""
+        filters, period = self.prepared.query.filters, self.prepared.query.period
+        read = [self.scope.of_days(), "visitor != 0", self.scope.of_visits(filters)]
+        # A scroll that reaches a goal is no event, but may be what is filtered by.
+        read += [] if scrolls(filters, ()) else ["name != 'engagement'"]
+        having = [f"countIf({self.scope.selected(filters)}) > 0"] if filters or not period.whole_dates else []
+        having += [self._chosen(number, step) for number, step in enumerate(self.journey.choices, start=1) if step]
+        sort, first = ("arraySort", "First") if self.journey.direction == "forward" else ("arrayReverseSort", "Last")
+        anchor = "notEmpty(steps)"
+        if self.journey.anchor is not None:
+            anchor = f"array{first}Index(id -> id = {self._number(self.journey.anchor)}, steps)"
         return f"""
-        SELECT {VISIT}, {self._path()} AS path FROM ({self._visits()})
-        WHERE {" AND ".join(["at > 0", *chosen])}"""
+        SELECT {VISIT}, arrayCompact(arrayMap(step -> toUInt64(step), {sort}({self._collected()}))) AS steps,
+            {anchor} AS at, arraySlice(arrayPushBack(steps, {END_ID:d}), at, {self.journey.columns:d}) AS path
+        FROM events WHERE {" AND ".join(read)}
+        GROUP BY {VISIT} HAVING {" AND ".join(["at > 0", *having])}"""
 
     def names(self) -> str:
         """The subquery of what each number stands for."""
@@ -95,38 +107,12 @@ class _Paths:
             any_name != 'pageview' AS is_event
         FROM events WHERE {self.scope.of_days()} AND visitor != 0 AND name != 'engagement' GROUP BY id)"""
 
-    def _visits(self) -> str:
-        """Rows of a visit, its `steps` in order, and `at`, the place of the anchor among them."""
-        filters, period = self.prepared.query.filters, self.prepared.query.period
-        read = [self.scope.of_days(), "visitor != 0", self.scope.of_visits(filters)]
-        # A scroll that reaches a goal is no event, but may be what is filtered by.
-        read += [] if scrolls(filters, ()) else ["name != 'engagement'"]
-        selects = filters is not None or not period.whole_dates
-        return f"""
-            SELECT {VISIT}, arrayCompact(arraySort((id, place) -> place,
-                {self._collected(self._id())}, {self._collected("seq")})) AS steps, {self._anchor()} AS at
-            FROM events WHERE {" AND ".join(read)}
-            GROUP BY {VISIT} {f"HAVING countIf({self.scope.selected(filters)}) > 0" if selects else ""}"""
-
-    def _collected(self, value: str) -> str:
-        """The values of the steps of a visit."""
+    def _collected(self) -> str:
+        """The steps of a visit, each behind its place: one array of numbers is sorted much faster than two."""
+        step = f"bitShiftLeft(toUInt128(seq), 64) + {self._id()}"
         if not self.journey.pages_only and not scrolls(self.prepared.query.filters, ()):
-            return f"groupArray({value})"
-        return f"groupArrayIf({value}, {self._is_step()})"
-
-    def _anchor(self) -> str:
-        """The place of the anchor in the steps: the first time that a visit takes it. 0 where it does not."""
-        if self.journey.anchor is not None:
-            return f"indexOf(steps, {self._number(self.journey.anchor)})"
-        return "notEmpty(steps)" if self.journey.direction == "forward" else "length(steps)"
-
-    def _path(self) -> str:
-        """The steps from the anchor on, as many as there are columns; after the last one of the visit its end."""
-        columns = f"{self.journey.columns:d}"
-        steps = f"arraySlice(steps, at, {columns})"
-        if self.journey.direction == "backward":
-            steps = f"arrayReverse(arraySlice(steps, greatest(1, toInt64(at) - {columns} + 1), least(at, {columns})))"
-        return f"arraySlice(arrayPushBack({steps}, {END_ID:d}), 1, {columns})"
+            return f"groupArray({step})"
+        return f"groupArrayIf({step}, {self._is_step()})"
 
     def _chosen(self, column: int, step: Step) -> str:
         return f"(length(path) >= {column:d} AND path[{column:d}] = {self._number(step)})"
