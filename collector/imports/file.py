@@ -24,7 +24,13 @@ from typing import IO, Final, Protocol
 
 from collector.core.errors import ImportRefused
 from collector.core.text import without_hidden
-from collector.imports.limits import MAX_DIRECTORY_BYTES, ReadingLimits, next_layer
+from collector.imports.limits import (
+    LOG_OF_INNER_WINDOW,
+    LOG_OF_WINDOW,
+    MAX_DIRECTORY_BYTES,
+    ReadingLimits,
+    next_layer,
+)
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -40,6 +46,8 @@ LONGEST_LINE: Final = 1 << 20
 """Characters; what is longer is cut, and no line of any format."""
 
 _ZIP = b"PK\x03\x04"
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+"""What members of zip files may be packed by. LZMA takes as much memory as the file says that it needs."""
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, zipfile.BadZipFile, ValueError)
 # Of a member that is encrypted, or packed in a way that is not known here.
 _UNSUPPORTED = (RuntimeError, NotImplementedError)
@@ -117,17 +125,22 @@ class ImportedFile:
         first = next((line for line in self.text.splitlines() if line.strip() and not line.startswith("#")), "")
         told = first[:4].lower() == SEPARATOR
         delimiter = (first[4:5] or ",") if told else delimiter_of(first)
-        reader = csv.reader((line + "\n" for _, line in self.lines(encoding=self._table_encoding)), delimiter=delimiter)
+        lines = _RowLines(self.lines(encoding=self._table_encoding))
         if told:
-            next(reader, None)
+            next(lines, None)
+        reader = csv.reader(lines, delimiter=delimiter)
         while True:
+            lines.begin()
             try:
                 row = next(reader)
             except StopIteration:
                 return
             except csv.Error:
                 row = BROKEN
-            yield reader.line_num, row
+            except _RowTooLong:
+                # What comes next is taken for the beginning of a row.
+                row, reader = BROKEN, csv.reader(lines, delimiter=delimiter)
+            yield lines.number, row
 
     def table(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Its rows as a CSV file by the names of its columns; a row with another number of cells is empty, unless those
@@ -154,6 +167,8 @@ class ImportedFile:
                     # Counts refer to names, which are in other files.
                     for info in sorted(archive.infolist(), key=lambda each: "stats" in each.filename):
                         if not info.is_dir() and not Path(info.filename).name.startswith("."):
+                            if info.compress_type not in _METHODS:
+                                raise self._broken()
                             with archive.open(info) as entry:
                                 yield ImportedFile(info.filename, _Limited(entry, self._limits), self._limits, layers)
             except (*_UNREADABLE, *_UNSUPPORTED):
@@ -200,6 +215,35 @@ _SPACES = re.compile(r"[\s\-]+")
 def column_name(cell: str) -> str:
     """Name of a column in one spelling: `Session ID`, `session-id` and `sessionId` are `session_id`."""
     return _SPACES.sub("_", _CAPITAL.sub("_", cell.strip(" \t\r\n\"'")).lower())
+
+
+class _RowTooLong(Exception):
+    """A row of a table goes on over line after line."""
+
+
+class _RowLines:
+    """The lines of a CSV file. A row may have several, by line breaks within quotes, up to `LONGEST_LINE` together."""
+
+    def __init__(self, lines: Iterator[tuple[int, str]]) -> None:
+        self._lines = lines
+        self._length = 0
+        self.number = 0
+        """Of the line that was read last."""
+
+    def begin(self) -> None:
+        """A row begins."""
+        self._length = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        """Raises `_RowTooLong`."""
+        self.number, line = next(self._lines)
+        self._length += len(line) + 1
+        if self._length > LONGEST_LINE + 1:
+            raise _RowTooLong
+        return line + "\n"
 
 
 class _BoundedReads:
@@ -272,15 +316,21 @@ def _unpacked(stream: _Peekable, limits: ReadingLimits, layers: int) -> tuple[_P
         return stream, layers
     layers = next_layer(layers)
     try:
-        unpacked = _Peekable(_Limited(unpack(stream), limits, counted=layers > 1))
+        unpacked = _Peekable(_Limited(unpack(stream, layers), limits, counted=layers > 1))
         unpacked.peek(HEAD_BYTES)
         return _unpacked(unpacked, limits, layers)
     except _UNREADABLE:
         raise ImportRefused("file", "a compressed file is incomplete or damaged; nothing was imported") from None
 
 
-_UNPACKERS: Final[dict[bytes, Callable[[_Peekable], Readable]]] = {
-    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
-    b"\x28\xb5\x2f\xfd": zstd.ZstdFile,
-    b"BZh": bz2.BZ2File,
+def _zstandard(stream: _Peekable, layers: int) -> Readable:
+    """What is packed by Zstandard. Its window is in memory: inside of other layers one as most files have."""
+    longest = LOG_OF_WINDOW if layers == 1 else LOG_OF_INNER_WINDOW
+    return zstd.ZstdFile(stream, options={zstd.DecompressionParameter.window_log_max: longest})
+
+
+_UNPACKERS: Final[dict[bytes, Callable[[_Peekable, int], Readable]]] = {
+    b"\x1f\x8b": lambda stream, _: gzip.GzipFile(fileobj=stream),
+    b"\x28\xb5\x2f\xfd": _zstandard,
+    b"BZh": lambda stream, _: bz2.BZ2File(stream),
 }

@@ -14,6 +14,12 @@ MAX_ZIP_BYTES: Final = 1 << 30
 """Bytes that come out of one zip file with all its members, or of one file that is packed more than once."""
 MAX_DIRECTORY_BYTES: Final = 1 << 20
 """Bytes of a zip file's list of members, which is read into memory; some ten thousand members."""
+LOG_OF_WINDOW: Final = 27
+"""Of bytes that Zstandard looks back at, as `zstd --long` has it."""
+LOG_OF_INNER_WINDOW: Final = 23
+"""The same inside of another layer of packing."""
+MOST_PARTS: Final = 10_000
+"""Files and tables of one import."""
 READING_SECONDS: Final = 3_600.0
 """Seconds in which the files of one import have to be read, however slowly they arrive."""
 

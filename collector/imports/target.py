@@ -7,11 +7,13 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from collector.core.errors import ImportRefused
 from collector.core.text import without_hidden
 from collector.core.timezones import Zone
 from collector.enrichment.shortening import shortened_url
 from collector.enrichment.url_policy import PageCleaner
 from collector.enrichment.urls import clean_value
+from collector.imports.limits import MOST_PARTS
 from collector.imports.report import ImportReport, LeftOut, Note
 from collector.imports.scratch import EventOrigin, Scratch
 from collector.imports.scratch_details import EventLink, EventProperty, EventRevenue, SessionDetails
@@ -72,7 +74,9 @@ class ImportTarget:
         self._requests_are = ""
 
     def begin(self, name: str) -> None:
-        """A file, or a table of one, begins."""
+        """A file, or a table of one, begins. Raises `ImportRefused` for one too many."""
+        if len(self._files) >= MOST_PARTS:
+            raise ImportRefused("file", "expected at most {count} files and tables", count=MOST_PARTS)
         self._files.append(name)
         self.file = name
 

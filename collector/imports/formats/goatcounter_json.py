@@ -8,6 +8,7 @@ Hours are UTC and sorted into the site's days; what is counted by day stays on t
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -26,6 +27,7 @@ from collector.imports.formats.log_times import iso_time
 from collector.imports.formats.names import browser, country, system
 from collector.imports.sums import EVENT_NAME, TOTAL, Sum
 from collector.imports.target import ImportTarget
+from collector.ingest.payload_fields import MOST_URL
 
 Row = Mapping[str, Any]
 
@@ -48,6 +50,12 @@ _COUNTS: Final = {
     "campaign_stats": {"day", "campaign_id", "count"},
 }
 """Tables of counts, with keys of their rows."""
+_KEPT: Final = ("name", "version", "ref", "ref_scheme")
+"""What is used of rows of names other than paths."""
+MOST_BYTES: Final = 1 << 28
+"""Of all names of an import, as they are in memory; about a million."""
+_BYTES_OF_NAME: Final = 200
+"""Beside its texts."""
 _INFO: Final = {"export_version", "goatcounter_version"}
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -67,6 +75,13 @@ class GoatCounterNames:
     paths: dict[int, GoatCounterPath] = field(default_factory=dict)
     others: dict[tuple[str, int], Row] = field(default_factory=dict)
     """Rows of other tables, by table and number."""
+    bytes: int = 0
+
+    def hold(self, *texts: str) -> None:
+        """One more name. Raises `ImportRefused` where they have become too many to be held in memory."""
+        self.bytes += _BYTES_OF_NAME + sum(map(sys.getsizeof, texts))
+        if self.bytes > MOST_BYTES:
+            raise ImportRefused("file", "a file has too many names of pages or referrers; nothing was imported")
 
 
 def _first_row(file: ImportedFile) -> Row:
@@ -125,9 +140,13 @@ def _read(file: ImportedFile, target: ImportTarget) -> None:
 
 def _remember(table: str, row: Row, names: GoatCounterNames) -> None:
     if table == "paths":
-        names.paths[int(row["id"])] = GoatCounterPath(str(row["path"]), str(row.get("event")).lower() in ("true", "1"))
+        path = str(row["path"])[:MOST_URL]
+        names.hold(path)
+        names.paths[int(row["id"])] = GoatCounterPath(path, str(row.get("event")).lower() in ("true", "1"))
     elif "id" in row:
-        names.others[table, int(row["id"])] = row
+        kept = {name: str(row[name])[:MOST_URL] for name in _KEPT if row.get(name) is not None}
+        names.hold(*kept.values())
+        names.others[table, int(row["id"])] = kept
 
 
 def _day(table: str, row: Row, target: ImportTarget) -> datetime.date:

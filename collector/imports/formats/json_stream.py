@@ -13,12 +13,14 @@ from typing import Any, Final
 from collector.core.errors import ImportRefused
 from collector.imports.file import ImportedFile
 
-LONGEST: Final = 1 << 26
-"""Characters of one element."""
+LONGEST: Final = 1 << 21
+"""Characters of one element, which is in memory as a whole and decoded while nothing else can be done."""
 LONGEST_KEY: Final = 1 << 16
 BY_DATE: Final = re.compile(r'\s*\{\s*"\d{4}-[\d,-]+"\s*:')
 _KEY = re.compile(r'[\s,{]*"([^"\\]*)"\s*:\s*')
 _BETWEEN = re.compile(r"[\s\[,\]\ufeff]*")
+_SPACE = re.compile(r"\s*")
+_OF_LIST = re.compile(r"[\s,]*")
 _END = re.compile(r"[\s}]*")
 
 
@@ -32,11 +34,14 @@ def objects(file: ImportedFile) -> Iterator[tuple[int, dict[str, Any]]]:
             yield text.line, found
 
 
-def by_date(file: ImportedFile) -> Iterator[tuple[int, str, Any]]:
-    """The values of an object with their keys. Raises `ImportRefused` for what breaks off."""
+def by_date(file: ImportedFile) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """The objects that an object has under each key, one or a list of them, with the key and the number of the line in
+    which each ends. Raises `ImportRefused` for what breaks off."""
     text = _Text(file)
     while (key := text.key()) is not None:
-        yield text.line, key, text.value()
+        for found in text.values():
+            if isinstance(found, dict):
+                yield text.line, key, found
 
 
 class _Text:
@@ -75,6 +80,19 @@ class _Text:
                     return None
                 raise self._broken()
 
+    def values(self) -> Iterator[Any]:
+        """The next value; of a list its elements, one after the other."""
+        self.skip(_SPACE)
+        if not self._text.startswith("[", self._at):
+            yield self.value()
+            return
+        self._take(self._at + 1)
+        while self.skip(_OF_LIST) and not self._text.startswith("]", self._at):
+            yield self.value()
+        if self._at == len(self._text):
+            raise self._broken()
+        self._take(self._at + 1)
+
     def value(self) -> Any:
         """The next value. What is not whole yet is tried again when there is twice as much of it."""
         while True:
@@ -82,7 +100,7 @@ class _Text:
                 found, end = self._decoder.raw_decode(self._text, self._at)
             except (ValueError, RecursionError):
                 size = len(self._text) - self._at
-                if size > LONGEST or not self._more(size):
+                if size > LONGEST or not self._more(min(size, LONGEST + 1 - size)):
                     raise self._broken() from None
             else:
                 self._take(end)

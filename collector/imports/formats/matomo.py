@@ -32,7 +32,7 @@ _TAGS: Final = {
 }
 
 
-_ACTION = re.compile(r"action_?details_(\d+)_(.+)")
+_ACTION = re.compile(r"action_?details_(\d{1,6})_(.+)")
 
 
 def _recognises(file: ImportedFile) -> bool:
@@ -93,8 +93,7 @@ _NAMES: Final = {
 
 def _visits(file: ImportedFile) -> Iterator[tuple[int, dict[str, Any]]]:
     if BY_DATE.match(file.text):
-        for line, _, visits in by_date(file):
-            yield from ((line, visit) for visit in visits if isinstance(visit, dict))
+        yield from ((line, visit) for line, _, visit in by_date(file))
     elif file.text.lstrip().startswith(("[", "{")):
         yield from objects(file)
     else:

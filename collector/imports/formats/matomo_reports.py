@@ -96,16 +96,14 @@ def _rows(file: ImportedFile) -> Iterator[tuple[int, str, Row]]:
             row = {_TRANSLATED.get(name, name).removeprefix("metadata_"): value for name, value in cells.items()}
             yield line, row.get("date", ""), row
         return
-    for line, date, rows in by_date(file):
-        for each in rows if isinstance(rows, list) else [rows]:
-            if isinstance(each, dict):
-                if each.get("idsubdatatable") and "nb_hits" in each and not each.get("url"):
-                    raise ImportRefused(
-                        "file",
-                        "{name} lists pages by folder. Export it with flat=1",
-                        name=file.name,
-                    )
-                yield line, date, each
+    for line, date, row in by_date(file):
+        if row.get("idsubdatatable") and "nb_hits" in row and not row.get("url"):
+            raise ImportRefused(
+                "file",
+                "{name} lists pages by folder. Export it with flat=1",
+                name=file.name,
+            )
+        yield line, date, row
 
 
 def _sums(row: Row, target: ImportTarget, day: datetime.date) -> Iterator[Sum]:

@@ -37,6 +37,9 @@ TABLES: Final = {
     "website": "websites",
 }  # fmt: skip
 """Tables of a dump. In all others nothing is looked at: they are of people and settings."""
+MOST_WEBSITES: Final = 10_000
+LONGEST_ID: Final = 100
+"""Characters of the id of a website, which is a UUID."""
 _TAGS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
 
 
@@ -59,6 +62,7 @@ class UmamiTables:
     def add_website(self, website: str, domain: str, target: ImportTarget) -> None:
         """A website has this domain."""
         own = is_at_or_under(domain.lower().removeprefix("www."), target.services.sites.own_hosts(target.site))
+        self._must_have_room(website, self.named)
         self.named[website] = own
 
     def is_of_site(self, website: str, host: str, target: ImportTarget) -> bool:
@@ -75,9 +79,17 @@ class UmamiTables:
                     "{name} has events of several websites. Export one website with the statement in docs/migrating.md",
                     name=target.file,
                 )
+            self._must_have_room(website, self.websites)
             found = self.websites.setdefault(website, own or not self.websites)
             self.own |= own and found
         return found
+
+    def _must_have_room(self, website: str, websites: Mapping[str, bool]) -> None:
+        """Raise `ValueError` for what is no id of a website, and `ImportRefused` for one website too many."""
+        if len(website) > LONGEST_ID:
+            raise ValueError("expected an id")
+        if website not in websites and len(websites) >= MOST_WEBSITES:
+            raise ImportRefused("file", "expected at most {count} websites", count=MOST_WEBSITES)
 
 
 def _table_of(file: ImportedFile) -> str:

@@ -7,15 +7,20 @@ import gzip
 import io
 import itertools
 import struct
+import sys
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from collector.core.errors import ImportRefused
-from collector.imports.file import ImportedFile
+from collector.imports.file import BROKEN, LONGEST_LINE, ImportedFile, zstd
+from collector.imports.formats.goatcounter_json import MOST_BYTES, GoatCounterNames
+from collector.imports.formats.json_stream import LONGEST, by_date, objects
+from collector.imports.formats.umami import MOST_WEBSITES
 from collector.imports.imports import MOST_CHECKED
-from collector.imports.limits import MAX_LAYERS, READING_SECONDS, ReadingLimits
+from collector.imports.limits import LOG_OF_WINDOW, MAX_LAYERS, MOST_PARTS, READING_SECONDS, ReadingLimits
 from collector.imports.record import ImportRecord
 from collector.imports.slots import MOST_AT_ONCE, MOST_OF_ONE, ImportSlots
 from collector.imports.upload import Upload, _Begin
@@ -86,6 +91,74 @@ def test_a_zip_file_that_cannot_be_read_is_refused(importing: Importing) -> None
     for content in (damaged, encrypted, unknown):
         with pytest.raises(ImportRefused, match="incomplete or damaged"):
             importing.read(("log.zip", content))
+
+
+def test_members_of_a_zip_file_take_little_memory(importing: Importing) -> None:
+    """LZMA has a dictionary as large as the file says."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("access.log", LOG.read_bytes())
+    with pytest.raises(ImportRefused, match="incomplete or damaged"):
+        importing.read(("log.zip", file.getvalue()))
+
+
+def test_what_zstandard_looks_back_at_is_bounded(importing: Importing) -> None:
+    """As long as `zstd --long` has it, and shorter where it is packed again."""
+    line = LOG.read_bytes().splitlines(keepends=True)[0]
+    parameters = zstd.CompressionParameter
+    options = {parameters.compression_level: 1, parameters.window_log: LOG_OF_WINDOW}
+    # A stream says how long its window is, as it does not say how long it is itself.
+    packer = zstd.ZstdCompressor(options=options)
+    long = packer.compress(line) + packer.flush()
+    for content in (long, gzip.compress(zstd.compress(line))):
+        assert importing.read(("access.log", content)).report.read == 1
+    with pytest.raises(ImportRefused, match="incomplete or damaged"):
+        importing.read(("access.log", gzip.compress(long)))
+
+
+def test_a_row_of_a_table_goes_on_for_a_mebibyte_at_most() -> None:
+    """Line breaks within quotes are part of it, and it is in memory as a whole."""
+    line = "a" * 94 + '\n","'
+    content = 'a,b\n"' + line * (2 * LONGEST_LINE // len(line)) + '"\n'
+    rows = [row for _, row in opened(("table", content.encode())).rows()]
+    assert max(sum(map(len, row)) for row in rows) <= LONGEST_LINE
+    assert rows[0] == ["a", "b"]
+    assert BROKEN in rows
+
+
+def test_an_element_of_json_has_two_mebibytes_at_most() -> None:
+    """It is decoded in one piece, and takes ten times as much memory; of lists by date each element is one."""
+    visit = '{"idVisit":1,"actionDetails":[%s{}]}'
+    fits, exceeds = visit % ("{}," * (LONGEST // 4)), visit % ("{}," * (LONGEST // 2))
+    assert len(list(objects(opened(("visits", f"[{fits},{fits},{{}}]".encode()))))) == 3
+    by_dates = f'{{"2026-01-12": [{",".join([fits] * 4)}], "2026-01-13": {{"a": 1}}, "2026-01-14": [ ], "x": 3}}'
+    assert [date for _, date, _ in by_date(opened(("visits", by_dates.encode())))] == ["2026-01-12"] * 4 + [
+        "2026-01-13"
+    ]
+    for content in (f"[{exceeds}]", f'{{"2026-01-12": [{fits},{exceeds}]}}', f'{{"2026-01-12": [{fits},'):
+        read = objects if content.startswith("[") else by_date
+        with pytest.raises(ImportRefused, match="incomplete or damaged"):
+            list(read(opened(("visits", content.encode()))))
+
+
+def test_names_that_counts_refer_to_are_bounded() -> None:
+    """They are in memory until all files were read: about a million of usual ones."""
+    names, name = GoatCounterNames(), "/a/page/of/usual/length"
+    many = itertools.repeat(name, MOST_BYTES // 200)
+    with pytest.raises(ImportRefused, match="too many names"):
+        deque(map(names.hold, many), 0)
+    assert names.bytes // (200 + sys.getsizeof(name)) > 900_000
+
+
+def test_websites_of_a_dump_are_bounded(importing: Importing) -> None:
+    """As are files and tables; each is remembered until the import was read."""
+    rows = "".join(f"{number}\ta.test\n" for number in range(MOST_WEBSITES + 1))
+    dump = f"-- PostgreSQL database dump\nCOPY public.website (website_id, domain) FROM stdin;\n{rows}\\.\n"
+    with pytest.raises(ImportRefused, match="at most 10000 websites"):
+        importing.read(("umami.sql", dump.encode()))
+    tables = "# 20260112-20260113\nDate,Total users\n20260112,1\n\n" * (MOST_PARTS + 1)
+    with pytest.raises(ImportRefused, match="at most 10000 files and tables"):
+        importing.read(("report.csv", tables.encode()))
 
 
 def test_imports_that_nobody_confirms_do_not_pile_up(importing: Importing) -> None:
