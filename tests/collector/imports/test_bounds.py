@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
+from backports import zstd
 
 from collector.core.errors import ImportRefused
-from collector.imports.file import BROKEN, LONGEST_LINE, ImportedFile, zstd
+from collector.imports.file import BROKEN, LONGEST_LINE, ImportedFile
 from collector.imports.formats.goatcounter_json import MOST_BYTES, GoatCounterNames
 from collector.imports.formats.json_stream import LONGEST, by_date, objects
 from collector.imports.formats.umami import MOST_WEBSITES
@@ -106,7 +107,7 @@ def test_what_zstandard_looks_back_at_is_bounded(importing: Importing) -> None:
     """As long as `zstd --long` has it, and shorter where it is packed again."""
     line = LOG.read_bytes().splitlines(keepends=True)[0]
     parameters = zstd.CompressionParameter
-    options = {parameters.compression_level: 1, parameters.window_log: LOG_OF_WINDOW}
+    options: dict[int, int] = {parameters.compression_level: 1, parameters.window_log: LOG_OF_WINDOW}
     # A stream says how long its window is, as it does not say how long it is itself.
     packer = zstd.ZstdCompressor(options=options)
     long = packer.compress(line) + packer.flush()
