@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_PLACES = {"schema.sql": ("files/schema.sql", "../schema.sql"), "tyst.js": ("files/tyst.js", "../snippet/dist/tyst.js")}
+_PLACES = {
+    "schema.sql": ("files/schema.sql", "../schema.sql"),
+    "tyst.js": ("files/tyst.js", "../snippet/dist/tyst.js"),
+    "tyst.js.br": ("files/tyst.js.br", "../snippet/dist/tyst.js.br"),
+}
 
 
 def resource_path(name: str) -> Path:

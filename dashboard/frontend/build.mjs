@@ -1,10 +1,11 @@
 // Builds what Tyst serves from npm, and the minified snippet:
-//   node build.mjs          dashboard/static/vendor/* and snippet/dist/tyst.js
+//   node build.mjs          dashboard/static/vendor/*, and snippet/dist/tyst.js with its Brotli form
 //   node build.mjs --test   test-dist/*: the banners and foreign trackers that browser tests load
 import { build } from 'esbuild'
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { brotliCompressSync } from 'node:zlib'
 import { minify } from 'terser'
 import { buildIcons } from './icons.mjs'
 import { worldMap } from './world.mjs'
@@ -90,6 +91,7 @@ async function buildSnippet() {
   const { code } = await minify(source.replaceAll(/\bconst\b/g, 'let'), { ecma: 2021, compress })
   await mkdir(join(root, 'dist'), { recursive: true })
   await writeFile(join(root, 'dist/tyst.js'), code)
+  await writeFile(join(root, 'dist/tyst.js.br'), brotliCompressSync(code))
 }
 
 async function buildShipped() {

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from collector.core.resources import resource_path
 from tests.browser.conftest import USER_AGENT, NewPerson
 from tests.browser.people import Visitor
 from tests.browser.recorder import Recorder
@@ -56,6 +57,19 @@ def counted(tyst: Served, domain: str) -> dict[str, list[int]]:
         "dimensions": ["event:page"],
     }
     return {row["dimensions"][0]: row["metrics"] for row in tyst.api("POST", "/api/v2/query", query)["results"]}
+
+
+def test_the_browser_is_sent_the_brotli_form_of_the_snippet(
+    new_person: NewPerson, recorder: Recorder, shop: Callable[..., str]
+) -> None:
+    """And runs the same script."""
+    shop("brotli.test", "required")
+    page = new_person().new_page()
+    with page.expect_response("**/js/tyst.js") as answered:
+        page.goto(recorder.url)
+    assert answered.value.header_value("content-encoding") == "br"
+    assert answered.value.text() == resource_path("tyst.js").read_text()
+    assert page.evaluate("tyst.v") == 1
 
 
 def test_a_no_in_the_middle_of_a_visit_moves_to_the_limited_lane_and_erases(

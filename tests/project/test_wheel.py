@@ -83,7 +83,7 @@ def test_the_wheel_has_what_the_program_reads(wheel: Path) -> None:
     Sources of the front end and tests are not.
     """
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"collector/files/schema.sql", "collector/files/tyst.js"} <= names
+    assert {"collector/files/schema.sql", "collector/files/tyst.js", "collector/files/tyst.js.br"} <= names
     for part in ("collector/files", "dashboard/data", "dashboard/templates", "dashboard/static", "dashboard/languages"):
         ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / part).rglob("*") if path.is_file()}
         assert ours

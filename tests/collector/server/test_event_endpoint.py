@@ -337,6 +337,31 @@ async def test_the_snippet_is_served_compressed_and_revalidated(running: Running
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("br;q=1.0, gzip;q=0.8", "br"),
+        ("BR", "br"),
+        ("br; q=0, gzip", "gzip"),
+        ("br;q=0.0, gzip;q=0.5", "gzip"),
+        ("gzip;q=0", ""),
+        ("brotli", ""),
+        ("", ""),
+    ],
+)
+async def test_the_snippet_is_served_as_well_compressed_as_the_browser_can_read_it(
+    running: Running, accepted: str, coding: str
+) -> None:
+    """What every browser of today downloads over TLS is at most 2,600 bytes."""
+    async with running[1].stream("GET", "/js/tyst.js", headers={"accept-encoding": accepted}) as answer:
+        sent = b"".join([part async for part in answer.aiter_raw()])
+    assert answer.headers.get("content-encoding", "") == coding
+    assert answer.headers["vary"] == "Accept-Encoding"
+    if coding == "br":
+        assert len(sent) <= 2_600
+
+
 async def test_the_process_says_how_it_is(running: Running) -> None:
     """For people, probes and Prometheus."""
     client = running[1]
