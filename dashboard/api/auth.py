@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys, TooManyKeys
 from dashboard.access.api_quota import note
@@ -49,20 +50,17 @@ async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
     return key
 
 
-def readers(keys: ApiKeys, sites: Sites) -> Callable[[Request, str], Awaitable[Response | None]]:
-    """Whether a request may read the statistics of a domain: None, or the answer that refuses it."""
+def readers(keys: ApiKeys, sites: Sites) -> Callable[[Request, str], Awaitable[Site]]:
+    """The site of a domain whose statistics a request may read; what is returned raises `ApiError` for another."""
 
-    async def authorise(request: Request, domain: str) -> Response | None:
-        try:
-            key = await bearer(keys, request)
-        except ApiError as error:
-            return refused(error)
+    async def readable(request: Request, domain: str) -> Site:
+        key = await bearer(keys, request)
         site = sites.get(domain)
-        if site is not None and key.may_read(site):
-            return None
-        return refused(ApiError(HTTPStatus.NOT_FOUND, "site_id", f"{domain} is not registered, or not for this key"))
+        if site is None or not key.may_read(site):
+            raise ApiError(HTTPStatus.NOT_FOUND, "site_id", f"{domain} is not registered, or not for this key")
+        return site
 
-    return authorise
+    return readable
 
 
 def refused(error: ApiError) -> Response:
@@ -82,6 +80,7 @@ def explained(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> R
     return response
 
 
-def json_answer(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """A JSON object as an answer."""
-    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+def json_answer(body: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """A value as JSON that nobody else may keep."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")

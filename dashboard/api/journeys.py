@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -26,8 +26,10 @@ from dashboard.analytics.journeys import (
 from dashboard.analytics.journeys_query import run_journey
 from dashboard.analytics.query import Query
 from dashboard.api.answer_meta import protection_meta
+from dashboard.api.auth import json_answer
+from dashboard.api.key_handlers import RouteHandler, answered
 from dashboard.api.openapi_journeys import DIRECTIONS, FIELDS, FORMATS, GROUPINGS, PATH
-from dashboard.api.stats import StatsApi, answered, read_body
+from dashboard.api.stats import StatsApi, read_body
 from dashboard.reports.csv_export import csv_headers, csv_writer
 from dashboard.reports.journey_page import HEADS, table
 
@@ -40,8 +42,8 @@ def routes(api: StatsApi) -> list[Route]:
     return [Route(PATH, answered(_handler(api)), methods=["GET", "POST"])]
 
 
-def _handler(api: StatsApi) -> Callable[[Request], Any]:
-    async def journeys(request: Request) -> Any:
+def _handler(api: StatsApi) -> RouteHandler:
+    async def journeys(request: Request) -> Response:
         """`GET|POST /api/v1/sites/DOMAIN/journeys`."""
         given = await read_body(request) if request.method == "POST" else _of_query(request)
         for name in given:
@@ -53,7 +55,7 @@ def _handler(api: StatsApi) -> Callable[[Request], Any]:
         if chosen == "csv":
             text = csv_writer(request).lines([HEADS, *table(result)])
             return Response(text, headers=csv_headers(f"{site.domain}-journeys.csv"))
-        return shown(result)
+        return json_answer(shown(result))
 
     return journeys
 

@@ -28,9 +28,18 @@ KnownError = ApiError | RecordError | ImportRefused | QueryError | QueryTooLarge
 def answering(keys: ApiKeys, handler: KeyHandler) -> RouteHandler:
     """The handler behind a key, with its errors as JSON."""
 
+    async def with_key(request: Request) -> Response:
+        return await handler(request, await bearer(keys, request))
+
+    return answered(with_key)
+
+
+def answered(handler: RouteHandler) -> RouteHandler:
+    """The handler with its errors as JSON."""
+
     async def answer(request: Request) -> Response:
         try:
-            return await handler(request, await bearer(keys, request))
+            return await handler(request)
         except (ApiError, RecordError, ImportRefused, QueryError, QueryTooLarge, DeliveryError) as error:
             return refused(_api_error(error))
         except ClientDisconnect:

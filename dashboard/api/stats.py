@@ -9,24 +9,27 @@ import datetime
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.analytics.client_disconnect import while_connected
-from dashboard.analytics.errors import QueryError, QueryTooLarge
+from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import check_bounds, parse_filters
 from dashboard.analytics.goal_filters import check_names
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
 from dashboard.api import stats_v1
+from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.country_names import by_code
+from dashboard.api.key_handlers import RouteHandler, answered
 from dashboard.api.stats_v2 import read_dates, read_query
 from dashboard.api.stats_v2_result import write_result
 from dashboard.reports.comparison import same_length
@@ -35,8 +38,8 @@ from dashboard.reports.segments import Segment
 
 MOST_BODY = 65_536  # bytes
 
-Authorise = Callable[[Request, str], Awaitable[Response | None]]
-"""Whether the request may read the statistics of a domain: None, or the answer that refuses it."""
+Readable = Callable[[Request, str], Awaitable[Site]]
+"""The site of a domain whose statistics the request may read. Raises `ApiError` for another."""
 
 SegmentsOf = Callable[[Site], Sequence[Segment]]
 """The segments of a site that queries may name."""
@@ -49,13 +52,13 @@ class StatsApi:
         self,
         stats: StatsService,
         sites: Sites,
-        authorise: Authorise,
+        readable: Readable,
         clock: Callable[[], float],
         segments: SegmentsOf,
     ) -> None:
         self.stats = stats
         self._sites = sites
-        self._authorise = authorise
+        self._readable = readable
         self._clock = clock
         self._segments = segments
 
@@ -144,14 +147,7 @@ class StatsApi:
         return site, period.at_site(site.former_timezones)
 
     async def _site(self, request: Request, domain: str) -> Site:
-        domain = self._sites.name_of(domain)
-        refusal = await self._authorise(request, domain)
-        site = self._sites.get(domain)
-        if refusal is not None:
-            raise _Refused(refusal)
-        if site is None:
-            raise _Refused(_error(404, "site_id", "this site is not registered, or not for this key"))
-        return site
+        return await self._readable(request, self._sites.name_of(domain))
 
     async def _first_day(self, site: Site, wanted: bool) -> datetime.date | None:
         return await self.stats.first_day(site.domain) if wanted else None
@@ -160,54 +156,34 @@ class StatsApi:
         return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
 
 
-class _Refused(Exception):
-    """An answer other than success, made by whoever refuses."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
-
-
 def routes(
     *,
     stats: StatsService,
     sites: Sites,
-    authorise: Authorise,
+    readable: Readable,
     clock: Callable[[], float],
     segments: SegmentsOf = lambda _: (),
 ) -> list[Route]:
     """The routes of the Stats API."""
-    return routes_of(StatsApi(stats, sites, authorise, clock, segments))
+    return routes_of(StatsApi(stats, sites, readable, clock, segments))
 
 
 def routes_of(api: StatsApi) -> list[Route]:
     """The routes of these handlers."""
     return [
-        Route("/api/v2/query", answered(api.query), methods=["POST"]),
-        Route("/api/v1/stats/realtime/visitors", answered(api.current), methods=["GET"]),
-        Route("/api/v1/stats/aggregate", answered(api.aggregate), methods=["GET"]),
-        Route("/api/v1/stats/timeseries", answered(api.timeseries), methods=["GET"]),
-        Route("/api/v1/stats/breakdown", answered(api.breakdown), methods=["GET"]),
+        Route("/api/v2/query", _route(api.query), methods=["POST"]),
+        Route("/api/v1/stats/realtime/visitors", _route(api.current), methods=["GET"]),
+        Route("/api/v1/stats/aggregate", _route(api.aggregate), methods=["GET"]),
+        Route("/api/v1/stats/timeseries", _route(api.timeseries), methods=["GET"]),
+        Route("/api/v1/stats/breakdown", _route(api.breakdown), methods=["GET"]),
     ]
 
 
-def answered(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
-    """The handler with its answer, and its errors, as JSON."""
+def _route(handler: Callable[[Request], Awaitable[Any]]) -> RouteHandler:
+    async def as_json(request: Request) -> Response:
+        return json_answer(await handler(request))
 
-    async def endpoint(request: Request) -> Response:
-        try:
-            found = await handler(request)
-            return found if isinstance(found, Response) else _json(200, found)
-        except QueryError as error:
-            return _error(400, error.field, error.expected)
-        except QueryTooLarge as error:
-            return _error(422, "date_range", str(error))
-        except _Refused as refused:
-            return refused.response
-        except ClientDisconnect:
-            return Response(status_code=499)
-
-    return endpoint
+    return answered(as_json)
 
 
 async def read_body(request: Request) -> dict[str, Any]:
@@ -215,7 +191,7 @@ async def read_body(request: Request) -> dict[str, Any]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BODY:
-            raise _Refused(_error(413, "body", f"expected at most {MOST_BODY} bytes"))
+            raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", f"expected at most {MOST_BODY} bytes")
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -223,13 +199,3 @@ async def read_body(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise QueryError("body", "expected a JSON object")
     return found
-
-
-def _error(status: int, field: str, expected: str) -> Response:
-    return _json(status, {"error": f"{field}: {expected}", "errors": {field: [expected]}})
-
-
-def _json(status: int, body: Any) -> Response:
-    return Response(
-        msgspec.json.encode(body), status, media_type="application/json", headers={"Cache-Control": "no-store"}
-    )

@@ -7,6 +7,7 @@ import datetime
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -15,7 +16,6 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 
 from collector.sites.model import Site
 from collector.sites.registry import Sites
@@ -24,6 +24,7 @@ from dashboard.analytics.dimensions import DIMENSIONS
 from dashboard.analytics.metrics import METRICS
 from dashboard.analytics.service import StatsService
 from dashboard.api import openapi
+from dashboard.api.auth import ApiError
 from dashboard.api.stats import routes
 from dashboard.reports.segments import Segment
 from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, STORY, event, later, seed
@@ -46,16 +47,18 @@ def ask(database: Client, store: StatsService) -> Ask:
     DocumentTable(database, "sites", Site).save(SITE, Site(domain=SITE, timezone="Europe/Stockholm", min_visitors=1))
     sites.refresh()
 
-    async def authorise(request: Request, domain: str) -> Response | None:
-        good = request.headers.get("authorization") == "Bearer good" and domain == SITE
-        return None if good else PlainTextResponse("refused", 401)
+    async def readable(request: Request, domain: str) -> Site:
+        site = sites.get(domain)
+        if site is None or request.headers.get("authorization") != "Bearer good":
+            raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "refused")
+        return site
 
     app = Starlette(
         routes=[
             *routes(
                 stats=store,
                 sites=sites,
-                authorise=authorise,
+                readable=readable,
                 clock=lambda: NOON + 36_000.0,
                 segments=lambda site: SEGMENTS if site.domain == SITE else (),
             ),
@@ -266,7 +269,7 @@ def test_without_leave_nothing_is_told(ask: Ask, path: str) -> None:
     """Who may read a site is decided by the one who built the routes; so is what is answered."""
     joined = f"/api/v1/stats/{path}{'&' if '?' in path else '?'}site_id="
     assert ask("GET", joined + SITE).status_code == 200
-    assert ask("GET", joined + SITE, headers={"Authorization": "Bearer bad"}).text == "refused"
+    assert ask("GET", joined + SITE, headers={"Authorization": "Bearer bad"}).json()["error"].endswith("refused")
     assert ask("GET", joined + "other.example").status_code == 401
     body = {"site_id": "other.example", "metrics": ["visitors"], "date_range": "day"}
     assert ask("POST", "/api/v2/query", json=body).status_code == 401
