@@ -11,6 +11,7 @@
     ├── CannotJoin              a collector cannot share the database with the others
     ├── BackupError             a backup could not be written or restored
     ├── SchemaTooNew            a later release of Tyst has changed the database
+    ├── UpgradeFailed           an embedded database could not be upgraded; a copy is as it was
     ├── ImportRefused           a file of another product's figures cannot be read; says which one can
     ├── JobTimeout              a job on a site's figures took longer than its time budget
     ├── RecordError             a site, user or key that cannot be stored as asked
@@ -138,6 +139,17 @@ class SchemaTooNew(TystError):
         )
         self.found = found
         self.known = known
+
+
+class UpgradeFailed(TystError):
+    """An embedded database could not be upgraded. `copy` holds what was in `directory` before, if it is there."""
+
+    def __init__(self, reason: str, directory: Path, copy: Path) -> None:
+        back = f" To go back to the earlier release, put {copy} in the place of {directory}." if copy.exists() else ""
+        super().__init__(
+            f"the database could not be upgraded: {reason}. No data is lost; the next start tries again, from the step "
+            f"that failed.{back}"
+        )
 
 
 class RecordError(TystError):

@@ -21,9 +21,10 @@ from clickhouse_connect.driver.exceptions import StreamFailureError
 from collector.core.environment import isolate_engine
 from collector.storage.chdb_workarounds import reconnect_after_error
 from collector.storage.cluster import Node, nodes_of, one_of_each_shard, require_erasable, require_first
-from collector.storage.migrations import migrate
+from collector.storage.migrations import migrate, pending
 from collector.storage.schema import Table, local_tables, main_tables, tables
 from collector.storage.shards import Shards
+from collector.storage.upgrade_copy import kept_until_upgraded
 
 DATABASE = "tyst"
 SCRATCH = "scratch_"
@@ -134,12 +135,18 @@ class ClickHouse:
         if self.cluster:
             require_erasable(self.cluster, self.nodes())
         for place, made in self.layout():
-            with contextlib.closing(place.create()) as client:
+            with contextlib.closing(place.create()) as client, self._kept(client):
                 if place.database == self.database:
                     migrate(client)
                 for table in made:
                     client.command(table.statement)
         return self.client()
+
+    def _kept(self, client: Client) -> contextlib.AbstractContextManager[None]:
+        """What keeps an embedded database as it was while it is upgraded."""
+        if self.embedded and pending(client).steps:
+            return kept_until_upgraded(client, Path(urlsplit(self.dsn).path), plain_reason)
+        return contextlib.nullcontext()
 
     @property
     def local_database(self) -> str:

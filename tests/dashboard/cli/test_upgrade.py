@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,12 @@ from collector.storage.migrations import STEPS
 ROOT = Path(__file__).resolve().parents[3]
 
 # In a process of its own: one process opens one embedded database in its life.
+STATEMENT = """
+import sys
+from pathlib import Path
+from collector.storage.client import ClickHouse
+ClickHouse.at(f"chdb://{sys.argv[1]}/clickhouse", backups=Path(sys.argv[1]) / "backups").client().command(sys.argv[2])
+"""
 FIRST_RELEASE = """
 import sys
 from pathlib import Path
@@ -47,6 +54,38 @@ def tyst(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def run(directory: Path, statement: str) -> None:
+    """A statement that somebody runs on the database."""
+    subprocess.run([sys.executable, "-c", STATEMENT, directory, statement], cwd=ROOT, check=True)
+
+
+def described(directory: Path) -> dict[str, object]:
+    """What an upgrade would do."""
+    found: dict[str, object] = json.loads(tyst(directory, "--check", "--json").stdout)
+    return found
+
+
+def test_a_failed_upgrade_leaves_the_data_as_they_were(old: Path, tmp_path: Path) -> None:
+    """In a copy, by which one goes back; it is gone after the attempt that succeeds."""
+    directory = tmp_path / "data"
+    shutil.copytree(old, directory, symlinks=True)
+    database, copy = directory / "clickhouse", directory / "clickhouse.before-upgrade"
+    # A table of somebody's own stands in the way of the last step.
+    run(directory, "CREATE TABLE daily_rollup (own UInt8) ENGINE = MergeTree ORDER BY own")
+    for _ in range(2):
+        failed = tyst(directory)
+        assert failed.returncode == 1
+        assert f"put {copy} in the place of {database}." in " ".join(failed.stderr.split())
+        assert described(directory)["version"] == STEPS[-1].number - 1
+    database.rename(tmp_path / "failed")
+    copy.rename(database)
+    assert (described(directory)["version"], described(directory)["events"]) == (1, 1)
+    run(directory, "DROP TABLE daily_rollup SYNC")
+    assert tyst(directory).returncode == 0
+    assert (described(directory)["version"], described(directory)["events"]) == (STEPS[-1].number, 1)
+    assert not copy.exists()
 
 
 def test_an_upgrade_is_described_then_done_then_needless(old: Path) -> None:
