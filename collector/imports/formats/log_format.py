@@ -23,6 +23,8 @@ from collector.imports.target import ImportTarget
 
 LONGEST: Final = 4_000
 """Characters of a format string."""
+LONGEST_LINE: Final = 16_384
+"""Characters of a line that has that format."""
 PREDEFINED: Final = {
     "common": '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent',
     "combined": '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
@@ -35,7 +37,8 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _DIRECTIVE = re.compile(r"\s*(?:log_format\s+[^\s'\"]+\s+)?(?:escape=\w+\s+)?(?=['\"])")
 _STRING = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|;|\s+", re.DOTALL)
 _QUOTED = r'((?:[^"\\]|\\.)*+)'
-_UNQUOTED = {"time_local": r"([^\]\"]*?)", "request_uri": r"(\S*)", "uri": r"(\S*?)", "host": r'([^\s/"]*)'}
+_UNQUOTED = {"time_local": r"[^\]\"]*", "request_uri": r"\S*", "uri": r"\S*", "host": r'[^\s/"]*'}
+"""What variables are made of that may have another right after them."""
 _MEMBER = re.compile(r'"([^"]+)"\s*:\s*("(?:[^"\\]|\\.)*"|[^",{}\s]+)')
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -70,6 +73,8 @@ class LogFormat:
 
     def parse(self, line: str) -> Access:
         """The request of a line. Raises `ValueError`."""
+        if len(line) > LONGEST_LINE:
+            raise ValueError("expected a line of an access log")
         fields = self._members_of(line) if self._is_json else None
         if fields is None:
             found = self._whole.match(line)
@@ -123,26 +128,31 @@ def _string_of(text: str) -> str:
 
 def _pattern(text: str, *, within: bool = False) -> tuple[re.Pattern[str], list[str]]:
     """A pattern of lines with this text, and the names of the variables that its groups are. `within` a value of JSON,
-    which is decoded already, variables go as far as the text after them."""
-    names, pieces, at = [], [], 0
-    for found in _VARIABLE.finditer(text):
-        pieces.append(_literal(text[at : found.start()]))
-        name = found[1] or found[2]
+    which is decoded already, variables go as far as the text after them.
+
+    A variable ends where the text after it first is. Nothing is tried twice: each is an atomic group with that text.
+    """
+    found = list(_VARIABLE.finditer(text))
+    starts = [*(each.start() for each in found), len(text)]
+    names, pieces = [], [_literal(text[: starts[0]])]
+    for each, end in zip(found, starts[1:], strict=True):
+        name, literal = each[1] or each[2], text[each.end() : end]
         names.append(name)
-        follows, precedes = text[found.end() : found.end() + 1], text[max(found.start() - 1, 0) : found.start()]
-        if precedes == follows == '"' and not within:
-            pieces.append(_QUOTED)
-        elif not follows:
-            pieces.append("(.*)" if within else r"(\S*)" if name != "http_user_agent" else "(.*)")
+        if text[max(each.start() - 1, 0) : each.start()] == literal[:1] == '"' and not within:
+            value = _QUOTED
+        elif each.end() == len(text):
+            value = "(.*)" if within or name == "http_user_agent" else r"(\S*)"
         else:
-            pieces.append(_UNQUOTED.get(name, "(.*?)"))
-        at = found.end()
-    pieces.append(_literal(text[at:]))
+            # Where another variable follows, as far as possible.
+            value = f"({_UNQUOTED[name]}{'?' if literal else ''})" if name in _UNQUOTED else "(.*?)"
+        pieces.append(f"(?>{value}{_literal(literal)})")
     return re.compile("".join(pieces), re.DOTALL), names
 
 
 def _literal(text: str) -> str:
-    return re.sub(r"(\\?\s)+", r"\\s+", re.escape(text))
+    """Text in which any white space is any other. It begins with all of it, so that a run of it is looked at once."""
+    pattern = re.sub(r"(\\?\s)+", r"\\s++", re.escape(text))
+    return rf"(?<!\s){pattern}" if text[:1].isspace() else pattern
 
 
 def _plain(text: str, *, is_json: bool) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from collector.core.errors import ImportRefused
 from collector.imports.formats.access import client_address
-from collector.imports.formats.log_format import LogFormat
+from collector.imports.formats.log_format import LONGEST_LINE, LogFormat
 from collector.imports.formats.text_log import parse
 from tests.collector.imports.imported import SAMPLES, Importing
 from tests.collector.imports.test_access_logs import AGENT, COMBINED, EXPECTED, totals
@@ -70,6 +71,30 @@ def test_a_format_that_says_too_little_is_refused(text: str) -> None:
     """With the names of what is missing."""
     with pytest.raises(ImportRefused, match="missing"):
         LogFormat(text or "x")
+
+
+NEEDED = "$time_local $request $status"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"{'-'.join(f'$v{number}' for number in range(40))}x {NEEDED}", "-" * LONGEST_LINE),
+        (f"{' '.join(f'$v{number}' for number in range(40))} x {NEEDED}", " " * LONGEST_LINE),
+        (f"{'$a$request_uri$host$uri' * 20}|{NEEDED}", "/" * LONGEST_LINE),
+        (f'"{NEEDED}" "$a" "$b"', '"' + '\\"' * (LONGEST_LINE // 2 - 1)),
+        (f"$a{'a' * 3_000}b {NEEDED}", "a" * LONGEST_LINE),
+        (f'{{"a":"{"-".join(f"$v{number}" for number in range(40))}x","b":"{NEEDED}"}}', f'{{"a":"{"-" * 16_000}"}}'),
+        (NEEDED, " " * (64 * LONGEST_LINE)),
+    ],
+    ids=["dashes", "spaces", "adjacent", "quotes", "long text", "members", "a long line"],
+)
+def test_no_format_takes_its_time(text: str, line: str) -> None:
+    """Whatever a format and a line are made of: each character is looked at a few times, and nothing is tried again."""
+    form = LogFormat(text)
+    began = time.thread_time()
+    assert not form.fits(line)
+    assert time.thread_time() - began < 1
 
 
 def test_a_log_without_user_agents_counts_page_views_alone() -> None:
