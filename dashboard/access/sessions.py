@@ -41,15 +41,16 @@ YOUNG: Final = 30
 """Seconds within which another process may not know of a sign-in yet, and asks the database."""
 
 
-SignInMethod = Literal["password", "code", "recovery", "provider"]
-"""How somebody signed in: a password alone, with a code of an authenticator app, with a recovery code; or by OpenID
-Connect."""
+SignInMethod = Literal["password", "code", "recovery", "provider", "passkey"]
+"""How somebody signed in: a password alone, with a code of an authenticator app, with a recovery code; by OpenID
+Connect; or with a passkey."""
 
 METHOD_NAMES: Final[dict[SignInMethod, str]] = {
     "password": N_("password"),
     "code": N_("password and code"),
     "recovery": N_("password and recovery code"),
     "provider": N_("single sign-on"),
+    "passkey": N_("passkey"),
 }
 
 

@@ -59,9 +59,14 @@ class TwoFactorAuth:
         self.required = required
 
     def is_due(self, user: User, session: Session) -> bool:
-        """Whether the user has to set it up before anything else. Who signed in by OpenID Connect need not: how they
-        prove who they are is their provider's business."""
-        return self.required and user.authenticator is None and session.method != "provider"
+        """Whether the user has to set it up before anything else. Who signed in with a passkey has shown two factors;
+        who did by OpenID Connect need not: how they prove who they are is their provider's business."""
+        return self.required and user.authenticator is None and session.method not in ("provider", "passkey")
+
+    def wants_passkey(self, user: User) -> bool:
+        """Whether the password signs nobody in: two factors are required, and a passkey is the second that there is.
+        Who had the password only could set up another one."""
+        return self.required and user.authenticator is None and bool(user.passkeys)
 
     def begin(self, user: User) -> Setup:
         """A new key for an app."""
@@ -122,6 +127,14 @@ class TwoFactorAuth:
         """Ask for the password only from now on; whether it was on. Raises `RecordGone` without such a user."""
         before, _ = await self._users.update(name, lambda newest: msgspec.structs.replace(newest, authenticator=None))
         return before.authenticator is not None
+
+    async def reset(self, name: str) -> bool:
+        """The same, and without passkeys, for who has lost them, or into whose account somebody else has put one;
+        whether there was anything. Raises `RecordGone` without such a user."""
+        before, _ = await self._users.update(
+            name, lambda newest: msgspec.structs.replace(newest, authenticator=None, passkeys=())
+        )
+        return before.authenticator is not None or bool(before.passkeys)
 
     async def reencrypt(self) -> int:
         """Bring keys that an earlier secret has encrypted under the one in force; how many there were."""

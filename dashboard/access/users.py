@@ -18,6 +18,7 @@ from collector.core.text import is_one_line
 from collector.sites.model import Site
 from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.authenticator import Authenticator
+from dashboard.access.passkeys.credential import Passkey
 from dashboard.access.passwords import Passwords
 
 Role = Literal["admin", "owner", "viewer"]
@@ -57,6 +58,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ids of sites that the user wants on top of the list of sites."""
     authenticator: Authenticator | None = None
     """The app that two-factor authentication asks for; None is without."""
+    passkeys: tuple[Passkey, ...] = ()
+    """In the order in which they were added."""
     id: str = ""
     """Random, given when the account is created: another account may get the name. Empty in accounts of earlier
     releases."""
@@ -104,6 +107,14 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(
             self, sites=(), roles={site: self.role_at(site) or "viewer" for site in self.site_ids}
         )
+
+    def passkey(self, id_: str) -> Passkey | None:
+        """The user's passkey of that id, or None."""
+        return next((each for each in self.passkeys if each.id == id_), None)
+
+    def without_passkey(self, id_: str) -> User:
+        """The user without the passkey of that id."""
+        return msgspec.structs.replace(self, passkeys=tuple(each for each in self.passkeys if each.id != id_))
 
     @property
     def may_add_sites(self) -> bool:

@@ -84,10 +84,11 @@ class UsersApi:
         return json_answer({"deleted": True})
 
     async def reset_two_factor(self, request: Request, key: ApiKey) -> Response:
-        """`DELETE /api/v1/users/NAME/two-factor`: signing in asks for the password only, until they set it up anew."""
+        """`DELETE /api/v1/users/NAME/two-factor`: signing in asks for the password only, until they set it up anew;
+        their passkeys are removed."""
         require_full_key(key)
         user = self._user(request)
-        was_on = await self._two_factor.turn_off(user.name)
+        was_on = await self._two_factor.reset(user.name)
         if was_on:
             await self._changes.note(key_name(key), EVERYWHERE, N_("Two-factor authentication reset"), "", user.name)
         return json_answer({"deleted": was_on})

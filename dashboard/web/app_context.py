@@ -30,6 +30,7 @@ from dashboard.access.guests import is_guest
 from dashboard.access.login_throttle import LoginThrottle
 from dashboard.access.one_time_links import Invitations
 from dashboard.access.openid.sign_in import OpenIdSignIn, openid_sign_in
+from dashboard.access.passkeys.service import Passkeys, passkeys_at
 from dashboard.access.passwords import Passwords
 from dashboard.access.pending_sign_in import PendingSignIns
 from dashboard.access.sessions import Sessions
@@ -83,6 +84,8 @@ class Dashboard:
     pending: PendingSignIns
     two_factor: TwoFactorAuth
     notifications: Notifications
+    passkeys: Passkeys | None
+    """Passkeys; None where the public address allows none."""
     openid: OpenIdSignIn | None
     """Sign-in by OpenID Connect; None where no provider is set."""
     clock: Callable[[], float] = field(default=time.time)
@@ -138,6 +141,7 @@ def build_dashboard(
         imports=imports,
         pending=PendingSignIns(users, secrets, clock),
         two_factor=two_factor,
+        passkeys=passkeys_at(settings.public_url, users, secrets, clock),
         openid=openid_sign_in(settings, users, secrets, clock),
         doors=ShareAccess(secrets, clock),
         notifications=notifications,
@@ -162,18 +166,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 TWO_FACTOR_PATH: Final = "/account/two-factor"
+PASSKEYS_PATH: Final = "/account/passkeys"
 
 
 def signed_in(dashboard: Dashboard, view: View) -> Endpoint:
     """Require a signed-in user; others are redirected to the sign-in page and back. Who has to set up two-factor
-    authentication is led there from every other page."""
+    authentication is led there from every page but that of passkeys, which do as well."""
 
     async def endpoint(request: Request) -> Response:
         found = dashboard.sessions.current(request)
         if found is None:
             return _to_login(request)
         user, session = found
-        if dashboard.two_factor.is_due(user, session) and request.url.path != TWO_FACTOR_PATH:
+        if dashboard.two_factor.is_due(user, session) and request.url.path not in (TWO_FACTOR_PATH, PASSKEYS_PATH):
             return _to_whole_page(request, TWO_FACTOR_PATH)
         if request.method == "POST" and not same_origin(request.headers):
             raise HTTPException(403)

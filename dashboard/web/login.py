@@ -47,6 +47,9 @@ async def sign_in(
 
 async def after_password(dashboard: Dashboard, request: Request, user: User, target: str) -> Response:
     """The password was right, or is new: sign in, or ask for the second step."""
+    if dashboard.passkeys is not None and dashboard.two_factor.wants_passkey(user):
+        problem = _("Two factors are required on this server. Sign in with your passkey.")
+        return sign_in_page(dashboard, target, user.name, problem, 401)
     if user.authenticator is None:
         return await sign_in(dashboard, request, user, target)
     response = RedirectResponse(CODE_PATH, 303)
@@ -146,9 +149,17 @@ def sign_in_page(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """The sign-in page."""
-    provider = dashboard.openid.name if dashboard.openid else None
-    values = {"target": safe_target(target), "name": name, "problem": problem, "user": None, "provider": provider}
-    return dashboard.pages.html("login.html", status, headers, **values)
+    return dashboard.pages.html(
+        "login.html",
+        status,
+        headers,
+        target=safe_target(target),
+        name=name,
+        problem=problem,
+        user=None,
+        provider=dashboard.openid.name if dashboard.openid else None,
+        passkeys_of=dashboard.passkeys.party.origin if dashboard.passkeys else "",
+    )
 
 
 def _code_door(

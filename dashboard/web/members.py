@@ -229,7 +229,7 @@ def _address(post: FormPost) -> str:
 
 async def _reset_two_factor(post: FormPost) -> None:
     other = _other(post)
-    if await post.dashboard.two_factor.turn_off(other.name):
+    if await post.dashboard.two_factor.reset(other.name):
         await post.note(N_("Two-factor authentication reset"), "", other.name)
 
 

@@ -51,22 +51,25 @@ async def _turn_on(post: FormPost) -> Response:
 
 
 async def _renew(post: FormPost) -> Response:
-    await _ask_again(post)
+    await ask_again(post)
     codes = await post.dashboard.two_factor.renew_recovery_codes(post.user)
     await post.note(N_("Recovery codes renewed"))
     return _page(post.dashboard, post.request, _newest(post), codes=codes)
 
 
 async def _turn_off(post: FormPost) -> Response:
-    await _ask_again(post)
+    await ask_again(post)
     await post.dashboard.two_factor.turn_off(post.user.name)
     await post.note(N_("Two-factor authentication turned off"))
     return RedirectResponse(f"{TWO_FACTOR_PATH}?done=off", 303)
 
 
-async def _ask_again(post: FormPost) -> None:
-    """Password and code, as a browser that is left alone may be used by others. Raises `RecordError`."""
+async def ask_again(post: FormPost) -> None:
+    """Password, and code where an app is set up, as a browser that is left alone may be used by others. Raises
+    `RecordError`."""
     await check_password(post, "password")
+    if post.user.authenticator is None:
+        return
     wait = post.dashboard.two_factor.wait(post.user)
     if wait:
         raise RecordError("code", too_many(wait))

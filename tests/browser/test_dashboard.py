@@ -148,7 +148,8 @@ def test_adding_a_site_turns_into_receiving_by_itself(new_person: NewPerson, dem
 PAGES = (
     "/", DEMO, f"{DEMO}?period=day&metric=bounce_rate", FILTERED, f"{DEMO}/details/pages", f"{DEMO}/status",
     f"{DEMO}/install", f"{DEMO}/settings", "/sites/new", "/empty.example", "/empty.example/install", "/nothing.example",
-    "/account", "/account/two-factor", "/users", "/changes", "/alerts", f"{DEMO}/reports", f"{DEMO}/alerts",
+    "/account", "/account/two-factor", "/account/passkeys", "/users", "/changes", "/alerts",
+    f"{DEMO}/reports", f"{DEMO}/alerts",
     f"{DEMO}/people", f"{DEMO}/data", f"{DEMO}/changes",
     "/empty.example/data",
     "/invitation/none", f"{DEMO}/goals", f"{DEMO}/segments", f"{DEMO}/details/events?events=properties",

@@ -19,7 +19,7 @@ PAGES = (
     f"{DEMO}?events=properties&countries=map", f"{DEMO}/details/pages", f"{DEMO}/realtime", f"{DEMO}/consent",
     f"{DEMO}/goals", f"{DEMO}/status", f"{DEMO}/install", f"{DEMO}/sharing", f"{DEMO}/settings", f"{DEMO}/people",
     f"{DEMO}/data", f"{DEMO}/changes", f"{DEMO}/reports", f"{DEMO}/alerts", "/alerts",
-    f"{DEMO}/segments", "/sites/new", "/account", "/account/two-factor", "/users",
+    f"{DEMO}/segments", "/sites/new", "/account", "/account/two-factor", "/account/passkeys", "/users",
     "/nothing.example",
     "/privacy/demo.localhost",
 )  # fmt: skip

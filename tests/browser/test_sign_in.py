@@ -103,6 +103,50 @@ def test_signing_out_everywhere(new_person: NewPerson, server: Served) -> None:
         expect(each.page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_a_passkey_is_added_and_signs_in(new_person: NewPerson, tmp_path: Path) -> None:
+    """By the button, and by what the browser suggests for the field of the name; axe-core finds nothing."""
+    port = free_port()
+    url = f"http://localhost:{port}"
+    with served(tmp_path, TYST_PORT=str(port), TYST_PUBLIC_URL=url):
+        page = new_person().new_page()
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("WebAuthn.enable")
+        options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+        options |= {"isUserVerified": True, "automaticPresenceSimulation": True}
+        authenticator = devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
+
+        def touch(enabled: bool) -> None:
+            touched = {"authenticatorId": authenticator, "enabled": enabled}
+            devtools.send("WebAuthn.setAutomaticPresenceSimulation", touched)
+
+        def sign_out() -> None:
+            page.context.clear_cookies()
+            page.goto(f"{url}/login?next=/account")
+
+        sign_out()
+        page.get_by_label("User name").fill("admin")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        page.get_by_role("link", name="Add a passkey").click()
+        page.get_by_label("Name").fill("Laptop")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Add a passkey").click()
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_role("status")).to_contain_text("was added")
+        expect(page.get_by_text("never used")).to_be_visible()
+        assert violations(page) == {}
+
+        touch(False)
+        sign_out()
+        assert violations(page) == {}
+        touch(True)
+        page.get_by_role("button", name="Sign in with a passkey").click()
+        expect(page).to_have_url(f"{url}/account")
+        expect(page.locator("#browsers")).to_contain_text("· passkey")
+        sign_out()
+        expect(page).to_have_url(f"{url}/account")
+
+
 def test_signing_in_by_a_provider(new_person: NewPerson, tmp_path: Path) -> None:
     """A click, the provider's own page, and back as a new account; or connected to one that exists. axe-core finds
     nothing."""

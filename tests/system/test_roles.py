@@ -38,7 +38,12 @@ KEYS: Final = ("read", "manage", "foreign", "read all", "manage all", "expired",
 # What is answered: a allowed (whatever comes of it), l sent to sign in, 1 no key (401), 3 refused (403), 4 as if it
 # were not there (404). A page's row is of people; a key is nobody to it. An API's row is of keys; people are 1 to it.
 PAGES: Final[dict[str, dict[str, str]]] = {
-    "laaaala": {"/": "GET", "/account": "GET POST", "/account/two-factor": "GET POST"},
+    "laaaala": {
+        "/": "GET",
+        "/account": "GET POST",
+        "/account/two-factor": "GET POST",
+        "/account/passkeys": "GET POST",
+    },
     # A pin is asked for without a site. No OpenID provider is set.
     "l4444l4": {"/": "POST", "/account/openid": "GET"},
     "l333al3": {"/users": "GET POST", "/alerts": "GET POST", "/changes": "GET"},
@@ -100,6 +105,7 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         "/invitation/{secret}": "GET POST",
         "/password/{secret}": "GET POST",
         "/login": "GET",
+        "/login/passkey/options": "POST",
         "/language": "POST",
         "/privacy/{domain}": "GET POST",
         "/api/me": "GET",
@@ -119,7 +125,7 @@ PAGES: Final[dict[str, dict[str, str]]] = {
         # A token that was signed for nobody.
         "/unsubscribe/{token}": "GET POST",
     },
-    "1111111": {"/login": "POST"},
+    "1111111": {"/login": "POST", "/login/passkey": "POST"},
     # Nobody has given a password before.
     "lllllll": {"/logout": "POST", "/login/code": "GET POST"},
 }

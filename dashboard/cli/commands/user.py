@@ -90,14 +90,14 @@ def passwd(name: Name, password_stdin: PasswordStdin = False, json: Json = False
 
 @app.command("reset-two-factor")
 def reset_two_factor(name: Name, json: Json = False) -> None:
-    """Turn off two-factor authentication of somebody who has lost the phone and the recovery codes."""
+    """Turn off two-factor authentication, and remove passkeys, of somebody who has lost phone and recovery codes."""
     with connect() as client, _known_user(client):
         answer = client.delete("users", name, "two-factor")
     if json:
         print_json(answer)
         return
-    was_on = answer["deleted"]
-    say(f"{name} signs in with the password alone." if was_on else f"{name} has no two-factor authentication.")
+    none = f"{name} has neither two-factor authentication nor a passkey."
+    say(f"{name} signs in with the password alone." if answer["deleted"] else none)
 
 
 @app.command("sign-out")

@@ -138,7 +138,10 @@ def test_a_user_from_first_to_last(server: Running) -> None:
     assert re.search(r"ada\s+owner\s+demo\.localhost", server.tyst("user", "list").out)
     changed = server.tyst("user", "passwd", "ada", "--json")
     assert len(changed.json["password"]) >= 12
-    assert "grace has no two-factor authentication" in server.tyst("user", "reset-two-factor", "grace").out
+    assert (
+        "grace has neither two-factor authentication nor a passkey"
+        in server.tyst("user", "reset-two-factor", "grace").out
+    )
     assert server.tyst("user", "reset-two-factor", "grace", "--json").json == {"deleted": False}
     assert "signed out everywhere" in server.tyst("user", "sign-out", "grace").out
     for command in ("reset-two-factor", "sign-out"):
