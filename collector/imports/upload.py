@@ -11,7 +11,6 @@ import queue
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from email.message import Message
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio.to_thread
@@ -20,6 +19,7 @@ from python_multipart.multipart import MultipartParser
 from starlette.requests import ClientDisconnect, Request
 
 from collector.core.errors import ImportRefused
+from collector.imports.field_parameters import read_parameters
 from collector.imports.file import ImportedFile
 from collector.imports.limits import ReadingLimits
 
@@ -179,10 +179,9 @@ async def read_upload(request: Request, handle: Callable[[Upload], T], *, silent
 
 
 async def _feed(request: Request, upload: Upload, silent: float) -> None:
-    content_type = Message()
-    content_type["content-type"] = request.headers.get("content-type", "")
-    boundary = content_type.get_param("boundary")
-    if content_type.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+    media_type, given = read_parameters(request.headers.get("content-type", ""))
+    boundary = given.get("boundary", "")
+    if media_type != "multipart/form-data" or not boundary:
         await upload.put(_Begin(request.query_params.get("name", "upload")[:200]))
         async for chunk in _received(request, silent):
             await upload.put(chunk)
@@ -230,7 +229,7 @@ class _Parts:
         self._headers: dict[str, str] = {}
         self._name, self._value = b"", b""
         self._field: str | None = None
-        self._files = 0
+        self._files = self._number_of_fields = 0
         self.complete = False
 
     def callbacks(self) -> MultipartCallbacks:
@@ -264,11 +263,9 @@ class _Parts:
         self._name, self._value = b"", b""
 
     def _headers_finished(self) -> None:
-        disposition = Message()
-        disposition["content-disposition"] = self._headers.get("content-disposition", "")
-        name = disposition.get_param("name", header="content-disposition")
-        filename = disposition.get_filename()
-        self._field = str(name) if filename is None else None
+        _, given = read_parameters(self._headers.get("content-disposition", ""))
+        filename = given.get("filename")
+        self._field = given.get("name", "") if filename is None else None
         if filename is not None:
             self._files += 1
             if self._files > MOST_FILES:
@@ -276,7 +273,8 @@ class _Parts:
             self._items.append(_Begin(filename[:200]))
         elif self._field is not None:
             self._fields[self._field] = ""
-            if len(self._fields) > MOST_FIELDS:
+            self._number_of_fields += 1
+            if self._number_of_fields > MOST_FIELDS:
                 raise ImportRefused("body", "expected at most {count} fields", count=MOST_FIELDS)
 
     def _data(self, data: bytes, start: int, end: int) -> None:

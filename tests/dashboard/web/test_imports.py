@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -82,9 +83,9 @@ def test_a_form_in_place_of_files_has_to_arrive_in_time() -> None:
     assert refused.value.status_code == 408
 
 
-def test_a_form_has_few_fields(board: Board) -> None:
+@pytest.mark.parametrize("fields", [{str(number): "x" for number in range(21)}, {"x": ["x"] * 21}])
+def test_a_form_has_few_fields(board: Board, fields: dict[str, Any]) -> None:
     """They are kept in memory until the first file begins, however long that takes."""
-    fields = {str(number): "x" for number in range(21)}
     answer = board.ask(
         "POST",
         f"/{SITE}/imports",
