@@ -19,7 +19,7 @@ from python_multipart.multipart import MultipartParser
 from starlette.requests import ClientDisconnect, Request
 
 from collector.core.errors import ImportRefused
-from collector.imports.field_parameters import read_parameters
+from collector.core.field_parameters import read_parameters
 from collector.imports.file import ImportedFile
 from collector.imports.limits import ReadingLimits
 

@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 import httpx
 
+from collector.core.field_parameters import read_parameters
 from collector.core.setting_values import Network
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, resolve
@@ -78,7 +79,8 @@ class Fetcher:
                 body, whole = await _body(answer, url.host)
             finally:
                 await answer.aclose()
-        encoding = "utf-16" if (answer.charset_encoding or "").lower().startswith("utf-16") else "utf-8"
+        _, given = read_parameters(answer.headers.get("content-type", ""))
+        encoding = "utf-16" if given.get("charset", "").lower().startswith("utf-16") else "utf-8"
         return Fetched(url, answer.status_code, answer.headers, body.decode(encoding, "replace"), whole)
 
 

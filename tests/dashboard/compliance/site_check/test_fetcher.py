@@ -6,6 +6,7 @@ import gzip
 import ipaddress
 import ssl
 import subprocess
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -206,6 +207,20 @@ def test_packed_pages_are_unpacked(site: Website) -> None:
     for name, body in (("br", b"hej"), ("gzip", b"hej")):
         site.answers["/odd"] = (200, {"content-encoding": name}, body)
         assert obstacle(f"{site.url}/odd", Fetcher(LOOPBACK)) == "encoding"
+
+
+def test_the_type_of_a_page_takes_no_time(site: Website) -> None:
+    """What is in it is read for the encoding, however long and odd it is."""
+    odd = 'text/html; charset="' + ";" * 60_000
+    for name, type_, body in (
+        ("odd", odd, "å".encode()),
+        ("wide", 'text/html; Charset="UTF-16LE"', "å".encode("utf-16")),
+    ):
+        site.answers[f"/{name}"] = (200, {"content-type": type_}, body)
+    began = time.process_time()
+    assert fetch(f"{site.url}/odd", Fetcher(LOOPBACK)).text == "å"
+    assert time.process_time() - began < 1
+    assert fetch(f"{site.url}/wide", Fetcher(LOOPBACK)).text == "å"
 
 
 def test_who_does_not_answer_is_not_waited_for(site: Website) -> None:

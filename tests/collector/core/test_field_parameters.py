@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from collector.imports.field_parameters import read_parameters
+from collector.core.field_parameters import read_parameters
 
 LONGEST = 16_384
 """Bytes of a field that the server takes."""
