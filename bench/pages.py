@@ -24,7 +24,8 @@ from pathlib import Path
 import httpx
 
 from bench.calibration import slowness
-from bench.screenshots import DEMO, PASSWORD, running
+from bench.pictured import DEMO, PASSWORD
+from bench.screenshots import running
 from dashboard.analytics.executor import CACHE_SECONDS
 from dashboard.reports.panels import PANELS
 

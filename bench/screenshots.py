@@ -1,6 +1,9 @@
 """Pictures of every page of the running program, light and dark, at a desk and on a phone.
 
-    python -m bench.screenshots [DIRECTORY [LANGUAGE]]     (dist/screenshots and en unless told otherwise)
+    python -m bench.screenshots [DIRECTORY [LANGUAGE [NAME...]]]
+
+into dist/screenshots and in English unless told otherwise; with names only those pictures that begin so, where * stands
+for anything, as in `site*-light-1280`.
 
 The README's own go to docs/screenshots, in English only.
 """
@@ -8,19 +11,21 @@ The README's own go to docs/screenshots, in English only.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
-import httpx
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
+from bench import pictured
 from dashboard.server.sockets import Server, read_server_info
+from tests.mail_server import MailServer, mail_server
 
 ROOT = Path(__file__).resolve().parent.parent
 README_PICTURES = ROOT / "docs/screenshots"
@@ -38,54 +43,9 @@ ARGUMENTS = [
 ]
 # A headless browser names itself in its user agent, and is then a bot to the demonstration's banner.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
-PASSWORD = "for pictures only"  # noqa: S105 # a server that lives for a minute
 DEADLINE = 180.0
-
-DEMO = "/demo.localhost"
 HISTORY = ("--events", "150000", "--days", "62")
 """Enough to compare months."""
-NEW = "/shop.example"
-INSIDE = {
-    "sites": "/",
-    "site": DEMO,
-    "site-today": f"{DEMO}?period=day",
-    "site-year": f"{DEMO}?period=12mo&compare=year&bucket=week",
-    "site-filtered": f"{DEMO}?period=7d&metric=pageviews&f=is,visit:source,Google&f=is_not,visit:country,SE",
-    "site-map": f"{DEMO}?countries=map",
-    "realtime": f"{DEMO}/realtime",
-    "details": f"{DEMO}/details/pages",
-    "funnels": f"{DEMO}/funnels",
-    "funnel-form": f"{DEMO}/funnels/edit",
-    "journeys": f"{DEMO}/journeys",
-    "journeys-page": f"{DEMO}/journeys/page?page=/demo/shop",
-    "retention": f"{DEMO}/retention",
-    "goals": f"{DEMO}/goals",
-    "segments": f"{DEMO}/segments",
-    "consent": f"{DEMO}/consent",
-    "status": f"{DEMO}/status",
-    "settings": f"{DEMO}/settings",
-    "figures": f"{DEMO}/data",
-    "people": f"{DEMO}/people",
-    "sharing": f"{DEMO}/sharing",
-    "alerts": f"{DEMO}/alerts",
-    "reports": f"{DEMO}/reports",
-    "imports": f"{DEMO}/imports",
-    "changes": f"{DEMO}/changes",
-    "tag": f"{NEW}/install",
-    "tag-wordpress": f"{NEW}/install?variant=wordpress",
-    "empty": NEW,
-    "empty-goals": f"{NEW}/goals",
-    "empty-realtime": f"{NEW}/realtime",
-    "add-a-site": "/sites/new",
-    "account": "/account",
-    "two-factor": "/account/two-factor",
-    "users": "/users",
-    "all-changes": "/changes",
-    "installation-alerts": "/alerts",
-    "not-found": "/nothing.example",
-}
-OUTSIDE = {"sign-in": "/login", "privacy": "/privacy/demo.localhost", "demo": "/demo", "demo-shop": "/demo/shop",
-           "demo-workshops": "/demo/workshops", "demo-about": "/demo/about"}  # fmt: skip
 SCHEMES = ("light", "dark")
 WIDTHS = {1280: 900, 390: 844}
 
@@ -94,36 +54,69 @@ def main() -> None:
     """Start the demonstration, take every picture, stop it."""
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist/screenshots")
     language = sys.argv[2] if len(sys.argv) > 2 else "en"
-    directory.mkdir(parents=True, exist_ok=True)
+    album = Album(directory, sys.argv[3:])
     README_PICTURES.mkdir(parents=True, exist_ok=True)
-    with running(*HISTORY) as server, sync_playwright() as playwright:
-        _add_site(server)
+    with mail_server() as mails, running(*HISTORY, **_settings(mails)) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with opened(browser, "light", 1280, 900) as person:
-            page = _signed_in(person, server.url)
-            outside = OUTSIDE | _links(page, server.url)
-            page.goto(f"{server.url}{DEMO}/funnels")
-            inside = INSIDE | {"funnel": page.locator(".record h3 a").get_attribute("href") or ""}
+            links, inside = pictured.prepared(server, signed_in(person, server.url), mails)
         for scheme in SCHEMES:
             for width, height in WIDTHS.items():
+                album.suffix = f"{scheme}-{width}"
                 with opened(browser, scheme, width, height, language=language) as person:
-                    _take_all(person, server.url, outside, inside, directory, f"{scheme}-{width}")
-            if language != "en":
-                continue
-            with opened(browser, scheme, 1280, 1060, scale=1.5) as person:
-                page = _signed_in(person, server.url)
-                _show(page, f"{server.url}{DEMO}")
-                page.screenshot(path=README_PICTURES / f"dashboard{'' if scheme == 'light' else '-dark'}.png")
+                    _take_all(person, server.url, pictured.OUTSIDE | links, pictured.INSIDE | inside, album)
+                if width == 1280:
+                    with opened(browser, scheme, 794, 1123, language=language) as person:
+                        _take_print(person, server.url, album)
+            if language == "en" and not album.wanted:
+                with opened(browser, scheme, 1280, 1060, scale=1.5) as person:
+                    page = signed_in(person, server.url)
+                    _show(page, f"{server.url}{pictured.DEMO}")
+                    page.screenshot(path=README_PICTURES / f"dashboard{'' if scheme == 'light' else '-dark'}.png")
+        album.suffix = "light-1280"
+        with opened(browser, "light", 1280, 900, language=language) as person:
+            _take_second_factor(person, server.url, album)
         browser.close()
     print(f"{len(list(directory.glob('*.png')))} pictures in {directory}, the README's in {README_PICTURES}")
 
 
+class Album:
+    """A directory for pictures, of those whose names begin as wanted; all, where nothing is."""
+
+    def __init__(self, directory: Path, wanted: Sequence[str] = ()) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory, self.wanted, self.suffix = directory, tuple(wanted), ""
+
+    def wants(self, name: str) -> bool:
+        """Whether that picture is asked for."""
+        return not self.wanted or any(fnmatch(f"{name}-{self.suffix}", f"{each}*") for each in self.wanted)
+
+    def take(self, name: str, page: Page) -> None:
+        """The whole page; of a menu what is in the window."""
+        if self.wants(name):
+            whole = not name.startswith(pictured.MENUS)
+            page.screenshot(path=self.directory / f"{name}-{self.suffix}.png", full_page=whole)
+
+
+def _settings(mails: MailServer) -> dict[str, str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    provider = {
+        "TYST_OIDC_ISSUER": "https://login.example.com",
+        "TYST_OIDC_CLIENT_ID": "tyst",
+        "TYST_OIDC_NAME": "Example",
+    }
+    address = {"TYST_PORT": str(port), "TYST_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    return mails.settings() | provider | address | {"TYST_VERIFY_NETWORKS": "127.0.0.0/8"}
+
+
 @contextlib.contextmanager
-def running(*options: str) -> Iterator[Server]:
+def running(*options: str, **settings: str) -> Iterator[Server]:
     """`tyst demo` with these options on a free port, in a directory of its own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TYST_")}
-        environment |= {"TYST_DATA_DIR": folder, "TYST_PORT": "0", "TYST_ADMIN_PASSWORD": PASSWORD}
+        environment |= {"TYST_DATA_DIR": folder, "TYST_PORT": "0", "TYST_ADMIN_PASSWORD": pictured.PASSWORD} | settings
         process = subprocess.Popen(
             [Path(sys.executable).with_name("tyst"), "demo", *options],
             env=environment,
@@ -146,39 +139,6 @@ def _until(probe: Callable[[], Server | None]) -> Server:
     raise SystemExit(f"tyst demo was not ready within {DEADLINE:g} s")
 
 
-def _add_site(server: Server) -> None:
-    site = {"domain": NEW.strip("/"), "timezone": "Europe/Stockholm"}
-    user = {"name": "vera", "password": PASSWORD, "role": "viewer", "sites": [DEMO.strip("/")]}
-    key = {"Authorization": f"Bearer {server.key}"}
-    for what, given in (("sites", site), ("users", user)):
-        httpx.post(f"{server.url}/api/v1/{what}", json=given, headers=key, trust_env=False).raise_for_status()
-
-
-def _links(page: Page, url: str) -> dict[str, str]:
-    """Write a note, and make the links by which guests and newcomers come in: what they open, by name."""
-    page.goto(f"{url}{DEMO}")
-    page.locator("#add-note summary").click()
-    page.locator("#new-note-date").fill(str(datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=9)))
-    page.locator("#new-note-text").fill("The winter fair opened")
-    page.locator("#add-note button").click()
-    page.locator(".notes li").wait_for()
-    links = {}
-    for name, whom, password in (("shared", "The board", ""), ("share-door", "Our accountant", PASSWORD)):
-        page.goto(f"{url}{DEMO}/sharing")
-        page.locator("#name").fill(whom)
-        page.locator("#password").fill(password)
-        page.get_by_role("button", name="Create link").click()
-        links[name] = page.get_by_label(f"Link of {whom}").inner_text().removeprefix(url)
-    page.goto(f"{url}{DEMO}/people")
-    page.get_by_label("Name", exact=True).fill("Ida")
-    page.get_by_role("button", name="Create link").click()
-    links["invitation"] = page.locator("#made-link").inner_text().removeprefix(url)
-    page.goto(f"{url}/users")
-    page.get_by_role("button", name="New password for vera").click()
-    links["new-password"] = page.locator("#made-link").inner_text().removeprefix(url)
-    return links
-
-
 @contextlib.contextmanager
 def opened(
     browser: Browser, scheme: str, width: int, height: int, scale: float = 1, language: str = "en"
@@ -193,37 +153,79 @@ def opened(
         timezone_id="Europe/Stockholm",
         locale=language,
     )
+    context.set_default_timeout(10_000)
     yield context
     context.close()
 
 
-def _take_all(
-    person: BrowserContext, url: str, outside: dict[str, str], inside: dict[str, str], directory: Path, suffix: str
-) -> None:
-    page = person.new_page()
-    for name, path in outside.items():
-        _show(page, url + path)
-        page.screenshot(path=directory / f"{name}-{suffix}.png", full_page=True)
-    page = _signed_in(person, url)
-    for name, path in inside.items():
-        _show(page, url + path)
-        page.screenshot(path=directory / f"{name}-{suffix}.png", full_page=True)
+def _take_all(person: BrowserContext, url: str, outside: dict[str, str], inside: dict[str, str], album: Album) -> None:
+    _take_pages(person.new_page(), url, outside, pictured.OUTSIDE_STATES, album)
+    _take_pages(signed_in(person, url), url, inside, pictured.STATES, album)
 
 
-def _signed_in(person: BrowserContext, url: str) -> Page:
+def _take_pages(page: Page, url: str, pages: dict[str, str], states: dict[str, pictured.State], album: Album) -> None:
+    for name, path in pages.items():
+        if album.wants(name):
+            _show(page, url + path)
+            album.take(name, page)
+    for name, state in states.items():
+        if album.wants(name):
+            _show(page, url + state.path)
+            try:
+                state.act(page)
+                page.wait_for_timeout(600)
+            except Error as error:
+                print(f"{name}: {error}")
+            album.take(name, page)
+
+
+def _take_print(person: BrowserContext, url: str, album: Album) -> None:
+    """The sheet that a printer gets."""
+    page = signed_in(person, url)
+    page.emulate_media(media="print")
+    for name, path in (("print-site", pictured.DEMO), ("print-consent", f"{pictured.DEMO}/consent")):
+        if album.wants(name):
+            _show(page, url + path)
+            album.take(name, page)
+
+
+def _take_second_factor(person: BrowserContext, url: str, album: Album) -> None:
+    """Setting up an authenticator app, the code that is asked for then, and what a viewer may not see."""
+    page = signed_in(person, url, "otto")
+    for name, path in (("sites-few", "/"), ("site-viewer", pictured.DEMO), ("no-access", f"{pictured.DEMO}/settings")):
+        _show(page, url + path)
+        album.take(name, page)
+    pictured.with_authenticator(page, url, album.take)
+    person.clear_cookies()
+    page.goto(f"{url}/login")
+    _give_password(page, "otto")
+    page.wait_for_url(f"{url}/login/code")
+    page.locator("summary").click()
+    album.take("sign-in-code", page)
+
+
+def signed_in(person: BrowserContext, url: str, name: str = "admin") -> Page:
+    """A tab of somebody's."""
     page = person.new_page()
     page.goto(f"{url}/login")
-    page.locator("[name=name]").fill("admin")
-    page.locator("[name=password]").fill(PASSWORD)
-    page.keyboard.press("Enter")
+    _give_password(page, name)
     page.wait_for_url(f"{url}/")
     return page
+
+
+def _give_password(page: Page, name: str) -> None:
+    page.locator("[name=name]").fill(name)
+    page.locator("[name=password]").fill(pictured.PASSWORD)
+    page.keyboard.press("Enter")
 
 
 def _show(page: Page, url: str) -> None:
     page.goto(url)
     # Pages that show what goes on now keep a stream open: they are never without a request under way.
     page.wait_for_timeout(600)
+    # What is further down than the window has its icons only once it comes near.
+    page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach((each) => { each.loading = 'eager' })")
+    page.wait_for_timeout(100)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def _setting(value: object) -> object:
 SETTINGS: Final = {
     "timezone": N_("Time zone changed"),
     "consent": N_("Consent policy changed"),
-    "receipts": N_("Receipts of consent changed"),
+    "receipts": N_("Consent receipts changed"),
     "retention_days": N_("Retention changed, in days"),
     "min_visitors": N_("Minimum group size changed"),
     "strict": N_("Strict protection of small counts changed"),

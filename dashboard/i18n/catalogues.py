@@ -33,6 +33,8 @@ KEYWORDS: Final[dict[str, Any]] = {
     "RecordError": (2,),
     "ImportRefused": (2,),
     "_wrong": (3,),
+    # Formats of imports carry their title.
+    "Format": (2,),
 }
 COMMENTS: Final = ["Translators:"]
 _OPTIONS: Final = {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}

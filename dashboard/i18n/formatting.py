@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
 from babel import Locale
 from babel.dates import format_date
+from babel.lists import format_list
 from babel.numbers import format_currency, get_decimal_symbol, get_group_symbol
 
 from dashboard.i18n.translations import N_, _, language, plural
@@ -223,6 +224,11 @@ def prepare() -> None:
     decimal(1.5, 1)
     date(datetime.date(2026, 1, 1))
     countries(language())
+
+
+def listed(items: Sequence[str]) -> str:
+    """A, B and C."""
+    return format_list(items, locale=language())
 
 
 def waiting(seconds: int) -> str:

@@ -10,6 +10,7 @@ Nothing has to be built.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -150,6 +151,13 @@ def error_text(error: RecordError | ImportRefused) -> str:
     return _(error.template).format(**error.values) if error.values else _(error.template)
 
 
+def instruction(problem: str) -> str:
+    """What is wrong with a field as a form says it: what to enter, where errors of the API say what was expected."""
+    if language() == "en":
+        problem = re.sub(r"(^|: )expected ", r"\1enter ", problem)
+    return problem[:1].upper() + problem[1:] if re.match(r"\w+[ ,]", problem) else problem
+
+
 def N_(text: str) -> str:  # noqa: N802 - the name that extractors of messages know
     """The same text, marked to be translated where it is shown."""
     return text
@@ -173,3 +181,4 @@ def install(environment: Environment) -> None:
     environment.globals["language_tag"] = tag
     environment.globals["text_direction"] = direction
     environment.globals["languages"] = languages
+    environment.filters["instruction"] = instruction

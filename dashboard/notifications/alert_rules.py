@@ -25,7 +25,7 @@ ALERT_NAMES: Final[dict[AlertKind, str]] = {
     "unusual": N_("Unusual traffic"),
     "goal": N_("Goal reached"),
     "silence": N_("No data"),
-    "consent": N_("Consent rate drop"),
+    "consent": N_("Drop in consent coverage"),
 }
 DEFAULT_THRESHOLDS: Final[dict[AlertKind, int]] = {
     "spike": 10, "drop": 1, "unusual": 0, "goal": 1, "silence": 12, "consent": 20

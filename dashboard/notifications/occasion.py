@@ -38,7 +38,7 @@ def title(occasion: Occasion, site: str) -> str:
             return _("Goal reached on {site}: {goal}").format(site=site, goal=occasion.goal)
         case "silence":
             return _("No data from {site}").format(site=site)
-    return _("Consent rate drop on {site}").format(site=site)
+    return _("Drop in consent coverage on {site}").format(site=site)
 
 
 def sentence(occasion: Occasion) -> str:
@@ -53,19 +53,19 @@ def sentence(occasion: Occasion) -> str:
             )
         case "drop":
             text = plural(
-                "Fewer than {most} visitor came in the last 12 hours.",
+                "Fewer than {most} visitor in the last 12 hours.",
                 "Fewer than {most} visitors in the last 12 hours.",
                 occasion.threshold,
             )
         case "goal":
             text = plural(
-                "It was reached {count} time today; you wanted to know at {most}.",
+                "It was reached {count} time today; your threshold is {most}.",
                 "It was reached {count} times today; your threshold is {most}.",
                 occasion.value or 0,
             )
         case "silence":
             text = plural(
-                "Nothing was received for {most} hour: is the tag still on the page?",
+                "No data has been received for {most} hour. Check that the tag is still on the page.",
                 "No data has been received for {most} hours. Check that the tag is still on the page.",
                 occasion.threshold,
             )
@@ -86,8 +86,7 @@ def _unusual(occasion: Occasion, number: str) -> str:
         )
     else:
         text = plural(
-            "{count} visitor came from {first} to {last}; in that hour of the last {weeks} weeks it was {low} to "
-            "{high}.",
+            "{count} visitor from {first} to {last}; the same hour in the last {weeks} weeks had {low} to {high}.",
             "{count} visitors from {first} to {last}; the same hour in the last {weeks} weeks had {low} to {high}.",
             occasion.value,
         )

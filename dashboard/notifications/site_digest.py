@@ -196,7 +196,7 @@ def _consent(site: Site, results: Sequence[Result]) -> str:
         return _("Only visitors who agreed are counted.")
     split = total_split(*results)
     if not split.told:
-        return _("The consent rate is hidden: too few visitors.")
+        return _("Consent coverage is hidden: too few visitors.")
     if not split.without or not split.consented:
         return ""
     if site.consent == "exempt":
@@ -210,5 +210,5 @@ def _notes(overview: Overview) -> Iterator[str]:
         yield _("Counts are rounded to multiples of {count}, to protect visitors.").format(count=overview.rounded_to)
     days = overview.imported.included
     if days:
-        text = plural("{count} day of these was imported.", "{count} of these days were imported.", days)
+        text = plural("{count} of these days was imported.", "{count} of these days were imported.", days)
         yield text.format(count=days)

@@ -44,7 +44,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "visit:country": N_("Country"),
         "visit:browser": N_("Browser"),
         "visit:browser_version": N_("Browser version"),
-        "visit:os": N_("System"),
+        "visit:os": N_("Operating system"),
         "visit:os_version": N_("Operating system version"),
         "visit:device": N_("Device"),
         "visit:size": N_("Screen size"),

@@ -182,8 +182,8 @@ def _left(window: FunnelWindow, step: FunnelStepCount) -> str:
         return ""
     count = formatting.number(step.left)
     if window == "visit":
-        return plural("{count} visit left here", "{count} visits left here", step.left).format(count=count)
-    return plural("{count} visitor left here", "{count} visitors left here", step.left).format(count=count)
+        return plural("{count} visit dropped off", "{count} visits dropped off", step.left).format(count=count)
+    return plural("{count} visitor dropped off", "{count} visitors dropped off", step.left).format(count=count)
 
 
 def _change(metric: str, now: float | None, before: float | None) -> Change | None:

@@ -76,8 +76,8 @@ async def build_surroundings(stats: StatsService, state: ViewState, period: Peri
             _steps(state, before, N_("Previous page"), N_("Entered the site")),
             _steps(state, after, N_("Next page"), N_("Left the site")),
             _values(state.filtered(viewed), sources, after.visits or 0, N_("Sources")),
-            _values(state.filtered(entered), exits, _total(all_entered), N_("Entered here: exit pages")),
-            _values(state.filtered(left), entries, _total(all_left), N_("Left here: entry pages")),
+            _values(state.filtered(entered), exits, _total(all_entered), N_("Exit pages")),
+            _values(state.filtered(left), entries, _total(all_left), N_("Entry pages")),
         ),
         onwards=JourneyParams(anchor=anchor).href(state),
         backwards=JourneyParams("backward", anchor).href(state),
@@ -88,11 +88,11 @@ async def build_surroundings(stats: StatsService, state: ViewState, period: Peri
 
 
 _OF: Final = {
-    N_("Previous page"): N_("The page before the first view of this page."),
-    N_("Next page"): N_("The page after the first view of this page."),
-    N_("Sources"): N_("Sources of the visits that viewed this page."),
-    N_("Entered here: exit pages"): N_("Exit pages of the visits that began on this page."),
-    N_("Left here: entry pages"): N_("Entry pages of the visits that ended on this page."),
+    N_("Previous page"): N_("Before the first view of this page."),
+    N_("Next page"): N_("After the first view of this page."),
+    N_("Sources"): N_("Of visits that viewed this page."),
+    N_("Exit pages"): N_("Of visits that began on this page."),
+    N_("Entry pages"): N_("Of visits that ended on this page."),
 }
 
 

@@ -64,7 +64,8 @@ CHANNELS: Final[Mapping[str, str]] = {
 }
 NO_SOURCE: Final[Mapping[str, str]] = {DIRECT: N_("Direct / None")}
 _NAMED: Final[Mapping[str, Mapping[str, str]]] = {
-    "visit:source": NO_SOURCE,
+    # As the product writes itself; stored as the Stats API of Plausible has it.
+    "visit:source": {**NO_SOURCE, "Youtube": "YouTube"},
     "visit:referrer": NO_SOURCE,
     "visit:channel": {**CHANNELS, **NO_SOURCE},
     "visit:size": SIZES,
@@ -95,7 +96,7 @@ def _funnel_step(text: str) -> str:
     value = read_value(text)
     if value is None:
         return text
-    said = _("{funnel}: left after step {step}") if value.left else _("{funnel}: reached step {step}")
+    said = _("{funnel}: dropped off after step {step}") if value.left else _("{funnel}: reached step {step}")
     return said.format(funnel=value.name, step=value.step)
 
 

@@ -79,7 +79,7 @@ def build_retention(state: ViewState, period: Period, results: Sequence[Result],
     return RetentionReport(
         visitors=_number(visitors),
         returning=_number(returning),
-        percent="" if rate is None else formatting.percent(rate),
+        percent="–" if visitors == 0 else "" if rate is None else formatting.percent(rate),
         figures=narrowed.href(),
         intervals=tuple(
             _interval(moment, buckets.get(moment.key, (0, 0, None)), _axis(number, len(moments)))

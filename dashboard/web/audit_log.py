@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -18,6 +19,9 @@ from dashboard.access.sessions import METHOD_NAMES
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _
+from dashboard.notifications.alert_rules import ALERT_NAMES
+from dashboard.notifications.channels import SHAPE_NAMES
+from dashboard.notifications.subscriptions import FREQUENCY_NAMES
 from dashboard.web.app_context import Dashboard, changeable_site
 
 PAGE: Final = 50
@@ -31,6 +35,18 @@ _CODES: Final = frozenset(
 )
 """Values that are kept as codes and read as words."""
 _CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z][a-z -]*)(?P<after>|\)|, .*\))")
+_ROLES: Final = re.compile(r"\((viewer|owner|admin)\)")
+"""Roles for single sites, after their names."""
+_NAMES: Final[dict[str, Mapping[str, str]]] = {
+    "Alert added": ALERT_NAMES,
+    "Alert removed": ALERT_NAMES,
+    "Alert channel added": SHAPE_NAMES,
+    "Alert channel removed": SHAPE_NAMES,
+    "Report recipient added": FREQUENCY_NAMES,
+    "Report recipient removed": FREQUENCY_NAMES,
+    "Mail recipient unsubscribed": FREQUENCY_NAMES,
+}
+"""What the codes of a noted change are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +108,14 @@ def _shown(noted: AuditEntry, zone: Zone) -> ChangeRow:
     day_begins = zone.bounds(zone.date(noted.at))[0]
     at = datetime.timedelta(seconds=noted.at - day_begins)
     minutes = int(at.total_seconds()) // 60
+    names = _NAMES.get(noted.what, {})
     return ChangeRow(
         time=f"{minutes // 60:02}:{minutes % 60:02}",
         who=_("command line") if noted.who == COMMAND_LINE else noted.who,
         site=noted.site,
         what=_(noted.what),
-        before=shown_value(noted.before),
-        after=shown_value(noted.after),
+        before=_(names[noted.before]) if noted.before in names else shown_value(noted.before),
+        after=_(names[noted.after]) if noted.after in names else shown_value(noted.after),
     )
 
 
@@ -107,7 +124,8 @@ def shown_value(text: str) -> str:
     found = _CODED.fullmatch(text)
     if found is None or found["code"] not in _CODES:
         return text
-    return f"{found['before']}{_(found['code'])}{found['after']}"
+    after = _ROLES.sub(lambda role: f"({_(role[1])})", found["after"])
+    return f"{found['before']}{_(found['code'])}{after}"
 
 
 def _number(request: Request) -> int:

@@ -14,6 +14,7 @@ from dashboard.reports.date_range import PERIODS
 from dashboard.reports.filter_params import FilterParam
 from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, visible_site
+from dashboard.web.site_settings_form import retention_text
 from dashboard.web.view_state_loader import view_state_of
 
 HERE = "/consent"
@@ -32,6 +33,7 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
     report = build_consent_report(site, dates, results, notes, dashboard.clock())
     return dashboard.pages.html(
         "consent.html",
+        retention=retention_text(site.retention_days),
         site=site,
         user=user,
         report=report,

@@ -34,7 +34,7 @@ FIELD_NAMES: Final = {
     "referrer": N_("Referrer"),
     "country": N_("Country (two letters)"),
     "browser": N_("Browser"),
-    "os": N_("System"),
+    "os": N_("Operating system"),
 }
 KIND_NAMES: Final[dict[Kind, str]] = {
     "delete": N_("Data deleted"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -117,7 +118,7 @@ async def _page(dashboard: Dashboard, user: User, site: Site, *, problem: str = 
         problem=problem,
         waiting=[row for row in rows if row.checked],
         imports=[row for row in rows if not row.checked],
-        formats=sorted((each.title for each in FORMATS), key=lambda title: ("log" in title, title.lower())),
+        formats=[_(each.title) for each in sorted(FORMATS, key=lambda each: ("log" in each.name, each.title.lower()))],
     )
 
 
@@ -128,7 +129,7 @@ def described(record: ImportRecord) -> str:
 
 def _shown(record: ImportRecord, counting: int) -> ImportRow:
     report = record.report
-    titles = {each.name: each.title for each in FORMATS}
+    titles = {each.name: _(each.title) for each in FORMATS}
     return ImportRow(
         id=record.id,
         name=record.name,
@@ -147,12 +148,19 @@ def _shown(record: ImportRecord, counting: int) -> ImportRow:
             for reason, lines in report.left_out.items()
         ],
         notes=[_(NOTES[note]) for note in report.notes if note in NOTES],
-        months=sorted(report.months.items()),
+        months=[
+            (formatting.month(datetime.date.fromisoformat(f"{month}-01")), totals)
+            for month, totals in sorted(report.months.items())
+        ],
         own_days=len(report.own_days),
         replaced_days=report.replaced_days,
         shrinking_days=report.shrinking_days,
         zone=report.zone,
     )
+
+
+def _month(month: str) -> str:
+    return formatting.month(datetime.date.fromisoformat(f"{month}-01"))
 
 
 def _back(site: Site) -> Response:

@@ -21,6 +21,7 @@ from dashboard.reports.received_events import received_events, received_query
 from dashboard.reports.site_report import build_report
 from dashboard.web.app_context import Dashboard, stats_for, visible_site
 from dashboard.web.details import after_adding
+from dashboard.web.site_settings_form import retention_text
 from dashboard.web.templating import HEADERS, fragment_asked
 from dashboard.web.view_state_loader import view_state_of
 
@@ -74,5 +75,6 @@ async def show_status(dashboard: Dashboard, request: Request, user: User) -> Res
         last_event=_("today at {time}").format(time=result.rows[0].dimensions[0][11:16])
         if result.rows
         else _("none today"),
+        retention=retention_text(site.retention_days),
         now_visitors=await dashboard.stats.current_visitors(site.domain, site.timezone),
     )

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from collector.core.errors import RecordError, RecordGone
 from collector.sites.model import Policy, Site
 from dashboard.access.users import User
-from dashboard.i18n.translations import N_, _, error_text, plural
+from dashboard.i18n.translations import N_, error_text
 from dashboard.web.app_context import Dashboard, changeable_site, read_form
 from dashboard.web.site_settings_form import (
     RETENTIONS,
@@ -24,6 +24,7 @@ from dashboard.web.site_settings_form import (
     becomes,
     problem_of,
     read_sections,
+    retention_text,
     sections_of,
     shown,
 )
@@ -120,10 +121,7 @@ def _settings_page(
         # Of the form that was sent, what was typed; a box that was not ticked sends nothing.
         values |= {field: form.get(field, "") for section in sent for field in SECTIONS[section]}
     wrong = [section for section in sent if any(field in SECTIONS[section] for field in problems or {})]
-    retentions = {days: _(name) for days, name in RETENTIONS.items()}
-    if site.retention_days not in retentions:
-        days = plural("{count} day", "{count} days", site.retention_days)
-        retentions[site.retention_days] = days.format(count=site.retention_days)
+    retentions = {days: retention_text(days) for days in (*RETENTIONS, site.retention_days)}
     return dashboard.pages.html(
         "settings.html",
         422 if problems else 200,

@@ -68,7 +68,9 @@ class Pages:
         self._environment.globals["metric_help"] = metric_help
         self._environment.globals["chart_units"] = formatting.chart_units
         self._environment.tests["guest"] = is_guest
-        self._environment.filters.update(number=formatting.number, compact=formatting.compact, day=formatting.date)
+        self._environment.filters.update(
+            number=formatting.number, compact=formatting.compact, day=formatting.date, listed=formatting.listed
+        )
 
     def text(self, template: str, **values: Any) -> str:
         """The template with these values, as text."""

@@ -102,7 +102,7 @@ def test_a_funnel_is_built_and_followed_without_javascript(new_person: NewPerson
     page.get_by_role("button", name="Add a step").click()
     page.locator("#match-2").fill("/demo/shop")
     page.locator("#match-3").fill("/demo/shop/*")
-    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Update preview").click()
     assert len(counts(page)) == 3
     page.get_by_role("button", name="Save funnel").click()
     expect(page.get_by_role("heading", name="Plain")).to_be_visible()
@@ -111,7 +111,7 @@ def test_a_funnel_is_built_and_followed_without_javascript(new_person: NewPerson
     page.get_by_role("button", name="Show", exact=True).last.click()
     expect(page.locator(".funnel-rows tbody tr").first).to_be_visible()
     page.locator(".funnel-left a").first.click()
-    expect(page.locator(".chip")).to_contain_text("Plain: left after step 1")
+    expect(page.locator(".chip")).to_contain_text("Plain: dropped off after step 1")
     assert count(page.locator("#figure-visits strong").get_attribute("title") or "") == of_steps[0] - of_steps[1]
 
 

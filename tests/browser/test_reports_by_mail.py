@@ -90,7 +90,7 @@ def test_an_alert_is_set_up(new_person: NewPerson, server: Served, mail: MailSer
     page.get_by_label("Condition").select_option("silence")
     page.get_by_label("Threshold").fill("6")
     page.get_by_role("button", name="Add alert").click()
-    expect(page.get_by_text("nothing received for 6 hours")).to_be_visible()
+    expect(page.get_by_text("no data for 6 hours")).to_be_visible()
     assert violations(page) == {}
 
 

@@ -71,7 +71,7 @@ def test_an_address_is_tried_on_patterns(new_person: NewPerson, demo: Served, sc
         assert violations(page) == {}
     page.get_by_label("Parts of paths to hide").fill(f"/{part}")
     page.get_by_role("button", name="Test").click()
-    expect(page.locator("#hidden_paths-problem")).to_contain_text(f"/{part}: expected a pattern")
+    expect(page.locator("#hidden_paths-problem")).to_contain_text(f"/{part}: enter a pattern")
     page.get_by_label("Parts of paths to hide").fill(f"/{part}/*")
     page.locator("#addresses").get_by_role("button", name="Save").click()
     expect(page.locator("#addresses [role=status]")).to_contain_text("Saved")

@@ -31,7 +31,7 @@ def _recognises(file: ImportedFile) -> bool:
     if any(name[1:] == "path" and name[0].isdigit() and name[0] not in "12" for name in header):
         raise ImportRefused(
             "file",
-            "{name} is of a version of GoatCounter's export that is not known here; versions 1 and 2 are",
+            "{name} is an unsupported version of GoatCounter's export; versions 1 and 2 are supported",
             name=file.name,
         )
     return bool(header & _HEADERS) and header >= _NEEDED

@@ -153,7 +153,7 @@ def _wordpress(lines: list[str]) -> str:
     echoed = "".join(f"\n    echo '{line}', \"\\n\";" for line in quoted)
     return (
         "<?php\n/* Plugin Name: Tyst */\nadd_action('wp_head', function () {\n"
-        "    if (current_user_can('edit_posts')) {\n        return; // who writes the site is not its audience\n    }"
+        "    if (current_user_can('edit_posts')) {\n        return; // editors of the site are not counted\n    }"
         f"{echoed}\n}}, 1);"
     )
 

@@ -117,7 +117,7 @@ def test_small_counts_are_protected(board: Board, mail: MailServer) -> None:
         board.clock.now = MONDAY + 60 * week
         anyio.run(board.dashboard.notifications.reports.send_now, board.site(), only(board))
     hidden, told = map(text_of, mail.messages)
-    assert "The consent rate is hidden: too few visitors." in hidden
+    assert "Consent coverage is hidden: too few visitors." in hidden
     assert "those of the 92% of pageviews" in " ".join(told.split())
 
 

@@ -63,7 +63,7 @@ def saved(board: Board, **changes: str) -> str:
 def test_a_funnel_is_built_and_shown(board: Board) -> None:
     """Each step has its visits, its share of the first and those who left; the table says the same."""
     page = board.page(f"{saved(board)}?period=day")
-    for text in ("24 visits", "16 visits", "12 visits", "8 visits left here", "4 visits left here", "50%"):
+    for text in ("24 visits", "16 visits", "12 visits", "8 visits dropped off", "4 visits dropped off", "50%"):
         assert text in page.text, text
     assert "Within a visit · In order" in page.text
     assert "2. /cart 16" in page.text
@@ -97,7 +97,7 @@ def test_steps_lead_to_the_dashboard_of_those_who_took_them(board: Board) -> Non
     """Who reached a step, and who left at it, are as many there."""
     page = board.page(f"{saved(board)}?period=day")
     reached = next(link.href for link in page.links if link.text.startswith("/cart"))
-    left = next(link.href for link in page.links if link.text == "8 visits left here")
+    left = next(link.href for link in page.links if link.text == "8 visits dropped off")
     assert "reached:2:Checkout" in reached
     assert "Visits 16" in board.page(reached).text
     assert "Checkout: reached step 2" in board.page(reached).text
@@ -121,13 +121,13 @@ def test_the_form_works_without_javascript(board: Board) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"name": ""}, "expected a name of 1 to 60 characters"),
-        ({"match-2": "", "match-3": ""}, "expected 2 to 8 steps"),
-        ({"match-2": "cart"}, "expected a path that begins with /"),
+        ({"name": ""}, "Enter a name of 1 to 60 characters"),
+        ({"match-2": "", "match-3": ""}, "Enter 2 to 8 steps"),
+        ({"match-2": "cart"}, "Enter a path that begins with /"),
         ({"match-3": "Nothing"}, "choose one of the site's goals"),
         ({"kind-2": "event", "match-2": "pageview"}, "pageview is not a custom event"),
-        ({"kind-2": "event", "match-2": "Buy", "where-2": "plan"}, "expected conditions such as plan=pro"),
-        ({"order": "reverse"}, "expected one of sequential, strict, any"),
+        ({"kind-2": "event", "match-2": "Buy", "where-2": "plan"}, "Enter conditions such as plan=pro"),
+        ({"order": "reverse"}, "Enter one of sequential, strict, any"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(board: Board, changes: dict[str, str], problem: str) -> None:
@@ -179,7 +179,7 @@ def test_a_goal_that_is_gone_is_said(board: Board) -> None:
     """The funnel stays, says what is missing, and its filters are left out."""
     address = saved(board)
     board.post(f"/{SITE}/goals", {"act": "remove", "goal": "Thanks"})
-    assert "A goal that this funnel has as a step is no more: Thanks." in board.page(address).text
+    assert "This funnel has a step whose goal no longer exists: Thanks." in board.page(address).text
     assert "Visits 24" in board.page(f"/{SITE}?period=day&f=is,visit:funnel,reached:2:Checkout").text
     assert "Goal missing" in board.page(f"/{SITE}/funnels").text
 

@@ -51,7 +51,7 @@ def test_around_a_page_shares_are_of_all_its_visits(board: Board) -> None:
     assert "source-00.example 8 15%" in text
     assert "source-01.example 4 7.7%" in text
     assert "source-11.example" not in text
-    entries = text.partition("Left here: entry pages")[2]
+    entries = text.partition("Of visits that ended on this page.")[2]
     assert f"/ {all_visits} 100%" in entries
 
 

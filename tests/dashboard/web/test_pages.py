@@ -342,7 +342,7 @@ def test_the_list_shows_today_and_the_week(board: Board) -> None:
     board.seed([*week, *before, later])
     text = board.page("/").text
     assert f"{SITE} 2 now 2 visitors today 100% up 100 percent in 7 days" in text
-    assert "quiet.example 0 visitors today no visitors in the last 15 days" in text
+    assert "quiet.example 0 visitors today none in 15 days" in text
 
 
 def test_a_card_and_its_page_say_the_same(board: Board) -> None:
@@ -430,11 +430,11 @@ def test_adding_a_site_leads_to_its_tag(board: Board) -> None:
 
 
 WRONG = {
-    ("domain", ""): "expected a name such as example.com",
+    ("domain", ""): "Enter a name such as example.com",
     ("domain", SITE): "is already registered",
     ("domain", "login"): "is an address of Tyst itself",
     ("timezone", "Europe/Atlantis"): "is not an IANA time zone",
-    ("consent", "whatever"): "expected one of required, limited, exempt",
+    ("consent", "whatever"): "Enter one of required, limited, exempt",
 }
 
 

@@ -97,8 +97,8 @@ def test_segments_are_renamed_and_deleted_by_those_who_may(board: Board) -> None
 
 
 WRONG = {
-    ("", VIEW): "expected a name of 1 to 60 characters",
-    ("x" * 61, VIEW): "expected a name of 1 to 60 characters",
+    ("", VIEW): "Enter a name of 1 to 60 characters",
+    ("x" * 61, VIEW): "Enter a name of 1 to 60 characters",
     ("swedes", VIEW): "a segment named Swedes already exists",
 }
 
@@ -187,15 +187,15 @@ def test_goals_of_every_kind_are_added(board: Board) -> None:
 
 
 UNUSABLE = {
-    ("match-event", ""): ({"kind": "event"}, "expected the event's name"),
+    ("match-event", ""): ({"kind": "event"}, "Enter the event's name"),
     ("match-event", "pageview"): ({"kind": "event"}, "pageview is not a custom event"),
-    ("match-page", "thanks"): ({"kind": "page"}, "expected a path that begins with /"),
-    ("depth", ""): ({"kind": "scroll"}, "expected a scroll depth of 1 to 100 percent"),
-    ("depth", "x"): ({"kind": "scroll"}, "expected a scroll depth of 1 to 100 percent"),
-    ("depth", "101"): ({"kind": "scroll"}, "expected a scroll depth of 1 to 100 percent"),
-    ("currency", "kronor"): ({"kind": "event", "match-event": "Buy"}, "expected a currency code such as SEK"),
-    ("name", "Signup"): ({"kind": "page", "match-page": "/x"}, "a goal with this name already exists"),
-    ("name", "n" * 121): ({"kind": "page", "match-page": "/x"}, "expected a name of one line"),
+    ("match-page", "thanks"): ({"kind": "page"}, "Enter a path that begins with /"),
+    ("depth", ""): ({"kind": "scroll"}, "Enter a scroll depth of 1 to 100 percent"),
+    ("depth", "x"): ({"kind": "scroll"}, "Enter a scroll depth of 1 to 100 percent"),
+    ("depth", "101"): ({"kind": "scroll"}, "Enter a scroll depth of 1 to 100 percent"),
+    ("currency", "kronor"): ({"kind": "event", "match-event": "Buy"}, "Enter a currency code such as SEK"),
+    ("name", "Signup"): ({"kind": "page", "match-page": "/x"}, "A goal with this name already exists"),
+    ("name", "n" * 121): ({"kind": "page", "match-page": "/x"}, "Enter a name of one line"),
 }
 
 

@@ -412,11 +412,11 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
 
 
 WRONG = (
-    ({"name": ""}, "expected 1 to 100 characters"),
-    ({"expires": "2026-05-19"}, "expected a date that is not in the past"),
-    ({"expires": "soon"}, "expected a day such as"),
-    ({"password": "short"}, "expected 8 to 1000 characters"),
-    ({"ancestors": "*"}, "expected origins such as"),
+    ({"name": ""}, "Enter 1 to 100 characters"),
+    ({"expires": "2026-05-19"}, "Enter a date that is not in the past"),
+    ({"expires": "soon"}, "Enter a day such as"),
+    ({"password": "short"}, "Enter 8 to 1000 characters"),
+    ({"ancestors": "*"}, "Enter origins such as"),
     ({"ancestors": "https://a.example", "password": WORD}, "a link with a password cannot be embedded"),
 )
 
