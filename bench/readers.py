@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 from bench.calibration import slowness
 from bench.pages import FILTERS, FORGOTTEN, processor_seconds, resident_megabytes, signed_in
-from bench.screenshots import DEMO, running
+from bench.pictured import DEMO
+from bench.screenshots import running
 
 ROUNDS = 7
 MOST = 2.0

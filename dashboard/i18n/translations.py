@@ -147,8 +147,9 @@ def plural(one: str, many: str, count: int) -> str:
 def error_text(error: RecordError | ImportRefused) -> str:
     """Why a record cannot be stored or a file cannot be imported, in the reader's language."""
     if isinstance(error, RecordGone):
-        return _("this has been deleted in the meantime; nothing was changed")
-    return _(error.template).format(**error.values) if error.values else _(error.template)
+        return instruction(_("this has been deleted in the meantime; nothing was changed"))
+    text = _(error.template).format(**error.values) if error.values else _(error.template)
+    return text if error.template.startswith("{") else instruction(text)
 
 
 def instruction(problem: str) -> str:
@@ -181,4 +182,3 @@ def install(environment: Environment) -> None:
     environment.globals["language_tag"] = tag
     environment.globals["text_direction"] = direction
     environment.globals["languages"] = languages
-    environment.filters["instruction"] = instruction

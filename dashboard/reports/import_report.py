@@ -17,7 +17,7 @@ REASONS: Final[dict[str, str]] = {
     "status": N_("A redirect or an error"),
     "other_host": N_("Another site"),
     "automatic": N_("Sent automatically, not an event"),
-    "not_counted": N_("Neither a page view nor an event"),
+    "not_counted": N_("Neither a pageview nor an event"),
     "repeated": N_("Another of the files has the same row"),
     "same_figures": N_("The same figures are in another table or file"),
     "no_event": N_("Properties or revenue of an event that is in none of the files"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -37,7 +37,7 @@ _CODES: Final = frozenset(
 _CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z][a-z -]*)(?P<after>|\)|, .*\))")
 _ROLES: Final = re.compile(r"\((viewer|owner|admin)\)")
 """Roles for single sites, after their names."""
-_NAMES: Final[dict[str, Mapping[str, str]]] = {
+_NAMES: Final[dict[str, Mapping[Any, str]]] = {
     "Alert added": ALERT_NAMES,
     "Alert removed": ALERT_NAMES,
     "Alert channel added": SHAPE_NAMES,

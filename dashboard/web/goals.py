@@ -19,7 +19,7 @@ from collector.sites.model import Site
 from dashboard.access.users import User
 from dashboard.analytics.period import parse_period
 from dashboard.analytics.query import OTHER, Query
-from dashboard.i18n.translations import N_, _, error_text
+from dashboard.i18n.translations import N_, _, error_text, instruction
 from dashboard.reports.filter_params import FilterParam
 from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, read_form, visible_site
@@ -195,7 +195,7 @@ def _depth_problem(form: dict[str, str]) -> tuple[str, str] | None:
     if form.get("kind") != "scroll" or (depth.isascii() and depth.isdigit() and len(depth) < 4):
         return None
     form["depth"] = ""
-    return "depth", _("expected a scroll depth of 1 to 100 percent")
+    return "depth", instruction(_("expected a scroll depth of 1 to 100 percent"))
 
 
 def _problem(goal: Goal, others: tuple[Goal, ...]) -> tuple[str, str] | None:
@@ -205,7 +205,7 @@ def _problem(goal: Goal, others: tuple[Goal, ...]) -> tuple[str, str] | None:
     except GoalError as error:
         return f"match-{goal.kind}" if error.part == "match" else error.part, error_text(error)
     if any(each.name == checked[0].name for each in others):
-        return "name", _("a goal with this name already exists")
+        return "name", instruction(_("a goal with this name already exists"))
     try:
         checked_goals((*others, *checked))
     except RecordError as error:

@@ -12,7 +12,7 @@ from collector.core.errors import RecordError
 from collector.enrichment.url_policy import preview
 from collector.ingest.payload_fields import MOST_URL
 from collector.sites.model import DATACENTER_MODES, POLICIES, Site, checked, is_hiding
-from dashboard.i18n.translations import N_, _, error_text, plural
+from dashboard.i18n.translations import N_, _, error_text, instruction, plural
 
 RETENTIONS: Final = {
     1: N_("today only"),
@@ -144,7 +144,7 @@ def read_section(section: str, form: Mapping[str, str]) -> tuple[dict[str, Any],
         try:
             given[field] = read(text)
         except ValueError as error:
-            problems[field] = str(error)
+            problems[field] = instruction(str(error))
     return given, problems
 
 

@@ -124,7 +124,7 @@ def test_the_form_works_without_javascript(board: Board) -> None:
         ({"name": ""}, "Enter a name of 1 to 60 characters"),
         ({"match-2": "", "match-3": ""}, "Enter 2 to 8 steps"),
         ({"match-2": "cart"}, "Enter a path that begins with /"),
-        ({"match-3": "Nothing"}, "choose one of the site's goals"),
+        ({"match-3": "Nothing"}, "Choose one of the site's goals"),
         ({"kind-2": "event", "match-2": "pageview"}, "pageview is not a custom event"),
         ({"kind-2": "event", "match-2": "Buy", "where-2": "plan"}, "Enter conditions such as plan=pro"),
         ({"order": "reverse"}, "Enter one of sequential, strict, any"),

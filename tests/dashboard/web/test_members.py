@@ -653,7 +653,7 @@ def test_nobody_has_invitations_without_number(board: Board) -> None:
         invite("admin")
     board.sign_in()
     answer = board.post(f"/{SITE}/people", {"act": "invite", "role": "viewer"})
-    assert (answer.status_code, "you have 2 active links" in answer.text) == (422, True)
+    assert (answer.status_code, "You have 2 active links" in answer.text) == (422, True)
     invite("olga")
     board.clock.now += GOOD_FOR
     invite("admin")

@@ -39,7 +39,7 @@ def test_recipients_are_added_tried_and_removed(board: Board, mail: MailServer) 
     assert "anna@example.com" in board.get(PAGE).text
     again = board.post(PAGE, {**ANNA, "address": "Anna@example.com"})
     assert again.status_code == 422
-    assert "this address already receives that report" in again.text
+    assert "This address already receives that report" in again.text
     for wrong in ({"address": "anna@"}, {"frequency": "daily"}, {"language": "xx"}):
         assert board.post(PAGE, {**ANNA, **wrong}).status_code == 422
     sent = board.post(PAGE, {"act": "test", "id": id_on_page(board)})

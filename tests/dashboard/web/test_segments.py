@@ -99,7 +99,7 @@ def test_segments_are_renamed_and_deleted_by_those_who_may(board: Board) -> None
 WRONG = {
     ("", VIEW): "Enter a name of 1 to 60 characters",
     ("x" * 61, VIEW): "Enter a name of 1 to 60 characters",
-    ("swedes", VIEW): "a segment named Swedes already exists",
+    ("swedes", VIEW): "A segment named Swedes already exists",
 }
 
 

@@ -417,7 +417,7 @@ WRONG = (
     ({"expires": "soon"}, "Enter a day such as"),
     ({"password": "short"}, "Enter 8 to 1000 characters"),
     ({"ancestors": "*"}, "Enter origins such as"),
-    ({"ancestors": "https://a.example", "password": WORD}, "a link with a password cannot be embedded"),
+    ({"ancestors": "https://a.example", "password": WORD}, "A link with a password cannot be embedded"),
 )
 
 
