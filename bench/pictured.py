@@ -18,8 +18,7 @@ from tests.mail_server import MailServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "for pictures only"  # noqa: S105 # a server that lives for a minute
-MOST = 45
-"""Sites: two pages of their list."""
+MOST = 45  # sites: two pages of their list
 DEMO = "/demo.localhost"
 NEW = "/shop.example"
 INSIDE = {
@@ -123,10 +122,6 @@ def _funnel(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
-def _shortcuts(page: Page) -> None:
-    page.keyboard.press("?")
-
-
 def _help(page: Page) -> None:
     page.locator("#figure-bounce_rate, .figure").nth(4).hover()
 
@@ -158,7 +153,7 @@ STATES: Final[dict[str, State]] = {
     "menu-segment": State(f"{DEMO}?f=is,visit:source,Google", _pressed("#saved summary")),
     "menu-chip": State(f"{DEMO}?f=is,visit:source,Bing", _pressed("#chip-1 summary")),
     "menu-download": State(DEMO, _pressed("#download summary")),
-    "shortcuts": State(DEMO, _shortcuts),
+    "shortcuts": State(DEMO, lambda page: page.keyboard.press("?")),
     "metric-help": State(DEMO, _help),
     "note": State(DEMO, _pressed("#add-note summary")),
     "chart-table": State(f"{DEMO}?period=7d", _pressed("#chart-summary")),
