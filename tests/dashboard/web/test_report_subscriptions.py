@@ -94,4 +94,4 @@ def test_the_page_says_what_is_missing(clickhouse: ClickHouse, database: Client,
         board.add_site()
         board.sign_in()
         board.post(PAGE, ANNA)
-        assert "sets TYST_SMTP_HOST, TYST_PUBLIC_URL" in board.get(PAGE).text
+        assert "sets TYST_SMTP_HOST and TYST_PUBLIC_URL" in board.get(PAGE).text
