@@ -9,16 +9,18 @@ reset or removal takes all there is.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.erasure.site_job import SiteJob
+from collector.erasure.stored_events import MOST_ROUNDS
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES
 from collector.rollups.job import RollupJob
-from collector.storage.shards import Shards
+from collector.storage.mutations import MutationUnfinished
+from collector.storage.shards import NOT_LOGGED, Shards
 
 FIELDS: Final = {
     "page": "page",
@@ -70,7 +72,9 @@ _MARK_SUMS = f"""{_MARK}value FROM daily_rollup
 WHERE site = {{site:String}} AND day IN {{days:Array(Date)}} AND dimension IN {{dimensions:Array(String)}}
     AND value LIKE {{pattern:String}}"""
 _EMPTY = "ALTER TABLE {table:Identifier} DELETE WHERE site = {site:String}"
-_NOT_LOGGED: Final = {"mutations_sync": 1, "log_queries": 0}
+_LEFT_SUMS = """
+SELECT count() FROM daily_rollup WHERE site = {site:String} AND day IN {days:Array(Date)}
+    AND dimension IN {dimensions:Array(String)} AND value LIKE {pattern:String}"""
 
 NO_LIMIT: Final = 4_294_967_295
 
@@ -87,7 +91,7 @@ class EventDeletion:
         """How many stored events the task is about."""
         column = FIELDS.get(job.field, "")
         compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
-        rows = self._client.query(_COUNT + compared, parameters=_of(job), settings={"log_queries": 0}).result_rows
+        rows = self._client.query(_COUNT + compared, parameters=_of(job), settings=NOT_LOGGED).result_rows
         return int(rows[0][0])
 
     def has_events(self, site: str) -> bool:
@@ -127,33 +131,52 @@ class EventDeletion:
         if not job.field:
             for day in days:
                 self._rollup.reopen_day(job.site, day)
-            self._shards.mutate("daily_rollup", _DELETE_SUMS, parameters, _NOT_LOGGED)
+            self._shards.mutate("daily_rollup", _DELETE_SUMS, parameters, NOT_LOGGED)
             return
         parameters["dimensions"] = list(DIMENSIONS[job.field])
-        self._shards.command(_MARK_SUMS, parameters, _NOT_LOGGED)
-        without = {name: value for name, value in parameters.items() if name != "pattern"}
         delete = f"{_DELETE_SUMS} AND dimension IN {{dimensions:Array(String)}} AND value IN {_MARKED}"
-        self._shards.mutate("daily_rollup", delete, without, _NOT_LOGGED)
-        self._shards.command(_UNMARK, without, _NOT_LOGGED)
+        self._delete_marked("daily_rollup", _MARK_SUMS, delete, _LEFT_SUMS, [parameters])
 
     def _days(self, job: SiteJob) -> list[datetime.date]:
         column = FIELDS.get(job.field, "")
         compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
-        rows = self._client.query(_DAYS + compared, parameters=_of(job), settings={"log_queries": 0}).result_rows
+        rows = self._client.query(_DAYS + compared, parameters=_of(job), settings=NOT_LOGGED).result_rows
         return [row[0] for row in rows]
 
     def _delete_events(self, job: SiteJob, check: Callable[[], None]) -> None:
         column, parameters = FIELDS.get(job.field, ""), {**_of(job), "batch": int(job.id, 16)}
-        if column:
-            mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT} AND {column} LIKE {{pattern:String}}"
-            self._shards.command(mark, parameters, _NOT_LOGGED)
-        among = f" AND {column} IN {_MARKED}" if column else ""
-        without = {name: value for name, value in parameters.items() if name != "pattern"}
-        for month in sorted({day.year * 100 + day.month for day in job.days}):
-            check()
-            self._shards.mutate("events", _DELETE + among, {**without, "month": month}, _NOT_LOGGED)
-        if column:
-            self._shards.command(_UNMARK, without, _NOT_LOGGED)
+        months = [{**parameters, "month": month} for month in sorted({day.year * 100 + day.month for day in job.days})]
+        if not column:
+            for each in months:
+                check()
+                self._shards.mutate("events", _DELETE, each, NOT_LOGGED)
+            return
+        like = f" AND {column} LIKE {{pattern:String}}"
+        mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT}{like}"
+        self._delete_marked("events", mark, f"{_DELETE} AND {column} IN {_MARKED}", _COUNT + like, months, check)
+
+    def _delete_marked(
+        self,
+        table: str,
+        mark: str,
+        delete: str,
+        left: str,
+        each: Sequence[Mapping[str, object]],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Mark the values that are meant, and delete their rows, with each of the parameters, until no replica has any
+        left. Raises `MutationUnfinished` where some are left time and again."""
+        for _ in range(MOST_ROUNDS if each else 0):
+            self._shards.mark("pending_delete_values", mark, each[0])
+            for parameters in each:
+                check()
+                without = {name: value for name, value in parameters.items() if name != "pattern"}
+                self._shards.mutate(table, delete, without, NOT_LOGGED)
+            self._shards.on_replicas(_UNMARK, {"batch": each[0]["batch"]})
+            if not self._shards.any_has(left, each[0]):
+                return
+        if each:
+            raise MutationUnfinished(table)
 
 
 def tables_with_site(client: Client, shards: Shards) -> list[tuple[str, Shards]]:

@@ -1,4 +1,4 @@
-"""Marks: the visitors that a statement is about, in a table in memory.
+"""Marks of visitors that a statement is about, in a table in memory.
 
 A server's logs have the text of statements, their parameters and the conditions made of them. Rows they have not: so
 the ids are inserted as rows, and statements compare with those of a batch.
@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-NOT_LOGGED: Final = {"log_queries": 0}
-"""For statements about visitors: the server's list of queries does not have them either."""
+from collector.storage.shards import NOT_LOGGED
 
 _COLUMNS: Final = ["batch", "site", "day", "visitor", "ts"]
 _UNMARK = "ALTER TABLE pending_erasures DELETE WHERE batch IN {batches:Array(UInt64)}"

@@ -25,7 +25,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.core.csv import BYTE_ORDER_MARK, Cell, CsvWriter
 from collector.core.errors import SpoolFull, SpoolUnavailable
 from collector.enrichment.client_ip import network_of
-from collector.erasure.marks import NOT_LOGGED, Mark, marked
+from collector.erasure.marks import Mark, marked
 from collector.erasure.schedule import ERASE_SECONDS, ErasureSchedule
 from collector.erasure.visitor_erasure import Eraser
 from collector.ingest.event import COLUMNS, Event
@@ -37,7 +37,7 @@ from collector.sites.registry import Sites
 from collector.spool.rewrite import Erasure
 from collector.spool.serialization import encode
 from collector.spool.spool import Spool
-from collector.storage.shards import Shards
+from collector.storage.shards import NOT_LOGGED, Shards
 
 Ids = tuple[tuple[datetime.date, int], ...]
 """A browser's id on each date whose salt is there; today's, by the site's clock, is the last.

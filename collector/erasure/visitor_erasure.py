@@ -18,6 +18,7 @@ import datetime
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -80,7 +81,7 @@ class Eraser:
     def remove_stale_marks(self) -> None:
         """Remove what is left of deletions that are over although nobody waited for them, or whose process ended."""
         with self._turn:
-            for node in self._shards:
+            for node in chain.from_iterable(self._shards.replicas):
                 remove_stale_marks(node, self._clock(), self._reopen)
 
     def pending_days(self) -> frozenset[tuple[str, datetime.date]]:
@@ -125,8 +126,8 @@ class Eraser:
         over = [number for number in promised if not self._waits(own, number)]
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         if new or over:
-            for node in self._shards:
-                delete_stored(node, erasures, self._clock(), self._reopen)
+            for replicas in self._shards.replicas:
+                delete_stored(replicas, erasures, self._clock(), self._reopen)
         moving = frozenset(self._renaming())
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         own.erasures.mark_done(over)

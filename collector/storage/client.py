@@ -20,7 +20,7 @@ from clickhouse_connect.driver.exceptions import StreamFailureError
 
 from collector.core.environment import isolate_engine
 from collector.storage.chdb_workarounds import reconnect_after_error
-from collector.storage.cluster import Node, nodes_of, one_of_each_shard, require_erasable, require_first
+from collector.storage.cluster import Node, by_shard, nodes_of, require_erasable, require_first
 from collector.storage.migrations import migrate, pending
 from collector.storage.schema import Table, local_tables, main_tables, tables
 from collector.storage.shards import Shards
@@ -102,11 +102,11 @@ class ClickHouse:
         return self.client()
 
     def shards(self) -> Shards:
-        """Clients of the nodes that have events and rollups themselves, of a cluster each with its own database; of
-        replicas one of each shard."""
+        """Clients of the nodes that have events and rollups themselves, of a cluster each with its own database."""
         if not self.cluster:
             return Shards([self.client()])
-        return Shards([place.client() for place in self._local_places(one_of_each_shard(self.nodes()))])
+        clients = [[self.on(node).local().client() for node in replicas] for replicas in by_shard(self.nodes())]
+        return Shards([first for first, *_ in clients], [others for _, *others in clients])
 
     def layout(self) -> list[Layout]:
         """The databases that there are, each with its tables; the one that is read and written is the last. Raises

@@ -34,11 +34,11 @@ def nodes_of(client: Client, cluster: str) -> list[Node]:
     return [Node(shard, replica, host, replicated) for shard, replica, host in rows]
 
 
-def one_of_each_shard(nodes: Iterable[Node]) -> list[Node]:
-    """The first replica of every shard: what is built, rewritten or counted there is so on its other replicas."""
-    found: dict[int, Node] = {}
+def by_shard(nodes: Iterable[Node]) -> list[list[Node]]:
+    """The replicas of every shard. What is built, rewritten or counted on the first is so on the others."""
+    found: dict[int, list[Node]] = {}
     for node in nodes:
-        found.setdefault(node.shard, node)
+        found.setdefault(node.shard, []).append(node)
     return list(found.values())
 
 

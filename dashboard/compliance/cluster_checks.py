@@ -20,7 +20,7 @@ from collector.ingest.event import Event
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.rewrite import Erasure
 from collector.storage.client import ClickHouse, plain_reason
-from collector.storage.cluster import Node, one_of_each_shard
+from collector.storage.cluster import Node, by_shard
 from collector.storage.mutations import MutationUnfinished
 from collector.storage.schema import quoted
 from collector.storage.scratch_cluster import ScratchCluster
@@ -34,7 +34,6 @@ VISITORS: Final = range(1, 1001)
 ERASED: Final = VISITORS[:100]
 CLOCK_SECONDS: Final = 1.0
 ERASURE_SECONDS: Final = 300.0
-REPLICAS_SECONDS: Final = 60.0
 
 _CLUSTER: Final = (
     "TYST_CLICKHOUSE_CLUSTER has to be a name of remote_servers, and TYST_CLICKHOUSE_DSN to name its first node"
@@ -191,8 +190,8 @@ def _erased(scratch: ScratchCluster) -> str:
     asked = {"visitors": list(ERASED)}
     if not any(rows[0][0] for rows in scratch.local_rows(_OF, asked).values()):
         raise _Unmet("no events were there to erase")
-    for node in one_of_each_shard(scratch.nodes):
-        _erase_on(scratch, node, erasures)
+    for replicas in by_shard(scratch.nodes):
+        _erase_on(scratch, replicas, erasures)
     left = _left(scratch, asked)
     if left:
         raise _Unmet(f"events are left: {', '.join(f'{count} on {host}' for host, count in left.items())}")
@@ -203,23 +202,18 @@ def _erased(scratch: ScratchCluster) -> str:
 
 
 def _left(scratch: ScratchCluster, asked: Mapping[str, list[int]]) -> dict[str, int]:
-    """How many events the nodes still have of whom was erased; the other replicas of a shard are waited for."""
-    deadline = time.monotonic() + (REPLICAS_SECONDS if scratch.nodes[0].replicated else 0)
-    while True:
-        rows = scratch.local_rows(_OF, asked)
-        left = {node.host: int(found[0][0]) for node, found in rows.items() if found[0][0]}
-        if not left or time.monotonic() > deadline:
-            return left
-        time.sleep(1)
+    """How many events the nodes still have of whom was erased."""
+    rows = scratch.local_rows(_OF, asked)
+    return {node.host: int(found[0][0]) for node, found in rows.items() if found[0][0]}
 
 
-def _erase_on(scratch: ScratchCluster, node: Node, erasures: list[Erasure]) -> None:
+def _erase_on(scratch: ScratchCluster, replicas: list[Node], erasures: list[Erasure]) -> None:
     deadline = time.monotonic() + ERASURE_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(MutationUnfinished):
-            delete_stored(scratch.local_client(node), erasures, time.time_ns())
+            delete_stored([scratch.local_client(node) for node in replicas], erasures, time.time_ns())
             return
-    raise _Unmet(f"{node.host} has not finished it in {ERASURE_SECONDS:,.0f} s")
+    raise _Unmet(f"{' and '.join(node.host for node in replicas)} have not finished it in {ERASURE_SECONDS:,.0f} s")
 
 
 def _some_events(batch: int) -> list[Event]:

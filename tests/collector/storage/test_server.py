@@ -130,7 +130,7 @@ def test_a_deletion_that_takes_long_is_submitted_once(client: Client, administra
 
     def delete() -> int:
         return delete_stored(
-            client, [ERASURE], time.time_ns(), lambda site, day: reopened.append((site, day)), patience=0.05
+            [client], [ERASURE], time.time_ns(), lambda site, day: reopened.append((site, day)), patience=0.05
         )
 
     ClickHouseInserter(client).insert([MINE, THEIRS], "token")

@@ -28,7 +28,7 @@ from collector.spool.rewrite import Erasure
 from collector.spool.spool import Spool
 from collector.storage.backup import back_up
 from collector.storage.client import ClickHouse, plain_reason
-from collector.storage.cluster import Node, one_of_each_shard
+from collector.storage.cluster import Node, by_shard
 from collector.storage.documents import DocumentTable
 from collector.storage.schema import local_tables, main_tables, tables
 from collector.storage.scratch_cluster import ScratchCluster
@@ -98,7 +98,7 @@ def test_an_erasure_takes_the_visitor_on_every_shard(database: Client, shards: S
     """And nobody else; no marks are left."""
     store(database)
     erasures = [Erasure(SITE, DAY, visitor, 2**31) for visitor in VISITORS[:10]]
-    assert sum(delete_stored(node, erasures, time.time_ns()) for node in shards) == 10
+    assert sum(delete_stored(each, erasures, time.time_ns()) for each in shards.replicas) == 10
     left = "SELECT min(visitor), uniqExact(visitor) FROM events WHERE visitor != 0"
     assert database.query(left).result_rows == [(11, 30)]
     assert counts(shards, "pending_erasures") == [0, 0]
@@ -275,8 +275,8 @@ def test_a_cluster_with_replicas_is_refused(clickhouse_shards: tuple[RealServer,
 def test_of_replicas_one_of_each_shard_is_asked() -> None:
     """What is done on one is done on the others; a day that each built would count as often."""
     nodes = [Node(shard, replica, f"{shard}-{replica}", replicated=True) for shard in (1, 2) for replica in (1, 2, 3)]
-    assert [node.host for node in one_of_each_shard(nodes)] == ["1-1", "2-1"]
-    assert one_of_each_shard(nodes[1:])[0].host == "1-2"
+    assert [[node.host for node in replicas][:2] for replicas in by_shard(nodes)] == [["1-1", "1-2"], ["2-1", "2-2"]]
+    assert by_shard(nodes[1:])[0][0].host == "1-2"
 
 
 def test_statements_for_replicas_are_ones_that_the_engine_reads(database: Client) -> None:
