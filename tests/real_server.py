@@ -30,7 +30,6 @@ LIBRARY = ROOT / "dashboard/frontend/node_modules/@chdb/lib-linux-x64-gnu/libchd
 GRANTS = ROOT / "deploy" / "clickhouse-user.sql"
 CLUSTER_GRANTS = ROOT / "deploy" / "clickhouse-cluster-user.sql"
 CLUSTER = "two"
-REPLICAS = "replicas"
 PATIENCE = 60.0  # seconds to start
 TEST_DATABASES = "test_"
 """How names of the databases begin on which the user `tests` has the grants that `tyst` has on `tyst`."""
@@ -160,9 +159,7 @@ class RealServer:
         secret = "<secret>between the nodes</secret>"
         if not nodes:
             return ""
-        # Besides, as if they were replicas of one shard: which they are not, but are said to be.
-        copies = f"<{REPLICAS}>{nodes.replace('</shard><shard>', '')}</{REPLICAS}>"
-        return f"<remote_servers><{CLUSTER}>{secret}{nodes}</{CLUSTER}>{copies}</remote_servers>"
+        return f"<remote_servers><{CLUSTER}>{secret}{nodes}</{CLUSTER}></remote_servers>"
 
 
 @contextlib.contextmanager

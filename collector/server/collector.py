@@ -41,6 +41,7 @@ from collector.ingest.context import PipelineServices
 from collector.ingest.event import Event
 from collector.ingest.visit_recall import VisitRecall
 from collector.ingest.visits import IDLE_SECONDS, VisitTracker
+from collector.privacy import salts_clickhouse
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations
 from collector.privacy.salt_rotation import SaltRotation
@@ -122,6 +123,8 @@ class Collector:
         self.counters = Counters()
         self.sites = Sites(DocumentTable(self.client, "sites", Site), clock)
         self.sites.refresh()
+        if not settings.embedded:
+            self.clickhouse.create_everywhere("salts", salts_clickhouse.TABLE)
         self.salts: Salts = FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
         self.salt_rotation = SaltRotation(self.sites, self.salts, self.clock_monitor, clock)
         self.refreshes: list[Callable[[], None]] = [self.sites.refresh]

@@ -20,7 +20,7 @@ from clickhouse_connect.driver.exceptions import StreamFailureError
 
 from collector.core.environment import isolate_engine
 from collector.storage.chdb_workarounds import reconnect_after_error
-from collector.storage.cluster import Node, by_shard, nodes_of, require_erasable, require_first
+from collector.storage.cluster import Node, by_shard, nodes_of, require_first
 from collector.storage.migrations import migrate, pending
 from collector.storage.schema import Table, local_tables, main_tables, tables
 from collector.storage.shards import Shards
@@ -49,12 +49,14 @@ _ENGINE_CONFIG = """\
 _SERVED = {"async_insert": 0, "insert_deduplicate": 1, "http_response_buffer_size": 256 << 20}
 
 # What is inserted is on its shards when the answer comes, and from two replicas on at most of them. A visitor is on one
-# shard, so conditions on visitors are answered there. Figures without those of a shard are no figures.
+# shard, so conditions on visitors are answered there. Figures without those of a shard are no figures. Of replicas the
+# first is read, where days are built and events deleted, and another one only while it does not answer.
 _OF_CLUSTER = {
     "distributed_foreground_insert": 1,
     "distributed_product_mode": "local",
     "insert_quorum": "auto",
-    "insert_quorum_parallel": 0,
+    "insert_quorum_parallel": 1,
+    "load_balancing": "in_order",
     "skip_unavailable_shards": 0,
 }
 NODE = "node"
@@ -130,10 +132,7 @@ class ClickHouse:
 
     def prepare(self) -> Client:
         """Create the databases, bring an earlier release's schema to this one's and apply it; returns a writing
-        client. May be called at every start. Raises `SchemaTooNew` and as `layout`, and `ServerUnsuitable` for a
-        cluster with replicas: ClickHouse refuses the deletion of a visitor's events there."""
-        if self.cluster:
-            require_erasable(self.cluster, self.nodes())
+        client. May be called at every start. Raises `SchemaTooNew` and as `layout`."""
         for place, made in self.layout():
             with contextlib.closing(place.create()) as client, self._kept(client):
                 if place.database == self.database:
@@ -147,6 +146,15 @@ class ClickHouse:
         if self.embedded and pending(client).steps:
             return kept_until_upgraded(client, Path(urlsplit(self.dsn).path), plain_reason)
         return contextlib.nullcontext()
+
+    def create_everywhere(self, name: str, statement: str) -> None:
+        """Create a table besides those of the schema: of replicas one on every node."""
+        table = Table(name, statement, "everywhere")
+        nodes = self.nodes() if self.cluster else []
+        copies = [(self.on(node), table.replicated(self.database, node)) for node in nodes if node.replicated]
+        for place, made in copies or [(self, table)]:
+            with contextlib.closing(place.client()) as client:
+                client.command(made.statement)
 
     @property
     def local_database(self) -> str:

@@ -42,19 +42,10 @@ def by_shard(nodes: Iterable[Node]) -> list[list[Node]]:
     return list(found.values())
 
 
-def require_erasable(cluster: str, nodes: Iterable[Node]) -> None:
-    """Raise `ServerUnsuitable` for nodes with replicas, where nothing that was promised to be erased could be."""
-    if any(node.replicated for node in nodes):
-        raise ServerUnsuitable(
-            f"The cluster {cluster} has shards with several replicas, where events of visitors cannot be erased yet: "
-            "name one with one replica of each shard in TYST_CLICKHOUSE_CLUSTER (docs/scale.md)."
-        )
-
-
 def require_first(client: Client, first: Client, node: Node) -> None:
-    """Raise `ServerUnsuitable` for a client of another node than the first, which without replicas alone has sites and
-    users."""
-    if not node.replicated and client.query(_WHO).result_rows != first.query(_WHO).result_rows:
+    """Raise `ServerUnsuitable` for a client of another node than the first, where collectors lock records and read what
+    they have just written; without replicas it alone has sites and users."""
+    if client.query(_WHO).result_rows != first.query(_WHO).result_rows:
         raise ServerUnsuitable(
             f"TYST_CLICKHOUSE_DSN has to name {node.host}, the first node of the cluster: it has what is not sharded."
         )

@@ -125,7 +125,7 @@ def _met(assumption: _Assumption) -> Check:
 
 def _first_node(clickhouse: ClickHouse, nodes: list[Node]) -> str:
     clickhouse.layout()
-    return "any node: all have the control tables" if nodes[0].replicated else f"{nodes[0].host} is the one of the DSN"
+    return f"{nodes[0].host} is the one of the DSN"
 
 
 def _clocks(clickhouse: ClickHouse, nodes: list[Node]) -> str:

@@ -30,6 +30,7 @@ from collector.storage.backup import back_up
 from collector.storage.client import ClickHouse, plain_reason
 from collector.storage.cluster import Node, by_shard
 from collector.storage.documents import DocumentTable
+from collector.storage.mutations import MutationUnfinished
 from collector.storage.schema import local_tables, main_tables, tables
 from collector.storage.scratch_cluster import ScratchCluster
 from collector.storage.shards import Shards
@@ -41,7 +42,7 @@ from dashboard.compliance.cluster_copies import few_copies, misplaced, repeated
 from tests.collector.storage.test_client import an_event
 from tests.databases import Databases
 from tests.members import alone
-from tests.real_server import ADMINISTRATOR, CLUSTER, REPLICAS, UNDELETING, RealServer, two_shards
+from tests.real_server import ADMINISTRATOR, CLUSTER, UNDELETING, RealServer, two_shards
 from tests.running import Ran, tyst
 
 SITE = "site.test"
@@ -49,6 +50,7 @@ DAY = datetime.date(2026, 3, 1)
 NOW = datetime.datetime(2026, 3, 3, 12, tzinfo=datetime.UTC)
 AFTER = NOW.timestamp()
 VISITORS = range(1, 41)
+MARKED = "SELECT site, day, visitor FROM pending_erasures"
 TRIED = ("scratch tables", "shards", "repeated insert", "erasure", "replicas", "removed")
 ASSUMPTIONS = ("nodes", "first node", "clocks", "missing shards", *TRIED)
 
@@ -263,13 +265,16 @@ def test_a_backup_of_a_cluster_is_refused(clickhouse: ClickHouse) -> None:
         back_up(clickhouse, "backup")
 
 
-def test_a_cluster_with_replicas_is_refused(clickhouse_shards: tuple[RealServer, RealServer]) -> None:
-    """Before there is anything on it: what a visitor has erased would stay there."""
-    place = ClickHouse.at(clickhouse_shards[0].dsn("test_replicas"), cluster=REPLICAS)
-    with pytest.raises(ServerUnsuitable, match="cannot be erased yet: name one with one replica of each shard"):
-        place.prepare()
-    with contextlib.closing(place.outside()) as client:
-        assert not client.query("SELECT name FROM system.databases WHERE name LIKE 'test_replicas%'").result_rows
+def test_an_erasure_is_not_over_while_a_replica_has_not_done_it(shards: Shards) -> None:
+    """Here both nodes have the events, and no mutation goes from one to the other. What is marked is marked on both."""
+    first, second = shards
+    for node in (first, second):
+        ClickHouseInserter(node).insert(some_events(), "token")
+    with pytest.raises(MutationUnfinished):
+        delete_stored([first, second], [Erasure(SITE, DAY, 1, 2**31)], time.time_ns(), patience=0.05)
+    assert counts(shards) == [len(some_events()) - 1, len(some_events())]
+    assert counts(shards, "pending_erasures") == [1, 1]
+    assert first.query(MARKED).result_rows == second.query(MARKED).result_rows == [(SITE, DAY, 1)]
 
 
 def test_of_replicas_one_of_each_shard_is_asked() -> None:
