@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("collection", "ingest", "bounds", "scale", "faults", "attack", "deliveries", "imports", "cluster")
+NAMES = ("collection", "ingest", "bounds", "scale", "faults", "attack", "deliveries", "imports", "cluster", "replicas")
 
 
 def main() -> int:

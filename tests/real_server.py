@@ -92,6 +92,7 @@ class RealServer:
     http_port: int = 0
     tcp_port: int = 0
     password: str = field(default_factory=lambda: secrets.token_hex(8))
+    module: str = "tests.real_server"
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -102,7 +103,7 @@ class RealServer:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.http_port, self.tcp_port = self.http_port or free_port(), self.tcp_port or free_port()
         self._configure()
-        command = [sys.executable, "-m", "tests.real_server", str(self.directory)]
+        command = [sys.executable, "-m", self.module, str(self.directory)]
         address = [self.host, str(self.http_port), str(self.tcp_port)]
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen([*command, *address], cwd=ROOT, stdout=output, stderr=output)
@@ -148,11 +149,12 @@ class RealServer:
         )
         # The engine writes everything into a log that it is given.
         log = f"<log>{self.directory}/server.log</log>" if self.log_level == "trace" else ""
-        config = _CONFIG.format(level=self.log_level, log=log, directory=self.directory, cluster=self._cluster())
+        config = _CONFIG.format(level=self.log_level, log=log, directory=self.directory, cluster=self.cluster())
         for name, text in (("users.xml", users), ("config.xml", config)):
             (self.directory / name).write_text(text)
 
-    def _cluster(self) -> str:
+    def cluster(self) -> str:
+        """The part of the configuration that says which nodes there are."""
         node = "<shard><replica><host>{}</host><port>{}</port></replica></shard>"
         nodes = "".join(node.format(host, port) for host, port in self.shards)
         # Statements that go from node to node are those of the user who asked.

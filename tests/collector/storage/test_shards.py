@@ -30,7 +30,7 @@ from collector.storage.backup import back_up
 from collector.storage.client import ClickHouse, plain_reason
 from collector.storage.cluster import Node, by_shard
 from collector.storage.documents import DocumentTable
-from collector.storage.mutations import MutationUnfinished
+from collector.storage.mutations import MutationUnfinished, await_mutations, mutate
 from collector.storage.schema import local_tables, main_tables, tables
 from collector.storage.scratch_cluster import ScratchCluster
 from collector.storage.shards import Shards
@@ -50,7 +50,6 @@ DAY = datetime.date(2026, 3, 1)
 NOW = datetime.datetime(2026, 3, 3, 12, tzinfo=datetime.UTC)
 AFTER = NOW.timestamp()
 VISITORS = range(1, 41)
-MARKED = "SELECT site, day, visitor FROM pending_erasures"
 TRIED = ("scratch tables", "shards", "repeated insert", "erasure", "replicas", "removed")
 ASSUMPTIONS = ("nodes", "first node", "clocks", "missing shards", *TRIED)
 
@@ -265,16 +264,34 @@ def test_a_backup_of_a_cluster_is_refused(clickhouse: ClickHouse) -> None:
         back_up(clickhouse, "backup")
 
 
-def test_an_erasure_is_not_over_while_a_replica_has_not_done_it(shards: Shards) -> None:
-    """Here both nodes have the events, and no mutation goes from one to the other. What is marked is marked on both."""
+def test_a_mutation_is_not_over_while_a_replica_has_not_done_it(shards: Shards) -> None:
+    """Here it goes from neither node to the other: each has to be asked for it."""
     first, second = shards
-    for node in (first, second):
-        ClickHouseInserter(node).insert(some_events(), "token")
+    for node in shards:
+        node.command("CREATE TABLE scratch_waits (x UInt64) ENGINE = MergeTree ORDER BY x")
+        node.command("INSERT INTO scratch_waits VALUES (1)")
+    delete = "ALTER TABLE scratch_waits DELETE WHERE x = {x:UInt64}"
     with pytest.raises(MutationUnfinished):
-        delete_stored([first, second], [Erasure(SITE, DAY, 1, 2**31)], time.time_ns(), patience=0.05)
-    assert counts(shards) == [len(some_events()) - 1, len(some_events())]
-    assert counts(shards, "pending_erasures") == [1, 1]
-    assert first.query(MARKED).result_rows == second.query(MARKED).result_rows == [(SITE, DAY, 1)]
+        mutate(first, "scratch_waits", delete, {"x": 1}, others=[second], patience=1)
+    mutate(second, "scratch_waits", delete, {"x": 1})
+    await_mutations(first, "scratch_waits", others=[second])
+    assert counts(shards, "scratch_waits") == [0, 0]
+    shards.command("DROP TABLE scratch_waits")
+
+
+def test_marks_are_on_every_replica(shards: Shards) -> None:
+    """Those that a statement makes on the first are inserted at the others; a row on any of them is found."""
+    first, second = shards
+    replicas = Shards([first], [[second]])
+    replicas.mark(
+        "pending_delete_values", "INSERT INTO pending_delete_values VALUES ({batch:UInt64}, '/a')", {"batch": 5}
+    )
+    assert counts(shards, "pending_delete_values") == [1, 1]
+    second.command("INSERT INTO pending_delete_values VALUES (6, '/b')")
+    assert replicas.any_has("SELECT count() FROM pending_delete_values WHERE batch = 6", {})
+    assert not replicas.any_has("SELECT count() FROM pending_delete_values WHERE batch = 7", {})
+    replicas.on_replicas("ALTER TABLE pending_delete_values DELETE WHERE batch <= 6", {})
+    assert counts(shards, "pending_delete_values") == [0, 0]
 
 
 def test_of_replicas_one_of_each_shard_is_asked() -> None:
