@@ -104,13 +104,8 @@ class SiteJobRunner:
         """Every task, the newest first."""
         return sorted(self._tasks.values(), key=lambda task: -task.asked)
 
-    @property
-    def renaming(self) -> bool:
-        """Whether a site has its figures under two names: then no day is to be closed."""
-        return any(task.kind == "rename" and task.waiting for task in self._tasks.values())
-
     def moving(self) -> frozenset[str]:
-        """The names of sites whose events are being moved from one to the other."""
+        """The names of sites whose events are being moved from one to the other: no day of theirs is to be closed."""
         waiting = [task for task in self._tasks.values() if task.kind == "rename" and task.waiting]
         return frozenset(name for task in waiting for name in (task.site, task.to))
 

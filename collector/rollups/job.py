@@ -88,13 +88,19 @@ class RollupJob:
         self._building = threading.Lock()
         """Whoever takes a day back while it is being built comes after that."""
 
-    def close_due(self, excluded: Collection[tuple[str, datetime.date]] = ()) -> int:
+    def close_due(
+        self, excluded: Collection[tuple[str, datetime.date]] = (), moving: Collection[str] = frozenset()
+    ) -> int:
         """Build every day that is over and has not been built, or got more rows since, without the `excluded` sites'
-        days. Returns how many.
+        days, and those of sites whose figures are `moving` from one name to another. Returns how many.
 
         Raises what ClickHouse refuses of some days, once all others are built.
         """
-        due = [closing for closing in self.due() if (closing.site, closing.day) not in excluded]
+        due = [
+            closing
+            for closing in self.due()
+            if (closing.site, closing.day) not in excluded and closing.site not in moving
+        ]
         refused: DatabaseError | None = None
         for batch in self._batches(due):
             try:
@@ -109,9 +115,11 @@ class RollupJob:
             raise refused
         if due:
             log.info("days rolled up", extra={"days": len(due), "rows": sum(closing.rows for closing in due)})
-        if not self._looked_at_all or self._clock() >= self._sweep_at:
-            self._sweep()
-        self._looked_at_all = True
+        # What was copied to the new name must not be taken for superseded, and older days have to be looked at again.
+        if not moving:
+            if not self._looked_at_all or self._clock() >= self._sweep_at:
+                self._sweep()
+            self._looked_at_all = True
         return len(due)
 
     def due(self) -> list[RollupSchedule]:

@@ -303,9 +303,10 @@ class Collector:
         return sum(spool.retry_refused() for spool in self._spools())
 
     def close_days(self) -> None:
-        """Close the days that are over, without those of which events are being erased; the leader does. Blocking."""
-        if self.members.leads and not self.deletions.renaming:
-            self.rollup.close_due(self.eraser.pending_days())
+        """Close the days that are over, without those of which events are being erased, and of sites that are being
+        renamed; the leader does. Blocking."""
+        if self.members.leads:
+            self.rollup.close_due(self.eraser.pending_days(), self.deletions.moving())
 
     def _stored(self, events: Sequence[Event]) -> None:
         """A segment is in ClickHouse: days that were closed without it count as open."""

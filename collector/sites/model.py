@@ -157,7 +157,11 @@ def checked(site: Site) -> Site:
     for name in ("controller", "contact", "hosting"):
         if len(getattr(site, name)) > LONGEST_TEXT or has_hidden(getattr(site, name)):
             raise RecordError(name, "expected one line of at most {count} characters", count=LONGEST_TEXT)
+    if len(site.former_timezones) > MOST_ZONES:
+        raise RecordError("timezone", "expected at most {count} changes of the time zone", count=MOST_ZONES)
     aliases = tuple(dict.fromkeys(name for name in site.aliases if name != domain))
+    if len(aliases) > MOST_ALIASES:
+        raise RecordError("domain", "expected at most {count} former names; release some first", count=MOST_ALIASES)
     return msgspec.structs.replace(
         site,
         domain=domain,
@@ -180,6 +184,10 @@ LONGEST_TEXT = 300
 MAX_RATE: Final = 1_000_000
 """Beacons a second, as of `TYST_RATE_LIMIT`."""
 MOST_PATTERNS = 50
+MOST_ZONES: Final = 50
+"""Former time zones, by which the hours of past days are counted."""
+MOST_ALIASES: Final = 50
+"""Former names of a site."""
 MOST_EXCLUDED = 200
 
 # First parts of the addresses that the server itself answers.

@@ -36,11 +36,16 @@ class KeysApi:
 
     async def create_key(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/keys`: `sites` (none is all), `right`, `name`, `expires` (a day, or `never`). The only answer
-        that shows the key."""
+        that shows the key. It belongs to the account that the key of the request belongs to, and ends with its access."""
         require_full_key(key)
         new = read_as(await read_fields(request), NewKey)
         made, shown = await self._keys.create(
-            sites=ids_of(self._sites, new.sites), right=new.right, name=new.name, expires=new.expires, by=key_name(key)
+            sites=ids_of(self._sites, new.sites),
+            right=new.right,
+            name=new.name,
+            expires=new.expires,
+            by=key_name(key),
+            user=key.user,
         )
         await self._changes.note(key_name(key), EVERYWHERE, N_("API key created"), "", self._described_key(made))
         return json_answer({"key": shown, **self._shown_key(made)}, HTTPStatus.CREATED)

@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError, RecordGone
-from dashboard.access.passwords import HashingBusy
 from dashboard.access.sessions import SignInMethod
 from dashboard.access.users import User
-from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text
 from dashboard.web.account_keys import RIGHT_NAMES, create_key, key_lines, revoke_key, sites_to_choose
 from dashboard.web.account_sessions import end_all, end_one, end_others, session_rows, sign_in_rows
-from dashboard.web.app_context import Dashboard, FormPost, network_of_request, read_form
+from dashboard.web.app_context import Dashboard, FormPost, read_form
+from dashboard.web.confirmation import check_password, confirmed
 from dashboard.web.language import remember_language
 from dashboard.web.openid import disconnect
 
@@ -29,7 +28,7 @@ async def account(dashboard: Dashboard, request: Request, user: User) -> Respons
         return await _page(dashboard, request, user)
     form = await read_form(request)
     if form.get("act") == "create_key":
-        return await _create_key(FormPost(dashboard, request, user, form))
+        return await confirmed(FormPost(dashboard, request, user, form), _create_key)
     act = _ACTS.get(form.get("act", ""))
     if act is None:
         raise HTTPException(400)
@@ -82,23 +81,6 @@ async def _page(
     )
 
 
-async def check_password(post: FormPost, field: str) -> None:
-    """Raises `RecordError` unless that field of the form has the user's password."""
-    network, attempts, name = network_of_request(post.dashboard, post.request), post.dashboard.attempts, post.user.name
-    wait = attempts.wait(name, network)
-    if wait:
-        raise RecordError(field, _("Too many attempts. Try again in {time}.").format(time=formatting.waiting(wait)))
-    attempts.count(name, network)
-    try:
-        right = await post.dashboard.passwords.matches(post.user.password or None, post.form.get(field, ""))
-    except HashingBusy:
-        attempts.refund(name, network)
-        raise
-    if not right:
-        raise RecordError(field, _("This is not your current password."))
-    attempts.reset(name, network)
-
-
 async def _password(post: FormPost) -> Response:
     await check_password(post, "old")
     old, method = post.user.password, _method(post)
@@ -131,6 +113,15 @@ async def _language(post: FormPost) -> Response:
     return response
 
 
+async def _confirm(post: FormPost) -> Response:
+    """The identity is confirmed, for a link on the page that asked for that."""
+    return await confirmed(post, _back)
+
+
+async def _back(_: FormPost) -> Response:
+    return RedirectResponse("/account#openid", 303)
+
+
 async def _revoke_key(post: FormPost) -> Response:
     await revoke_key(post)
     return RedirectResponse("/account#keys", 303)
@@ -138,6 +129,7 @@ async def _revoke_key(post: FormPost) -> Response:
 
 _ACTS: Final = {
     "password": _password,
+    "confirm": _confirm,
     "language": _language,
     "end": end_one,
     "end_others": end_others,

@@ -33,6 +33,7 @@ from dashboard.access.openid.sign_in import OpenIdSignIn, openid_sign_in
 from dashboard.access.passkeys.service import Passkeys, passkeys_at
 from dashboard.access.passwords import Passwords
 from dashboard.access.pending_sign_in import PendingSignIns
+from dashboard.access.recent_authentication import RecentAuthentication
 from dashboard.access.sessions import Sessions
 from dashboard.access.share_access import ShareAccess
 from dashboard.access.share_links import ShareLinks
@@ -83,6 +84,7 @@ class Dashboard:
     imports: Imports
     pending: PendingSignIns
     two_factor: TwoFactorAuth
+    recent: RecentAuthentication
     notifications: Notifications
     passkeys: Passkeys | None
     """Passkeys; None where the public address allows none."""
@@ -142,6 +144,7 @@ def build_dashboard(
         pending=PendingSignIns(users, secrets, clock),
         two_factor=two_factor,
         passkeys=passkeys_at(settings.public_url, users, secrets, clock),
+        recent=RecentAuthentication(sessions, secrets, clock),
         openid=openid_sign_in(settings, users, secrets, clock),
         doors=ShareAccess(secrets, clock),
         notifications=notifications,

@@ -25,6 +25,7 @@ from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text
 from dashboard.notifications.errors import DeliveryError
 from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read_form
+from dashboard.web.confirmation import confirmed
 
 ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_("Owner"), "viewer": N_("Viewer")}
 ROLE_MEANINGS: Final[dict[Role, str]] = {
@@ -90,21 +91,28 @@ async def people(dashboard: Dashboard, request: Request, user: User) -> Response
 
 
 async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
-    """`/users`: everybody who may sign in, for administrators."""
+    """`/users`: everybody who may sign in, for administrators; and changes of that, by whoever proves to be one."""
     if user.role != "admin":
         raise HTTPException(403)
-    link, problems = None, {}
-    if request.method == "POST":
-        form = await read_form(request)
-        act = _USER_ACTS.get(form.get("act", ""))
-        if act is None:
-            raise HTTPException(400)
-        try:
-            link = await act(FormPost(dashboard, request, user, form))
-        except RecordError as error:
-            problems = {error.field: error_text(error)}
-        if link is None and not problems:
-            return RedirectResponse("/users", 303)
+    if request.method == "GET":
+        return await _users_page(dashboard, user)
+    form = await read_form(request)
+    if form.get("act", "") not in _USER_ACTS:
+        raise HTTPException(400)
+    return await confirmed(FormPost(dashboard, request, user, form), _change_users)
+
+
+async def _change_users(post: FormPost) -> Response:
+    try:
+        link = await _USER_ACTS[post.form["act"]](post)
+    except RecordError as error:
+        return await _users_page(post.dashboard, post.user, problems={error.field: error_text(error)})
+    return RedirectResponse("/users", 303) if link is None else await _users_page(post.dashboard, post.user, link)
+
+
+async def _users_page(
+    dashboard: Dashboard, user: User, link: Link | None = None, problems: dict[str, str] | None = None
+) -> Response:
     return dashboard.pages.html(
         "users.html",
         422 if problems else 200,
@@ -116,7 +124,7 @@ async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
         ],
         link=link,
         by_mail=dashboard.notifications.letters.enabled,
-        problems=problems,
+        problems=problems or {},
         roles=[(role, _(ROLE_NAMES[role])) for role in ROLES],
         new_roles=[(role, _(ROLE_NAMES[role]), _(ACCOUNT_MEANINGS[role])) for role in ACCOUNT_ROLES],
         role_names={role: _(name) for role, name in ROLE_NAMES.items()},
@@ -234,7 +242,7 @@ async def _reset_two_factor(post: FormPost) -> None:
 
 
 _ACTS: Final = {"invite": _invite, "revoke": _revoke, "role": _change_role, "remove": _take_off}
-_USER_ACTS: Final = {
+_USER_ACTS: Final[dict[str, Callable[[FormPost], Awaitable[Link | None]]]] = {
     "invite": _invite,
     "revoke": _revoke,
     "role": _account_role,

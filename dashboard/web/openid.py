@@ -21,6 +21,7 @@ from dashboard.access.openid.sign_in import CALLBACK, OpenIdSignIn
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, _
 from dashboard.web.app_context import Dashboard, Endpoint, FormPost, network_of_request, signed_in
+from dashboard.web.confirmation import confirmation_page
 from dashboard.web.login import sign_in, sign_in_page, too_many
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,12 @@ def _begin(dashboard: Dashboard) -> Endpoint:
 
 async def _connect(dashboard: Dashboard, request: Request, user: User) -> Response:
     """`GET /account/openid`: bind an identity to the account. A link, as the pages' policy lets no form lead to
-    another server; so only a page of this server may link here."""
+    another server; so only a page of this server may link here. Who has signed in a while ago confirms that first."""
     service = _service(dashboard)
     if not from_own_page(request.headers):
         raise HTTPException(403)
+    if not dashboard.recent.is_recent(request):
+        return confirmation_page(dashboard, request, user, {"act": "confirm"}, action="/account")
     return await _to_provider(dashboard, request, service.flows.begin("/account", user.name))
 
 

@@ -20,8 +20,8 @@ from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text
 from dashboard.web.app_context import PASSKEYS_PATH, Dashboard, FormPost, read_form
+from dashboard.web.confirmation import check_identity
 from dashboard.web.members import day_of
-from dashboard.web.two_factor import ask_again
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ async def _begin(post: FormPost) -> Response:
     """The page that has the browser make a passkey, once it is certain who asks."""
     service = _service(post.dashboard)
     challenge = service.begin_adding(post.user, post.form.get("name", ""))
-    await ask_again(post)
+    await check_identity(post)
     response = _page(post.dashboard, post.request, post.user, challenge=challenge)
     service.challenges.remember(post.request, response, challenge)
     return response
@@ -81,7 +81,7 @@ async def _remove(post: FormPost) -> Response:
     id_ = post.form.get("id", "")
     if post.user.passkey(id_) is None:
         return RedirectResponse(PASSKEYS_PATH, 303)
-    await ask_again(post)
+    await check_identity(post)
     before, _after = await post.dashboard.users.update(post.user.name, lambda user: user.without_passkey(id_))
     gone = before.passkey(id_)
     if gone is not None:

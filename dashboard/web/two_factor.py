@@ -17,9 +17,8 @@ from collector.ingest.request_origin import public_base
 from dashboard.access.two_factor import Setup, provisioning_uri
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, _, error_text
-from dashboard.web.account import check_password
 from dashboard.web.app_context import TWO_FACTOR_PATH, Dashboard, FormPost, read_form
-from dashboard.web.login import note_recovery_code, too_many
+from dashboard.web.confirmation import check_identity, confirmed
 from dashboard.web.members import day_of
 
 
@@ -39,6 +38,10 @@ async def two_factor(dashboard: Dashboard, request: Request, user: User) -> Resp
 
 
 async def _turn_on(post: FormPost) -> Response:
+    return await confirmed(post, _confirm_app)
+
+
+async def _confirm_app(post: FormPost) -> Response:
     sessions, service = post.dashboard.sessions, post.dashboard.two_factor
     setup = service.resume(post.user, post.form.get("setup", ""))
     if setup is None:
@@ -51,30 +54,17 @@ async def _turn_on(post: FormPost) -> Response:
 
 
 async def _renew(post: FormPost) -> Response:
-    await ask_again(post)
+    await check_identity(post)
     codes = await post.dashboard.two_factor.renew_recovery_codes(post.user)
     await post.note(N_("Recovery codes renewed"))
     return _page(post.dashboard, post.request, _newest(post), codes=codes)
 
 
 async def _turn_off(post: FormPost) -> Response:
-    await ask_again(post)
+    await check_identity(post)
     await post.dashboard.two_factor.turn_off(post.user.name)
     await post.note(N_("Two-factor authentication turned off"))
     return RedirectResponse(f"{TWO_FACTOR_PATH}?done=off", 303)
-
-
-async def ask_again(post: FormPost) -> None:
-    """Password, and code where an app is set up, as a browser that is left alone may be used by others. Raises
-    `RecordError`."""
-    await check_password(post, "password")
-    if post.user.authenticator is None:
-        return
-    wait = post.dashboard.two_factor.wait(post.user)
-    if wait:
-        raise RecordError("code", too_many(wait))
-    if await post.dashboard.two_factor.verify(post.user, post.form.get("code", "")) == "recovery":
-        await note_recovery_code(post.dashboard, post.user)
 
 
 def _newest(post: FormPost) -> User:

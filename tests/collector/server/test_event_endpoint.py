@@ -17,6 +17,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from collector.core.settings import Settings, read_settings
+from collector.erasure.site_job import new_job
 from collector.server.collector import Collector
 from collector.server.event_endpoint import MAX_BODY, EventEndpoint
 from collector.server.routes import routes
@@ -435,10 +436,31 @@ async def test_withdrawals_of_today_do_not_keep_earlier_days_open(tmp_path: Path
     assert closed_rows(collector, day) == (1, 0)
 
 
-def closed_rows(collector: Collector, day: datetime.date) -> tuple[int, int]:
+async def test_a_site_that_is_renamed_keeps_no_other_site_s_days_open(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """However often its owner renames it; its own days are closed once it has one name again."""
+    noon = int(time.time()) // 86_400 * 86_400 - 36 * 3600
+    day = datetime.datetime.fromtimestamp(noon, datetime.UTC).date()
+    events = [an_event(site=site, day=day, ts=noon) for site in ("site.test", "other.test")]
+    ClickHouseInserter(clickhouse.prepare()).insert(events, "before")
+    # Not started: its upkeep would rename and close days by itself.
+    collector = Collector(settings_for(tmp_path), clickhouse=clickhouse)
+    other = await collector.sites.add(Site(domain="other.test"))
+    await collector.sites.add(Site(domain="site.test"))
+    collector.deletions.enqueue(new_job("rename", other, "anna", time.time(), to="new.test"))
+    collector.close_days()
+    assert closed_rows(collector, day) == (1, 0)
+    for name in ("other.test", "new.test"):
+        with pytest.raises(IndexError):
+            closed_rows(collector, day, name)
+    assert collector.deletions.run_pending()
+    collector.close_days()
+    assert closed_rows(collector, day, "new.test") == (1, 0)
+
+
+def closed_rows(collector: Collector, day: datetime.date, site: str = "site.test") -> tuple[int, int]:
     """How many events the day was closed with, and whether it is open again."""
-    sql = "SELECT rows, reopened FROM daily_status FINAL WHERE site = 'site.test' AND day = {day:Date}"
-    rows, reopened = collector.client.query(sql, parameters={"day": day}).result_rows[0]
+    sql = "SELECT rows, reopened FROM daily_status FINAL WHERE site = {site:String} AND day = {day:Date}"
+    rows, reopened = collector.client.query(sql, parameters={"site": site, "day": day}).result_rows[0]
     return rows, reopened
 
 

@@ -7,7 +7,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
-from collector.sites.model import Site, checked
+from collector.core.timezones import FormerZone
+from collector.sites.model import MOST_ALIASES, MOST_ZONES, Site, checked
 from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 
@@ -89,6 +90,8 @@ async def test_a_site_is_added_once(sites: Sites) -> None:
         (Site(domain="a.test", hostnames=("*.com",)), "hostnames"),
         (Site(domain="a.test", hostnames=("a.test", "*.co.uk")), "hostnames"),
         (Site(domain="a.test", rate_limit=10**4000), "rate_limit"),
+        (Site(domain="a.test", former_timezones=(FormerZone(1, "UTC"),) * (MOST_ZONES + 1)), "timezone"),
+        (Site(domain="a.test", aliases=tuple(f"{n}.test" for n in range(MOST_ALIASES + 1))), "domain"),
     ],
 )
 def test_what_cannot_be_stored_names_its_field(site: Site, field: str) -> None:

@@ -6,6 +6,7 @@ import datetime
 import re
 import stat
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,18 @@ def test_a_key_to_manage_every_site_may_do_everything(room: Room) -> None:
     key = room.make_key(right="manage", name="ops")
     assert room.ask("POST", "sites", key=key, json={"domain": "x.test"}).status_code == 201
     assert room.ask("GET", "status", key=key).json()["dropped"] == {"bot": 3}
+
+
+def test_a_key_that_is_made_with_another_belongs_to_its_account(room: Room) -> None:
+    """And so ends with that account's access; one of the data directory belongs to none."""
+    _, shown = anyio.run(partial(room.keys.create, right="manage", by="anna", user="anna"))
+    made = room.ask("POST", "keys", key=shown, json={"right": "manage", "name": "for ever"}).json()
+    assert made["user"] == "anna"
+    demoted = User(name="anna", password="", role="viewer")
+    assert {key.id for key in room.keys.forget_access_of(demoted)} >= {made["id"]}
+    assert room.ask("GET", "sites", key=made["key"]).status_code == 401
+    room.make_key()
+    assert [each["user"] for each in room.ask("GET", "keys").json()["keys"]] == [""]
 
 
 def test_a_revoked_key_is_refused_at_once(room: Room) -> None:

@@ -24,8 +24,9 @@ from dashboard.access.openid.flow import Flow
 from dashboard.access.openid.id_token import LEEWAY, with_userinfo
 from dashboard.access.openid.provider import QUIET_SECONDS
 from dashboard.access.openid.sign_in import CALLBACK, OpenIdSignIn
+from dashboard.access.recent_authentication import RECENT_SECONDS
 from dashboard.access.users import User
-from tests.board import BASE, SITE, Board, opened_board
+from tests.board import BASE, PASSWORD, SITE, Board, opened_board
 from tests.openid_providers import (
     CLIENT,
     SECRET,
@@ -244,6 +245,12 @@ def test_an_account_of_the_same_name_is_not_taken_over(board_with: Boards, provi
     for referrer in ({}, {"referer": "https://evil.test/"}):
         assert board.get("/account/openid", headers=referrer).status_code == 403
     assert board.get("/account/openid", headers={"referer": f"{BASE}/account"}).status_code == 303
+    board.clock.now += RECENT_SECONDS + 1
+    asked = board.get("/account/openid", headers={"sec-fetch-site": "same-origin"})
+    assert (asked.status_code, 'action="/account"' in asked.text) == (403, True)
+    assert board.post("/account", {"act": "confirm", "confirm_password": "guessed"}).status_code == 422
+    assert board.post("/account", {"act": "confirm", "confirm_password": PASSWORD}).status_code == 303
+    board.clock.now = time.time()
     there = board.get("/account/openid", headers={"sec-fetch-site": "same-origin"}).headers["location"]
     connected = back(board, provider.sign_in(there, "ada"))
     assert connected.headers["location"] == "/account?done=connected"
