@@ -36,7 +36,7 @@ class KeysApi:
 
     async def create_key(self, request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/keys`: `sites` (none is all), `right`, `name`, `expires` (a day, or `never`). The only answer
-        that shows the key. It belongs to the account that the key of the request belongs to, and ends with its access."""
+        that shows the key. It belongs to the account that the key of the request belongs to."""
         require_full_key(key)
         new = read_as(await read_fields(request), NewKey)
         made, shown = await self._keys.create(

@@ -71,7 +71,7 @@ async def check_identity(post: FormPost, password: str = "password", code: str =
     try:
         method = await service.verify(post.user, post.form.get(code, ""))
     except RecordError as error:
-        raise RecordError(code, error.template, **error.values) from None
+        raise RecordError(code, error.template) from None
     if method == "recovery":
         await note_recovery_code(post.dashboard, post.user)
 
