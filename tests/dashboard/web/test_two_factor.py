@@ -262,7 +262,7 @@ def test_a_setup_is_for_one_account_and_one_hour(board: Board) -> None:
     for page, late in ((foreign, 0), (own, two_factor.SETUP_SECONDS + 1)):
         board.clock.now += late
         key = shown(page, "key").replace(" ", "")
-        form = {"act": "turn_on", "setup": setup_form(page), "code": code(board, key)}
+        form = {"act": "turn_on", "setup": setup_form(page), "code": code(board, key), "confirm_password": PASSWORD}
         assert board.post(PAGE, form).status_code == 422
     assert account(board).authenticator is None
 
