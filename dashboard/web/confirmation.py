@@ -30,7 +30,7 @@ async def confirmed(post: FormPost, act: Act) -> Response:
     if FIELDS[0] not in post.form:
         return confirmation_page(post.dashboard, post.request, post.user, post.form)
     try:
-        await check_identity(post, *FIELDS)
+        await check_identity(post, FIELDS)
     except RecordError as error:
         problems = {error.field: error_text(error)}
         return confirmation_page(post.dashboard, post.request, post.user, post.form, problems=problems)
@@ -59,8 +59,9 @@ def confirmation_page(
     )
 
 
-async def check_identity(post: FormPost, password: str = "password", code: str = "code") -> None:
+async def check_identity(post: FormPost, fields: tuple[str, str] = ("password", "code")) -> None:
     """Raises `RecordError` unless these fields of the form have the user's password and, where it is on, a code."""
+    password, code = fields
     await check_password(post, password)
     if post.user.authenticator is None:
         return
