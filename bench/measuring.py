@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dashboard.analytics.errors import QueryTooLarge
@@ -26,15 +26,22 @@ class Took:
 
 def measure(work: Callable[[], object], times: int) -> Took:
     """Do the work so many times, and once before to warm up; 0 is once and cold."""
-    if times:
-        work()
-    walls, processors = [], []
-    for _ in range(max(times, 1)):
-        began, used = time.perf_counter(), time.process_time()
-        work()
-        walls.append(1000 * (time.perf_counter() - began))
-        processors.append(1000 * (time.process_time() - used))
-    return Took(statistics.median(walls), statistics.median(processors))
+    return alternately({"": work}, times)[""]
+
+
+def alternately(works: Mapping[str, Callable[[], object]], times: int) -> dict[str, Took]:
+    """The same of several works, in turns: what else the machine does slows all of them alike."""
+    found: dict[str, list[Took]] = {title: [] for title in works}
+    for number in range(times + 1):
+        for title, work in works.items():
+            began, used = time.perf_counter(), time.process_time()
+            work()
+            if number or not times:
+                found[title].append(Took(1000 * (time.perf_counter() - began), 1000 * (time.process_time() - used)))
+    return {
+        title: Took(statistics.median(each.wall for each in took), statistics.median(each.processor for each in took))
+        for title, took in found.items()
+    }
 
 
 @dataclass
@@ -50,6 +57,13 @@ class Measurements:
         """Print and keep a figure."""
         self.figures[title] = figure
         print(f"{title:52} {figure if isinstance(figure, Took) else f'{figure:9,.2f}'} {unit}".rstrip(), flush=True)
+
+    def times(self, title: str, took: Took, of: Took, most: float) -> None:
+        """Print and keep a figure as a multiple of another's processor time, of which it may be `most`."""
+        self.line(title, took)
+        multiple = took.processor / max(of.processor, 0.001)
+        self.line(f"{title}, in proportion", multiple, f"times, at most {most:g}")
+        self.right = self.right and multiple <= most
 
     def asked(self, title: str, store: StatsService, queries: Sequence[Query], times: int) -> list[Result]:
         """Measure questions that are asked together; returns their answers, none when they were left out."""

@@ -5,6 +5,9 @@ same questions of their sums, filtered questions. Times are medians of wall cloc
 stands beside, as other work on the machine does not change it as much. At one million the same panels are asked of
 Runlight too. What the time no longer allows is left out and said so: all of it stops after `--minutes` (12).
 
+Then funnels and journeys over 30 days that have all of the events, as multiples of one statement of top pages over the
+same rows, which have bounds; `--paths` measures these alone.
+
 The sums must answer as the events did, or the bench fails. `--keep DIR` leaves the events there, and the next run with
 that directory measures the same ones again: a hundred million take 2 GB, and some minutes to make.
 """
@@ -23,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import beside as runlight
-from bench.funnels import measure_funnels
-from bench.journeys import measure_journeys
 from bench.measuring import Measurements, Took
+from bench.paths import DAYS as DAYS_OF_PATHS
+from bench.paths import measure_paths
 from bench.town import DAYS, SITE, Town
 from collector.rollups.job import RollupJob
 from collector.sites.model import Site
@@ -87,22 +90,37 @@ def report(
     thirty, few = _periods(town.now, "30d"), _times(millions)[0]
     for title, filters in FILTERS.items():
         found.asked(f"30 days, all panels, filtered by {title}", store, dashboard(thirty, filters), few)
-    measure_funnels(found, town, store, thirty, few)
-    if millions <= 10:
-        measure_journeys(found, town, store, thirty, few)
     if beside:
         _beside(found, town, store, directory)
     found.line("memory peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")
     store.close()
+    _closed(town, keep=keep)
+    if time.monotonic() > ends:
+        print("funnels and journeys: left out: no time is left")
+    elif millions <= 10:
+        report_paths(found, directory, keep=keep)
+    return found
+
+
+def report_paths(found: Measurements, directory: Path, *, keep: bool) -> None:
+    """Measure funnels and journeys over 30 days that have all of so many million events."""
+    town = town_of(found.millions, directory, DAYS_OF_PATHS, keep=keep)
+    store = StatsService(lambda limits: town.database.client(readonly=True, settings=limits | BENCH_LIMITS))
+    measure_paths(found, town, store, _periods(town.now, "30d"), _times(found.millions)[0])
+    found.line("memory peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")
+    store.close()
+    _closed(town, keep=keep)
+
+
+def _closed(town: Town, *, keep: bool) -> None:
     if not keep:
         town.client.command("DROP DATABASE {d:Identifier} SYNC", parameters={"d": town.database.database})
     town.close()
-    return found
 
 
 def town_of(millions: float, directory: Path, days: int, *, keep: bool) -> Town:
     """A town without sums: the one in `directory`, or a new one. A file says when a town that is kept was made."""
-    name = f"scale_{millions:g}".replace(".", "_")
+    name = f"scale_{millions:g}_{days}".replace(".", "_")
     where, made = ClickHouse(dsn=f"chdb://{directory / 'clickhouse'}", database=name), directory / f"{name}.made"
     kept = keep and made.is_file()
     town = Town(millions, where, where.prepare(), float(made.read_text()) if kept else time.time(), days)
@@ -114,7 +132,7 @@ def town_of(millions: float, directory: Path, days: int, *, keep: bool) -> Town:
     if keep:
         made.write_text(str(town.now))
     how = "kept" if kept else f"made in {time.perf_counter() - began:.0f} s"
-    print(f"\n== {millions:g} million events ({town.rows('events'):,}), {how}", flush=True)
+    print(f"\n== {millions:g} million events ({town.rows('events'):,}) of {days} days, {how}", flush=True)
     return town
 
 
@@ -192,6 +210,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench scale", description=__doc__)
     parser.add_argument("millions", nargs="*", type=float, default=[1, 10], help="sizes, such as 1 10 100")
     parser.add_argument("--minutes", type=float, default=12, help="begin nothing more after so long")
+    parser.add_argument("--paths", action="store_true", help="funnels and journeys alone")
     parser.add_argument("--alone", action="store_true", help="without Runlight")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the events in DIR, or use those that are there")
     given = parser.parse_args(arguments)
@@ -200,8 +219,13 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as passing:
         directory = given.keep.resolve() if given.keep else Path(passing)
         for millions in given.millions:
-            beside = millions == 1 and not given.alone
-            right &= report(millions, directory, ends, beside=beside, keep=given.keep is not None).right
+            keep, beside = given.keep is not None, millions == 1 and not given.alone
+            if given.paths:
+                found = Measurements(millions, ends)
+                report_paths(found, directory, keep=keep)
+            else:
+                found = report(millions, directory, ends, beside=beside, keep=keep)
+            right &= found.right
     return 0 if right else 1
 
 

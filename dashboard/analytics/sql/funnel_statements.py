@@ -76,21 +76,22 @@ GROUP BY depths"""
         return f"""
 SELECT toString(currency), sum({REVENUE}), count(), uniqExact({VISITOR_KEY})
 FROM events
-WHERE {self.scope.of_visitors()} AND currency != '' AND ({self._unit}, {_place_of_event()}) IN (
+WHERE {self.scope.of_visitors()} AND currency != '' AND ({self._unit}, bitShiftRight({EVENT_PLACE}, 8)) IN (
     SELECT {self._unit}, bitShiftRight(reached[{last}], 8) FROM ({self._units()}) WHERE depth = {last})
 GROUP BY currency ORDER BY currency"""
 
     def next_pages(self, least: int, folded: Sequence[tuple[int, str]]) -> str:
         """Of those who left at a step, by the step: the page of their next pageview, `` for none."""
-        page = f"argMinIf(page, {EVENT_PLACE}, name = 'pageview' AND {_place_of_event()} > bitShiftRight(left_at, 8))"
+        later = "arrayFilter(page -> bitShiftRight(page, 72) > bitShiftRight(reached[depth], 8), pages)"
+        units = units_sql(self.path, self.scope, self.tree, pages=True)
         rows = f"""
-        SELECT depth AS part, toString({page}) AS value, {self._unit}, toUInt8(0) AS done
-        FROM events
-        INNER JOIN (
-            SELECT {self._unit}, depth, reached[depth] AS left_at
-            FROM ({self._units()}) WHERE depth < {len(self.path.steps)}) AS walked USING ({self._unit})
-        WHERE {self.scope.of_visitors()} AND name != 'engagement'
-        GROUP BY {self._unit}, depth"""
+        SELECT depth AS part, text AS value, {self._unit}, toUInt8(0) AS done
+        FROM (
+            SELECT {self._unit}, depth, toUInt64(arrayMin({later})) AS id
+            FROM ({units}) WHERE depth < {len(self.path.steps)}) AS walked
+        LEFT ANY JOIN (
+            SELECT DISTINCT sipHash64(page) AS id, toString(page) AS text
+            FROM events WHERE {self.scope.of_visitors()} AND name = 'pageview') AS names USING (id)"""
         return self._folded(rows, least, folded)
 
     def breakdown(self, least: int, folded: Sequence[tuple[int, str]], dimension: Dimension) -> str:
@@ -136,8 +137,3 @@ FROM (
 GROUP BY part, name
 ORDER BY part, uniqExactMerge(units) DESC, name
 LIMIT {MOST_ROWS} BY part"""
-
-
-def _place_of_event() -> str:
-    """The place of an event without the steps that it may serve."""
-    return f"bitShiftRight({EVENT_PLACE}, 8)"

@@ -19,23 +19,31 @@ EVENT_PLACE = "bitShiftLeft(toUInt64(toUnixTimestamp(ts)), 32) + bitShiftLeft(to
 are added as bits."""
 
 
-def units_sql(path: FunnelPath, scope: EventScope, tree: Filter | None = None) -> str:
+def units_sql(path: FunnelPath, scope: EventScope, tree: Filter | None = None, *, pages: bool = False) -> str:
     """Units that reached the first step, of those that have an event that the filter selects. Columns: those of the
     unit; `reached`, the place of the event by which each step was reached, 0 where it was not; `waits`, the seconds to
-    each step but the first; `depth`, how many steps were reached."""
+    each step but the first; `depth`, how many steps were reached; where wanted `pages`, its pageviews: of each the
+    place, and in the lowest 64 bits the hash of the page."""
     unit, numbers = UNITS[path.window], range(1, len(path.steps) + 1)
     served = " + ".join(f"{scope.filter_sql(step)} * {1 << index:d}" for index, step in enumerate(path.steps))
     reached = ", ".join(f"p{number}" for number in numbers)
+    found, kept, viewed = f"groupArray({EVENT_PLACE} + served)", "", ""
+    if pages:
+        serves = "1" if path.order == "strict" else "served > 0"
+        found, kept = f"groupArrayIf({EVENT_PLACE} + served, {serves})", ", pages"
+        page = f"bitShiftLeft(toUInt128({EVENT_PLACE}), 64) + sipHash64(page)"
+        viewed = f", groupArrayIf({page}, name = 'pageview') AS pages"
+    read = [scope.of_visitors(), *_read(path, scope, pages=pages), *scope.selecting(tree, unit)]
     return f"""
-    SELECT {unit}, [{reached}] AS reached, [{", ".join(_wait(path, number) for number in numbers[1:])}] AS waits,
+    SELECT {unit}{kept}, [{reached}] AS reached, [{", ".join(_wait(path, number) for number in numbers[1:])}] AS waits,
         toUInt8(arrayCount(place -> place > 0, reached)) AS depth
     FROM (
-        SELECT {unit}, found, {", ".join(places(path))}
+        SELECT {unit}{kept}, found, {", ".join(places(path))}
         FROM (
             WITH {served} AS served
-            SELECT {unit}, arraySort(groupArray({EVENT_PLACE} + served)) AS found
+            SELECT {unit}, arraySort({found}) AS found{viewed}
             FROM events
-            WHERE {scope.of_visitors()} AND {" AND ".join([*_read(path, scope), *scope.selecting(tree, unit)])}
+            WHERE {" AND ".join(read)}
             GROUP BY {unit} HAVING max(bitTest(served, 0))))
     WHERE depth > 0"""
 
@@ -47,9 +55,10 @@ def group_sql(group: FunnelGroup, scope: EventScope) -> str:
     return f"({unit}) IN (SELECT {unit} FROM ({units_sql(group.path, scope)}) WHERE {depth})"
 
 
-def _read(path: FunnelPath, scope: EventScope) -> list[str]:
-    """Conditions on events that matter: those that serve a step, under `strict` all of units that have the first."""
-    if path.order != "strict":
+def _read(path: FunnelPath, scope: EventScope, *, pages: bool) -> list[str]:
+    """Conditions on events that matter: those that serve a step; under `strict`, and for pages, all of units that have
+    the first."""
+    if path.order != "strict" and not pages:
         return ["served > 0"]
     unit, first = UNITS[path.window], scope.filter_sql(path.steps[0])
     begun = f"({unit}) IN (SELECT {unit} FROM events WHERE {scope.of_visitors()} AND {first})"
