@@ -44,8 +44,7 @@ def units_sql(path: FunnelPath, scope: EventScope, tree: Filter | None = None, *
             SELECT {unit}, arraySort({found}) AS found{viewed}
             FROM events
             WHERE {" AND ".join(read)}
-            GROUP BY {unit} HAVING max(bitTest(served, 0))))
-    WHERE depth > 0"""
+            GROUP BY {unit} HAVING max(bitTest(served, 0))))"""
 
 
 def group_sql(group: FunnelGroup, scope: EventScope) -> str:
