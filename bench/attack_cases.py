@@ -7,7 +7,9 @@ would take for a formula.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gzip
 import io
 import json
 import random
@@ -77,6 +79,9 @@ PARAMETERS = (
 )  # fmt: skip
 URLENCODED = "application/x-www-form-urlencoded"
 KEYS = ("n", "u", "d", "r", "p", "$", "e", "sd", "h", "i", "z", "w", "c", "q", "v", "k")
+HEADS = "date,visitors,pageviews,bounces,visits,visit_duration\n"
+NEEDED = "$time_local $request $status"
+"""What a format string of logs has to have."""
 SIGNALS = ("1", "tyst_consent=denied", "tyst_consent=granted", "prefetch", "9.9.9.9")
 
 
@@ -330,6 +335,33 @@ def cells(target: Target, choose: random.Random) -> None:
                     raise Finding(f"{panel}.csv has the cell {cell[:80]!r}")
 
 
+def imports(target: Target, choose: random.Random) -> None:
+    """A file is imported or refused in time, whatever is in it, around it, or said of its format."""
+    unit = choose.choice(('ab\n","', "-", " ", "[],", '{"a":1},', '"\\"', "1,2\n", "\r\n--b", "/", '";', "\0"))
+    begin = choose.choice(
+        ("", 'session_id,url_path,event_type,created_at\n"', '[{"idVisit":1,"actionDetails":[', HEADS)
+    )
+    content = (begin + unit * choose.choice((10, 4_000, 100_000))).encode()
+    variables = choose.choices(("$a", "$request_uri", "$host", "$http_user_agent"), k=choose.choice((1, 5, 40)))
+    query = {"mode": "dry-run", "log_format": choose.choice(("", f"{unit.join(variables)}x {NEEDED}"))}
+    authorised = {"Authorization": f"Bearer {target.server.key}"}
+    field = f'form-data; name="{unit * 4_000}'[:4_100]
+    part = f"--b\r\nContent-Disposition: {field}\r\n\r\n".encode()
+    boundary = choose.choice(("b", '"' + ";" * 8_000))
+    forms: tuple[tuple[str, bytes], ...] = (
+        ("application/octet-stream", content),
+        ("application/octet-stream", gzip.compress(content)),
+        (f"multipart/form-data; boundary={boundary}", part * choose.choice((1, 30)) + b"x\r\n--b--\r\n"),
+    )
+    type_, body = choose.choice(forms)
+    headers = {**authorised, "Content-Type": type_}
+    path = f"/api/v1/sites/{SITE}/imports"
+    # An import may take its time; meanwhile, and after it, the server answers others.
+    with contextlib.suppress(httpx.TimeoutException):
+        answer = target.guest.post(path, params=query, content=body, headers=headers)
+        check(f"import of {body[:300]!r} {query}", answer.status_code, answer.headers.keys(), 0)
+
+
 FAMILIES: dict[str, Callable[[Target, random.Random], None]] = {
     "beacons, in one packet and in two": both_ways,
     "header fields of up to 60 KB": headers,
@@ -338,6 +370,7 @@ FAMILIES: dict[str, Callable[[Target, random.Random], None]] = {
     "forms and bodies": forms,
     "patterns": patterns,
     "cells of exports": cells,
+    "imported files, formats and forms": imports,
 }
 
 

@@ -34,6 +34,7 @@ MOST_SHARES: Final = 100
 """Links of one site that one user may have made."""
 MOST_ANCESTORS: Final = 10
 LONGEST_NAME: Final = 100
+LONGEST_ORIGIN: Final = 260
 _SALT: Final = "tyst.share-token"
 
 # Only what cannot end the directive or begin another may ever reach the header `Content-Security-Policy`.
@@ -202,8 +203,8 @@ def read_ancestors(text: str) -> tuple[str, ...]:
     found = []
     for part in text.replace(",", " ").split():
         origin = part.lower() if "://" in part else f"https://{part.lower()}"
-        match = _ANCESTOR.fullmatch(_ascii(origin))
-        if match is None or len(origin) > 260:
+        match = _ANCESTOR.fullmatch(_ascii(origin)) if len(origin) <= LONGEST_ORIGIN else None
+        if match is None:
             raise RecordError("ancestors", _("expected origins such as https://www.example.com"))
         found.append(f"{match[1]}://{match[2]}{match[3] or ''}")
     if len(found) > MOST_ANCESTORS:
