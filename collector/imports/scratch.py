@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
+from collector.core.errors import ImportRefused
 from collector.imports.scratch_details import PART, EventLink, ScratchDetails
 from collector.imports.scratch_repeats import ScratchRepeats
 from collector.imports.scratch_sums import ScratchSums
@@ -28,6 +30,10 @@ EVENTS_AT_A_TIME: Final = 250_000
 """Events that are put into visits together, and of days that are closed together."""
 DAYS_AT_A_TIME: Final = 90
 """One INSERT may be into at most 100 partitions."""
+
+MOST_BYTES: Final = 2_000_000_000
+"""Of memory, for putting events into visits: a visitor's events of a day are sorted together."""
+MEMORY_LIMIT_EXCEEDED: Final = 241
 
 VISIT_SECONDS: Final = 1_800
 
@@ -46,8 +52,11 @@ class EventOrigin(NamedTuple):
 class Scratch:
     """The tables of the import `id_`, a hexadecimal number; `beat` is called every now and then. Blocking."""
 
-    def __init__(self, client: Client, id_: str, beat: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, client: Client, id_: str, beat: Callable[[], None] = lambda: None, *, most_bytes: int = MOST_BYTES
+    ) -> None:
         self._client = client
+        self._limits = {"max_memory_usage": most_bytes}
         self._beat = beat
         self.sums = ScratchSums(client, id_)
         self.details = ScratchDetails(client, id_)
@@ -132,7 +141,18 @@ class Scratch:
             given |= {"events": events, "repeats": self.repeats.table}
             given |= {"visits": self._visits, "idle": VISIT_SECONDS}
             for statement in (_ANONYMOUS, _VISITS):
-                self._client.command(statement, parameters=given)
+                self._within_memory(statement, given)
+
+    def _within_memory(self, statement: str, parameters: dict[str, object]) -> None:
+        """Raises `ImportRefused` where a day has more events of one visitor than any person makes."""
+        try:
+            self._client.command(statement, parameters=parameters, settings=self._limits)
+        except DatabaseError as error:
+            if error.code != MEMORY_LIMIT_EXCEEDED:
+                raise
+            raise ImportRefused(
+                "file", "one visitor has millions of events on one day; leave those out. Nothing was imported"
+            ) from None
 
 
 def _batches(counted: Sequence[tuple[datetime.date, int]]) -> Iterator[list[datetime.date]]:

@@ -23,10 +23,12 @@ from collector.imports.formats.umami import MOST_WEBSITES
 from collector.imports.imports import MOST_CHECKED
 from collector.imports.limits import LOG_OF_WINDOW, MAX_LAYERS, MOST_PARTS, READING_SECONDS, ReadingLimits
 from collector.imports.record import ImportRecord
+from collector.imports.scratch import EventOrigin, Scratch
 from collector.imports.slots import MOST_AT_ONCE, MOST_OF_ONE, ImportSlots
 from collector.imports.upload import Upload, _Begin
 from collector.sites.model import Site
 from tests.collector.imports.imported import SAMPLES, Importing, opened
+from tests.collector.storage.test_client import an_event
 
 LOG = SAMPLES / "logs" / "combined.log"
 HEADER = b"date,visitors,pageviews,bounces,visits,visit_duration\n"
@@ -160,6 +162,20 @@ def test_websites_of_a_dump_are_bounded(importing: Importing) -> None:
     tables = "# 20260112-20260113\nDate,Total users\n20260112,1\n\n" * (MOST_PARTS + 1)
     with pytest.raises(ImportRefused, match="at most 10000 files and tables"):
         importing.read(("report.csv", tables.encode()))
+
+
+def test_events_of_one_visitor_take_bounded_memory(importing: Importing) -> None:
+    """They are sorted together: a day of millions is refused, before the database refuses what others ask of it."""
+    scratch = Scratch(importing.client, "0a", most_bytes=1 << 20)
+    scratch.create()
+    try:
+        for number in range(20_000):
+            scratch.add_event(an_event(), EventOrigin(1, number, number))
+        assert len(scratch.days()) == 1
+        with pytest.raises(ImportRefused, match="millions of events"):
+            scratch.build(importing.site.domain, 1, lambda _, __: None)
+    finally:
+        scratch.drop()
 
 
 def test_imports_that_nobody_confirms_do_not_pile_up(importing: Importing) -> None:
