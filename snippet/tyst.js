@@ -6,14 +6,15 @@
   const stub = window.tyst || 0
   const script = doc.currentScript || doc.querySelector('script[data-domain]')
   // Loaded twice: the first one counts.
-  if (!script || stub.v) return
+  if (stub.v || !script) return
   const options = script.dataset
   const purpose = options.purpose || 'analytics'
   const followed = options.cmp
 
-  // No error may reach the page, so whatever the browser or the page calls is wrapped in this.
+  // No error may reach the page, so whatever the browser or the page calls is wrapped in this, as are the questions to
+  // a banner, whose error is null.
   const safe = (callback) => (...args) => {
-    try { return callback(...args) } catch {}
+    try { return callback(...args) } catch { return null }
   }
   const on = (listener, types) => types.split(' ').map((type) => addEventListener(type, safe(listener), 1))
 
@@ -55,14 +56,18 @@
   // The choice that holds now.
   let choice
 
-  // How each banner is queried: true, false, or undefined while the visitor has not answered. Anything else, as any
-  // error, means that it is unavailable, and changes nothing.
+  // How a banner is queried: true, false, or undefined while the visitor has not answered. Anything else, as any error,
+  // means that it is unavailable, and changes nothing.
+  //
+  // A global of the name in `data-cmp` is known by its interface: tarteaucitron, of which cannot be determined whether
+  // it is asking or still loading, Orejime, Klaro, or a function of the page.
+  const query = (banner = window[followed]) => banner.state ? banner.state[purpose] ?? null
+    : banner.manager ? banner.manager.isDirty() ? void 0 : banner.manager.getConsent(purpose)
+    : banner.getManager ? banner.getManager().confirmed ? banner.getManager().savedConsents[purpose] : void 0
+    : banner()
+  // Those that have no such global.
   const banners = {
-    orejime: () => orejime.manager.isDirty() ? void 0 : orejime.manager.getConsent(purpose),
     cookieconsent: () => CookieConsent.validConsent() ? CookieConsent.acceptedCategory(purpose) : void 0,
-    klaro: () => klaro.getManager().confirmed ? klaro.getManager().savedConsents[purpose] : void 0,
-    // Whether it is asking or still loading cannot be determined.
-    tarteaucitron: () => tarteaucitron.state[purpose] ?? null,
     tcf() {
       __tcfapi('addEventListener', 2, safe(({ eventStatus, gdprApplies, purpose }) => {
         if (eventStatus > 't') notified = gdprApplies === false || [8, 9].every((id) => purpose.consents[id])
@@ -84,7 +89,7 @@
   // Only a cookie of exactly this name counts; of several the refusal, which sorts first. A change comes from another
   // tab or host of the site.
   const read = safe(() => {
-    const value = ('; ' + doc.cookie).match(/; tyst_consent=[gde][^;]*/g)?.sort()[0].slice(15)
+    const value = ('; ' + doc.cookie).match(/; tyst_consent=[gde][^;]*/g)?.sort()[0].split('=')[1]
     if (value && value != stored) {
       stored = value
       evidence = ''
@@ -94,10 +99,10 @@
   const write = safe((choice) => {
     stored = choice;
     // All hosts of the site share the choice, when this page is at or under its name; a cookie of this host alone,
-    // which is removed first, would compete with that. The sixth letter of the protocol distinguishes https from http,
-    // where the text is no attribute that browsers know.
+    // which is removed first, would compete with that. The fifth letter of the address distinguishes https from http,
+    // where the text `false` is no attribute that browsers know.
     [0, 34e6 + (('.' + location.hostname).endsWith('.' + options.domain) && ';domain=' + options.domain)].map((age) => {
-      doc.cookie = `tyst_consent=${stored};samesite=lax;path=/;${location.protocol[5] && 'secure'};max-age=${age}`
+      doc.cookie = `tyst_consent=${stored};samesite=lax;path=/;${here()[4] == 's' && 'secure'};max-age=${age}`
     })
   })
 
@@ -128,18 +133,17 @@
   // the cookie needs the banner's confirmation.
   const current = () => {
     read()
-    let latest = null
-    try { latest = (banners[followed] || window[followed])() } catch {}
+    const latest = safe(banners[followed] || query)()
     if (latest === void 0 || latest === !!latest) {
       const before = answer
       answer = latest
       if (latest != before) {
         if (latest == null) evidence = ''
-        else (latest ? /own/ : /denied/).test(stored) || choose(latest ? 'granted' : 'denied', followed)
+        else /own/.test(stored) || choose(latest ? 'granted' : 'denied', followed)
       }
     }
-    return stored != 'granted' ? stored.split('.')[0] || void 0
-      : answer === false ? 'denied' : answer || evidence ? stored : answer
+    return stored != 'granted' || answer || evidence ? stored.split('.')[0] || void 0
+      : answer === false ? 'denied' : answer
   }
 
   // Sending -----------------------------------------------------------------------------------------------------------
@@ -153,21 +157,21 @@
       // What comes after a withdrawal must not be erased by it.
       if (scope) await withdrawal
       if (scope ? allowed(current()) != scope : !/new/.test(stored)) return
-      const { headers, status } = await fetch(options.api || new URL('../api/event', script.src), {
+      const response = await fetch(options.api || new URL('../api/event', script.src), {
         body: JSON.stringify(scope > 1 ? { k: receipt, ...beacon } : beacon),
         keepalive: 1,
         method: scope ? 'POST' : 'DELETE'
       })
-      pause = headers.get('retry-after')
+      pause = response.headers.get('retry-after')
       read()
-      if (status < 429) {
+      if (response.status < 429) {
         if (scope > 1) {
-          receipt = headers.get('x-tyst-receipt')
+          receipt = response.headers.get('x-tyst-receipt')
           // A withdrawal has overtaken it.
           if (allowed(stored) < 2) withdraw()
         }
         // What a proxy refuses is not confirmed: the next page tells it again.
-        if (!scope && status < 300) write(stored.split('.new')[0])
+        if (!scope && response.status < 300) write(stored.split('.new')[0])
         if (!pause) return
       }
     } catch {}
@@ -188,7 +192,7 @@
     const beacon = (tyst.transform || ((beacon) => beacon))({
       v: 1, w: innerWidth, h: +('hash' in options), n, d: options.domain, q: '' + Math.random(),
       ...scope > 1 ? {
-        u: first && !address.includes(tags) ? address.replace(/\?|(?=#)|$/, () => '?' + tags + '&') : address,
+        u: first && address.indexOf(tags) < 0 ? address.replace(/\?|(?=#)|$/, () => '?' + tags + '&') : address,
         r: first ? doc.referrer : '',
         $: copy(about).revenue, c: choice && (evidence || 'cookie'), i: copy(about).interactive,
         p: copy(about.props, attributes(script, 'data-props-')), ...more,
@@ -214,7 +218,6 @@
   let position
   // The element that was scrolled last, if it fills most of the window.
   let scroller = 0
-  const automatic = !('manual' in options)
 
   // Measures the document or, where it cannot scroll, the element that fills most of the window and does. Returns the
   // position.
@@ -238,8 +241,8 @@
   // redirects. What is allowed may change while it is open: then it is counted anew, with more or with less.
   const update = safe((leaving, about) => {
     choice = current()
-    about ||= automatic && withoutQuery(here()) != page && {}
-    leaving ||= about && page
+    about ||= !('manual' in options) && withoutQuery(here()) != page && {}
+    leaving ||= about
     // A page that is left while the choice is pending counts as undecided.
     const scope = listed(options.exclude, path) || choice === null && !leaving ? 0 : allowed(choice)
     visible |= !doc.hidden && !doc.prerendering
@@ -255,7 +258,7 @@
       reported = depth
     }
     if (about) {
-      attributed = Math.max(attributed, counted)
+      attributed |= counted
       position = details && measure() || -1
       counted = depth = engaged = reported = visible = 0
       details = about
@@ -273,7 +276,7 @@
     forwarded = 0
     if (update(left || doc.hidden) > 1) engaged += !event && !doc.hidden && doc.hasFocus()
     measure()
-    if (left && event.persisted && automatic) page = details = 0
+    if (left && event.persisted && !('manual' in options)) page = details = 0
   })
 
   // Calls -------------------------------------------------------------------------------------------------------------
@@ -291,12 +294,12 @@
   tyst.v = 1
   tyst.transform = stub.transform
   // Two words are answers. Everything else is none.
-  tyst.consent = safe((word, by) => {
+  tyst.consent = (word, by) => {
     read()
     if (word === 'granted') choose(answer === false ? 'denied' : word, by || word)
     if (word === 'denied') choose(followed ? 'denied.own' : word)
     return current() || void 0
-  })
+  }
 
   // Tracks clicks and submissions: the first element of the event's path that is a link, a form or tagged.
   let forwarded
@@ -322,7 +325,7 @@
         }
         if (name) {
           tyst(name, { props })
-          path.find((label) => forwarded = label.control)
+          path.some((label) => forwarded = label.control)
         }
         return name
       }

@@ -234,3 +234,30 @@ def test_a_function_may_come_after_the_tag(visit: Visit) -> None:
     assert visit.events() == []
     visit.do("window.mine = () => true; 0")
     assert visit.events() == [("pageview", "/a", "mine")]
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("mine", ""), ("klaro", "state"), ("orejime", "manager"), ("tarteaucitron", "getManager")]
+)
+def test_an_element_of_a_banners_name_is_no_banner(visit: Visit, name: str, field: str) -> None:
+    """Browsers make globals of elements and properties of a form's fields; the page waits for the banner."""
+    visit.recorder.page(f'data-cmp="{name}"', f"<form id={name}><input name={field}></form>")
+    visit.go("/a")
+    assert visit.do(f"window.{name}.localName") == "form"
+    visit.do("tyst('Signup')")
+    assert visit.events() == []
+    banner = fake_banners.head(name).removeprefix("<script>").removesuffix("</script>")
+    visit.page.add_script_tag(content=banner)
+    say(visit, "yes")
+    assert visit.events() == [("pageview", "/a", name)]
+
+
+def test_a_global_that_cannot_be_read_is_no_banner(visit: Visit) -> None:
+    """Nor is it an error in the page."""
+    broken = "Object.defineProperty(window, 'mine', { get: () => { throw new Error('mine') }, configurable: true })"
+    visit.recorder.page('data-cmp="mine" data-consent="exempt"', head=f"<script>{broken}</script>")
+    visit.go("/a")
+    assert visit.events() == [("pageview", "/a", None)]
+    assert visit.do("tyst.consent()") is None
+    visit.do("Object.defineProperty(window, 'mine', { value: () => false })")
+    assert visit.events() == [WITHDRAWAL]
