@@ -8,14 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.deliveries import DeliveryTally, delivery_stage, play_week, repeats, settle
+from tests.faults.deliveries import SPREAD, DeliveryTally, delivery_stage, play_week, repeats, settle
 
 
-def run(rounds: int, seed: int) -> DeliveryTally:
+def run(rounds: int, seed: int, spread: float) -> DeliveryTally:
     """So many Mondays, each with a kill."""
     with (
         tempfile.TemporaryDirectory(prefix="tyst-deliveries-") as directory,
-        delivery_stage(Path(directory), seed) as stage,
+        delivery_stage(Path(directory), seed, spread) as stage,
     ):
         for week in range(rounds):
             play_week(stage, week)
@@ -42,8 +42,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench deliveries", description=__doc__)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--spread", type=float, default=SPREAD, help="seconds within which a kill falls")
     given = parser.parse_args(arguments)
     print(f"seed {given.seed}")
-    tally = run(given.rounds, given.seed)
+    tally = run(given.rounds, given.seed, given.spread)
     print(table(tally))
     return 0 if tally.lost == tally.doubled == tally.repeats == 0 else 1

@@ -2,8 +2,9 @@
 
 In this order: prepare, claim, send, note in the journal that it was taken, record it in ClickHouse. A process that dies
 before the recipient has taken it sends it again after its start; one that dies after the note does not. In between lies
-the recipient's answer on its way, about 0.1 ms, of which nobody can know: what was sent then is sent again, under the
-same Message-ID or webhook-id.
+the recipient's answer on its way, about 0.1 ms unless the processor is overloaded, of which nobody can know: what was
+sent then is sent again, under the same Message-ID or webhook-id. So is, by another collector, what one has noted that
+was killed before it recorded it, and that does not come back within 40 seconds.
 """
 
 from __future__ import annotations

@@ -98,11 +98,12 @@ class Stage:
     clock: Path
     mail: KillingMailServer
     chance: random.Random
+    spread: float = SPREAD
     tally: DeliveryTally = field(default_factory=DeliveryTally)
 
 
 @contextlib.contextmanager
-def delivery_stage(directory: Path, seed: int) -> Iterator[Stage]:
+def delivery_stage(directory: Path, seed: int, spread: float = SPREAD) -> Iterator[Stage]:
     """A server with a site whose weekly report three people get, before the first Monday."""
     clock = directory / "offset"
     clock.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +111,7 @@ def delivery_stage(directory: Path, seed: int) -> Iterator[Stage]:
     with mail_server(handler=handler) as mail:
         environ = mail.settings() | {"TYST_PUBLIC_URL": "http://127.0.0.1"}
         serve = Serve(directory, clock=clock, environ=environ)
-        stage = Stage(serve, clock, handler, random.Random(seed))  # noqa: S311 # kills need no secrecy
+        stage = Stage(serve, clock, handler, random.Random(seed), spread)  # noqa: S311 # kills need no secrecy
         set_clock(stage, -1)
         serve.start()
         try:
@@ -140,7 +141,7 @@ def play_week(stage: Stage, week: int) -> None:
     mail.killed.clear()
     mail.chosen = chosen = stage.chance.randrange(len(PEOPLE))
     mail.late = stage.chance.random() < 0.5
-    mail.delay = stage.chance.uniform(0, SPREAD)
+    mail.delay = stage.chance.uniform(0, stage.spread)
     mail.victim = serve
     serve.start()
     until("the kill", mail.killed.is_set)
