@@ -38,6 +38,12 @@ _NEEDED: Final = "zookeeper zookeeper-jute slf4j-api slf4j-nop netty-* metrics-c
 _JAVA: Final = ("java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _COUNT: Final = "SELECT count() FROM events WHERE visitor >= {first:UInt64} AND visitor < {end:UInt64}"
 
+_KEPT: Final = ("old_parts_lifetime", "cleanup_delay_period", "max_cleanup_delay_period")
+_PARTS: Final = """
+SELECT any(data_paths)[1], (SELECT groupArray(name) FROM system.parts
+                            WHERE database = currentDatabase() AND table = 'events' AND active)
+FROM system.tables WHERE database = currentDatabase() AND name = 'events'"""
+
 Row = tuple[str, object, object]
 """What was done, what has to be found on the nodes, and what was."""
 
@@ -136,6 +142,22 @@ def erased_after_return(shards: Shards, node: RealServer, visitors: range) -> li
     ]
 
 
+def off_the_disk(shards: Shards) -> Iterator[Row]:
+    """Parts that were replaced, where they are kept for a second and not for seven minutes."""
+    clients = [client for replicas in shards.replicas for client in replicas]
+    yield "directories of replaced parts are there at first", True, any(map(_unused, clients))
+    for client in clients:
+        client.command(f"ALTER TABLE events MODIFY SETTING {', '.join(f'{name} = 1' for name in _KEPT)}")
+    until("they are gone", lambda: not any(map(_unused, clients)), 120)
+    yield "directories of replaced parts after that", [0] * len(clients), [len(_unused(client)) for client in clients]
+
+
+def _unused(client: Client) -> set[str]:
+    """The directories of a node's table whose parts nobody reads any more."""
+    (directory, active), *_ = client.query(_PARTS).result_rows
+    return {each.name for each in Path(directory).glob("*_*_*_*")} - set(active)
+
+
 def _erased(replicas: Sequence[Client], visitors: range, patience: float) -> bool:
     erasures = [Erasure(SITE, DAY, visitor, 2**31) for visitor in visitors]
     with contextlib.suppress(ClickHouseError, OSError):
@@ -164,6 +186,7 @@ def run(directory: Path, shards: int) -> Iterator[Row]:
                 yield erased_without_marks(clients, 0, range(6, 11))
                 yield from erased_after_return(clients, nodes[1], range(11, 16))
                 yield "others on each replica", [25, 25], _left(clients, range(16, 41))
+                yield from off_the_disk(clients)
 
 
 def main(arguments: Sequence[str]) -> int:
