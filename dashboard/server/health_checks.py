@@ -6,13 +6,18 @@ from collections import Counter
 from importlib.metadata import version
 
 import anyio.to_thread
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from collector.erasure.job_runner import SiteJobRunner
 from collector.server.collector import Collector
 from collector.storage.client import plain_reason
 from dashboard.compliance.health_report import Check, Status, check_directory
 from dashboard.notifications.smtp import MailError, MailTransport
+
+SERVER_LOGS = "ClickHouse's logs"
+STATEMENT_LOGS = ("query_log", "text_log", "query_thread_log", "query_views_log", "opentelemetry_span_log")
+"""Tables of a ClickHouse server that have the text of statements."""
 
 
 async def status_of(collector: Collector, mail: MailTransport, started: float) -> Status:
@@ -29,6 +34,7 @@ async def status_of(collector: Collector, mail: MailTransport, started: float) -
         checks=(
             check_directory(collector.settings.data_dir),
             await anyio.to_thread.run_sync(_check_database, collector),
+            *([] if collector.clickhouse.embedded else [await anyio.to_thread.run_sync(_check_server, collector)]),
             _check_spool(collector),
             check_jobs(collector.deletions),
             _check_sites(domains),
@@ -59,6 +65,39 @@ def _check_database(collector: Collector) -> Check:
             advice="events wait in the spool until it answers; see TYST_CLICKHOUSE_DSN",
         )
     return Check(name=name, state="ok", found=f"{kind}, version {row[0]}, {row[1]:,} events")
+
+
+def _check_server(collector: Collector) -> Check:
+    try:
+        return check_server_logs(collector.client)
+    except (ClickHouseError, OSError) as error:
+        return Check(name=SERVER_LOGS, state="failed", found=plain_reason(error), advice="see ClickHouse above")
+
+
+def check_server_logs(client: Client) -> Check:
+    """Which logs of a ClickHouse server keep the text of statements; `client` need not be granted to read them."""
+    there = [f"system.{name}" for name in STATEMENT_LOGS if _is_there(client, name)]
+    found = f"statements are kept in {', '.join(there)}" if there else "no table keeps statements"
+    found = f"{found}, and by level in the server's own log file; none has a visitor's id"
+    if there in ([], ["system.query_log"]):
+        return Check(name=SERVER_LOGS, state="ok", found=found)
+    advice = (
+        "they have the pages and values by which owners filter and delete: take <text_log>, <query_thread_log>, "
+        "<query_views_log> and <opentelemetry_span_log> out of the server's configuration, and have <logger> at level "
+        "information"
+    )
+    return Check(name=SERVER_LOGS, state="warning", found=found, advice=advice)
+
+
+def _is_there(client: Client, name: str) -> bool:
+    try:
+        client.query("SELECT 1 FROM system.{name:Identifier} LIMIT 0", parameters={"name": name})
+    except DatabaseError as error:
+        # Of a table that is not there it says so before it looks at grants.
+        if "UNKNOWN_TABLE" not in str(error) and "ACCESS_DENIED" not in str(error):
+            raise
+        return "UNKNOWN_TABLE" not in str(error)
+    return True
 
 
 def _check_spool(collector: Collector) -> Check:

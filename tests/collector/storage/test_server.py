@@ -23,6 +23,7 @@ from collector.storage.client import ClickHouse
 from collector.storage.disk_guard import DiskSpaceGuard
 from collector.storage.mutations import MutationUnfinished
 from collector.storage.server_requirements import GRANTS, require_suitable, version_number
+from dashboard.server.health_checks import check_server_logs
 from tests.collector.storage.test_client import an_event
 from tests.databases import drop
 from tests.disk import filled, small_disk
@@ -159,6 +160,21 @@ def test_marks_of_a_process_that_ended_are_removed(client: Client) -> None:
         client.insert("pending_erasures", [[now - seconds * 10**9, MINE.site, MINE.day, 5, _AT]])
     remove_stale_marks(client, now, lambda *_: None)
     assert client.query("SELECT batch FROM pending_erasures").result_rows == [(now - 5 * 10**9,)]
+
+
+def test_logs_of_the_server_that_keep_statements_are_named(client: Client, administrator: Client) -> None:
+    """Also to a user who may not read them. The list of queries is on by default; a text log is one too many."""
+    administrator.command("SYSTEM FLUSH LOGS")
+    usual = check_server_logs(client)
+    assert (usual.state, usual.found.count("system.")) == ("ok", 1)
+    assert "statements are kept in system.query_log, and by level in the server's own log file" in usual.found
+    administrator.command("CREATE TABLE system.text_log (message String) ENGINE = Memory")
+    try:
+        warned = check_server_logs(client)
+    finally:
+        administrator.command("DROP TABLE system.text_log")
+    assert (warned.state, "system.query_log, system.text_log" in warned.found) == ("warning", True)
+    assert "take <text_log>" in warned.advice
 
 
 def test_a_backup_that_takes_long_is_waited_for(clickhouse_server: RealServer) -> None:
