@@ -90,8 +90,8 @@ GROUP BY currency ORDER BY currency"""
             SELECT {self._unit}, depth, toUInt64(arrayMin({later})) AS id
             FROM ({units}) WHERE depth < {len(self.path.steps)}) AS walked
         LEFT ANY JOIN (
-            SELECT DISTINCT sipHash64(page) AS id, toString(page) AS text
-            FROM events WHERE {self.scope.of_visitors()} AND name = 'pageview') AS names USING (id)"""
+            SELECT sipHash64(page) AS id, toString(any(page)) AS text
+            FROM events WHERE {self.scope.of_visitors()} AND name = 'pageview' GROUP BY id) AS names USING (id)"""
         return self._folded(rows, least, folded)
 
     def breakdown(self, least: int, folded: Sequence[tuple[int, str]], dimension: Dimension) -> str:

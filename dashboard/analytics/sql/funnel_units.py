@@ -34,17 +34,20 @@ def units_sql(path: FunnelPath, scope: EventScope, tree: Filter | None = None, *
         page = f"bitShiftLeft(toUInt128({EVENT_PLACE}), 64) + sipHash64(page)"
         viewed = f", groupArrayIf({page}, name = 'pageview') AS pages"
     read = [scope.of_visitors(), *_read(path, scope, pages=pages), *scope.selecting(tree, unit)]
+    walked = f"""
+        WITH {served} AS served
+        SELECT {unit}, arraySort({found}) AS found{viewed}
+        FROM events
+        WHERE {" AND ".join(read)}
+        GROUP BY {unit} HAVING max(bitTest(served, 0))"""
+    # Each is a subquery's column: within one SELECT its expression would stand wherever later steps name it.
+    for column in places(path):
+        walked = f"""
+        SELECT *, {column} FROM ({walked})"""
     return f"""
     SELECT {unit}{kept}, [{reached}] AS reached, [{", ".join(_wait(path, number) for number in numbers[1:])}] AS waits,
         toUInt8(arrayCount(place -> place > 0, reached)) AS depth
-    FROM (
-        SELECT {unit}{kept}, found, {", ".join(places(path))}
-        FROM (
-            WITH {served} AS served
-            SELECT {unit}, arraySort({found}) AS found{viewed}
-            FROM events
-            WHERE {" AND ".join(read)}
-            GROUP BY {unit} HAVING max(bitTest(served, 0))))"""
+    FROM ({walked})"""
 
 
 def group_sql(group: FunnelGroup, scope: EventScope) -> str:
