@@ -37,7 +37,7 @@ def add_filter(page: Page, by: str, how: str, value: str) -> None:
     page.locator("#add-filter > summary").click()
     form = page.get_by_role("form", name="Add a filter")
     form.get_by_label("Filter by").select_option(label=by)
-    form.get_by_label("Comparison").select_option(label=how)
+    form.get_by_label("Condition").select_option(label=how)
     form.get_by_label("Value", exact=True).fill(value)
     form.get_by_role("button", name="Add filter").click()
 
