@@ -46,21 +46,21 @@ def test_they_leave_the_disk(board: Board, clickhouse: ClickHouse, tmp_path: Pat
     places = (Path(urlsplit(clickhouse.dsn).path), tmp_path)
     # Of what all of them have a merged part may hold one.
     needles = [local_part(name) for name in names]
-    assert held(needles, *places) == {*needles}
+    become({*needles}, needles, *places)
     first = notifications.subscriptions.of(board.site())[0]
     board.post(f"/unsubscribe/{notifications.subscriptions.token(first)}", {})
     channel = notifications.channels.of(board.site().id)[0]
     board.post(alerts, {"act": "remove_channel", "id": channel.id})
     gone = [local_part(first.address), local_part(channel.name)]
-    leave(gone, *places)
-    assert held(needles, *places) == {*needles} - {*gone}
+    become({*needles} - {*gone}, needles, *places)
     anyio.run(anyio.to_thread.run_sync, notifications.forget_site, board.site().id)
-    leave(needles, *places)
+    become(set(), needles, *places)
 
 
-def leave(needles: list[bytes], *places: Path) -> None:
-    """Wait until none of them is in any file."""
+def become(expected: set[bytes], needles: list[bytes], *places: Path) -> None:
+    """Wait until these of the needles are in files, and no other. A part that is merged while files are read may be
+    in none of those that are found."""
     deadline = time.monotonic() + 60
-    while found := held(needles, *places):
+    while (found := held(needles, *places)) != expected:
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
