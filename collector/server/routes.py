@@ -30,7 +30,8 @@ class SnippetEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         headers = {
-            "ETag": self._etag,
+            # Weak, as it stands for every compression of the same text (RFC 9110, 8.8.1).
+            "ETag": f"W/{self._etag}",
             "Cache-Control": "public, max-age=3600, stale-while-revalidate=86400",
             "Vary": "Accept-Encoding",
             "Access-Control-Allow-Origin": "*",

@@ -334,6 +334,7 @@ async def test_the_snippet_is_served_compressed_and_revalidated(running: Running
     plain = await client.get("/js/tyst.js", headers={"accept-encoding": "identity"})
     assert plain.content == answer.content
     assert len(gzip.compress(plain.content, 9)) <= 2_830
+    assert answer.headers["etag"].startswith('W/"')
     again = await client.get("/js/tyst.js", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
