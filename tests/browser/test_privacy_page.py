@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from tests.browser.conftest import USER_AGENT, NewPerson
 from tests.served import Served, served
 
 SV = page_texts("sv")
+
+
+@pytest.fixture
+def pause() -> Iterator[None]:
+    """Erasures of one network come at most once a second, those of two tests as well."""
+    yield
+    time.sleep(1.1)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +44,7 @@ def opened(page: Page, server: Served) -> Page:
     return page
 
 
+@pytest.mark.usefixtures("pause")
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
 def test_a_visitor_sees_takes_along_and_erases(
     server: Served, new_person: NewPerson, tmp_path: Path, script: bool
@@ -56,6 +65,7 @@ def test_a_visitor_sees_takes_along_and_erases(
     expect(page.locator("main")).not_to_contain_text("/bara-jag")
 
 
+@pytest.mark.usefixtures("pause")
 def test_the_switch_is_remembered(server: Served, new_person: NewPerson) -> None:
     """A choice is one cookie, and nothing else is stored."""
     person = new_person()
