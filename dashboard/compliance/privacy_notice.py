@@ -18,7 +18,7 @@ import msgspec
 from collector.sites.model import Policy, Site
 from dashboard.compliance.privacy_notice_texts import NoticeTexts, notice_texts
 
-EDITION = 5
+EDITION = 6
 """Of the texts themselves; raised whenever they come to say something else. The first is stored as nothing."""
 
 
