@@ -62,6 +62,52 @@ def described(server: Served) -> Any:
     return schemathesis.openapi.from_url(f"{server.url}/api/openapi.json")
 
 
+CLIENT = """
+import Plausible from "plausible"
+const [key, site, url] = process.argv.slice(1)
+const client = new Plausible(key, site, url)
+const wrong = new Plausible("tyst_00000000_wrong", site, url)
+console.log(JSON.stringify({
+  realtime: await client.getRealtime(),
+  visitors: await client.getAggregate("day", "visitors", true),
+  bounces: await client.getAggregate("day", "bounce_rate"),
+  filtered: await client.getAggregate("day", "pageviews", false, "event:page==/a"),
+  series: await client.getTimeseries("7d", "visitors"),
+  hours: (await client.getTimeseries("day", "pageviews", null, null)).length,
+  pages: await client.getBreakdown("day", "visitors,pageviews", "event:page", null, 5, 1),
+  goals: await client.getBreakdown("day", "visitors,events", "event:goal"),
+  sources: await client.getBreakdown("30d", "visitors", "visit:source", "event:goal==Signup"),
+  refused: await wrong.getRealtime().catch((error) => error.message),
+  mistaken: await client.getBreakdown("day", "visitors", "visit:planet").catch((error) => error.message),
+}))
+"""
+
+
+def test_a_client_of_plausible_works_unmodified(server: Served) -> None:
+    """The package `plausible` from npm, given the server's address: every call, and its errors as errors. The first of
+    its module: it counts the visitors of the last five minutes."""
+    key = server.api("POST", "/api/v1/keys", {"sites": [SITE]})["key"]
+    command = ["node", "--input-type=module", "-e", CLIENT, key, SITE, server.url]
+    done = subprocess.run(command, cwd=FRONTEND, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["realtime"] == 3
+    assert found["visitors"] == {"value": 3, "change": 100}
+    assert found["bounces"] == {"value": 33}
+    assert found["filtered"] == {"value": 2}
+    assert len(found["series"]) == 7
+    assert found["series"][-1]["visitors"] == 3
+    assert found["hours"] == 24
+    assert found["pages"] == [
+        {"page": "/", "visitors": 3, "pageviews": 3},
+        {"page": "/a", "visitors": 2, "pageviews": 2},
+    ]
+    assert found["goals"] == [{"goal": "Signup", "visitors": 1, "events": 1}]
+    assert [row["visitors"] for row in found["sources"]] == [1]
+    assert found["refused"] == "authorization: this key is unknown or revoked, or has expired"
+    assert found["mistaken"].startswith("property: 'visit:planet' is none of")
+
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -109,51 +155,6 @@ def test_whatever_is_asked_is_answered_as_described(
         case.call_and_validate(checks=checks, headers=headers)
 
     ask()
-
-
-CLIENT = """
-import Plausible from "plausible"
-const [key, site, url] = process.argv.slice(1)
-const client = new Plausible(key, site, url)
-const wrong = new Plausible("tyst_00000000_wrong", site, url)
-console.log(JSON.stringify({
-  realtime: await client.getRealtime(),
-  visitors: await client.getAggregate("day", "visitors", true),
-  bounces: await client.getAggregate("day", "bounce_rate"),
-  filtered: await client.getAggregate("day", "pageviews", false, "event:page==/a"),
-  series: await client.getTimeseries("7d", "visitors"),
-  hours: (await client.getTimeseries("day", "pageviews", null, null)).length,
-  pages: await client.getBreakdown("day", "visitors,pageviews", "event:page", null, 5, 1),
-  goals: await client.getBreakdown("day", "visitors,events", "event:goal"),
-  sources: await client.getBreakdown("30d", "visitors", "visit:source", "event:goal==Signup"),
-  refused: await wrong.getRealtime().catch((error) => error.message),
-  mistaken: await client.getBreakdown("day", "visitors", "visit:planet").catch((error) => error.message),
-}))
-"""
-
-
-def test_a_client_of_plausible_works_unmodified(server: Served) -> None:
-    """The package `plausible` from npm, given the server's address: every call, and its errors as errors."""
-    key = server.api("POST", "/api/v1/keys", {"sites": [SITE]})["key"]
-    command = ["node", "--input-type=module", "-e", CLIENT, key, SITE, server.url]
-    done = subprocess.run(command, cwd=FRONTEND, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["realtime"] == 3
-    assert found["visitors"] == {"value": 3, "change": 100}
-    assert found["bounces"] == {"value": 33}
-    assert found["filtered"] == {"value": 2}
-    assert len(found["series"]) == 7
-    assert found["series"][-1]["visitors"] == 3
-    assert found["hours"] == 24
-    assert found["pages"] == [
-        {"page": "/", "visitors": 3, "pageviews": 3},
-        {"page": "/a", "visitors": 2, "pageviews": 2},
-    ]
-    assert found["goals"] == [{"goal": "Signup", "visitors": 1, "events": 1}]
-    assert [row["visitors"] for row in found["sources"]] == [1]
-    assert found["refused"] == "authorization: this key is unknown or revoked, or has expired"
-    assert found["mistaken"].startswith("property: 'visit:planet' is none of")
 
 
 def test_a_real_server_lets_no_other_origin_read(server: Served) -> None:
