@@ -79,12 +79,12 @@ if (document.prerendering) {
   document.addEventListener('DOMContentLoaded', () => tyst('Early'))
   addEventListener('load', () => fetch('/ahead'))
 } else if (location.pathname == '/first') {
-  const timer = setInterval(async () => {
-    if (await (await fetch('/asked/ahead')).text() == 'yes') {
-      clearInterval(timer)
-      setTimeout(() => location = '/next', 1000)
-    }
-  }, 100)
+  // One question after the other: two answers of yes would be two events.
+  const ask = async () => {
+    if (await (await fetch('/asked/ahead')).text() == 'yes') setTimeout(() => location = '/next', 1000)
+    else setTimeout(ask, 100)
+  }
+  ask()
 }
 </script>"""
 
