@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from collector.core.settings import read_settings
 from collector.enrichment import client_ip as address_module
 from collector.enrichment.client_ip import TrustedProxies, client_address, forwarded_scheme, network_of
+from tests.timing import processor_seconds
 
 PROXY = "10.0.0.2"
 VISITOR = "216.160.83.56"
@@ -140,12 +140,14 @@ def test_a_forwarding_field_takes_no_time(chain: str) -> None:
     """Of any length and form, from a proxy that is believed, alone and before what the proxy appends."""
     name, value = HOSTILE_CHAINS[chain]
     appended = f"for={VISITOR}" if name == FORWARDED else VISITOR
-    began = time.process_time()
-    assert ipaddress.ip_address(client_address(PROXY, headers((name, value)), TRUSTED))
-    assert client_address(PROXY, headers((name, f"{value}, {appended}")), TRUSTED) == VISITOR
-    assert client_address(PROXY, headers((name, value), (name, appended)), TRUSTED) == VISITOR
-    forwarded_scheme(PROXY, headers((name, value), ("x-forwarded-proto", value)), TRUSTED)
-    assert time.process_time() - began < 0.2
+
+    def read() -> None:
+        assert ipaddress.ip_address(client_address(PROXY, headers((name, value)), TRUSTED))
+        assert client_address(PROXY, headers((name, f"{value}, {appended}")), TRUSTED) == VISITOR
+        assert client_address(PROXY, headers((name, value), (name, appended)), TRUSTED) == VISITOR
+        forwarded_scheme(PROXY, headers((name, value), ("x-forwarded-proto", value)), TRUSTED)
+
+    assert processor_seconds(read) < 0.2
 
 
 @pytest.mark.parametrize("opened", ['for="9.9.9.9', 'for="', 'for="a\\', 'x="', '"'])
