@@ -6,7 +6,6 @@ a loopback name, an address, or a name without a dot. Any other name may be a DN
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from starlette.types import Scope
 
 from collector.core.settings import Settings
 from collector.enrichment.client_ip import TrustedProxies, forwarded_scheme
-from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback, is_shared_suffix
+from collector.sites.hostnames import ascii_host, is_address, is_at_or_under, is_loopback, is_shared_suffix
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 
@@ -84,7 +83,7 @@ class RequestOrigins:
             host=host,
             base=f"{self._url or f'{scheme}://{found[0].lower()}'}/",
             is_public=public,
-            is_own=public or local or (not self._url and (trusted or _is_address(host) or "." not in host)),
+            is_own=public or local or (not self._url and (trusted or is_address(host) or "." not in host)),
             sites=self._trusted.sites_of(peer),
         )
 
@@ -112,14 +111,6 @@ def site_has_host(site: Site, host: str) -> bool:
     names = (site.domain, *site.aliases, *(each.removeprefix("*.") for each in site.hostnames))
     own = frozenset(map(ascii_host, names)) - {""}
     return host in own or is_at_or_under(host, {name for name in own if not is_shared_suffix(name)})
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def origin_of(request: Request) -> RequestOrigin:

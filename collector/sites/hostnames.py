@@ -6,6 +6,7 @@ its transitional mapping, as browsers do (`straße.de` is not `strasse.de`).
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection
 from functools import lru_cache
@@ -54,6 +55,15 @@ def unicode_host(host: str) -> str:
         return idna.decode(host)
     except idna.IDNAError:
         return host
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address of IPv4 or IPv6, without brackets, and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_at_or_under(host: str, names: Collection[str]) -> bool:

@@ -17,7 +17,7 @@ from collector.enrichment.client_ip import network_of
 from collector.imports.target import ImportTarget
 from collector.imports.visits import foreign_request
 from collector.privacy.consent import NO_SIGNALS, Signals
-from collector.sites.hostnames import is_at_or_under
+from collector.sites.hostnames import is_address, is_at_or_under
 
 ASSETS: Final = frozenset({
     "7z", "ai", "apk", "asc", "atom", "avi", "avif", "bin", "bmp", "br", "bz2", "cer", "class", "crt", "css", "csv",
@@ -131,11 +131,11 @@ def client_address(address: str, forwarded: str) -> str:
     they name in place of a private one."""
     if not forwarded or forwarded == NOTHING:
         return address
-    named = [each for part in forwarded.split(",") if (each := without_port(part.strip())) and _is_address(each)]
+    named = [each for part in forwarded.split(",") if (each := without_port(part.strip())) and is_address(each)]
     public = next((each for each in reversed(named) if ipaddress.ip_address(each).is_global), "")
     if public or not named:
         return public or address
-    return address if _is_address(address) and ipaddress.ip_address(address).is_global else named[0]
+    return address if is_address(address) and ipaddress.ip_address(address).is_global else named[0]
 
 
 def without_port(address: str) -> str:
@@ -143,14 +143,6 @@ def without_port(address: str) -> str:
     if address.startswith("["):
         return address[1:].partition("]")[0]
     return address.partition(":")[0] if address.count(":") == 1 else address
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Literal, NamedTuple, cast
@@ -26,6 +25,7 @@ from fido2.webauthn import (
     UserVerificationRequirement,
 )
 
+from collector.sites.hostnames import is_address
 from dashboard.access.passkeys.challenges import Challenge
 from dashboard.access.passkeys.credential import Passkey
 from dashboard.access.passkeys.refusal import PasskeyRefused
@@ -140,7 +140,7 @@ def relying_party(public_url: str) -> RelyingParty | None:
     and where it has an address for a name."""
     host = urlsplit(public_url).hostname or ""
     local = host == "localhost" or host.endswith(".localhost")
-    if not host or not (public_url.startswith("https:") or local) or _is_address(host):
+    if not host or not (public_url.startswith("https:") or local) or is_address(host):
         return None
     return RelyingParty(_origin(public_url))
 
@@ -173,14 +173,6 @@ def _credential(passkey: Passkey) -> AttestedCredentialData:
 
 def _descriptor(passkey: Passkey) -> PublicKeyCredentialDescriptor:
     return PublicKeyCredentialDescriptor(type=PublicKeyCredentialType.PUBLIC_KEY, id=websafe_decode(passkey.id))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _origin(url: str) -> str:
