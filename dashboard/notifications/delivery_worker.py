@@ -21,7 +21,6 @@ import anyio.to_thread
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.handover_journal import HandoverJournal
 from dashboard.notifications.outbox import Delivery, Lane, Outbox
-from dashboard.notifications.quick_switching import QuickSwitching
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,6 @@ class DeliveryWorker:
         self._journal = journal
         self._couriers = couriers
         self._clock = clock
-        self._quick_switching = QuickSwitching()
 
     def settle(self) -> None:
         """Record in ClickHouse what the journal says was handed over. Blocking."""
@@ -106,8 +104,7 @@ class DeliveryWorker:
             if send is None:
                 await self._end(id_, "no recipient")
                 return
-            with self._quick_switching():
-                await send(partial(self._journal.add, id_))
+            await send(partial(self._journal.add, id_))
         except DeliveryError as error:
             log.warning("a delivery failed", extra={"delivery": id_, "reason": str(error)})
             if error.permanent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from collector.storage.membership import Membership
 from dashboard.notifications.delivery_worker import DeliveryWorker, Send
 from dashboard.notifications.handover_journal import HandoverJournal
 from dashboard.notifications.outbox import BACKOFF, LONGEST_SECONDS, Delivery, Outbox, delivery_id
-from dashboard.notifications.quick_switching import SECONDS, QuickSwitching
 from tests.board import NOON, Clock
 
 ID = delivery_id("report", "one")
@@ -163,29 +161,3 @@ def test_the_journal_outlives_the_process(tmp_path: Path) -> None:
         again.remove(id_)
     assert HandoverJournal(tmp_path).ids == ()
     assert (tmp_path / "handed-over").stat().st_mode & 0o077 == 0
-
-
-def test_threads_switch_quickly_while_something_is_sent(database: Client, tmp_path: Path, clock: Clock) -> None:
-    """So that a busy one keeps no answer from the journal; before and after, as usual."""
-    box, usual = outbox(database, member(database, tmp_path, shared=False), clock), sys.getswitchinterval()
-    box.add(MAIL)
-    during: list[float] = []
-
-    class Recipient:
-        async def prepare(self, _delivery: Delivery) -> Send:
-            async def send(taken: Callable[[], None]) -> None:
-                during.append(sys.getswitchinterval())
-                taken()
-
-            return send
-
-    anyio.run(DeliveryWorker(box, HandoverJournal(tmp_path), {"report": Recipient()}, clock).run_due, box.all())
-    assert during == [pytest.approx(SECONDS)]
-    assert box.all()[ID].state == "sent"
-    assert sys.getswitchinterval() == usual
-    quickly = QuickSwitching()
-    with quickly():
-        with quickly():
-            pass
-        assert sys.getswitchinterval() == pytest.approx(SECONDS)
-    assert sys.getswitchinterval() == usual
