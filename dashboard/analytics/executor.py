@@ -8,17 +8,16 @@ import logging
 import os
 import queue
 import secrets
-import threading
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from dashboard.analytics.errors import QueryError, QueryTooLarge, QueueFull
+from dashboard.analytics.errors import QueryError, QueryTooLarge
+from dashboard.analytics.fair_queue import FairQueue, Lane, T, threads_of
 from dashboard.analytics.result_cache import ResultCache, Rows
 from dashboard.analytics.sql.parameters import Statement
 
@@ -44,86 +43,10 @@ _TOO_LARGE = {158, 159, 396, 241}
 # CANNOT_COMPILE_REGEXP, and Hyperscan's form of it.
 _BAD_PATTERN = {427}
 
-MAX_WAITING, MAX_WAITING_OF_SITE = 2_000, 500
-"""Statements of guests that wait at a time, in all and of one site: about thirty pages of a site."""
-
-T = TypeVar("T")
-
-Lane = tuple[bool, str]
-"""Whose work it is: whether a guest's, and of which site."""
-
-
-class FairQueue:
-    """A thread pool that takes work from lanes in turn. Members go before guests, who never have more than their share
-    of the threads: however much guests ask for, a member waits for no more than what is running."""
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._guest_workers = max(1, workers // 2)
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="analytics")
-        self._lock = threading.Lock()
-        self._waiting: OrderedDict[Lane, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
-        self._running = {True: 0, False: 0}
-
-    def submit(self, lane: Lane, work: Callable[[], T]) -> Future[T]:
-        """Do the work when it is its turn. Raises `QueueFull` where too much waits in a guests' lane."""
-        future: Future[T] = Future()
-        with self._lock:
-            if lane[0]:
-                self._make_sure_of_room(lane)
-            self._waiting.setdefault(lane, deque()).append((future, work))
-        self._start()
-        return future
-
-    def close(self) -> None:
-        """Wait for what is running; what waits is cancelled."""
-        with self._lock:
-            waiting = [future for lane in self._waiting.values() for future, _ in lane]
-            self._waiting.clear()
-        for future in waiting:
-            future.cancel()
-        self._threads.shutdown()
-
-    def _start(self) -> None:
-        with self._lock:
-            while (lane := self._next()) is not None:
-                future, work = self._waiting[lane].popleft()
-                self._waiting.move_to_end(lane)
-                if not self._waiting[lane]:
-                    del self._waiting[lane]
-                if future.set_running_or_notify_cancel():
-                    self._running[lane[0]] += 1
-                    self._threads.submit(self._run, lane, future, work)
-
-    def _make_sure_of_room(self, lane: Lane) -> None:
-        waiting = {each: len(work) for each, work in self._waiting.items() if each[0]}
-        if waiting.get(lane, 0) >= MAX_WAITING_OF_SITE or sum(waiting.values()) >= MAX_WAITING:
-            raise QueueFull
-
-    def _next(self) -> Lane | None:
-        if sum(self._running.values()) >= self._workers:
-            return None
-        member = next((lane for lane in self._waiting if not lane[0]), None)
-        if member is not None or self._running[True] >= self._guest_workers:
-            return member
-        return next(iter(self._waiting), None)
-
-    def _run(self, lane: Lane, future: Future[T], work: Callable[[], T]) -> None:
-        try:
-            found = work()
-        except BaseException as error:  # noqa: BLE001 # whoever waits for it is told
-            outcome = partial(future.set_exception, error)
-        else:
-            outcome = partial(future.set_result, found)
-        with self._lock:
-            self._running[lane[0]] -= 1
-        self._start()
-        outcome()
-
 
 class QueryExecutor:
-    """Executes statements. `connect` opens a read-only client with given settings; at most `workers` statements run at
-    a time; a result is shared for `cache_seconds`."""
+    """Executes statements. `connect` opens a read-only client with given settings; at most `workers` statements of a
+    reader run at a time; a result is shared for `cache_seconds`."""
 
     def __init__(
         self, connect: Callable[[dict[str, Any]], Client], *, workers: int = WORKERS, cache_seconds: float = 0
@@ -131,7 +54,7 @@ class QueryExecutor:
         self._cache = ResultCache(cache_seconds)
         self._queue = FairQueue(workers)
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
-        for _ in range(workers):
+        for _ in range(threads_of(workers)):
             self._clients.put(connect(LIMITS))
         self._killer = connect({})
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="analytics-kill")
@@ -148,6 +71,8 @@ class QueryExecutor:
         key = (lane[0], statement.sql, repr(statement.parameters), None if immutable else version)
         flight = self._cache.join(key, lambda: self._begin(statement, lane), immutable=immutable)
         try:
+            # What another reader asked first may be the last of much.
+            self._queue.join(lane, flight.future)
             # When the waiting is cancelled, the future itself goes on for its other readers.
             waiting = asyncio.wrap_future(flight.future)
             # Of a statement that is stopped because nobody waits any more, asyncio would log an error that nobody saw.

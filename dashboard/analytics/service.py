@@ -16,7 +16,8 @@ from clickhouse_connect.driver.client import Client
 from collector.core.timezones import Zone, borders
 from collector.sites.goals import Goal
 from dashboard.analytics.aggregation import TRUE_AND_FALSE, Aggregation, ResolvedQuery, combined, resolve
-from dashboard.analytics.executor import WORKERS, QueryExecutor, T
+from dashboard.analytics.executor import WORKERS, QueryExecutor
+from dashboard.analytics.fair_queue import T, lane_of
 from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.funnels_filter import with_funnels
 from dashboard.analytics.goal_filters import Matching, patterns
@@ -113,7 +114,7 @@ class StatsService:
 
     async def computed(self, site: str, work: Callable[[], T]) -> T:
         """What `work` on rows of the site gives: what may take the processor some time, in the reader's lane."""
-        return await self._executor.computed(work, (self._guest, site))
+        return await self._executor.computed(work, lane_of(site, guest=self._guest))
 
     async def currencies(self, site: str) -> tuple[str, ...]:
         """The currencies in which the site has ever had revenue, as of the last query about it or of now: what a page
@@ -149,7 +150,7 @@ class StatsService:
 
     async def rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
         """The rows of a statement over several sites."""
-        return await self._executor.rows(Statement(statement, parameters))
+        return await self._executor.rows(Statement(statement, parameters), lane=lane_of("", guest=self._guest))
 
     def clear_cache(self) -> None:
         """Share no result of before: events were stored. Other processes notice by the newest part."""
@@ -215,7 +216,7 @@ class StatsService:
         return read_buckets(aggregation, buckets, hidden, protection)
 
     async def _rows(self, site: str, statement: Statement, version: object = None) -> Rows:
-        return await self._executor.rows(statement, version=version, lane=(self._guest, site))
+        return await self._executor.rows(statement, version=version, lane=lane_of(site, guest=self._guest))
 
     def _result(self, resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], state: SiteState) -> Result:
         own = resolved.own()

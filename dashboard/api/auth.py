@@ -14,6 +14,7 @@ from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys, TooManyKeys
 from dashboard.access.api_quota import note
+from dashboard.analytics.fair_queue import set_reader
 
 
 class ApiError(Exception):
@@ -47,6 +48,7 @@ async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
         if taken.wait:
             reason = f"expected at most {taken.limit} requests an hour with this key; try again in {taken.wait} s"
             raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason)
+    set_reader(key.user or key.id)
     return key
 
 

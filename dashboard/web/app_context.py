@@ -40,6 +40,7 @@ from dashboard.access.share_links import ShareLinks
 from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import User, Users
 from dashboard.analytics.client_disconnect import while_connected
+from dashboard.analytics.fair_queue import set_reader
 from dashboard.analytics.service import StatsService
 from dashboard.compliance.site_check.fetcher import Fetcher
 from dashboard.compliance.site_check.inspector import Inspector
@@ -159,6 +160,8 @@ def stats_for(dashboard: Dashboard, user: User) -> StatsService:
 
 
 async def _realtime(stats: StatsService, sites: Sites, domain: str, guest: bool) -> Realtime:
+    # For all who listen, whoever was first.
+    set_reader("")
     site, reader = sites.get(domain), stats.as_guest() if guest else stats
     zones = (site.timezone, site.former_timezones) if site else ()
     return await realtime_figures(reader, domain, *zones)
@@ -181,6 +184,7 @@ def signed_in(dashboard: Dashboard, view: View) -> Endpoint:
         if found is None:
             return _to_login(request)
         user, session = found
+        set_reader(user.name)
         if dashboard.two_factor.is_due(user, session) and request.url.path not in (TWO_FACTOR_PATH, PASSKEYS_PATH):
             return _to_whole_page(request, TWO_FACTOR_PATH)
         if request.method == "POST" and not same_origin(request.headers):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from dashboard.analytics.errors import QueueFull
-from dashboard.analytics.executor import MAX_WAITING_OF_SITE, FairQueue, QueryExecutor
+from dashboard.analytics.executor import QueryExecutor
+from dashboard.analytics.fair_queue import MAX_WAITING_OF_LANE, FairQueue, lane_of, set_reader
 from dashboard.analytics.filters import Filter, HasDone, is_
 from dashboard.analytics.query import Query
 from dashboard.analytics.result_cache import IMMUTABLE_SECONDS, ResultCache, Rows
@@ -146,19 +148,65 @@ def test_guests_leave_room_for_members() -> None:
 
 def test_lanes_take_turns() -> None:
     """Whoever submits much waits behind whoever submits little."""
-    queue, gate, order = FairQueue(1), threading.Event(), list[str]()
-
-    def work(name: str) -> Rows:
-        assert gate.wait(30)
-        order.append(name)
-        return []
-
-    futures = [queue.submit((False, site), lambda site=site: work(site)) for site in ("a", "a", "a", "b")]  # type: ignore[misc]
-    gate.set()
+    queue, first, second, order = FairQueue(1), threading.Event(), threading.Event(), list[str]()
+    # One has the thread, the other the spare one.
+    busy = [queue.submit((False, "first"), first.wait), queue.submit((False, "second"), second.wait)]
+    futures = [queue.submit((False, site), partial(order.append, site)) for site in ("a", "a", "a", "b")]
+    first.set()
     for each in futures:
         each.result(timeout=30)
+    second.set()
+    assert all(each.result(timeout=30) for each in busy)
     queue.close()
-    assert order.index("b") <= 2
+    assert order == ["a", "b", "a", "a"]
+
+
+def test_who_asks_for_much_keeps_no_other_waiting() -> None:
+    """All threads are in statements of one account, and more of them wait: another's begin at once, one by one."""
+    queue, gate = FairQueue(2), threading.Event()
+    busy = [queue.submit((False, "much"), gate.wait) for _ in range(40)]
+    for _ in range(12):
+        assert queue.submit((False, "little"), lambda: 7).result(timeout=30) == 7
+    gate.set()
+    assert all(each.result(timeout=30) for each in busy)
+    queue.close()
+
+
+def test_guests_of_one_site_keep_those_of_another_from_nothing() -> None:
+    """However long the statements take that are asked about it."""
+    queue, gate = FairQueue(2), threading.Event()
+    busy = [queue.submit((True, "much"), gate.wait) for _ in range(40)]
+    for _ in range(12):
+        assert queue.submit((True, "little"), lambda: 7).result(timeout=30) == 7
+    gate.set()
+    assert all(each.result(timeout=30) for each in busy)
+    queue.close()
+
+
+def test_work_that_waits_in_two_lanes_is_done_once_when_it_is_the_turn_of_one() -> None:
+    """Whoever joins what is the last of another's waits for nothing else of theirs."""
+    queue, gate, done = FairQueue(1), threading.Event(), list[int]()
+    busy = [queue.submit((False, "much"), gate.wait) for _ in range(3)]
+    shared = queue.submit((False, "much"), lambda: done.append(7))
+    queue.join((False, "little"), shared)
+    shared.result(timeout=30)
+    gate.set()
+    assert all(each.result(timeout=30) for each in busy)
+    queue.submit((False, "much"), lambda: done.append(8)).result(timeout=30)
+    queue.close()
+    assert done == [7, 8]
+
+
+def test_an_account_has_one_lane_for_all_its_sites() -> None:
+    """Guests, and what nobody's request asks for, have one of the site."""
+
+    async def lanes() -> list[object]:
+        found = [lane_of("a.test", guest=False), lane_of("a.test", guest=True)]
+        set_reader("eva")
+        return [*found, lane_of("a.test", guest=False), lane_of("b.test", guest=False), lane_of("a.test", guest=True)]
+
+    own = (False, "account eva")
+    assert asyncio.run(lanes()) == [(False, "a.test"), (True, "a.test"), own, own, (True, "a.test")]
 
 
 class Counting:
@@ -234,13 +282,13 @@ def test_guests_statements_do_not_wait_without_number() -> None:
         go.wait()
         return []
 
-    waiting = [queue.submit((True, "busy"), work) for _ in range(1 + MAX_WAITING_OF_SITE)]
+    waiting = [queue.submit((True, "busy"), work) for _ in range(1 + MAX_WAITING_OF_LANE)]
     with pytest.raises(QueueFull):
         queue.submit((True, "busy"), work)
     others = [queue.submit((True, "calm"), work), queue.submit((False, "busy"), work)]
     go.set()
     assert [each.result() for each in others] == [[], []]
-    assert len([each.result() for each in waiting]) == 1 + MAX_WAITING_OF_SITE
+    assert len([each.result() for each in waiting]) == 1 + MAX_WAITING_OF_LANE
     queue.close()
 
 
@@ -250,7 +298,7 @@ def test_what_is_computed_waits_in_its_lane(clickhouse: ClickHouse, database: Cl
     go_on, guest = threading.Event(), (True, SITE)
 
     async def asked() -> str:
-        waiting = [asyncio.create_task(executor.computed(go_on.wait, guest)) for _ in range(MAX_WAITING_OF_SITE + 1)]
+        waiting = [asyncio.create_task(executor.computed(go_on.wait, guest)) for _ in range(MAX_WAITING_OF_LANE + 1)]
         await asyncio.sleep(0)
         with pytest.raises(QueueFull):
             await executor.computed(go_on.wait, guest)

@@ -35,6 +35,8 @@ from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
 from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import User, Users
+from dashboard.analytics.fair_queue import Lane, lane_of
+from dashboard.api.auth import bearer
 from dashboard.api.management import routes
 from dashboard.compliance.health_report import Check, Status
 from tests.board import SECRETS
@@ -268,6 +270,19 @@ def test_a_key_that_is_made_with_another_belongs_to_its_account(room: Room) -> N
     assert room.ask("GET", "sites", key=made["key"]).status_code == 401
     room.make_key()
     assert [each["user"] for each in room.ask("GET", "keys").json()["keys"]] == [""]
+
+
+def test_what_a_key_asks_waits_behind_its_own_account_only(room: Room) -> None:
+    """All keys of an account have one lane together, and a key of nobody has its own."""
+
+    async def lane_of_key(user: str) -> Lane:
+        _, shown = await room.keys.create(by="anna", user=user)
+        headers = [(b"authorization", f"Bearer {shown}".encode())]
+        await bearer(room.keys, Request({"type": "http", "headers": headers}))
+        return lane_of("one.test", guest=False)
+
+    assert anyio.run(lane_of_key, "anna") == anyio.run(lane_of_key, "anna") == (False, "account anna")
+    assert anyio.run(lane_of_key, "") != anyio.run(lane_of_key, "")
 
 
 def test_a_revoked_key_is_refused_at_once(room: Room) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from collector.core.metrics import REASONS
 from collector.rollups.job import RollupJob
 from collector.storage.client import ClickHouse
 from dashboard.access.users import Role
-from dashboard.analytics.errors import QueryTooLarge
+from dashboard.analytics.errors import QueryTooLarge, QueueFull
+from dashboard.analytics.fair_queue import MAX_WAITING_OF_LANE
 from dashboard.reports.panels import PANELS
 from dashboard.server.demo.site import DEMO_PAGES, demo_routes
 from dashboard.web.routes import routes
@@ -771,3 +774,20 @@ def test_templates_are_read_while_somebody_signs_in(board: Board) -> None:
     board.get("/login")
     names = {name for _, name in pages._environment.cache or {}}
     assert {"site.html", "_report.html", "details.html"} <= names
+
+
+def test_a_page_does_not_wait_behind_what_others_ask(board: Board) -> None:
+    """Its statements are in the lane of whom it is for: those that others ask about the site wait in theirs."""
+    go_on = threading.Event()
+
+    async def asked() -> None:
+        stats = board.dashboard.stats
+        busy = [asyncio.create_task(stats.computed(SITE, go_on.wait)) for _ in range(MAX_WAITING_OF_LANE + 2)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull):
+            await stats.computed(SITE, go_on.wait)
+        assert (await asyncio.to_thread(board.get, f"/{SITE}")).status_code == 200
+        go_on.set()
+        await asyncio.gather(*busy)
+
+    asyncio.run(asked())
