@@ -238,16 +238,17 @@ class Collector:
         self._work = asyncio.create_task(self.run_site_jobs())
         if not self.settings.embedded:
             self._heart = asyncio.create_task(self.run_heartbeat())
-            self._settling = asyncio.create_task(self.claims.settle())
+            self._settling = asyncio.create_task(self.claims.run())
             self._recalls = asyncio.create_task(self.recall.run(lambda: self.members.present))
 
     async def stop(self) -> None:
         """Drain for a few seconds, then let go of everything. What is not inserted waits in the spool."""
-        for running in (self._upkeep, self._work, self._heart, self._recalls, self._settling):
-            if running is not None:
-                running.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await running
+        for running in (self._upkeep, self._work, self._recalls, self._settling):
+            await _cancelled(running)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self.claims.finish()
+        await _cancelled(self._heart)
         await self.erasures.stop()
         for lane in (self.lane, *self._left_over):
             await anyio.to_thread.run_sync(lane.stop, DRAIN_SECONDS)
@@ -403,6 +404,13 @@ class Collector:
             "tyst_visits_bytes": ("Bytes that they take.", self.rooms.visits.bytes),
             "tyst_visits_closed_early": ("Visits closed at a bound of memory.", self.rooms.visits.closed_early),
         }
+
+
+async def _cancelled(running: asyncio.Task[None] | None) -> None:
+    if running is not None:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
 
 
 def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Path | None = None) -> Client:

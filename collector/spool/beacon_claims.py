@@ -6,7 +6,10 @@ claims their keys in ClickHouse, and inserts none before every other collector t
 it has. Those it drops. Whoever has answered takes a claimed key for seen from then on. Of two that find the same beacon
 at the same time the one with the smaller id keeps it.
 
-Nothing of it costs anything while nobody is killed: no key leaves a collector but then.
+A collector that has just started claims new beacons as well: while it was away its visitors went to others, and a
+beacon that one of those has stored without an answer reaching the visitor comes to this one when it is sent again.
+
+Nothing of it costs anything after that minute: no key leaves a collector but then.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ from collector.storage.membership import Membership
 
 log = logging.getLogger(__name__)
 
+START_SECONDS: Final = 60.0
+"""So long after its start a collector claims what it gets. The snippet sends a beacon again for half a minute, and
+proxies send the visitors of a collector that has come back to others for ten seconds."""
 PAUSE_SECONDS: Final = 0.3
 PATIENCE_SECONDS: Final = 60.0
 """So long answers are waited for: a collector of an earlier release gives none."""
@@ -64,24 +70,39 @@ class BeaconClaims:
         self._undecided: frozenset[int] = frozenset()
         self._answered: set[int] = set()
 
+    async def run(self) -> None:
+        """Claim what an earlier process has left, then what comes in the first minute."""
+        ends = self._monotonic() + START_SECONDS
+        while self._monotonic() < ends:
+            await self.settle()
+            await asyncio.sleep(PAUSE_SECONDS)
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Claim what is left, and nothing that comes from now on."""
+        for spool in self._spools():
+            spool.stop_withholding()
+        await self.settle()
+
     async def settle(self) -> None:
-        """Claim what an earlier process has left, and let it be inserted without what others have."""
+        """Claim what waits for it, and let it be inserted without what others have."""
         while True:
             try:
                 await self._settle()
             except (ClickHouseError, OSError, sqlite3.Error) as error:
-                log.warning("segments of an earlier process wait", extra={"reason": plain_reason(error)})
+                log.warning("segments wait for other collectors", extra={"reason": plain_reason(error)})
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
                 return
 
     async def _settle(self) -> None:
         spools = self._spools()
-        found = [await anyio.to_thread.run_sync(spool.withheld_keys) for spool in spools]
-        self._undecided = frozenset[int]().union(*found)
-        elsewhere = await self._elsewhere() if self._undecided else frozenset[int]()
-        for spool in spools:
-            await anyio.to_thread.run_sync(spool.release, elsewhere)
+        found = [await anyio.to_thread.run_sync(spool.withheld) for spool in spools]
+        self._undecided = frozenset[int]().union(*(each.keys for each in found))
+        alone = not self._members.others()
+        elsewhere = frozenset[int]() if alone or not self._undecided else await self._elsewhere()
+        for spool, each in zip(spools, found, strict=True):
+            await anyio.to_thread.run_sync(spool.release, each.segments, elsewhere)
         self._undecided = frozenset()
         if elsewhere:
             log.info("beacons that another collector has were dropped", extra={"count": len(elsewhere)})

@@ -59,6 +59,14 @@ class SpoolSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """Segments that wait until other collectors have said which of these beacons they have, by their keys."""
+
+    segments: frozenset[int]
+    keys: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolStats:
     """What the spool holds: events and bytes not yet in ClickHouse, the age of the oldest in seconds, how many
     segments ClickHouse has refused for good, and what is wrong with the disk, if anything."""
@@ -91,7 +99,16 @@ class SegmentStats:
 
     __slots__ = ("began", "bytes", "finished", "read", "refused", "rows", "token", "withheld")
 
-    def __init__(self, token: str, began: float, rows: int = 0, bytes_: int = 0, *, refused: bool = False) -> None:
+    def __init__(
+        self,
+        token: str,
+        began: float,
+        rows: int = 0,
+        bytes_: int = 0,
+        *,
+        refused: bool = False,
+        withheld: bool = False,
+    ) -> None:
         self.token = token
         self.began = began
         self.rows = rows
@@ -99,8 +116,8 @@ class SegmentStats:
         self.refused = refused
         self.finished = False
         self.read = False
-        self.withheld = False
-        """Whether an earlier process has left it, and other collectors are asked for its beacons."""
+        self.withheld = withheld
+        """Whether other collectors are to be asked for its beacons before it is inserted."""
 
     @property
     def waits(self) -> bool:
@@ -112,8 +129,9 @@ class Spool:
     """Opened on a file; `start` begins the committer, `close` ends it.
 
     `max_bytes` bounds the encoded events held; `segment_rows` and `segment_seconds` seal a segment. `clock` gives
-    Unix time. Segments of an earlier process wait for `release` where `withhold` says so. Beacons are handed over on
-    one event loop; `next_segment`, `read`, `acknowledge` and `quarantine` are called by one writer thread.
+    Unix time. Where `withhold` says so, segments wait for `release`: those of an earlier process, and new ones until
+    `stop_withholding`. Beacons are handed over on one event loop; `next_segment`, `read`, `acknowledge` and
+    `quarantine` are called by one writer thread.
     """
 
     def __init__(
@@ -130,6 +148,7 @@ class Spool:
         self._segment_rows = segment_rows
         self._segment_seconds = segment_seconds
         self._clock = clock
+        self._withhold = withhold
         self._changed = threading.Condition()
         self._handed: list[_Waiting] = []
         self._waiting: list[_Waiting] = []
@@ -227,20 +246,32 @@ class Spool:
             return None
         return frozenset(key for key in keys if key in self._seen and key not in self._dropped)
 
-    def withheld_keys(self) -> frozenset[int]:
-        """The keys of the last ten minutes' beacons in segments that wait for `release`."""
-        return frozenset(key for packed in self._file.held_keys() for key in unpack(packed) if key)
+    def withheld(self) -> Withheld:
+        """What waits for `release`: the segments that get no more events, and the keys of the last ten minutes in
+        them."""
+        with self._changed:
+            waiting = [number for number, tally in self._tallies.items() if tally.withheld]
+            if self._withhold:
+                waiting = [number for number in waiting if number != self._open]
+        keys = (key for number in waiting for packed in self._file.held_keys(number) for key in unpack(packed) if key)
+        return Withheld(frozenset(waiting), frozenset(keys))
 
-    def release(self, elsewhere: Collection[int]) -> None:
-        """Insert the segments of an earlier process, without the beacons that another collector has."""
+    def release(self, segments: Collection[int], elsewhere: Collection[int]) -> None:
+        """Insert these segments, without the beacons that another collector has."""
         if elsewhere:
             self._dropped |= frozenset(elsewhere)
             for lost in self.erasures.drop_beacons(elsewhere):
                 self._note_lost(lost)
         with self._changed:
-            for tally in self._tallies.values():
-                tally.withheld = False
+            for number in segments:
+                if number in self._tallies:
+                    self._tallies[number].withheld = False
             self._changed.notify_all()
+
+    def stop_withholding(self) -> None:
+        """Segments that begin from now on are inserted without asking; those that wait still wait for `release`."""
+        with self._changed:
+            self._withhold = False
 
     @property
     def full(self) -> bool:
@@ -493,7 +524,7 @@ class Spool:
         self.commits += 1
         with self._changed:
             if rows and number is not None:
-                tally = self._tallies.setdefault(number, SegmentStats(token, now))
+                tally = self._tallies.setdefault(number, SegmentStats(token, now, withheld=self._withhold))
                 tally.rows += rows
                 tally.bytes += len(encoded)
                 self._bytes += len(encoded)

@@ -96,12 +96,11 @@ class SpoolFile:
         self._seen_until.append((int(now), last))
         return [blob for (blob,) in self._reader.execute("SELECT once FROM seen")]
 
-    def held_keys(self) -> list[bytes]:
-        """Packed keys of the groups that are held, 0 for an event without one; of groups in which each event has a
-        place among them."""
-        with self._reading:
-            rows = self._reader.execute("SELECT once FROM groups JOIN seen ON seen.number = groups.seen").fetchall()
-        return [blob for (blob,) in rows]
+    def held_keys(self, segment: int) -> list[bytes]:
+        """Packed keys of the groups of a segment, 0 for an event without one; of groups in which each event has a place
+        among them."""
+        found = self._read("SELECT once FROM groups JOIN seen ON seen.number = groups.seen WHERE segment = ?", segment)
+        return [blob for (blob,) in found]
 
     def groups(self, segment: int) -> Iterator[tuple[int, bytes]]:
         """The groups of a segment, in the order in which they were written: how many rows, and these."""

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.metrics import Counters
 from collector.ingest.event import Event
-from collector.spool.beacon_claims import PATIENCE_SECONDS, BeaconClaims
+from collector.spool.beacon_claims import PATIENCE_SECONDS, START_SECONDS, BeaconClaims
 from collector.spool.deduplication import idempotency_key
 from collector.spool.spool import Spool
 from collector.spool.writer import Writer
@@ -79,9 +79,11 @@ class Node:
 
 @pytest.fixture
 def pair(database: Client, tmp_path: Path) -> Iterator[tuple[Node, Node]]:
-    """Two collectors that know of each other, in order of their ids."""
+    """Two collectors that know of each other, in order of their ids, and have run for more than a minute."""
     first, second = (Node(database, tmp_path / name, id_) for name, id_ in (("a", "11111111"), ("b", "22222222")))
     first.members.beat()
+    for node in (first, second):
+        node.spool.stop_withholding()
     with ExitStack() as open_:
         for node in (first, second):
             open_.callback(node.end)
@@ -146,6 +148,51 @@ async def test_a_claimed_beacon_is_taken_for_seen_by_the_others(pair: tuple[Node
     first.begin()
     await settled(first, second)
     assert not second.knows("/never sent")
+
+
+async def test_what_comes_soon_after_the_start_is_claimed_too(pair: tuple[Node, Node]) -> None:
+    """The first is back and gets its visitors again: one beacon the second has stored, and its answer was lost."""
+    first, second = pair
+    await second.take("/both", "/only-second")
+    first.end()
+    first.begin()
+    await settled(first, second)
+    await first.take("/both", "/only-first")
+    assert first.stored() == []
+    await settled(first, second)
+    assert (first.stored(), second.stored()) == (["/only-first"], ["/both", "/only-second"])
+    # The one that is sent again to the second, which was told of it:
+    assert second.knows("/only-first")
+
+
+async def test_nothing_is_claimed_a_minute_after_the_start(pair: tuple[Node, Node]) -> None:
+    """What comes until then is claimed, the last of it when the minute is over."""
+    first, second = pair
+    first.end()
+    first.begin()
+    async with asyncio.timeout(60):
+        task = asyncio.create_task(first.claims.run())
+        await asyncio.sleep(0.1)
+        await second.take("/both")
+        await first.take("/both", "/mine")
+        first.now = START_SECONDS
+        while not task.done():
+            await second.claims.answer()
+            await asyncio.sleep(0.01)
+        await task
+    await first.take("/later")
+    assert (first.stored(), second.knows("/mine"), second.knows("/later")) == (["/mine", "/later"], True, False)
+
+
+async def test_a_collector_without_others_inserts_at_once(database: Client, tmp_path: Path) -> None:
+    """There is nobody to ask, so no key leaves it."""
+    node = Node(database, tmp_path / "a", "11111111")
+    with closing(node.spool):
+        await node.take("/mine")
+        assert node.stored() == []
+        await node.claims.settle()
+        assert node.stored() == ["/mine"]
+    assert database.query("SELECT count() FROM beacon_claims").result_rows == [(0,)]
 
 
 async def test_of_two_that_were_killed_one_keeps_the_beacon(pair: tuple[Node, Node]) -> None:
