@@ -12,7 +12,8 @@ from collector.core.errors import ServerUnsuitable
 _NODES = """
 SELECT shard_num, replica_num, host_name FROM system.clusters WHERE cluster = {cluster:String}
 ORDER BY shard_num, replica_num"""
-_WHO = "SELECT toString(serverUUID())"
+# The port as well: where several servers run on one machine they may have been copied, id and all.
+_WHO = "SELECT toString(serverUUID()), tcpPort()"
 
 
 class Node(NamedTuple):

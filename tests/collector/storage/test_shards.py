@@ -258,6 +258,14 @@ def test_a_cluster_that_the_server_does_not_know_is_refused(clickhouse_shards: t
         place.prepare()
 
 
+def test_another_node_than_the_first_is_refused(clickhouse_shards: tuple[RealServer, RealServer]) -> None:
+    """The other nodes have no sites, users and locks of records."""
+    first, second = clickhouse_shards
+    assert ClickHouse.at(first.dsn("elsewhere"), cluster=CLUSTER).layout()
+    with pytest.raises(ServerUnsuitable, match=r"has to name 127\.0\.0\.1, the first node"):
+        ClickHouse.at(second.dsn("elsewhere"), cluster=CLUSTER).layout()
+
+
 def test_a_backup_of_a_cluster_is_refused(clickhouse: ClickHouse) -> None:
     """With what to do instead."""
     with pytest.raises(BackupError, match=r"docs/scale\.md"):
