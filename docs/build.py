@@ -1,8 +1,9 @@
 """Build the documentation website in `site/`: `make docs`.
 
-The pages of `docs/`, the wire format of `snippet/README.md`, and the API rendered from its OpenAPI document become one
-static site by Zensical, which the authors of Material for MkDocs develop in its place. The pinned version is the last
-one that has its user interface in the same package.
+The pages of `docs/`, the wire format of `snippet/README.md`, the API rendered from its OpenAPI document, and the
+platforms rendered from the data of the installation page become one static site by Zensical, which the authors of
+Material for MkDocs develop in its place. The pinned version is the last one that has its user interface in the same
+package.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from collector.sites.model import Site
 from dashboard.api.openapi import document
+from dashboard.compliance.site_check.cmp_detection import BANNERS
+from dashboard.compliance.site_check.platforms import PLATFORMS
+from dashboard.compliance.site_check.tag_snippets import TagOptions, code_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "docs"
@@ -42,6 +47,34 @@ def api_reference(openapi: dict[str, Any]) -> str:
     for name, schema in openapi["components"]["schemas"].items():
         lines += [f"### {name}", "", *_fields(schema), ""]
     return "\n".join(lines)
+
+
+def platform_reference() -> str:
+    """The page of the platforms in Markdown: where the tag goes on each, and what it looks like there."""
+    lines = [
+        "# Platforms",
+        "",
+        "Where the tag goes, and what it looks like there for `example.com`, measured by `stats.example.com`.",
+        "A site's page *Installation* has the same with its own names, for its policy and its [banner](banners.md).",
+        "",
+    ]
+    for key, platform in PLATFORMS.items():
+        banner = platform.banner
+        lines += [
+            f"## {platform.name}",
+            "",
+            platform.steps.replace("<head>", "`<head>`").replace("</head>", "`</head>`"),
+            "",
+        ]
+        if banner:
+            lines += [f"{platform.name} has a banner of its own: [{BANNERS[banner].name}](banners.md#{banner}).", ""]
+        code = code_of(Site(domain="example.com"), "https://stats.example.com/", TagOptions(variant=key, banner=banner))
+        lines += ["```" + _LANGUAGES.get(platform.form, "html"), code, "```", ""]
+    return "\n".join(lines)
+
+
+_LANGUAGES: Final = {"wordpress": "php", "nextjs": "tsx"}
+_ELEMENT: Final = re.compile(r"</?head>")
 
 
 def _operation(path: str, verb: str, operation: dict[str, Any], shared: list[dict[str, Any]]) -> Iterator[str]:
@@ -96,6 +129,7 @@ def pages(target: Path) -> None:
     sources = {page.name: page.read_text() for page in DOCS.glob("*.md")}
     sources["snippet.md"] = (ROOT / "snippet" / "README.md").read_text().replace("](../docs/", "](")
     sources["api.md"] = api_reference(document())
+    sources["platforms.md"] = platform_reference()
     for name, text in sources.items():
         text = text.replace("](../snippet/README.md", "](snippet.md")
         (target / name).write_text(_OUTSIDE.sub(r"`\2`", text))

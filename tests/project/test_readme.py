@@ -228,6 +228,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """Of the documentation site; the API and the wire format are made for it."""
+    """Of the documentation site; the API, the wire format and the platforms are made for it."""
     named = set(re.findall(r'"([\w-]+\.md)"', (DOCS / "zensical.toml").read_text()))
-    assert named == {page.name for page in DOCS.glob("*.md")} | {"api.md", "snippet.md"}
+    assert named == {page.name for page in DOCS.glob("*.md")} | {"api.md", "snippet.md", "platforms.md"}
