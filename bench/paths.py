@@ -21,7 +21,6 @@ from dashboard.analytics.service import StatsService
 DAYS: Final = 30
 """Dates that have all of the events."""
 MOST_OF_FUNNEL: Final = 5
-MOST_WITH_NEXT_PAGES: Final = 10
 MOST_OF_JOURNEY: Final = 8
 STEPS: Final = ("page=/p0", "page=/p1", "page=/p1*", "event=Goal 1", "page=/p2")
 TOP_PAGES: Final = f"""
@@ -35,15 +34,14 @@ def measure_paths(found: Measurements, town: Town, store: StatsService, period: 
     time."""
     reader = town.database.client(readonly=True, settings={"max_threads": 1})
     given = {"site": SITE, "first": period.first, "last": period.last}
-    funnels, with_next_pages = _funnels(store, period, details=False), _funnels(store, period, details=True)
+    funnels = _funnels(store, period, details=False) | _funnels(store, period, details=True)
     journeys = _journeys(store, period)
     top = {"top pages, one statement": lambda: reader.query(TOP_PAGES, parameters=given)}
-    took = alternately(top | funnels | with_next_pages | journeys, times)
+    took = alternately(top | funnels | journeys, times)
     reader.close()
     (pages,) = (took[title] for title in top)
     found.line(*top, pages)
-    bounds = ((funnels, MOST_OF_FUNNEL), (with_next_pages, MOST_WITH_NEXT_PAGES), (journeys, MOST_OF_JOURNEY))
-    for works, most in bounds:
+    for works, most in ((funnels, MOST_OF_FUNNEL), (journeys, MOST_OF_JOURNEY)):
         for title in works:
             found.times(title, took[title], pages, most if found.millions >= 1 else math.inf)
 

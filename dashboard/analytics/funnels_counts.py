@@ -8,16 +8,19 @@ minimum of visitors at least. So no two counts that are told differ by fewer. do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+
+from dashboard.analytics.query import OTHER
+from dashboard.analytics.result_cache import Rows
 
 
 @dataclass(frozen=True, slots=True)
 class FunnelDepths:
-    """How far units came: `units[n]` reached n steps and no more. `visitors` has how many visitors have units of which
-    depths, these as bits: of visits, one visitor may have several."""
+    """How far units came: `units[n]` reached n steps and no more. `people[n]` are their visitors, by numbers of their
+    own: all of them, or as many as the minimum of a group. Of visits, one visitor may have several."""
 
     units: Sequence[int]
-    visitors: Mapping[int, int] = field(default_factory=dict)
+    people: Sequence[frozenset[int]]
 
     @property
     def steps(self) -> int:
@@ -28,19 +31,64 @@ class FunnelDepths:
         """Units that reached the step; of step 0, all."""
         return sum(self.units[step:])
 
-    def size(self, first: int, end: int) -> int:
-        """Visitors with units that reached `first` steps or more, but not `end`."""
-        bits = (1 << end) - (1 << first)
-        return sum(count for depths, count in self.visitors.items() if depths & bits)
-
     def told(self, minimum: int) -> list[int]:
         """The steps whose counts may be told, in order; 0 is all units. None where all of them are too few."""
         end = self.steps + 1
         found: list[int] = []
         for step in range(end):
-            left = self.size(found[-1], step) if found else minimum
-            if all(size == 0 or size >= minimum for size in (left, self.size(step, end))):
+            left = self._size(found[-1], step) if found else minimum
+            if all(size == 0 or size >= minimum for size in (left, self._size(step, end))):
                 found.append(step)
             elif not found:
                 return []
         return found
+
+    def _size(self, first: int, end: int) -> int:
+        """Visitors with units that reached `first` steps or more, but not `end`: exact below the minimum."""
+        return len(frozenset().union(*self.people[first:end]))
+
+
+@dataclass(frozen=True, slots=True)
+class NextPage:
+    """Units whose next pageview was of that page, and how many visitors they are of, counted up to the minimum."""
+
+    page: str
+    units: int
+    visitors: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelWalks:
+    """What the walks of a funnel's units give: how far they came, the median waits before the second and later steps,
+    and by step the next pages of those who left at it."""
+
+    depths: FunnelDepths
+    waits: Sequence[float]
+    after: Mapping[int, Sequence[NextPage]]
+
+    def next_pages(self, step: int, minimum: int) -> list[tuple[str, int]]:
+        """Where those went who left at a step, as it may be told: with the smallest page among the others, where these
+        are too few. Who left is on one of them."""
+        rows = sorted(self.after.get(step, ()), key=lambda row: (row.page == OTHER, -row.units, row.page))
+        if rows and rows[-1].page == OTHER and rows[-1].visitors < minimum:
+            *rows, other = rows
+            if not rows:
+                return []
+            smallest = min(rows, key=lambda row: (row.units, row.page))
+            rows = [*(row for row in rows if row != smallest), replace(other, units=other.units + smallest.units)]
+        return [(row.page, row.units) for row in rows]
+
+
+def read_walks(rows: Rows, steps: int) -> FunnelWalks:
+    """Read the rows of the statement of walks."""
+    units, people = [0] * (steps + 1), [frozenset[int]()] * (steps + 1)
+    waits: Sequence[float] = ()
+    after: dict[int, list[NextPage]] = {}
+    for depth, whole, page, counted, visitors, medians in rows:
+        if not whole:
+            after.setdefault(depth, []).append(NextPage(page, counted, len(visitors)))
+        elif depth:
+            units[depth], people[depth] = counted, frozenset(visitors)
+        else:
+            waits = medians
+    return FunnelWalks(FunnelDepths(units, people), waits, after)

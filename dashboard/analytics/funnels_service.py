@@ -11,7 +11,7 @@ from typing import Any
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import Filter, FunnelPath, FunnelWindow
-from dashboard.analytics.funnels_counts import FunnelDepths
+from dashboard.analytics.funnels_counts import FunnelDepths, FunnelWalks, read_walks
 from dashboard.analytics.goal_filters import currency_of, listed
 from dashboard.analytics.period import Period
 from dashboard.analytics.prepared_query import PreparedQuery
@@ -109,13 +109,13 @@ class _Answer:
         return self.prepared.protection
 
     async def result(self) -> FunnelResult:
-        (units, visitors, anonymous), (depths, waits) = await asyncio.gather(self._totals(), self._depths())
-        depths = await self._with_others(depths, units, visitors)
+        (units, visitors, anonymous), walks = await asyncio.gather(self._totals(), self._walks())
+        depths = await self._with_others(walks.depths, units, visitors)
         told = depths.told(self._protection.min_visitors)
         found = FunnelResult(
             window=self.asked.path.window,
             all=self._told(depths.reached(0), 0, told),
-            steps=tuple(self._step(depths, step, told, wait) for step, wait in enumerate([None, *waits], 1)),
+            steps=tuple(self._step(depths, walks, step, told) for step in range(1, depths.steps + 1)),
             hidden=not told,
             anonymous=self._anonymous(anonymous),
             min_visitors=self._protection.min_visitors,
@@ -126,26 +126,26 @@ class _Answer:
         return await self._with_details(found, depths, told)
 
     async def _with_details(self, found: FunnelResult, depths: FunnelDepths, told: list[int]) -> FunnelResult:
-        """The result with what may be told of revenue, next pages, and the values of the dimension."""
+        """The result with what may be told of revenue and the values of the dimension."""
         last = depths.steps
-        wanted = self.asked.details
-        revenue, after, rows = await asyncio.gather(
-            self._revenue() if wanted and last in told and depths.reached(last) else _nothing(),
-            self._next_pages() if wanted and told else _nothing(),
+        revenue, rows = await asyncio.gather(
+            self._revenue() if self.asked.details and last in told and depths.reached(last) else _nothing(),
             self._breakdown() if self.asked.dimension and {1, last} <= {*told} else _nothing(),
         )
-        steps = tuple(
-            replace(each, after=tuple(row for part, row in after if part == step)) if each.left is not None else each
-            for step, each in enumerate(found.steps, 1)
-        )
-        return replace(found, revenue=tuple(revenue), steps=steps, rows=tuple(row for _, row in rows))
+        return replace(found, revenue=tuple(revenue), rows=tuple(rows))
 
-    def _step(self, depths: FunnelDepths, step: int, told: list[int], wait: float | None) -> FunnelStepCount:
+    def _step(self, depths: FunnelDepths, walks: FunnelWalks, step: int, told: list[int]) -> FunnelStepCount:
         units, following = self._told(depths.reached(step), step, told), None
         if step < depths.steps:
             following = self._told(depths.reached(step + 1), step + 1, told)
         left = units - following if units is not None and following is not None else None
-        return FunnelStepCount(units, left, wait if units else None)
+        after = [] if left is None else walks.next_pages(step, self._protection.min_visitors)
+        return FunnelStepCount(
+            units,
+            left,
+            walks.waits[step - 2] if units and step > 1 else None,
+            tuple(FunnelRow(page, *self._reported(counted, 0)) for page, counted in after),
+        )
 
     def _told(self, count: int, step: int, told: list[int]) -> int | None:
         return self._protection.reported({"units": count})["units"] if step in told else None
@@ -160,21 +160,22 @@ class _Answer:
         ((units, visitors, anonymous),) = await self._rows(FunnelStatements.totals)
         return units, visitors, anonymous
 
-    async def _depths(self) -> tuple[FunnelDepths, list[float]]:
-        """How far units came that reached the first step, and their median waits; of those that did not, nothing is
-        known yet."""
-        ((units, visitors, waits),) = await self._rows(FunnelStatements.depths)
-        return FunnelDepths((0, *(units or [0] * len(self.asked.path.steps))), visitors), waits
+    async def _walks(self) -> FunnelWalks:
+        """How far units came that reached the first step."""
+        least, steps = self._protection.min_visitors, len(self.asked.path.steps)
+        return read_walks(
+            await self._rows(partial(FunnelStatements.walks, least=least, pages=self.asked.details)), steps
+        )
 
     async def _with_others(self, depths: FunnelDepths, units: int, visitors: int) -> FunnelDepths:
-        """The depths with the units that did not reach the first step. Visitors of whom other visits did are looked up
-        only where they decide whether these are enough."""
-        begun = sum(depths.visitors.values())
-        known = {**depths.visitors, 1: visitors - begun}
-        every = FunnelDepths((max(0, units - depths.reached(1)), *depths.units[1:]), known)
-        if not every.units[0] or visitors - begun >= self._protection.min_visitors or self.asked.path.window == "day":
-            return every
-        return replace(every, visitors=dict(await self._rows(FunnelStatements.all_depths)))  # type: ignore[arg-type]
+        """The depths with the units that did not reach the first step. Whose they are is looked up only where they may
+        be too few."""
+        least, begun = self._protection.min_visitors, depths.reached(1)
+        if visitors - begun < least and units > begun:
+            ((people,),) = await self._rows(partial(FunnelStatements.others, least=least))
+        else:
+            people = range(-least if units > begun else 0, 0)
+        return FunnelDepths((max(0, units - begun), *depths.units[1:]), (frozenset(people), *depths.people[1:]))
 
     async def _revenue(self) -> list[Revenue]:
         """What the last step brought in, in the currencies that enough visitors paid in; of a goal with a currency, in
@@ -188,31 +189,25 @@ class _Answer:
             if asked in ("", currency) and buyers >= self._protection.min_visitors
         ]
 
-    async def _next_pages(self) -> list[tuple[int, FunnelRow]]:
-        return await self._folded(FunnelStatements.next_pages)
-
-    async def _breakdown(self) -> list[tuple[int, FunnelRow]]:
+    async def _breakdown(self) -> list[FunnelRow]:
         dimension = find_dimension(self.asked.dimension)
         if dimension.level == "time" or dimension.column == "funnel":
             raise QueryError("dimension", "expected an event or visit dimension")
         dimension = listed(dimension, self.prepared.query.filters, self.prepared.goals)
-        found = await self._folded(partial(FunnelStatements.breakdown, dimension=dimension))
-        return [(part, replace(row, value=dimension.label(row.value))) for part, row in found]
-
-    async def _folded(self, statement: Callable[..., str]) -> list[tuple[int, FunnelRow]]:
-        """Rows by part, small ones folded. Where the fold is too small itself, the next smallest rows join it."""
         least = self._protection.min_visitors
-        folded: tuple[tuple[int, str], ...] = ()
+        folded: tuple[str, ...] = ()
         while True:
-            rows = await self._rows(partial(statement, least=least, folded=folded))
-            few = {part: sizes for part, name, _, _, *sizes in rows if name == OTHER and _few(least, *sizes)}
-            further = [each for part in sorted(few) for each in _joining(part, few[part], rows, least)]
+            statement = partial(FunnelStatements.breakdown, dimension=dimension, least=least, folded=folded)
+            rows = await self._rows(statement)
+            fold = next((sizes for name, _, _, *sizes in rows if name == OTHER), ())
+            further = _joining(fold, rows, least)
             if not further:
                 break
             folded += tuple(further)
-        told = [row for row in rows if row[0] not in few]
-        told.sort(key=lambda row: row[1] == OTHER)
-        return [(part, FunnelRow(name, *self._reported(units, done))) for part, name, units, done, *_ in told]
+        if _few(least, *fold):
+            return []
+        rows = sorted(rows, key=lambda row: row[0] == OTHER)
+        return [FunnelRow(dimension.label(name), *self._reported(units, done)) for name, units, done, *_ in rows]
 
     def _reported(self, *counts: int) -> list[int]:
         return [self._protection.reported({"units": count})["units"] for count in counts]
@@ -231,14 +226,14 @@ def _few(least: int, *sizes: int) -> bool:
     return any(0 < size < least for size in sizes)
 
 
-def _joining(part: int, fold: Sequence[int], rows: Rows, least: int) -> list[tuple[int, str]]:
-    """The rows to fold next, from the smallest, of equal ones the first by value: up to the first that has whom the
-    fold has too few of. A row has enough of either side or nobody: few steps are taken, however many rows there are."""
+def _joining(fold: Sequence[int], rows: Rows, least: int) -> list[str]:
+    """Values to fold as well where the fold has too few who are done, or who are not: from the smallest, of equal ones
+    the first by value, up to the first that has whom it lacks. A value has enough of either side or nobody: few steps
+    are taken, however many there are."""
     lacking = [side for side, size in enumerate(fold) if _few(least, size)]
     found = []
-    for _, name, sizes in sorted((units, name, sizes) for own, name, units, _, *sizes in rows if own == part):
-        if name != OTHER:
-            found.append((part, name))
-            if any(sizes[side] for side in lacking):
-                break
+    for _, name, sizes in sorted((units, name, sizes) for name, units, _, *sizes in rows if lacking and name != OTHER):
+        found.append(name)
+        if any(sizes[side] for side in lacking):
+            break
     return found

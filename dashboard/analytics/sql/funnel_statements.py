@@ -17,6 +17,8 @@ from dashboard.analytics.sql.funnel_units import EVENT_PLACE, UNITS, units_sql
 
 MOST_ROWS = 10_000
 """Rows of one breakdown."""
+OTHER_ID = 1
+"""In place of the hash of a page: pages of few visitors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +44,44 @@ class FunnelStatements:
 SELECT toInt64({units}), uniqExactIf({VISITOR_KEY}, visitor != 0), countIf(visitor = 0)
 FROM events WHERE {self.scope.of_days()} AND {self.scope.selected(self.tree)}"""
 
-    def depths(self) -> str:
-        """Units by how many steps they reached, from 1; visitors by the depths of their units, as bits; and the median
-        wait before each step but the first, among those who reached it."""
-        steps = range(1, len(self.path.steps) + 1)
-        counted = ", ".join(f"countIf(depth = {step})" for step in steps)
-        waited = ", ".join(f"groupArrayIf(waits[{step - 1}], depth >= {step}) AS w{step}" for step in steps[1:])
-        medians = ", ".join(f"quantileExactInclusiveArray(0.5)(w{step})" for step in steps[1:])
+    def others(self, least: int) -> str:
+        """Visitors with a unit that did not reach the first step, by the numbers that `walks` has: `least` at most."""
+        first = f"{self.scope.of_visitors()} AND {self.scope.filter_sql(self.path.steps[0])}"
         return f"""
-SELECT sumForEach(units), sumMap(map(depths, toUInt64(1))), [{medians}]
-FROM (
-    SELECT [{counted}] AS units, groupBitOr(bitShiftLeft(toUInt16(1), depth)) AS depths, {waited}
-    FROM ({self._units()})
-    GROUP BY day, visitor)"""
+SELECT {_numbers(f"groupUniqArray({least:d})({VISITOR_KEY})")}
+FROM events
+WHERE {self.scope.of_visitors()} AND {self.scope.selected(self.tree)}
+    AND ({self._unit}) NOT IN (SELECT {self._unit} FROM events WHERE {first})"""
 
-    def all_depths(self) -> str:
-        """Visitors by the depths of their units, as bits, those of depth 0 included."""
+    def walks(self, least: int, *, pages: bool) -> str:
+        """How far units came that reached the first step.
+
+        Of each step one row that is `whole`: the units that reached it and no further, and their visitors as numbers,
+        all of them or `least`. Of step 0 the median wait before each step but the first, among those who reached it.
+        Besides, with `pages`, rows of each step by the page of their next pageview, `` for none, where those of fewer
+        than `least` visitors are one row.
+        """
+        later = range(2, len(self.path.steps) + 1)
+        states = "".join(f", quantileExactInclusiveStateIf(0.5)(waits[{n - 1}], depth >= {n}) AS w{n}" for n in later)
+        medians = ", ".join(f"quantileExactInclusiveMerge(0.5)(w{n})" for n in later)
         return f"""
-SELECT depths, count()
+SELECT depth, whole, if(id = {OTHER_ID:d}, {self.scope.parameters.text(OTHER)}, text) AS page, units,
+    {_numbers("some")} AS people, waits
 FROM (
-    SELECT groupBitOr(bitShiftLeft(toUInt16(1), depth)) AS depths
+    SELECT depth, id, grouping(id) > 0 AS whole, sum(counted) AS units,
+        groupUniqArrayArray({least:d})(few) AS some, [{medians}] AS waits
     FROM (
-        SELECT DISTINCT {self._unit} FROM events
-        WHERE {self.scope.of_visitors()} AND {self.scope.selected(self.tree)}) AS every
-    LEFT JOIN ({self._units()}) AS walked USING ({self._unit})
-    GROUP BY day, visitor)
-GROUP BY depths"""
+        SELECT depth, if(length(few) < {least:d}, {OTHER_ID:d}, next_page) AS id, count() AS counted,
+            groupUniqArray({least:d})({VISITOR_KEY}) AS few{states}
+        FROM ({units_sql(self.path, self.scope, self.tree, pages=pages)})
+        GROUP BY depth, next_page)
+    GROUP BY GROUPING SETS ((depth, id), (depth), ())) AS steps
+LEFT ANY JOIN (
+    SELECT sipHash64(page) AS id, toString(page) AS text
+    FROM (SELECT DISTINCT page FROM events WHERE {self.scope.of_days()})) AS names USING (id)
+WHERE whole OR {pages:d}
+ORDER BY depth, whole, units DESC, page
+LIMIT {MOST_ROWS} BY depth, whole"""
 
     def revenue(self) -> str:
         """By currency, what the events by which the last step was reached have brought in, how many of them have
@@ -80,60 +94,37 @@ WHERE {self.scope.of_visitors()} AND currency != '' AND ({self._unit}, bitShiftR
     SELECT {self._unit}, bitShiftRight(reached[{last}], 8) FROM ({self._units()}) WHERE depth = {last})
 GROUP BY currency ORDER BY currency"""
 
-    def next_pages(self, least: int, folded: Sequence[tuple[int, str]]) -> str:
-        """Of those who left at a step, by the step: the page of their next pageview, `` for none."""
-        later = "arrayFilter(page -> bitShiftRight(page, 72) > bitShiftRight(reached[depth], 8), pages)"
-        units = units_sql(self.path, self.scope, self.tree, pages=True)
-        rows = f"""
-        SELECT depth AS part, text AS value, {self._unit}, toUInt8(0) AS done
-        FROM (
-            SELECT {self._unit}, depth, toUInt64(arrayMin({later})) AS id
-            FROM ({units}) WHERE depth < {len(self.path.steps)}) AS walked
-        LEFT ANY JOIN (
-            SELECT sipHash64(page) AS id, toString(any(page)) AS text
-            FROM events WHERE {self.scope.of_visitors()} AND name = 'pageview' GROUP BY id) AS names USING (id)"""
-        return self._folded(rows, least, folded)
-
-    def breakdown(self, least: int, folded: Sequence[tuple[int, str]], dimension: Dimension) -> str:
-        """By each value that selected events have: units that reached the first step, and those that reached all."""
+    def breakdown(self, least: int, folded: Sequence[str], dimension: Dimension) -> str:
+        """By each value that selected events have: units that reached the first step, those that reached all, and the
+        visitors of these and of the others. Values of small groups, and the `folded` ones, are one."""
+        parameters, key = self.scope.parameters, f"({self._unit})"
         goals = [dimension] if dimension.name == "event:goal" else []
-        selected = " AND ".join(
-            [
-                self.scope.selected(self.tree, goals),
-                *(listable(each, self.tree, self.scope.parameters) for each in goals),
-            ]
-        )
-        rows = f"""
-        SELECT toUInt8(0) AS part, value, {self._unit}, depth = {len(self.path.steps)} AS done
-        FROM (
-            SELECT DISTINCT {self._unit}, {self.scope.key(dimension).text} AS value
-            FROM {self.scope.source([dimension])}
-            WHERE {self.scope.of_visitors()} AND {selected}) AS valued
-        INNER JOIN ({self._units()}) AS walked USING ({self._unit})"""
-        return self._folded(rows, least, folded)
-
-    def _folded(self, rows: str, least: int, folded: Sequence[tuple[int, str]]) -> str:
-        """Units by part and value, those of small groups and the `folded` ones together: of each row, units, those
-        that are done, and the visitors of these and of the others."""
-        parameters = self.scope.parameters
-        other = parameters.text(OTHER)
+        selected = [self.scope.selected(self.tree, goals), *(listable(each, self.tree, parameters) for each in goals)]
         few = f"BETWEEN 1 AND {least - 1:d}"
         small = f"finalizeAggregation(doers) {few} OR finalizeAggregation(leavers) {few}"
         if folded:
-            parts = parameters.add([part for part, _ in folded], "Array(UInt8)")
-            values = parameters.texts([value for _, value in folded])
-            small += f" OR (part, value) IN (SELECT arrayJoin(arrayZip({parts}, {values})))"
-        key = f"({self._unit})"
+            small += f" OR value IN {parameters.texts(list(folded))}"
         return f"""
-SELECT part, if(small, {other}, value) AS name, uniqExactMerge(units), uniqExactMerge(dones),
+SELECT if(small, {parameters.text(OTHER)}, value) AS name, uniqExactMerge(units), uniqExactMerge(dones),
     uniqExactMerge(doers), uniqExactMerge(leavers)
 FROM (
     SELECT *, {small} AS small
     FROM (
-        SELECT part, value, uniqExactState({key}) AS units, uniqExactStateIf({key}, done) AS dones,
+        SELECT value, uniqExactState({key}) AS units, uniqExactStateIf({key}, done) AS dones,
             uniqExactStateIf({VISITOR_KEY}, done) AS doers, uniqExactStateIf({VISITOR_KEY}, NOT done) AS leavers
-        FROM ({rows})
-        GROUP BY part, value))
-GROUP BY part, name
-ORDER BY part, uniqExactMerge(units) DESC, name
-LIMIT {MOST_ROWS} BY part"""
+        FROM (
+            SELECT value, {self._unit}, depth = {len(self.path.steps)} AS done
+            FROM (
+                SELECT DISTINCT {self._unit}, {self.scope.key(dimension).text} AS value
+                FROM {self.scope.source([dimension])}
+                WHERE {self.scope.of_visitors()} AND {" AND ".join(selected)}) AS valued
+            INNER JOIN ({self._units()}) AS walked USING ({self._unit}))
+        GROUP BY value))
+GROUP BY name
+ORDER BY uniqExactMerge(units) DESC, name
+LIMIT {MOST_ROWS}"""
+
+
+def _numbers(visitors: str) -> str:
+    """Numbers of visitors that lead back to none."""
+    return f"arrayMap(key -> sipHash64(key), {visitors})"

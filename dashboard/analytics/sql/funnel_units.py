@@ -14,40 +14,37 @@ if TYPE_CHECKING:
 UNITS: dict[FunnelWindow, str] = {"visit": "day, visitor, visit", "day": "day, visitor"}
 """What is counted, as columns: visits, or visitors of a site-local day."""
 
-EVENT_PLACE = "bitShiftLeft(toUInt64(toUnixTimestamp(ts)), 32) + bitShiftLeft(toUInt64(least(seq, 16777215)), 8)"
-"""The place of an event among those of its unit: its second, and its position in the visit. The steps that it may serve
-are added as bits."""
+EVENT_PLACE = (
+    "bitShiftLeft(toUInt64(toUnixTimestamp(ts)), 32) + bitShiftLeft(toUInt64(least(seq, 8388607)), 9)"
+    " + bitShiftLeft(toUInt64(name = 'pageview'), 8)"
+)
+"""The place of an event among those of its unit: its second, its position in the visit, and as the ninth bit whether it
+is a pageview. The steps that it may serve are added as the eight bits below."""
+_KEYS: dict[FunnelWindow, str] = {"visit": "bitXor(visitor, intHash64(visit))", "day": "visitor"}
+"""A number that few units share: a set of numbers is searched faster than one of several columns."""
 
 
 def units_sql(path: FunnelPath, scope: EventScope, tree: Filter | None = None, *, pages: bool = False) -> str:
     """Units that reached the first step, of those that have an event that the filter selects. Columns: those of the
     unit; `reached`, the place of the event by which each step was reached, 0 where it was not; `waits`, the seconds to
-    each step but the first; `depth`, how many steps were reached; where wanted `pages`, its pageviews: of each the
-    place, and in the lowest 64 bits the hash of the page."""
-    unit, numbers = UNITS[path.window], range(1, len(path.steps) + 1)
+    each step but the first; `depth`, how many steps were reached; where wanted `next_page`, the hash of the page of the
+    next pageview of those who left, 0 where there is none."""
+    unit = UNITS[path.window]
     served = " + ".join(f"{scope.filter_sql(step)} * {1 << index:d}" for index, step in enumerate(path.steps))
-    reached = ", ".join(f"p{number}" for number in numbers)
-    found, kept, viewed = f"groupArray({EVENT_PLACE} + served)", "", ""
-    if pages:
-        serves = "1" if path.order == "strict" else "served > 0"
-        found, kept = f"groupArrayIf({EVENT_PLACE} + served, {serves})", ", pages"
-        page = f"bitShiftLeft(toUInt128({EVENT_PLACE}), 64) + sipHash64(page)"
-        viewed = f", groupArrayIf({page}, name = 'pageview') AS pages"
+    serving = "arrayFilter(e -> bitAnd(e, 255) > 0, events)" if pages and path.order != "strict" else "events"
     read = [scope.of_visitors(), *_read(path, scope, pages=pages), *scope.selecting(tree, unit)]
     walked = f"""
         WITH {served} AS served
-        SELECT {unit}, arraySort({found}) AS found{viewed}
+        SELECT {unit}, groupArray({EVENT_PLACE} + served) AS events, arraySort({serving}) AS found
+            {", groupArray(sipHash64(page)) AS pages" if pages else ""}
         FROM events
         WHERE {" AND ".join(read)}
         GROUP BY {unit} HAVING max(bitTest(served, 0))"""
     # Each is a subquery's column: within one SELECT its expression would stand wherever later steps name it.
-    for column in places(path):
+    for column in (*places(path), *_depth(path), *_next_page(path, pages=pages)):
         walked = f"""
         SELECT *, {column} FROM ({walked})"""
-    return f"""
-    SELECT {unit}{kept}, [{reached}] AS reached, [{", ".join(_wait(path, number) for number in numbers[1:])}] AS waits,
-        toUInt8(arrayCount(place -> place > 0, reached)) AS depth
-    FROM ({walked})"""
+    return walked
 
 
 def group_sql(group: FunnelGroup, scope: EventScope) -> str:
@@ -59,12 +56,29 @@ def group_sql(group: FunnelGroup, scope: EventScope) -> str:
 
 def _read(path: FunnelPath, scope: EventScope, *, pages: bool) -> list[str]:
     """Conditions on events that matter: those that serve a step; under `strict`, and for pages, all of units that have
-    the first."""
-    if path.order != "strict" and not pages:
-        return ["served > 0"]
-    unit, first = UNITS[path.window], scope.filter_sql(path.steps[0])
-    begun = f"({unit}) IN (SELECT {unit} FROM events WHERE {scope.of_visitors()} AND {first})"
-    return ["(name != 'engagement' OR served > 0)", begun]
+    the first, and of some others."""
+    key, first = _KEYS[path.window], scope.filter_sql(path.steps[0])
+    begun = f"{key} IN (SELECT {key} FROM events WHERE {scope.of_visitors()} AND {first})"
+    return ["served > 0" if path.order != "strict" and not pages else "(name != 'engagement' OR served > 0)", begun]
+
+
+def _depth(path: FunnelPath) -> list[str]:
+    """What the places of the steps tell."""
+    numbers = range(1, len(path.steps) + 1)
+    waits = ", ".join(_wait(path, number) for number in numbers[1:])
+    return [
+        f"[{', '.join(f'p{number}' for number in numbers)}] AS reached, [{waits}] AS waits",
+        "toUInt8(arrayCount(place -> place > 0, reached)) AS depth",
+    ]
+
+
+def _next_page(path: FunnelPath, *, pages: bool) -> list[str]:
+    if not pages:
+        return ["toUInt64(0) AS next_page"]
+    return [
+        "arrayMin(arrayFilter(e -> e > reached[depth] AND bitTest(e, 8), events)) AS view",
+        f"if(depth = {len(path.steps)}, 0, pages[indexOf(events, view)]) AS next_page",
+    ]
 
 
 def _wait(path: FunnelPath, step: int) -> str:
