@@ -26,6 +26,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import BackupError
+from collector.storage.backup_check import check_definitions, ordinary_tables
 from collector.storage.client import SCRATCH, ClickHouse, apply_schema, plain_reason
 from collector.storage.migrations import migrate
 
@@ -87,32 +88,29 @@ def restore(
 ) -> Restored:
     """Put the tables of the backup `name` in the place of those that are there. Blocking.
 
-    They are restored beside them first, brought to this release's schema, and then exchanged one by one: whoever
-    reads meanwhile sees a table before or after, never half of it. `keep_protection` gets a client of the present and
-    one of the restored database before that. Raises `BackupError`, and `SchemaTooNew` for a
-    backup of a later release; then nothing has changed.
+    They are restored beside them first, brought to this release's schema and checked to be of it, and then exchanged
+    one by one: whoever reads meanwhile sees a table before or after, never half of it. `keep_protection` gets a client
+    of the present and one of the restored database before that. Raises `BackupError`, and `SchemaTooNew` for a backup
+    of a later release; then nothing has changed.
     """
     _refuse_cluster(clickhouse, name)
-    beside = ClickHouse(
-        clickhouse.dsn, f"{clickhouse.database}_restored_{secrets.token_hex(4)}", backups=clickhouse.backups
-    )
+    found = _tables_in(clickhouse, name)
+    beside = _beside(clickhouse)
     with contextlib.closing(beside.create()) as client:
         try:
-            _run(
-                client,
-                f"RESTORE DATABASE {_quoted(clickhouse.database)} AS {_quoted(beside.database)} "
-                "FROM File({name:String}) SETTINGS create_database = 0",
-                name,
-            )
+            database = _quoted(clickhouse.database)
+            parts = [f"TABLE {database}.{each} AS {_quoted(beside.database)}.{each}" for each in map(_quoted, found)]
+            _run(client, f"RESTORE {', '.join(parts)} FROM File({{name:String}})", name)
             migrate(client)
             apply_schema(client)
+            own = check_definitions(client, _beside(clickhouse), name) - NEVER
             there = _quoted(clickhouse.database)
             for table in RIGHTS:
                 client.command(_KEEP_DELETED.format(table=table, there=there))
             client.command(_KEEP_CHANGED.format(there=there))
             with contextlib.closing(clickhouse.client()) as present:
                 settings = keep_protection(present, client)
-            tables = [table for table in _tables(client, beside.database) if table not in NEVER]
+            tables = [table for table in _tables(client, beside.database) if table in own]
             for table in tables:
                 places = [
                     f"{_quoted(database)}.{_quoted(table)}" for database in (clickhouse.database, beside.database)
@@ -123,6 +121,31 @@ def restore(
         finally:
             client.command(f"DROP DATABASE {_quoted(beside.database)} SYNC")
     return Restored(tables, settings)
+
+
+def _tables_in(clickhouse: ClickHouse, name: str) -> list[str]:
+    """The tables that are in the backup. Raises `BackupError`, also where others than Tyst's are."""
+    beside = _beside(clickhouse)
+    with contextlib.closing(beside.create()) as client:
+        try:
+            _run(
+                client,
+                f"RESTORE DATABASE {_quoted(clickhouse.database)} AS {_quoted(beside.database)} "
+                "FROM File({name:String}) SETTINGS create_database = 0, structure_only = 1",
+                name,
+            )
+            found = ordinary_tables(client, name)
+        finally:
+            client.command(f"DROP DATABASE {_quoted(beside.database)} SYNC")
+    if not found:
+        raise BackupError(name, "there are no tables in it")
+    return found
+
+
+def _beside(clickhouse: ClickHouse) -> ClickHouse:
+    """A database beside it, of a new name."""
+    name = f"{clickhouse.database}_restored_{secrets.token_hex(4)}"
+    return ClickHouse(clickhouse.dsn, name, backups=clickhouse.backups)
 
 
 def _refuse_cluster(clickhouse: ClickHouse, name: str) -> None:

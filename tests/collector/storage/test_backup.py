@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -270,3 +271,13 @@ def test_a_backup_restores_public_sites_where_nothing_is_known_of_them(database:
     database.command("TRUNCATE TABLE sites")
     restore(backups, name, keep_protection)
     assert sites.all()["open"].public
+
+
+def test_what_else_is_in_a_backup_is_left_there(database: Client, backups: ClickHouse) -> None:
+    """A table of the operator's own is not restored, and keeps nothing from being; nor do settings of a table."""
+    database.command("CREATE TABLE own_notes (note String) ENGINE = MergeTree ORDER BY note")
+    database.command("ALTER TABLE users MODIFY SETTING old_parts_lifetime = 7200")
+    name = f"{backups.database}-{secrets.token_hex(4)}"
+    assert "own_notes" in back_up(backups, name)
+    database.command("DROP TABLE own_notes SYNC")
+    assert {"own_notes", "users"} & set(restore(backups, name, keep_protection).tables) == {"users"}
