@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.faults.server import ROOT
+from tests.launcher import ROOT
 
 Process = subprocess.Popen[bytes]
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"

@@ -167,8 +167,9 @@ def _become(request: Request, files: list[int]) -> None:
 def _main() -> int:
     from dashboard.cli.main import main
 
-    # What the server consists of, for those that will run one.
-    importlib.import_module("dashboard.server.serve")
+    # What the server consists of, for those that will run one, and what typer imports when it reads an option.
+    for name in ("dashboard.server.serve", "pydantic"):
+        importlib.import_module(name)
     gc.freeze()
     return main() if _serve(socket.socket(fileno=int(sys.argv[1]))) else 0
 

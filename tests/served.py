@@ -26,6 +26,7 @@ PASSWORD = "only for this test"
 # Two cores may be shared by several test processes, each with browsers and databases of its own. Nothing waits that
 # long when all is well.
 DEADLINE = 180.0
+LONGEST_PAUSE = 0.1
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
 """A person's user agent, for requests that no browser makes."""
@@ -38,7 +39,8 @@ class NotInTime(AssertionError):
 
 
 def until(wanted: str, probe: Callable[[], T | None], seconds: float = DEADLINE, pause: float = 0.01) -> T:
-    """The first answer of `probe` that is true; `wanted` names it in the error. Raises `NotInTime`."""
+    """The first answer of `probe` that is true; `wanted` names it in the error. Raises `NotInTime`. What takes
+    longer is asked for less often: asking takes of the processor what it waits for."""
     deadline = time.monotonic() + seconds
     while True:
         found = probe()
@@ -47,6 +49,7 @@ def until(wanted: str, probe: Callable[[], T | None], seconds: float = DEADLINE,
         if time.monotonic() > deadline:
             raise NotInTime(f"not within {seconds:g} s: {wanted}")
         time.sleep(pause)
+        pause = max(pause, min(pause * 1.5, LONGEST_PAUSE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
+from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import StreamFailureError
 
@@ -29,6 +30,10 @@ from collector.storage.upgrade_copy import kept_until_upgraded
 DATABASE = "tyst"
 SCRATCH = "scratch_"
 """How names of tables begin that hold rows for the length of one task: no backup and no job on a site has them."""
+
+# Otherwise the driver imports pandas to see whether what is inserted is one of its tables: a quarter of a second, and
+# the memory of a small server.
+options.pd = options.pd_time_test = None
 
 # What the embedded engine may use. Its own logs are off: an idle installation must not grow, and a log of
 # queries is one more place that would have to be searched for what must not be kept.
@@ -186,10 +191,11 @@ class ClickHouse:
     def _open(self, database: str | None, settings: dict[str, Any]) -> Client:
         if self.embedded:
             isolate_engine()
+            from collector.storage.embedded_client import EmbeddedClient
+
+            path, engine = urlsplit(self.dsn).path, self._engine_options()
             return reconnect_after_error(
-                lambda: clickhouse_connect.get_client(
-                    dsn=self.dsn, database=database, settings=settings, chdb_options=self._engine_options()
-                )
+                lambda: EmbeddedClient(path=path, database=database, settings=settings, chdb_options=engine)
             )
         # Without an own session several threads may use one client at a time.
         return clickhouse_connect.get_client(

@@ -25,11 +25,14 @@ import httpx
 from collector.storage.client import ClickHouse
 from tests.faults.client import USER_AGENT
 from tests.faults.collectors import Collectors
-from tests.faults.server import ROOT, Serve, until
+from tests.faults.server import Serve, until
+from tests.launcher import ROOT
 from tests.real_server import RealServer
 
 COLLECTORS = 3
 CLIENTS = 3
+PAUSE = 0.01
+"""Seconds between the beacons of one connection."""
 DOWN_SECONDS = 6.0
 """The longest that one is left dead: then the proxy has handed its visitors to others."""
 RESET_EVERY = 3
@@ -105,7 +108,7 @@ class BalancedTally:
 class BalancedStage:
     """Where a run takes place."""
 
-    def __init__(self, directory: Path, clickhouse: RealServer, seed: int) -> None:
+    def __init__(self, directory: Path, clickhouse: RealServer, seed: int, beacon_pause: float) -> None:
         self.directory = directory
         self.clickhouse = clickhouse
         self.dsn = clickhouse.dsn("tyst")
@@ -113,6 +116,7 @@ class BalancedStage:
         self.random = random.Random(seed)  # noqa: S311 # kills need no secrecy
         self.tally = BalancedTally()
         self.rounds = 0
+        self._pause = beacon_pause
         self._erased: list[str] = []
         self._died: set[str] = set()
         self._died_before: set[str] = set()
@@ -156,7 +160,7 @@ class BalancedStage:
         self.tally.uneven = int(self._rows(_UNEVEN, {"site": SITE})[0][0])
 
     def _client(self, prefix: str, log: Path, number: int) -> subprocess.Popen[bytes]:
-        arguments = [str(self.serve.port), prefix, str(log), f"127.0.{10 + number}"]
+        arguments = [str(self.serve.port), prefix, str(log), str(self._pause), f"127.0.{10 + number}"]
         return subprocess.Popen([sys.executable, "tests/faults/client.py", *arguments], cwd=ROOT)
 
     def _judge(self, prefix: str, logs: list[Path]) -> None:
@@ -276,11 +280,11 @@ KILLS: dict[str, Callable[[BalancedStage], None]] = {
 
 
 @contextlib.contextmanager
-def balanced_stage(directory: Path, seed: int) -> Iterator[BalancedStage]:
+def balanced_stage(directory: Path, seed: int, beacon_pause: float = PAUSE) -> Iterator[BalancedStage]:
     """Everything running, well and with its sites."""
     clickhouse = RealServer(directory / "clickhouse")
     clickhouse.start()
-    stage = BalancedStage(directory, clickhouse, seed)
+    stage = BalancedStage(directory, clickhouse, seed, beacon_pause)
     try:
         stage.serve.start()
         until("all collectors answer", stage.serve.answers)

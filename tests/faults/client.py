@@ -1,8 +1,9 @@
-"""One client process of the fault harness: `python client.py PORT PREFIX LOG [NETWORK]`. Standard library only.
+"""One client process of the fault harness: `python client.py PORT PREFIX LOG PAUSE [NETWORK]`. Standard library only.
 
 Each connection is a visitor: it claims an address of its own in `X-Forwarded-For`, or where there is a NETWORK, such as
 127.0.7, comes from one of it. It sends beacons, each with a path and a `q` of its own, and does what the snippet does:
-a beacon that is not acknowledged is sent again, with the same `q`, a few times. What became of each is a line of LOG:
+a beacon that is not acknowledged is sent again, with the same `q`, a few times, and after each it pauses for so many
+seconds. What became of each is a line of LOG:
 
     + /prefix/17        acknowledged, perhaps with the collector of which the proxy says that it had it
     ? /prefix/18        sent, and never acknowledged
@@ -20,7 +21,6 @@ import sys
 from pathlib import Path
 
 CONNECTIONS = 8
-PAUSE = 0.01  # seconds between the beacons of one connection
 TRIES = 8
 ANSWER_SECONDS = 20
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -75,7 +75,7 @@ def _header(head: str, name: str) -> str:
     return ""
 
 
-async def main(port: int, prefix: str, log: Path, network: str = "") -> None:
+async def main(port: int, prefix: str, log: Path, pause: float, network: str = "") -> None:
     """Send until told to stop."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -95,10 +95,10 @@ async def main(port: int, prefix: str, log: Path, network: str = "") -> None:
                 ).encode()
                 mark = "+" if await sender.acknowledged(request) else "?"
                 lines.write(f"{mark} {path} {sender.collector}".rstrip() + "\n")
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(pause)
 
         await asyncio.gather(*(send(connection) for connection in range(CONNECTIONS)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:]))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]), *sys.argv[5:]))

@@ -23,9 +23,12 @@ from collector.storage.client import ClickHouse
 from tests.disk import filled, small_disk
 from tests.fault_proxy import FailingServer, failing_server
 from tests.faults.collectors import Collectors
-from tests.faults.server import ROOT, NotInTime, Serve, until
+from tests.faults.server import NotInTime, Serve, until
+from tests.launcher import ROOT
 
 CLIENTS = 3
+PAUSE = 0.01
+"""Seconds between the beacons of one connection."""
 DRAIN_SECONDS = 20.0
 """SIGTERM is answered within this time: ten seconds for requests under way, five to drain, and some to start with."""
 SPOOL_DISK = 28 << 20
@@ -62,6 +65,7 @@ class Stage:
     random: random.Random
     clickhouse_directory: Path
     mark: str
+    beacon_pause: float
     rounds: int = 0
 
     def pause(self, least: float = 0.1, most: float = 1.0) -> None:
@@ -201,7 +205,7 @@ MODES: dict[str, tuple[str, ...]] = {
 
 
 @contextlib.contextmanager
-def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage]:
+def stage(directory: Path, mode: str, tally: Tally, seed: int, beacon_pause: float = PAUSE) -> Iterator[Stage]:
     """A server in a mode, well and with its site."""
     served = mode != "embedded"
     clock = directory / "clock" if mode == "clock" else None
@@ -214,7 +218,8 @@ def stage(directory: Path, mode: str, tally: Tally, seed: int) -> Iterator[Stage
         # A hanging insert is given up after five seconds, so that a run sees many.
         dsn = clickhouse.database("tyst", send_receive_timeout=5, connect_timeout=5) if clickhouse else None
         serve = Collectors(directory, dsn) if dsn and mode == "collectors" else Serve(directory, dsn, clock=clock)
-        staged = Stage(directory, serve, clickhouse, tally, random.Random(seed), disk, mark=mode[0])  # noqa: S311
+        chosen = random.Random(seed)  # noqa: S311
+        staged = Stage(directory, serve, clickhouse, tally, chosen, disk, mark=mode[0], beacon_pause=beacon_pause)
         try:
             serve.start()
             until("the server answers", serve.answers)
@@ -231,11 +236,9 @@ def play(stage: Stage, faults: list[str]) -> None:
     stage.rounds += 1
     prefix = f"{stage.mark}{stage.rounds}"
     logs = [stage.directory / f"{prefix}c{number}.log" for number in range(CLIENTS)]
+    program, pause = [sys.executable, "tests/faults/client.py", str(stage.serve.port)], str(stage.beacon_pause)
     clients = [
-        subprocess.Popen(
-            [sys.executable, "tests/faults/client.py", str(stage.serve.port), f"{prefix}c{n}", str(log)], cwd=ROOT
-        )
-        for n, log in enumerate(logs)
+        subprocess.Popen([*program, f"{prefix}c{number}", str(log), pause], cwd=ROOT) for number, log in enumerate(logs)
     ]
     try:
         until("beacons are acknowledged", lambda: all(log.exists() and log.stat().st_size for log in logs))

@@ -18,8 +18,9 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-ROOT = Path(__file__).resolve().parents[2]
-TYST = Path(sys.executable).parent / "tyst"
+from tests.launcher import ROOT, TYST, Launched, launch
+from tests.running import tyst
+
 PATIENCE = 120.0  # seconds; what takes longer does not recover by itself
 
 
@@ -46,14 +47,16 @@ def free_port() -> int:
 
 @dataclass
 class Serve:
-    """The server. `dsn` is a served ClickHouse; without one it is embedded. `clock` is a file of seconds to add."""
+    """The server. `dsn` is a served ClickHouse; without one it is embedded. `clock` is a file of seconds to add. Unless
+    it is `executed`, as a shell does it, it is forked from a process that has imported it."""
 
     directory: Path
     dsn: str | None = None
     clock: Path | None = None
     port: int = field(default_factory=free_port)
     environ: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    executed: bool = False
+    process: Launched | subprocess.Popen[bytes] | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -65,14 +68,16 @@ class Serve:
 
     def start(self) -> None:
         """Start it, without waiting."""
-        command = [str(TYST), "serve", "--port", str(self.port)]
-        if self.clock is not None:
-            command = [sys.executable, "-m", "tests.faults.clocked", str(self.port), str(self.clock)]
         self.directory.mkdir(parents=True, exist_ok=True)
+        arguments = ["serve", "--port", str(self.port)]
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment(), stdout=log, stderr=log, start_new_session=True
-            )
+            if self.executed or self.clock is not None:
+                clocked = [sys.executable, "-m", "tests.faults.clocked", str(self.port), str(self.clock)]
+                command = clocked if self.clock is not None else [str(TYST), *arguments]
+                self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment(), stdout=log, stderr=log)
+            else:
+                files = {"stdout": log.fileno(), "stderr": log.fileno()}
+                self.process = launch(arguments, ROOT, self.environment(), **files)
 
     def environment(self) -> dict[str, str]:
         """The variables that it and commands to it run with."""
@@ -83,23 +88,15 @@ class Serve:
 
     def tyst(self, *arguments: str) -> str:
         """What a command prints. Raises when it fails."""
-        done = subprocess.run(
-            [TYST, *arguments],
-            cwd=ROOT,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        if done.returncode:
-            raise AssertionError(f"tyst {' '.join(arguments)}: {done.stdout}{done.stderr}")
-        return done.stdout
+        done = tyst(*arguments, directory=ROOT, **self.environment())
+        if done.status:
+            raise AssertionError(f"tyst {' '.join(arguments)}: {done.out}{done.err}")
+        return done.out
 
     def kill(self) -> None:
         """`kill -9`."""
         assert self.process
-        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
     def terminate(self) -> float:

@@ -1,4 +1,5 @@
-"""The fault harness in short: every fault once or a few times. At length: `python -m bench faults`."""
+"""The fault harness in short: every fault at least once, under as many beacons as leave the processor to others. At
+length: `python -m bench faults`."""
 
 from __future__ import annotations
 
@@ -13,20 +14,22 @@ ROUNDS: dict[str, list[list[str]]] = {
     "embedded": [["kill -9", "SIGTERM"]],
     "served": [
         ["kill -9", "ClickHouse refuses", "ClickHouse cuts after insert"],
-        ["ClickHouse hangs", "kill -9", "ClickHouse answers 503"],
+        ["ClickHouse hangs", "ClickHouse answers 503"],
         ["segment refused for good", "ClickHouse is killed", "SIGTERM"],
         ["disk full for the spool", "disk full for ClickHouse"],
     ],
-    "collectors": [["kill -9 of a collector", "kill -9", "kill -9 of a collector"]],
+    "collectors": [["kill -9 of a collector", "kill -9"]],
     "clock": [["clock back an hour", "kill -9"]],
 }
+PAUSE = 0.05
+"""Seconds between the beacons of one connection."""
 
 
 @pytest.mark.parametrize("mode", ROUNDS)
 def test_what_is_acknowledged_is_stored_once(mode: str, tmp_path: Path) -> None:
     """Nothing lost, nothing doubled, well again by itself, and nothing untrue said on the way."""
     tally = Tally()
-    with stage(tmp_path, mode, tally, seed=1) as place:
+    with stage(tmp_path, mode, tally, seed=1, beacon_pause=PAUSE) as place:
         for faults in ROUNDS[mode]:
             play(place, faults)
     assert (tally.lost, tally.doubled, tally.untrue) == (0, 0, [])
@@ -37,11 +40,11 @@ def test_what_is_acknowledged_is_stored_once(mode: str, tmp_path: Path) -> None:
 def test_three_collectors_outlive_kills_of_each_other_of_clickhouse_and_of_their_balancer(tmp_path: Path) -> None:
     """Nothing lost or doubled, what is erased and reset at another collector is gone, and visits are split of no
     visitor but those whose collector died."""
-    with balanced_stage(tmp_path, seed=1) as stage:
+    with balanced_stage(tmp_path, seed=1, beacon_pause=PAUSE) as stage:
         stage.play(["a collector", "ClickHouse"])
-        stage.play(["the balancer", "a collector"])
+        stage.play(["the balancer"])
     tally = stage.tally
     assert (tally.lost, tally.doubled, tally.never_sent, tally.split_of_others) == (0, 0, 0, 0)
     assert (tally.erasures, tally.erased_left, tally.resets, tally.reset_left) == (2, 0, 1, 0)
     assert tally.acknowledged > 200
-    assert tally.kills.total() == 4
+    assert tally.kills.total() == 3

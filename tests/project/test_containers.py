@@ -16,7 +16,8 @@ import pytest
 import yaml  # type: ignore[import-untyped] # has no types
 
 from collector.core.settings_table import SETTINGS
-from tests.faults.server import ROOT, free_port, until
+from tests.faults.server import free_port, until
+from tests.launcher import ROOT
 from tests.project.test_wheel import built_distributions
 
 DEPLOY = ROOT / "deploy"

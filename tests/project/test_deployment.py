@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.balancers import NGINX
-from tests.faults.server import ROOT, free_port
+from tests.faults.server import free_port
+from tests.launcher import ROOT
 from tests.served import until
 
 TLS = ROOT / "tests" / "fixtures" / "tls"

@@ -22,7 +22,8 @@ from uvicorn import Config
 from collector.storage.client import ClickHouse
 from tests.balancers import BALANCERS, balancing
 from tests.databases import Databases
-from tests.faults.server import ROOT, Serve, free_port, until
+from tests.faults.server import Serve, free_port, until
+from tests.launcher import ROOT
 
 DOWN_SECONDS = 1.0
 
@@ -75,7 +76,7 @@ def test_a_collector_is_killed_and_no_beacon_is_lost(name: str, pair: list[Serve
     with balancing(BALANCERS[name], tmp_path / name, [each.port for each in pair], port):
         until("it answers", lambda: _answers(port))
         client = subprocess.Popen(
-            [sys.executable, "tests/faults/client.py", str(port), name, str(log), "127.0.7"], cwd=ROOT
+            [sys.executable, "tests/faults/client.py", str(port), name, str(log), "0.05", "127.0.7"], cwd=ROOT
         )
         with _ended(client):
             until("beacons are acknowledged", lambda: log.exists() and log.stat().st_size > 0)

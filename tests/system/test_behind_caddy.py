@@ -12,7 +12,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.faults.server import ROOT, free_port, until
+from tests.faults.server import free_port, until
+from tests.launcher import ROOT
 from tests.running import Running, start, stop, tyst
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"

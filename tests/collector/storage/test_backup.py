@@ -27,7 +27,8 @@ from dashboard.access.one_time_links import Invitation
 from dashboard.access.share_links import ShareLink
 from dashboard.access.users import User
 from tests.collector.storage.test_client import an_event
-from tests.faults.server import ROOT, TYST, Serve, until
+from tests.faults.server import Serve, until
+from tests.launcher import ROOT, TYST
 
 
 @pytest.fixture(scope="module")

@@ -160,6 +160,19 @@ def test_a_refused_row_is_not_shown(database: Client, fields: dict[str, object])
     assert "s3cret" not in str(refused.value)
 
 
+def test_later_clients_know_the_engine_from_the_first(embedded_engine: str) -> None:
+    """Its version, time zone and settings; each client has settings of its own besides."""
+    clients = [ClickHouse(dsn=embedded_engine).outside() for _ in range(2)]
+    first, second = ((each.server_version, each.server_tz, each.server_settings) for each in clients)
+    assert first == second
+    assert "max_threads" in first[2]
+    clients[0].set_client_setting("max_threads", 1)
+    asked = [each.query("SELECT value FROM system.settings WHERE name = 'max_threads'").first_row for each in clients]
+    assert asked[0] == ("1",) != asked[1]
+    for each in clients:
+        each.close()
+
+
 def test_the_engine_keeps_no_logs_of_its_own(embedded_engine: str) -> None:
     """An idle installation does not grow: no table but Tyst's is ever written to."""
     place = ClickHouse(embedded_engine, "idle")
