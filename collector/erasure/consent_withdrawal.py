@@ -43,8 +43,12 @@ class ConsentWithdrawals:
 
     def wait(self, request: BeaconRequest) -> int:
         """Seconds that who says no has to wait, where too much would be erased from one address; or 0."""
-        erases = request.beacon.receipt or self._sites_to_erase(request)
-        return self._rate.wait(request.network, None) if erases else 0
+        receipts = request.beacon.receipt
+        if not receipts and not self._sites_to_erase(request):
+            return 0
+        # A browser has one of each site; each that is revoked is kept for two days.
+        more = max(0, receipts.count(",") + 1 - len(request.beacon.domains))
+        return self._rate.wait(request.network, None, 1 + more)
 
     async def carry_out(self, request: BeaconRequest) -> None:
         """Erase the browser's stored events, durably queued when this returns, and revoke its receipts.

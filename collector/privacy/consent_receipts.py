@@ -52,7 +52,7 @@ class Receipts:
             URLSafeSerializer(key, salt="tyst.receipt", signer_kwargs={"digest_method": hashlib.sha256})
             for key in reversed(keys)
         ]
-        self._revoked = frozenset(revoked)
+        self._revoked = set(revoked)
 
     def issue(self, site: str, evidence: str, day: datetime.date) -> str:
         """A receipt as text, safe in a URL and a header."""
@@ -93,12 +93,16 @@ class Receipts:
         return receipt.id_hash in self._revoked
 
     def revoke(self, marks: Iterable[str]) -> None:
-        """From now on these are no consent."""
-        self._revoked = self._revoked.union(marks)
+        """From now on these are no consent. What is revoked already is not copied: there may be millions."""
+        self._revoked.update(marks)
 
     def prune_revocations(self, marks: Iterable[str]) -> None:
-        """Exactly these are no consent."""
-        self._revoked = frozenset(marks)
+        """These are no consent, and those that were revoked before no longer."""
+        kept = set(marks)
+        # What another thread revokes meanwhile is not among these.
+        over = self._revoked - kept
+        self._revoked |= kept
+        self._revoked -= over
 
 
 def _encoded(receipt: Receipt, serializer: URLSafeSerializer) -> str:

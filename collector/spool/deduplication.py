@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from secrets import randbelow
 
 ONCE_SECONDS = 600
 """A beacon sent again within this time is stored once."""
@@ -42,14 +43,20 @@ def unpack(packed: bytes) -> array[int]:
 
 @dataclass(slots=True)
 class _Table:
-    """Keys by open addressing: a key's slot is its low bits, or the next free one. 0 is a free slot."""
+    """Keys by open addressing: a key's slot is its remainder, or the next free one. 0 is a free slot.
+
+    Senders choose what is hashed. So the number of slots, somewhat below `size`, is odd and nobody's to know: keys that
+    were sought out to have one slot in common have different ones.
+    """
 
     began: float
-    slots: int
+    size: int
     used: int = 0
+    slots: int = field(init=False, repr=False)
     keys: array[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.slots = self.size - 1 - 2 * randbelow(self.size // 8)
         self.keys = array("Q", [0]) * self.slots
 
     @property
@@ -57,10 +64,9 @@ class _Table:
         return self.used >= self.slots * _FULL
 
     def add(self, key: int) -> None:
-        keys, mask = self.keys, self.slots - 1
-        slot = key & mask
+        keys, slot = self.keys, key % self.slots
         while keys[slot]:
-            slot = (slot + 1) & mask
+            slot = slot + 1 if slot + 1 < self.slots else 0
         keys[slot] = key
         self.used += 1
 
@@ -79,12 +85,12 @@ class DeduplicationWindow:
 
     def __contains__(self, key: int) -> bool:
         for table in tuple(self._tables):
-            keys, mask = table.keys, table.slots - 1
-            slot = key & mask
+            keys, slots = table.keys, table.slots
+            slot = key % slots
             while found := keys[slot]:
                 if found == key:
                     return True
-                slot = (slot + 1) & mask
+                slot = slot + 1 if slot + 1 < slots else 0
         return False
 
     def __len__(self) -> int:
@@ -100,7 +106,7 @@ class DeduplicationWindow:
         self._forget(now)
         for key in keys:
             if self._tables[-1].full:
-                self._tables.append(_Table(now, min(self._tables[-1].slots * 4, _MOST_SLOTS)))
+                self._tables.append(_Table(now, min(self._tables[-1].size * 4, _MOST_SLOTS)))
             self._tables[-1].add(key)
 
     def _forget(self, now: float) -> None:
@@ -112,7 +118,7 @@ class DeduplicationWindow:
         self._last = now
         newest = self._tables[-1]
         if now - newest.began >= _TURN_SECONDS:
-            self._tables.append(_Table(now, newest.slots if newest.used > newest.slots / 8 else _FEWEST_SLOTS))
+            self._tables.append(_Table(now, newest.size if newest.used > newest.size / 8 else _FEWEST_SLOTS))
         # The newest key of a table is at most as old as the table after it.
         while len(self._tables) > 1 and now - self._tables[1].began >= ONCE_SECONDS:
             self._tables.popleft()

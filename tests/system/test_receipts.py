@@ -212,6 +212,15 @@ async def test_a_revocation_is_kept_once_whoever_comes_first(database: Client, m
     assert rows == [[receipt.id_hash, today]]
 
 
+async def test_receipts_are_taken_back_a_few_a_second(town: Visiting) -> None:
+    """However many come with one request: each is kept for two days. A browser has one of each site."""
+    receipts = [(await send(town)).headers["x-tyst-receipt"] for _ in range(10)]
+    answers = [await take_back(town, ",".join(some)) for some in (receipts[:5], receipts[5:])]
+    assert [answer.status_code for answer in answers] == [202, 429]
+    ((kept,),) = town.collector.client.query("SELECT count() FROM revoked_receipts").result_rows
+    assert kept == 5
+
+
 async def test_what_has_ended_anyway_is_forgotten(database: Client) -> None:
     """The list is as long as the receipts of two days; and no backup has it, which could bring one back."""
     receipts = Receipts(("one secret",))

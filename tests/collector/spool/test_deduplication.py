@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from time import process_time
 
 import pytest
 
@@ -67,6 +68,22 @@ def test_every_key_is_found_and_no_other(count: int) -> None:
     assert all(key in keys for key in known)
     others = {random_.getrandbits(64) for _ in range(10_000)} - set(known)
     assert not any(key in keys for key in others)
+
+
+def test_keys_that_were_sought_out_cost_no_more_than_others() -> None:
+    """Their lowest bits are the same, as a sender's that looks for such random values: what is looked up is not walked
+    past all of them. The time is that of the processor, beside keys of any kind."""
+    random_ = random.Random(1)  # noqa: S311 # likewise
+
+    def seconds(keys: list[int]) -> float:
+        window = DeduplicationWindow()
+        window.add(keys, 1)
+        began = process_time()
+        assert all(key in window and key ^ 1 << 63 not in window for key in keys[:1_000])
+        return process_time() - began
+
+    chosen, others = ([random_.getrandbits(64 - bits) << bits | 5 for _ in range(20_000)] for bits in (22, 3))
+    assert seconds(chosen) < 10 * seconds(others)
 
 
 def test_memory_follows_the_rate_and_falls_again() -> None:
