@@ -12,7 +12,7 @@ from bench.town import SITE, Town
 from dashboard.analytics.filters import is_
 from dashboard.analytics.funnels import ORDERS, Funnel, path_of, read_step
 from dashboard.analytics.funnels_service import FunnelQuery, run_funnel
-from dashboard.analytics.journeys import Journey, Step
+from dashboard.analytics.journeys import Journey, JourneyPath, Step
 from dashboard.analytics.journeys_query import run_journey
 from dashboard.analytics.metrics import VISITOR_KEY
 from dashboard.analytics.period import Period
@@ -60,8 +60,8 @@ def _journeys(store: StatsService, period: Period) -> dict[str, Callable[[], obj
     asked = {
         "four columns": Journey(SITE, period),
         "ten columns": Journey(SITE, period, columns=10, nodes=8),
-        "ten columns before a page": Journey(SITE, period, None, "backward", Step("page", "/p0"), columns=10),
-        "ten columns by section": Journey(SITE, period, columns=10, by="section"),
+        "ten columns before a page": Journey(SITE, period, None, JourneyPath("backward", Step("page", "/p0")), 10),
+        "ten columns by section": Journey(SITE, period, None, JourneyPath(by="section"), 10),
         "ten columns, of visits to a page": Journey(SITE, period, is_("event:page", "/p0"), columns=10),
     }
     return {

@@ -9,6 +9,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
 
 from collector.ingest.event import Event
 from tests.model import Model, Question, VisitKey
@@ -75,6 +76,25 @@ def paths_of(model: Model, asked: JourneyQuestion) -> dict[VisitKey, list[str]]:
         if all(not step or (number < len(path) and path[number] == step) for number, step in chosen):
             found[key] = path
     return found
+
+
+def members(model: Model, question: Question, value: str) -> set[VisitKey]:
+    """The visits of a value of the filter `visit:journey`, among those that a question selects."""
+    given = parse_qsl(value)
+    plain = dict(given)
+    asked = JourneyQuestion(
+        question, plain.get("way", "forward"), plain.get("at", ""), (), 99, 0, plain.get("by", "page"), "steps" in plain
+    )
+    return {
+        key
+        for key, path in paths_of(model, asked).items()
+        if all(_takes(path, name, step) for name, step in given if name.startswith(("then", "not")))
+    }
+
+
+def _takes(path: Sequence[str], name: str, step: str) -> bool:
+    there = path[int(name.removeprefix("then").removeprefix("not")) - 1 :][:1]
+    return there == [step] if name.startswith("then") else there != [step]
 
 
 def answer(model: Model, asked: JourneyQuestion, least: int) -> JourneyAnswer:

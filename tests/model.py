@@ -68,7 +68,8 @@ class Answer:
 class Model:
     """Answers questions over a list of events, whose order is that of arrival. `goals` are the site's own; without any,
     every custom event is one. Groups smaller than `min_visitors` are hidden; 1 hides nothing. `strict` hides them in
-    every view, and rounds every count. `members` are the visits of a value of `visit:funnel`, among a model's."""
+    every view, and rounds every count. `members` are the visits of a value of `visit:funnel` or
+    `visit:journey`, among a model's."""
 
     def __init__(
         self,
@@ -581,7 +582,7 @@ class Model:
             return not self._holds_one(question, [operator.removesuffix("_not"), *tree[1:]], event)
         if tree[1] == "event:goal" and self._goals:
             return any(_compared(tree, goal.name) and reaches(goal, event) for goal in self._goals)
-        if tree[1] == "visit:funnel":
+        if tree[1] in ("visit:funnel", "visit:journey"):
             return any(_visit_of(event) in self._among(value) for value in tree[2])
         return _compared(tree, self._value(tree[1], event))
 

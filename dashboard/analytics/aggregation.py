@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from collector.sites.goals import Goal
-from dashboard.analytics.dimensions import FUNNEL, PART, VALUE, Dimension, find_dimension
+from dashboard.analytics.dimensions import ONLY_FILTERS, PART, VALUE, Dimension, find_dimension
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import Filter, direct_leaves, every, is_, without
 from dashboard.analytics.goal_filters import Matching, listed, with_goals
@@ -176,8 +176,8 @@ def resolve(query: Query, goals: tuple[Goal, ...] = (), matching: Matching | Non
     if len(names) > MAX_DIMENSIONS or len(set(names)) < len(names):
         raise QueryError("dimensions", f"expected at most {MAX_DIMENSIONS} different dimensions")
     dimensions = tuple(map(find_dimension, names))
-    if FUNNEL in dimensions:
-        raise QueryError("dimensions", f"{FUNNEL.name} is for filters alone")
+    for name in ONLY_FILTERS.keys() & {*names}:
+        raise QueryError("dimensions", f"{name} is for filters alone")
     for each in dimensions:
         if each.level == "time" and query.period.bucket_count(cast("Bucket", each.column)) > MAX_BUCKETS:
             raise QueryError("dimensions", f"expected at most {MAX_BUCKETS} intervals in the period")

@@ -117,10 +117,14 @@ VALUE = Dimension("value", "visit", "value", "Value of that dimension.")
 
 FUNNEL = Dimension("visit:funnel", "visit", "funnel", "Step of a funnel that the visit reached or left at; a filter.")
 
+JOURNEY = Dimension("visit:journey", "visit", "journey", "Steps of a journey that the visit takes; a filter.")
+ONLY_FILTERS = {each.name: each for each in (FUNNEL, JOURNEY)}
+"""Dimensions that select visits and have no values to list."""
+
 
 def find_dimension(name: str, field: str = "dimensions") -> Dimension:
     """The dimension of that name. Raises `QueryError` naming `field` when there is none."""
-    found = FUNNEL if name == FUNNEL.name else DIMENSIONS.get(name)
+    found = ONLY_FILTERS.get(name) or DIMENSIONS.get(name)
     if found is not None:
         return found
     if name.startswith(PROPERTY) and 0 < len(name) - len(PROPERTY) <= LONGEST_KEY:

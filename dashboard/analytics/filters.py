@@ -6,13 +6,16 @@ The language is that of the Plausible Stats API v2: `["is", "visit:country", ["S
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.errors import QueryError
+
+if TYPE_CHECKING:
+    from dashboard.analytics.journeys import JourneyPath
 
 Operator = Literal["is", "contains", "matches"]
 OPERATORS: tuple[Operator, ...] = ("is", "contains", "matches")
@@ -25,7 +28,7 @@ class Compare:
     """A dimension compared with any of some values: equal to, containing, or matching a regular expression (RE2).
 
     `goals` are the site's own that are meant, once they are known; only where the dimension is `event:goal`. Likewise
-    `funnels`, where it is `visit:funnel`.
+    `funnels`, where it is `visit:funnel`, and `journeys`, where it is `visit:journey`.
     """
 
     operator: Operator
@@ -34,6 +37,7 @@ class Compare:
     case_sensitive: bool = True
     goals: tuple[Goal, ...] | None = None
     funnels: tuple[FunnelGroup, ...] | None = None
+    journeys: tuple[JourneyPath, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,21 @@ def _walk(tree: Filter | None, *, negated: bool = False) -> Iterator[tuple[Compa
             yield from _walk(part, negated=not negated)
         case HasDone(part):
             yield from ((leaf, negated, True) for leaf, negated, _ in _walk(part))
+
+
+def with_leaves(tree: Filter, changed: Callable[[Compare], Filter]) -> Filter:
+    """The tree with each comparison changed."""
+    match tree:
+        case And(parts):
+            return And(tuple(with_leaves(part, changed) for part in parts))
+        case Or(parts):
+            return Or(tuple(with_leaves(part, changed) for part in parts))
+        case Not(part):
+            return Not(with_leaves(part, changed))
+        case HasDone(part):
+            return HasDone(with_leaves(part, changed))
+        case Compare():
+            return changed(tree)
 
 
 def leaves(tree: Filter | None) -> Iterator[Compare]:

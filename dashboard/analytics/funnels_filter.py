@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import FUNNEL
 from dashboard.analytics.errors import QueryError
-from dashboard.analytics.filters import And, Compare, Filter, FunnelGroup, HasDone, Not, Or, leaves
+from dashboard.analytics.filters import Compare, Filter, FunnelGroup, leaves, with_leaves
 from dashboard.analytics.funnels import Funnel, path_of
 
 MOST_VALUES: Final = 5
@@ -45,22 +46,13 @@ def with_funnels(tree: Filter, funnels: Mapping[str, Funnel], goals: Sequence[Go
     for too many."""
     if sum(len(leaf.values) for leaf in leaves(tree) if leaf.dimension == FUNNEL.name) > MOST_VALUES:
         raise QueryError("filters", f"expected at most {MOST_VALUES} steps of funnels")
-    return _resolved(tree, funnels, goals)
+    return with_leaves(tree, partial(_resolved, funnels=funnels, goals=goals))
 
 
-def _resolved(tree: Filter, funnels: Mapping[str, Funnel], goals: Sequence[Goal]) -> Filter:
-    match tree:
-        case Compare(dimension=FUNNEL.name):
-            return replace(tree, funnels=tuple(_group(tree, value, funnels, goals) for value in tree.values))
-        case And(parts):
-            return And(tuple(_resolved(part, funnels, goals) for part in parts))
-        case Or(parts):
-            return Or(tuple(_resolved(part, funnels, goals) for part in parts))
-        case Not(part):
-            return Not(_resolved(part, funnels, goals))
-        case HasDone(part):
-            return HasDone(_resolved(part, funnels, goals))
-    return tree
+def _resolved(leaf: Compare, funnels: Mapping[str, Funnel], goals: Sequence[Goal]) -> Compare:
+    if leaf.dimension != FUNNEL.name:
+        return leaf
+    return replace(leaf, funnels=tuple(_group(leaf, value, funnels, goals) for value in leaf.values))
 
 
 def _group(leaf: Compare, text: str, funnels: Mapping[str, Funnel], goals: Sequence[Goal]) -> FunnelGroup:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from dashboard.analytics.dimensions import find_dimension
+from dashboard.analytics.dimensions import ONLY_FILTERS, find_dimension
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import Filter, FunnelPath, FunnelWindow
 from dashboard.analytics.funnels_counts import FunnelDepths, FunnelWalks, read_walks
@@ -191,7 +191,7 @@ class _Answer:
 
     async def _breakdown(self) -> list[FunnelRow]:
         dimension = find_dimension(self.asked.dimension)
-        if dimension.level == "time" or dimension.column == "funnel":
+        if dimension.level == "time" or dimension.name in ONLY_FILTERS:
             raise QueryError("dimension", "expected an event or visit dimension")
         dimension = listed(dimension, self.prepared.query.filters, self.prepared.goals)
         least = self._protection.min_visitors

@@ -14,7 +14,14 @@ from collector.sites.goals import KINDS_OF_LINKS, Goal
 from collector.sites.registry import Sites
 from dashboard.analytics.dimensions import Dimension
 from dashboard.analytics.errors import QueryError
-from dashboard.analytics.filters import And, Compare, Filter, HasDone, Not, Or, leaves, positive_leaves, top_leaves
+from dashboard.analytics.filters import (
+    Compare,
+    Filter,
+    leaves,
+    positive_leaves,
+    top_leaves,
+    with_leaves,
+)
 from dashboard.analytics.sql.parameters import Parameters
 
 GOAL = "event:goal"
@@ -36,18 +43,13 @@ def with_goals(tree: Filter, goals: tuple[Goal, ...], matching: Matching) -> Fil
 
     `matching` has the names that regular expressions match: these are the database's to judge.
     """
-    match tree:
-        case Compare(dimension=dimension) if dimension == GOAL and goals:
-            return replace(tree, goals=tuple(goal for goal in goals if _is_requested(tree, goal.name, matching)))
-        case And(parts):
-            return And(tuple(with_goals(part, goals, matching) for part in parts))
-        case Or(parts):
-            return Or(tuple(with_goals(part, goals, matching) for part in parts))
-        case Not(part):
-            return Not(with_goals(part, goals, matching))
-        case HasDone(part):
-            return HasDone(with_goals(part, goals, matching))
-    return tree
+
+    def resolved(leaf: Compare) -> Filter:
+        if leaf.dimension != GOAL or not goals:
+            return leaf
+        return replace(leaf, goals=tuple(goal for goal in goals if _is_requested(leaf, goal.name, matching)))
+
+    return with_leaves(tree, resolved)
 
 
 def _is_requested(leaf: Compare, name: str, matching: Matching) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from dashboard.analytics.errors import QueryError
@@ -36,26 +37,57 @@ LEFT: Final = Step("end")
 OTHER_STEPS: Final = Step("other")
 
 
+class OtherThan(NamedTuple):
+    """Any step of a column but these, and none: the visit has ended before."""
+
+    steps: tuple[Step, ...]
+
+
+Choice = Step | OtherThan
+
+
 @dataclass(frozen=True, slots=True)
-class Journey:
-    """A question about visits: where they go from a step (`forward`), or how they came to it (`backward`).
+class JourneyPath:
+    """The steps of visits from a step on (`forward`), or back from it (`backward`), and which visits they are of.
 
     `anchor` is the step that the first column has, the first time that a visit takes it; without one that is the first
-    step of each visit, or the last. `choices` narrow the visits to those that take a step in a column: the first is of
+    step of each visit, or the last. `choices` narrow the visits by the step that they take in a column: the first is of
     the first column, None is any. `by` sections the pages of a section of the path are one step; with `pages_only`
     custom events are no steps, unless one is the anchor.
     """
 
+    direction: Direction = "forward"
+    anchor: Step | None = None
+    choices: tuple[Choice | None, ...] = ()
+    by: Grouping = "page"
+    pages_only: bool = False
+
+    def choice(self, column: int) -> Choice | None:
+        """The choice in a column, from 0."""
+        return self.choices[column] if column < len(self.choices) else None
+
+    def choosing(self, choices: Mapping[int, Choice | None]) -> JourneyPath:
+        """The same with other choices in some columns, from 0."""
+        count = max(len(self.choices), *(column + 1 for column in choices))
+        found = [choices.get(column, self.choice(column)) for column in range(count)]
+        while found and found[-1] is None:
+            found.pop()
+        return replace(self, choices=tuple(found))
+
+
+ALL_VISITS: Final = JourneyPath()
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A question about the visits that filters select: their steps, column by column, the `nodes` most visited."""
+
     site: str
     period: Period
     filters: Filter | None = None
-    direction: Direction = "forward"
-    anchor: Step | None = None
-    choices: tuple[Step | None, ...] = ()
+    path: JourneyPath = ALL_VISITS
     columns: int = COLUMNS
     nodes: int = NODES
-    by: Grouping = "page"
-    pages_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +127,27 @@ class JourneyResult:
     events_available_from: str = ""
     imported_days_left_out: int = 0
 
+    def reaching(self, path: JourneyPath, column: int, step: Step) -> JourneyPath:
+        """The path of the visits that are at a step in a column, from 0, of this result of a journey by `path`."""
+        if step != OTHER_STEPS:
+            return path if step == path.anchor and not column else path.choosing({column: step})
+        named = [node.step for node in self.columns[column] if node.step != OTHER_STEPS]
+        choices: dict[int, Choice | None] = {column: _but(path.choice(column), named)}
+        for number in range(column):
+            # Those whose end is named in a column are in no further one.
+            if self._names(number, LEFT) and not isinstance(path.choice(number), Step):
+                choices[number] = _but(path.choice(number), [LEFT])
+        return path.choosing(choices)
+
+    def _names(self, column: int, step: Step) -> bool:
+        return any(node.step == step for node in self.columns[column])
+
+
+def _but(choice: Choice | None, steps: Sequence[Step]) -> OtherThan:
+    """A choice that leaves out these steps as well."""
+    before = choice.steps if isinstance(choice, OtherThan) else ()
+    return OtherThan((*before, *(step for step in steps if step not in before)))
+
 
 def read_step(text: str, name: str) -> Step:
     """The step that `page:/path`, `event:NAME` or `end` spells. Raises `QueryError` naming the field."""
@@ -123,10 +176,11 @@ def check_journey(journey: Journey) -> None:
     """Raise `QueryError` naming the field that is out of bounds."""
     if not FEWEST_COLUMNS <= journey.columns <= MOST_COLUMNS:
         raise QueryError("columns", f"expected {FEWEST_COLUMNS} to {MOST_COLUMNS}")
-    most = MOST_OF_NEXT if journey.columns == FEWEST_COLUMNS and journey.anchor else MOST_NODES
+    path = journey.path
+    most = MOST_OF_NEXT if journey.columns == FEWEST_COLUMNS and path.anchor else MOST_NODES
     if not 1 <= journey.nodes <= most:
         raise QueryError("nodes", f"expected 1 to {most}")
-    if len(journey.choices) > journey.columns:
+    if len(path.choices) > journey.columns:
         raise QueryError("choices", "expected one for each column, at most")
-    if journey.anchor is not None and journey.anchor.kind not in ("page", "event"):
+    if path.anchor is not None and path.anchor.kind not in ("page", "event"):
         raise QueryError("anchor", "expected a page or an event")

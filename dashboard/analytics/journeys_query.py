@@ -17,10 +17,11 @@ from dashboard.analytics.journeys import (
     check_journey,
 )
 from dashboard.analytics.journeys_protection import Flows, Link, VisitGroup, folded, joined, steps_of, told_links
-from dashboard.analytics.journeys_statements import END_ID, OTHER_ID, build_flows, build_steps
+from dashboard.analytics.journeys_statements import build_flows, build_steps
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
+from dashboard.analytics.sql.journey_paths import END_ID, OTHER_ID
 
 _UNNAMED: Final = {END_ID: LEFT, OTHER_ID: OTHER_STEPS}
 

@@ -21,6 +21,7 @@ from dashboard.analytics.fair_queue import T, lane_of
 from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.funnels_filter import with_funnels
 from dashboard.analytics.goal_filters import Matching, patterns
+from dashboard.analytics.journeys_filter import with_journeys
 from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.result_cache import Rows
@@ -243,7 +244,8 @@ class StatsService:
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)
         if query.filters is not None:
-            query = replace(query, filters=with_funnels(query.filters, self._funnels(query.site), goals))
+            filters = with_funnels(query.filters, self._funnels(query.site), goals)
+            query = replace(query, filters=with_journeys(filters))
         names = [goal.name for goal in goals]
         matching: Matching = {}
         for leaf in patterns(query.filters) if goals else ():

@@ -17,9 +17,13 @@ from dashboard.analytics.client_disconnect import while_connected
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.journeys import (
     COLUMNS,
+    MOST_OF_NEXT,
     NODES,
+    Choice,
     Journey,
+    JourneyPath,
     JourneyResult,
+    OtherThan,
     Step,
     read_step,
 )
@@ -72,13 +76,15 @@ def read_journey(given: Mapping[str, Any], query: Query) -> Journey:
         query.site,
         query.period,
         query.filters,
-        "backward" if _one_of(given, "direction", DIRECTIONS) == "backward" else "forward",
-        _step(anchor, "anchor"),
-        tuple(_step(each, "choices") for each in choices),
+        JourneyPath(
+            "backward" if _one_of(given, "direction", DIRECTIONS) == "backward" else "forward",
+            _step(anchor, "anchor"),
+            tuple(map(_choice, choices)),
+            "section" if _one_of(given, "by", GROUPINGS) == "section" else "page",
+            pages_only,
+        ),
         _number(given, "columns", COLUMNS),
         _number(given, "nodes", NODES),
-        "section" if _one_of(given, "by", GROUPINGS) == "section" else "page",
-        pages_only,
     )
 
 
@@ -120,6 +126,15 @@ def _step(given: Any, field: str) -> Step | None:
     if not isinstance(given, str):
         raise QueryError(field, "expected page:/path, event:NAME, end or null")
     return read_step(given, field)
+
+
+def _choice(given: Any) -> Choice | None:
+    match given:
+        case {"not": [*steps]} if len(given) == 1 and 0 < len(steps) <= MOST_OF_NEXT + 1 and all(steps):
+            return OtherThan(tuple(step for step in (_step(each, "choices") for each in steps) if step))
+        case dict():
+            raise QueryError("choices", 'expected {"not": ["page:/path", "end"]}')
+    return _step(given, "choices")
 
 
 def _one_of(given: Mapping[str, Any], field: str, names: tuple[str, ...]) -> str:

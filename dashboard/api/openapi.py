@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dashboard.analytics.dimensions import DIMENSIONS, FUNNEL
+from dashboard.analytics.dimensions import DIMENSIONS, ONLY_FILTERS
 from dashboard.analytics.filters import DEEPEST, LONGEST_VALUE, MOST_VALUES
 from dashboard.analytics.metrics import METRICS
 from dashboard.analytics.period import NAMES
@@ -144,7 +144,7 @@ def _filter_schema() -> dict[str, Any]:
         "description": f"At most {DEEPEST} within each other.",
         "anyOf": [
             _tuple({"enum": operators}, {"anyOf": [{"enum": _FILTERED}, _PROPERTY]}, values, case, least=3),
-            _tuple({"enum": ["is", "is_not"]}, {"enum": [SEGMENT, FUNNEL.name]}, values),
+            _tuple({"enum": ["is", "is_not"]}, {"enum": [SEGMENT, *ONLY_FILTERS]}, values),
             _tuple({"enum": ["and", "or"]}, {"type": "array", "items": inner, "minItems": 1}),
             _tuple({"enum": ["not", "has_done", "has_not_done"]}, inner),
         ],

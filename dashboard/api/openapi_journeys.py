@@ -16,12 +16,14 @@ FIELDS: Final = (
 def paths(dates: dict[str, Any], failures: dict[str, Any]) -> dict[str, Any]:
     """The part of the OpenAPI document. `dates` is the schema of a range, `failures` are the answers of all routes."""
     step = {"type": ["string", "null"], "pattern": "^(page:.+|event:.+|end)$"}
+    some = {"type": "array", "items": {**step, "type": "string"}, "minItems": 1, "maxItems": MOST_OF_NEXT + 1}
+    other = {"type": "object", "additionalProperties": False, "properties": {"not": some}, "required": ["not"]}
     fields: dict[str, Any] = {
         "date_range": dates,
         "filters": {"type": "array", "items": {"$ref": "#/components/schemas/Filter"}},
         "direction": {"enum": [*DIRECTIONS]},
         "anchor": step,
-        "choices": {"type": "array", "items": step, "maxItems": MOST_COLUMNS},
+        "choices": {"type": "array", "items": {"anyOf": [step, other]}, "maxItems": MOST_COLUMNS},
         "columns": {"type": "integer", "minimum": FEWEST_COLUMNS, "maximum": MOST_COLUMNS},
         "nodes": {"type": "integer", "minimum": 1, "maximum": MOST_OF_NEXT},
         "by": {"enum": [*GROUPINGS]},

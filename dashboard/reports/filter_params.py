@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from collector.core.wildcards import expression, is_bounded
-from dashboard.analytics.dimensions import FUNNEL, LONGEST_KEY, PROPERTY
+from dashboard.analytics import funnels_filter, journeys_filter
+from dashboard.analytics.dimensions import FUNNEL, JOURNEY, LONGEST_KEY, ONLY_FILTERS, PROPERTY
+from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import LONGEST_VALUE, MOST_VALUES, Compare, Filter, Not, every
 from dashboard.analytics.filters import OPERATORS as COMPARISONS
-from dashboard.analytics.funnels_filter import read_value
 from dashboard.i18n.translations import N_, _
 
 Operator = Literal["is", "is_not", "contains", "contains_not", "matches", "matches_not"]
@@ -62,8 +63,9 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
 """Every dimension to filter by, as the form for filters groups them. A property also needs its key."""
 
 DIMENSIONS: Final = {name: title for group in GROUPS.values() for name, title in group.items() if name != PROPERTY} | {
-    # Rows of a funnel lead to it: its values cannot be typed.
-    FUNNEL.name: N_("Funnel")
+    # Rows of funnels and journeys lead to them: their values cannot be typed.
+    FUNNEL.name: N_("Funnel"),
+    JOURNEY.name: N_("Journey"),
 }
 
 WHOLE_VALUES: Final = frozenset(
@@ -76,7 +78,7 @@ WHOLE_VALUES: Final = frozenset(
         "visit:returning",
         "visit:datacenter",
         "event:goal",
-        FUNNEL.name,
+        *ONLY_FILTERS,
     }
 )
 """Dimensions whose stored values are not what readers see: they are or are not one of these, and contain nothing."""
@@ -159,12 +161,23 @@ def new_filter(operator: str, dimension: str, value: str) -> FilterParam | None:
     """The filter of these parts, or None when there is no such filter."""
     if not known(dimension) or len(value) > LONGEST_VALUE:
         return None
-    if dimension == FUNNEL.name and read_value(value) is None:
+    if dimension in ONLY_FILTERS and not _is_readable(dimension, value):
         return None
     if operator.startswith("matches") and not is_bounded(value):
         return None
     found = next((each for each in operators(dimension) if each == operator), None)
     return FilterParam(found, dimension, value) if found else None
+
+
+def _is_readable(dimension: str, value: str) -> bool:
+    """Whether a value of a funnel or a journey is one."""
+    if dimension == FUNNEL.name:
+        return funnels_filter.read_value(value) is not None
+    try:
+        journeys_filter.read_value(value)
+    except QueryError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +201,13 @@ class FilterParamGroup:
 
 
 def grouped(chips: Iterable[FilterParam]) -> tuple[FilterParamGroup, ...]:
-    """Filters by operator and dimension, in order of first occurrence."""
-    groups: dict[tuple[Operator, str], list[FilterParam]] = {}
+    """Filters by operator and dimension, in order of first occurrence. Each of a funnel or a journey narrows the view
+    further: whoever is in two of their groups is there."""
+    groups: dict[tuple[Operator, str, str], list[FilterParam]] = {}
     for chip in chips:
-        groups.setdefault((chip.operator, chip.dimension), []).append(chip)
-    return tuple(FilterParamGroup(*key, tuple(found)) for key, found in groups.items())
+        own = chip.value if chip.dimension in ONLY_FILTERS else ""
+        groups.setdefault((chip.operator, chip.dimension, own), []).append(chip)
+    return tuple(FilterParamGroup(operator, name, tuple(found)) for (operator, name, _own), found in groups.items())
 
 
 def chosen_filter(chips: Iterable[FilterParam]) -> Filter | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dashboard.analytics.filters import every, is_
-from dashboard.analytics.journeys import LEFT, Direction, Journey, JourneyResult, Step
+from dashboard.analytics.journeys import LEFT, Direction, Journey, JourneyPath, JourneyResult, Step
 from dashboard.analytics.journeys_query import run_journey
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
@@ -45,7 +45,8 @@ async def build_surroundings(stats: StatsService, state: ViewState, period: Peri
 
     def journey(direction: Direction) -> Journey:
         filters = chosen_filter(state.chips)
-        return Journey(state.domain, period, filters, direction, anchor, columns=2, nodes=NODES, pages_only=True)
+        path = JourneyPath(direction, anchor, pages_only=True)
+        return Journey(state.domain, period, filters, path, columns=2, nodes=NODES)
 
     def asked(filtered: str, *dimensions: str) -> Query:
         filters = every(chosen_filter(state.chips), is_(filtered, page))
@@ -79,8 +80,8 @@ async def build_surroundings(stats: StatsService, state: ViewState, period: Peri
             _values(state.filtered(entered), exits, _total(all_entered), N_("Exit pages")),
             _values(state.filtered(left), entries, _total(all_left), N_("Entry pages")),
         ),
-        onwards=JourneyParams(anchor=anchor).href(state),
-        backwards=JourneyParams("backward", anchor).href(state),
+        onwards=JourneyParams(JourneyPath(anchor=anchor)).href(state),
+        backwards=JourneyParams(JourneyPath("backward", anchor)).href(state),
         figures=state.filtered(viewed).href(),
         anonymous=anonymous,
         after=after,

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from dashboard.analytics.dimensions import JOURNEY
 from dashboard.analytics.filters import every, is_
-from dashboard.analytics.journeys import MOST_COLUMNS, JourneyNode, JourneyResult, Step
+from dashboard.analytics.journeys import MOST_COLUMNS, JourneyNode, JourneyResult
+from dashboard.analytics.journeys_filter import value_of
 from dashboard.analytics.journeys_query import run_journey
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import _, plural
+from dashboard.i18n.translations import plural
 from dashboard.reports.consent_splits import ANONYMOUS
-from dashboard.reports.filter_params import FilterParam, chosen_filter, new_filter
+from dashboard.reports.filter_params import chosen_filter, new_filter
+from dashboard.reports.journey_labels import heading, step_title
 from dashboard.reports.journey_params import JourneyParams
 from dashboard.reports.journey_ribbons import ROW, Ribbon, ribbons
 from dashboard.reports.svg import share
 from dashboard.reports.view_state import ViewState
 
 COLUMN_CHOICES: Final = range(2, MOST_COLUMNS + 1)
-_PLAIN_SECTION: Final = re.compile(r"/[^/*]+/\*")
 
 
 @dataclass(frozen=True, slots=True)
 class FlowNode:
     """A step of a column. `href` continues the journey from it, or no longer where it is `chosen`; `figures` leads to
-    the dashboard filtered by it; both are "" where there is nothing to filter by."""
+    the dashboard of its visits, or is "" where an address cannot hold their steps."""
 
     title: str
-    event: bool
+    kind: str
     visits: str
     percent: str
     bar: float
@@ -84,7 +85,7 @@ async def build_journey_page(
     stats: StatsService, state: ViewState, period: Period, params: JourneyParams
 ) -> JourneyPage:
     """Answer and lay out a journey."""
-    result = await run_journey(stats, params.journey(state, period))
+    result, direction = await run_journey(stats, params.journey(state, period)), params.path.direction
     return JourneyPage(
         params=params,
         result=result,
@@ -92,13 +93,13 @@ async def build_journey_page(
         columns=_columns(state, params, result),
         rows=tuple(
             FlowRow(
-                heading(params, link.column), step_title(link.source, params), step_title(link.target, params),
+                heading(direction, link.column), step_title(link.source, direction), step_title(link.target, direction),
                 formatting.number(link.visits),
             )
             for link in result.links
         ),
         anonymous=await anonymous_left_out(stats, state, period),
-        clear=replace(params, choices=()).href(state) if params.choices else "",
+        clear=replace(params, path=replace(params.path, choices=())).href(state) if params.path.choices else "",
         export=params.href(state, "/journeys.csv"),
         suggested=tuple(
             dict.fromkeys(
@@ -111,22 +112,6 @@ async def build_journey_page(
 def visits_text(visits: int) -> str:
     """A number with its unit."""
     return plural("{count} visit", "{count} visits", visits).format(count=formatting.number(visits))
-
-
-def heading(params: JourneyParams, column: int) -> str:
-    """What a column is called, from 0."""
-    if not column:
-        return _("Start") if params.direction == "forward" else _("End")
-    if params.direction == "forward":
-        return _("Step {number}").format(number=column + 1)
-    return plural("{count} step before", "{count} steps before", column).format(count=column)
-
-
-def step_title(step: Step, params: JourneyParams) -> str:
-    """How a step reads."""
-    if step.kind == "end":
-        return _("Left the site") if params.direction == "forward" else _("Entered the site")
-    return _("Other steps") if step.kind == "other" else step.name
 
 
 async def anonymous_left_out(stats: StatsService, state: ViewState, period: Period) -> str:
@@ -144,15 +129,16 @@ async def anonymous_left_out(stats: StatsService, state: ViewState, period: Peri
 
 
 def _columns(state: ViewState, params: JourneyParams, result: JourneyResult) -> tuple[FlowColumn, ...]:
-    total, found = result.visits or 0, []
+    found = []
+    direction = params.path.direction
     most = max((node.visits for nodes in result.columns for node in nodes), default=0)
     for number, nodes in enumerate(result.columns):
         following = result.columns[number + 1] if number + 1 < len(result.columns) else ()
         links = [link for link in result.links if link.column == number]
         found.append(
             FlowColumn(
-                heading(params, number),
-                tuple(_node(state, params, number, node, total) for node in nodes),
+                heading(direction, number),
+                tuple(_node(state, params, result, number, node) for node in nodes),
                 ribbons(nodes, following, links, most) if following else (),
                 ROW * max(len(nodes), len(following)) if following else 0,
             )
@@ -160,34 +146,22 @@ def _columns(state: ViewState, params: JourneyParams, result: JourneyResult) -> 
     return tuple(found)
 
 
-def _node(state: ViewState, params: JourneyParams, column: int, node: JourneyNode, total: int) -> FlowNode:
-    step, chosen = node.step, params.chosen(column) == node.step
-    followed = step.kind in ("page", "event") or (step.kind == "end" and column > 0)
-    part = share(node.visits, total)
+def _node(state: ViewState, params: JourneyParams, result: JourneyResult, column: int, node: JourneyNode) -> FlowNode:
+    step, part = node.step, share(node.visits, result.visits or 0)
+    chosen = params.chosen(column) == step
+    reaching = result.reaching(params.path, column, step)
+    chip = new_filter("is", JOURNEY.name, value_of(reaching))
+    further = params.choosing(column, None) if chosen else replace(params, path=reaching)
     return FlowNode(
-        title=step_title(step, params),
-        event=step.kind == "event",
+        title=step_title(step, params.path.direction),
+        kind=step.kind,
         visits=visits_text(node.visits),
         percent=formatting.percent(part),
         bar=part,
-        href=params.choosing(column, None if chosen else step).href(state) if followed else "",
+        href=further.href(state),
         chosen=chosen,
-        figures=_figures_of(state, params, step),
+        figures=state.filtered(chip).href() if chip else "",
     )
-
-
-def _figures_of(state: ViewState, params: JourneyParams, step: Step) -> str:
-    """The address of the dashboard filtered by a step; "" for the end, for the others, and for a section with a star in
-    its own name, which is a pattern of more."""
-    chip = None
-    if step.kind == "event":
-        chip = FilterParam("is", "event:name", step.name)
-    elif step.kind == "page" and params.by == "section" and step.name.endswith("/*"):
-        # Its star stands for pages at any depth.
-        chip = new_filter("matches", "event:page", f"{step.name}*") if _PLAIN_SECTION.fullmatch(step.name) else None
-    elif step.kind == "page":
-        chip = FilterParam("is", "event:page", step.name)
-    return state.filtered(chip).href() if chip else ""
 
 
 HEADS: Final = ("kind", "column", "step", "next_step", "visits")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from starlette.datastructures import QueryParams
 
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.journeys import (
+    ALL_VISITS,
     COLUMNS,
     FEWEST_COLUMNS,
     MOST_COLUMNS,
-    Direction,
-    Grouping,
+    Choice,
     Journey,
-    Step,
-    read_step,
+    JourneyPath,
     step_of,
 )
+from dashboard.analytics.journeys_filter import pairs_of, read_pairs
 from dashboard.analytics.period import Period
 from dashboard.reports.filter_params import chosen_filter
 from dashboard.reports.view_state import ViewState
@@ -30,44 +29,23 @@ HERE = "/journeys"
 class JourneyParams:
     """A journey without site, dates and filters. Only differences from the defaults are written into addresses."""
 
-    direction: Direction = "forward"
-    anchor: Step | None = None
-    choices: tuple[Step | None, ...] = ()
+    path: JourneyPath = ALL_VISITS
     columns: int = COLUMNS
-    by: Grouping = "page"
-    pages_only: bool = False
 
     def journey(self, state: ViewState, period: Period) -> Journey:
         """The journey of a view of a site."""
-        filters = chosen_filter(state.chips)
-        return Journey(
-            state.domain,
-            period,
-            filters,
-            self.direction,
-            self.anchor,
-            self.choices,
-            self.columns,
-            by=self.by,
-            pages_only=self.pages_only,
-        )
+        return Journey(state.domain, period, chosen_filter(state.chips), self.path, self.columns)
 
-    def choosing(self, column: int, step: Step | None) -> JourneyParams:
+    def choosing(self, column: int, step: Choice | None) -> JourneyParams:
         """The same of the visits that take a step in a column, from 0. None lifts it, and in the first column the
         anchor."""
-        if not column and not step and self.anchor:
-            return replace(self, anchor=None)
-        choices = [*self.choices, *[None] * self.columns][: self.columns]
-        choices[column] = step
-        while choices and choices[-1] is None:
-            choices.pop()
-        return replace(self, choices=tuple(choices))
+        if not column and not step and self.path.anchor:
+            return replace(self, path=replace(self.path, anchor=None))
+        return replace(self, path=self.path.choosing({column: step}))
 
-    def chosen(self, column: int) -> Step | None:
+    def chosen(self, column: int) -> Choice | None:
         """The step that is chosen in a column, the anchor in the first."""
-        if not column and self.anchor:
-            return self.anchor
-        return self.choices[column] if column < len(self.choices) else None
+        return (None if column else self.path.anchor) or self.path.choice(column)
 
     def href(self, state: ViewState, below: str = HERE) -> str:
         """The address of the journey under the filters and dates of a view."""
@@ -75,42 +53,31 @@ class JourneyParams:
 
     def within(self, state: ViewState) -> ViewState:
         """The view, in all of whose addresses the journey stays."""
-        return replace(state, kept=(*state.kept, *self._pairs()))
-
-    def _pairs(self) -> Iterator[tuple[str, str]]:
-        if self.direction != "forward":
-            yield "way", self.direction
-        if self.anchor:
-            yield "at", str(self.anchor)
-        if self.columns != COLUMNS:
-            yield "columns", str(self.columns)
-        if self.by != "page":
-            yield "by", self.by
-        if self.pages_only:
-            yield "steps", "pages"
-        yield from ((f"then{number}", str(step)) for number, step in enumerate(self.choices, start=1) if step)
+        columns = [("columns", str(self.columns))] if self.columns != COLUMNS else []
+        return replace(state, kept=(*state.kept, *columns, *pairs_of(self.path)))
 
 
 def read_journey_params(params: QueryParams) -> JourneyParams:
     """The journey that an address spells; what it misspells is the default."""
-    columns = params.get("columns", "")
-    count = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 3 else COLUMNS
-    found = JourneyParams(
+    text = params.get("columns", "")
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 3 else COLUMNS
+    path = JourneyPath(
         "backward" if params.get("way") == "backward" else "forward",
         step_of(params.get("at", "").strip()),
         (),
-        min(max(count, FEWEST_COLUMNS), MOST_COLUMNS),
         "section" if params.get("by") == "section" else "page",
         params.get("steps") == "pages",
     )
-    for column in range(found.columns):
-        step = _choice(params.get(f"then{column + 1}", ""))
-        found = found.choosing(column, step) if step else found
-    return found
+    columns = min(max(count, FEWEST_COLUMNS), MOST_COLUMNS)
+    for number in range(1, columns + 1):
+        for name in (f"not{number}", f"then{number}"):
+            for value in params.getlist(name):
+                path = _further(path, name, value)
+    return JourneyParams(path, columns)
 
 
-def _choice(text: str) -> Step | None:
+def _further(path: JourneyPath, name: str, value: str) -> JourneyPath:
     try:
-        return read_step(text, "choices") if text else None
+        return read_pairs([(name, value)], path)
     except QueryError:
-        return None
+        return path

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from dashboard.analytics.dimensions import DIRECT, FUNNEL, NONE, NOT_SET, find_dimension
-from dashboard.analytics.funnels_filter import read_value
+from dashboard.analytics import funnels_filter, journeys_filter
+from dashboard.analytics.dimensions import DIRECT, FUNNEL, JOURNEY, NONE, NOT_SET, find_dimension
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, language
 from dashboard.reports.filter_params import key_of
+from dashboard.reports.journey_labels import path_title
 
 UNKNOWN: Final = N_("Unknown")
 NOTHING: Final = frozenset({"", NOT_SET})
@@ -87,13 +88,15 @@ def label(dimension: str, value: str, nothing: str = UNKNOWN) -> str:
         return formatting.country(value)
     if dimension == FUNNEL.name:
         return _funnel_step(value)
+    if dimension == JOURNEY.name:
+        return path_title(journeys_filter.read_value(value))
     if dimension in _NAMED and value in _NAMED[dimension]:
         return _(_NAMED[dimension][value])
     return _("Banner: {name}").format(name=value) if dimension == "visit:consent" else value
 
 
 def _funnel_step(text: str) -> str:
-    value = read_value(text)
+    value = funnels_filter.read_value(text)
     if value is None:
         return text
     said = _("{funnel}: dropped off after step {step}") if value.left else _("{funnel}: reached step {step}")

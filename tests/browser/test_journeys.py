@@ -64,8 +64,14 @@ def test_a_journey_is_walked(new_person: NewPerson, demo: Served, scripts: bool,
     expect(column(page, 2).locator("[aria-current]")).to_have_count(0)
     expect(page.get_by_role("link", name="Show all visits again")).to_have_count(1)
     name = column(page, 1).first.locator(".journey-name").inner_text()
-    follow(page, column(page, 1).first.locator("a.journey-filter"), keyboard)
-    expect(page.locator(".chip")).to_contain_text(f"Page is {name}")
+    for title in ("Other steps", "Left the site"):
+        node = column(page, 2).filter(has_text=title)
+        visits = visits_of(node)
+        follow(page, node.get_by_role("link", name=f"Filter dashboard by Step 2: {title}"), keyboard)
+        expect(page.locator(".chip")).to_contain_text("Journey is")
+        expect(page.locator("#figure-visits strong")).to_have_attribute("title", visits.split()[0])
+        page.go_back()
+    page.goto(f"{demo.url}{DEMO}?period=7d&f=is,event:page,{name}")
     follow(page, page.get_by_role("link", name="Before and after this page"), keyboard)
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Next page")).to_be_visible()
@@ -89,7 +95,7 @@ def test_the_form_chooses_where_a_journey_begins(new_person: NewPerson, demo: Se
     section = column(page, 2).filter(has_text="/*").first
     name = section.locator(".journey-name").inner_text()
     section.locator("a.journey-filter").click()
-    expect(page.locator(".chip").last).to_contain_text(f"Page matches {name}*")
+    expect(page.locator(".chip").last).to_contain_text(f"Journey is Add to Cart → 1 step before: {name}")
 
 
 def test_axe_finds_nothing_and_nothing_is_cut_off(person: BrowserContext, demo: Served) -> None:

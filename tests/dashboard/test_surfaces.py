@@ -43,6 +43,7 @@ from dashboard.reports.realtime_figures import realtime_figures
 from dashboard.reports.revenue import REVENUE_MEASURES
 from dashboard.server.error_handlers import error_handlers
 from dashboard.web import routes
+from tests import journeys_model
 from tests.board import NOON, Board, opened_board, pageview
 from tests.databases import Databases
 from tests.funnel_model import FunnelModel
@@ -82,6 +83,11 @@ FILTERS: dict[str, tuple[str, list[Any], str]] = {
         [["is", "visit:funnel", ["left:1:Way"]], ["is", "event:page", ["/a"]]],
         "visit:funnel==left:1:Way;event:page==/a",
     ),
+    "on a journey": (
+        "&f=is,visit:journey,at=page:/a%26not2=end%26not2=page:/b",
+        [["is", "visit:journey", ["at=page:/a&not2=end&not2=page:/b"]]],
+        "visit:journey==at=page:/a&not2=end&not2=page:/b",
+    ),
     "a small group": (
         "&f=is,visit:country,DE&f=is,visit:source,Bing&f=is,event:page,/Ö",
         [["is", "visit:country", ["DE"]], ["is", "visit:source", ["Bing"]], ["is", "event:page", ["/Ö"]]],
@@ -97,8 +103,10 @@ UNDER = pytest.mark.parametrize(
 
 
 def members(model: Model, value: str) -> set[VisitKey]:
-    """The visits of a value of the filter by funnels."""
+    """The visits of a value of the filters by funnels and journeys."""
     asked = Question(SITE, ("visits",), FIRST, LAST, zone=ZONE)
+    if not value.startswith(("reached", "left")):
+        return journeys_model.members(model, asked, value)
     return FunnelModel(model, GOALS).members(WAY, asked, value)
 
 

@@ -16,6 +16,7 @@ from dashboard.analytics.goal_filters import any_reached, countable, names_reach
 from dashboard.analytics.metrics import VISIT
 from dashboard.analytics.period import Period
 from dashboard.analytics.sql.funnel_units import group_sql
+from dashboard.analytics.sql.journey_paths import visits_sql
 from dashboard.analytics.sql.parameters import Parameters
 
 DateRanges = tuple[tuple[datetime.date, datetime.date], ...]
@@ -211,6 +212,8 @@ class EventScope:
             return any_reached(leaf.goals, self.parameters)
         if leaf.funnels is not None:
             return f"({' OR '.join(group_sql(each, self) for each in leaf.funnels) or '0'})"
+        if leaf.journeys is not None:
+            return f"({' OR '.join(visits_sql(each, self) for each in leaf.journeys)})"
         dimension = find_dimension(leaf.dimension, "filters")
         if not dimension.derived:
             return self._matches(self.value(dimension), dimension, leaf)

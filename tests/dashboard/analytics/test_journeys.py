@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,10 +20,12 @@ from collector.ingest.event import Event
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from dashboard.analytics.errors import QueryError
-from dashboard.analytics.filters import parse_filters
-from dashboard.analytics.journeys import Journey, JourneyResult, Step, read_step
+from dashboard.analytics.filters import every, is_, parse_filters
+from dashboard.analytics.journeys import Journey, JourneyPath, JourneyResult, Step, read_step
+from dashboard.analytics.journeys_filter import read_value, value_of
 from dashboard.analytics.journeys_protection import VisitGroup, told_links
 from dashboard.analytics.journeys_query import run_journey
+from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
 from tests.dashboard.analytics.test_model import random_filter
@@ -57,13 +60,15 @@ def journey_of(asked: JourneyQuestion) -> Journey:
         query.site,
         query.period,
         query.filters,
-        "forward" if asked.direction == "forward" else "backward",
-        read_step(asked.anchor, "anchor") if asked.anchor else None,
-        tuple(read_step(each, "choices") if each else None for each in asked.choices),
+        JourneyPath(
+            "forward" if asked.direction == "forward" else "backward",
+            read_step(asked.anchor, "anchor") if asked.anchor else None,
+            tuple(read_step(each, "choices") if each else None for each in asked.choices),
+            "page" if asked.by == "page" else "section",
+            asked.pages_only,
+        ),
         asked.columns,
         asked.nodes,
-        "page" if asked.by == "page" else "section",
-        asked.pages_only,
     )
 
 
@@ -145,18 +150,25 @@ def test_the_first_column_has_the_visits_of_the_dashboard(database: Client, open
         assert ask(stats, JourneyQuestion(asked)).visits == result.rows[0].metrics[0], filters
 
 
-def test_a_step_leads_to_as_many_visits_as_it_says(database: Client, opened: Opened) -> None:
-    """Whichever step of a column is chosen, the journey is of its visits, and the column has no other."""
+def test_every_step_leads_to_its_visits(database: Client, opened: Opened) -> None:
+    """The steps that are not named and the end as well: the journey that goes on from one, and the dashboard that is
+    filtered by it, have as many visits as it says."""
     ClickHouseInserter(database).insert(random_events(3, DAYS, 60), "town")
-    stats, asked = opened(), JourneyQuestion(Question(SITE, ("visits",), FIRST, FIRST + datetime.timedelta(DAYS)))
-    columns, followed = ask(stats, asked).columns, 0
-    for number, column in enumerate(columns):
-        for step, visits in column.items():
-            if step != "other":
-                chosen = ask(stats, replace(asked, choices=(*[""] * number, step)))
-                assert (chosen.visits, chosen.columns[number]) == (visits, {step: visits})
-                followed += 1
-    assert followed > 6
+    chance, kinds = random.Random(11), Counter[str]()  # noqa: S311 - a made-up town
+    for stats in [opened(), opened(Protection(strict=True))] * 6:
+        asked = random_journey(chance)
+        journey = journey_of(asked)
+        result = asyncio.run(run_journey(stats, journey))
+        steps = [(number, node) for number, column in enumerate(result.columns) for node in column]
+        for number, node in chance.sample(steps, min(len(steps), 8)):
+            path = result.reaching(journey.path, number, node.step)
+            on = asyncio.run(run_journey(stats, replace(journey, path=path)))
+            chosen = every(journey.filters, is_("visit:journey", value_of(path)))
+            (dashboard,) = asyncio.run(stats.run([Query(SITE, ("visits",), journey.period, filters=chosen)]))
+            assert (on.visits, dashboard.rows[0].metrics[0]) == (node.visits, node.visits), (asked, number, node)
+            assert read_value(value_of(path)) == path
+            kinds[node.step.kind] += 1
+    assert min(kinds[kind] for kind in ("page", "event", "other", "end")) > 3
 
 
 NOON = int(datetime.datetime(2026, 10, 20, 12, tzinfo=datetime.UTC).timestamp())
@@ -278,8 +290,8 @@ def _tables(
         ("columns", {"columns": 1}),
         ("columns", {"columns": 11}),
         ("nodes", {"nodes": 9}),
-        ("anchor", {"anchor": Step("end")}),
-        ("choices", {"choices": (None,) * 5}),
+        ("anchor", {"path": JourneyPath(anchor=Step("end"))}),
+        ("choices", {"path": JourneyPath(choices=(None,) * 5)}),
         ("filters", {"filters": parse_filters([["matches", "event:page", ["("]]])}),
     ],
 )

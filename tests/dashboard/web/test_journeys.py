@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,10 +66,17 @@ def test_returning_visitors_are_those_with_two_visits_a_day(board: Board) -> Non
     assert f"Visitors {EACH}" in filtered
 
 
-@pytest.mark.parametrize(("name", "chip"), [("/blog/*", "matches /blog/**"), ("/blog", "is /blog"), ("/shop/*", "")])
-def test_a_page_or_section_filters_the_dashboard_by_as_many_visits(board: Board, name: str, chip: str) -> None:
-    """A journey from it says as many visits as the dashboard that its step leads to, and hides a small one alike."""
-    ways = [("/blog", "/blog/a", "/blog/2026/b")] * 4 + [("/", "/blog/a"), ("/blogs/a",), ("/shop/a",), ("/shop/b/c",)]
+@pytest.mark.parametrize(
+    "asked", ["", "&way=backward&columns=3", "&by=section", "&by=section&at=page:/blog/*", "&at=page:/blog&steps=pages"]
+)
+def test_every_step_filters_the_dashboard_by_as_many_visits(board: Board, asked: str) -> None:
+    """The steps that are not named and the end as well: what each leads to says as many visits, or hides them."""
+    ways = [("/blog", "/blog/a", "/blog/2026/b")] * 4 + [
+        ("/", "/blog/a"),
+        ("/blog/a",),
+        ("/shop/*", "/shop/b", "/blog"),
+    ]
+    ways += [(f"/{number}", "/blog", "/next", f"/{number}") for number in range(4)]
     board.seed(
         [
             pageview(number, page, visit=NOON, seq=place, visits=int(place == 1), entry_page=way[0])
@@ -76,16 +84,41 @@ def test_a_page_or_section_filters_the_dashboard_by_as_many_visits(board: Board,
             for place, page in enumerate(way, 1)
         ]
     )
-    journey = board.page(f"/{SITE}/journeys?period=day&by=section&at=page:{name}")
-    if not chip:
-        assert "Hidden: fewer than 3 visitors" in journey.text
-        assert "Hidden: fewer than 3 visitors" in board.page(f"/{SITE}?period=day&f=matches,event:page,/shop/**").text
-        return
-    visits = {"/blog/*": 5, "/blog": 4}[name]
-    assert f"{visits} visits" in journey.text
-    dashboard = board.page(journey.attributes(**{"aria-label": f"Filter dashboard by {name}"})["href"])
-    assert f"Page {chip}" in dashboard.text
-    assert f"Visits {visits}" in dashboard.text
+    links = board.page(f"/{SITE}/journeys?period=day{asked}").links
+    steps = [re.fullmatch(r"(.+) (\d+) visits · .+", link.text) for link in links]
+    counted = [(found[1], found[2]) for found in steps if found]
+    filters = [link.href for link in links if link.text == "Filter" and "visit:journey" in link.href]
+    assert len(counted) == len(filters) > 1
+    for (name, visits), href in zip(counted, filters, strict=True):
+        dashboard = board.page(href)
+        assert f"Visits {visits} " in dashboard.text, (name, href)
+        assert "Journey is" in dashboard.text
+    kinds = {name for name, _ in counted} & {"Other steps", "Left the site", "Entered the site"}
+    assert len(kinds) > ("at" not in asked)
+
+
+def test_steps_of_several_journeys_narrow_a_view_together(board: Board) -> None:
+    """A second one is no alternative: the view has the visits of both."""
+    ways = [("/", "/next")] * 3 + [("/", "/b")] * 3 + [("/c", "/next")] * 3
+    board.seed(
+        [
+            pageview(number, page, visit=NOON, seq=place, visits=int(place == 1), entry_page=way[0])
+            for number, way in enumerate(ways, 100)
+            for place, page in enumerate(way, 1)
+        ]
+    )
+    all_visits = SOURCES * EACH + EACH
+    first, second = "&f=is,visit:journey,then1=page:/", "&f=is,visit:journey,then2=page:/next"
+    for chips, visits in ((first, all_visits + 6), (second, all_visits + 6), (first + second, all_visits + 3)):
+        assert f"Visits {visits} " in board.page(f"/{SITE}?period=day{chips}").text.replace(",", "")
+
+
+@pytest.mark.parametrize(
+    "value", ["", "then1=/a", "then11=end", "at=end", "way=up", "x=page:/a", "then=end", "not0=end"]
+)
+def test_a_misspelt_journey_is_no_filter(board: Board, value: str) -> None:
+    """Its address is refused, as figures without it would be those of another view."""
+    assert board.get(f"/{SITE}?period=day&f=is,visit:journey,{value}").status_code == 400
 
 
 def test_a_journey_names_steps_with_their_visits(board: Board) -> None:
