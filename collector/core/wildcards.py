@@ -29,9 +29,9 @@ def is_bounded(pattern: str) -> bool:
     return len(pattern) <= LONGEST_PATTERN and len(re.findall(r"\*+", pattern)) <= MOST_STARS
 
 
-def matches(pattern: str, text: str, *, segments: bool = True) -> bool:
-    """Whether the pattern matches the text. Without `segments` every star crosses slashes."""
-    first, parts = _parsed(pattern, segments)
+def matches(pattern: str, text: str) -> bool:
+    """Whether the pattern matches the text."""
+    first, parts = _parsed(pattern)
     if not parts:
         return text == first
     last = parts[-1][1]
@@ -49,11 +49,11 @@ def literal(pattern: str) -> bool:
 
 
 @lru_cache(maxsize=1_000)
-def _parsed(pattern: str, segments: bool) -> tuple[str, tuple[_Part, ...]]:
+def _parsed(pattern: str) -> tuple[str, tuple[_Part, ...]]:
     """The text before the first star, and the parts after it."""
     first, *more = re.split(r"(\*+)", pattern)
     stars, texts = more[::2], more[1::2]
-    return first, tuple((not segments or len(star) > 1, text) for star, text in zip(stars, texts, strict=True))
+    return first, tuple((len(star) > 1, text) for star, text in zip(stars, texts, strict=True))
 
 
 def _reached(text: str, begin: int, parts: tuple[_Part, ...]) -> int:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from clickhouse_connect.driver.client import Client
 
+from collector.core.wildcards import expression
 from collector.erasure.site_job import SiteJob
 from collector.erasure.stored_events import MOST_ROUNDS
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES
@@ -70,11 +71,11 @@ WHERE site = {{site:String}} AND NOT reopened AND schema_version IN ({IMPORTED},
 _DELETE_SUMS = "ALTER TABLE daily_rollup DELETE WHERE site = {site:String} AND day IN {days:Array(Date)}"
 _MARK_SUMS = f"""{_MARK}value FROM daily_rollup
 WHERE site = {{site:String}} AND day IN {{days:Array(Date)}} AND dimension IN {{dimensions:Array(String)}}
-    AND value LIKE {{pattern:String}}"""
+    AND match(value, {{pattern:String}})"""
 _EMPTY = "ALTER TABLE {table:Identifier} DELETE WHERE site = {site:String}"
 _LEFT_SUMS = """
 SELECT count() FROM daily_rollup WHERE site = {site:String} AND day IN {days:Array(Date)}
-    AND dimension IN {dimensions:Array(String)} AND value LIKE {pattern:String}"""
+    AND dimension IN {dimensions:Array(String)} AND match(value, {pattern:String})"""
 
 NO_LIMIT: Final = 4_294_967_295
 
@@ -90,7 +91,7 @@ class EventDeletion:
     def count(self, job: SiteJob) -> int:
         """How many stored events the task is about."""
         column = FIELDS.get(job.field, "")
-        compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
+        compared = f" AND match({column}, {{pattern:String}})" if column else ""
         rows = self._client.query(_COUNT + compared, parameters=_of(job), settings=NOT_LOGGED).result_rows
         return int(rows[0][0])
 
@@ -139,7 +140,7 @@ class EventDeletion:
 
     def _days(self, job: SiteJob) -> list[datetime.date]:
         column = FIELDS.get(job.field, "")
-        compared = f" AND {column} LIKE {{pattern:String}}" if column else ""
+        compared = f" AND match({column}, {{pattern:String}})" if column else ""
         rows = self._client.query(_DAYS + compared, parameters=_of(job), settings=NOT_LOGGED).result_rows
         return [row[0] for row in rows]
 
@@ -151,9 +152,9 @@ class EventDeletion:
                 check()
                 self._shards.mutate("events", _DELETE, each, NOT_LOGGED)
             return
-        like = f" AND {column} LIKE {{pattern:String}}"
-        mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT}{like}"
-        self._delete_marked("events", mark, f"{_DELETE} AND {column} IN {_MARKED}", _COUNT + like, months, check)
+        fits = f" AND match({column}, {{pattern:String}})"
+        mark = f"{_MARK}toString({column}) FROM events WHERE {_MEANT}{fits}"
+        self._delete_marked("events", mark, f"{_DELETE} AND {column} IN {_MARKED}", _COUNT + fits, months, check)
 
     def _delete_marked(
         self,
@@ -190,11 +191,5 @@ def _of(job: SiteJob) -> dict[str, object]:
         "until": NO_LIMIT if job.until is None else job.until,
         "first": job.first or FIRST_DAY,
         "last": job.last or LAST_DAY,
-        "pattern": like_pattern(job.value),
+        "pattern": expression(job.value),
     }
-
-
-def like_pattern(value: str) -> str:
-    """The value as a LIKE pattern: `*` matches any characters."""
-    escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return escaped.replace("*", "%")

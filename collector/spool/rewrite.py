@@ -71,7 +71,7 @@ class DeletePredicate:
             event.site == self.site
             and (self._until is None or event.ts <= self._until)
             and self._first <= event.day <= self._last
-            and (not self._column or matches(self._value, str(getattr(event, self._column)), segments=False))
+            and (not self._column or matches(self._value, str(getattr(event, self._column))))
         )
 
 

@@ -185,7 +185,7 @@ def _some(dashboard: Dashboard, user: User, site: Site, form: dict[str, str]) ->
     if field and field not in FIELDS:
         raise RecordError("field", _("expected one of {choices}").format(choices=", ".join(FIELDS)))
     if field and not value:
-        raise RecordError("value", _("expected a value to compare with; * stands for any characters"))
+        raise RecordError("value", _("expected a value to compare with, such as /private/**"))
     fields = {"first": first, "last": last, "field": field, "value": value if field else ""}
     return new_job("delete", site, user.name, dashboard.clock(), **fields)
 

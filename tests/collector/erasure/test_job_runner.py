@@ -16,7 +16,7 @@ from clickhouse_connect.driver.exceptions import OperationalError
 
 from collector.core.errors import RecordError
 from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS
-from collector.erasure.delete_events import EventDeletion, like_pattern
+from collector.erasure.delete_events import EventDeletion
 from collector.erasure.job_runner import BUDGET_SECONDS, MOST_ATTEMPTS, SETTLE_SECONDS, SiteJobRunner
 from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob, new_job
@@ -128,7 +128,7 @@ def shop(database: Client, tmp_path: Path) -> Iterator[Shop]:
 
 def test_events_of_a_page_between_two_dates_go_and_the_sums_follow(shop: Shop) -> None:
     """What is left is what stood beside them; the other site and the other days are untouched."""
-    task = shop.do("delete", first=DAYS[1], last=DAYS[2], field="page", value="/secret*")
+    task = shop.do("delete", first=DAYS[1], last=DAYS[2], field="page", value="/secret**")
     assert task.rows == 4
     assert shop.rows() == 12 - 4
     assert shop.sums() == {30: 3, 31: 1, 1: 1, 2: 3}
@@ -148,7 +148,7 @@ def test_sums_of_days_whose_events_are_too_old_stay(shop: Shop) -> None:
     shop.client.command(
         "ALTER TABLE events DELETE WHERE day = {day:Date}", parameters={"day": DAYS[0]}, settings={"mutations_sync": 1}
     )
-    shop.do("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    shop.do("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret**")
     assert shop.sums() == {30: 3, 31: 1, 1: 1, 2: 1}
     shop.do("reset")
     assert shop.sums() == {}
@@ -244,7 +244,7 @@ def test_a_rename_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, after:
 @pytest.mark.parametrize(("at", "after"), [(1, True), (2, True), (3, True)])
 def test_a_deletion_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, after: bool) -> None:
     """The days it was about are built anew even when it had deleted their rows before it was killed."""
-    task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret**")
     purging = EventDeletion(Once(shop.client, at, after=after), shop.rollup)  # type: ignore[arg-type] # acts as a client
     with contextlib.suppress(Killed):
         purging.run_step(task, lambda each: DocumentTable(shop.client, "site_jobs", SiteJob).save(each.id, each))
@@ -258,7 +258,7 @@ def test_events_that_wait_in_the_spool_are_deleted_too(shop: Shop) -> None:
     """They would come back otherwise, hours later perhaps; those of the other site stay."""
     events = [view(DAYS[3], "/secret"), view(DAYS[3], "/kept"), view(DAYS[3], "/secret", "other.test")]
     fill(shop.spool, events)
-    shop.do("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    shop.do("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret**")
     assert [(event.site, event.page) for event in shop.spool.events()] == [(SITE, "/kept"), ("other.test", "/secret")]
 
 
@@ -338,11 +338,21 @@ def test_one_thing_at_a_time_is_done_to_a_site(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "pattern"), [("/a*", "/a%"), ("/50%_x", "/50\\%\\_x"), ("a\\b", "a\\\\b"), ("*", "%")]
-)
-def test_only_the_star_stands_for_others(value: str, pattern: str) -> None:
-    """What SQL takes for a wildcard stands for itself."""
-    assert like_pattern(value) == pattern
+    ("value", "left"), [("/secret", ["/", "/50%_x", "/secret/deep"]), ("/*", ["/secret/deep"]), ("/**", []),
+                        ("/secret*", ["/", "/50%_x", "/secret/deep"]), ("/secret/*", ["/", "/50%_x", "/secret"]),
+                        ("/50%_x", ["/", "/secret", "/secret/deep"]), ("/__%_x", ["/", "/50%_x", "/secret", "/secret/deep"])]
+)  # fmt: skip
+def test_stars_of_a_deletion_are_those_of_goals(shop: Shop, value: str, left: list[str]) -> None:
+    """In ClickHouse and in the spool one star ends at a slash, and no other character stands for others."""
+    shop.see(view(DAYS[2], "/50%_x"))
+    fill(shop.spool, [view(DAYS[2], page) for page in ("/", "/50%_x", "/secret", "/secret/deep")])
+    shop.do("delete", first=DAYS[2], last=DAYS[2], field="page", value=value)
+    rows = shop.client.query(
+        "SELECT DISTINCT page FROM events WHERE site = {site:String} AND day = {day:Date} ORDER BY page",
+        parameters={"site": SITE, "day": DAYS[2]},
+    ).result_rows
+    assert [page for (page,) in rows] == left
+    assert [event.page for event in shop.spool.events()] == left
 
 
 def test_what_was_deleted_is_in_no_file_of_the_table(shop: Shop) -> None:
@@ -452,7 +462,7 @@ def test_a_task_that_fails_again_and_again_is_set_aside(shop: Shop) -> None:
     """Also over restarts; the site is free for others, an operator may have it tried again, and then it is done."""
     workshop = Workshop(shop)
     workshop.broken.deletions_fail = True
-    task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret**")
     assert workshop.attempts(3) == 3
     workshop.restart()
     assert check_jobs(workshop.deletions).state == "ok"
@@ -461,7 +471,7 @@ def test_a_task_that_fails_again_and_again_is_set_aside(shop: Shop) -> None:
     assert (found.state, found.found) == ("failed", "1 set aside (delete of site.test: OperationalError)")
     assert "/secret" not in found.found + found.advice
     (given_up,) = workshop.deletions.set_aside()
-    assert (given_up.id, given_up.error, given_up.value) == (task.id, "OperationalError", "/secret*")
+    assert (given_up.id, given_up.error, given_up.value) == (task.id, "OperationalError", "/secret**")
     workshop.restart()
     assert workshop.attempts(3) == 0
     assert [each.id for each in workshop.deletions.set_aside()] == [task.id]
@@ -486,7 +496,7 @@ def test_attempts_after_a_failure_are_apart(shop: Shop) -> None:
 def test_an_outage_of_the_database_sets_nothing_aside(shop: Shop) -> None:
     """However long it lasts: the task is done when the database answers."""
     workshop = Workshop(shop)
-    shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret**")
     workshop.broken.outage = True
     with pytest.raises(OperationalError):
         workshop.deletions.run_pending()
@@ -504,7 +514,7 @@ def test_a_task_that_takes_longer_than_its_budget_is_set_aside(shop: Shop) -> No
     """Between two of its steps; what has been done stays done."""
     workshop = Workshop(shop)
     fill(shop.spool, [view(DAYS[3], "/secret")])
-    task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret*")
+    task = shop.ask("delete", first=DAYS[0], last=DAYS[3], field="page", value="/secret**")
     times = itertools.chain([0.0, 0.0, 1.0], itertools.repeat(BUDGET_SECONDS + 1))
     workshop.deletions._monotonic = lambda: next(times)
     assert workshop.deletions.run_pending()

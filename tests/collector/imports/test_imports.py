@@ -239,7 +239,7 @@ def test_deleted_days_are_deleted_of_imports_too(importing: Importing) -> None:
     importing.take(EXPORT)
     deletion(importing, first=DAY, last=DAY)
     assert sorted(importing.per_day()) == ["2026-01-12", "2026-01-14"]
-    deletion(importing, first=FIRST_DAY, last=DAY, field="page", value="/blog/*")
+    deletion(importing, first=FIRST_DAY, last=DAY, field="page", value="/blog/**")
     assert {key for key in importing.values("event:page") if "blog" in key} == set()
     assert {key for key in importing.values("visit:exit_page") if "blog" in key} == set()
     assert importing.per_day()["2026-01-12"]["pageviews"] == 6
