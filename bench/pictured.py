@@ -238,7 +238,7 @@ def _links(page: Page, url: str) -> dict[str, str]:
     page.get_by_role("button", name="Create link").click()
     links["invitation"] = page.locator("#made-link").inner_text().removeprefix(url)
     page.goto(f"{url}/users")
-    page.get_by_role("button", name="New password for vera").click()
+    page.get_by_role("button", name="Reset the password of vera").click()
     links["new-password"] = page.locator("#made-link").inner_text().removeprefix(url)
     return links
 

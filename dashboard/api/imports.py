@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from collector.core.errors import RecordGone
+from collector.imports.detection import TITLES
 from collector.imports.export import BLOCK, EventFormat, export_daily, export_events, file_name
 from collector.imports.imports import Imports
 from collector.imports.record import ImportRecord
@@ -240,7 +241,7 @@ def described(record: ImportRecord) -> str:
     """An import in a few words, for the audit log."""
     report = record.report
     span = f", {report.first} to {report.last}" if report.first else ""
-    return f"{record.name} ({report.format}): {len(record.days)} days{span}"
+    return f"{record.name} ({TITLES[report.format]}): {len(record.days)} days{span}"
 
 
 def _blocks(file: IO[bytes]) -> Generator[bytes]:

@@ -44,6 +44,8 @@ class Point:
     """The view of these dates alone, by finer steps; "" where there is none."""
     imported: bool = False
     """Whether figures of it were imported."""
+    hidden: bool = False
+    """Whether the value is hidden for privacy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ def build_points(
                 first=moment.first,
                 last=moment.last,
                 href=hrefs[index],
+                hidden=moment.key in hidden,
                 imported=any(moment.first <= day <= moment.last for day in series.imported | series.imported_left_out),
             )
         )

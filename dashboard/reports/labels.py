@@ -32,6 +32,11 @@ CONSENT: Final[Mapping[str, str]] = {
     "imported": N_("Imported"),
     "none": N_("Anonymous count, no consent"),
 }
+POLICIES: Final[Mapping[str, str]] = {
+    "required": N_("Only with consent"),
+    "limited": N_("Anonymous counts without consent"),
+    "exempt": N_("Everyone who has not refused"),
+}
 YES_OR_NO: Final[Mapping[str, str]] = {"true": N_("Yes"), "false": N_("No")}
 DEVICES: Final[Mapping[str, str]] = {
     "desktop": N_("Desktop"),
@@ -119,3 +124,8 @@ def names(dimension: str) -> Iterator[tuple[str, str]]:
         yield from formatting.countries(language()).items()
     for value, name in _NAMED.get(dimension, {}).items():
         yield value, _(name)
+
+
+def policy_title(policy: str) -> str:
+    """A consent policy, as the settings call it."""
+    return _(POLICIES[policy])

@@ -46,19 +46,19 @@ KINDS: Final[dict[GoalKind, Kind]] = {
         N_("Page"),
         N_("A page was viewed, such as a thank-you page."),
         N_("Path"),
-        N_("Such as /thanks. * is anything within a part of the path, ** any number of parts: /blog/**"),
+        N_("Such as /thanks. * matches anything within a part of the path, ** any number of parts: /blog/**"),
     ),
     "outbound": Kind(
         N_("Outbound link"),
         N_("A link to another site was followed; the tag needs data-outbound."),
         N_("Link URL"),
-        N_("Empty for any. * and ** stand for parts of it: github.com/**"),
+        N_("Empty for any. * matches anything within a part of the URL, ** any number of parts: github.com/**"),
     ),
     "download": Kind(
         N_("Download"),
         N_("A file was downloaded; the tag needs data-downloads."),
         N_("File URL"),
-        N_("Empty for any. * and ** stand for parts of it: **.pdf"),
+        N_("Empty for any. * matches anything within a part of the URL, ** any number of parts: **.pdf"),
     ),
     "form": Kind(
         N_("Form"),

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import ImportRefused, RecordError
-from collector.imports.detection import FORMATS
+from collector.imports.detection import FORMATS, TITLES
 from collector.imports.record import ImportRecord
 from collector.imports.report import Totals
 from collector.imports.upload import Upload, read_upload
@@ -124,16 +124,15 @@ async def _page(dashboard: Dashboard, user: User, site: Site, *, problem: str = 
 
 def described(record: ImportRecord) -> str:
     """An import in a few words, for the audit log."""
-    return f"{record.name} ({record.report.format}): {len(record.days)} days"
+    return f"{record.name} ({TITLES[record.report.format]}): {record.report.first} – {record.report.last}"
 
 
 def _shown(record: ImportRecord, counting: int) -> ImportRow:
     report = record.report
-    titles = {each.name: _(each.title) for each in FORMATS}
     return ImportRow(
         id=record.id,
         name=record.name,
-        format=titles.get(report.format, report.format),
+        format=_(TITLES[report.format]),
         when=day_of(record.at),
         by=record.by,
         days=len(record.days),

@@ -18,6 +18,7 @@ from dashboard.access.users import User
 from dashboard.i18n import formatting, translations
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.icons import icon
+from dashboard.reports.labels import policy_title
 from dashboard.reports.metric_help import metric_help
 from dashboard.web.public_path import below
 from dashboard.web.static_files import Assets
@@ -66,6 +67,7 @@ class Pages:
         self._environment.globals["static_url"] = assets.url
         self._environment.globals["icon_url"] = partial(_icon_url, assets)
         self._environment.globals["metric_help"] = metric_help
+        self._environment.globals["policy_title"] = policy_title
         self._environment.globals["chart_units"] = formatting.chart_units
         self._environment.tests["guest"] = is_guest
         self._environment.filters.update(

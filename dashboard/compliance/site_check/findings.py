@@ -11,6 +11,7 @@ from dashboard.compliance.site_check.page_inspection import PageInspection, quot
 from dashboard.compliance.site_check.script_findings import content_policy_findings, script_findings
 from dashboard.compliance.site_check.tag_snippets import OWN, TagOptions, code_of, corrected, following, tag_of
 from dashboard.i18n.translations import _, plural
+from dashboard.reports.labels import policy_title
 
 
 def findings(inspection: PageInspection) -> list[Check]:
@@ -142,11 +143,11 @@ def _policy(inspection: PageInspection, tag: Script) -> Iterator[Check]:
         yield Check(
             name=name,
             state="ok",
-            found=_("The tag and the settings use the same policy: {policy}.").format(policy=wanted),
+            found=_("The tag and the settings use the same policy: “{policy}”.").format(policy=policy_title(wanted)),
         )
         return
-    found = _("The tag says data-consent=“{given}”, the settings say {wanted}.").format(
-        given=quoted(given), wanted=wanted
+    found = _("The tag says data-consent=“{given}”, but the site’s policy “{policy}” needs “{wanted}”.").format(
+        given=quoted(given), policy=policy_title(wanted), wanted=wanted
     )
     advice = _("Replace the tag with this, or change the policy in the settings:")
     code = corrected(tag, inspection.site, inspection.base)
