@@ -17,6 +17,8 @@ from dashboard.server.sockets import Server
 from tests.mail_server import MailServer
 
 ROOT = Path(__file__).resolve().parent.parent
+# A headless browser names itself in its user agent, and is then a bot to the demonstration's banner.
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
 PASSWORD = "for pictures only"  # noqa: S105 # a server that lives for a minute
 MOST = 45  # sites: two pages of their list
 DEMO = "/demo.localhost"
@@ -71,6 +73,7 @@ INSIDE = {
     "add-a-site": "/sites/new",
     "account": "/account",
     "two-factor": "/account/two-factor",
+    "passkeys": "/account/passkeys",
     "users": "/users",
     "all-changes": "/changes",
     "installation-alerts": "/alerts",
@@ -175,6 +178,10 @@ STATES: Final[dict[str, State]] = {
             "button[value=preview]",
         ),
     ),
+    "passkeys-create": State(
+        "/account/passkeys", _typed({"#name": "Phone", "#password": PASSWORD}, "button[value=begin]")
+    ),
+    "passkeys-remove": State("/account/passkeys", _pressed(".entries a.bad")),
     "sharing-refused": State(f"{DEMO}/sharing", _sharing),
     "tag-checked": State(f"{DEMO}/install", _checked),
 }  # fmt: skip
@@ -184,11 +191,12 @@ OUTSIDE_STATES: Final = {
 }
 
 
-def prepared(server: Server, page: Page, mails: MailServer) -> tuple[dict[str, str], dict[str, str]]:
-    """Add what a site in use has: pages of guests by name, and more pages inside."""
+def prepared(server: Server, page: Page, mails: MailServer, hook: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Add what a site in use has, with a webhook at `hook`: pages of guests by name, and more pages inside."""
     _add_sites(server)
     links = _links(page, server.url)
-    _add_alerts(page, server.url)
+    _add_passkey(page, server.url)
+    _add_alerts(page, server.url, hook)
     links["unsubscribe"] = _unsubscribe(page, server.url, mails)
     _import(page, server.url)
     page.goto(f"{server.url}{DEMO}/funnels")
@@ -243,17 +251,41 @@ def _links(page: Page, url: str) -> dict[str, str]:
     return links
 
 
-def _add_alerts(page: Page, url: str) -> None:
+def _add_passkey(page: Page, url: str) -> None:
+    """From an authenticator in software that the browser has."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    options |= {"isUserVerified": True, "automaticPresenceSimulation": True}
+    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    page.goto(f"{url}/account/passkeys")
+    page.locator("#name").fill("Laptop")
+    page.locator("#password").fill(PASSWORD)
+    page.locator("button[value=begin]").click()
+    page.locator("[data-passkey] button").click()
+    page.locator(".entries").wait_for()
+
+
+def _add_alerts(page: Page, url: str, hook: str) -> None:
+    """Two alerts, of which one is sent at once: by mail, to a webhook, and to one that nobody answers at."""
     page.goto(f"{url}{DEMO}/alerts")
-    for kind, threshold in (("spike", "500"), ("silence", "")):
+    for kind, threshold in (("spike", "1"), ("silence", "")):
         page.locator("#kind").select_option(kind)
         page.locator("#threshold").fill(threshold)
         page.get_by_role("button", name="Add alert").click()
-    for shape, target in (("mail", "anna@example.com"), ("standard", "https://hooks.example.com/tyst/abc")):
+    elsewhere = "https://hooks.example.com/tyst/abc"
+    for shape, target in (("mail", "anna@example.com"), ("standard", hook), ("slack", elsewhere)):
         page.locator("#shape").select_option(shape)
         page.locator("#target").fill(target)
         page.get_by_role("button", name="Add channel").click()
     page.get_by_role("button", name="Send a test now: anna@example.com").click()
+    sent = page.locator("section:has(#deliveries-title) .badge", has_text="Sent")
+    deadline = time.monotonic() + 180
+    while sent.count() < 2 and time.monotonic() < deadline:
+        visit = {"n": "pageview", "u": f"http:/{DEMO}/demo", "d": DEMO.strip("/"), "c": "granted"}
+        httpx.post(f"{url}/api/event", json=visit, headers={"User-Agent": USER_AGENT}, trust_env=False)
+        page.wait_for_timeout(5_000)
+        page.goto(f"{url}{DEMO}/alerts")
 
 
 def _unsubscribe(page: Page, url: str, mails: MailServer) -> str:
@@ -281,6 +313,14 @@ def _import(page: Page, url: str) -> None:
     page.locator("#file").set_input_files(files / "umami/website_event.csv")
     page.get_by_role("button", name="Check the files").click()
     page.locator(".import-check").wait_for()
+
+
+def confirmation(page: Page, url: str) -> None:
+    """What is asked before a key is made, as the sign-in was a while ago."""
+    page.goto(f"{url}/account")
+    page.locator("form:has(#site) input[name=name]").fill("Monthly report")
+    page.locator("form:has(#site) button[type=submit]").click()
+    page.locator("#confirm_password").wait_for()
 
 
 def with_authenticator(page: Page, url: str, taken: Callable[[str, Page], None]) -> None:

@@ -20,12 +20,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from bench import pictured
+from dashboard.access.recent_authentication import RECENT_SECONDS
 from dashboard.server.sockets import Server, read_server_info
 from tests.mail_server import MailServer, mail_server
+from tests.webhook_receiver import webhook_receiver
 
 ROOT = Path(__file__).resolve().parent.parent
 README_PICTURES = ROOT / "docs/screenshots"
@@ -41,8 +45,6 @@ ARGUMENTS = [
     "--disable-sync",
     "--disable-blink-features=AutomationControlled",
 ]
-# A headless browser names itself in its user agent, and is then a bot to the demonstration's banner.
-USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36"
 DEADLINE = 180.0
 HISTORY = ("--events", "150000", "--days", "62")
 """Enough to compare months."""
@@ -56,10 +58,19 @@ def main() -> None:
     language = sys.argv[2] if len(sys.argv) > 2 else "en"
     album = Album(directory, sys.argv[3:])
     README_PICTURES.mkdir(parents=True, exist_ok=True)
-    with mail_server() as mails, running(*HISTORY, **_settings(mails)) as server, sync_playwright() as playwright:
+    with (
+        mail_server() as mails,
+        webhook_receiver() as hook,
+        running(*HISTORY, **_settings(mails)) as started,
+        sync_playwright() as playwright,
+    ):
+        # Passkeys belong to a name, not to an address.
+        server = msgspec.structs.replace(started, url=started.url.replace("127.0.0.1", "localhost"))
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with opened(browser, "light", 1280, 900) as person:
-            links, inside = pictured.prepared(server, signed_in(person, server.url), mails)
+            page, since = signed_in(person, server.url), time.monotonic()
+            links, inside = pictured.prepared(server, page, mails, hook.url)
+            cookies = person.cookies()
         for scheme in SCHEMES:
             for width, height in WIDTHS.items():
                 album.suffix = f"{scheme}-{width}"
@@ -76,6 +87,9 @@ def main() -> None:
         album.suffix = "light-1280"
         with opened(browser, "light", 1280, 900, language=language) as person:
             _take_second_factor(person, server.url, album)
+        if album.wants_any("confirmation"):
+            time.sleep(max(since + RECENT_SECONDS + 1 - time.monotonic(), 0))
+            _take_confirmation(browser, server.url, cookies, language, album)
         browser.close()
     print(f"{len(list(directory.glob('*.png')))} pictures in {directory}, the README's in {README_PICTURES}")
 
@@ -90,6 +104,10 @@ class Album:
     def wants(self, name: str) -> bool:
         """Whether that picture is asked for."""
         return not self.wanted or any(fnmatch(f"{name}-{self.suffix}", f"{each}*") for each in self.wanted)
+
+    def wants_any(self, name: str) -> bool:
+        """Whether that picture is asked for in any form."""
+        return not self.wanted or any(each.startswith(name) for each in self.wanted)
 
     def take(self, name: str, page: Page) -> None:
         """The whole page; of a menu what is in the window."""
@@ -107,8 +125,9 @@ def _settings(mails: MailServer) -> dict[str, str]:
         "TYST_OIDC_CLIENT_ID": "tyst",
         "TYST_OIDC_NAME": "Example",
     }
-    address = {"TYST_PORT": str(port), "TYST_PUBLIC_URL": f"http://127.0.0.1:{port}"}
-    return mails.settings() | provider | address | {"TYST_VERIFY_NETWORKS": "127.0.0.0/8"}
+    address = {"TYST_PORT": str(port), "TYST_PUBLIC_URL": f"http://localhost:{port}"}
+    near = dict.fromkeys(("TYST_VERIFY_NETWORKS", "TYST_WEBHOOK_NETWORKS"), "127.0.0.0/8,::1/128")
+    return mails.settings() | provider | address | near
 
 
 @contextlib.contextmanager
@@ -149,7 +168,7 @@ def opened(
         color_scheme="dark" if scheme == "dark" else "light",
         reduced_motion="reduce",
         device_scale_factor=scale,
-        user_agent=USER_AGENT,
+        user_agent=pictured.USER_AGENT,
         timezone_id="Europe/Stockholm",
         locale=language,
     )
@@ -202,6 +221,19 @@ def _take_second_factor(person: BrowserContext, url: str, album: Album) -> None:
     page.wait_for_url(f"{url}/login/code")
     page.locator("summary").click()
     album.take("sign-in-code", page)
+
+
+def _take_confirmation(browser: Browser, url: str, cookies: Sequence[Any], language: str, album: Album) -> None:
+    """What somebody is asked who signed in a while ago."""
+    for scheme in SCHEMES:
+        for width, height in WIDTHS.items():
+            album.suffix = f"{scheme}-{width}"
+            if album.wants("confirmation"):
+                with opened(browser, scheme, width, height, language=language) as person:
+                    person.add_cookies(cookies)
+                    page = person.new_page()
+                    pictured.confirmation(page, url)
+                    album.take("confirmation", page)
 
 
 def signed_in(person: BrowserContext, url: str, name: str = "admin") -> Page:
