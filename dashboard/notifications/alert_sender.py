@@ -16,6 +16,7 @@ from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.analytics.errors import QueryError, QueryTooLarge
 from dashboard.i18n.translations import N_, Translations, _, using
+from dashboard.notifications import mail_process
 from dashboard.notifications.alert_conditions import AlertConditions
 from dashboard.notifications.alert_rules import AlertKind, AlertRule, AlertRules
 from dashboard.notifications.channels import Channel, Channels
@@ -124,7 +125,7 @@ class AlertSender:
                 "test", _("A test from Tyst"), _("Alerts of {site} will look like this.").format(site=name),
                 self._href(site), {"site": name},
             )  # fmt: skip
-        await self._send(channel, delivery_id("test", channel.id, str(self._clock())), notice, name)(lambda: None)
+        await self._send(channel, delivery_id("test", channel.id, str(self._clock())), notice, name)(None)
 
     def trouble(self, channel: Channel, problems: tuple[str, ...]) -> Send:
         """The mail or call that tells an operator what is wrong; each problem is a sentence in English."""
@@ -202,4 +203,4 @@ class AlertSender:
             at=self._clock(),
             unsubscribe=unsubscribe,
         )
-        return partial(self._mail.send, message)
+        return partial(mail_process.send, self._mail.account, message)

@@ -2,9 +2,10 @@
 
 In this order: prepare, claim, send, note in the journal that it was taken, record it in ClickHouse. A process that dies
 before the recipient has taken it sends it again after its start; one that dies after the note does not. In between lies
-the recipient's answer on its way, about 0.1 ms unless the processor is overloaded, of which nobody can know: what was
-sent then is sent again, under the same Message-ID or webhook-id. So is, by another collector, what one has noted that
-was killed before it recorded it, and that does not come back within 40 seconds.
+the recipient's answer on its way. The one to a mail is on its way to a process of its own, which outlives the server,
+and is waited for by the next one. A webhook whose answer was under way is sent again, under the same webhook-id. So is,
+by another collector, what one has noted that was killed before it recorded it, and that does not come back within 40
+seconds.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
 from typing import Final, Protocol
 
 import anyio
 import anyio.to_thread
 
 from dashboard.notifications.errors import DeliveryError
-from dashboard.notifications.handover_journal import HandoverJournal
+from dashboard.notifications.handover_journal import Handover, HandoverJournal
 from dashboard.notifications.outbox import Delivery, Lane, Outbox
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,11 @@ AT_ONCE: Final[Mapping[Lane, int]] = {"mail": 1, "webhook": 8}
 BEGINNING_SECONDS: Final = 30.0
 """What has not begun after so long waits for the next round, so that what is new meanwhile gets its turn."""
 
-Send = Callable[[Callable[[], None]], Awaitable[None]]
-"""Sends, and calls what it is given at once when the recipient has said yes. Raises `DeliveryError`."""
+ORPHAN_SECONDS: Final = 0.1
+"""Between two looks whether a conversation of an earlier process has ended."""
+
+Send = Callable[[Handover | None], Awaitable[None]]
+"""Sends, and notes it where that is said at once when the recipient has said yes. Raises `DeliveryError`."""
 
 
 class Courier(Protocol):
@@ -54,6 +57,7 @@ class DeliveryWorker:
         self._journal = journal
         self._couriers = couriers
         self._clock = clock
+        self._begun = False
 
     def settle(self) -> None:
         """Record in ClickHouse what the journal says was handed over. Blocking."""
@@ -64,7 +68,10 @@ class DeliveryWorker:
 
     async def run_due(self, deliveries: Mapping[str, Delivery]) -> None:
         """Attempt what is due, the first of each site before the second of any, the longest waiting first; mails and
-        webhooks at the same time."""
+        webhooks at the same time. What an earlier process has begun ends before."""
+        while not self._begun and self._journal.conversations_go_on():  # noqa: ASYNC110 # another process tells nobody
+            await anyio.sleep(ORPHAN_SECONDS)
+        self._begun = True
         due, until = (
             _in_turn(filter(self._outbox.is_due, deliveries.values())),
             anyio.current_time() + BEGINNING_SECONDS,
@@ -104,7 +111,7 @@ class DeliveryWorker:
             if send is None:
                 await self._end(id_, "no recipient")
                 return
-            await send(partial(self._journal.add, id_))
+            await send(self._journal.handover(id_))
         except DeliveryError as error:
             log.warning("a delivery failed", extra={"delivery": id_, "reason": str(error)})
             if error.permanent:

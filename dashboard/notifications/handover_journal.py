@@ -1,52 +1,81 @@
-"""Journal of what was handed over and is not yet recorded in ClickHouse: a file of ids.
+"""Journal of what was handed over and is not yet recorded in ClickHouse: a directory with an empty file for each id.
 
-A mail server that has said yes must be believed at once, whatever happens to this process next. A line is one write(2)
-of some microseconds, which a `kill -9` does not undo; only a power failure asks for a sync, which takes a millisecond,
+A mail server that has said yes must be believed at once, whatever happens to this process next. Making a file takes
+some microseconds, and a `kill -9` does not undo it; only a power failure asks for a sync, which takes a millisecond,
 and an insert into ClickHouse takes ten.
+
+A conversation that goes on without the process that began it holds a lock, by which the next process waits for it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
-import threading
-import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-FILE: Final = "handed-over"
+DIRECTORY: Final = "handed-over.d"
+_LOCK: Final = ".conversations"
+
+
+class Handover(NamedTuple):
+    """Where to note that one delivery was handed over: `entry` is its file, `lock` the one of conversations."""
+
+    entry: Path
+    lock: Path
+
+    def note(self) -> None:
+        """Note it."""
+        os.close(os.open(self.entry, os.O_WRONLY | os.O_CREAT, 0o600))
+
+    @contextmanager
+    def conversation(self) -> Iterator[int]:
+        """A descriptor that says that the conversation goes on, for as long as any process has it open."""
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 class HandoverJournal:
-    """The ids in the data directory's file. Safe in threads."""
+    """The ids in the data directory. Safe in threads."""
 
     def __init__(self, directory: Path) -> None:
-        path = directory / FILE
-        self._lock = threading.Lock()
-        # Open for good: between a mail server's yes and the line there is to be nothing else.
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        weakref.finalize(self, os.close, self._file)
-        self._ids = dict.fromkeys(path.read_text().split())
+        self._path = directory / DIRECTORY
+        self._path.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """What was handed over and is not recorded, in order."""
-        return tuple(self._ids)
+        """What was handed over and is not recorded."""
+        return tuple(sorted(entry.name for entry in self._path.iterdir() if entry.name != _LOCK))
 
-    def add(self, id_: str) -> None:
-        """Note that it was handed over."""
-        with self._lock:
-            # The line before may have been cut off with a process.
-            os.write(self._file, f"\n{id_}\n".encode())
-            self._ids[id_] = None
+    def handover(self, id_: str) -> Handover:
+        """Where to note the delivery of that id."""
+        return Handover(self._path / id_, self._path / _LOCK)
+
+    def conversations_go_on(self) -> bool:
+        """Whether a conversation has not ended, such as one of an earlier process."""
+        descriptor = os.open(self._path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def sync(self) -> None:
         """All of it is on disk when this returns."""
-        os.fsync(self._file)
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def remove(self, id_: str) -> None:
-        """It is recorded. What is recorded and still in the file after a crash is recorded again, which changes
-        nothing."""
-        with self._lock:
-            self._ids.pop(id_, None)
-            if not self._ids:
-                os.ftruncate(self._file, 0)
+        """It is recorded. What is recorded and still there after a crash is recorded again, which changes nothing."""
+        (self._path / id_).unlink(missing_ok=True)

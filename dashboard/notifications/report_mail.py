@@ -12,6 +12,7 @@ from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.analytics.service import StatsService
 from dashboard.i18n.translations import N_, Translations, _, using
+from dashboard.notifications import mail_process
 from dashboard.notifications.delivery_worker import Send
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.message import Content, MailTemplates, build_message
@@ -95,7 +96,7 @@ class ReportMail:
             raise DeliveryError(f"{self.missing[0]} is not set")
         dates = read_key(delivery.payload, site.timezone)
         message = await self._message(site, subscription, dates, delivery.id)
-        return partial(self._transport.send, message)
+        return partial(mail_process.send, self._transport.account, message)
 
     async def send_now(self, site: Site, subscription: Subscription) -> None:
         """Send the latest report once more, as a trial that counts for nothing. Raises `DeliveryError`,

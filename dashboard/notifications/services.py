@@ -25,7 +25,7 @@ from dashboard.notifications.message import MailTemplates
 from dashboard.notifications.outbox import Delivery, Outbox
 from dashboard.notifications.report_mail import REPORT, ReportMail
 from dashboard.notifications.scheduler import Scheduler
-from dashboard.notifications.smtp import MailTransport
+from dashboard.notifications.smtp import MailTransport, account_of
 from dashboard.notifications.subscriptions import Subscription, Subscriptions
 from dashboard.notifications.trials import TrialLimit
 from dashboard.notifications.trouble_watch import TroubleWatch
@@ -76,7 +76,7 @@ def build_notifications(
 ) -> Notifications:
     """Put them together. `keys` sign and encrypt; `leads` says whether this process plans and sends, and `problems`,
     blocking, what operators should know of it."""
-    transport, templates, trials = MailTransport(settings), MailTemplates(), TrialLimit(clock)
+    transport, templates, trials = MailTransport(account_of(settings)), MailTemplates(), TrialLimit(clock)
     subscriptions = Subscriptions(DocumentTable(client, "subscriptions", Subscription), keys, clock)
     subscriptions.refresh()
     base = settings.public_url

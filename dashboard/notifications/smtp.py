@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import anyio
 import anyio.to_thread
+import msgspec
 
 from collector.core.mail_address import domain_of
 from collector.core.setting_values import SMTP_SECURITY
@@ -42,6 +43,29 @@ _WITH_ADDRESS: Final = re.compile(r"\S*@\S*")
 
 class MailError(DeliveryError):
     """A mail that the mail server did not take."""
+
+
+class MailAccount(msgspec.Struct, frozen=True):
+    """Where mails go and who sends them. `security` is `tls`, `starttls` or `none`."""
+
+    host: str
+    port: int
+    security: str
+    user: str
+    password: str
+    sender: str
+
+
+def account_of(settings: Settings) -> MailAccount:
+    """The account of the settings; its host is empty where none is set."""
+    return MailAccount(
+        host=settings.smtp_host,
+        port=settings.smtp_port or SMTP_SECURITY[settings.smtp_tls],
+        security=settings.smtp_tls,
+        user=settings.smtp_user,
+        password=settings.smtp_password or "",
+        sender=settings.smtp_from,
+    )
 
 
 class _BoundedSmtp(smtplib.SMTP):
@@ -74,42 +98,42 @@ class _BoundedSmtps(_BoundedSmtp, smtplib.SMTP_SSL):
 
 
 class MailTransport:
-    """Hands messages to the mail server of the settings. `context` says whose certificates are believed."""
+    """Hands messages to the mail server of an account. `context` says whose certificates are believed."""
 
     longest = LONGEST
 
-    def __init__(self, settings: Settings, context: ssl.SSLContext | None = None) -> None:
-        self._host = settings.smtp_host
-        self._port = settings.smtp_port or SMTP_SECURITY[settings.smtp_tls]
-        self._security = settings.smtp_tls
-        self._user = settings.smtp_user
-        self._password = settings.smtp_password
+    def __init__(self, account: MailAccount, context: ssl.SSLContext | None = None) -> None:
+        self.account = account
         self._context = context
         self._conversations = anyio.CapacityLimiter(CONVERSATIONS)
         self._checks = anyio.CapacityLimiter(1)
-        self.sender = settings.smtp_from
 
     @property
     def enabled(self) -> bool:
         """Whether there is a mail server."""
-        return bool(self._host)
+        return bool(self.account.host)
 
     @property
     def address(self) -> str:
         """Host and port of the mail server."""
-        return f"{self._host}:{self._port}"
+        return f"{self.account.host}:{self.account.port}"
+
+    @property
+    def sender(self) -> str:
+        """Who sends, as mails say it."""
+        return self.account.sender
 
     @property
     def domain(self) -> str:
         """Domain of the sender, which names messages."""
         return domain_of(parseaddr(self.sender)[1])
 
-    async def send(self, message: EmailMessage, taken: Callable[[], None] = lambda: None) -> None:
-        """Hand the message over, to its `To`. `taken` is called at once, in another thread, when the server has said
-        yes. Raises `MailError`."""
-        await anyio.to_thread.run_sync(self._send, message, taken, limiter=self._conversations)
+    async def send(self, message: EmailMessage) -> None:
+        """Hand the message over, to its `To`. Raises `MailError`."""
+        await anyio.to_thread.run_sync(self.hand_over, message, limiter=self._conversations)
 
-    def _send(self, message: EmailMessage, taken: Callable[[], None]) -> None:
+    def hand_over(self, message: EmailMessage, taken: Callable[[], None] = lambda: None) -> None:
+        """The same, blocking. `taken` is called at once when the server has said yes."""
         if not self.enabled:
             raise MailError("no mail server is set; set TYST_SMTP_HOST and TYST_SMTP_FROM, and start again")
         with self._explained(), self._connected(SECONDS, self.longest) as server:
@@ -134,17 +158,18 @@ class MailTransport:
         is no error: the message is handed over."""
         # The default context checks certificate and name.
         context = self._context or ssl.create_default_context()
-        where = (self._host, self._port, self.domain)
+        account = self.account
+        where = (account.host, account.port, self.domain)
         server = (
             _BoundedSmtps(*where, timeout=seconds, longest=longest, context=context)
-            if self._security == "tls"
+            if account.security == "tls"
             else _BoundedSmtp(*where, timeout=seconds, longest=longest)
         )
         try:
-            if self._security == "starttls":
+            if account.security == "starttls":
                 server.starttls(context=context)
-            if self._user:
-                server.login(self._user, self._password or "")
+            if account.user:
+                server.login(account.user, account.password)
             yield server
             # Its answer changes nothing.
             server.putcmd("quit")
@@ -176,13 +201,13 @@ class MailTransport:
             reason = f"{where} ended the conversation"
             raise MailError(f"{reason}; check whether TYST_SMTP_TLS and TYST_SMTP_PORT fit together") from None
         except ssl.SSLCertVerificationError as error:
-            reason = f"the certificate of {where} is not valid for {self._host} ({error.verify_message})"
+            reason = f"the certificate of {where} is not valid for {self.account.host} ({error.verify_message})"
             raise MailError(f"{reason}; check TYST_SMTP_HOST, or have the certificate renewed") from None
         except ssl.SSLError:
             reason = f"{where} does not speak TLS from the first byte"
             raise MailError(f"{reason}; for port 587 set TYST_SMTP_TLS=starttls") from None
         except (socket.gaierror, UnicodeError):
-            raise MailError(f"there is no host {self._host}; check TYST_SMTP_HOST") from None
+            raise MailError(f"there is no host {self.account.host}; check TYST_SMTP_HOST") from None
         except TimeoutError:
             reason = f"{where} does not answer"
             advice = "check TYST_SMTP_PORT and TYST_SMTP_TLS, and whether a firewall lets mail out"
@@ -192,7 +217,7 @@ class MailTransport:
             raise MailError(f"{reason}; check TYST_SMTP_HOST and TYST_SMTP_PORT") from None
 
     def _unsupported(self, where: str) -> str:
-        if self._security == "starttls":
+        if self.account.security == "starttls":
             return f"{where} does not offer STARTTLS; set TYST_SMTP_TLS=tls with its port for that, usually 465"
         return f"{where} does not offer signing in; unset TYST_SMTP_USER, or use the port that it signs users in at"
 

@@ -66,6 +66,6 @@ class TroubleWatch:
 
     async def _tell(self, channel: Channel, problems: tuple[str, ...]) -> None:
         try:
-            await self._sender.trouble(channel, problems)(lambda: None)
+            await self._sender.trouble(channel, problems)(None)
         except DeliveryError as error:
             log.warning("an operator could not be told", extra={"channel": channel.id, "reason": str(error)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -14,6 +14,7 @@ from collector.core.setting_values import Network
 from dashboard.compliance.site_check.errors import FetchError, Obstacle
 from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, resolve
 from dashboard.notifications.errors import DeliveryError
+from dashboard.notifications.handover_journal import Handover
 from dashboard.notifications.webhook import WebhookCall
 
 SECONDS: Final = 15.0
@@ -44,11 +45,11 @@ class WebhookTransport:
         self._resolver = resolver
         self._context = context
 
-    async def send(self, call: WebhookCall, taken: Callable[[], None] = lambda: None) -> None:
-        """Post the call. `taken` is called at once when the receiver has said yes. Raises `WebhookError`."""
+    async def send(self, call: WebhookCall, handover: Handover | None = None) -> None:
+        """Post the call, and note it at once when the receiver has said yes. Raises `WebhookError`."""
         try:
             with anyio.fail_after(SECONDS):
-                status = await self._post(call, taken)
+                status = await self._post(call, handover)
         except TimeoutError:
             raise WebhookError(REASONS["time"]) from None
         except FetchError as error:
@@ -59,7 +60,7 @@ class WebhookTransport:
         if not 200 <= status < 300:
             raise WebhookError(f"it answers with status {status}", permanent=status == HTTPStatus.GONE)
 
-    async def _post(self, call: WebhookCall, taken: Callable[[], None]) -> int:
+    async def _post(self, call: WebhookCall, handover: Handover | None) -> int:
         """The status of the answer, whose body nobody reads."""
         self._context = self._context or httpx.create_ssl_context(trust_env=False)
         timeout = httpx.Timeout(SECONDS).as_dict()
@@ -68,7 +69,7 @@ class WebhookTransport:
         )
         async with PinnedTransport(self._networks, self._resolver, self._context) as transport:
             answer = await transport.handle_async_request(request)
-            if answer.is_success:
-                taken()
+            if answer.is_success and handover is not None:
+                handover.note()
             await answer.aclose()
             return answer.status_code

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from dashboard.notifications.handover_journal import FILE
+from dashboard.notifications.handover_journal import HandoverJournal
 from tests.faults.server import Serve, until
 from tests.mail_server import MailServer, mail_server
 
@@ -149,7 +149,7 @@ def play_week(stage: Stage, week: int) -> None:
     tally.killed_before += len(mail.messages) - before <= chosen
     serve.start()
     until("every mail", lambda: {message["To"] for message in mail.messages[before:]} >= set(PEOPLE))
-    until("a settled journal", lambda: not (serve.data_dir / FILE).read_text().split())
+    until("a settled journal", lambda: not HandoverJournal(serve.data_dir).ids)
     serve.kill()
 
 

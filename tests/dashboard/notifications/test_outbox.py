@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -14,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import Membership
 from dashboard.notifications.delivery_worker import DeliveryWorker, Send
-from dashboard.notifications.handover_journal import HandoverJournal
+from dashboard.notifications.handover_journal import Handover, HandoverJournal
 from dashboard.notifications.outbox import BACKOFF, LONGEST_SECONDS, Delivery, Outbox, delivery_id
 from tests.board import NOON, Clock
 
@@ -113,10 +112,11 @@ def test_slow_receivers_keep_no_other_site_waiting(database: Client, tmp_path: P
 
     class Receivers:
         async def prepare(self, delivery: Delivery) -> Send:
-            async def send(taken: Callable[[], None]) -> None:
+            async def send(handover: Handover | None) -> None:
                 if delivery.site == "slow":
                     await anyio.sleep_forever()
-                await anyio.to_thread.run_sync(taken)
+                assert handover is not None
+                handover.note()
 
             return send
 
@@ -148,16 +148,48 @@ def test_after_its_time_it_is_not_tried_again(database: Client, tmp_path: Path, 
 
 
 def test_the_journal_outlives_the_process(tmp_path: Path) -> None:
-    """A line that was cut off harms no other."""
+    """What is recorded is in it no more; nobody else may read it."""
     journal = HandoverJournal(tmp_path)
-    journal.add("aa")
-    journal.add("bb")
-    with (tmp_path / "handed-over").open("a") as file:
-        file.write("\ncc")
+    journal.handover("bb").note()
+    journal.handover("aa").note()
+    journal.handover("bb").note()
+    journal.sync()
     again = HandoverJournal(tmp_path)
-    again.add("dd")
-    assert HandoverJournal(tmp_path).ids == ("aa", "bb", "cc", "dd")
-    for id_ in ("aa", "bb", "cc", "dd"):
+    assert again.ids == ("aa", "bb")
+    for id_ in ("aa", "bb", "bb"):
         again.remove(id_)
     assert HandoverJournal(tmp_path).ids == ()
-    assert (tmp_path / "handed-over").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "handed-over.d").stat().st_mode & 0o077 == 0
+
+
+def test_a_conversation_of_an_earlier_process_is_waited_for(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """It may be that the mail is being taken: only then is it known whether to send it."""
+    box = outbox(database, member(database, tmp_path, shared=False), clock)
+    box.add(MAIL)
+    sent = list[str]()
+
+    class Receiver:
+        async def prepare(self, delivery: Delivery) -> Send:
+            async def send(_: Handover | None) -> None:
+                sent.append(delivery.id)
+
+            return send
+
+    earlier = HandoverJournal(tmp_path).handover(ID)
+    journal = HandoverJournal(tmp_path)
+    worker = DeliveryWorker(box, journal, {"report": Receiver()}, clock)
+
+    async def begin() -> None:
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                with earlier.conversation():
+                    group.start_soon(worker.run_due, box.all())
+                    await anyio.sleep(0.3)
+                    assert journal.conversations_go_on()
+                    earlier.note()
+
+    anyio.run(begin)
+    assert not journal.conversations_go_on()
+    assert (sent, journal.ids) == ([], (ID,))
+    worker.settle()
+    assert (box.all()[ID].state, journal.ids) == ("sent", ())

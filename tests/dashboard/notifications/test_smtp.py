@@ -18,7 +18,7 @@ import pytest
 from collector.core.errors import SettingError
 from collector.core.settings import read_settings
 from dashboard.notifications.message import Content, build_message
-from dashboard.notifications.smtp import MailError, MailTransport
+from dashboard.notifications.smtp import MailError, MailTransport, account_of
 from tests.mail_server import PASSWORD, USER, free_port, mail_server
 
 ANNA = "anna@example.com"
@@ -46,7 +46,7 @@ def transport(
 ) -> MailTransport:
     """With TLS unless `settings` say otherwise."""
     given = {"TYST_SMTP_HOST": host, "TYST_SMTP_PORT": str(port), "TYST_SMTP_FROM": "Tyst <stats@example.com>"}
-    return MailTransport(read_settings({**given, **(settings or {})}), context)
+    return MailTransport(account_of(read_settings({**given, **(settings or {})})), context)
 
 
 def a_message(to: str = ANNA) -> EmailMessage:
@@ -139,7 +139,7 @@ def test_errors_say_what_to_do() -> None:
     assert "check TYST_SMTP_HOST and TYST_SMTP_PORT" in reason(transport(free_port(), settings=PLAIN))
     assert "there is no host nowhere.invalid" in reason(transport(25, host="nowhere.invalid", settings=PLAIN))
     assert "there is no host .." in reason(transport(25, host="..", settings=PLAIN))
-    assert "set TYST_SMTP_HOST" in reason(MailTransport(read_settings({})))
+    assert "set TYST_SMTP_HOST" in reason(MailTransport(account_of(read_settings({}))))
 
 
 def test_a_server_that_never_ends_is_hung_up_on() -> None:

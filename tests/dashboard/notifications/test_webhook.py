@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ import pytest
 from collector.core.errors import RecordError
 from collector.storage.documents import DocumentTable
 from dashboard.notifications.channels import Channel, Channels, Endpoint, Shape
+from dashboard.notifications.handover_journal import HandoverJournal
 from dashboard.notifications.webhook import Notice, WebhookCall, build_call, signature
 from dashboard.notifications.webhook_transport import WebhookError, WebhookTransport
 from tests.mail_server import free_port
@@ -43,13 +45,13 @@ def test_the_signature_is_that_of_the_standard() -> None:
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_call_arrives_signed(receiver: Receiver) -> None:
+def test_a_call_arrives_signed(receiver: Receiver, tmp_path: Path) -> None:
     """A receiver that knows the secret can tell that it is ours, which one it is, and when it was made."""
-    taken: list[bool] = []
+    journal = HandoverJournal(tmp_path)
     transport = WebhookTransport(LOOPBACK)
-    anyio.run(transport.send, call("standard", receiver.url), lambda: taken.append(True))
+    anyio.run(transport.send, call("standard", receiver.url), journal.handover("aa"))
     (came,) = receiver.calls
-    assert taken == [True]
+    assert journal.ids == ("aa",)
     signed = f"{came.headers['webhook-id']}.{came.headers['webhook-timestamp']}.".encode() + came.body
     expected = base64.b64encode(hmac.digest(Endpoint("", SECRET).key, signed, hashlib.sha256)).decode()
     assert came.headers["webhook-signature"] == f"v1,{expected}"
