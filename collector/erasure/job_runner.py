@@ -21,6 +21,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector.core.errors import JobTimeout, RecordError
 from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS, is_bounded
 from collector.erasure.delete_events import FIELDS, EventDeletion
+from collector.erasure.fence import Fence
 from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob
 from collector.rollups.job import RollupJob
@@ -86,8 +87,7 @@ class SiteJobRunner:
         self._purging = EventDeletion(client, rollup, shards)
         self._moving = SiteRename(client, shards)
         self._tasks: dict[str, SiteJob] = {}
-        self._read_before: dict[str, list[tuple[Spool, frozenset[int]]]] = {}
-        self._marks: dict[str, float] = {}
+        self._fence = Fence(spools, members)
         self.followers: list[Callable[[str], None]] = []
 
     def refresh(self) -> None:
@@ -195,8 +195,7 @@ class SiteJobRunner:
         self._put(msgspec.structs.replace(job, attempts=attempts))
 
     def _give_up(self, job: SiteJob, reason: str) -> None:
-        self._read_before.pop(job.id, None)
-        self._marks.pop(job.id, None)
+        self._fence.forget(job.id)
         self._put(msgspec.structs.replace(job, set_aside=max(1, int(self._clock())), error=reason))
         log.error("a site job failed permanently", extra={"kind": job.kind, "site": job.site, "reason": reason})
 
@@ -209,8 +208,7 @@ class SiteJobRunner:
         self._put(msgspec.structs.replace(job, value="", finished=max(1, int(self._clock()))))
         # What was compared with is not to outlive the task in an older version of it.
         self._client.command("OPTIMIZE TABLE site_jobs FINAL")
-        self._read_before.pop(job.id, None)
-        self._marks.pop(job.id, None)
+        self._fence.forget(job.id)
         log.info("a site job completed", extra={"kind": job.kind, "site": job.site, "rows": job.rows})
 
     def _begin(self, job: SiteJob) -> None:
@@ -231,19 +229,17 @@ class SiteJobRunner:
 
     def _arrived(self, job: SiteJob, check: Callable[[], None]) -> bool:
         """Whether everything that was on its way when the task began is in ClickHouse, or out of the spools."""
-        if job.id not in self._read_before:
+        if not self._fence.has_segments(job.id):
             if job.kind != "rename":
                 purge = DeletePredicate(job.site, job.until, job.first, job.last, FIELDS.get(job.field, ""), job.value)
                 for spool in self._spools():
                     spool.purge(purge, check)
-            self._read_before[job.id] = [(spool, spool.in_flight()) for spool in self._spools()]
-        if job.id not in self._marks:
+            self._fence.note_segments(job.id)
+        if not self._fence.has_moment(job.id):
             if self._members.others() and self._clock() < job.asked + SETTLE_SECONDS:
                 return False
-            self._marks[job.id] = self._members.mark()
-        if not self._members.stored_by_all(self._marks[job.id]):
-            return False
-        return not any(before & spool.in_flight() for spool, before in self._read_before[job.id])
+            self._fence.note_moment(job.id)
+        return self._fence.is_passed(job.id)
 
     def _put(self, job: SiteJob) -> None:
         # Together with `refresh`: what was read before must not come after what was stored since.

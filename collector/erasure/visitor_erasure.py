@@ -19,11 +19,11 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
-from pathlib import Path
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 
+from collector.erasure.fence import Fence
 from collector.erasure.stored_events import Reopen, delete_stored, remove_stale_marks
 from collector.spool.rewrite import Erasure
 from collector.spool.spool import Spool
@@ -62,8 +62,7 @@ class Eraser:
         self._reopen = reopen
         self._turn = threading.Lock()
         self._noting = threading.Lock()
-        self._read_before: dict[tuple[Path, int], frozenset[int]] = {}
-        self._marks: dict[tuple[Path, int], float] = {}
+        self._fence = Fence(spools, members)
         self.pending = any(spool.erasures.pending() for spool in spools())
         """Whether something promised is not done."""
 
@@ -116,14 +115,14 @@ class Eraser:
             return False
         moving = frozenset(self._renaming())
         erasures = self._under_all_names(promised.values())
-        new = [number for number in promised if (own.path, number) not in self._marks]
+        keys = {number: (own.path, number) for number in promised}
+        new = [key for key in keys.values() if not self._fence.has_moment(key)]
         for spool in self._spools():
             spool.erase(erasures)
-            for number in promised:
-                self._read_before.setdefault((spool.path, number), spool.in_flight())
-        if new:
-            self._marks |= dict.fromkeys([(own.path, number) for number in new], self._members.mark())
-        over = [number for number in promised if not self._waits(own, number)]
+        for key in new:
+            self._fence.note_segments(key)
+        self._fence.note_moment(*new)
+        over = [number for number, key in keys.items() if self._fence.is_passed(key)]
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         if new or over:
             for replicas in self._shards.replicas:
@@ -131,19 +130,11 @@ class Eraser:
         moving = frozenset(self._renaming())
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         own.erasures.mark_done(over)
-        for key in [key for key in self._read_before if key[1] in over]:
-            del self._read_before[key]
         for number in over:
-            del self._marks[own.path, number]
+            self._fence.forget(keys[number])
         if over:
             log.info("erasures were completed", extra={"count": len(over)})
         return len(over) < len(promised)
 
     def _under_all_names(self, erasures: Iterable[Erasure]) -> list[Erasure]:
         return [msgspec.structs.replace(each, site=name) for each in erasures for name in self._names(each.site)]
-
-    def _waits(self, own: Spool, number: int) -> bool:
-        """Whether a segment that was read before the erasure may still be on its way, here or at another collector."""
-        return not self._members.stored_by_all(self._marks[own.path, number]) or any(
-            self._read_before.get((spool.path, number), frozenset()) & spool.in_flight() for spool in self._spools()
-        )
