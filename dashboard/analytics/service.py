@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -42,6 +43,8 @@ MAX_STATES = 100
 """Sites whose closed days are remembered; the least recently read is forgotten first."""
 CURRENT_SECONDS = 300
 """How long a visitor is a current one."""
+MANY_ROWS = 1_000
+"""What has more takes so long to be read that nothing else is to wait meanwhile."""
 SETTLED_SECONDS = 60
 """After so long a minute's events have been inserted."""
 
@@ -91,7 +94,12 @@ class StatsService:
         states = {site: await self._state(site, of_pages=of_pages) for site, of_pages in needed.items()}
         resolved = [self._divided_alike(one, states[one.query.site]) for one in resolved]
         found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), states)
-        return [self._result(each, found, states[each.query.site]) for each in resolved]
+
+        def results() -> list[Result]:
+            return [self._result(each, found, states[each.query.site]) for each in resolved]
+
+        many = sum(len(groups.groups) for groups in found.values()) > MANY_ROWS
+        return await self.computed(queries[0].site, results) if many else results()
 
     def _divided_alike(self, resolved: ResolvedQuery, state: SiteState) -> ResolvedQuery:
         """The query with the imported days that its result leaves out: its denominators have none of them either."""
@@ -189,7 +197,9 @@ class StatsService:
         released = await self._released(whole.site, whole.period.zone, whole.period.last)
         if whole.values:
             statement = build_breakdown(whole, state.closed, protection, released)
-            found = read_breakdown(whole, await self._rows(whole.site, statement, state.parts), protection)
+            rows = await self._rows(whole.site, statement, state.parts)
+            read = partial(read_breakdown, whole, rows, protection)
+            found = await self.computed(whole.site, read) if len(rows) > MANY_ROWS else read()
             return {each: found.part(each) if whole.parts else found for each in batch}
         if whole.by_clock and protection.covers(whole) and whole.of_visits:
             whole = replace(whole, components=whole.components | {"starters"})

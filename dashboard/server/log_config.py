@@ -29,6 +29,15 @@ class LineFormatter(logging.Formatter):
         return line
 
 
+class SlowClientFilter(logging.Filter):
+    """Leaves out that a response was ended before its end: that is how it ends where a client does not read it, and
+    anybody could fill the log with it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is another one."""
+        return record.msg != "ASGI callable returned without completing response."
+
+
 def _told(error: BaseException) -> str:
     """Kinds and places of an error and of those that led to it, the last one last."""
     chain: list[BaseException] = []
@@ -52,7 +61,15 @@ def log_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": LineFormatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+        "filters": {"slow clients": {"()": SlowClientFilter}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": ["slow clients"],
+                "stream": "ext://sys.stderr",
+            }
+        },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "collector": {"level": level.upper()},

@@ -50,6 +50,7 @@ from dashboard.reports.funnels import Funnels
 from dashboard.reports.realtime_figures import Realtime, realtime_figures
 from dashboard.reports.realtime_hub import RealtimeHub
 from dashboard.reports.segments import Segments
+from dashboard.web.table_export import ExportSlots
 from dashboard.web.templating import Pages
 
 
@@ -87,6 +88,7 @@ class Dashboard:
     two_factor: TwoFactorAuth
     recent: RecentAuthentication
     notifications: Notifications
+    exports: ExportSlots
     passkeys: Passkeys | None
     """Passkeys; None where the public address allows none."""
     openid: OpenIdSignIn | None
@@ -144,6 +146,7 @@ def build_dashboard(
         imports=imports,
         pending=PendingSignIns(users, secrets, clock),
         two_factor=two_factor,
+        exports=ExportSlots(),
         passkeys=passkeys_at(settings.public_url, users, secrets, clock),
         recent=RecentAuthentication(sessions, secrets, clock),
         openid=openid_sign_in(settings, users, secrets, clock),

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 
-from collector.core.csv import BYTE_ORDER_MARK, Cell
+from collector.core.csv import BYTE_ORDER_MARK, Cell, CsvWriter
 from collector.sites.model import Site
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
@@ -30,7 +30,8 @@ from dashboard.reports.panel_queries import query
 from dashboard.reports.panels import Panel, Tab, panel_named
 from dashboard.reports.revenue import revenue_cells, revenue_columns, without_revenue
 from dashboard.reports.view_state import ViewState
-from dashboard.web.app_context import Dashboard, stats_for, visible_site
+from dashboard.web.app_context import Dashboard, network_of_request, stats_for, visible_site
+from dashboard.web.table_export import TableResponse
 from dashboard.web.templating import DATA_HEADERS
 from dashboard.web.view_state_loader import view_state_of
 
@@ -68,27 +69,30 @@ async def export_details(dashboard: Dashboard, request: Request, user: User) -> 
     """
     site, panel = _place(dashboard, request, user)
     choice, dates = await view_state_of(dashboard, site, request, user)
-    stats = stats_for(dashboard, user)
-    blocks = all_rows(stats, choice, dates.period, panel, read_wanted(request.query_params))
-    currencies = await stats.currencies(site.domain)
-    # What cannot be answered is said before the answer begins.
-    tab, first = await anext(blocks)
-    name = f"{site.domain}-{panel.name}-{tab.name}-{dates.period.first}-{dates.period.last}.csv"
+    reader = network_of_request(dashboard, request) if is_guest(user) else user.name
+    async with await dashboard.exports.acquire(reader, guest=is_guest(user)) as slot:
+        stats = stats_for(dashboard, user)
+        blocks = all_rows(stats, choice, dates.period, panel, read_wanted(request.query_params))
+        currencies = await stats.currencies(site.domain)
+        # What cannot be answered is said before the answer begins.
+        tab, first = await anext(blocks)
+        name = f"{site.domain}-{panel.name}-{tab.name}-{dates.period.first}-{dates.period.last}.csv"
+        parts = _lines(csv_writer(request), tab, first, blocks, currencies)
+        return TableResponse(parts, {**DATA_HEADERS, **csv_headers(name)}, slot.pop_all())
 
-    writer = csv_writer(request)
 
-    async def lines() -> AsyncIterator[str]:
-        heads = _heads(tab, currencies)
-        yield BYTE_ORDER_MARK + writer.lines([heads])
-        for chunk in writer.chunks(_hidden_cells(heads, first) or _cells(tab, first, currencies)):
+async def _lines(
+    writer: CsvWriter, tab: Tab, first: Result, blocks: AsyncIterator[tuple[Tab, Result]], currencies: Sequence[str]
+) -> AsyncIterator[str]:
+    heads = _heads(tab, currencies)
+    yield BYTE_ORDER_MARK + writer.lines([heads])
+    for chunk in writer.chunks(_hidden_cells(heads, first) or _cells(tab, first, currencies)):
+        yield chunk
+    async for _tab, block in blocks:
+        for chunk in writer.chunks(_cells(tab, block, currencies)):
             yield chunk
-        async for _tab, block in blocks:
-            for chunk in writer.chunks(_cells(tab, block, currencies)):
-                yield chunk
-        if (first.total_rows or 0) > MOST_ROWS:
-            yield writer.lines([_cut_cells(heads, first.total_rows or 0)])
-
-    return StreamingResponse(lines(), headers={**DATA_HEADERS, **csv_headers(name)})
+    if (first.total_rows or 0) > MOST_ROWS:
+        yield writer.lines([_cut_cells(heads, first.total_rows or 0)])
 
 
 async def suggest_values(dashboard: Dashboard, request: Request, user: User) -> Response:

@@ -4,12 +4,14 @@
 - Set the scheme that the client used, also behind a TLS proxy.
 - Handle HEAD as GET without a body.
 - Read the body, limited in size, time and number, before the route is called; but not uploads.
+- Answer a few requests of a network at a time; but not streams and uploads, which have limits of their own.
 - Validate response header fields, and sandbox responses other than pages.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -22,6 +24,7 @@ from collector.core.metrics import Counters
 from collector.core.response_headers import DATA_HEADERS, Header, encode_headers
 from collector.ingest.request_body import BodyError, BodyReader
 from collector.ingest.request_origin import ORIGIN, RequestOrigin, RequestOrigins
+from collector.server.request_slots import RETRY_SECONDS, RequestSlots, TooManyRequests
 
 MAX_BODY: Final = 64 * 1024
 MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
@@ -29,6 +32,9 @@ MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
 
 STREAMED: Final = re.compile(r"(?:/api/v1/sites)?/[^/]+/imports")
 """Paths of uploads: their routes read the body as it arrives, once they know that the sender may upload."""
+
+_LASTING: Final = re.compile(rf"/static/.*|.*/realtime/stream|{STREAMED.pattern}")
+"""Paths of what goes on for as long as its client likes, and of files that are there anyway."""
 
 ANY_HOST: Final = frozenset({"/js/tyst.js", "/healthz", "/readyz", "/metrics"})
 """Public or machine-readable paths, served under any host."""
@@ -57,6 +63,7 @@ class Edge:
         self._bodies = bodies
         self._counters = counters
         self._network = network
+        self._slots = RequestSlots()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,10 +91,20 @@ class Edge:
             scope[REFUSAL] = refusal
         if head:
             receive, send = _without_body(receive, send)
-        try:
+        with contextlib.suppress(ClientDisconnect):
+            await self._in_turn(scope, receive, send)
+
+    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if REFUSAL in scope or scope["path"] in ANY_HOST or _LASTING.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
-        except ClientDisconnect:
             return
+        try:
+            async with self._slots.of(self._network(scope)):
+                await self._app(scope, receive, send)
+        except TooManyRequests:
+            headers = {"retry-after": str(RETRY_SECONDS)}
+            scope[REFUSAL] = HTTPException(429, "has too many unanswered requests beside it", headers)
+            await self._app(scope, receive, send)
 
 
 def _refuse_host(path: str, origin: RequestOrigin) -> HTTPException | None:

@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _LINKS: Final = re.compile(
     r"""((?:href|src|action|hx-get|hx-post|data-live|data-script|data-stream|data-world|data-zoom)=")(?=/(?!/))"""
 )
+OPERATORS_OWN: Final = frozenset({"/metrics", "/readyz"})
+"""What is not for everybody, and so not below the path: who runs the server asks it directly."""
 _COOKIE_PATH: Final = re.compile(rb"(?<=; Path=)(?=/\w)", re.IGNORECASE)
 
 
@@ -42,7 +44,9 @@ class BelowPath:
         path: str = scope.get("path", "")
         if path != self._path and not path.startswith(f"{self._path}/"):
             return scope
-        return {**scope, "path": path.removeprefix(self._path) or "/"}
+        stripped = path.removeprefix(self._path) or "/"
+        # A proxy that takes the path away refuses these below it, and would pass them on below the path twice.
+        return scope if stripped in OPERATORS_OWN else {**scope, "path": stripped}
 
     def _header(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
         lower, path = name.lower(), self._path.encode()

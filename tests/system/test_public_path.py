@@ -88,6 +88,14 @@ def test_a_proxy_may_take_the_path_away(tyst: Served, browser: httpx.Client) -> 
     assert signed_out.headers["location"] == f"{PATH}/login?next=%2F{DOMAIN}"
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+def test_what_is_the_operator_s_is_not_below_the_path(tyst: Served, path: str) -> None:
+    """A proxy that takes the path away refuses it there, and would pass on what is below the path twice."""
+    assert tyst.http.get(path).status_code == 200
+    assert tyst.http.get(f"{PATH}{path}").status_code == 404
+    assert tyst.http.get(f"{PATH}/healthz").status_code == 200
+
+
 def test_cookies_of_a_path_are_for_the_path_below(tyst: Served, browser: httpx.Client) -> None:
     """The password of a shared link is remembered for that link."""
     form = {"name": "Board", "password": "for the board"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -17,11 +18,11 @@ from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from dashboard.analytics.errors import QueueFull
 from dashboard.analytics.executor import QueryExecutor
-from dashboard.analytics.fair_queue import MAX_WAITING_OF_LANE, FairQueue, lane_of, set_reader
+from dashboard.analytics.fair_queue import MAX_WAITING_OF_LANE, FairQueue, T, lane_of, set_reader
 from dashboard.analytics.filters import Filter, HasDone, is_
 from dashboard.analytics.query import Query
 from dashboard.analytics.result_cache import IMMUTABLE_SECONDS, ResultCache, Rows
-from dashboard.analytics.service import StatsService
+from dashboard.analytics.service import MANY_ROWS, StatsService
 from dashboard.analytics.sql.parameters import Statement
 from tests.dashboard.analytics.test_service import MONDAY, SITE, STORY, ask, dates, event, seed
 
@@ -341,3 +342,23 @@ def test_an_error_of_the_database_is_not_its_own_cause(clickhouse: ClickHouse, d
 
     error = asyncio.run(failed())
     assert error.__cause__ is not error
+
+
+def test_many_rows_are_read_beside_the_event_loop(clickhouse: ClickHouse, database: Client) -> None:
+    """And in the reader's lane: whoever asks for them again and again has them one after the other."""
+
+    class Observed(StatsService):
+        computations: ClassVar[list[str]] = []
+
+        async def computed(self, site: str, work: Callable[[], T]) -> T:
+            self.computations.append(site)
+            return await super().computed(site, work)
+
+    seed(database, [event(number, f"/{number}") for number in range(MANY_ROWS + 1)])
+    stats = Observed(lambda settings: clickhouse.client(readonly=True, settings=settings))
+    for limit, read in ((10, 0), (10_000, 2)):
+        asked = Query(SITE, ("visitors",), dates(MONDAY, MONDAY), ("event:page",), limit=limit)
+        (found,) = asyncio.run(stats.run([asked]))
+        assert len(found.rows) == min(limit, MANY_ROWS + 1)
+        assert len(stats.computations) == read
+    stats.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import logging
 import logging.config
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from uvicorn.protocols.http import httptools_impl
 
 from dashboard.server.log_config import LineFormatter, log_config
 
@@ -51,6 +53,17 @@ def test_debugging_tyst_does_not_make_the_web_server_talk() -> None:
     assert logging.getLogger("collector.server.event_endpoint").isEnabledFor(logging.DEBUG)
     for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+
+
+@pytest.mark.usefixtures("configured")
+def test_who_does_not_read_a_response_fills_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """The web server has a line for each response that was ended before its end, and has others."""
+    ended = "ASGI callable returned without completing response."
+    assert ended in inspect.getsource(httptools_impl)
+    logging.config.dictConfig(log_config("info"))
+    for message in (ended, "something else"):
+        logging.getLogger("uvicorn.error").error(message)
+    assert [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines()] == ["something else"]
 
 
 def test_a_traceback_stays_in_its_line() -> None:

@@ -1,0 +1,57 @@
+"""Limit on the requests of one network that are answered at a time: a burst waits in turn, and keeps no other waiting.
+
+What answers them shares one event loop, and what they are answered with lies in memory until it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+MOST_AT_A_TIME: Final = 16
+"""Answered at a time: more than the browsers of one person open together."""
+MOST_WAITING: Final = 500
+"""That wait beside them: an office may have one address."""
+RETRY_SECONDS: Final = 5
+
+
+class TooManyRequests(Exception):
+    """Too many requests of this network wait already."""
+
+
+@dataclass(slots=True)
+class _Requests:
+    """Those of one network, under way and waiting."""
+
+    free: asyncio.Semaphore
+    count: int = field(default=0)
+
+
+class RequestSlots:
+    """Slots by network, a few for each."""
+
+    def __init__(self, at_a_time: int = MOST_AT_A_TIME, waiting: int = MOST_WAITING) -> None:
+        self._at_a_time = at_a_time
+        self._most = at_a_time + waiting
+        self._networks: dict[str, _Requests] = {}
+
+    @contextlib.asynccontextmanager
+    async def of(self, network: str) -> AsyncIterator[None]:
+        """A slot of the network, when it is the request's turn, for as long as the block lasts. Raises
+        `TooManyRequests`."""
+        requests = self._networks.get(network)
+        if requests is None:
+            requests = self._networks[network] = _Requests(asyncio.Semaphore(self._at_a_time))
+        if requests.count >= self._most:
+            raise TooManyRequests
+        requests.count += 1
+        try:
+            async with requests.free:
+                yield
+        finally:
+            requests.count -= 1
+            if not requests.count:
+                del self._networks[network]

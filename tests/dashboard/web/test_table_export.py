@@ -1,0 +1,75 @@
+"""Tables under way: a few of each reader, and none for whoever does not read it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from starlette.types import Message
+
+from collector.storage.client import ClickHouse
+from dashboard.web.table_export import MOST_OF_GUESTS, OF_READER, ExportSlots, TableResponse
+from tests.board import SITE, Board, opened_board, pageview
+
+NETWORK = "192.0.2.1"
+TABLE = f"/{SITE}/details/pages.csv?period=day"
+
+
+@pytest.fixture
+def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[Board]:
+    """A public dashboard."""
+    with opened_board(clickhouse, database, tmp_path) as opened:
+        opened.add_site(timezone="UTC", public=True)
+        opened.seed([pageview(1, "/")])
+        yield opened
+
+
+def test_a_network_has_a_few_tables_at_a_time(board: Board) -> None:
+    """Whoever asks for more without reading them is refused, and keeps no member from theirs."""
+
+    async def asked() -> None:
+        exports = board.dashboard.exports
+        taken = [await exports.acquire(NETWORK, guest=True) for _ in range(OF_READER)]
+        waiting = [asyncio.create_task(exports.acquire(NETWORK, guest=True)) for _ in range(OF_READER)]
+        await asyncio.sleep(0)
+        refused = await asyncio.to_thread(board.get, TABLE)
+        assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+        for slot in taken:
+            await slot.aclose()
+        for slot in await asyncio.gather(*waiting):
+            await slot.aclose()
+        assert (await asyncio.to_thread(board.get, TABLE)).status_code == 200
+
+    asyncio.run(asked())
+    board.sign_in()
+    assert board.get(TABLE).status_code == 200
+
+
+async def parts() -> AsyncIterator[str]:
+    """A table that does not end."""
+    while True:
+        yield "row"
+
+
+@pytest.mark.anyio
+async def test_who_does_not_read_gets_no_more() -> None:
+    """A part that has not gone in time is the last, and the slot is another's."""
+    slots, stuck = ExportSlots(), asyncio.Event()
+    taken = [await slots.acquire(str(number), guest=True) for number in range(MOST_OF_GUESTS)]
+    response = TableResponse(parts(), {}, taken.pop())
+    response.part_seconds = 0.01
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await stuck.wait()
+
+    async def receive() -> Message:
+        await stuck.wait()
+        return {"type": "http.disconnect"}
+
+    await response({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+    async with asyncio.timeout(1), await slots.acquire("next", guest=True):
+        assert taken
