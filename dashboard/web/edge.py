@@ -38,6 +38,8 @@ _LASTING: Final = re.compile(rf"/static/.*|.*/realtime/stream|{STREAMED.pattern}
 
 ANY_HOST: Final = frozenset({"/js/tyst.js", "/healthz", "/readyz", "/metrics"})
 """Public or machine-readable paths, served under any host."""
+OPERATORS_OWN: Final = frozenset({"/metrics", "/readyz"})
+"""What a proxy is told to refuse, as it is not for everybody."""
 # Static files are public; the visitor endpoints authorise by site, in `RequestOrigins.may_access`.
 _ANY_HOST_BELOW: Final = ("/static/", "/privacy/", "/api/me")
 
@@ -75,7 +77,7 @@ class Edge:
         scope = {**scope, "scheme": origin.scheme, "method": "GET" if head else scope["method"], ORIGIN: origin}
         send = _checked(send, secure=origin.is_public and origin.scheme == "https")
         try:
-            refusal = _refuse_host(scope["path"], origin)
+            refusal = _refuse(scope, origin)
             if refusal is None and scope["method"] not in ("GET", "OPTIONS") and not STREAMED.fullmatch(scope["path"]):
                 body = await self._bodies.read(receive, MAX_BODIES.get(scope["path"], MAX_BODY), self._network(scope))
                 receive = _replayed(body, receive)
@@ -107,7 +109,11 @@ class Edge:
             await self._app(scope, receive, send)
 
 
-def _refuse_host(path: str, origin: RequestOrigin) -> HTTPException | None:
+def _refuse(scope: Scope, origin: RequestOrigin) -> HTTPException | None:
+    path: str = scope["path"]
+    if path in OPERATORS_OWN and scope.get("raw_path", path.encode()) != path.encode():
+        # Spelt otherwise, such as `/%6detrics`, it may have got past a proxy that refuses it.
+        return HTTPException(404)
     if path in ANY_HOST or path.startswith(_ANY_HOST_BELOW):
         return None
     if not origin.host:

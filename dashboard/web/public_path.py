@@ -11,12 +11,12 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.web.edge import OPERATORS_OWN
+
 # The attributes by which a page leads to another address of this server. Within a value quotes are escaped.
 _LINKS: Final = re.compile(
     r"""((?:href|src|action|hx-get|hx-post|data-live|data-script|data-stream|data-world|data-zoom)=")(?=/(?!/))"""
 )
-OPERATORS_OWN: Final = frozenset({"/metrics", "/readyz"})
-"""What is not for everybody, and so not below the path: who runs the server asks it directly."""
 _COOKIE_PATH: Final = re.compile(rb"(?<=; Path=)(?=/\w)", re.IGNORECASE)
 
 

@@ -173,3 +173,20 @@ def test_no_redirect_names_the_host_that_was_asked(server: Served, path: str) ->
     """Nothing that a client wrote is in a response's header."""
     answer = server.http.get(path, headers={"host": "evil.localhost"})
     assert "evil.localhost" not in str(answer.headers)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+def test_what_is_the_operator_s_has_one_spelling(server: Served, path: str) -> None:
+    """Some proxies compare what was sent, and would let another one pass."""
+    url = httpx.URL(server.url)
+
+    async def status(target: str) -> int:
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        head = await reader.readline()
+        await reader.read()
+        writer.close()
+        return int(head.split()[1])
+
+    for target, wanted in ((path, 200), (f"{path}?a=b", 200), (f"/%{ord(path[1]):x}{path[2:]}", 404)):
+        assert asyncio.run(status(target)) == wanted, target
