@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 import typer
 
 from collector.core.environment import use_private_umask
+from collector.core.errors import DatabaseUnreachable
 from collector.core.file_locks import lock_data_dir
 from collector.core.settings import read_settings
 from dashboard.cli.commands.output import Json, print_json, say
 
 if TYPE_CHECKING:
+    from collector.storage.client import ClickHouse
     from collector.storage.migrations import Pending
 
 Check = Annotated[bool, typer.Option("--check", metavar="", help="Say what would change, and change nothing.")]
@@ -31,20 +33,32 @@ def upgrade(check: Check = False, json: Json = False) -> None:
     if settings.embedded or not check:
         lock_data_dir(settings.data_dir)
     # Imported late: the database engine takes its time.
-    from collector.storage.client import ClickHouse
-    from collector.storage.migrations import pending
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    from collector.storage.client import ClickHouse, plain_reason
 
     clickhouse = ClickHouse.at(settings.database_dsn, backups=settings.data_dir / "backups")
-    client = clickhouse.create()
-    needed = pending(client)
-    events = 0 if needed.fresh else client.query("SELECT count() FROM events").result_rows[0][0]
-    if not check:
-        clickhouse.prepare()
+    try:
+        needed, events = _upgrade(clickhouse, check=check)
+    except ClickHouseError as error:
+        raise DatabaseUnreachable(plain_reason(error)) from None
     if json:
         steps = [{"version": step.number, "what": step.what} for step in needed.steps]
         print_json({"version": needed.version, "events": events, "steps": steps, "applied": not check})
     else:
         _say(needed, events, check=check)
+
+
+def _upgrade(clickhouse: ClickHouse, *, check: bool) -> tuple[Pending, int]:
+    """What was needed, and how many events there were before."""
+    from collector.storage.migrations import pending
+
+    client = clickhouse.create()
+    needed = pending(client)
+    events = 0 if needed.fresh else client.query("SELECT count() FROM events").result_rows[0][0]
+    if not check:
+        clickhouse.prepare()
+    return needed, events
 
 
 def _say(needed: Pending, events: int, *, check: bool) -> None:

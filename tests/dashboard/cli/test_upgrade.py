@@ -47,10 +47,10 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def tyst(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def tyst(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """`tyst upgrade` of that directory."""
     command = [sys.executable, "-c", "import sys; from dashboard.cli.main import main; sys.exit(main())", "upgrade"]
-    environ = {**os.environ, "TYST_DATA_DIR": str(directory)}
+    environ = {**os.environ, "TYST_DATA_DIR": str(directory), **settings}
     return subprocess.run(
         [*command, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
@@ -111,3 +111,14 @@ def test_a_directory_in_use_or_empty_is_said(tmp_path: Path) -> None:
     os.close(lock)
     assert refused.returncode == 1
     assert "Error:" in refused.stderr
+
+
+def test_a_server_that_does_not_answer_is_said_in_words(tmp_path: Path) -> None:
+    """Without a traceback, and without the password of the address."""
+    address = "http://tyst:not-to-be-told@127.0.0.1:1/tyst"
+    for arguments in ((), ("--check",)):
+        done = tyst(tmp_path, *arguments, TYST_CLICKHOUSE_DSN=address)
+        assert done.returncode == 1
+        assert "ClickHouse does not answer" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "not-to-be-told" not in done.stderr + done.stdout
