@@ -26,6 +26,7 @@ from collector.sites.model import Site
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_quota import ApiQuota
 from dashboard.access.key_attempts import KeyAttempts
+from dashboard.access.key_slots import KeySlots
 from dashboard.access.users import User
 
 Right = Literal["read", "manage"]
@@ -123,6 +124,7 @@ class ApiKeys:
         """`admin_key` is the key that the data directory holds; it has all rights. `quota` is that of each other, and
         `attempts` limits unknown ones."""
         self.quota = quota or ApiQuota(0)
+        self.slots = KeySlots()
         self._attempts = attempts or KeyAttempts()
         self._records = records
         self._admin = _hash(admin_key)

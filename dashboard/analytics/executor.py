@@ -30,6 +30,7 @@ LIMITS: dict[str, Any] = {
     "max_threads": 1,
     "max_execution_time": 20,
     "max_result_rows": 500_000,
+    "max_result_bytes": 64_000_000,
     "result_overflow_mode": "throw",
     "max_memory_usage": 4_000_000_000,
     # An array that a subquery counts is then a literal, which `IN` looks values up in as a set, not one by one.

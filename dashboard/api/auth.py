@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from collector.server.request_slots import RETRY_SECONDS, TooManyRequests
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys, TooManyKeys
@@ -48,7 +49,14 @@ async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
         if taken.wait:
             reason = f"expected at most {taken.limit} requests an hour with this key; try again in {taken.wait} s"
             raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason)
-    set_reader(key.user or key.id)
+    account = key.user or key.id
+    set_reader(account)
+    if key is not ADMIN:
+        try:
+            await keys.slots.acquire(request.scope, account)
+        except TooManyRequests:
+            reason = "too many requests of this account wait already; try again in a few seconds"
+            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, RETRY_SECONDS) from None
     return key
 
 

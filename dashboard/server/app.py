@@ -36,6 +36,7 @@ from dashboard.access.api_quota import ApiQuota, QuotaFields
 from dashboard.access.audit_log import AuditLog
 from dashboard.access.authenticator import KeyCipher
 from dashboard.access.key_attempts import KeyAttempts
+from dashboard.access.key_slots import KeySlotRelease
 from dashboard.access.one_time_links import Invitation, Invitations
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
@@ -272,7 +273,7 @@ def build(
         collector,
         translations,
         lifespan=lifespan,
-        middleware=[Middleware(QuotaFields)],
+        middleware=[Middleware(KeySlotRelease), Middleware(QuotaFields)],
         routes=[
             *collector_routes(collector),
             *management.routes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import re
 import stat
@@ -20,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from collector.erasure.job_runner import SiteJobRunner
 from collector.rollups.job import RollupJob
@@ -31,6 +33,7 @@ from dashboard.access.api_quota import ApiQuota, QuotaFields
 from dashboard.access.audit_log import AuditLog
 from dashboard.access.authenticator import KeyCipher
 from dashboard.access.key_attempts import UNKNOWN_KEYS
+from dashboard.access.key_slots import OF_ACCOUNT, KeySlotRelease
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
 from dashboard.access.two_factor import TwoFactorAuth
@@ -283,6 +286,40 @@ def test_what_a_key_asks_waits_behind_its_own_account_only(room: Room) -> None:
 
     assert anyio.run(lane_of_key, "anna") == anyio.run(lane_of_key, "anna") == (False, "account anna")
     assert anyio.run(lane_of_key, "") != anyio.run(lane_of_key, "")
+
+
+def test_keys_of_an_account_have_a_few_requests_at_a_time(room: Room) -> None:
+    """Whatever network they come from, until their answers are sent; those of another account wait for none of them,
+    and a request has one slot however often it is asked for its key."""
+
+    async def asked() -> list[int]:
+        begun, many, go_on = list[str](), asyncio.Semaphore(0), asyncio.Event()
+
+        async def handler(scope: Scope, _: Receive, __: Send) -> None:
+            key = await bearer(room.keys, Request(scope))
+            await bearer(room.keys, Request(scope))
+            begun.append(key.user)
+            many.release()
+            await go_on.wait()
+
+        async def requested(shown: str) -> None:
+            headers = [(b"authorization", f"Bearer {shown}".encode())]
+            await KeySlotRelease(handler)({"type": "http", "headers": headers}, unused, unused)
+
+        async def unused(*_: object) -> Any:
+            raise AssertionError
+
+        shown = [(await room.keys.create(by=user, user=user))[1] for user in ("anna", "anna", "bo")]
+        tasks = [asyncio.create_task(requested(each)) for each in shown for _ in range(OF_ACCOUNT)]
+        async with asyncio.timeout(30):
+            for _ in range(2 * OF_ACCOUNT):
+                await many.acquire()
+            counts = [begun.count(user) for user in ("anna", "bo")]
+            go_on.set()
+            await asyncio.gather(*tasks)
+        return [*counts, len(begun)]
+
+    assert asyncio.run(asked()) == [OF_ACCOUNT, OF_ACCOUNT, 3 * OF_ACCOUNT]
 
 
 def test_a_revoked_key_is_refused_at_once(room: Room) -> None:
