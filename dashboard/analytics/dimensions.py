@@ -16,6 +16,8 @@ Level = Literal["visit", "event", "time"]
 DIRECT = "Direct / None"
 NOT_SET = "(not set)"
 NONE = "(none)"
+ANONYMOUS = "none"
+"""The value of `visit:consent` that events have which belong to no visit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from dashboard.analytics.dimensions import ANONYMOUS
+from dashboard.analytics.filters import every, is_
 from dashboard.analytics.journeys import (
     LEFT,
     OTHER_STEPS,
@@ -52,6 +54,14 @@ async def run_journey(stats: StatsService, journey: Journey) -> JourneyResult:
     return await stats.computed(
         journey.site, lambda: _laid_out(found, folded(flows, protection.min_visitors), protection)
     )
+
+
+async def anonymous_pageviews(stats: StatsService, query: Query) -> tuple[int | None, int]:
+    """The anonymous pageviews that a query selects, which are in no journey; None where there are fewer than the
+    minimum, which comes second."""
+    filters = every(query.filters, is_("visit:consent", ANONYMOUS))
+    (result,) = await stats.run([Query(query.site, ("pageviews",), query.period, filters=filters)])
+    return None if result.hidden else int(result.rows[0].metrics[0] or 0), result.min_visitors
 
 
 def _flows(rows: Iterable[Sequence[Any]], names: Mapping[int, Step]) -> Flows:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,8 +28,9 @@ from dashboard.analytics.journeys import (
     Step,
     read_step,
 )
-from dashboard.analytics.journeys_query import run_journey
+from dashboard.analytics.journeys_query import anonymous_pageviews, run_journey
 from dashboard.analytics.query import Query
+from dashboard.analytics.service import StatsService
 from dashboard.api.answer_meta import protection_meta
 from dashboard.api.auth import json_answer
 from dashboard.api.key_handlers import RouteHandler, answered
@@ -55,13 +57,18 @@ def _handler(api: StatsApi) -> RouteHandler:
                 raise QueryError(str(name)[:80], f"expected one of {', '.join(FIELDS)}")
         site, query = await api.selection(request, request.path_params["domain"], given)
         chosen = _one_of(given, "format", FORMATS)
-        result = await while_connected(request, run_journey(api.stats, read_journey(given, query)))
+        result, anonymous = await while_connected(request, _answer(api.stats, read_journey(given, query), query))
         if chosen == "csv":
             text = csv_writer(request).lines([HEADS, *table(result)])
             return Response(text, headers=csv_headers(f"{site.domain}-journeys.csv"))
-        return json_answer(shown(result))
+        return json_answer(shown(result, anonymous))
 
     return journeys
+
+
+async def _answer(stats: StatsService, journey: Journey, query: Query) -> tuple[JourneyResult, int | None]:
+    result, (anonymous, _) = await asyncio.gather(run_journey(stats, journey), anonymous_pageviews(stats, query))
+    return result, anonymous
 
 
 def read_journey(given: Mapping[str, Any], query: Query) -> Journey:
@@ -88,9 +95,9 @@ def read_journey(given: Mapping[str, Any], query: Query) -> Journey:
     )
 
 
-def shown(result: JourneyResult) -> dict[str, Any]:
+def shown(result: JourneyResult, anonymous: int | None) -> dict[str, Any]:
     """The answer: visits by step of each column, and the links between columns, which are numbered from 1."""
-    meta = {"unit": "visits", **protection_meta(result)}
+    meta = {"unit": "visits", "anonymous_events_left_out": anonymous, **protection_meta(result)}
     if result.links_hidden:
         meta["links_hidden"] = True
     if result.imported_days_left_out:

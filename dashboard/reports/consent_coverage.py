@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from collector.sites.model import Site
+from dashboard.analytics.dimensions import ANONYMOUS
 from dashboard.analytics.filters import Compare, Filter, Not, Or
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import OTHER, Query, Result
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import _, plural
 from dashboard.reports.annotations import Annotation
-from dashboard.reports.consent_splits import ANONYMOUS, Split, by_country, by_name, by_source, ranked, total_split
+from dashboard.reports.consent_splits import Split, by_country, by_name, by_source, ranked, total_split
 from dashboard.reports.date_range import DateRange
 from dashboard.reports.labels import label
 from dashboard.reports.stacked_chart import StackedChart, line_path, stacked_chart

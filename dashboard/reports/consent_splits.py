@@ -17,8 +17,6 @@ from dashboard.i18n import formatting
 from dashboard.reports.labels import label
 
 SHOWN_ROWS: Final = 50
-ANONYMOUS: Final = "none"
-"""The kind of evidence that an anonymous count carries."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dashboard.analytics.dimensions import JOURNEY
-from dashboard.analytics.filters import every, is_
 from dashboard.analytics.journeys import MOST_COLUMNS, JourneyNode, JourneyResult
 from dashboard.analytics.journeys_filter import value_of
-from dashboard.analytics.journeys_query import run_journey
+from dashboard.analytics.journeys_query import anonymous_pageviews, run_journey
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import plural
-from dashboard.reports.consent_splits import ANONYMOUS
 from dashboard.reports.filter_params import chosen_filter, new_filter
 from dashboard.reports.journey_labels import heading, step_title
 from dashboard.reports.journey_params import JourneyParams
@@ -29,11 +27,13 @@ COLUMN_CHOICES: Final = range(2, MOST_COLUMNS + 1)
 
 @dataclass(frozen=True, slots=True)
 class FlowNode:
-    """A step of a column. `href` continues the journey from it, or no longer where it is `chosen`; `figures` leads to
-    the dashboard of its visits, or is "" where an address cannot hold their steps."""
+    """A step of a column, with the number of its visits, alone and with the unit. `href` continues the journey from it,
+    or no longer where it is `chosen`; `figures` leads to the dashboard of its visits, or is "" where an address cannot
+    hold their steps."""
 
     title: str
     kind: str
+    count: str
     visits: str
     percent: str
     bar: float
@@ -116,13 +116,10 @@ def visits_text(visits: int) -> str:
 
 async def anonymous_left_out(stats: StatsService, state: ViewState, period: Period) -> str:
     """How many anonymous pageviews the filters select: they belong to no visit. "" where there are none."""
-    filters = every(chosen_filter(state.chips), is_("visit:consent", ANONYMOUS))
-    (result,) = await stats.run([Query(state.domain, ("pageviews",), period, filters=filters)])
-    if result.hidden:
-        return plural("fewer than {count} pageview", "fewer than {count} pageviews", result.min_visitors).format(
-            count=result.min_visitors
-        )
-    count = int(result.rows[0].metrics[0] or 0)
+    query = Query(state.domain, ("pageviews",), period, filters=chosen_filter(state.chips))
+    count, least = await anonymous_pageviews(stats, query)
+    if count is None:
+        return plural("fewer than {count} pageview", "fewer than {count} pageviews", least).format(count=least)
     return (
         plural("{count} pageview", "{count} pageviews", count).format(count=formatting.number(count)) if count else ""
     )
@@ -155,6 +152,7 @@ def _node(state: ViewState, params: JourneyParams, result: JourneyResult, column
     return FlowNode(
         title=step_title(step, params.path.direction),
         kind=step.kind,
+        count=formatting.number(node.visits),
         visits=visits_text(node.visits),
         percent=formatting.percent(part),
         bar=part,

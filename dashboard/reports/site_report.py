@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dashboard.analytics.dimensions import ANONYMOUS
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Result
 from dashboard.analytics.service import StatsService
@@ -14,7 +15,6 @@ from dashboard.i18n import formatting
 from dashboard.reports.annotations import Annotation
 from dashboard.reports.breakdown import ROWS, Breakdown, breakdown
 from dashboard.reports.chart import Chart
-from dashboard.reports.consent_splits import ANONYMOUS
 from dashboard.reports.date_picker import PeriodMenu, build_menu
 from dashboard.reports.date_range import DateRange
 from dashboard.reports.filter_bar import FilterLink, filter_links

@@ -32,7 +32,7 @@ def test_the_api_and_the_page_answer_journeys(tmp_path: Path) -> None:
             "visits": 5,
             "columns": [[{"step": "page:/", "visits": 5}], [{"step": "page:/a", "visits": 5}]],
             "links": [{"column": 1, "step": "page:/", "next_step": "page:/a", "visits": 5}],
-            "meta": {"unit": "visits"},
+            "meta": {"unit": "visits", "anonymous_events_left_out": 0},
         }
         query = "date_range=day&columns=3&choices=%5Bnull%2C%22page%3A%2Fa%22%5D"
         assert server.http.get(f"{PATH}?{query}", headers=headers).json() == found
@@ -44,7 +44,14 @@ def test_the_api_and_the_page_answer_journeys(tmp_path: Path) -> None:
             ["link", "1", "page:/", "page:/a", "5"],
         ]
         assert ask(anchor="page:/never")["visits"] == 0
-        assert ask(choices=[None, None, "end"])["meta"] == {"unit": "visits", "hidden": True, "min_visitors": 3}
+        assert ask(choices=[None, {"not": ["end"]}])["visits"] == 5
+        assert ask(choices=[None, {"not": ["page:/a"]}])["visits"] == 0
+        wrong: list[Any] = [{"not": []}, {"not": [None]}, {"but": ["end"]}, {"not": "end"}, 1]
+        for choice in wrong:
+            assert "choices" in ask(choices=[choice])["errors"]
+        assert ask(choices=[None, None, "end"])["meta"] == {
+            "unit": "visits", "anonymous_events_left_out": 0, "hidden": True, "min_visitors": 3,
+        }  # fmt: skip
         for field, value in {"columns": 11, "anchor": "/a", "by": "path", "filters": [["is"]], "size": 3}.items():
             assert field in next(iter(ask(**{field: value})["errors"])), field
         server.http.post("/login", data={"name": "admin", "password": PASSWORD})
