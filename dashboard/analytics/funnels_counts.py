@@ -49,46 +49,53 @@ class FunnelDepths:
 
 
 @dataclass(frozen=True, slots=True)
-class NextPage:
-    """Units whose next pageview was of that page, and how many visitors they are of, counted up to the minimum."""
+class FunnelOutcome:
+    """Units with the same page after the last step that they reached, or that paid for the last one in the same
+    currency; how many visitors they are of, counted up to the minimum, and what they paid, in thousandths."""
 
-    page: str
+    name: str
     units: int
     visitors: int
+    thousandths: int
 
 
 @dataclass(frozen=True, slots=True)
 class FunnelWalks:
     """What the walks of a funnel's units give: how far they came, the median waits before the second and later steps,
-    and by step the next pages of those who left at it."""
+    and by step the outcomes of those who came no further."""
 
     depths: FunnelDepths
     waits: Sequence[float]
-    after: Mapping[int, Sequence[NextPage]]
+    outcomes: Mapping[int, Sequence[FunnelOutcome]]
 
     def next_pages(self, step: int, minimum: int) -> list[tuple[str, int]]:
         """Where those went who left at a step, as it may be told: with the smallest page among the others, where these
         are too few. Who left is on one of them."""
-        rows = sorted(self.after.get(step, ()), key=lambda row: (row.page == OTHER, -row.units, row.page))
-        if rows and rows[-1].page == OTHER and rows[-1].visitors < minimum:
+        rows = sorted(self.outcomes.get(step, ()), key=lambda row: (row.name == OTHER, -row.units, row.name))
+        if rows and rows[-1].name == OTHER and rows[-1].visitors < minimum:
             *rows, other = rows
             if not rows:
                 return []
-            smallest = min(rows, key=lambda row: (row.units, row.page))
+            smallest = min(rows, key=lambda row: (row.units, row.name))
             rows = [*(row for row in rows if row != smallest), replace(other, units=other.units + smallest.units)]
-        return [(row.page, row.units) for row in rows]
+        return [(row.name, row.units) for row in rows]
+
+    def sales(self) -> list[FunnelOutcome]:
+        """What the last step brought in, in the currencies that enough visitors paid in."""
+        found = self.outcomes.get(self.depths.steps, ())
+        return sorted((each for each in found if each.name not in ("", OTHER)), key=lambda each: each.name)
 
 
 def read_walks(rows: Rows, steps: int) -> FunnelWalks:
     """Read the rows of the statement of walks."""
     units, people = [0] * (steps + 1), [frozenset[int]()] * (steps + 1)
     waits: Sequence[float] = ()
-    after: dict[int, list[NextPage]] = {}
-    for depth, whole, page, counted, visitors, medians in rows:
+    outcomes: dict[int, list[FunnelOutcome]] = {}
+    for depth, whole, name, counted, visitors, medians, thousandths in rows:
         if not whole:
-            after.setdefault(depth, []).append(NextPage(page, counted, len(visitors)))
+            outcomes.setdefault(depth, []).append(FunnelOutcome(name, counted, len(visitors), thousandths))
         elif depth:
             units[depth], people[depth] = counted, frozenset(visitors)
         else:
             waits = medians
-    return FunnelWalks(FunnelDepths(units, people), waits, after)
+    return FunnelWalks(FunnelDepths(units, people), waits, outcomes)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from dashboard.analytics.dimensions import ONLY_FILTERS, find_dimension
 from dashboard.analytics.errors import QueryError
@@ -123,15 +122,9 @@ class _Answer:
             events_available_from=self.prepared.events_available_from(),
             imported_days_left_out=self.prepared.imported_days(),
         )
-        return await self._with_details(found, depths, told)
-
-    async def _with_details(self, found: FunnelResult, depths: FunnelDepths, told: list[int]) -> FunnelResult:
-        """The result with what may be told of revenue and the values of the dimension."""
         last = depths.steps
-        revenue, rows = await asyncio.gather(
-            self._revenue() if self.asked.details and last in told and depths.reached(last) else _nothing(),
-            self._breakdown() if self.asked.dimension and {1, last} <= {*told} else _nothing(),
-        )
+        revenue = self._revenue(walks) if last in told else ()
+        rows = await self._breakdown() if self.asked.dimension and {1, last} <= {*told} else ()
         return replace(found, revenue=tuple(revenue), rows=tuple(rows))
 
     def _step(self, depths: FunnelDepths, walks: FunnelWalks, step: int, told: list[int]) -> FunnelStepCount:
@@ -162,10 +155,14 @@ class _Answer:
 
     async def _walks(self) -> FunnelWalks:
         """How far units came that reached the first step."""
-        least, steps = self._protection.min_visitors, len(self.asked.path.steps)
-        return read_walks(
-            await self._rows(partial(FunnelStatements.walks, least=least, pages=self.asked.details)), steps
+        details = self.asked.details
+        statement = partial(
+            FunnelStatements.walks,
+            least=self._protection.min_visitors,
+            pages=details,
+            revenue=details and bool(await self.stats.currencies(self.asked.site)),
         )
+        return read_walks(await self._rows(statement), len(self.asked.path.steps))
 
     async def _with_others(self, depths: FunnelDepths, units: int, visitors: int) -> FunnelDepths:
         """The depths with the units that did not reach the first step. Whose they are is looked up only where they may
@@ -177,16 +174,14 @@ class _Answer:
             people = range(-least if units > begun else 0, 0)
         return FunnelDepths((max(0, units - begun), *depths.units[1:]), (frozenset(people), *depths.people[1:]))
 
-    async def _revenue(self) -> list[Revenue]:
+    def _revenue(self, walks: FunnelWalks) -> list[Revenue]:
         """What the last step brought in, in the currencies that enough visitors paid in; of a goal with a currency, in
         that one."""
-        if not await self.stats.currencies(self.asked.site):
-            return []
         asked = currency_of((), (), self.asked.path.steps[-1])
         return [
-            Revenue(currency, thousandths / 1000, round(thousandths / 1000 / revenue_events, 3))
-            for currency, thousandths, revenue_events, buyers in await self._rows(FunnelStatements.revenue)
-            if asked in ("", currency) and buyers >= self._protection.min_visitors
+            Revenue(each.name, each.thousandths / 1000, round(each.thousandths / 1000 / each.units, 3))
+            for each in walks.sales()
+            if asked in ("", each.name)
         ]
 
     async def _breakdown(self) -> list[FunnelRow]:
@@ -216,10 +211,6 @@ class _Answer:
         scope = self.prepared.scope()
         sql = statement(FunnelStatements(self.asked.path, scope, self.prepared.query.filters))
         return await self.stats.prepared_rows(self.prepared, Statement(sql, scope.parameters.values))
-
-
-async def _nothing() -> list[Any]:
-    return []
 
 
 def _few(least: int, *sizes: int) -> bool:

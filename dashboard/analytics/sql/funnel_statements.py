@@ -1,4 +1,4 @@
-"""Statements about a funnel: all units, how far they came, what they did next, revenue, and by a dimension."""
+"""Statements about a funnel: all units, how far they came, what they did next or paid, and by a dimension."""
 
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
@@ -6,19 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collector.rollups.aggregates import REVENUE
 from dashboard.analytics.dimensions import Dimension
 from dashboard.analytics.filters import Filter, FunnelPath
 from dashboard.analytics.goal_filters import listable
 from dashboard.analytics.metrics import VISITOR_KEY
 from dashboard.analytics.query import OTHER
 from dashboard.analytics.sql.expressions import EventScope
-from dashboard.analytics.sql.funnel_units import EVENT_PLACE, UNITS, units_sql
+from dashboard.analytics.sql.funnel_units import UNITS, units_sql
 
 MOST_ROWS = 10_000
 """Rows of one breakdown."""
 OTHER_ID = 1
-"""In place of the hash of a page: pages of few visitors."""
+"""In place of the hash of a page or a currency: those of few visitors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,46 +52,38 @@ FROM events
 WHERE {self.scope.of_visitors()} AND {self.scope.selected(self.tree)}
     AND ({self._unit}) NOT IN (SELECT {self._unit} FROM events WHERE {first})"""
 
-    def walks(self, least: int, *, pages: bool) -> str:
+    def walks(self, least: int, *, pages: bool, revenue: bool) -> str:
         """How far units came that reached the first step.
 
         Of each step one row that is `whole`: the units that reached it and no further, and their visitors as numbers,
         all of them or `least`. Of step 0 the median wait before each step but the first, among those who reached it.
-        Besides, with `pages`, rows of each step by the page of their next pageview, `` for none, where those of fewer
-        than `least` visitors are one row.
+        Besides, where wanted, rows of each step by the page of the next pageview, `` for none, and of the last step by
+        currency, with its thousandths. Those of fewer than `least` visitors are one row.
         """
         later = range(2, len(self.path.steps) + 1)
         states = "".join(f", quantileExactInclusiveStateIf(0.5)(waits[{n - 1}], depth >= {n}) AS w{n}" for n in later)
         medians = ", ".join(f"quantileExactInclusiveMerge(0.5)(w{n})" for n in later)
+        units = units_sql(self.path, self.scope, self.tree, pages=pages, revenue=revenue)
+        texts = [*(["page"] if pages else []), *(["currency"] if revenue else [])] or ["''"]
+        named = " UNION ALL ".join(
+            f"SELECT DISTINCT {text} AS text FROM events WHERE {self.scope.of_days()}" for text in texts
+        )
         return f"""
-SELECT depth, whole, if(id = {OTHER_ID:d}, {self.scope.parameters.text(OTHER)}, text) AS page, units,
-    {_numbers("some")} AS people, waits
+SELECT depth, whole, if(id = {OTHER_ID:d}, {self.scope.parameters.text(OTHER)}, text) AS name, units,
+    {_numbers("some")} AS people, waits, thousandths
 FROM (
-    SELECT depth, id, grouping(id) > 0 AS whole, sum(counted) AS units,
+    SELECT depth, id, grouping(id) > 0 AS whole, sum(counted) AS units, sum(sold) AS thousandths,
         groupUniqArrayArray({least:d})(few) AS some, [{medians}] AS waits
     FROM (
-        SELECT depth, if(length(few) < {least:d}, {OTHER_ID:d}, next_page) AS id, count() AS counted,
+        SELECT depth, if(length(few) < {least:d}, {OTHER_ID:d}, outcome) AS id, count() AS counted, sum(paid) AS sold,
             groupUniqArray({least:d})({VISITOR_KEY}) AS few{states}
-        FROM ({units_sql(self.path, self.scope, self.tree, pages=pages)})
-        GROUP BY depth, next_page)
+        FROM ({units})
+        GROUP BY depth, outcome)
     GROUP BY GROUPING SETS ((depth, id), (depth), ())) AS steps
-LEFT ANY JOIN (
-    SELECT sipHash64(page) AS id, toString(page) AS text
-    FROM (SELECT DISTINCT page FROM events WHERE {self.scope.of_days()})) AS names USING (id)
-WHERE whole OR {pages:d}
-ORDER BY depth, whole, units DESC, page
+LEFT ANY JOIN (SELECT sipHash64(text) AS id, toString(text) AS text FROM ({named})) AS names USING (id)
+WHERE whole OR {pages or revenue:d}
+ORDER BY depth, whole, units DESC, name
 LIMIT {MOST_ROWS} BY depth, whole"""
-
-    def revenue(self) -> str:
-        """By currency, what the events by which the last step was reached have brought in, how many of them have
-        revenue, and their visitors."""
-        last = len(self.path.steps)
-        return f"""
-SELECT toString(currency), sum({REVENUE}), count(), uniqExact({VISITOR_KEY})
-FROM events
-WHERE {self.scope.of_visitors()} AND currency != '' AND ({self._unit}, bitShiftRight({EVENT_PLACE}, 8)) IN (
-    SELECT {self._unit}, bitShiftRight(reached[{last}], 8) FROM ({self._units()}) WHERE depth = {last})
-GROUP BY currency ORDER BY currency"""
 
     def breakdown(self, least: int, folded: Sequence[str], dimension: Dimension) -> str:
         """By each value that selected events have: units that reached the first step, those that reached all, and the

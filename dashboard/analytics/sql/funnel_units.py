@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collector.rollups.aggregates import REVENUE
 from dashboard.analytics.filters import Filter, FunnelGroup, FunnelPath, FunnelWindow
 from dashboard.analytics.sql.funnel_places import places
 
@@ -23,25 +24,33 @@ is a pageview. The steps that it may serve are added as the eight bits below."""
 _KEYS: dict[FunnelWindow, str] = {"visit": "bitXor(visitor, intHash64(visit))", "day": "visitor"}
 """A number that few units share: a set of numbers is searched faster than one of several columns."""
 
+_NO_SALES = "CAST([], 'Array(Tuple(UInt64, UInt64, Int64))')"
 
-def units_sql(path: FunnelPath, scope: EventScope, tree: Filter | None = None, *, pages: bool = False) -> str:
+
+def units_sql(
+    path: FunnelPath, scope: EventScope, tree: Filter | None = None, *, pages: bool = False, revenue: bool = False
+) -> str:
     """Units that reached the first step, of those that have an event that the filter selects. Columns: those of the
     unit; `reached`, the place of the event by which each step was reached, 0 where it was not; `waits`, the seconds to
-    each step but the first; `depth`, how many steps were reached; where wanted `next_page`, the hash of the page of the
-    next pageview of those who left, 0 where there is none."""
+    each step but the first; `depth`, how many steps were reached; `outcome`, of those who left the hash of the page of
+    their next pageview where `pages` are wanted, of the others that of the currency of the last step where `revenue`
+    is; and `paid`, its thousandths."""
     unit = UNITS[path.window]
     served = " + ".join(f"{scope.filter_sql(step)} * {1 << index:d}" for index, step in enumerate(path.steps))
     serving = "arrayFilter(e -> bitAnd(e, 255) > 0, events)" if pages and path.order != "strict" else "events"
+    sale = f"({EVENT_PLACE} + served, sipHash64(currency), {REVENUE})"
+    sales = f"groupArrayIf({sale}, currency != '' AND bitTest(served, {len(path.steps) - 1}))"
     read = [scope.of_visitors(), *_read(path, scope, pages=pages), *scope.selecting(tree, unit)]
     walked = f"""
         WITH {served} AS served
-        SELECT {unit}, groupArray({EVENT_PLACE} + served) AS events, arraySort({serving}) AS found
-            {", groupArray(sipHash64(page)) AS pages" if pages else ""}
+        SELECT {unit}, groupArray({EVENT_PLACE} + served) AS events, arraySort({serving}) AS found,
+            {"groupArray(sipHash64(page))" if pages else "[toUInt64(0)]"} AS pages,
+            {sales if revenue else _NO_SALES} AS sales
         FROM events
         WHERE {" AND ".join(read)}
         GROUP BY {unit} HAVING max(bitTest(served, 0))"""
     # Each is a subquery's column: within one SELECT its expression would stand wherever later steps name it.
-    for column in (*places(path), *_depth(path), *_next_page(path, pages=pages)):
+    for column in (*places(path), *_depth(path), *_outcome(path, pages=pages)):
         walked = f"""
         SELECT *, {column} FROM ({walked})"""
     return walked
@@ -72,12 +81,11 @@ def _depth(path: FunnelPath) -> list[str]:
     ]
 
 
-def _next_page(path: FunnelPath, *, pages: bool) -> list[str]:
-    if not pages:
-        return ["toUInt64(0) AS next_page"]
+def _outcome(path: FunnelPath, *, pages: bool) -> list[str]:
+    view = "arrayMin(arrayFilter(e -> e > reached[depth] AND bitTest(e, 8), events))" if pages else "toUInt64(0)"
     return [
-        "arrayMin(arrayFilter(e -> e > reached[depth] AND bitTest(e, 8), events)) AS view",
-        f"if(depth = {len(path.steps)}, 0, pages[indexOf(events, view)]) AS next_page",
+        f"{view} AS view, arrayFirst(sale -> depth = {len(path.steps)} AND sale.1 = reached[depth], sales) AS sale",
+        f"if(depth = {len(path.steps)}, sale.2, pages[indexOf(events, view)]) AS outcome, sale.3 AS paid",
     ]
 
 
