@@ -270,7 +270,7 @@ def _add_passkey(page: Page, url: str) -> None:
 def _add_alerts(page: Page, url: str, hook: str) -> None:
     """Two alerts, of which one is sent at once: by mail, to a webhook, and to one that nobody answers at."""
     page.goto(f"{url}{DEMO}/alerts")
-    for kind, threshold in (("spike", "1"), ("silence", "")):
+    for kind, threshold in (("spike", "3"), ("silence", "")):
         page.locator("#kind").select_option(kind)
         page.locator("#threshold").fill(threshold)
         page.get_by_role("button", name="Add alert").click()
@@ -284,7 +284,9 @@ def _add_alerts(page: Page, url: str, hook: str) -> None:
     deadline = time.monotonic() + 180
     while sent.count() < 2 and time.monotonic() < deadline:
         visit = {"n": "pageview", "u": f"http:/{DEMO}/demo", "d": DEMO.strip("/"), "c": "granted"}
-        httpx.post(f"{url}/api/event", json=visit, headers={"User-Agent": USER_AGENT}, trust_env=False)
+        for version in ("141", "142", "143"):
+            browser = {"User-Agent": USER_AGENT.replace("143", version)}
+            httpx.post(f"{url}/api/event", json=visit, headers=browser, trust_env=False)
         page.wait_for_timeout(5_000)
         page.goto(f"{url}{DEMO}/alerts")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -13,6 +14,7 @@ import httpx
 from collector.core.setting_values import Network
 from dashboard.compliance.site_check.errors import FetchError, Obstacle
 from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, resolve
+from dashboard.i18n.translations import N_, _
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.handover_journal import Handover
 from dashboard.notifications.webhook import WebhookCall
@@ -21,13 +23,27 @@ SECONDS: Final = 15.0
 """For everything together."""
 
 REASONS: Final[dict[Obstacle, str]] = {
-    "address": "the address is in a private network; an operator may allow it with TYST_WEBHOOK_NETWORKS",
-    "port": "the port is not one of the web; an operator may allow the network with TYST_WEBHOOK_NETWORKS",
-    "name": "there is no such host",
-    "certificate": "its certificate is not valid",
-    "time": "it does not answer in time",
-    "connection": "it cannot be connected to",
+    "address": N_("the address is in a private network; an operator may allow it with TYST_WEBHOOK_NETWORKS"),
+    "port": N_("the port is not one of the web; an operator may allow the network with TYST_WEBHOOK_NETWORKS"),
+    "name": N_("there is no such host"),
+    "certificate": N_("its certificate is not valid"),
+    "time": N_("it does not answer in time"),
+    "connection": N_("it cannot be connected to"),
 }
+
+
+ANSWERED: Final = N_("it answers with status {status}")
+REDIRECTED: Final = N_("it redirects (status {status}), which is not followed")
+
+
+def reason_text(reason: str) -> str:
+    """Why a call was not taken, in the reader's language; other reasons as they are."""
+    found = re.search(r"status (\d+)", reason)
+    status = found[1] if found else ""
+    for template in (ANSWERED, REDIRECTED):
+        if reason == template.format(status=status):
+            return _(template).format(status=status)
+    return _(reason) if reason else ""
 
 
 class WebhookError(DeliveryError):
@@ -56,9 +72,9 @@ class WebhookTransport:
             reason = REASONS.get(error.obstacle, error.obstacle)
             raise WebhookError(reason, permanent=error.obstacle in ("address", "port")) from None
         if 300 <= status < 400:
-            raise WebhookError(f"it redirects (status {status}), which is not followed")
+            raise WebhookError(REDIRECTED.format(status=status))
         if not 200 <= status < 300:
-            raise WebhookError(f"it answers with status {status}", permanent=status == HTTPStatus.GONE)
+            raise WebhookError(ANSWERED.format(status=status), permanent=status == HTTPStatus.GONE)
 
     async def _post(self, call: WebhookCall, handover: Handover | None) -> int:
         """The status of the answer, whose body nobody reads."""

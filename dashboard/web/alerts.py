@@ -26,6 +26,7 @@ from dashboard.notifications.channels import INSTALLATION, SHAPE_NAMES
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.outbox import Delivery
 from dashboard.notifications.trials import TooManyTrials
+from dashboard.notifications.webhook_transport import reason_text
 from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read_form
 
 CHANNEL_ADDED: Final = N_("Alert channel added")
@@ -75,7 +76,7 @@ async def _answer(dashboard: Dashboard, request: Request, user: User, site: Site
     except TooManyTrials as error:
         raise HTTPException(429, headers={"retry-after": str(error.wait)}) from None
     except DeliveryError as error:
-        problem = _("The test could not be sent: {reason}.").format(reason=error)
+        problem = _("The test could not be sent: {reason}.").format(reason=reason_text(str(error)))
         return await _page(dashboard, request, user, site, problems={"sending": problem})
     if secret:
         return await _page(dashboard, request, user, site, secret=secret)
@@ -206,5 +207,5 @@ def _row(each: Delivery, names: dict[str, str], zone: str) -> DeliveryRow:
         state=_(STATES[each.state]),
         failed=each.state == "failed",
         attempts=each.attempts,
-        error=each.error if each.state != "sent" else "",
+        error=reason_text(each.error) if each.state != "sent" else "",
     )
