@@ -16,10 +16,11 @@ import pytest
 
 from collector.core.errors import RecordError
 from collector.storage.documents import DocumentTable
+from dashboard.i18n.translations import shipped, using
 from dashboard.notifications.channels import Channel, Channels, Endpoint, Shape
 from dashboard.notifications.handover_journal import HandoverJournal
 from dashboard.notifications.webhook import Notice, WebhookCall, build_call, signature
-from dashboard.notifications.webhook_transport import WebhookError, WebhookTransport
+from dashboard.notifications.webhook_transport import WebhookError, WebhookTransport, reason_text
 from tests.mail_server import free_port
 from tests.webhook_receiver import Receiver, webhook_receiver
 
@@ -117,6 +118,18 @@ def test_nobody_there_is_tried_again() -> None:
     with pytest.raises(WebhookError, match="cannot be connected") as caught:
         anyio.run(WebhookTransport(LOOPBACK).send, call("standard", f"http://127.0.0.1:{free_port()}/"))
     assert not caught.value.permanent
+
+
+def test_reasons_are_told_in_the_readers_language(receiver: Receiver) -> None:
+    """With the status that came; one that is not a webhook's is left as it is."""
+    receiver.status = 503
+    with pytest.raises(WebhookError) as caught:
+        anyio.run(WebhookTransport(LOOPBACK).send, call("standard", receiver.url))
+    with using("sv", shipped()):
+        assert reason_text(str(caught.value)) == "den svarar med status 503"
+        assert reason_text("there is no such host") == "värden finns inte"
+        assert reason_text("TYST_SMTP_HOST is not set") == "TYST_SMTP_HOST is not set"
+        assert reason_text("") == ""
 
 
 def test_addresses_are_kept_encrypted(database: Any) -> None:
