@@ -15,11 +15,11 @@ from starlette.routing import Route
 
 from collector.core.errors import BackupError, SchemaTooNew
 from collector.server.collector import Collector
-from collector.sites.restoration import keep_protection
 from collector.storage.backup import back_up, restore
 from dashboard.access.api_keys import ApiKeys
 from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.key_handlers import RouteHandler, operating
+from dashboard.api.restored_records import keep_checked
 
 MOST_BODY = 4_096  # bytes
 
@@ -74,7 +74,8 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
         if any(job.waiting for job in collector.deletions.all()):
             # A job that has copied from a table, and deletes in another that was put in its place, would lose both.
             raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed or deleted; try again in a minute")
-        restored = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep_protection)
+        keep = partial(keep_checked, name)
+        restored = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep)
         for refresh in collector.refreshes:
             await anyio.to_thread.run_sync(refresh)
         settings = [each._asdict() for each in restored.settings]

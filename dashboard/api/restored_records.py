@@ -1,0 +1,61 @@
+"""Check of the records in a restored backup: a server starts only where it can read each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from collector.core.errors import BackupError
+from collector.erasure.site_job import SiteJob
+from collector.imports.record import ImportRecord
+from collector.sites.model import Site
+from collector.sites.restoration import keep_protection
+from collector.storage.backup import SettingDifference
+from collector.storage.documents import DocumentTable
+from dashboard.access.api_keys import ApiKey
+from dashboard.access.share_links import ShareLink
+from dashboard.access.users import User
+from dashboard.analytics.funnels import Funnel
+from dashboard.compliance.notice_versions import History
+from dashboard.notifications.alert_rules import AlertRule
+from dashboard.notifications.channels import Channel
+from dashboard.notifications.subscriptions import Subscription
+from dashboard.reports.annotations import Annotation
+from dashboard.reports.segments import Segment
+
+RECORDS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "alerts": AlertRule,
+    "annotations": Annotation,
+    "api_keys": ApiKey,
+    "channels": Channel,
+    "funnels": Funnel,
+    "imports": ImportRecord,
+    "notices": History,
+    "segments": Segment,
+    "shares": ShareLink,
+    "site_jobs": SiteJob,
+    "sites": Site,
+    "subscriptions": Subscription,
+    "users": User,
+}
+"""What the records of each table are that a backup has."""
+
+MOST_VERSION: Final = 2**62
+"""Versions are nanoseconds: of a record beyond it there would be no newer one."""
+_NEWEST: Final = "SELECT max(version) FROM {table:Identifier}"
+
+
+def keep_checked(backup: str, present: Client, restored: Client) -> list[SettingDifference]:
+    """As `keep_protection`, once every record was read. Raises `BackupError`."""
+    for table, kind in RECORDS.items():
+        newest = restored.query(_NEWEST, parameters={"table": table}).result_rows[0][0]
+        try:
+            DocumentTable(restored, table, kind).all()
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            newest = MOST_VERSION
+        if newest >= MOST_VERSION:
+            raise BackupError(backup, f"a record of its table {table} cannot be used; nothing was restored")
+    return keep_protection(present, restored)
