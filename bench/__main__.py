@@ -5,7 +5,19 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("collection", "ingest", "bounds", "scale", "faults", "attack", "deliveries", "imports", "cluster", "replicas")
+NAMES = (
+    "collection",
+    "ingest",
+    "bounds",
+    "scale",
+    "faults",
+    "attack",
+    "deliveries",
+    "imports",
+    "cluster",
+    "replicas",
+    "tests",
+)
 
 
 def main() -> int:

@@ -1,4 +1,7 @@
-"""Each thing that the dashboard is for, walked through twice: on a month of figures, and on a site that has none."""
+"""Each thing that the dashboard is for, walked through: on a month of figures, and on a site that has none.
+
+In short on the one where there is more of it to see; at length on both: `python -m bench tests`.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,23 @@ from playwright.sync_api import BrowserContext, Page, StorageState, expect
 from dashboard.reports.chart_metrics import MEASURES
 from dashboard.reports.panels import PANELS, TABS
 from dashboard.reports.revenue import REVENUE_MEASURES
-from tests.browser.accessibility import Scheme, fits, show, violations
+from tests.browser.accessibility import fits, show, violations
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
 from tests.browser.test_filters_and_goals import add_filter
 from tests.browser.test_sharing_and_installing import make
+from tests.length import AT_LENGTH, by_length
 from tests.served import Served, served, until
 from tests.website import website
 
 FULL, FRESH = "demo.localhost", "fresh"
-SITES = pytest.mark.parametrize("kind", [FULL, FRESH], ids=["figures", "fresh"])
+
+
+def on(*short: str) -> pytest.MarkDecorator:
+    """The sites on which a walk is done in short; at length it is on both."""
+    kinds = by_length(short, (FULL, FRESH))
+    return pytest.mark.parametrize("kind", kinds, ids=["figures" if kind == FULL else "fresh" for kind in kinds])
+
 
 _numbers = itertools.count(1)
 
@@ -81,7 +91,7 @@ def visit(tyst: Served, site: str, path: str = "/", **keys: Any) -> None:
     assert (answer.status_code, answer.headers.get("x-tyst-dropped")) == (202, None)
 
 
-@SITES
+@on(FULL)
 def test_everything_filters(opened: Open, tyst: Served, site: str) -> None:
     """By a row or by the form; the chip changes, takes several values and goes; the address is all of it, for another
     tab too; and what was chosen is kept as a segment."""
@@ -128,12 +138,12 @@ UNUSED = {"utm_term"}
 """The tag that the generated visits have none of."""
 
 
-@SITES
+@on(FULL, FRESH)
 def test_every_panel_has_details(opened: Open, tyst: Served, site: str) -> None:
     """Each tab of each panel: a row has a bar, figures and a share, its details sort by every head and are a file with
     as many rows; without figures both say so, and the file has its head alone."""
     page = opened(f"/{site}/details/pages")
-    for panel, tab in ((panel, tab) for panel, tabs in TABS.items() for tab in tabs):
+    for panel, tab in ((panel, tab) for panel, tabs in TABS.items() for tab in by_length([*tabs][:1], [*tabs])):
         page.goto(f"{tyst.url}/{site}/details/{panel}?period=28d&{panel}={tab}")
         with page.expect_download() as download:
             page.get_by_role("link", name="CSV").click()
@@ -154,7 +164,7 @@ def test_every_panel_has_details(opened: Open, tyst: Served, site: str) -> None:
     assert len(TABS) == len(PANELS)
 
 
-@SITES
+@on(FULL)
 def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> None:
     """Any metric by any step, against the period before, a year before and other dates; by keys, as a table, as a
     picture and as a file. Of a site without figures it is the flat line of what was asked for."""
@@ -210,7 +220,7 @@ def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> N
     expect(page.locator(".notes li")).to_have_count(0)
 
 
-@SITES
+@on(FRESH)
 def test_the_present_moves(opened: Open, tyst: Served, site: str) -> None:
     """A visit is seen at once: in the count of the half hour, and among the pages."""
     page = opened(f"/{site}/realtime")
@@ -227,7 +237,7 @@ def test_the_present_moves(opened: Open, tyst: Served, site: str) -> None:
         expect(page.locator(".chip")).to_contain_text("Page is /walked")
 
 
-@SITES
+@on(FRESH)
 def test_a_goal_is_defined_reached_and_broken_down(opened: Open, tyst: Served, site: str) -> None:
     """By a path with a wildcard; who reaches it is counted with rate, by any breakdown, and events have properties."""
     page = opened(f"/{site}/goals")
@@ -259,7 +269,7 @@ def test_a_goal_is_defined_reached_and_broken_down(opened: Open, tyst: Served, s
     expect(revenue).to_contain_text(re.compile("[€¤]|SEK|kr"))
 
 
-@SITES
+@on(FRESH)
 def test_a_site_has_settings_people_and_an_end(opened: Open, new_person: NewPerson, tyst: Served, site: str) -> None:
     """A setting is saved and noted; somebody invited looks and may not change; the last word is typed."""
     page = opened(f"/{site}/settings")
@@ -292,7 +302,7 @@ def test_a_site_has_settings_people_and_an_end(opened: Open, new_person: NewPers
         expect(page.get_by_text(site)).to_have_count(0)
 
 
-@SITES
+@on(FULL)
 def test_figures_are_shared_until_the_link_is_revoked(opened: Open, new_person: NewPerson, site: str) -> None:
     """Behind a password, in a frame of a page that was named, and then no more."""
     page = opened(f"/{site}/sharing")
@@ -314,7 +324,7 @@ def test_figures_are_shared_until_the_link_is_revoked(opened: Open, new_person: 
     expect(stranger.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
-@SITES
+@on(FRESH)
 def test_the_tag_is_shown_checked_and_listened_to(opened: Open, tyst: Served, site: str) -> None:
     """For each kind of site; a look at a page says what to mend; what arrives and what does not is there within two
     seconds, and nobody asks while nobody looks."""
@@ -349,7 +359,7 @@ def test_the_tag_is_shown_checked_and_listened_to(opened: Open, tyst: Served, si
     expect(receiving).to_contain_text(re.compile(r"\d events? recorded"))
 
 
-@SITES
+@on(FULL)
 def test_it_is_all_swedish_for_a_swede(opened: Open, site: str) -> None:
     """Words, numbers, dates and plurals, and those that scripts say; a click makes it English again."""
     page = opened(f"/{site}?period=7d&metric=visit_duration&f=is_not,visit:country,DE", locale="sv-SE")
@@ -369,21 +379,24 @@ def test_it_is_all_swedish_for_a_swede(opened: Open, site: str) -> None:
 
 PAGES = ("", "/realtime", "/details/pages", "/funnels", "/funnels/edit", "/goals", "/segments", "/consent",
          "/status", "/install", "/sharing", "/settings", "/people", "/data", "/changes")  # fmt: skip
-FORMS: tuple[tuple[Scheme, tuple[int, int]], ...] = (("light", (1280, 640)), ("dark", (390, 320)))
+WIDTHS = (1280, 640, 390, 320)
 
 
-@SITES
+@on(FULL, FRESH)
 def test_every_page_fits_and_is_accessible(opened: Open, tyst: Served, site: str) -> None:
-    """Light and dark, from a desk to the smallest phone and at twice the size: nothing has to be scrolled sideways, and
-    axe-core finds nothing."""
+    """From a desk to the smallest phone and at twice the size nothing has to be scrolled sideways, and axe-core finds
+    nothing: of a site with figures, and in light, other modules ask it about the same pages."""
     page = opened("/account", reduced_motion="reduce")
     found: dict[str, list[str]] = {}
     for path in PAGES:
         page.goto(f"{tyst.url}/{site}{path}")
-        for scheme, widths in FORMS:
-            for width in widths:
-                show(page, scheme, width)
-                if not fits(page):
-                    found[f"{path} {width}"] = ["too wide"]
-            found |= {f"{scheme} {what}": where for what, where in violations(page).items()}
+        for width in WIDTHS:
+            show(page, "light", width)
+            if not fits(page):
+                found[f"{path} {width}"] = ["too wide"]
+        if AT_LENGTH:
+            found |= {f"light {what}": where for what, where in violations(page).items()}
+        if AT_LENGTH or site != FULL:
+            show(page, "dark", WIDTHS[-1])
+            found |= {f"dark {what}": where for what, where in violations(page).items()}
     assert found == {}

@@ -1,4 +1,8 @@
-"""Every metric by every dimension, under random filters, agrees with a model in plain Python."""
+"""Every metric by every dimension, under random filters, agrees with a model in plain Python.
+
+In short the embedded engine is asked everything, and a server and a cluster what may be another there: once while some
+days are closed and some open. At length: `python -m bench tests`.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ from collector.storage.shards import Shards
 from dashboard.analytics.dimensions import DIMENSIONS
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
+from tests.length import AT_LENGTH, by_length
 from tests.model import OTHER, Cells, Model, Question
 from tests.questions import cells, query_of
 from tests.towns import EVENTS, FIRST, PAGES, SITE, ZONE, random_events
@@ -150,17 +155,21 @@ def close_days(database: Client, number: int, shards: Shards | None = None) -> i
 
 
 def test_open_days_closed_days_and_both_agree_with_the_model(
-    database: Client, shards: Shards, store: StatsService
+    database: Client, shards: Shards, store: StatsService, clickhouse: ClickHouse
 ) -> None:
     """Before any day is closed, when some are, and when all are; unfiltered, where sums take the events' place."""
     events = random_events(1, DAYS, 9)
     model = Model(events)
     insert(database, events)
-    asked = [*questions([]), *questions([], 2, 6)]
-    compare(store, model, asked)
-    for closing in (5, DAYS + 2):
-        assert close_days(database, closing, shards) > 3
-        compare(store, model, asked)
+    every, some = [*questions([])], [*questions([], 2, 6)]
+    throughout = clickhouse.embedded or AT_LENGTH
+    if throughout:
+        compare(store, model, by_length(every, [*every, *some]))
+    assert close_days(database, 5, shards) > 3
+    compare(store, model, [*every, *some] if throughout else every)
+    assert close_days(database, DAYS + 2, shards) > 3
+    if throughout:
+        compare(store, model, by_length(every, [*every, *some]))
 
 
 def test_filters_agree_with_the_model(database: Client, store: StatsService, clickhouse: ClickHouse) -> None:
@@ -170,7 +179,7 @@ def test_filters_agree_with_the_model(database: Client, store: StatsService, cli
     events = random_events(seed, 4, 9)
     insert(database, events)
     model = Model(events)
-    for _ in range(3):
+    for _ in range(by_length(2 if clickhouse.embedded else 1, 12)):
         compare(store, model, [*questions([random_filter(chance)], 0, 4)])
     alternatives = ["or", [["is", "visit:source", ["Google"]], ["matches", "visit:returning", ["^t"]]]]
     compare(store, model, [question(COUNTS, "visit:country", "event:page", filters=[alternatives], last=4)])
@@ -194,7 +203,7 @@ def test_protection_agrees_with_the_model(
     every kind of view; exact, folded, hidden, rounded, and in steps."""
 
     # A statement takes shards twice as long, and the first example is always the smallest.
-    @settings(max_examples=2 if clickhouse.cluster else 6, deadline=None)
+    @settings(max_examples=by_length(4 if clickhouse.embedded else 2, 30), deadline=None)
     @given(st.randoms(use_true_random=False), st.booleans(), st.integers(0, 86_400))
     def agrees(chance: random.Random, strict: bool, second: int) -> None:
         compare_protected(database, shards, opened, chance, strict=strict, second=second)

@@ -1,5 +1,5 @@
 """Programs that others wrote, against the running server: a fuzzer that reads the API's description, and a client
-of Plausible's Stats API, unmodified."""
+of Plausible's Stats API, unmodified. The fuzzer in short; at length: `python -m bench tests`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dashboard.api.openapi import document
+from tests.length import by_length
 from tests.served import CHROME, Served, served, until
 
 FRONTEND = Path(__file__).parents[3] / "dashboard" / "frontend"
@@ -146,7 +147,7 @@ def test_whatever_is_asked_is_answered_as_described(
     # Parameters that a GET does not know are ignored, as Plausible ignores them; a body is all understood or refused.
     checks = [*CHECKS, *([negative_data_rejection] if method in ("post", "put") else [])]
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=by_length(6, 100), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(case=described[path][method].as_strategy(generation_mode=mode))
     def ask(case: schemathesis.Case[Any]) -> None:
         of_a_known_site(case)
