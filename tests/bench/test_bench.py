@@ -29,13 +29,13 @@ def test_durable_ingest_keeps_up_with_an_endpoint_that_stores_nothing(capsys: py
 
 def test_a_spool_that_waits_is_drained_after_the_start(capsys: pytest.CaptureFixture[str]) -> None:
     """Many segments, and the server answers at once."""
-    assert ingest.main(["--only", "spool", "--spool-rows", "50000"]) == 0
+    assert ingest.main(["--only", "spool", "--spool-rows", "20000"]) == 0
     assert "draining it" in figures(capsys.readouterr().out)
 
 
 def test_memory_stays_bounded_under_overload(capsys: pytest.CaptureFixture[str]) -> None:
     """Connections that never end, large bodies, and a ClickHouse that hangs."""
-    assert bounds.main(["--connections", "600", "--seconds", "1", "--spool-bytes", "4000000"]) == 0
+    assert bounds.main(["--connections", "300", "--seconds", "1", "--spool-bytes", "2000000"]) == 0
     table = figures(capsys.readouterr().out)
     peaks = [int(number) for text in table.values() for number in re.findall(r"(?:at most |MB, )(\d+) MB", text)]
     assert len(peaks) == 3
@@ -45,7 +45,7 @@ def test_memory_stays_bounded_under_overload(capsys: pytest.CaptureFixture[str])
 
 def test_a_log_is_imported_in_bounded_memory(capsys: pytest.CaptureFixture[str]) -> None:
     """Every line is read, in a process of its own."""
-    assert imports.main(["--lines", "30000", "--days", "20"]) == 0
+    assert imports.main(["--lines", "10000", "--days", "20"]) == 0
     table = figures(capsys.readouterr().out)
-    assert table["accepted"].endswith("of 30,000")
+    assert table["accepted"].endswith("of 10,000")
     assert int(table["greatest memory"].removesuffix(" MB").replace(",", "")) < 900

@@ -25,9 +25,8 @@ from tests.browser.recorder import Recorder
 from tests.served import Served, served, until
 
 each_banner = pytest.mark.parametrize("banner", PAGES, ids=lambda banner: banner.key)
-some_banners = pytest.mark.parametrize(
-    "banner", [COOKIECONSENT, OSANO_POPUP, REACT, TCF, GCM, WP], ids=lambda banner: banner.key
-)
+SOME = [COOKIECONSENT, OSANO_POPUP, REACT, TCF, GCM, WP]
+some_banners = pytest.mark.parametrize("banner", SOME, ids=lambda banner: banner.key)
 
 
 @pytest.fixture(scope="module")

@@ -55,12 +55,17 @@ class Visitors:
 
     server: Served
     answers: list[tuple[str, bytes]] = field(default_factory=list)
+    every_way: bool = True
 
     def everybody(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Where to connect from, and what a proxy says of it: each canary in each way it may be told."""
+        """Where to connect from, and what a proxy says of it: each canary in each way it may be told, or in one."""
         for peer in PEERS:
             yield peer, {}
         four, other = FORWARDED
+        if not self.every_way:
+            for told in (four, f"{other}, 127.0.0.1", f"[{SIX}]:4711"):
+                yield "127.0.0.1", {"X-Forwarded-For": told}
+            return
         for told in (four, other, f"{four}:4711", f"::ffff:{other}", SIX, f"[{SIX}]:4711", SIX.upper()):
             yield "127.0.0.1", {"X-Forwarded-For": told}
         yield "127.0.0.1", {"X-Forwarded-For": f"{other}, {four}"}

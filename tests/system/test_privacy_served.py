@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
 from tests.fault_proxy import FailingServer, failing_server
+from tests.length import AT_LENGTH
 from tests.real_server import ADMINISTRATOR
 from tests.running import tyst
 from tests.served import CHROME, DEADLINE, Served, served, until
@@ -53,11 +54,11 @@ def test_no_address_and_no_user_agent_is_left_behind_in_server_mode(
 ) -> None:
     """A ClickHouse server that is also away for a while: nothing in the spool, logs, temporary files, the server's own
     files, tables, its list of queries among them, and backups, or in any answer or export; and `tyst audit` finds the
-    same there, nothing."""
+    same there, nothing. Each canary is told of in one way; with an engine of its own, and at length, in every way."""
     running, directory = database
     with served(tmp_path, **over(running, "canary")) as server:
         prepare(server)
-        visitors = Visitors(server)
+        visitors = Visitors(server, every_way=AT_LENGTH)
         send_everything(visitors)
         break_everything(visitors)
         read_the_dashboard(visitors)
@@ -218,7 +219,7 @@ def test_an_erasure_takes_what_two_collectors_and_the_server_have(
             return answer
 
         assert [until("an answer", held).json()["events"] for _ in range(8)] == [[]] * 8
-        until("the bytes have left the disk", lambda: places() == [], pause=0.5)
+        until("the bytes have left the disk", lambda: places() == [], pause=1)
         assert (server.stop(), second.stop()) == (0, 0)
         assert pages() == theirs
         client.close()
