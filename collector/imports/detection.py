@@ -39,8 +39,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     GA4_REPORT,
 )
 """Formats in the order in which they are tried; the first that recognises a file reads it."""
-TITLES: Final = {each.name: each.title for each in FORMATS}
-"""How people call each format, by its name."""
+TITLES: Final = {"": "–", **{each.name: each.title for each in FORMATS}}
+"""How people call each format, by its name; an empty file has none."""
 
 
 def read_file(file: ImportedFile, target: ImportTarget, directory: Path, format: str | Format = "auto") -> None:  # noqa: A002

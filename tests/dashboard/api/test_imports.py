@@ -39,15 +39,16 @@ class ImportsRoom:
         imports = self.importing.imports
         self.app = Starlette(routes=routes(imports, sites, self.keys, changes, connect, directory))
 
-    def status(self, path: str, right: Right) -> int:
-        """The status of a request with a key of the site."""
+    def status(self, path: str, right: Right, method: str = "GET") -> int:
+        """The status of a request without a body, with a key of the site."""
 
         async def once() -> int:
             _, key = await self.keys.create(sites=[self.importing.site.id], right=right)
             transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://tyst.test") as http:
                 path_ = f"/api/v1/sites/{DOMAIN}/{path}"
-                return (await http.get(path_, headers={"Authorization": f"Bearer {key}"})).status_code
+                answer = await http.request(method, path_, headers={"Authorization": f"Bearer {key}"})
+                return answer.status_code
 
         return asyncio.run(once())
 
@@ -63,6 +64,11 @@ def test_exact_figures_of_a_strict_site_need_a_key_that_may_change_it(
     """Whose figures are rounded everywhere else, and hidden where there are few visitors."""
     room = ImportsRoom(database, clickhouse, tmp_path, **settings)
     assert (room.status(path, "read"), room.status(path, "manage")) == (expected, 200)
+
+
+def test_an_empty_file_is_an_import_of_no_days(database: Client, clickhouse: ClickHouse, tmp_path: Path) -> None:
+    """As a log that was just rotated."""
+    assert ImportsRoom(database, clickhouse, tmp_path).status("imports", "manage", "POST") == 201
 
 
 def size_of(upload: Upload) -> int:
