@@ -84,7 +84,13 @@ LANGUAGES = "languages"
 class Tyst(Starlette):
     """The ASGI application. Beacons bypass the middleware, as their path is the hot one."""
 
-    def __init__(self, collector: Collector, translations: Translations | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        translations: Translations | None = None,
+        account: Callable[[Scope], str] = lambda _: "",
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.collector = collector
         bodies = BodyReader()
@@ -102,6 +108,7 @@ class Tyst(Starlette):
             bodies,
             collector.counters,
             lambda scope: RequestFields(scope, trusted).network,
+            account,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -245,6 +252,10 @@ def build(
         lambda site: dashboard.segments.of(site, None),
     )
 
+    def account(scope: Scope) -> str:
+        user = sessions.user(Request(scope))
+        return user.name if user else ""
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.generated_password = await ensure_admin(users, passwords, settings.admin_password)
@@ -272,6 +283,7 @@ def build(
     return Tyst(
         collector,
         translations,
+        account,
         lifespan=lifespan,
         middleware=[Middleware(KeySlotRelease), Middleware(QuotaFields)],
         routes=[

@@ -4,7 +4,7 @@
 - Set the scheme that the client used, also behind a TLS proxy.
 - Handle HEAD as GET without a body.
 - Read the body, limited in size, time and number, before the route is called; but not uploads.
-- Answer a few requests of a network at a time; but not streams and uploads, which have limits of their own.
+- Answer a few requests of an account at a time, or of a network; but what has limits of its own.
 - Validate response header fields, and sandbox responses other than pages.
 """
 
@@ -33,8 +33,10 @@ MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
 STREAMED: Final = re.compile(r"(?:/api/v1/sites)?/[^/]+/imports")
 """Paths of uploads: their routes read the body as it arrives, once they know that the sender may upload."""
 
-_LASTING: Final = re.compile(rf"/static/.*|.*/realtime/stream|{STREAMED.pattern}")
-"""Paths of what goes on for as long as its client likes, and of files that are there anyway."""
+_UNLIMITED: Final = re.compile(
+    rf"/(?:static|api|privacy|login)/.*|/log(?:in|out)|.*/realtime/stream|{STREAMED.pattern}"
+)
+"""Paths of what has limits of its own, as requests with keys have by account, or costs next to nothing."""
 
 ANY_HOST: Final = frozenset({"/js/tyst.js", "/healthz", "/readyz", "/metrics"})
 """Public or machine-readable paths, served under any host."""
@@ -50,7 +52,8 @@ REFUSAL: Final = "tyst.refusal"
 
 
 class Edge:
-    """ASGI middleware around the whole application. `network` gives the network of a request's sender."""
+    """ASGI middleware around the whole application. `network` gives the network of a request's sender, and `account`
+    the name of the account that is signed in, or nothing."""
 
     def __init__(
         self,
@@ -59,12 +62,14 @@ class Edge:
         bodies: BodyReader,
         counters: Counters,
         network: Callable[[Scope], str],
+        account: Callable[[Scope], str] = lambda _: "",
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._bodies = bodies
         self._counters = counters
         self._network = network
+        self._account = account
         self._slots = RequestSlots()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,11 +102,13 @@ class Edge:
             await self._in_turn(scope, receive, send)
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if REFUSAL in scope or scope["path"] in ANY_HOST or _LASTING.fullmatch(scope["path"]):
+        if REFUSAL in scope or scope["path"] in ANY_HOST or _UNLIMITED.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
+        # Who is signed in waits for nobody who has the same address, such as an office, or a proxy that is not trusted.
+        account = self._account(scope)
         try:
-            async with self._slots.of(self._network(scope)):
+            async with self._slots.of(f"account {account}" if account else self._network(scope)):
                 await self._app(scope, receive, send)
         except TooManyRequests:
             headers = {"retry-after": str(RETRY_SECONDS)}

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import httpx
 import pytest
+from clickhouse_connect.driver.client import Client
+from starlette.types import Receive, Scope, Send
 
+from collector.core.metrics import Counters
+from collector.core.settings import read_settings
+from collector.ingest.request_body import BodyReader
+from collector.ingest.request_origin import RequestOrigins
+from collector.server.request_slots import MOST_AT_A_TIME, MOST_WAITING
+from collector.sites.model import Site
+from collector.sites.registry import Sites
+from collector.storage.documents import DocumentTable
+from dashboard.web.edge import REFUSAL, Edge
 from tests.served import PASSWORD, Served, served
 
 SANDBOX = "default-src 'none'; sandbox"
@@ -190,3 +203,60 @@ def test_what_is_the_operator_s_has_one_spelling(server: Served, path: str) -> N
 
     for target, wanted in ((path, 200), (f"{path}?a=b", 200), (f"/%{ord(path[1]):x}{path[2:]}", 404)):
         assert asyncio.run(status(target)) == wanted, target
+
+
+def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client) -> None:
+    """Of a network a few requests are answered at a time; accounts, keys and the sign-in page have turns of their own.
+    Further ones wait, and beyond that are refused."""
+
+    async def asked() -> dict[str, int]:
+        go_on, begun, refused = asyncio.Event(), Counter[str](), Counter[str]()
+
+        async def app(scope: Scope, _: Receive, __: Send) -> None:
+            if REFUSAL in scope:
+                refused[scope["path"]] += scope[REFUSAL].status_code == 429
+                return
+            begun[scope["path"]] += 1
+            await go_on.wait()
+
+        async def unused(*_: object) -> Any:
+            raise AssertionError
+
+        settings = read_settings({})
+        edge = Edge(
+            app,
+            RequestOrigins(settings, Sites(DocumentTable(database, "sites", Site))),
+            BodyReader(),
+            Counters(),
+            lambda _: "192.0.2.1",
+            lambda scope: scope["path"].removeprefix("/of-") if scope["path"].startswith("/of-") else "",
+        )
+
+        def requests(path: str, count: int) -> list[asyncio.Task[None]]:
+            scope = {
+                "type": "http",
+                "method": "GET",
+                "path": path,
+                "scheme": "http",
+                "headers": [(b"host", b"localhost")],
+            }
+            return [asyncio.create_task(edge(scope, unused, unused)) for _ in range(count)]
+
+        tasks = requests("/site.test", MOST_AT_A_TIME + MOST_WAITING + 1)
+        tasks += requests("/of-anna", MOST_AT_A_TIME + 1)
+        tasks += [task for path in ("/login", "/api/v2/query", "/metrics") for task in requests(path, 1)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        found = {**begun, "refused": refused.total()}
+        go_on.set()
+        await asyncio.gather(*tasks)
+        return found
+
+    assert asyncio.run(asked()) == {
+        "/site.test": MOST_AT_A_TIME,
+        "/of-anna": MOST_AT_A_TIME,
+        "/login": 1,
+        "/api/v2/query": 1,
+        "/metrics": 1,
+        "refused": 1,
+    }
