@@ -90,6 +90,20 @@ def test_names_of_rows_have_room(new_person: NewPerson, demo: Served, width: int
         assert min(shares) > 1 / 3, path
 
 
+def test_names_are_whole_on_phones(new_person: NewPerson, demo: Served) -> None:
+    """Nothing hovers there to ask for the rest; beside the arrow the navigation goes on, and at its end it does not."""
+    page = opened(new_person, demo, DEMO, 390)
+    names = page.locator(".panel tbody th > :is(a, span):visible").evaluate_all(
+        "names => names.map((name) => [name.textContent, name.scrollWidth > name.clientWidth + 1])"
+    )
+    assert len(names) > 20
+    assert [name for name, cut in names if cut] == []
+    arrow = "getComputedStyle(document.querySelector('.site-nav'), '::after').opacity"
+    until("an arrow", lambda: page.evaluate(arrow) == "1")
+    page.locator(".site-nav").evaluate("nav => (nav.scrollLeft = nav.scrollWidth)")
+    until("no arrow", lambda: page.evaluate(arrow) == "0")
+
+
 @pytest.mark.parametrize("path", ["", FILTERS["page"], "/consent", "/status", "/realtime"])
 def test_cards_beside_each_other_are_as_high_as_the_longest(new_person: NewPerson, demo: Served, path: str) -> None:
     """None is shorter than its neighbour, and none leaves more free than its neighbour fills."""
@@ -212,7 +226,9 @@ def test_the_map_tells_its_countries_apart(new_person: NewPerson, demo: Served) 
 def test_tabs_stay_on_one_line(new_person: NewPerson, demo: Served, width: int) -> None:
     """Those of panels and those of the site; the open one is in sight."""
     page = opened(new_person, demo, f"{DEMO}/settings", width)
-    expect(page.locator('.site-nav [aria-current="page"]')).to_be_in_viewport(ratio=0.9)
+    for path in ("settings", "goals", "consent"):
+        page.goto(f"{demo.url}{DEMO}/{path}")
+        expect(page.locator('.site-nav [aria-current="page"]')).to_be_in_viewport(ratio=0.9)
     page.goto(demo.url + DEMO)
     heights = page.locator(".tabs, .site-nav").evaluate_all(
         "lists => lists.map((list) => list.clientHeight / list.querySelector('a').offsetHeight)"

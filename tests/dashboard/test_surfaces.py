@@ -325,6 +325,8 @@ def check_files(town: Town, under: str, base: str = f"/{SITE}") -> None:
 def test_the_chart(town: Town, under: str) -> None:
     """Every metric by day and by hour; hidden buckets are empty in the file and called hidden on the page."""
     check_chart(town, under)
+    page = town.get(f"/{SITE}?{DATES}{FILTERS[under][0]}")
+    assert ("Gaps in the line are hidden" in page) == bool(re.search(r"<tr data-label.*?</th><td>Hidden</td>", page))
 
 
 def check_chart(town: Town, under: str, base: str = f"/{SITE}") -> None:
