@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
+from tests.browser.accessibility import fits, show
 from tests.browser.conftest import NewPerson
 from tests.browser.people import signed_in
 from tests.served import CHROME, Served, served, until
@@ -57,19 +58,21 @@ def box_of(element: Locator) -> FloatRect:
     return found[0]
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
-def test_no_metric_is_left_alone_in_its_row(new_person: NewPerson, demo: Served, width: int) -> None:
-    """Under every filter each row of the strip is as long as the others, and nothing is wider than the window."""
-    page = opened(new_person, demo, DEMO, width)
+def test_no_metric_is_left_alone_in_its_row(new_person: NewPerson, demo: Served) -> None:
+    """Under every filter and at every width each row of the strip is as long as the others, and nothing is wider than
+    the window."""
+    page = opened(new_person, demo, DEMO)
     for query in FILTERS.values():
         page.goto(f"{demo.url}{DEMO}{query}")
-        tops = page.locator(".figures > li").evaluate_all(
-            "items => items.map((item) => item.getBoundingClientRect().top)"
-        )
-        rows = [tops.count(top) for top in sorted(set(tops))]
-        assert len(set(rows)) == 1, (query, rows)
-        assert rows[0] > 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for width in (320, 390, 768, 1280, 1920):
+            show(page, "light", width)
+            tops = page.locator(".figures > li").evaluate_all(
+                "items => items.map((item) => item.getBoundingClientRect().top)"
+            )
+            rows = [tops.count(top) for top in sorted(set(tops))]
+            assert len(set(rows)) == 1, (query, width, rows)
+            assert rows[0] > 1
+            assert fits(page), (query, width)
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -269,20 +272,21 @@ def test_leaving_with_unsaved_settings_asks_first(new_person: NewPerson, demo: S
     expect(page.locator("#contact")).to_have_value("ada@empty.example")
 
 
-@pytest.mark.parametrize("width", [1280, 1920])
 @pytest.mark.parametrize("path", ["/account", "/users", f"{DEMO}/sharing", f"{DEMO}/people"])
-def test_narrow_pages_stand_in_the_middle(new_person: NewPerson, demo: Served, path: str, width: int) -> None:
+def test_narrow_pages_stand_in_the_middle(new_person: NewPerson, demo: Served, path: str) -> None:
     """As far from the left of the window as from its right."""
-    page = opened(new_person, demo, path, width)
-    box = page.locator("main .set-out, main .stack, main .sharing").first.bounding_box()
-    assert box is not None
-    if page.locator(".set-out").count():
-        edges = page.locator(".contents, .set-out > .stack").evaluate_all(
-            "parts => [parts[0].getBoundingClientRect().left, parts[1].getBoundingClientRect().right]"
-        )
-        assert abs(edges[0] - (width - edges[1])) < 40
-    else:
-        assert abs(box["x"] - (width - box["x"] - box["width"])) < 4
+    page = opened(new_person, demo, path)
+    for width in (1280, 1920):
+        show(page, "light", width)
+        box = page.locator("main .set-out, main .stack, main .sharing").first.bounding_box()
+        assert box is not None
+        if page.locator(".set-out").count():
+            edges = page.locator(".contents, .set-out > .stack").evaluate_all(
+                "parts => [parts[0].getBoundingClientRect().left, parts[1].getBoundingClientRect().right]"
+            )
+            assert abs(edges[0] - (width - edges[1])) < 40
+        else:
+            assert abs(box["x"] - (width - box["x"] - box["width"])) < 4
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""The snippet beside real consent banners: it follows their word, whatever each means by silence."""
+"""The snippet beside real consent banners: it follows their word, whatever each means by silence.
+
+In short beside every banner under the strictest policy and beside two under the others; at length under each:
+`python -m bench tests`.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,21 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.browser.banner_pages import PAGES, BannerPage
+from tests.browser.banner_pages import COOKIECONSENT, PAGES, TCF, BannerPage
 from tests.browser.conftest import WITHDRAWAL, Visit
+from tests.length import by_length
 from tests.served import until
 
-POLICIES = ["required", "limited", "exempt"]
-pytestmark = [
-    pytest.mark.parametrize("policy", POLICIES),
-    pytest.mark.parametrize("banner", PAGES, ids=lambda banner: banner.key),
-]
+OTHERS = by_length((COOKIECONSENT, TCF), PAGES)
+"""Banners under the policies that let something be sent before an answer."""
+pytestmark = pytest.mark.parametrize(
+    ("banner", "policy"),
+    [
+        pytest.param(banner, policy, id=f"{banner.key}-{policy}")
+        for policy, banners in {"required": PAGES, "limited": OTHERS, "exempt": OTHERS}.items()
+        for banner in banners
+    ],
+)
 
 
 UNDECIDED = {"required": [], "limited": [("pageview", "/a", None)], "exempt": [("pageview", "/a?q=1", None)]}

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.length import AT_LENGTH
 from tests.running import tyst
 from tests.served import PASSWORD, Served, served, until
 from tests.stored import read_tables
@@ -277,7 +278,7 @@ SETTINGS = {"TYST_LOG_LEVEL": "debug", "TYST_TRUSTED_PROXIES": "127.0.0.1", "TYS
 def test_no_address_and_no_user_agent_is_left_behind(tmp_path: Path) -> None:
     """After every kind of request nothing on disk, in a log, in ClickHouse, in a backup or in an answer, exports
     among them, knows who sent it: while the server runs, after it was killed, after it was started again, and after
-    it has stopped."""
+    it has stopped. In short the last server is told of each canary in one way."""
     with served(tmp_path, **SETTINGS, TYST_FLUSH_SECONDS="3600", TYST_SPOOL_MAX_BYTES="1000000") as server:
         prepare(server)
         visitors = Visitors(server)
@@ -290,7 +291,7 @@ def test_no_address_and_no_user_agent_is_left_behind(tmp_path: Path) -> None:
         assert server.kill() != 0
     assert_silent(written_below(tmp_path), PAGE)
     with served(tmp_path, **SETTINGS, TYST_FLUSH_SECONDS="0.05") as server:
-        again = Visitors(server)
+        again = Visitors(server, every_way=AT_LENGTH)
         send_everything(again)
         server.drain()
         read_the_dashboard(again)

@@ -179,7 +179,7 @@ def test_filters_agree_with_the_model(database: Client, store: StatsService, cli
     events = random_events(seed, 4, 9)
     insert(database, events)
     model = Model(events)
-    for _ in range(by_length(2 if clickhouse.embedded else 1, 12)):
+    for _ in range(by_length(2 if clickhouse.embedded else 1, 6)):
         compare(store, model, [*questions([random_filter(chance)], 0, 4)])
     alternatives = ["or", [["is", "visit:source", ["Google"]], ["matches", "visit:returning", ["^t"]]]]
     compare(store, model, [question(COUNTS, "visit:country", "event:page", filters=[alternatives], last=4)])
@@ -203,7 +203,7 @@ def test_protection_agrees_with_the_model(
     every kind of view; exact, folded, hidden, rounded, and in steps."""
 
     # A statement takes shards twice as long, and the first example is always the smallest.
-    @settings(max_examples=by_length(4 if clickhouse.embedded else 2, 30), deadline=None)
+    @settings(max_examples=by_length(4 if clickhouse.embedded else 2, 12), deadline=None)
     @given(st.randoms(use_true_random=False), st.booleans(), st.integers(0, 86_400))
     def agrees(chance: random.Random, strict: bool, second: int) -> None:
         compare_protected(database, shards, opened, chance, strict=strict, second=second)
