@@ -48,11 +48,16 @@ class JourneyPaths:
         step = f"bitShiftLeft(toUInt128(seq), 64) + {self.id()}"
         every = not engagement and not self.path.pages_only
         collected = f"groupArray({step})" if every else f"groupArrayIf({step}, {self._is_step()})"
+        # What is chosen is a condition on a subquery's column: one on its groups is not found by shards in a filter.
         return f"""
-        SELECT {VISIT}, arrayCompact(arrayMap(step -> toUInt64(step), {sort}({collected}))) AS steps,
-            {anchor} AS at, arraySlice(arrayPushBack(steps, {END_ID:d}), at, {columns:d}) AS path
-        FROM events WHERE {" AND ".join(read)}
-        GROUP BY {VISIT} HAVING {" AND ".join(["at > 0", *chosen, *having])}"""
+    SELECT {VISIT}, path
+    FROM (
+        SELECT *, {anchor} AS at, arraySlice(arrayPushBack(steps, {END_ID:d}), at, {columns:d}) AS path
+        FROM (
+            SELECT {VISIT}, arrayCompact(arrayMap(step -> toUInt64(step), {sort}({collected}))) AS steps
+            FROM events WHERE {" AND ".join(read)}
+            GROUP BY {VISIT} HAVING {" AND ".join(having) or "1"}))
+    WHERE {" AND ".join(["at > 0", *chosen])}"""
 
     def names(self) -> str:
         """The subquery of what each number stands for."""
@@ -72,7 +77,8 @@ class JourneyPaths:
         step = next((each for each in steps if each and not isinstance(each, OtherThan) and each.kind != "end"), None)
         if step is None:
             return []
-        taken = f"name != 'engagement' AND {self.id()} = {self._number(step)}"
+        name = self.scope.parameters.text(step.name)
+        taken = f"name = 'pageview' AND {self._page()} = {name}" if step.kind == "page" else f"name = {name}"
         return [f"{_KEY} IN (SELECT {_KEY} FROM events WHERE {self.scope.of_days()} AND visitor != 0 AND {taken})"]
 
     def _chosen(self, column: int, choice: Choice) -> str:
@@ -97,7 +103,7 @@ class JourneyPaths:
 
     def _number(self, step: Step) -> str:
         if step.kind == "end":
-            return f"toUInt64({END_ID:d})"
+            return f"{END_ID:d}"
         name = self.scope.parameters.text(step.name)
         return f"sipHash64({name})" if step.kind == "page" else f"sipHash64({name}, 1)"
 

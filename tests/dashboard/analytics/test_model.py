@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -26,10 +26,13 @@ from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from collector.storage.shards import Shards
 from dashboard.analytics.dimensions import DIMENSIONS
+from dashboard.analytics.funnels import Funnel, FunnelStep
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
+from tests import journeys_model
+from tests.funnel_model import FunnelModel
 from tests.length import AT_LENGTH, by_length
-from tests.model import OTHER, Cells, Model, Question
+from tests.model import OTHER, Cells, Model, Question, VisitKey
 from tests.questions import cells, query_of
 from tests.towns import EVENTS, FIRST, PAGES, SITE, ZONE, random_events
 
@@ -238,6 +241,30 @@ def compare_protected(
         asked += [question(("visitors", "total_revenue"), name, filters=filters, last=1) for name in alike]
         compare(stats, model, asked)
         compare(stats.as_guest(), model.for_guest(now, ZONE), asked)
+
+
+def test_filters_by_steps_agree_on_every_database(database: Client, opened: Opened) -> None:
+    """Of funnels and of journeys: a statement within a statement finds the visits wherever their events are."""
+    steps = (FunnelStep(kind="page", match="/a"), FunnelStep(kind="page", match="/b**"))
+    way = Funnel(name="Way", steps=steps, order="strict")
+    events = random_events(5, 2, 20)
+    insert(database, events, "town")
+    stats = opened(Protection(min_visitors=1), funnels=lambda _: {way.name: way})
+
+    def members(model: Model, value: str) -> Collection[VisitKey]:
+        everyone = question(["visits"], last=1)
+        if value.endswith(way.name):
+            return FunnelModel(model).members(way, everyone, value)
+        return journeys_model.members(model, everyone, value)
+
+    model = Model(events, members=members)
+    for name, value in (
+        ("visit:funnel", "left:1:Way"),
+        ("visit:journey", "at=page:/a&then2=page:/b"),
+        ("visit:journey", "way=backward&not2=page:/a&not2=end"),
+    ):
+        filters = [["is", name, [value]], ["contains", "event:name", ["PAGE"], {"case_sensitive": False}]]
+        compare(stats, model, [question(COUNTS, *by, filters=filters, last=1) for by in ((), ("event:page",))])
 
 
 def count_of(row: Cells) -> int:
