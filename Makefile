@@ -33,8 +33,10 @@ lint: $(VENV)/.dev $(VENV)/.frontend-test
 # The inner loop: what needs neither a server, nor a browser, nor a database.
 FAST := tests/collector/core tests/collector/enrichment tests/collector/ingest tests/collector/privacy \
 	tests/dashboard/i18n tests/project/test_class_names.py
+SLOW := tests/collector/core/test_environment.py tests/collector/privacy/test_salts_clickhouse.py \
+	tests/collector/privacy/test_salts_in_memory.py
 check: lint types
-	$(BIN)/pytest -q -n 2 --dist loadfile $(FAST) $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile $(FAST) $(addprefix --ignore=,$(SLOW)) $(ARGS)
 
 types: $(VENV)/.dev $(VENV)/.frontend-test
 	$(BIN)/mypy
