@@ -247,7 +247,7 @@ def _links(page: Page, url: str) -> dict[str, str]:
     page.get_by_role("button", name="Create link").click()
     links["invitation"] = page.locator("#made-link").inner_text().removeprefix(url)
     page.goto(f"{url}/users")
-    page.get_by_role("button", name="Reset the password of vera").click()
+    page.get_by_role("button", name="Reset password of vera").click()
     links["new-password"] = page.locator("#made-link").inner_text().removeprefix(url)
     return links
 
@@ -321,8 +321,8 @@ def _import(page: Page, url: str) -> None:
 def confirmation(page: Page, url: str) -> None:
     """What is asked before a key is made, as the sign-in was a while ago."""
     page.goto(f"{url}/account")
-    page.locator("form:has(#site) input[name=name]").fill("Monthly report")
-    page.locator("form:has(#site) button[type=submit]").click()
+    page.locator("#key_name").fill("Monthly report")
+    page.locator("form:has(#key_name) button[type=submit]").click()
     page.locator("#confirm_password").wait_for()
 
 
