@@ -29,6 +29,7 @@ from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from dashboard.api.stats import routes
 from tests.board import NOON, SITE, Board, opened_board, pageview
+from tests.length import by_length
 
 ANGELES, TOKYO, STOCKHOLM = "America/Los_Angeles", "Asia/Tokyo", "Europe/Stockholm"
 HOUR, DAY = 3_600, 86_400
@@ -141,11 +142,13 @@ def test_a_stretch_of_time_may_be_on_other_dates_by_a_former_time_zone() -> None
 
 @pytest.mark.parametrize("name", sorted(available_timezones() - {"localtime"}))
 def test_offsets_are_those_of_dates_and_labels(name: str) -> None:
-    """Of every time zone over a year: what is bound to statements gives the wall clock that labels are made with."""
+    """Of every time zone, each day of a year and around each change of its clocks: what is bound to statements gives
+    the wall clock that labels are made with."""
     first = int(datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).timestamp())
     offsets, zone = zone_offsets(name, first, first + 366 * DAY), ZoneInfo(name)
     begins = [at for at, _ in offsets]
-    for ts in [*range(first, first + 366 * DAY, 6 * HOUR), *begins[1:], *(at - 1 for at in begins[1:])]:
+    step = by_length(DAY, 6 * HOUR)
+    for ts in [*range(first, first + 366 * DAY, step), *begins[1:], *(at - 1 for at in begins[1:])]:
         wall = datetime.datetime.fromtimestamp(ts + offsets[bisect.bisect_right(begins, ts) - 1][1], datetime.UTC)
         assert wall.replace(tzinfo=None) == datetime.datetime.fromtimestamp(ts, zone).replace(tzinfo=None)
 
