@@ -203,4 +203,4 @@ class AlertSender:
             at=self._clock(),
             unsubscribe=unsubscribe,
         )
-        return partial(mail_process.send, self._mail.account, message)
+        return partial(mail_process.send, self._mail, message)

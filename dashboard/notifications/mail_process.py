@@ -42,9 +42,9 @@ class MailRefusal(msgspec.Struct, frozen=True):
     permanent: bool
 
 
-async def send(account: MailAccount, message: EmailMessage, handover: Handover | None) -> None:
+async def send(transport: MailTransport, message: EmailMessage, handover: Handover | None) -> None:
     """Hand the message over, to its `To`, and have that noted. Raises `MailError`."""
-    await anyio.to_thread.run_sync(_run, account, message, handover)
+    await anyio.to_thread.run_sync(_run, transport.account, message, handover, limiter=transport.conversations)
 
 
 def _run(account: MailAccount, message: EmailMessage, handover: Handover | None) -> None:

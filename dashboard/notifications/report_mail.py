@@ -96,7 +96,7 @@ class ReportMail:
             raise DeliveryError(f"{self.missing[0]} is not set")
         dates = read_key(delivery.payload, site.timezone)
         message = await self._message(site, subscription, dates, delivery.id)
-        return partial(mail_process.send, self._transport.account, message)
+        return partial(mail_process.send, self._transport, message)
 
     async def send_now(self, site: Site, subscription: Subscription) -> None:
         """Send the latest report once more, as a trial that counts for nothing. Raises `DeliveryError`,

@@ -105,7 +105,8 @@ class MailTransport:
     def __init__(self, account: MailAccount, context: ssl.SSLContext | None = None) -> None:
         self.account = account
         self._context = context
-        self._conversations = anyio.CapacityLimiter(CONVERSATIONS)
+        self.conversations = anyio.CapacityLimiter(CONVERSATIONS)
+        """Of this process, also those that processes of their own have."""
         self._checks = anyio.CapacityLimiter(1)
 
     @property
@@ -130,7 +131,7 @@ class MailTransport:
 
     async def send(self, message: EmailMessage) -> None:
         """Hand the message over, to its `To`. Raises `MailError`."""
-        await anyio.to_thread.run_sync(self.hand_over, message, limiter=self._conversations)
+        await anyio.to_thread.run_sync(self.hand_over, message, limiter=self.conversations)
 
     def hand_over(self, message: EmailMessage, taken: Callable[[], None] = lambda: None) -> None:
         """The same, blocking. `taken` is called at once when the server has said yes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -17,7 +19,7 @@ from collector.core.settings import read_settings
 from dashboard.notifications import mail_process
 from dashboard.notifications.handover_journal import HandoverJournal
 from dashboard.notifications.message import Content, build_message
-from dashboard.notifications.smtp import MailAccount, MailError, account_of
+from dashboard.notifications.smtp import CONVERSATIONS, MailError, MailTransport, account_of
 from tests.faults.server import until
 from tests.mail_server import MailServer, mail_server
 
@@ -28,15 +30,15 @@ MESSAGE = build_message(
 )  # fmt: skip
 
 
-def account(server: MailServer) -> MailAccount:
-    return account_of(read_settings(server.settings()))
+def transport(server: MailServer) -> MailTransport:
+    return MailTransport(account_of(read_settings(server.settings())))
 
 
 def test_a_mail_that_was_taken_is_noted(tmp_path: Path) -> None:
     """It arrives as it was written, under its Message-ID."""
     journal = HandoverJournal(tmp_path)
     with mail_server() as server:
-        anyio.run(mail_process.send, account(server), MESSAGE, journal.handover("aa"))
+        anyio.run(mail_process.send, transport(server), MESSAGE, journal.handover("aa"))
     (message,) = server.messages
     assert (message["Subject"], message["To"], message["Message-ID"]) == (
         "Hej på dig", ANNA, MESSAGE["Message-ID"]
@@ -53,9 +55,28 @@ def test_a_mail_that_was_refused_is_not_noted(tmp_path: Path, answer: str, perma
     with mail_server() as server:
         server.answer = answer
         with pytest.raises(MailError, match=rf"refused the mail \({answer}\)") as caught:
-            anyio.run(mail_process.send, account(server), MESSAGE, journal.handover("aa"))
+            anyio.run(mail_process.send, transport(server), MESSAGE, journal.handover("aa"))
     assert caught.value.permanent == permanent
     assert (journal.ids, server.messages) == ((), [])
+
+
+@pytest.mark.anyio
+async def test_a_stalled_mail_server_keeps_nobody_waiting_but_mails() -> None:
+    """The threads that everything else is done in are free, however many mails wait for its greeting."""
+    everybody = anyio.to_thread.current_default_thread_limiter()
+    with socket.create_server(("127.0.0.1", 0)) as stalled:
+        waiting = transport(MailServer(stalled.getsockname()[1]))
+
+        async def refused() -> None:
+            with pytest.raises(MailError):
+                await mail_process.send(waiting, MESSAGE, None)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(CONVERSATIONS + 1):
+                group.start_soon(refused)
+            await anyio.wait_all_tasks_blocked()
+            assert (waiting.conversations.borrowed_tokens, everybody.borrowed_tokens) == (CONVERSATIONS, 0)
+            stalled.close()
 
 
 @dataclass
@@ -82,11 +103,12 @@ from pathlib import Path
 from collector.core.settings import read_settings
 from dashboard.notifications import mail_process
 from dashboard.notifications.handover_journal import HandoverJournal
-from dashboard.notifications.smtp import account_of
+from dashboard.notifications.smtp import MailTransport, account_of
 from tests.dashboard.notifications.test_mail_process import MESSAGE
 port, directory = sys.argv[1:]
 names = {"TYST_SMTP_HOST": "127.0.0.1", "TYST_SMTP_PORT": port, "TYST_SMTP_TLS": "none", "TYST_SMTP_FROM": "a@b.test"}
-anyio.run(mail_process.send, account_of(read_settings(names)), MESSAGE, HandoverJournal(Path(directory)).handover("aa"))
+transport = MailTransport(account_of(read_settings(names)))
+anyio.run(mail_process.send, transport, MESSAGE, HandoverJournal(Path(directory)).handover("aa"))
 """
 
 
