@@ -90,10 +90,27 @@ class FairQueue:
         self._threads.shutdown()
 
     def _enqueue(self, lane: Lane, task: _Task) -> None:
-        guests = sum(len(tasks) for (guest, _), tasks in self._waiting.items() if guest)
-        if len(self._waiting.get(lane, ())) >= MAX_WAITING_OF_LANE or (lane[0] and guests >= MAX_WAITING):
-            raise QueueFull
+        if self._is_full(lane):
+            self._drop_ended()
+            if self._is_full(lane):
+                raise QueueFull
         self._waiting.setdefault(lane, deque()).append(task)
+
+    def _is_full(self, lane: Lane) -> bool:
+        guests = sum(len(tasks) for (guest, _), tasks in self._waiting.items() if guest)
+        return len(self._waiting.get(lane, ())) >= MAX_WAITING_OF_LANE or (lane[0] and guests >= MAX_WAITING)
+
+    def _drop_ended(self) -> None:
+        """Forget what nobody waits for any more, or has begun in another lane: who comes and goes fills no lane."""
+        for lane, tasks in list(self._waiting.items()):
+            left = deque(each for each in tasks if not (each.taken or each.future.cancelled()))
+            for each in tasks:
+                if each.future.cancelled():
+                    self._tasks.pop(each.future, None)
+            if left:
+                self._waiting[lane] = left
+            else:
+                del self._waiting[lane]
 
     def _start(self) -> None:
         with self._lock:

@@ -47,6 +47,9 @@ _ANY_HOST_BELOW: Final = ("/static/", "/privacy/", "/api/me")
 
 HSTS: Final[Header] = (b"strict-transport-security", b"max-age=31536000")
 
+_CLOSED: Final = "the handler is closed"
+"""In what uvloop says of a response to a client that has just left."""
+
 REFUSAL: Final = "tyst.refusal"
 """Key of the scope: the `HTTPException` to answer with, in place of a route."""
 
@@ -144,7 +147,12 @@ def _checked(send: Send, *, secure: bool) -> Send:
                 headers.append(HSTS)
             encode_headers(headers)
             message = {**message, "headers": headers}
-        await send(message)
+        try:
+            await send(message)
+        except RuntimeError as error:
+            # As for one that left earlier: of this one the server hears in the next turn of the event loop.
+            if _CLOSED not in str(error):
+                raise
 
     return checked
 
@@ -175,6 +183,7 @@ def _without_body(receive: Receive, send: Send) -> tuple[Receive, Send]:
         finally:
             for each in waiting:
                 each.cancel()
+            await asyncio.wait(waiting)
 
     async def sent_head(message: Message) -> None:
         if message["type"] == "http.response.start":

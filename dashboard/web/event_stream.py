@@ -55,8 +55,11 @@ class EventStream(Response):
         finally:
             for task in (sending, leaving):
                 task.cancel()
+            # Neither is left behind, whatever ended the other.
+            await asyncio.wait({sending, leaving})
+            for task in (sending, leaving):
                 with contextlib.suppress(asyncio.CancelledError, TimeoutError):
-                    await task
+                    task.result()
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

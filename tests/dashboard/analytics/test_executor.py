@@ -293,6 +293,22 @@ def test_guests_statements_do_not_wait_without_number() -> None:
     queue.close()
 
 
+def test_what_nobody_waits_for_any_more_fills_no_lane() -> None:
+    """Guests who come and go while long statements run keep no other guest of the site from theirs."""
+    queue, go = FairQueue(2), threading.Event()
+    running = queue.submit((True, "busy"), go.wait)
+    try:
+        for _ in range(2 * MAX_WAITING_OF_LANE):
+            gone = queue.submit((True, "busy"), go.wait)
+            assert gone.cancel()
+        stays = queue.submit((True, "busy"), go.wait)
+    finally:
+        go.set()
+    assert running.result()
+    assert stays.result()
+    queue.close()
+
+
 def test_what_is_computed_waits_in_its_lane(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
     """Beside the event loop, and not without number."""
     executor = QueryExecutor(lambda settings: clickhouse.client(settings=settings), workers=2)

@@ -314,6 +314,27 @@ def test_a_reader_who_is_gone_or_too_slow_is_let_go(how: str) -> None:
     assert ended == [True]
 
 
+def test_a_stream_that_fails_leaves_nothing_behind() -> None:
+    """Whoever listens for the reader's leaving is told to stop, too."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield BEAT
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(_: Message) -> None:
+        raise RuntimeError("no")
+
+    async def scenario() -> None:
+        with pytest.raises(RuntimeError, match="no"):
+            await EventStream(parts)({"type": "http"}, receive, send)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    anyio.run(scenario)
+
+
 def test_the_present_is_the_last_half_hour(board: Board) -> None:
     """Visitors of five minutes, pageviews by the minute, and sources, pages and countries of thirty; older is past."""
     now = int(board.clock.now)

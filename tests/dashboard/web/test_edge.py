@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.core.metrics import Counters
 from collector.core.settings import read_settings
@@ -205,6 +205,47 @@ def test_what_is_the_operator_s_has_one_spelling(server: Served, path: str) -> N
         assert asyncio.run(status(target)) == wanted, target
 
 
+async def unused(*_: object) -> Any:
+    """What no request of the test asks for."""
+    raise AssertionError
+
+
+def edge_around(app: ASGIApp, database: Client) -> Edge:
+    """The middleware, for requests of one network; an account is signed in where the path says so."""
+    return Edge(
+        app,
+        RequestOrigins(read_settings({}), Sites(DocumentTable(database, "sites", Site))),
+        BodyReader(),
+        Counters(),
+        lambda _: "192.0.2.1",
+        lambda scope: scope["path"].removeprefix("/of-") if scope["path"].startswith("/of-") else "",
+    )
+
+
+def request_of(path: str, method: str = "GET") -> dict[str, Any]:
+    """The scope of a request."""
+    headers = [(b"host", b"localhost")]
+    return {"type": "http", "method": method, "path": path, "scheme": "http", "headers": headers}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_client_that_has_just_left_is_no_error(database: Client, method: str) -> None:
+    """uvloop says so before the web server does; anybody could fill the log with it. Other errors stay errors."""
+    said = ["unable to perform operation on <TCPTransport closed=True reading=False 0x1>; the handler is closed"]
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"more", "more_body": True})
+
+    async def gone(_: Message) -> None:
+        raise RuntimeError(*said)
+
+    asyncio.run(edge_around(app, database)(request_of("/site.test", method), unused, gone))
+    said[0] = "Response content longer than Content-Length"
+    with pytest.raises(RuntimeError, match="longer than"):
+        asyncio.run(edge_around(app, database)(request_of("/site.test", method), unused, gone))
+
+
 def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client) -> None:
     """Of a network a few requests are answered at a time; accounts, keys and the sign-in page have turns of their own.
     Further ones wait, and beyond that are refused."""
@@ -219,28 +260,10 @@ def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client)
             begun[scope["path"]] += 1
             await go_on.wait()
 
-        async def unused(*_: object) -> Any:
-            raise AssertionError
-
-        settings = read_settings({})
-        edge = Edge(
-            app,
-            RequestOrigins(settings, Sites(DocumentTable(database, "sites", Site))),
-            BodyReader(),
-            Counters(),
-            lambda _: "192.0.2.1",
-            lambda scope: scope["path"].removeprefix("/of-") if scope["path"].startswith("/of-") else "",
-        )
+        edge = edge_around(app, database)
 
         def requests(path: str, count: int) -> list[asyncio.Task[None]]:
-            scope = {
-                "type": "http",
-                "method": "GET",
-                "path": path,
-                "scheme": "http",
-                "headers": [(b"host", b"localhost")],
-            }
-            return [asyncio.create_task(edge(scope, unused, unused)) for _ in range(count)]
+            return [asyncio.create_task(edge(request_of(path), unused, unused)) for _ in range(count)]
 
         tasks = requests("/site.test", MOST_AT_A_TIME + MOST_WAITING + 1)
         tasks += requests("/of-anna", MOST_AT_A_TIME + 1)
