@@ -70,7 +70,9 @@ class AttemptLimit:
         times = self._attempts.get(self._hashed(key))
         if times is None or len(times) < self._most:
             return 0
-        return max(0, math.ceil(times[0] + self._window - self._clock()))
+        left = times[0] + self._window - self._clock()
+        # More than the window is left where the clock was set back since.
+        return math.ceil(left) if 0 < left <= self._window else 0
 
     def count(self, key: str) -> None:
         """Note an attempt."""

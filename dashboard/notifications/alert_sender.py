@@ -136,8 +136,9 @@ class AlertSender:
         return self._send(channel, delivery_id("trouble", channel.id, str(self._clock())), notice, "Tyst")
 
     def _is_time(self, rule: AlertRule, now: float) -> bool:
-        quiet = rule.fired and now < rule.fired + QUIET_SECONDS[rule.kind]
-        return not quiet and now >= self._evaluated.get(rule.id, 0) + EVERY_SECONDS[rule.kind]
+        # What was noted at a later time than now was noted before the clock was set back.
+        quiet = 0 <= now - rule.fired < QUIET_SECONDS[rule.kind]
+        return not quiet and not 0 <= now - self._evaluated.get(rule.id, 0) < EVERY_SECONDS[rule.kind]
 
     def _may_fire(self, site: Site, now: float) -> bool:
         """Whether the site has alerts left in these 24 hours; then this is one of them."""

@@ -65,3 +65,16 @@ def test_requests_pass_up_to_the_limit_and_then_wait() -> None:
     assert [rates.spend("a", 3).wait > 0 for _ in range(4)] == [False, False, False, True]
     assert rates.spend("b", 3, cost=2).remaining == 1
     assert rates.spend("c", 3, cost=50).remaining == 0
+
+
+def test_attempts_from_before_the_clock_was_set_back_do_not_count() -> None:
+    """They would for as long as it was ahead."""
+    clock = Clock()
+    attempts = AttemptLimit(clock, most=1, window=60)
+    clock.now += 86_400
+    attempts.count("a")
+    assert attempts.wait("a") == 60
+    clock.now -= 86_400
+    assert attempts.wait("a") == 0
+    attempts.count("a")
+    assert attempts.wait("a") == 60

@@ -221,6 +221,18 @@ def test_rules_that_are_added_again_and_again_tell_nobody_without_end(board: Boa
     assert len(anyio.run(alerts.planned)) == 2
 
 
+def test_a_clock_that_was_ahead_silences_no_rule(board: Board) -> None:
+    """What it has told of then was of days that have not come."""
+    alerts = board.dashboard.notifications.alerts
+    add_rule(board, "spike", 3)
+    board.clock.now += 400 * DAY
+    visitors(board, 6, board.clock.now - 60)
+    assert len(anyio.run(alerts.planned)) == 2
+    board.clock.now -= 400 * DAY
+    visitors(board, 6, board.clock.now - 60, first=50)
+    assert len(anyio.run(alerts.planned)) == 2
+
+
 def test_a_rule_that_cannot_be_evaluated_stops_no_other(board: Board, receiver: Receiver) -> None:
     """Nor a planner that fails what is to be sent."""
     visitors(board, 6, NOON - 60)
