@@ -1,7 +1,12 @@
-"""Speed of the machine at this moment, to set figures of different days against each other."""
+"""Speed of the machine at this moment, to set figures of different days against each other.
+
+It is measured in a process of its own (`python -m bench.calibration`): whoever asks may have an engine open already.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,8 +20,13 @@ _TIMES = 400
 
 
 def slowness() -> float:
-    """How many times longer than at full speed the machine takes: the median of a statement that reads no data, which
-    the processor alone bounds. At least 1."""
+    """How many times longer than at full speed the machine takes; at least 1."""
+    measured = subprocess.run([sys.executable, "-m", __name__], check=True, capture_output=True, text=True)
+    return float(measured.stdout)
+
+
+def _measure() -> float:
+    """The median of a statement that reads no data, which the processor alone bounds."""
     with tempfile.TemporaryDirectory() as folder:
         client = ClickHouse.at(f"chdb://{Path(folder) / 'clickhouse'}").create()
         taken = []
@@ -26,3 +36,7 @@ def slowness() -> float:
             taken.append(1000 * (time.perf_counter() - began))
         client.close()
     return max(1.0, sorted(taken)[_TIMES // 2] / FULL_SPEED)
+
+
+if __name__ == "__main__":
+    print(_measure())

@@ -211,8 +211,6 @@ def _line(
     active = chip in state.chips
     narrowed = state.without(chip) if active else state.filtered(chip)
     first = row.metrics[0]
-    # Anonymous counts belong to no visitor: how many people they are of is unknown, not zero.
-    anonymous = tab.dimension == "visit:consent" and value == "none"
     return BreakdownRow(
         label=row_label(tab, row),
         href="" if folded else narrowed.href(),
@@ -222,7 +220,7 @@ def _line(
             if name in row.withheld
             else revenue_text(row, name)
             if is_revenue(name)
-            else formatting.metric_text(name, None if anonymous and name == "visitors" else values[name], short=True)
+            else formatting.metric_text(name, values[name], short=True)
             for name in columns
         ),
         percent=formatting.percent(values[tab.share] if tab.share else share(first, whole[part.metrics[0]])),

@@ -89,13 +89,6 @@ def test_anonymous_events_are_no_row_where_visitors_are_counted(board: Board) ->
     assert "Unknown" not in board.get(f"/{SITE}/details/technology.csv", params={"period": "day"}).text
 
 
-def test_anonymous_counts_have_no_number_of_visitors(board: Board) -> None:
-    """How many people they are of is unknown, which is not none."""
-    board.seed([pageview(1), *(pageview(0, "/a", consent="none") for _ in range(2))])
-    rows = shown(board).tables["Consent: Consent"]
-    assert rows == [["Anonymous count, no consent", "2", "–", "67%"], ["Site API call", "1", "1", "33%"]]
-
-
 def test_days_without_properties_are_told(board: Board) -> None:
     """Whose sums lack them and whose events are gone: on the page, in the details and over the API, and only where
     properties are asked for."""
