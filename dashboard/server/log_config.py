@@ -74,8 +74,8 @@ def log_config(level: str) -> dict[str, Any]:
         "loggers": {
             "collector": {"level": level.upper()},
             "dashboard": {"level": level.upper()},
-            # Below warning it would log the addresses of connections.
-            "uvicorn": {"level": "WARNING"},
+            # Below warning it would log the addresses of connections. Configured by itself it keeps its records.
+            "uvicorn": {"level": "WARNING", "propagate": True},
             # They report each try; whoever called reports what came of it.
             "urllib3": {"level": "ERROR"},
             "clickhouse_connect": {"level": "ERROR"},

@@ -60,6 +60,8 @@ def test_who_does_not_read_a_response_fills_no_log(capsys: pytest.CaptureFixture
     """The web server has a line for each response that was ended before its end, and has others."""
     ended = "ASGI callable returned without completing response."
     assert ended in inspect.getsource(httptools_impl)
+    # As after a configuration of the web server's own.
+    logging.getLogger("uvicorn").propagate = False
     logging.config.dictConfig(log_config("info"))
     for message in (ended, "something else"):
         logging.getLogger("uvicorn.error").error(message)
