@@ -1,9 +1,11 @@
-"""Lock on the data directory, which ends with the process that holds it."""
+"""Locks on files, which end with the processes that hold them: the one of the data directory, and shared ones."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from collector.core.errors import DataDirectoryInUse
@@ -27,8 +29,24 @@ def lock_data_dir(directory: Path) -> int:
 
 def is_locked(directory: Path) -> bool:
     """Whether a running process has the data directory. Raises `OSError` when its lock cannot be read."""
+    return is_held(directory / "lock")
+
+
+@contextmanager
+def shared_lock(path: Path) -> Iterator[int]:
+    """Hold a lock together with others, for as long as any process has the descriptor open that is yielded."""
+    opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        opened = os.open(directory / "lock", os.O_RDONLY)
+        fcntl.flock(opened, fcntl.LOCK_SH)
+        yield opened
+    finally:
+        os.close(opened)
+
+
+def is_held(path: Path) -> bool:
+    """Whether any process holds the lock of that file, shared or not. Raises `OSError` when it cannot be read."""
+    try:
+        opened = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Limit on the requests of one network that are answered at a time: a burst waits in turn, and keeps no other waiting.
+"""Limit on the requests of one client, a network or an account, that are answered at a time: a burst waits in turn.
 
 What answers them shares one event loop, and what they are answered with lies in memory until it is read.
 """
@@ -19,32 +19,32 @@ RETRY_SECONDS: Final = 5
 
 
 class TooManyRequests(Exception):
-    """Too many requests of this network wait already."""
+    """Too many requests of this client wait already."""
 
 
 @dataclass(slots=True)
 class _Requests:
-    """Those of one network, under way and waiting."""
+    """Those of one client, under way and waiting."""
 
     free: asyncio.Semaphore
     count: int = field(default=0)
 
 
 class RequestSlots:
-    """Slots by network, a few for each."""
+    """Slots by client, a few for each."""
 
     def __init__(self, at_a_time: int = MOST_AT_A_TIME, waiting: int = MOST_WAITING) -> None:
         self._at_a_time = at_a_time
         self._most = at_a_time + waiting
-        self._networks: dict[str, _Requests] = {}
+        self._clients: dict[str, _Requests] = {}
 
     @contextlib.asynccontextmanager
-    async def of(self, network: str) -> AsyncIterator[None]:
-        """A slot of the network, when it is the request's turn, for as long as the block lasts. Raises
+    async def of(self, client: str) -> AsyncIterator[None]:
+        """A slot of the client, when it is the request's turn, for as long as the block lasts. Raises
         `TooManyRequests`."""
-        requests = self._networks.get(network)
+        requests = self._clients.get(client)
         if requests is None:
-            requests = self._networks[network] = _Requests(asyncio.Semaphore(self._at_a_time))
+            requests = self._clients[client] = _Requests(asyncio.Semaphore(self._at_a_time))
         if requests.count >= self._most:
             raise TooManyRequests
         requests.count += 1
@@ -54,4 +54,4 @@ class RequestSlots:
         finally:
             requests.count -= 1
             if not requests.count:
-                del self._networks[network]
+                del self._clients[client]

@@ -9,12 +9,12 @@ A conversation that goes on without the process that began it holds a lock, by w
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from collector.core.file_locks import is_held, shared_lock
 
 DIRECTORY: Final = "handed-over.d"
 _LOCK: Final = ".conversations"
@@ -30,15 +30,9 @@ class Handover(NamedTuple):
         """Note it."""
         os.close(os.open(self.entry, os.O_WRONLY | os.O_CREAT, 0o600))
 
-    @contextmanager
-    def conversation(self) -> Iterator[int]:
+    def conversation(self) -> AbstractContextManager[int]:
         """A descriptor that says that the conversation goes on, for as long as any process has it open."""
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        return shared_lock(self.lock)
 
 
 class HandoverJournal:
@@ -59,14 +53,7 @@ class HandoverJournal:
 
     def conversations_go_on(self) -> bool:
         """Whether a conversation has not ended, such as one of an earlier process."""
-        descriptor = os.open(self._path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return is_held(self._path / _LOCK)
 
     def sync(self) -> None:
         """All of it is on disk when this returns."""

@@ -162,23 +162,14 @@ def test_lanes_take_turns() -> None:
     assert order == ["a", "b", "a", "a"]
 
 
-def test_who_asks_for_much_keeps_no_other_waiting() -> None:
-    """All threads are in statements of one account, and more of them wait: another's begin at once, one by one."""
+@pytest.mark.parametrize("guest", [False, True])
+def test_who_asks_for_much_keeps_no_other_waiting(guest: bool) -> None:
+    """All threads are in statements of one account, or about one site that guests read, and more of them wait: those of
+    another begin at once, one by one."""
     queue, gate = FairQueue(2), threading.Event()
-    busy = [queue.submit((False, "much"), gate.wait) for _ in range(40)]
+    busy = [queue.submit((guest, "much"), gate.wait) for _ in range(40)]
     for _ in range(12):
-        assert queue.submit((False, "little"), lambda: 7).result(timeout=30) == 7
-    gate.set()
-    assert all(each.result(timeout=30) for each in busy)
-    queue.close()
-
-
-def test_guests_of_one_site_keep_those_of_another_from_nothing() -> None:
-    """However long the statements take that are asked about it."""
-    queue, gate = FairQueue(2), threading.Event()
-    busy = [queue.submit((True, "much"), gate.wait) for _ in range(40)]
-    for _ in range(12):
-        assert queue.submit((True, "little"), lambda: 7).result(timeout=30) == 7
+        assert queue.submit((guest, "little"), lambda: 7).result(timeout=30) == 7
     gate.set()
     assert all(each.result(timeout=30) for each in busy)
     queue.close()
