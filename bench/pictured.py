@@ -78,7 +78,7 @@ INSIDE = {
     "all-changes": "/changes",
     "installation-alerts": "/alerts",
     "not-found": "/nothing.example",
-    "bad-request": f"{DEMO}/journeys/page",
+    "bad-request": f"{DEMO}?fd=visit:source&fo=is&fv={'x' * 3000}",
 }
 OUTSIDE = {
     "sign-in": "/login",

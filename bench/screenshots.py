@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
-from bench import pictured
+from bench import pictured, pictured_mails
 from dashboard.access.recent_authentication import RECENT_SECONDS
 from dashboard.server.sockets import Server, read_server_info
 from tests.mail_server import MailServer, mail_server
@@ -84,6 +84,11 @@ def main() -> None:
                     page = signed_in(person, server.url)
                     _show(page, f"{server.url}{pictured.DEMO}")
                     page.screenshot(path=README_PICTURES / f"dashboard{'' if scheme == 'light' else '-dark'}.png")
+        if album.wants_any("mail"):
+            with opened(browser, "light", 1280, 900, language=language) as person:
+                sent = [*pictured_mails.mails(signed_in(person, server.url), server.url, mails, language)]
+            sent += [pictured_mails.as_mail("mail-alert", each) for each in mails.to("anna@example.com")[-1:]]
+            _take_mails(browser, sent, album)
         album.suffix = "light-1280"
         with opened(browser, "light", 1280, 900, language=language) as person:
             _take_second_factor(person, server.url, album)
@@ -234,6 +239,20 @@ def _take_confirmation(browser: Browser, url: str, cookies: Sequence[Any], langu
                     page = person.new_page()
                     pictured.confirmation(page, url)
                     album.take("confirmation", page)
+
+
+def _take_mails(browser: Browser, sent: Sequence[pictured_mails.Mail], album: Album) -> None:
+    """Each mail as a wide and a narrow mail program shows it, and the text of one without HTML beside the pictures."""
+    for scheme in SCHEMES:
+        for width in (640, 390):
+            album.suffix = f"{scheme}-{width}"
+            with opened(browser, scheme, width, 800) as person:
+                page = person.new_page()
+                for mail in sent:
+                    page.set_content(mail.html)
+                    album.take(mail.name, page)
+    for mail in sent:
+        (album.directory / f"{mail.name}.txt").write_text(mail.text)
 
 
 def signed_in(person: BrowserContext, url: str, name: str = "admin") -> Page:

@@ -31,6 +31,11 @@ class StackedChart:
     ticks: tuple[float, ...]
     """Values of the gridlines, from the highest down to 0."""
 
+    @property
+    def drawn(self) -> bool:
+        """Whether any bar is above the axis."""
+        return any(self.bars)
+
     def y(self, value: float) -> float:
         """The height of a value, from the top of the box."""
         return round(self.height - value / self.top * self.height, 2)

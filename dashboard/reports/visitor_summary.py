@@ -8,7 +8,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from collector.erasure.subject_access import VisitorDataExport
-from dashboard.i18n.formatting import duration
+from dashboard.i18n.formatting import date, duration
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.labels import label
 
@@ -44,8 +44,9 @@ def row_of(event: Any, zone: ZoneInfo) -> tuple[str, str, str]:
 
 
 def minute_of(at: int, zone: ZoneInfo) -> str:
-    """The date and minute of a Unix second."""
-    return f"{datetime.datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M}"
+    """The date and minute of a Unix second, in the reader's language."""
+    moment = datetime.datetime.fromtimestamp(at, zone)
+    return f"{date(moment.date())} {moment:%H:%M}"
 
 
 def date_of(at: int, zone: ZoneInfo) -> str:

@@ -89,7 +89,13 @@ async def _check_password(dashboard: Dashboard, request: Request) -> Response:
         problem = _("Too many sign-in attempts. Try again in a few seconds.")
         return sign_in_page(dashboard, target, name, problem, 503, {"retry-after": str(error.retry_after)})
     if user is None or not right:
-        return sign_in_page(dashboard, target, name, _("Incorrect user name or password."), 401)
+        return sign_in_page(
+            dashboard,
+            target,
+            name,
+            _("Incorrect user name or password. An administrator can give you a link to choose a new password."),
+            401,
+        )
     dashboard.attempts.reset(name, network)
     return await after_password(dashboard, request, user, target)
 

@@ -31,7 +31,7 @@ ROLE_NAMES: Final[dict[Role, str]] = {"admin": N_("Administrator"), "owner": N_(
 ROLE_MEANINGS: Final[dict[Role, str]] = {
     "admin": N_("can see and change everything"),
     "owner": N_("can change settings, members and data"),
-    "viewer": N_("has read access"),
+    "viewer": N_("can view the statistics"),
 }
 ACCOUNT_ROLES: Final[tuple[Role, ...]] = ("admin", "owner")
 """What one may be invited to be without a site."""

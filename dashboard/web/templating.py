@@ -116,15 +116,17 @@ def fragment_asked(request: Request) -> str:
 
 
 EXPLANATIONS: Final = {
-    400: (N_("Bad request"), N_("Something in the address or the form is invalid.")),
+    400: (N_("Bad request"), N_("Something in the address or the form is invalid. Go back, or check the link.")),
     403: (
         N_("You don’t have access to this page"),
-        N_("You are signed in, but your account does not have permission."),
+        N_(
+            "You are signed in, but your account does not have permission. Ask an owner of the site or an administrator."
+        ),
     ),
     404: (N_("Page not found"), N_("This page does not exist, or your account has no access to it.")),
     405: (N_("Unsupported request"), N_("This page does not accept this kind of request.")),
     408: (N_("Request timed out"), N_("The request did not arrive in time. Try again.")),
-    413: (N_("Request too large"), N_("The form is larger than this page accepts.")),
+    413: (N_("Request too large"), N_("The form is larger than this page accepts. Go back and send less.")),
     421: (
         N_("Unknown host"),
         N_(
@@ -134,7 +136,7 @@ EXPLANATIONS: Final = {
     ),
     422: (N_("Request too large"), N_("This report takes too long. Choose a shorter period or fewer filters.")),
     429: (N_("Too many attempts"), N_("Wait a moment, then try again.")),
-    500: (N_("Something went wrong"), N_("The error is recorded in the server's log. Please try again later.")),
+    500: (N_("Something went wrong"), N_("The error is recorded in the server’s log. Please try again later.")),
     503: (
         N_("Temporarily unavailable"),
         N_("The database is not responding. No data is lost. Please try again shortly."),

@@ -149,7 +149,7 @@ def test_a_public_dashboard_needs_no_account(new_person: NewPerson, demo: Served
     expect(stranger.locator("#figure-visitors")).to_be_visible()
     stranger.goto(f"{demo.url}/empty.example")
     expect(stranger.get_by_text("No data yet")).to_be_visible()
-    expect(stranger.get_by_role("link", name="Check the tag")).to_have_count(0)
+    expect(stranger.get_by_role("link", name="Install the tag")).to_have_count(0)
     stranger.get_by_role("link", name="Sign in").click()
     expect(stranger.get_by_role("heading", name="Sign in")).to_be_visible()
     for domain in ("demo.localhost", "empty.example"):

@@ -750,7 +750,7 @@ def test_an_empty_site_says_what_to_do(board: Board) -> None:
     """No figures, no chart of nothing: a way to the tag and to what was dropped."""
     page = board.page(f"/{SITE}")
     assert "No data yet" in page.text
-    assert page.link("Check the tag") == f"/{SITE}/install"
+    assert page.link("Install the tag") == f"/{SITE}/install"
     assert not page.tables
 
 
