@@ -210,14 +210,15 @@ def test_metrics_are_explained_on_focus_and_put_away(new_person: NewPerson, demo
 
 
 def test_the_map_tells_its_countries_apart(new_person: NewPerson, demo: Served) -> None:
-    """The first five have five shades, the list is not cut, and the words at the pointer have a unit."""
+    """Each number of visitors has a shade of its own, the list is not cut, and the words at the pointer have a unit."""
     page = opened(new_person, demo, f"{DEMO}?countries=map")
     page.locator(".map svg").wait_for()
     rows = page.locator(".map-list tbody tr:visible")
     expect(rows).to_have_count(5)
     codes = rows.evaluate_all("rows => rows.map((row) => row.dataset.code)")
     shades = [page.locator(f'.map [data-code="{code}"]').get_attribute("fill-opacity") for code in codes]
-    assert len(set(shades)) == 5
+    counts = rows.evaluate_all("rows => rows.map((row) => row.dataset.count)")
+    assert len(set(zip(counts, shades, strict=True))) == len(set(counts)) == len(set(shades)) > 1
     cut = page.locator(".map-list").evaluate("list => list.scrollHeight - list.clientHeight")
     assert cut <= 1
     page.locator(".map").focus()
