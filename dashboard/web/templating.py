@@ -120,7 +120,8 @@ EXPLANATIONS: Final = {
     403: (
         N_("You don’t have access to this page"),
         N_(
-            "You are signed in, but your account does not have permission. Ask an owner of the site or an administrator."
+            "You are signed in, but your account does not have permission. "
+            "Ask an owner of the site or an administrator."
         ),
     ),
     404: (N_("Page not found"), N_("This page does not exist, or your account has no access to it.")),
