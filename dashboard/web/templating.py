@@ -150,6 +150,11 @@ REFUSED_STRANGER: Final = (
     ),
 )
 """403 for somebody who is not signed in."""
+UNKNOWN_TO_STRANGER: Final = (
+    N_("Page not found"),
+    N_("This page does not exist, or the link to it is no longer valid."),
+)
+"""404 for somebody who is not signed in, such as a guest whose link was revoked."""
 UNEXPLAINED: Final = (N_("Request failed"), N_("The request could not be answered."))
 
 
@@ -160,4 +165,6 @@ def error_page(
     title, text = EXPLANATIONS.get(status, UNEXPLAINED)
     if status == 403 and user is None:
         title, text = REFUSED_STRANGER
+    if status == 404 and user is None:
+        title, text = UNKNOWN_TO_STRANGER
     return pages.html("error.html", status, headers, title=_(title), text=_(text), code=status, user=user)
