@@ -18,7 +18,7 @@ from dashboard.reports.filter_params import PAGES, FilterParam, dimension_title
 from dashboard.reports.panel_queries import columns_of
 from dashboard.reports.panels import Panel, Tab
 from dashboard.reports.revenue import is_revenue, revenue_text, without_revenue
-from dashboard.reports.svg import share
+from dashboard.reports.svg import percentage, share
 from dashboard.reports.view_state import ViewState
 
 ROWS = 9
@@ -223,7 +223,7 @@ def _line(
             else formatting.metric_text(name, values[name], short=True)
             for name in columns
         ),
-        percent=formatting.percent(values[tab.share] if tab.share else share(first, whole[part.metrics[0]])),
+        percent=formatting.percent(values[tab.share] if tab.share else percentage(first, whole[part.metrics[0]])),
         bar=share(first, most),
         value="" if folded else value,
         count=first,

@@ -9,7 +9,7 @@ from dashboard.i18n import formatting
 from dashboard.i18n.translations import _
 from dashboard.reports.filter_params import FilterParam
 from dashboard.reports.labels import label
-from dashboard.reports.svg import share
+from dashboard.reports.svg import percentage, share
 from dashboard.reports.view_state import ViewState
 
 
@@ -36,8 +36,7 @@ class CountedList:
 
 def counted_row(name: str, count: int, whole: int, href: str) -> CountedRow:
     """A row whose bar and share are its part of `whole`."""
-    part = share(count, whole)
-    return CountedRow(name, count, part, href, formatting.percent(part))
+    return CountedRow(name, count, share(count, whole), href, formatting.percent(percentage(count, whole)))
 
 
 def counted_rows(state: ViewState, result: Result, whole: int | None = None) -> tuple[CountedRow, ...]:

@@ -19,7 +19,7 @@ from dashboard.reports.filter_params import chosen_filter, new_filter
 from dashboard.reports.journey_labels import heading, step_title
 from dashboard.reports.journey_params import JourneyParams
 from dashboard.reports.journey_ribbons import ROW, Ribbon, ribbons
-from dashboard.reports.svg import share
+from dashboard.reports.svg import percentage, share
 from dashboard.reports.view_state import ViewState
 
 COLUMN_CHOICES: Final = range(2, MOST_COLUMNS + 1)
@@ -144,7 +144,7 @@ def _columns(state: ViewState, params: JourneyParams, result: JourneyResult) -> 
 
 
 def _node(state: ViewState, params: JourneyParams, result: JourneyResult, column: int, node: JourneyNode) -> FlowNode:
-    step, part = node.step, share(node.visits, result.visits or 0)
+    step = node.step
     chosen = params.chosen(column) == step
     reaching = result.reaching(params.path, column, step)
     chip = new_filter("is", JOURNEY.name, value_of(reaching))
@@ -154,8 +154,8 @@ def _node(state: ViewState, params: JourneyParams, result: JourneyResult, column
         kind=step.kind,
         count=formatting.number(node.visits),
         visits=visits_text(node.visits),
-        percent=formatting.percent(part),
-        bar=part,
+        percent=formatting.percent(percentage(node.visits, result.visits)),
+        bar=share(node.visits, result.visits),
         href=further.href(state),
         chosen=chosen,
         figures=state.filtered(chip).href() if chip else "",

@@ -86,7 +86,7 @@ def test_the_form_chooses_where_a_journey_begins(new_person: NewPerson, demo: Se
     form = page.get_by_role("form", name="Journey")
     form.get_by_label("Direction").select_option(label="What happened before")
     form.get_by_label("Page or event").fill("Add to Cart")
-    form.get_by_label("Pages", exact=True).select_option(label="By section (/blog/*)")
+    form.get_by_label("Pages", exact=True).select_option(label="By section (/blog/**)")
     form.get_by_label("Columns").select_option("3")
     form.get_by_role("button", name="Show").click()
     expect(column(page, 1).first.locator(".journey-name")).to_contain_text("Add to Cart")

@@ -8,7 +8,7 @@ import pytest
 
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import shipped, using
-from dashboard.reports.svg import share, sparkline
+from dashboard.reports.svg import percentage, share, sparkline
 
 COMPACT = {
     0: "0", 999: "999", 9_999: "9,999", 10_000: "10.0k", 12_345: "12.3k", 99_949: "99.9k", 99_950: "100k",
@@ -112,6 +112,11 @@ def test_a_sparkline_of_nothing_is_flat(values: list[float]) -> None:
     drawn = sparkline(values, 100, 20, pad=0)
     points = [point for path in (drawn.line, drawn.running) for point in path.removeprefix("M").split("L")]
     assert {point.split()[1] for point in points} == {"20"}
+
+
+def test_a_share_is_the_same_text_as_the_metric_of_the_same_figures() -> None:
+    """Neither is rounded twice: 2.9497 is 2.9%, and what is less than a tenth is not nothing."""
+    assert [formatting.percent(percentage(part, 9_696)) for part in (286, 3, 0)] == ["2.9%", "<0.1%", "0%"]
 
 
 def test_shares_stay_within_their_bar() -> None:
