@@ -179,7 +179,9 @@ class _Answer:
         that one."""
         asked = currency_of((), (), self.asked.path.steps[-1])
         return [
-            Revenue(each.name, each.thousandths / 1000, round(each.thousandths / 1000 / each.units, 3))
+            Revenue(
+                each.name, each.thousandths / 1000, round(each.thousandths / 1000 / self._reported(each.units)[0], 3)
+            )
             for each in walks.sales()
             if asked in ("", each.name)
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dashboard.analytics.filters import every, is_
@@ -77,8 +77,8 @@ async def build_surroundings(stats: StatsService, state: ViewState, period: Peri
             _steps(state, before, N_("Previous page"), N_("Entered the site")),
             _steps(state, after, N_("Next page"), N_("Left the site")),
             _values(state.filtered(viewed), sources, after.visits or 0, N_("Sources")),
-            _values(state.filtered(entered), exits, _total(all_entered), N_("Exit pages")),
-            _values(state.filtered(left), entries, _total(all_left), N_("Entry pages")),
+            _ends(state.filtered(entered), exits, all_entered, before, N_("Exit pages")),
+            _ends(state.filtered(left), entries, all_left, after, N_("Entry pages")),
         ),
         onwards=JourneyParams(JourneyPath(anchor=anchor)).href(state),
         backwards=JourneyParams(JourneyPath("backward", anchor)).href(state),
@@ -120,6 +120,15 @@ def surroundings_href(state: ViewState, page: str) -> str:
 def _values(state: ViewState, result: Result, whole: int, title: str) -> CountedList:
     """A breakdown of visits under the filters of `state`, with shares of all of these visits."""
     return CountedList(_(title), counted_rows(state, result, whole), result.hidden, _(_OF[title]))
+
+
+def _ends(state: ViewState, result: Result, whole: Result, steps: JourneyResult, title: str) -> CountedList:
+    """The breakdown of the visits that began or ended here; hidden where `steps` have them among the other pages, of
+    which it would tell the rest."""
+    told = _values(state, result, _total(whole), title)
+    kinds = {node.step.kind for node in steps.columns[1]} if len(steps.columns) > 1 else set()
+    folded = bool(told.rows) and "end" not in kinds and ("other" in kinds or not kinds)
+    return replace(told, rows=(), hidden=True) if folded else told
 
 
 def _total(result: Result) -> int:

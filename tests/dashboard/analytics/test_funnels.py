@@ -188,6 +188,15 @@ def test_waits_next_pages_and_revenue(database: Client, opened: Opened) -> None:
     assert [(each.currency, each.total, each.average) for each in result.revenue] == [("SEK", 400, 100)]
 
 
+def test_with_strict_the_average_sale_tells_no_exact_number(database: Client, opened: Opened) -> None:
+    """It is of the rounded number of sales, as everywhere."""
+    store(database, [
+        each for n in range(1, 5) for each in visit(n, "/a", "Buy", currency="SEK", revenue=90)
+    ])  # fmt: skip
+    result = run(opened(Protection(strict=True)), funnel("/a", "event=Buy"), question())
+    assert [(each.currency, each.total, each.average) for each in result.revenue] == [("SEK", 360, 60)]
+
+
 def test_small_groups_are_hidden(database: Client, opened: Opened) -> None:
     """No two counts that are told differ by fewer visitors than the minimum, and none is of fewer."""
     lengths = {5: 6, 1: 5, 2: 1, 3: 4, 4: 2}

@@ -56,6 +56,22 @@ def test_around_a_page_shares_are_of_all_its_visits(board: Board) -> None:
     assert f"/ {all_visits} 100%" in entries
 
 
+def test_a_list_around_a_page_is_not_what_another_lacks(board: Board) -> None:
+    """Visits that began there are among the other pages before it, with one: their number would tell of that one."""
+    ways = [("/a", "/x", "/b"), *[("/x", "/b")] * 4]
+    board.seed(
+        [
+            pageview(number, page, visit=NOON, seq=place, visits=int(place == 1), entry_page=way[0])
+            for number, way in enumerate(ways, 100)
+            for place, page in enumerate(way, 1)
+        ]
+    )
+    text = board.page(f"/{SITE}/journeys/page?page=/x&period=day").text
+    assert "5 visits viewed this page." in text
+    ended = text.partition("Of visits that began on this page.")[2]
+    assert ended.strip().startswith("Hidden: fewer than 3 visitors")
+
+
 def test_returning_visitors_are_those_with_two_visits_a_day(board: Board) -> None:
     """Their number, share and sources; and the filter leads to the same."""
     text = board.page(f"/{SITE}/retention?period=day").text
