@@ -19,10 +19,11 @@ from tests.browser import fake_banners
 from tests.browser.conftest import USER_AGENT, NewPerson
 from tests.browser.people import Visitor
 from tests.browser.recorder import Recorder
+from tests.length import by_length
 from tests.served import NotInTime, Served, served, until
 
 STEPS = 14
-SEEDS = range(3)
+SEEDS = by_length(range(2), range(3))
 BANNERS = ("mine", "gcm", "tcf", "klaro")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.faults.deliveries import PEOPLE, delivery_stage, play_week, settle
 
-WEEKS = 3
+WEEKS = 2
 
 
 def test_a_kill_around_the_sending_neither_loses_nor_doubles_a_report(tmp_path: Path) -> None:

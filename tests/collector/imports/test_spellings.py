@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.collector.imports.imported import SAMPLES, Importing
+from tests.length import by_length
 
 Rows = list[list[str]]
 TABLES = (
@@ -67,7 +68,10 @@ def test_every_spelling_gives_the_same(importing: Importing, table: Path) -> Non
     """Rows read, rows left out, and totals."""
     rows = list(csv.reader(table.read_text().splitlines()))
     expected = importing.read(table).report
-    for spelling, made in SPELLINGS.items():
+    # In short, each spelling is that of one table.
+    first = TABLES.index(table)
+    for spelling in by_length([*SPELLINGS][first :: len(TABLES)], [*SPELLINGS]):
+        made = SPELLINGS[spelling]
         record = importing.read(("upload", made(rows)))
         # Few may wait to be confirmed.
         importing.imports.remove(importing.site, record.id)

@@ -33,6 +33,7 @@ from dashboard.analytics.sql.statement import build_union
 from dashboard.reports.comparison import same_length
 from dashboard.reports.realtime_figures import realtime_figures
 from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, dates, event, later, seed
+from tests.length import by_length
 
 M = 3
 COUNTS = ("visitors", "visits", "pageviews", "events")
@@ -492,9 +493,10 @@ def test_a_guest_who_polls_sees_steps_of_several_people(clickhouse: ClickHouse, 
     today = parse_period("day", "UTC", datetime.datetime.fromtimestamp(NOON, datetime.UTC))
     views = [Query(SITE, COUNTS, today, names, limit=1_000) for names in VIEWS]
     seen: list[tuple[int, Any]] = []
-    people = 0
-    for number in range(4 * len(COMING)):
-        if number < 2 * len(COMING):
+    # Those who come close behind each other have to be many before a step ends.
+    people, rounds = 0, by_length(1, 2) if gap > 60 else 2
+    for number in range(2 * rounds * len(COMING)):
+        if number < rounds * len(COMING):
             country, browser, page = COMING[number % len(COMING)]
             who: dict[str, Any] = {"ts": NOON + gap * number, "country": country, "browser": browser}
             arrived = [event(number + 1, page, **who), later(1, f"/more{number}", 0, **who)]
