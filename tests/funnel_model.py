@@ -10,6 +10,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -171,13 +172,19 @@ class FunnelModel:
         return (count + self._least) // multiple * multiple if self._rounds else count
 
     def _revenue(self, last: Sequence[Walk]) -> dict[str, float]:
-        paid = [(walk.visitor, walk.events[walk.ends[-1]]) for walk in last]
-        currencies = {event.currency for _, event in paid if event.currency}
-        return {
-            currency: float(sum(event.revenue for _, event in paid if event.currency == currency))
-            for currency in currencies
-            if len({visitor for visitor, event in paid if event.currency == currency}) >= self._least
+        paid: dict[str, list[tuple[UnitKey, Decimal]]] = defaultdict(list)
+        for walk in last:
+            event = walk.events[walk.ends[-1]]
+            paid[event.currency].append((walk.visitor, event.revenue))
+        told = {
+            currency: sales
+            for currency, sales in paid.items()
+            if currency and not self._few({visitor for visitor, _ in sales})
         }
+        rest = {visitor for currency, sales in paid.items() if currency not in told for visitor, _ in sales}
+        if told and self._few(rest):
+            del told[min(told, key=lambda currency: (len(told[currency]), currency))]
+        return {currency: float(sum(amount for _, amount in sales)) for currency, sales in told.items()}
 
     def _breakdown(
         self, walks: Sequence[Walk], question: Question, funnel: Funnel, by: str

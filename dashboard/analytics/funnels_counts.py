@@ -80,10 +80,14 @@ class FunnelWalks:
             rows = [*(row for row in rows if row != smallest), replace(other, units=other.units + smallest.units)]
         return [(row.name, row.units) for row in rows]
 
-    def sales(self) -> list[FunnelOutcome]:
-        """What the last step brought in, in the currencies that enough visitors paid in."""
-        found = self.outcomes.get(self.depths.steps, ())
-        return sorted((each for each in found if each.name not in ("", OTHER)), key=lambda each: each.name)
+    def sales(self, minimum: int) -> list[FunnelOutcome]:
+        """What the last step brought in, in the currencies that enough visitors paid in; without the smallest, where
+        the total and the average of each would tell of fewer visitors that they paid nothing, or in another."""
+        rows = {row.name: row for row in self.outcomes.get(self.depths.steps, ())}
+        other, unpaid = rows.pop(OTHER, None), rows.pop("", None)
+        if rows and other and not unpaid and other.visitors < minimum:
+            del rows[min(rows.values(), key=lambda row: (row.units, row.name)).name]
+        return sorted(rows.values(), key=lambda row: row.name)
 
 
 def read_walks(rows: Rows, steps: int) -> FunnelWalks:

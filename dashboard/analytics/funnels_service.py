@@ -182,7 +182,7 @@ class _Answer:
             Revenue(
                 each.name, each.thousandths / 1000, round(each.thousandths / 1000 / self._reported(each.units)[0], 3)
             )
-            for each in walks.sales()
+            for each in walks.sales(self._protection.min_visitors)
             if asked in ("", each.name)
         ]
 

@@ -189,6 +189,18 @@ def test_waits_next_pages_and_revenue(database: Client, opened: Opened) -> None:
     assert [(each.currency, each.total, each.average) for each in result.revenue] == [("SEK", 400, 100)]
 
 
+@pytest.mark.parametrize(("unpaid", "told"), [(0, [360]), (1, []), (2, []), (3, [360])])
+def test_sales_do_not_tell_who_paid_nothing(database: Client, opened: Opened, unpaid: int, told: list[float]) -> None:
+    """Total and average are the number of sales, which is told beside the number of those who reached the step."""
+    store(database, [
+        *(each for n in range(1, 5) for each in visit(n, "/a", "Buy", currency="SEK", revenue=90)),
+        *(each for n in range(5, 5 + unpaid) for each in visit(n, "/a", "Buy")),
+    ])  # fmt: skip
+    result = run(opened(), funnel("/a", "event=Buy"), question())
+    assert result.steps[1].units == 4 + unpaid
+    assert [each.total for each in result.revenue] == told
+
+
 def test_with_strict_the_average_sale_tells_no_exact_number(database: Client, opened: Opened) -> None:
     """It is of the rounded number of sales, as everywhere."""
     store(database, [
