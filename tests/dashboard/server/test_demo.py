@@ -22,7 +22,7 @@ from collector.ingest.event import Event
 from collector.ingest.visits import IDLE_SECONDS
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from dashboard.server.demo.profiles import ARRIVALS, CAMPAIGN, PAGES, WEBSITE, WEEKDAY_DEVICES, DemoArrival
-from dashboard.server.demo.timeline import DemoPlan, Timeline, fill
+from dashboard.server.demo.timeline import BATCH, DemoPlan, Timeline, fill
 
 # Tuesday 3 March 2026, 14:20 in Stockholm.
 NOW = 1_772_544_000
@@ -269,7 +269,7 @@ def test_a_crash_in_the_middle_doubles_nothing(tmp_path: Path) -> None:
     shelf = Shelf(fails_after=2)
     with pytest.raises(InsertRetryable):
         fill(plan, SITE, shelf, tmp_path, NOW)
-    assert len(shelf.events) == 40_000
+    assert len(shelf.events) == 2 * BATCH
     shelf.fails_after = 1_000
     fill(plan, SITE, shelf, tmp_path, NOW + 600)
     timeline = Timeline(plan, SITE, NOW)
