@@ -142,9 +142,8 @@ def _sharing(page: Page) -> None:
 
 
 def _unsaved(page: Page) -> None:
-    page.locator("#min_visitors").fill("0")
     page.locator("#excluded_paths").fill("admin")
-    page.locator("form:has(#min_visitors) button[type=submit]").last.click()
+    page.locator("form:has(#excluded_paths) button[type=submit]").last.click()
 
 
 MENUS: Final = ("menu-", "shortcuts", "metric-help", "note")

@@ -37,6 +37,8 @@ _CODES: Final = frozenset(
 _CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z][a-z -]*)(?P<after>|\)|, .*\))")
 _ROLES: Final = re.compile(r"\((viewer|owner|admin)\)")
 """Roles for single sites, after their names."""
+_DAY: Final = re.compile(r"(?<![\w./-])\d{4}-\d{2}-\d{2}(?![\w./-])")
+"""A day that stands alone, not within a name or an address."""
 _NAMES: Final[dict[str, Mapping[Any, str]]] = {
     "Alert added": ALERT_NAMES,
     "Alert removed": ALERT_NAMES,
@@ -120,12 +122,20 @@ def _shown(noted: AuditEntry, zone: Zone) -> ChangeRow:
 
 
 def shown_value(text: str) -> str:
-    """A noted value with its code in words: it stands alone, after a user's name, or after a goal's."""
+    """A noted value with its days as they are read, and its code in words: alone, after a user's name or a goal's."""
+    text = _DAY.sub(_day, text)
     found = _CODED.fullmatch(text)
     if found is None or found["code"] not in _CODES:
         return text
     after = _ROLES.sub(lambda role: f"({_(role[1])})", found["after"])
     return f"{found['before']}{_(found['code'])}{after}"
+
+
+def _day(found: re.Match[str]) -> str:
+    try:
+        return formatting.date(datetime.date.fromisoformat(found[0]))
+    except ValueError:
+        return found[0]
 
 
 def _number(request: Request) -> int:

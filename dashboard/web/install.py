@@ -44,7 +44,9 @@ async def install(dashboard: Dashboard, request: Request, user: User) -> Respons
         # Asked for every two seconds: what is on the screen already is not read out again.
         if request.headers.get("x-seen") == arrivals.version:
             return Response(status_code=204, headers=HEADERS)
-        return dashboard.pages.html("_receiving.html", site=site, user=user, arrivals=arrivals)
+        wanted = read_wanted(request.query_params)
+        values = {"arrivals": arrivals, "wanted": wanted, "NO_BANNER": NO_BANNER}
+        return dashboard.pages.html("_receiving.html", site=site, user=user, **values)
     return await install_page(dashboard, request, user, site)
 
 

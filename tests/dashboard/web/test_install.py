@@ -244,6 +244,10 @@ def test_the_page_goes_on_telling(board: Board) -> None:
     """First that nothing came, then why it was not kept, then that it was; and it keeps looking."""
     path = f"/{SITE}/install"
     assert f"Waiting for data from {SITE}" in board.page(path).text
+    assert "accept its banner" in read(board.fragment(path, "receiving").text).text
+    assert "accept its banner" not in board.page(f"{path}?banner=none").text
+    assert "accept its banner" not in read(board.fragment(f"{path}?banner=none", "receiving").text).text
+    assert f'hx-get="{path}?banner=none"' in board.get(f"{path}?banner=none").text
     board.dashboard.counters.drop("", "unknown_site")
     assert "Is data-domain on your tag exactly" in read(board.fragment(path, "receiving").text).text
     board.dashboard.counters.drop(SITE, "consent")
