@@ -57,7 +57,7 @@ def test_files_are_checked_confirmed_and_removed(board: Board) -> None:
     assert board.database.query("SELECT count() FROM daily_status").result_rows == [(0,)]
     act(board, "confirm")
     page = board.get(f"/{SITE}/imports").text
-    assert "3 days count" in page
+    assert "3 days in the dashboard" in page
     assert "Check before importing" not in page
     act(board, "remove")
     assert "Nothing has been imported yet." in board.get(f"/{SITE}/imports").text
