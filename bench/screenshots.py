@@ -54,6 +54,8 @@ WIDTHS = {1280: 900, 390: 844}
 
 def main() -> None:
     """Start the demonstration, take every picture, stop it."""
+    if any(each.startswith("-") for each in sys.argv[1:]):
+        raise SystemExit(__doc__)
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist/screenshots")
     language = sys.argv[2] if len(sys.argv) > 2 else "en"
     album = Album(directory, sys.argv[3:])

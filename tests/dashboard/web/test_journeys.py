@@ -56,9 +56,11 @@ def test_around_a_page_shares_are_of_all_its_visits(board: Board) -> None:
     assert f"/ {all_visits} 100%" in entries
 
 
-def test_a_list_around_a_page_is_not_what_another_lacks(board: Board) -> None:
-    """Visits that began there are among the other pages before it, with one: their number would tell of that one."""
-    ways = [("/a", "/x", "/b"), *[("/x", "/b")] * 4]
+@pytest.mark.parametrize(("turn", "hidden"), [(1, "began on"), (-1, "ended on")])
+def test_a_list_around_a_page_is_not_what_another_lacks(board: Board, turn: int, hidden: str) -> None:
+    """Visits that began there are among the other pages before it, with one: their number would tell of that one. It
+    is the same with those that ended there."""
+    ways = [way[::turn] for way in [("/a", "/x", "/b"), *[("/x", "/b")] * 4]]
     board.seed(
         [
             pageview(number, page, visit=NOON, seq=place, visits=int(place == 1), entry_page=way[0])
@@ -68,8 +70,8 @@ def test_a_list_around_a_page_is_not_what_another_lacks(board: Board) -> None:
     )
     text = board.page(f"/{SITE}/journeys/page?page=/x&period=day").text
     assert "5 visits viewed this page." in text
-    ended = text.partition("Of visits that began on this page.")[2]
-    assert ended.strip().startswith("Hidden: fewer than 3 visitors")
+    ends = text.partition(f"Of visits that {hidden} this page.")[2]
+    assert ends.strip().startswith("Hidden: fewer than 3 visitors")
 
 
 def test_returning_visitors_are_those_with_two_visits_a_day(board: Board) -> None:
