@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import NamedTuple
@@ -11,6 +9,7 @@ from typing import NamedTuple
 from playwright.sync_api import Page
 
 from tests.mail_server import MailServer
+from tests.served import until
 
 SITE = "/demo.localhost"
 EMPTY = "/shop.example"
@@ -58,14 +57,11 @@ def mails(page: Page, url: str, server: MailServer, language: str) -> Iterator[M
 
 
 def _mail(name: str, server: MailServer, address: str) -> Mail:
-    deadline = time.monotonic() + 30
-    while not server.to(address) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return as_mail(name, server.to(address)[-1])
+    return as_mail(name, until(f"a mail to {address}", lambda: server.to(address))[-1])
 
 
 def as_mail(name: str, message: EmailMessage) -> Mail:
     """Both parts of a message, with what is on top of it."""
     plain, html = message.get_body(("plain",)), message.get_body(("html",))
     text = f"Subject: {message['Subject']}\nFrom: {message['From']}\n\n{plain.get_content() if plain else ''}"
-    return Mail(name, str(html.get_content()) if html else "", re.sub(r"\r\n", "\n", text))
+    return Mail(name, str(html.get_content()) if html else "", text.replace("\r\n", "\n"))
