@@ -6,10 +6,14 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 
 from collector.core.settings import Settings
 
 KEY_FILE = "secret.key"
+
+SHORTEST: Final = 32
+"""Characters of a secret that nobody guesses offline from what it signed: 128 bits in hexadecimal."""
 
 
 Secrets = tuple[str, ...]
@@ -21,6 +25,12 @@ def secrets_of(settings: Settings) -> Secrets:
     current = settings.secret_key or stored_secret(settings.data_dir / KEY_FILE)
     previous = settings.secret_key_previous
     return (previous, current) if previous else (current,)
+
+
+def short_secrets(settings: Settings) -> tuple[str, ...]:
+    """Names of the settings whose secret can be guessed."""
+    given = {"TYST_SECRET_KEY": settings.secret_key, "TYST_SECRET_KEY_PREVIOUS": settings.secret_key_previous}
+    return tuple(name for name, secret in given.items() if secret and len(secret) < SHORTEST)
 
 
 def stored_secret(path: Path) -> str:

@@ -80,7 +80,8 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         read_optional,
         "Signs sign-in cookies and receipts of consent, and encrypts keys of authenticator apps; without it one is "
-        "generated and kept. Collectors that share a ClickHouse server need the same one.",
+        "generated and kept. Collectors that share a ClickHouse server need the same one. Fewer than 32 characters can "
+        "be guessed, and are warned of.",
         secret=True,
     ),
     Setting(

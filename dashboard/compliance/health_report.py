@@ -9,6 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from collector.core.app_secret import SHORTEST, short_secrets
+from collector.core.settings import Settings
+
 State = Literal["ok", "warning", "failed"]
 
 LITTLE_ROOM = 1_000_000_000  # bytes
@@ -71,6 +74,21 @@ def check_directory(directory: Path) -> Check:
     if free < LITTLE_ROOM:
         return Check(name=name, state="warning", found=room, advice="make room on this disk, or move the directory")
     return Check(name=name, state="ok", found=room)
+
+
+def check_secret(settings: Settings) -> Check:
+    """Whether the secret that signs sessions and encrypts keys is long enough."""
+    name = "secret key"
+    short = short_secrets(settings)
+    if short:
+        return Check(
+            name=name,
+            state="warning",
+            found=f"{' and '.join(short)} can be guessed: shorter than {SHORTEST} characters",
+            advice="rotate it, as docs/sign-in.md says, to a random one such as:",
+            code="openssl rand -hex 32",
+        )
+    return Check(name=name, state="ok", found=f"{SHORTEST} characters or more")
 
 
 # Files of the data directory that hold a secret.

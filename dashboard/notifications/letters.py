@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collector.core.errors import RecordError
 from collector.core.mail_address import is_mail_address
 from dashboard.i18n.translations import _
+from dashboard.notifications import mail_process
 from dashboard.notifications.message import Content, MailTemplates, build_message
 from dashboard.notifications.smtp import MailTransport
 from dashboard.notifications.trials import TrialLimit
@@ -105,4 +106,4 @@ class Letters:
             key=secrets.token_hex(16),
             at=self._clock(),
         )
-        await self._transport.send(message)
+        await mail_process.send(self._transport, message, None)

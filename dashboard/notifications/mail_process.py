@@ -6,19 +6,20 @@ mail again. This one does nothing else, is signalled by nobody, and goes on when
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import os
 import signal
+import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import anyio.to_thread
 import msgspec
 
 from dashboard.notifications.handover_journal import Handover
@@ -36,7 +37,7 @@ class MailOrder(msgspec.Struct, frozen=True):
 
 
 class MailRefusal(msgspec.Struct, frozen=True):
-    """Why the mail was not taken, on its standard output; where it was, there is nothing."""
+    """Why the mail was not taken, on its standard output; where it was, there is null."""
 
     reason: str
     permanent: bool
@@ -44,49 +45,78 @@ class MailRefusal(msgspec.Struct, frozen=True):
 
 async def send(transport: MailTransport, message: EmailMessage, handover: Handover | None) -> None:
     """Hand the message over, to its `To`, and have that noted. Raises `MailError`."""
-    await anyio.to_thread.run_sync(_run, transport.account, message, handover, limiter=transport.conversations)
-
-
-def _run(account: MailAccount, message: EmailMessage, handover: Handover | None) -> None:
     entry = str(handover.entry) if handover else ""
-    order = MailOrder(account, message.as_bytes(policy=email.policy.SMTP), entry)
+    order = MailOrder(transport.account, message.as_bytes(policy=email.policy.SMTP), entry)
+    async with transport.conversations:
+        outcome = await _converse(msgspec.msgpack.encode(order), handover)
+    if not outcome:
+        raise MailError(_ENDED)
+    refusal = msgspec.msgpack.decode(outcome, type=MailRefusal | None)
+    if refusal is not None:
+        raise MailError(refusal.reason, permanent=refusal.permanent)
+
+
+async def _converse(order: bytes, handover: Handover | None) -> bytes:
+    """What a new process says of that order. On the event loop: a server that stops would wait for a thread. Cancelled,
+    it leaves the process to itself."""
+    ours, its = socket.socketpair()
+    with ours:
+        with its:
+            process = _start(its.fileno(), handover)
+        try:
+            outcome = await _exchange(ours, order)
+        except asyncio.CancelledError:
+            # Or the object would complain that nobody waits.
+            process.returncode = 0
+            raise
+    process.wait()
+    return outcome
+
+
+async def _exchange(ours: socket.socket, order: bytes) -> bytes:
+    loop, outcome = asyncio.get_running_loop(), b""
+    ours.setblocking(False)
+    # Of a process that has died.
+    with suppress(ConnectionError):
+        await loop.sock_sendall(ours, order)
+        ours.shutdown(socket.SHUT_WR)
+        while part := await loop.sock_recv(ours, 4_096):
+            outcome += part
+    return outcome
+
+
+def _start(standard: int, handover: Handover | None) -> subprocess.Popen[bytes]:
+    """The process, with its standard input and output, and the lock of conversations."""
     with ExitStack() as stack:
-        held = [stack.enter_context(handover.conversation())] if handover else []
-        done = subprocess.run(  # noqa: S603 # this program itself
+        return subprocess.Popen(  # noqa: S603 # this program itself
             # Without the working directory among the places that modules come from.
             [sys.executable, "-P", "-m", __name__],
-            input=msgspec.msgpack.encode(order),
-            stdout=subprocess.PIPE,
+            stdin=standard,
+            stdout=standard,
             # A traceback may have addresses.
             stderr=subprocess.DEVNULL,
             env={name: value for name, value in os.environ.items() if not name.startswith("TYST_")},
-            pass_fds=held,
+            pass_fds=[stack.enter_context(handover.conversation())] if handover else [],
             # Signals to the server's group are not for it.
             start_new_session=True,
-            check=False,
         )
-    if done.stdout:
-        refusal = msgspec.msgpack.decode(done.stdout, type=MailRefusal)
-        raise MailError(refusal.reason, permanent=refusal.permanent)
-    if done.returncode != 0:
-        raise MailError(_ENDED)
 
 
-def main() -> int:
-    """Carry out the order; the exit status is 0 where the mail was taken."""
+def main() -> None:
+    """Carry out the order and say what came of it."""
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     signal.alarm(int(LONGEST))
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MailOrder)
     message = email.message_from_bytes(order.message, EmailMessage, policy=email.policy.SMTP)
     noted = partial(Handover(Path(order.entry), Path()).note) if order.entry else lambda: None
+    refusal = None
     try:
         MailTransport(order.account).hand_over(message, noted)
     except MailError as error:
-        sys.stdout.buffer.write(msgspec.msgpack.encode(MailRefusal(str(error), error.permanent)))
-        return 1
-    return 0
+        refusal = MailRefusal(str(error), error.permanent)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(refusal))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

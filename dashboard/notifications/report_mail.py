@@ -105,7 +105,8 @@ class ReportMail:
             raise DeliveryError(f"{self.missing[0]} is not set")
         self._trials.count(subscription.address, site.id)
         dates = latest(subscription.frequency, site.timezone, self._clock())
-        await self._transport.send(await self._message(site, subscription, dates, secrets.token_hex(12)))
+        message = await self._message(site, subscription, dates, secrets.token_hex(12))
+        await mail_process.send(self._transport, message, None)
 
     async def content(self, site: Site, dates: ReportDates, language: str, unsubscribe: str = "") -> Content:
         """The report of these dates in that language, English where there is no such language any more."""

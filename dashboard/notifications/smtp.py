@@ -1,8 +1,8 @@
 """Mail transport: one message to one recipient over SMTP, with errors that say what to do.
 
-Blocking `smtplib` in a thread: a handful of mails a day needs no client of its own. The threads are few, and a
-conversation is cut off in the end: a mail server that stalls keeps nobody waiting but mails. No address and no password
-is in an error or a log: what a server says is repeated without the words that hold an address.
+Blocking `smtplib`: a handful of mails a day needs no client of its own. Mails are sent in processes of their own, which
+are few, and a conversation is cut off in the end: a mail server that stalls keeps nobody waiting but mails. No address
+and no password is in an error or a log: what a server says is repeated without the words that hold an address.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class MailTransport:
         self.account = account
         self._context = context
         self.conversations = anyio.CapacityLimiter(CONVERSATIONS)
-        """Of this process, also those that processes of their own have."""
+        """Those that mail processes of this one have."""
         self._checks = anyio.CapacityLimiter(1)
 
     @property
@@ -129,12 +129,9 @@ class MailTransport:
         """Domain of the sender, which names messages."""
         return domain_of(parseaddr(self.sender)[1])
 
-    async def send(self, message: EmailMessage) -> None:
-        """Hand the message over, to its `To`. Raises `MailError`."""
-        await anyio.to_thread.run_sync(self.hand_over, message, limiter=self.conversations)
-
     def hand_over(self, message: EmailMessage, taken: Callable[[], None] = lambda: None) -> None:
-        """The same, blocking. `taken` is called at once when the server has said yes."""
+        """Hand the message over, to its `To`; `taken` is called at once when the server has said yes. Blocking. Raises
+        `MailError`."""
         if not self.enabled:
             raise MailError("no mail server is set; set TYST_SMTP_HOST and TYST_SMTP_FROM, and start again")
         with self._explained(), self._connected(SECONDS, self.longest) as server:

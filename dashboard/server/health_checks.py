@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from collector.erasure.job_runner import SiteJobRunner
 from collector.server.collector import Collector
 from collector.storage.client import plain_reason
-from dashboard.compliance.health_report import Check, Status, check_directory
+from dashboard.compliance.health_report import Check, Status, check_directory, check_secret
 from dashboard.notifications.smtp import MailError, MailTransport
 
 SERVER_LOGS = "ClickHouse's logs"
@@ -33,6 +33,7 @@ async def status_of(collector: Collector, mail: MailTransport, started: float) -
         now=int(collector.clock()),
         checks=(
             check_directory(collector.settings.data_dir),
+            check_secret(collector.settings),
             await anyio.to_thread.run_sync(_check_database, collector),
             *([] if collector.clickhouse.embedded else [await anyio.to_thread.run_sync(_check_server, collector)]),
             _check_spool(collector),

@@ -21,6 +21,7 @@ import uvicorn
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from collector.core.app_secret import SHORTEST, short_secrets
 from collector.core.environment import restrict_permissions
 from collector.core.errors import TystError
 from collector.core.settings import Settings
@@ -104,6 +105,7 @@ def serve(settings: Settings, greeting: Greeting, *, demo: DemoPlan | None = Non
     check_clock(time.time())
     logging.config.dictConfig(log_config(settings.log_level))
     restrict_permissions(settings.data_dir)
+    warn_of_secret(settings)
     _allow_connections()
     _leave_no_core()
     bound = bind(settings.host, settings.port)
@@ -132,6 +134,17 @@ def check_clock(now: float) -> None:
         raise CannotStart(
             f"the clock of this machine says {time.strftime('%Y-%m-%d %H:%M', time.gmtime(now))} UTC. "
             "Set it, for example by NTP, and start again."
+        )
+
+
+def warn_of_secret(settings: Settings) -> None:
+    """Say in the log that a secret of the settings can be guessed."""
+    for name in short_secrets(settings):
+        log.warning(
+            "%s can be guessed: use %d random characters or more, such as those of `openssl rand -hex 32`; "
+            "TYST_SECRET_KEY_PREVIOUS keeps everybody signed in meanwhile",
+            name,
+            SHORTEST,
         )
 
 

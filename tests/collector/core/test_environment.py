@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from collector.core.app_secret import SHORTEST
 from collector.core.environment import PRIVATE, make_private, restrict_permissions
 from collector.core.errors import SettingError
 from collector.core.settings import read_settings
-from dashboard.compliance.health_report import check_directory
-from dashboard.server.serve import CannotStart, check_clock
+from dashboard.compliance.health_report import check_directory, check_secret
+from dashboard.server.serve import CannotStart, check_clock, warn_of_secret
 from dashboard.server.sockets import bind, url_of
 from tests.faults.server import Serve, until
 
@@ -162,6 +163,20 @@ def test_a_directory_that_is_open_to_others_is_reported(tmp_path: Path) -> None:
     restrict_permissions(tmp_path)
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
     assert check_directory(tmp_path).state == "ok"
+
+
+@pytest.mark.parametrize("name", ["TYST_SECRET_KEY", "TYST_SECRET_KEY_PREVIOUS"])
+def test_a_secret_that_can_be_guessed_is_warned_of(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log at start and in the status, with the command that makes a better one; the secret is in neither."""
+    weak, good = read_settings({name: "s" * (SHORTEST - 1)}), read_settings({name: "s" * SHORTEST})
+    warn_of_secret(good)
+    assert (caplog.text, check_secret(good).state) == ("", "ok")
+    warn_of_secret(weak)
+    found = check_secret(weak)
+    assert f"{name} can be guessed" in caplog.text
+    assert (found.state, found.code) == ("warning", "openssl rand -hex 32")
+    assert name in found.found
+    assert "sss" not in f"{caplog.text} {found}"
 
 
 def test_what_was_written_for_others_is_made_private(tmp_path: Path) -> None:

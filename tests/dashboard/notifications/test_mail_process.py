@@ -79,6 +79,24 @@ async def test_a_stalled_mail_server_keeps_nobody_waiting_but_mails() -> None:
             stalled.close()
 
 
+@pytest.mark.anyio
+async def test_who_stops_does_not_wait_for_a_stalled_mail_server(tmp_path: Path) -> None:
+    """The conversation goes on without it, and the next process can tell."""
+    journal = HandoverJournal(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as stalled:
+        async with anyio.create_task_group() as group:
+            group.start_soon(
+                mail_process.send, transport(MailServer(stalled.getsockname()[1])), MESSAGE, journal.handover("aa")
+            )
+            connection, _ = await anyio.to_thread.run_sync(stalled.accept)
+            began = anyio.current_time()
+            group.cancel_scope.cancel()
+        assert anyio.current_time() - began < 1
+        assert journal.conversations_go_on()
+        connection.close()
+    await anyio.to_thread.run_sync(until, "the end of the conversation", lambda: not journal.conversations_go_on())
+
+
 @dataclass
 class KillingServer(MailServer):
     """Kills who has the mail sent before it takes it, and takes it then."""

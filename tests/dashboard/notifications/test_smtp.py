@@ -59,7 +59,7 @@ def a_message(to: str = ANNA) -> EmailMessage:
 def reason(wanted: MailTransport, to: str = ANNA) -> str:
     """Why the transport does not hand a message over."""
     with pytest.raises(MailError) as caught:
-        anyio.run(wanted.send, a_message(to))
+        wanted.hand_over(a_message(to))
     return str(caught.value)
 
 
@@ -69,7 +69,7 @@ PLAIN = {"TYST_SMTP_TLS": "none"}
 def test_a_mail_arrives_as_it_was_written() -> None:
     """Both parts, and the header fields of mails that no person wrote."""
     with mail_server() as server:
-        anyio.run(transport(server.port, settings=PLAIN).send, a_message())
+        transport(server.port, settings=PLAIN).hand_over(a_message())
     (message,) = server.messages
     assert server.recipients == [[ANNA]]
     assert message["Subject"] == "Hej på dig"
@@ -86,7 +86,7 @@ def test_tls_is_the_default_and_the_certificate_is_checked(certificate: Path) ->
     """For the name that was set, by an authority that is believed."""
     believing = ssl.create_default_context(cafile=str(certificate))
     with mail_server(tls=serving(certificate)) as server:
-        anyio.run(transport(server.port, believing).send, a_message())
+        transport(server.port, believing).hand_over(a_message())
         assert len(server.messages) == 1
         assert "certificate" in reason(transport(server.port))
         assert "not valid for 127.0.0.1" in reason(transport(server.port, believing, "127.0.0.1"))
@@ -98,7 +98,7 @@ def test_starttls_comes_before_anything_is_said(certificate: Path) -> None:
     believing = ssl.create_default_context(cafile=str(certificate))
     account = {"TYST_SMTP_USER": USER, "TYST_SMTP_PASSWORD": PASSWORD, "TYST_SMTP_TLS": "starttls"}
     with mail_server(starttls=serving(certificate), sign_in=True) as server:
-        anyio.run(transport(server.port, believing, settings=account).send, a_message())
+        transport(server.port, believing, settings=account).hand_over(a_message())
         assert len(server.messages) == 1
         said = reason(transport(server.port, believing, settings={**account, "TYST_SMTP_PASSWORD": "wrong"}))
     assert "check TYST_SMTP_USER and TYST_SMTP_PASSWORD" in said
@@ -159,28 +159,6 @@ def test_a_server_that_never_ends_is_hung_up_on() -> None:
         assert "ended the conversation" in reason(wanted)
 
 
-def test_mails_take_few_threads() -> None:
-    """While a server stalls, nothing else may wait for a thread."""
-    with socket.create_server(("localhost", 0)) as listening:
-        wanted = transport(listening.getsockname()[1], settings=PLAIN)
-        wanted.longest = 0.5
-        others = list[int]()
-
-        async def refused() -> None:
-            with pytest.raises(MailError):
-                await wanted.send(a_message())
-
-        async def many() -> None:
-            async with anyio.create_task_group() as group:
-                for _ in range(8):
-                    group.start_soon(refused)
-                await anyio.sleep(0.1)
-                others.append(anyio.to_thread.current_default_thread_limiter().borrowed_tokens)
-
-        anyio.run(many)
-    assert others == [0]
-
-
 def test_an_error_holds_no_address() -> None:
     """Whatever the server says of the recipient."""
     with mail_server() as server:
@@ -198,7 +176,7 @@ def test_what_is_refused_for_good_is_told_apart(answer: str, permanent: bool) ->
             server.refused = {ANNA: answer} if place == "refused" else {}
             server.answer = answer if place == "answer" else ""
             with pytest.raises(MailError) as caught:
-                anyio.run(transport(server.port, settings=PLAIN).send, a_message())
+                transport(server.port, settings=PLAIN).hand_over(a_message())
             assert caught.value.permanent == permanent
 
 
