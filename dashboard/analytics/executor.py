@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from dashboard.analytics.errors import QueryError, QueryTooLarge
-from dashboard.analytics.fair_queue import FairQueue, Lane, T, threads_of
+from dashboard.analytics.fair_queue import FairQueue, Lane, T
 from dashboard.analytics.result_cache import ResultCache, Rows
 from dashboard.analytics.sql.parameters import Statement
 
@@ -55,7 +55,7 @@ class QueryExecutor:
         self._cache = ResultCache(cache_seconds)
         self._queue = FairQueue(workers)
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
-        for _ in range(threads_of(workers)):
+        for _ in range(self._queue.threads):
             self._clients.put(connect(LIMITS))
         self._killer = connect({})
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="analytics-kill")

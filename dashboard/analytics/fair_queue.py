@@ -7,8 +7,6 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from dashboard.analytics.errors import QueueFull
@@ -35,15 +33,6 @@ def lane_of(site: str, *, guest: bool) -> Lane:
     return (guest, f"account {account}" if account and not guest else site)
 
 
-@dataclass(slots=True, eq=False)
-class _Task:
-    """Work that waits, in one lane or several."""
-
-    future: Future[Any]
-    work: Callable[[], Any]
-    taken: bool = False
-
-
 class FairQueue:
     """Takes work from lanes in turn, those first of which least is running. Members go before guests, who never have
     more than their share of the threads. Where all threads are taken, a lane of which nothing is running gets a spare
@@ -53,60 +42,58 @@ class FairQueue:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._guest_workers = max(1, workers // 2)
-        self._threads = ThreadPoolExecutor(threads_of(workers), thread_name_prefix="analytics")
+        self.threads = 2 * workers  # the spare ones included
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="analytics")
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[Lane, deque[_Task]] = OrderedDict()
-        self._tasks: dict[Future[Any], _Task] = {}
-        """Those that wait."""
+        self._waiting: OrderedDict[Lane, deque[Future[Any]]] = OrderedDict()
+        """What waits, in one lane or several."""
+        self._work: dict[Future[Any], Callable[[], Any]] = {}
         self._running: Counter[Lane] = Counter()
 
     def submit(self, lane: Lane, work: Callable[[], T]) -> Future[T]:
         """Do the work when it is its turn. Raises `QueueFull` where too much waits in the lane, or of guests."""
-        task = _Task(Future[T](), work)
+        future = Future[T]()
         with self._lock:
-            self._enqueue(lane, task)
-            self._tasks[task.future] = task
+            self._enqueue(lane, future)
+            self._work[future] = work
         self._start()
-        return task.future
+        return future
 
     def join(self, lane: Lane, future: Future[Any]) -> None:
         """Have what waits in another lane wait in this one, too: it begins when it is the turn of either. Raises as
         `submit`."""
         with self._lock:
-            task = self._tasks.get(future)
-            if task is None or task in self._waiting.get(lane, ()):
-                return
-            self._enqueue(lane, task)
+            if future in self._work and future not in self._waiting.get(lane, ()):
+                self._enqueue(lane, future)
         self._start()
 
     def close(self) -> None:
         """Wait for what is running; what waits is cancelled."""
         with self._lock:
-            waiting = list(self._tasks)
+            waiting = list(self._work)
             self._waiting.clear()
-            self._tasks.clear()
+            self._work.clear()
         for future in waiting:
             future.cancel()
-        self._threads.shutdown()
+        self._pool.shutdown()
 
-    def _enqueue(self, lane: Lane, task: _Task) -> None:
+    def _enqueue(self, lane: Lane, future: Future[Any]) -> None:
         if self._is_full(lane):
             self._drop_ended()
             if self._is_full(lane):
                 raise QueueFull
-        self._waiting.setdefault(lane, deque()).append(task)
+        self._waiting.setdefault(lane, deque()).append(future)
 
     def _is_full(self, lane: Lane) -> bool:
-        guests = sum(len(tasks) for (guest, _), tasks in self._waiting.items() if guest)
+        guests = sum(len(futures) for (guest, _), futures in self._waiting.items() if guest)
         return len(self._waiting.get(lane, ())) >= MAX_WAITING_OF_LANE or (lane[0] and guests >= MAX_WAITING)
 
     def _drop_ended(self) -> None:
         """Forget what nobody waits for any more, or has begun in another lane: who comes and goes fills no lane."""
-        for lane, tasks in list(self._waiting.items()):
-            left = deque(each for each in tasks if not (each.taken or each.future.cancelled()))
-            for each in tasks:
-                if each.future.cancelled():
-                    self._tasks.pop(each.future, None)
+        for future in [each for each in self._work if each.cancelled()]:
+            del self._work[future]
+        for lane, futures in list(self._waiting.items()):
+            left = deque(each for each in futures if each in self._work)
             if left:
                 self._waiting[lane] = left
             else:
@@ -115,15 +102,15 @@ class FairQueue:
     def _start(self) -> None:
         with self._lock:
             while (lane := self._next()) is not None:
-                task = self._waiting[lane].popleft()
-                self._waiting.move_to_end(lane)
-                if not self._waiting[lane]:
-                    del self._waiting[lane]
-                self._tasks.pop(task.future, None)
-                waited, task.taken = not task.taken, True
-                if waited and task.future.set_running_or_notify_cancel():
+                futures = self._waiting.pop(lane)
+                future = futures.popleft()
+                if futures:
+                    self._waiting[lane] = futures
+                # It may have begun in another lane.
+                work = self._work.pop(future, None)
+                if work is not None and future.set_running_or_notify_cancel():
                     self._running[lane] += 1
-                    self._threads.submit(self._run, lane, task)
+                    self._pool.submit(self._run, lane, future, work)
 
     def _next(self) -> Lane | None:
         """The lane whose turn it is, if one may begin."""
@@ -139,21 +126,12 @@ class FairQueue:
         guests = sum(count for (guest, _), count in self._running.items() if guest)
         return running < spare * self._workers and (not lane[0] or guests < spare * self._guest_workers)
 
-    def _run(self, lane: Lane, task: _Task) -> None:
+    def _run(self, lane: Lane, future: Future[Any], work: Callable[[], Any]) -> None:
         try:
-            found = task.work()
+            future.set_result(work())
         except BaseException as error:  # noqa: BLE001 # whoever waits for it is told
-            outcome = partial(task.future.set_exception, error)
-        else:
-            outcome = partial(task.future.set_result, found)
+            future.set_exception(error)
         with self._lock:
-            self._running[lane] -= 1
-            if not self._running[lane]:
-                del self._running[lane]
+            # Lanes of which nothing is running any more are left out.
+            self._running -= Counter([lane])
         self._start()
-        outcome()
-
-
-def threads_of(workers: int) -> int:
-    """How many threads a queue has, the spare ones included."""
-    return 2 * workers

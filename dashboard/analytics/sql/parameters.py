@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from clickhouse_connect.driver.binding import str_query_value
+
 
 @dataclass(slots=True)
 class Parameters:
@@ -44,16 +46,11 @@ class Statement:
     def inlined(self) -> str:
         """The statement in one line with its values as literals: to be read, or pasted into clickhouse-client; never
         executed."""
-        line = " ".join(self.sql.split())
-        return _PLACEHOLDER.sub(lambda found: f"CAST({_literal(self.parameters[found[1]])}, '{found[2]}')", line)
+        # The driver writes a line's end in a value as it is, after a backslash.
+        return _PLACEHOLDER.sub(
+            lambda found: f"CAST({str_query_value(self.parameters[found[1]])}, '{found[2]}')".replace("\\\n", "\\n"),
+            " ".join(self.sql.split()),
+        )
 
 
 _PLACEHOLDER = re.compile(r"\{(\w+):([A-Za-z0-9()]+)\}")
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_literal, value))}]"
-    if isinstance(value, int):
-        return str(int(value))
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
