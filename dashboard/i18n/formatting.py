@@ -7,8 +7,9 @@ names of months, weekdays and countries are those of the Unicode CLDR.
 from __future__ import annotations
 
 import datetime
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
@@ -92,15 +93,20 @@ def chart_units() -> dict[str, str]:
     }
 
 
-def money(value: Value, currency: str) -> str:
-    """An amount with its currency, by the customs of the reader's language: €1,234.50, SEK 1,234.50; from 10,000 on
-    without cents."""
+def has_cents(values: Iterable[Value]) -> bool:
+    """Whether amounts that stand together are told with their decimals: none is 10,000 or more."""
+    return all(abs(value) < 10_000 for value in values if value is not None)
+
+
+def money(value: Value, currency: str, *, cents: bool = True) -> str:
+    """An amount with its currency, by the customs of the reader's language: €1,234.50, SEK 1,234.50; from 10,000 on,
+    and without `cents`, in whole numbers."""
     if value is None:
         return NOTHING
-    if abs(value) < 10_000:
+    if cents and has_cents([value]):
         return _spaced(format_currency(value, currency, locale=language()))
     pattern = Locale.parse(language()).currency_formats["standard"].pattern.replace(".00", "")
-    return _spaced(format_currency(round(value), currency, pattern, locale=language(), currency_digits=False))
+    return _spaced(format_currency(math.floor(value + 0.5), currency, pattern, locale=language(), currency_digits=False))
 
 
 def _spaced(amount: str) -> str:
@@ -109,14 +115,14 @@ def _spaced(amount: str) -> str:
     return re.sub(r"(?<=[^\W\d_])(?=\d)", "\N{NO-BREAK SPACE}", amount, count=1)
 
 
-def metric_text(metric: str, value: Value, *, short: bool = False, currency: str = "") -> str:
+def metric_text(metric: str, value: Value, *, short: bool = False, currency: str = "", cents: bool = True) -> str:
     """A metric's value in its own unit; revenue in `currency`."""
     if metric.endswith("_rate") or metric in ("percentage", "scroll_depth"):
         return percent(value)
     if metric in ("visit_duration", "time_on_page"):
         return duration(value)
     if currency and metric.endswith("_revenue"):
-        return money(value, currency)
+        return money(value, currency, cents=cents)
     if metric == "views_per_visit":
         return NOTHING if value is None else decimal(value, 2)
     return compact(value) if short else number(value)

@@ -201,7 +201,9 @@ def _consent(site: Site, results: Sequence[Result]) -> str:
         return ""
     if site.consent == "exempt":
         return _("{share} of pageviews came with consent, the rest under exempt measurement.").format(share=split.share)
-    text = _("Visitors and visits are those of the %(share)s of pageviews that came with consent.")
+    text = _(
+        "Pageviews and events count everyone; all other metrics only the %(share)s of pageviews that came with consent."
+    )
     return text % {"share": split.share}
 
 

@@ -17,7 +17,7 @@ from dashboard.reports.chart_metrics import MEASURES
 from dashboard.reports.filter_params import PAGES, FilterParam, dimension_title
 from dashboard.reports.panel_queries import columns_of
 from dashboard.reports.panels import Panel, Tab
-from dashboard.reports.revenue import is_revenue, revenue_text, without_revenue
+from dashboard.reports.revenue import has_cents, is_revenue, revenue_text, without_revenue
 from dashboard.reports.svg import percentage, share
 from dashboard.reports.view_state import ViewState
 
@@ -140,6 +140,7 @@ def breakdown(
     shown = shown_rows(tab, part.rows)
     columns = _with_values(shown, columns_of(tab, wide=bool(below)))
     most = most or max((row.metrics[0] or 0 for row in shown), default=0)
+    cents = {name: has_cents(shown[:rows], name) for name in columns if is_revenue(name)}
     return Breakdown(
         panel=panel,
         tab=tab,
@@ -148,7 +149,7 @@ def breakdown(
         heading=head(_("Property") if tab.empty else dimension_title(tab.dimension), tab.dimension),
         columns=tuple(head(column_title(tab, metric), metric) for metric in columns),
         share=head(_(HEADS[tab.share]) if tab.share else "%", tab.share or SHARE),
-        lines=tuple(_line(state, tab, part, row, columns, most, whole) for row in shown[:rows]),
+        lines=tuple(_line(state, tab, part, row, columns, cents, most, whole) for row in shown[:rows]),
         details=state.href(f"/details/{panel.name}") if shown and not below else "",
         hidden=part.hidden,
         imported=imported_days(part),
@@ -203,7 +204,14 @@ def row_label(tab: Tab, row: Row) -> str:
 
 
 def _line(
-    state: ViewState, tab: Tab, part: Result, row: Row, columns: Iterable[str], most: Value, whole: Mapping[str, Value]
+    state: ViewState,
+    tab: Tab,
+    part: Result,
+    row: Row,
+    columns: Iterable[str],
+    cents: Mapping[str, bool],
+    most: Value,
+    whole: Mapping[str, Value],
 ) -> BreakdownRow:
     value, folded = row.dimensions[0], row.folded
     values = dict(zip(part.metrics, row.metrics, strict=True))
@@ -217,8 +225,9 @@ def _line(
         active=active,
         texts=tuple(
             _("Hidden")
-            if name in row.withheld
-            else revenue_text(row, name)
+            # What small groups paid is told of none of them.
+            if name in row.withheld or (folded and is_revenue(name) and part.protected)
+            else revenue_text(row, name, cents=cents[name])
             if is_revenue(name)
             else formatting.metric_text(name, values[name], short=True)
             for name in columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from dashboard.analytics.period import Period
@@ -145,6 +146,8 @@ def build_points(
     hidden, hidden_before = _hidden(series, metric), _hidden(series_before, metric)
     # Rates and durations of nothing are unknown; counts of nothing are zero.
     absent = 0 if metric in COUNTS or metric == "total_revenue" else None
+    cents = formatting.has_cents((*values.values(), *values_before.values()))
+    text = partial(formatting.metric_text, metric, currency=currency, cents=cents)
     points = []
     for index, moment in enumerate(shown):
         value = None if moment.future else values.get(moment.key, absent)
@@ -156,10 +159,8 @@ def build_points(
                 long=moment.long,
                 value=value,
                 before=before_value,
-                text=_("Hidden") if moment.key in hidden else formatting.metric_text(metric, value, currency=currency),
-                before_text=_("Hidden")
-                if past is not None and past.key in hidden_before
-                else formatting.metric_text(metric, before_value, currency=currency),
+                text=_("Hidden") if moment.key in hidden else text(value),
+                before_text=_("Hidden") if past is not None and past.key in hidden_before else text(before_value),
                 before_long=past.long if past else "",
                 running=moment.running,
                 cut=moment.cut,

@@ -55,8 +55,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One segment of the bars: its title, and the number of its colour; `without` says that it is no consent."""
+    """One segment of the bars: its kind of evidence, "" for several; its title, and the number of its colour;
+    `without` says that it is no consent."""
 
+    kind: str
     title: str
     colour: int
     without: bool = False
@@ -184,13 +186,14 @@ def _series(kinds: Sequence[str], *, undivided: bool) -> tuple[Series, ...]:
     """A series for each kind of evidence, and one for what is `undivided`."""
     given = [
         Series(
+            kind,
             label("visit:consent", kind) if kind else _("Other banners"),
             min(index, COLOURS - 1),
             without=kind in NO_CONSENT,
         )
         for index, kind in enumerate(kinds)
     ]
-    return (*given, *([Series(_("Not split, for privacy"), COLOURS)] if undivided else []))
+    return (*given, *([Series(OTHERS, _("Not split, for privacy"), COLOURS)] if undivided else []))
 
 
 def _interval(

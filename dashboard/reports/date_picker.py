@@ -37,6 +37,8 @@ class PeriodMenu:
     compared: str
     """Title of the comparison."""
     compared_dates: str
+    compared_in_part: bool
+    """Whether of these only as much is compared as there is of the period by now."""
     compared_empty: bool
     """Whether nothing was counted in these dates."""
     matching: Entry | None
@@ -66,6 +68,7 @@ def build_menu(state: ViewState, dates: DateRange, below: str = "", *, compared:
         ),
         compared=_(COMPARISONS[span.compare]),
         compared_dates=formatting.dates(before.first, before.last) if before else "",
+        compared_in_part=dates.compared != before,
         compared_empty=not compared,
         matching=_matching(state, below),
         toggle=state.to_comparison("none" if span.compare != "none" else "previous").href(below),

@@ -24,8 +24,8 @@ SIZES: Final[Mapping[str, str]] = {
     "xl": N_("1440 px and up"),
 }
 CONSENT: Final[Mapping[str, str]] = {
-    "granted": N_("Site API call"),
-    "cookie": N_("Saved consent cookie"),
+    "granted": N_("Website’s own code"),
+    "cookie": N_("Remembered choice"),
     "tcf": N_("IAB TCF"),
     "gcm": N_("Google Consent Mode"),
     "exempt": N_("Exempt from consent"),

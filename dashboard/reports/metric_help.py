@@ -8,8 +8,8 @@ from dashboard.i18n.translations import N_, _
 
 HELP: Final = {
     "visitors": N_(
-        "Unique visitors per day. Someone who returns on another day counts again: visitors over 30 days "
-        "are the sum of daily visitors."
+        "Each day’s unique visitors, added up. Someone who returns on another day counts again, as nobody is "
+        "recognized from one day to the next."
     ),
     "visits": N_(
         "A series of pageviews and events by one visitor. A visit ends after 30 minutes of inactivity, and at midnight."

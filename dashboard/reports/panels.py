@@ -129,7 +129,7 @@ PANELS: Final = (
             ),
             Tab(
                 "events",
-                N_("Events"),
+                N_("Custom events"),
                 "event:name",
                 "",
                 columns=_EVENTS,

@@ -39,9 +39,14 @@ def without_revenue(metrics: Sequence[str]) -> tuple[str, ...]:
     return tuple(metric for metric in metrics if not is_revenue(metric))
 
 
-def revenue_text(row: Row, metric: str) -> str:
+def has_cents(rows: Iterable[Row], metric: str) -> bool:
+    """Whether a column of a metric of revenue has decimals: all of its cells have as many."""
+    return formatting.has_cents(each.metric(metric) for row in rows for each in row.revenue)
+
+
+def revenue_text(row: Row, metric: str, *, cents: bool) -> str:
     """The cell of a metric of revenue: a line for each currency."""
-    lines = [formatting.metric_text(metric, each.metric(metric), currency=each.currency) for each in row.revenue]
+    lines = [formatting.money(each.metric(metric), each.currency, cents=cents) for each in row.revenue]
     return "\n".join(lines) or formatting.NOTHING
 
 
