@@ -25,7 +25,7 @@ SIZES: Final[Mapping[str, str]] = {
 }
 CONSENT: Final[Mapping[str, str]] = {
     "granted": N_("Website’s own code"),
-    "cookie": N_("Remembered choice"),
+    "cookie": N_("Saved choice"),
     "tcf": N_("IAB TCF"),
     "gcm": N_("Google Consent Mode"),
     "exempt": N_("Exempt from consent"),

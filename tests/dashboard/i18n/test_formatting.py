@@ -147,3 +147,10 @@ def test_amounts_keep_apart_from_their_currency(code: str, value: float, currenc
     """A code of letters has a space before the digits; a sign has none."""
     with using(code, shipped()):
         assert formatting.money(value, currency) == text
+
+
+def test_amounts_of_a_column_have_as_many_decimals() -> None:
+    """One of 10,000 or more lets all be whole numbers, rounded as people do."""
+    assert formatting.has_cents([2, 9_999, None])
+    assert not formatting.has_cents([2, 10_000])
+    assert formatting.money(2.5, "EUR", cents=False) == "€3"

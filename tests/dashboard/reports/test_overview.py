@@ -46,7 +46,7 @@ def test_every_view_has_as_many_metrics(dimensions: tuple[str, ...]) -> None:
 def test_every_metric_of_the_strip_is_explained(board: Board) -> None:
     """In words that its link names as its description, on the page of every kind of filter."""
     assert set(MEASURES) <= set(HELP)
-    assert "sum of daily visitors" in HELP["visitors"]
+    assert "added up" in HELP["visitors"]
     board.seed([pageview(1)])
     for query in ("", "?f=is,event:page,/"):
         page = board.page(f"/{SITE}{query}")

@@ -145,6 +145,6 @@ def test_no_internal_value_is_shown_as_a_currency(board: Board) -> None:
     board.seed([*many, *few])
     page = board.get(f"/{SITE}?period=day&events=properties&f=is,visit:source,Google").text
     assert cells(page, "Goals and events: Properties", "mug")[2] == "€80.00"
-    assert cells(page, "Goals and events: Properties", "Other (grouped for privacy)")[2] == "–"
+    assert cells(page, "Goals and events: Properties", "Other (grouped for privacy)")[2] == "Hidden"
     assert OTHER not in page
     assert "389" not in page

@@ -88,7 +88,7 @@ def test_the_site_page_shows_what_was_counted(board: Board) -> None:
     assert panel(page, "Countries: Countries") == [["Norway", "1", "50%"], ["Sweden", "1", "50%"]]
     assert panel(page, "Devices: Browsers") == [["Firefox", "1", "50%"], ["Safari", "1", "50%"]]
     assert panel(page, "Goals and events: Goals") == [["Signup", "1", "1", "50%"]]
-    assert panel(page, "Consent: Consent") == [["Site API call", "3", "2", "100%"]]
+    assert panel(page, "Consent: Consent") == [["Website’s own code", "3", "2", "100%"]]
 
 
 TABS = {
@@ -366,7 +366,7 @@ def test_a_card_and_its_page_say_the_same(board: Board) -> None:
         for site in (SITE, "new.example"):
             page = board.page(f"/{site}?period=7d")
             (figure,) = [link.text for link in page.links if link.text.startswith("Visitors ")]
-            change = figure.split(" ", 2)[2]
+            change = figure.split(" ", 2)[2].removesuffix(" sum of days")
             card = cards.partition(f"{site} ")[2].partition(" in 7 days")[0]
             assert card.endswith(change), (closed, site, figure)
 

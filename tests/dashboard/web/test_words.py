@@ -58,7 +58,7 @@ def test_the_report_names_things_as_other_products_do(board: Board) -> None:
     text = board.page(f"/{SITE}").text
     for word in (
         "Operating systems", "Device types", "Screen sizes", "Hostnames", "Entry pages", "Exit pages",
-        "Consent basis", "Saved consent cookie", "Site API call", "Add annotation", "Installation",
+        "Consent basis", "Saved choice", "Website’s own code", "Add annotation", "Installation",
     ):  # fmt: skip
         assert word in text, word
 
