@@ -106,7 +106,8 @@ def money(value: Value, currency: str, *, cents: bool = True) -> str:
     if cents and has_cents([value]):
         return _spaced(format_currency(value, currency, locale=language()))
     pattern = Locale.parse(language()).currency_formats["standard"].pattern.replace(".00", "")
-    return _spaced(format_currency(math.floor(value + 0.5), currency, pattern, locale=language(), currency_digits=False))
+    whole = math.floor(value + 0.5)
+    return _spaced(format_currency(whole, currency, pattern, locale=language(), currency_digits=False))
 
 
 def _spaced(amount: str) -> str:
