@@ -190,7 +190,7 @@ class _Answer:
         dimension = find_dimension(self.asked.dimension)
         if dimension.level == "time" or dimension.name in ONLY_FILTERS:
             raise QueryError("dimension", "expected an event or visit dimension")
-        dimension = listed(dimension, self.prepared.query.filters, self.prepared.goals)
+        dimension = listed(dimension, self.prepared.query.filters, self.prepared.state.goals)
         least = self._protection.min_visitors
         folded: tuple[str, ...] = ()
         while True:

@@ -7,7 +7,7 @@ has 23 or 25 hours where clocks change.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -71,6 +71,11 @@ class Period:
     def whole_dates(self) -> bool:
         """Whether it is a whole number of dates."""
         return self.start is None and self.end is None
+
+    def ranges(self, without: Container[datetime.date] = ()) -> tuple[tuple[datetime.date, datetime.date], ...]:
+        """The dates but for some, as first and last of those that follow each other."""
+        dates = (self.first + number * _DAY for number in range(self.days))
+        return ranges(day for day in dates if day not in without)
 
     def previous(self) -> Period:
         """The stretch of the same length that ends where this one begins."""
@@ -164,6 +169,15 @@ class Period:
             local = datetime.datetime.fromtimestamp(ts, zone)
             cut = local.replace(minute=0, second=0) if step == 3600 else local.replace(second=0)
             yield cut.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ranges(days: Iterable[datetime.date]) -> tuple[tuple[datetime.date, datetime.date], ...]:
+    """Days as first and last of those that follow each other."""
+    found: list[tuple[datetime.date, datetime.date]] = []
+    for day in sorted(days):
+        follows = bool(found) and found[-1][1] == day - _DAY
+        found.append((found.pop()[0] if follows else day, day))
+    return tuple(found)
 
 
 def parse_period(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collector.sites.goals import Goal
 from dashboard.analytics.query import Query
 from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.expressions import EventScope
@@ -15,10 +14,9 @@ from dashboard.analytics.sql.statement import Released
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """A resolved query, with the site's goals, its protection, its state, and for guests what is released."""
+    """A resolved query, with the site's protection, its state, and for guests what is released."""
 
     query: Query
-    goals: tuple[Goal, ...]
     protection: Protection
     state: SiteState
     released: Released
@@ -29,8 +27,8 @@ class PreparedQuery:
 
     def events_available_from(self) -> str:
         """The first date that still has events, where an earlier one of the range had some; else empty."""
-        return self.state.events_of(((self.query.period.first, self.query.period.last),))
+        return self.state.events_of(self.state.within(self.query.period).values())
 
     def imported_days(self) -> int:
         """Days of the range that were imported: they have sums, and no events."""
-        return sum(self.query.period.first <= day <= self.query.period.last for day in self.state.imported)
+        return sum(day.imported for day in self.state.within(self.query.period).values())

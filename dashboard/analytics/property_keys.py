@@ -33,8 +33,8 @@ def _statement(prepared: PreparedQuery) -> Statement:
     """Its rows are a key, visitors and events."""
     query, protection, scope = prepared.query, prepared.protection, prepared.scope()
     by_property = resolve(replace(query, dimensions=(f"{PROPERTY}*",))).own()
-    usable, bound = prepared.state.closed.usable_by(by_property).versions, scope.parameters
-    summed = [version for day, version in usable if prepared.state.has_no_events(day)]
+    usable, bound = prepared.state.usable_by(by_property), scope.parameters
+    summed = [day.version for day in usable.values() if day.imported or day.gone]
     protected = query.filters is not None or protection.strict
     sql = f"""
 SELECT key, sum(visitors) AS c_visitors, sum(events) AS c_events FROM (

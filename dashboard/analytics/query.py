@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dashboard.analytics.filters import Filter
-from dashboard.analytics.period import Period
+from dashboard.analytics.period import Period, ranges
 
 MAX_DIMENSIONS, MAX_METRICS = 5, 20
 DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 100, 10_000, 1_000_000
@@ -112,10 +112,6 @@ class Result:
         """How many they are."""
         return len(self.imported_left_out)
 
-    def left_out_ranges(self) -> list[tuple[datetime.date, datetime.date]]:
+    def left_out_ranges(self) -> tuple[tuple[datetime.date, datetime.date], ...]:
         """The imported days that are left out, as first and last of those that follow each other."""
-        ranges: list[tuple[datetime.date, datetime.date]] = []
-        for day in sorted(self.imported_left_out):
-            follows = bool(ranges) and (day - ranges[-1][1]).days == 1
-            ranges[-1 if follows else len(ranges) :] = [(ranges[-1][0] if follows else day, day)]
-        return ranges
+        return ranges(self.imported_left_out)

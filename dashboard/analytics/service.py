@@ -28,9 +28,8 @@ from dashboard.analytics.query import Query, Result
 from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets, sum_buckets
 from dashboard.analytics.small_counts import Key, Protection, small_buckets, suppressed_buckets
-from dashboard.analytics.sql.imported_days import build_sums_of_pages, needs_sums_of_pages, with_sums_of_pages
 from dashboard.analytics.sql.parameters import Statement
-from dashboard.analytics.sql.rollups import STATE_SQL, SiteState, parts_sql, read_state
+from dashboard.analytics.sql.rollups import STATE_SQL, SiteState, build_pages_known, parts_sql, read_state
 from dashboard.analytics.sql.statement import (
     Released,
     build_breakdown,
@@ -88,10 +87,7 @@ class StatsService:
         Raises `QueryError` for one that cannot be answered as asked, `QueryTooLarge` past a limit.
         """
         resolved = [await self._resolve(await self._in_steps(query)) for query in queries]
-        needed = {query.site: False for query in queries}
-        for one in resolved:
-            needed[one.query.site] |= any(map(needs_sums_of_pages, one.aggregations()))
-        states = {site: await self._state(site, of_pages=of_pages) for site, of_pages in needed.items()}
+        states = {site: await self._state(site) for site in dict.fromkeys(query.site for query in queries)}
         resolved = [self._divided_alike(one, states[one.query.site]) for one in resolved]
         found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), states)
 
@@ -111,7 +107,6 @@ class StatsService:
         found = (await self._resolve(await self._in_steps(query))).query
         return PreparedQuery(
             found,
-            self._goals(found.site),
             self._protection(found.site),
             await self._state(found.site),
             await self._released(found.site, found.period.zone, found.period.last),
@@ -154,8 +149,7 @@ class StatsService:
 
     async def first_day(self, site: str) -> datetime.date | None:
         """The first site-local date that has had an event or was imported, or None."""
-        state = await self._state(site)
-        return min(filter(None, (state.first_counted, state.first_event, *state.imported)), default=None)
+        return (await self._state(site)).first_day
 
     async def rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
         """The rows of a statement over several sites."""
@@ -196,14 +190,14 @@ class StatsService:
         whole, protection = combined(batch), self._protection(batch[0].site)
         released = await self._released(whole.site, whole.period.zone, whole.period.last)
         if whole.values:
-            statement = build_breakdown(whole, state.closed, protection, released)
+            statement = build_breakdown(whole, state, protection, released)
             rows = await self._rows(whole.site, statement, state.parts)
             read = partial(read_breakdown, whole, rows, protection)
             found = await self.computed(whole.site, read) if len(rows) > MANY_ROWS else read()
             return {each: found.part(each) if whole.parts else found for each in batch}
         if whole.by_clock and protection.covers(whole) and whole.of_visits:
             whole = replace(whole, components=whole.components | {"starters"})
-        statements = build_series(whole, state.closed, released)
+        statements = build_series(whole, state, released)
         parts = await asyncio.gather(*(self._rows(whole.site, each, state.parts) for each in statements))
         rows = [row for part in parts for row in part]
         return {each: await self._buckets(each, whole, rows, state, released) for each in batch}
@@ -243,12 +237,11 @@ class StatsService:
         available_from = max(map(state.available_from, resolved.aggregations()))
         result = build_result(resolved, found[own], others, protection, available_from)
         included, left_out = state.imported_in(own, protection)
-        lost = [day for day in state.without_properties if own.period.first <= day <= own.period.last]
         return replace(
             result,
             imported=included,
             imported_left_out=left_out,
-            property_days_left_out=0 if own.filters else len(lost),
+            property_days_left_out=len(state.without_properties(own)),
         )
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
@@ -263,20 +256,18 @@ class StatsService:
             matching = {**matching, leaf: await self.matching(query.site, expressions, names)}
         return resolve(query, goals, matching)
 
-    async def _state(self, site: str, *, of_pages: bool = False) -> SiteState:
-        """The state of a site now: read before all else, so that results of before are not shared after a change.
-        `of_pages` asks what imported days tell of pages."""
+    async def _state(self, site: str) -> SiteState:
+        """The state of a site now: read before all else, so that results of before are not shared after a change."""
         ((parts,),) = await self._rows(site, self._parts, object())
-        known = self._states.get(site)
-        if known is None or known.parts != parts:
+        goals, known = self._goals(site), self._states.get(site)
+        if known is None or (known.parts, known.goals) != (parts, goals):
             (row,) = await self._rows(site, Statement(STATE_SQL, {"site": site}), parts)
-            known = self._states[site] = read_state(parts, *row)
+            of_pages = build_pages_known(site, row[0], goals)
+            known = read_state(parts, goals, row, await self._rows(site, of_pages, parts) if of_pages else ())
+            self._states[site] = known
         self._states.move_to_end(site)
         if len(self._states) > MAX_STATES:
             self._states.popitem(last=False)
-        if of_pages and known.imported:
-            statement = build_sums_of_pages(site, known, self._goals(site))
-            known = with_sums_of_pages(known, await self._rows(site, statement, parts))
         return known
 
     async def _released(self, site: str, zone: str, last: datetime.date = datetime.date.max) -> Released:

@@ -5,118 +5,93 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from collector.rollups.daily_status import IMPORTED_SCHEMAS, SCHEMAS, SCHEMAS_WITH_PROPERTIES
 from collector.rollups.sql import EVENT_DIMENSIONS, EVERY_EVENT, VISIT_DIMENSIONS
+from collector.sites.goals import Goal
 from collector.storage.schema import literal
 from dashboard.analytics.aggregation import Aggregation
-from dashboard.analytics.dimensions import PART, Dimension
-from dashboard.analytics.goal_filters import rollup_names
+from dashboard.analytics.dimensions import PART, PROPERTY, Dimension
+from dashboard.analytics.goal_filters import is_of_one_page, rollup_names
 from dashboard.analytics.metrics import COUNTS_OF_DAYS, ENTRIES_OF_DAYS, VISITS_OF_DAYS, component_columns
 from dashboard.analytics.period import Period
 from dashboard.analytics.small_counts import Protection
-from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
+from dashboard.analytics.sql.expressions import EventScope, clause
+from dashboard.analytics.sql.parameters import Statement
 
-_DAY = datetime.timedelta(days=1)
 _LANDED = frozenset({"entry_visits", "bounces"})
+_PAGE_GOALS, _NEVER_PRICED = "goals of pages", "revenue of events that are gone"
 
 
-@dataclass(frozen=True, slots=True)
-class RollupDays:
-    """The closed days of a site with the version of each that counts. `partial` ones lack properties, `unpriced` ones
-    revenue; of imported ones some tell goals by page, or exits with the page views that these are of, and some no exits
-    (see `sql.imported_days`)."""
+class RolledUpDay(NamedTuple):
+    """A closed day: the version of it that counts, whether it was imported or had events that are gone, and what its
+    rollups lack: components, the prefix of properties, goals by page, or revenue that there are no events any more for.
+    """
 
-    versions: tuple[tuple[datetime.date, int], ...] = ()
-    partial: frozenset[datetime.date] = frozenset()
-    unpriced: frozenset[datetime.date] = frozenset()
-    page_goals: frozenset[datetime.date] = frozenset()
-    page_exits: frozenset[datetime.date] = frozenset()
-    without_exits: frozenset[datetime.date] = frozenset()
-
-    def usable_by(self, aggregation: Aggregation) -> RollupDays:
-        """Those of the period whose rollups hold what the aggregation needs."""
-        if not can_use_rollups(aggregation):
-            return RollupDays()
-        lacking = aggregation.left_out
-        lacking |= self.partial if any(each.key for each in aggregation.dimensions) else frozenset()
-        lacking |= self.unpriced if "revenue" in aggregation.components else frozenset()
-        lacking |= self.without_exits if "exits" in aggregation.components else frozenset()
-        every = frozenset(day for day, _ in self.versions)
-        lacking |= every - self.page_exits if "visit_pageviews" in aggregation.components else frozenset()
-        lacking |= every - self.page_goals if "event:page" in _names_of_goals(aggregation) else frozenset()
-        return RollupDays(
-            tuple(
-                (day, version)
-                for day, version in self.versions
-                if day not in lacking and _is_whole(day, aggregation.period)
-            )
-        )
-
-    def open_ranges(self, aggregation: Aggregation) -> DateRanges:
-        """The other days of the period, as ranges from a first to a last date."""
-        closed = {day for day, _ in self.versions}
-        found: list[tuple[datetime.date, datetime.date]] = []
-        for offset in range(aggregation.period.days):
-            day = aggregation.period.first + offset * _DAY
-            if day not in closed:
-                follows = bool(found) and found[-1][1] == day - _DAY
-                found.append((found.pop()[0] if follows else day, day))
-        return tuple(found)
+    version: int
+    imported: bool
+    gone: bool
+    lacks: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """What a site's results depend on: its closed days, a hash of the stored parts, which dates have had events, and
-    which were imported."""
+    """What a site's results depend on: a hash of the stored parts, its goals, its closed days, the first date that has
+    had an event or was imported, the first that has events, and all currencies that revenue was ever received in, with
+    whether on a closed day."""
 
-    closed: RollupDays
     parts: int
-    first_counted: datetime.date | None
+    goals: tuple[Goal, ...]
+    closed: Mapping[datetime.date, RolledUpDay]
+    first_day: datetime.date | None
     first_event: datetime.date | None
-    currencies: Mapping[str, bool] = field(default_factory=dict)
-    """All that revenue was ever received in, and whether on a closed day."""
-    never_priced: frozenset[datetime.date] = frozenset()
-    """Dates that have no revenue by dimension and no events any more to count it from."""
-    imported: frozenset[datetime.date] = frozenset()
+    currencies: Mapping[str, bool]
+
+    def within(self, period: Period) -> dict[datetime.date, RolledUpDay]:
+        """The closed days of a period."""
+        return {day: each for day, each in self.closed.items() if period.first <= day <= period.last}
+
+    def usable_by(self, aggregation: Aggregation) -> dict[datetime.date, RolledUpDay]:
+        """Those of the period whose rollups hold what the aggregation needs."""
+        if not can_use_rollups(aggregation):
+            return {}
+        period, needed = aggregation.period, {*aggregation.components}
+        needed |= {PROPERTY for each in aggregation.dimensions if each.key}
+        needed |= {_PAGE_GOALS} if "event:page" in _names_of_goals(aggregation) else set()
+        cut = {day for day, moment in ((period.first, period.start), (period.last, period.end)) if moment is not None}
+        cut |= aggregation.left_out
+        return {
+            day: each for day, each in self.within(period).items() if day not in cut and each.lacks.isdisjoint(needed)
+        }
 
     def imported_in(
         self, aggregation: Aggregation, protection: Protection
     ) -> tuple[frozenset[datetime.date], frozenset[datetime.date]]:
         """Imported days of the range that the result has, and those that it leaves out."""
-        period = aggregation.period
-        whole = {day for day in self.imported if period.first <= day <= period.last}
-        usable = RollupDays() if protection.covers(aggregation) else self.closed.usable_by(aggregation)
-        included = frozenset(day for day, _ in usable.versions if day in whole)
-        return included, frozenset(whole - included)
+        imported = frozenset(day for day, each in self.within(aggregation.period).items() if each.imported)
+        left_out = imported.difference(() if protection.covers(aggregation) else self.usable_by(aggregation))
+        return imported - left_out, left_out
 
-    @property
-    def without_properties(self) -> frozenset[datetime.date]:
-        """Own dates that have neither sums by property nor events any more to count properties from."""
-        return frozenset(day for day in self.closed.partial - self.imported if self.has_no_events(day))
-
-    def has_no_events(self, day: datetime.date) -> bool:
-        """Whether a closed day has no events any more, or never had any here."""
-        return day in self.imported or self.first_event is None or day < self.first_event
+    def without_properties(self, aggregation: Aggregation) -> set[datetime.date]:
+        """Own days that have neither sums by property nor events any more to count properties from; a filter needs the
+        events of all days."""
+        closed = {} if aggregation.filters else self.within(aggregation.period)
+        return {day for day, each in closed.items() if PROPERTY in each.lacks and each.gone and not each.imported}
 
     def available_from(self, aggregation: Aggregation) -> str:
         """The first date that still has events, where an earlier one of the range had some; else empty."""
-        first = self.first_event
-        if self.first_counted is None or (first is not None and first <= self.first_counted):
-            return ""
-        period = aggregation.period
-        if "revenue" in aggregation.components and any(period.first <= day <= period.last for day in self.never_priced):
-            return first.isoformat() if first else "never"
-        lacking = self.without_properties if aggregation.filters is None else frozenset[datetime.date]()
-        return self.events_of(self.closed.usable_by(aggregation).open_ranges(aggregation), lacking)
+        told = self.usable_by(aggregation).keys() | self.without_properties(aggregation)
+        lacking = {_NEVER_PRICED} if "revenue" in aggregation.components else frozenset[str]()
+        closed = self.within(aggregation.period)
+        return self.events_of(each for day, each in closed.items() if day not in told or each.lacks & lacking)
 
-    def events_of(self, needed: DateRanges, lacking: frozenset[datetime.date] = frozenset()) -> str:
-        """The same of what needs the events of these dates, but for the `lacking` ones."""
-        first, since = self.first_event, self.first_counted
-        counted = {day for day, _ in self.closed.versions if since is not None and day >= since} - lacking
-        lost = any(a <= day <= b and (first is None or day < first) for a, b in needed for day in counted)
-        return (first.isoformat() if first else "never") if lost else ""
+    def events_of(self, needed: Iterable[RolledUpDay]) -> str:
+        """The same of what needs the events of these days."""
+        return (
+            (self.first_event.isoformat() if self.first_event else "never") if any(each.gone for each in needed) else ""
+        )
 
 
 def parts_sql(cluster: str = "") -> str:
@@ -145,35 +120,50 @@ SELECT
         GROUP BY currency))"""
 
 
+# Of a page with other events than views nobody can tell who viewed it, and of views without a visit not where they are.
+_PAGES_KNOWN = """
+SELECT day,
+    countIf(dimension = 'event:page' AND value != '') > 0
+        AND countIf(dimension = 'event:page' AND value IN {pages:Array(String)} AND custom_events > 0) = 0,
+    countIf(dimension = 'event:page' AND value != '') > 0 AND countIf(dimension = 'visit:exit_page' AND value != '') > 0
+        AND sumIf(pageviews_without_visit, dimension = '') = 0
+FROM daily_rollup
+WHERE site = {site:String} AND version IN {versions:Array(UInt64)}
+    AND dimension IN ('', 'event:page', 'visit:exit_page')
+GROUP BY day"""
+
+
+def build_pages_known(site: str, days: Iterable[Sequence[Any]], goals: Iterable[Goal]) -> Statement | None:
+    """The statement of what each imported day tells exactly: its date, whether who viewed the goals' pages, and whether
+    which views were the last of their visits. None where none was imported."""
+    versions = [version for _, version, schema, _ in days if schema in IMPORTED_SCHEMAS]
+    pages = sorted({goal.pattern for goal in goals if is_of_one_page(goal)})
+    return Statement(_PAGES_KNOWN, {"site": site, "versions": versions, "pages": pages}, True) if versions else None
+
+
 def read_state(
-    parts: int,
-    days: Sequence[tuple[datetime.date, int, int, bool]],
-    first_event: datetime.date | None,
-    currencies: Iterable[tuple[str, bool]],
+    parts: int, goals: tuple[Goal, ...], row: Sequence[Any], pages_known: Sequence[Sequence[Any]]
 ) -> SiteState:
-    """The state of a site, from the row of its statement. Days have a version, that of their schema, and whether they
-    had events."""
-    unpriced = frozenset(day for day, _, schema, _ in days if schema not in SCHEMAS)
-    lost = frozenset(day for day in unpriced if first_event is None or day < first_event)
-    return SiteState(
-        closed=RollupDays(
-            tuple((day, version) for day, version, *_ in days),
-            frozenset(day for day, _, schema, _ in days if schema not in SCHEMAS_WITH_PROPERTIES),
-            unpriced - lost,
-        ),
-        parts=parts,
-        first_counted=min((day for day, *_, counted in days if counted), default=None),
-        first_event=first_event,
-        currencies=dict(sorted(currencies)),
-        never_priced=lost,
-        imported=frozenset(day for day, _, schema, _ in days if schema in IMPORTED_SCHEMAS),
-    )
-
-
-def _is_whole(day: datetime.date, period: Period) -> bool:
-    """Whether all of a date is in a period."""
-    cut = (day == period.first and period.start is not None) or (day == period.last and period.end is not None)
-    return period.first <= day <= period.last and not cut
+    """The state of a site, from the rows of its statements."""
+    days, first_event, currencies = row
+    since = min((day for day, *_, counted in days if counted), default=datetime.date.max)
+    of_goals, of_exits = ({each[0] for each in pages_known if each[index]} for index in (1, 2))
+    closed = {}
+    for day, version, schema, _ in days:
+        imported, gone = schema in IMPORTED_SCHEMAS, since <= day < (first_event or datetime.date.max)
+        lacks = {
+            PROPERTY: schema not in SCHEMAS_WITH_PROPERTIES,
+            _NEVER_PRICED if gone else "revenue": schema not in SCHEMAS,
+            _PAGE_GOALS: day not in of_goals,
+            "visit_pageviews": day not in of_exits,
+            "exits": imported and day not in of_exits,
+        }
+        closed[day] = RolledUpDay(
+            version, imported, gone, frozenset(name for name, lacking in lacks.items() if lacking)
+        )
+    known = [day for day, _, schema, counted in days if counted or schema in IMPORTED_SCHEMAS]
+    first_day = min([*known, *filter(None, [first_event])], default=None)
+    return SiteState(parts, goals, closed, first_day, first_event, dict(sorted(currencies)))
 
 
 def can_use_rollups(aggregation: Aggregation) -> bool:
@@ -202,7 +192,7 @@ class RollupQueries:
 
     aggregation: Aggregation
     scope: EventScope
-    closed: RollupDays
+    closed: Collection[RolledUpDay]
 
     def subqueries(self) -> list[str]:
         """What the aggregation is the sum of."""
@@ -255,7 +245,7 @@ class RollupQueries:
 
     def days(self) -> str:
         """The condition on rows of the closed days, in the version that counts."""
-        versions = self.scope.parameters.add([version for _, version in self.closed.versions], "Array(UInt64)")
+        versions = self.scope.parameters.add([each.version for each in self.closed], "Array(UInt64)")
         dates = self.scope.between((self.aggregation.period.first, self.aggregation.period.last))
         return f"site = {self.scope.parameters.text(self.scope.site)} AND {dates} AND version IN {versions}"
 

@@ -16,21 +16,21 @@ from dashboard.analytics.small_counts import SIZE, Protection, is_other, revenue
 from dashboard.analytics.sql.events import EventQueries
 from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
 from dashboard.analytics.sql.parameters import Parameters, Statement
-from dashboard.analytics.sql.rollups import RollupDays, RollupQueries, can_use_rollups
+from dashboard.analytics.sql.rollups import RollupQueries, SiteState, can_use_rollups
 
 Released = tuple[datetime.date, int] | None
 """A date, and the Unix second that its events are read up to."""
 
 
-def build_series(aggregation: Aggregation, closed: RollupDays, released: Released = None) -> list[Statement]:
+def build_series(aggregation: Aggregation, state: SiteState, released: Released = None) -> list[Statement]:
     """The statements whose rows add up to an aggregation without values: one key a dimension, and the components.
     Closed days are apart, as new events do not change them."""
-    usable, found = closed.usable_by(aggregation), []
-    if usable.versions:
+    usable, found = state.usable_by(aggregation), []
+    if usable:
         scope = _scope(aggregation)
-        (sql,) = RollupQueries(aggregation, scope, usable).subqueries()
+        (sql,) = RollupQueries(aggregation, scope, usable.values()).subqueries()
         found.append(Statement(sql.strip(), scope.parameters.values, immutable=True))
-    if ranges := usable.open_ranges(aggregation):
+    if ranges := aggregation.period.ranges(usable):
         scope = _scope(aggregation, ranges, released)
         sql = " UNION ALL ".join(EventQueries(aggregation, scope).subqueries())
         found.append(Statement(sql.strip(), scope.parameters.values))
@@ -45,17 +45,17 @@ def build_union(aggregation: Aggregation, keys: Collection[tuple[str, ...]], rel
 
 
 def build_breakdown(
-    aggregation: Aggregation, closed: RollupDays, protection: Protection, released: Released = None
+    aggregation: Aggregation, state: SiteState, protection: Protection, released: Released = None
 ) -> Statement:
     """The statement of a breakdown by values. Its rows are one key a dimension, the components, the limits of revenue,
     whether the group may be shown, and how many may be."""
     protected = protection.covers(aggregation)
     # Rollups have no visitors to fold small groups by.
-    usable = RollupDays() if protected else closed.usable_by(aggregation)
-    ranges = usable.open_ranges(aggregation)
+    usable = {} if protected else state.usable_by(aggregation)
+    ranges = aggregation.period.ranges(usable)
     scope = _scope(aggregation, ranges, released)
     of_events = EventQueries(aggregation, scope, protection.min_visitors if protected else 0)
-    subqueries = RollupQueries(aggregation, scope, usable).subqueries() if usable.versions else []
+    subqueries = RollupQueries(aggregation, scope, usable.values()).subqueries() if usable else []
     subqueries += of_events.subqueries() if ranges else []
     summed = len(subqueries) > 1
     sums = [
