@@ -393,7 +393,15 @@ class Model:
             return None
         kept = {tuple(value for value, is_kept in zip(group, dims, strict=True) if is_kept) for group in members}
         visitors = _visitors([event for group in kept for event in base.get(group, ())])
-        return self._average(question, _visitors(selected), visitors, 1, scale=100)
+        converted = _visitors(selected)
+        if (
+            name != "percentage"
+            and _protected(question)
+            and not self._strict
+            and 0 < visitors - converted < self._least
+        ):
+            return None
+        return self._average(question, converted, visitors, 1, scale=100)
 
     def _read(self, question: Question, name: str, members: tuple[Group, ...]) -> Number:
         """Engagement on the selected pages, by the visits that measured it."""

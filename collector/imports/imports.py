@@ -318,7 +318,9 @@ class Imports:
             raise ImportRefused("file", "too many imports wait to be confirmed; confirm or remove some first")
 
     def _must_be_idle(self, site: Site) -> None:
-        if self._sites.by_id(site.id) is None or self._busy(site):
+        now = self._sites.by_id(site.id)
+        # Of a site that was renamed meanwhile the rows would be left under its former name, for the next site of that.
+        if now is None or now.domain != site.domain or self._busy(site):
             raise RecordError("site", "another operation on this site is still running; try again in a minute")
 
 

@@ -172,7 +172,7 @@ def _row(
     protection: Protection,
     least: int,
 ) -> Row:
-    """The row of a group; metrics that divide by fewer than `least` are withheld."""
+    """The row of a group; metrics that tell of fewer than `least` are withheld."""
     if group.hidden:
         return Row(key, (None,) * len(resolved.metrics), hidden=True)
     revenue = _revenue(resolved, key, group, protection)
@@ -184,7 +184,9 @@ def _row(
     }
     tops = {metric.name: _top(metric, key, group.components, others) for metric in resolved.metrics}
     withheld = frozenset(
-        name for name, divisor in divisors.items() if tops[name] is None or (divisor and 0 < divisor < least)
+        name
+        for name, divisor in divisors.items()
+        if tops[name] is None or (divisor and _is_of_few(METRICS[name], tops[name] or 0, divisor, least))
     )
     values = tuple(
         (only.metric(metric.name) if only else None)
@@ -195,6 +197,11 @@ def _row(
         for metric in resolved.metrics
     )
     return Row(key, values, only.currency if only else "", revenue=revenue, withheld=withheld)
+
+
+def _is_of_few(metric: Metric, top: int, divisor: int, least: int) -> bool:
+    """Whether a metric divides by fewer than `least`, or is the share of those who converted of nearly all."""
+    return 0 < divisor < least or (metric.needs == "goal" and 0 < divisor - top < least)
 
 
 def _divisor(resolved: ResolvedQuery, metric: Metric, key: Key, components: Components, others: Others) -> int | None:

@@ -74,9 +74,9 @@ class StatsApi:
         check_bounds(filters)
         expanded = with_segments(filters, self._segments(site))
         expanded = await by_code(expanded, partial(self.stats.matching, site.domain))
-        asked = read_query(body | {"filters": expanded}, site.timezone, self._now(), first_day).at_site(
-            site.former_timezones
-        )
+        # By the name that it has now, whichever the key knows.
+        body = body | {"filters": expanded, "site_id": site.domain}
+        asked = read_query(body, site.timezone, self._now(), first_day).at_site(site.former_timezones)
         asked = replace(asked, filters=filters)
         check_names(asked.query.filters, site.goals)
         queries = [asked.query, *([asked.compared] if asked.compared else [])]

@@ -17,7 +17,7 @@ from dashboard.analytics.filters import parse_filters
 from dashboard.analytics.period import Period, parse_moments, parse_period
 from dashboard.analytics.query import MAX_LIMIT, Query
 from dashboard.api.country_names import COUNTRY, COUNTRY_NAME
-from dashboard.reports.comparison import same_length
+from dashboard.reports.comparison import overlap, same_length, same_weekday
 
 KEYS = ("site_id", "metrics", "date_range", "dimensions", "filters", "order_by", "include", "pagination")
 INCLUDES = ("imports", "time_labels", "total_rows", "comparisons")
@@ -111,8 +111,9 @@ def _comparison(given: Any, period: Period, zone: str, now: datetime.datetime) -
     else:
         before = period.previous() if asked["mode"] == "previous_period" else period.year_before()
     if aligned:
-        # The nearest shift that puts the same weekday first.
-        before = before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
+        before = same_weekday(period, before)
+    if overlap(period, before):
+        raise QueryError("include.comparisons", "expected a period that does not overlap date_range")
     return same_length(period, before, now.timestamp())
 
 

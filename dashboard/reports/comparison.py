@@ -41,6 +41,20 @@ def calendar_before(period: Period) -> Period:
     return aligned if aligned.last < period.first else before
 
 
+def overlap(period: Period, before: Period) -> bool:
+    """Whether the two have a moment in common. Such are not compared: what one has besides the other, a hidden day of a
+    filtered view, would be told by their difference."""
+    begins, ends = period.bounds()
+    first, last = before.bounds()
+    return first < ends and begins < last
+
+
+def same_weekday(period: Period, before: Period) -> Period:
+    """`before` with the nearest move that lets both begin on the same day of the week, but not into `period`."""
+    moved = before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
+    return moved.moved(-7) if overlap(period, moved) and not overlap(period, before) else moved
+
+
 def same_length(period: Period, before: Period, now: float) -> Period:
     """As much of `before` as there is of `period` at the Unix second `now`, by the clock on the same day of it.
 

@@ -11,7 +11,7 @@ from collector.core.timezones import FormerZone
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.period import BUCKETS, EARLIEST, Bucket, Period, parse_period
 from dashboard.i18n.translations import N_, _
-from dashboard.reports.comparison import calendar_before, same_length
+from dashboard.reports.comparison import calendar_before, overlap, same_length, same_weekday
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +186,14 @@ def _before(params: DateRangeParams, period: Period, zone: str, now: datetime.da
         first, last = _date(params.compare_first), _date(params.compare_last)
         if first and last and first > last:
             first, last = last, first
-        return parse_period("custom", zone, now, first, last)
-    before = period.year_before() if params.compare == "year" else calendar_before(period)
-    if before.first < EARLIEST + 7 * _DAY:
-        return None
-    if not params.weekday:
+        before = parse_period("custom", zone, now, first, last)
+        if overlap(period, before):
+            raise QueryError("compare", N_("expected dates outside the period to compare with"))
         return before
-    # The nearest move that lets both begin on the same day of the week.
-    return before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
+    before = period.year_before() if params.compare == "year" else calendar_before(period)
+    if before.first < EARLIEST + 14 * _DAY or overlap(period, before):
+        return None
+    return same_weekday(period, before) if params.weekday else before
 
 
 def _steps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+from collections.abc import Iterator
 
 import pytest
 
@@ -72,6 +73,22 @@ def test_a_removed_import_is_gone_for_good(importing: Importing) -> None:
     assert importing.rows("SELECT count() FROM daily_status") == [(0,)]
     with pytest.raises(RecordError):
         importing.imports.remove(importing.site, record.id)
+
+
+def test_nothing_is_left_under_a_name_that_the_site_gives_up_meanwhile(importing: Importing) -> None:
+    """The next site of that name would have the figures; neither files that are being read, nor a confirmation."""
+    record, before = importing.read(EXPORT), importing.site
+
+    def renamed() -> Iterator[ImportedFile]:
+        yield opened(EXPORT)
+        importing.sites.rename_now(before, "other.test")
+
+    with pytest.raises(RecordError):
+        importing.imports.read(before, renamed(), by="test")
+    with pytest.raises(RecordError):
+        importing.imports.confirm(before, record.id)
+    assert importing.per_day() == {}
+    assert importing.rows("SELECT count() FROM daily_status") == [(0,)]
 
 
 def test_nothing_counts_before_it_is_confirmed(importing: Importing) -> None:

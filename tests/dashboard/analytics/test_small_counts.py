@@ -86,6 +86,27 @@ def test_a_filtered_view_of_whole_visits_is_exact(database: Client, stats: Stats
         assert ask(stats, *metrics, filters=filters).rows[0].metrics == (*counted, 2.0, 0, 30), filters
 
 
+def test_a_conversion_rate_tells_of_nobody_who_did_not_convert(database: Client, stats: StatsService) -> None:
+    """Of five Swedes four buy, which would be 80 percent; of seven Danes four, so that three do not; of Finns all."""
+    homes = {"SE": (1, 5, 4), "DK": (11, 7, 4), "FI": (21, 3, 3)}
+    seed(database, [
+        event(n, "/", name=name, country=home)
+        for home, (first, number, buyers) in homes.items()
+        for n in range(first, first + number)
+        for name in ("pageview", "Buy")[: 1 + (n < first + buyers)]
+    ])  # fmt: skip
+    for home, (_, _, buyers) in homes.items():
+        by_goal = ask(
+            stats, "visitors", "conversion_rate", filters=is_("visit:country", home), dimensions=("event:goal",)
+        )
+        assert table(by_goal)["Buy",] == (buyers, {"SE": None, "DK": 57.1, "FI": 100}[home])
+    by_country = ask(
+        stats, "visitors", "group_conversion_rate", filters=is_("event:goal", "Buy"), dimensions=("visit:country",)
+    )
+    assert table(by_country) == {("SE",): (4, None), ("DK",): (4, 57.1), ("FI",): (3, 100)}
+    assert by_country.rows[0].withheld | by_country.rows[1].withheld == {"group_conversion_rate"}
+
+
 def test_a_small_view_says_that_it_is_hidden(database: Client, stats: StatsService) -> None:
     """Its total, its rows and its buckets; nobody at all is no group, and a group of the minimum is exact."""
     seed(database, [event(n, "/", country="SE" if n < 3 else "NO") for n in range(1, 6)])

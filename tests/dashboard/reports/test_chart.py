@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -131,7 +132,8 @@ def test_a_step_that_is_not_offered_is_not_taken() -> None:
         (DateRangeParams(period="7d", compare="year"), D(2025, 5, 14), D(2025, 5, 20)),
         # 14 May 2026 is a Thursday; so is 15 May 2025.
         (DateRangeParams(period="7d", compare="year", weekday=True), D(2025, 5, 15), D(2025, 5, 21)),
-        (DateRangeParams(period="30d", weekday=True), D(2026, 3, 24), D(2026, 4, 22)),
+        # The nearest move would reach two dates into the period.
+        (DateRangeParams(period="30d", weekday=True), D(2026, 3, 17), D(2026, 4, 15)),
         (
             DateRangeParams(period="7d", compare="custom", compare_first="2026-01-09", compare_last="2026-01-01"),
             D(2026, 1, 1),
@@ -144,6 +146,17 @@ def test_what_is_compared(span: DateRangeParams, first: D, last: D) -> None:
     before = read_dates(span, "UTC", NOW, None).before
     assert before is not None
     assert (before.first, before.last) == (first, last)
+
+
+def test_dates_that_overlap_are_not_compared() -> None:
+    """In a filtered view their difference would tell of a day that is hidden."""
+    week = DateRangeParams(period="custom", first="2026-01-01", last="2026-01-07", compare="custom")
+    for first, last in (("2026-01-01", "2026-01-08"), ("2026-01-07", "2026-01-07"), ("2025-12-01", "2026-02-01")):
+        assert read_dates(replace(week, compare_first=first, compare_last=last), "UTC", NOW, None).problem
+    beside = read_dates(replace(week, compare_first="2026-01-08", compare_last="2026-01-09"), "UTC", NOW, None)
+    assert beside.before is not None
+    long = DateRangeParams(period="custom", first="2025-01-01", last="2026-01-01", compare="year")
+    assert read_dates(long, "UTC", NOW, None).before is None
 
 
 def test_nothing_is_compared_where_that_is_asked_for() -> None:
