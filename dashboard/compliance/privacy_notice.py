@@ -17,6 +17,8 @@ import msgspec
 
 from collector.sites.model import Policy, Site
 from dashboard.compliance.privacy_notice_texts import NoticeTexts, notice_texts
+from dashboard.i18n.translations import speaking
+from dashboard.reports.labels import retention_text
 
 EDITION = 6
 """Of the texts themselves; raised whenever they come to say something else. The first is stored as nothing."""
@@ -79,7 +81,9 @@ def sections(facts: Facts, language: str, page: str) -> list[Section]:
     """The notice. `page` is the address of the visitors' page."""
     words = notice_texts(language)
     legal = words.legal[facts.consent]
-    kept = words.kept_today if facts.retention_days == 1 else words.kept_days
+    with speaking(language):
+        kept = words.kept_days.format(period=retention_text(facts.retention_days))
+    kept = words.kept_today if facts.retention_days == 1 else kept
     collected = [*words.collected, *([words.keys.format(keys=", ".join(facts.query_keys))] if facts.query_keys else [])]
     collected += [words.datacenter] if facts.datacenter else []
     return [
@@ -91,7 +95,7 @@ def sections(facts: Facts, language: str, page: str) -> list[Section]:
         Section(words.what_title, (words.what[facts.consent],), tuple(collected)),
         Section(words.never_title, (), words.never),
         Section(words.legal_title, legal),
-        Section(words.kept_title, (kept.format(days=facts.retention_days), *words.kept), ()),
+        Section(words.kept_title, (kept, *words.kept), ()),
         Section(words.cookie_title, (words.cookie[facts.consent],)),
         Section(words.recipients_title, (
             words.recipients, words.hosting.format(hosting=facts.hosting or words.missing_hosting),

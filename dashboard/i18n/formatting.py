@@ -63,8 +63,12 @@ def percent(value: Value) -> str:
         return NOTHING
     if 0 < value < 0.05:
         return "<" + _("{count}%").format(count=decimal(0.1, 1))
-    digits = 1 if isinstance(value, float) and 0 < abs(value) < 9.95 else 0
-    return _("{count}%").format(count=decimal(value, digits))
+    return _("{count}%").format(count=decimal(value, _digits(value)))
+
+
+def _digits(share: float) -> int:
+    """Decimals of a share that is told."""
+    return 1 if isinstance(share, float) and 0 < abs(share) < 9.95 else 0
 
 
 def duration(seconds: Value) -> str:
@@ -143,23 +147,25 @@ class Change:
 def change(metric: str, now: Value, before: Value) -> Change | None:
     """The change from `before` to `now`; None where there was nothing to compare with.
 
-    Rates move by percentage points, all else in percent. A lower bounce rate is good.
+    Rates move by percentage points, from one told rate to the other, all else in percent. A lower bounce rate is good.
     """
     if now is None or before is None:
         return None
     points = metric.endswith("_rate")
     if not before and not points:
         return None
-    moved = now - before if points else 100 * (now - before) / before
-    if round(abs(moved)) == 0:
+    digits = max(_digits(now), _digits(before)) if points else 0
+    moved = round(now, _digits(now)) - round(before, _digits(before)) if points else 100 * (now - before) / before
+    if round(abs(moved), digits) == 0:
         return Change(_points("0", 0) if points else _("{count}%").format(count="0"), "same", True, _("unchanged"))
     up = moved > 0
-    shown = decimal(abs(moved)) if abs(moved) < 1000 else "999+"
+    shown = decimal(abs(moved), digits) if abs(moved) < 1000 else "999+"
+    count = 2 if digits else round(abs(moved))
     return Change(
-        _points(shown, round(abs(moved))) if points else _("{count}%").format(count=shown),
+        _points(shown, count) if points else _("{count}%").format(count=shown),
         "up" if up else "down",
         good=up != (metric == "bounce_rate"),
-        spoken=(_spoken_points if points else _spoken_percent)(round(abs(moved)), up=up).format(count=shown),
+        spoken=(_spoken_points if points else _spoken_percent)(count, up=up).format(count=shown),
     )
 
 

@@ -108,13 +108,17 @@ def using(code: str, translations: Translations) -> Iterator[None]:
 
 
 @contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Speak this language for as long."""
+    with using(code, _spoken()[1]):
+        yield
+
+
+@contextmanager
 def in_english() -> Iterator[None]:
     """Speak English for as long, as files do that programs read."""
-    token = _current.set((ENGLISH, _spoken()[1]))
-    try:
+    with speaking(ENGLISH):
         yield
-    finally:
-        _current.reset(token)
 
 
 def _texts() -> NullTranslations:

@@ -49,7 +49,7 @@ class Letters:
             href="",
             action="",
             unsubscribe="",
-            reason=_("You receive this mail because the operator of Tyst at {url} sent a test.").format(url=base),
+            reason=_("You receive this mail because whoever runs Tyst at {url} sent a test.").format(url=base),
         )
         await self._send(to, content)
 

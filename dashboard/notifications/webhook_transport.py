@@ -23,8 +23,8 @@ SECONDS: Final = 15.0
 """For everything together."""
 
 REASONS: Final[dict[Obstacle, str]] = {
-    "address": N_("the address is in a private network; an operator may allow it with TYST_WEBHOOK_NETWORKS"),
-    "port": N_("the port is not one of the web; an operator may allow the network with TYST_WEBHOOK_NETWORKS"),
+    "address": N_("the address is in a private network; whoever runs this server can allow it: TYST_WEBHOOK_NETWORKS"),
+    "port": N_("the port is not one of the web; whoever runs this server can allow it: TYST_WEBHOOK_NETWORKS"),
     "name": N_("there is no such host"),
     "certificate": N_("its certificate is not valid"),
     "time": N_("it does not answer in time"),

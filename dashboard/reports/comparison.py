@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -30,14 +31,16 @@ def measured(names: Sequence[str], result: Result) -> Totals:
 
 def calendar_before(period: Period) -> Period:
     """The dates before a named period: of one that begins with a month the same dates of the month, half-year or year
-    before, so that months stand beside months; of others, and where the two would overlap, the dates right before."""
+    before, so that months stand beside months, and whole months beside whole ones; of others, and where the two would
+    overlap, the dates right before."""
     months = _MONTHS.get(period.name)
     before = period.previous()
     if months is None:
         return before
-    year, index = divmod(period.first.year * 12 + period.first.month - 1 - months, 12)
-    first = datetime.date(year, index + 1, 1)
-    aligned = before.moved((first - before.first).days)
+    aligned = before.moved((_months_before(period.first, months) - before.first).days)
+    next_ = period.last + _DAY
+    if next_.day == 1:
+        return replace(aligned, last=_months_before(next_, months) - _DAY)
     return aligned if aligned.last < period.first else before
 
 
@@ -53,6 +56,12 @@ def same_weekday(period: Period, before: Period) -> Period:
     """`before` with the nearest move that lets both begin on the same day of the week, but not into `period`."""
     moved = before.moved((period.first.weekday() - before.first.weekday() + 3) % 7 - 3)
     return moved.moved(-7) if overlap(period, moved) and not overlap(period, before) else moved
+
+
+def _months_before(first: datetime.date, months: int) -> datetime.date:
+    """The first of the month so many months before."""
+    year, index = divmod(first.year * 12 + first.month - 1 - months, 12)
+    return datetime.date(year, index + 1, 1)
 
 
 def same_length(period: Period, before: Period, now: float) -> Period:

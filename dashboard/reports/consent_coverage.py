@@ -96,7 +96,7 @@ class ConsentReport:
         """How coverage moved since the period before, in percentage points."""
         if self.before is None or self.before.ratio is None or self.total.ratio is None or not self.known:
             return None
-        return formatting.change("consent_rate", 100 * self.total.ratio, 100 * self.before.ratio)
+        return formatting.change("consent_rate", round(100 * self.total.ratio), round(100 * self.before.ratio))
 
 
 def consent_queries(site: Site, dates: DateRange) -> list[Query]:

@@ -26,9 +26,11 @@ class CountedRow:
 
 @dataclass(frozen=True, slots=True)
 class CountedList:
-    """Rows, or `hidden` where too few visitors would be told; `of` says what is counted."""
+    """Rows of values that `heading` names, or `hidden` where too few visitors would be told; `of` says what is
+    counted."""
 
     title: str
+    heading: str
     rows: tuple[CountedRow, ...]
     hidden: bool = False
     of: str = ""

@@ -14,7 +14,7 @@ from dashboard.analytics.query import Query, Result
 from dashboard.analytics.service import StatsService
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.counted_list import CountedList, counted_row, counted_rows
-from dashboard.reports.filter_params import FilterParam, chosen_filter
+from dashboard.reports.filter_params import FilterParam, chosen_filter, dimension_title
 from dashboard.reports.journey_page import anonymous_left_out, visits_text
 from dashboard.reports.journey_params import JourneyParams
 from dashboard.reports.view_state import ViewState
@@ -109,7 +109,7 @@ def _steps(state: ViewState, result: JourneyResult, title: str, end: str) -> Cou
         )
         for node in nodes
     )
-    return CountedList(_(title), tuple(rows), result.hidden, _(_OF[title]))
+    return CountedList(_(title), _("Page"), tuple(rows), result.hidden, _(_OF[title]))
 
 
 def surroundings_href(state: ViewState, page: str) -> str:
@@ -119,7 +119,8 @@ def surroundings_href(state: ViewState, page: str) -> str:
 
 def _values(state: ViewState, result: Result, whole: int, title: str) -> CountedList:
     """A breakdown of visits under the filters of `state`, with shares of all of these visits."""
-    return CountedList(_(title), counted_rows(state, result, whole), result.hidden, _(_OF[title]))
+    heading = dimension_title(result.dimensions[0])
+    return CountedList(_(title), heading, counted_rows(state, result, whole), result.hidden, _(_OF[title]))
 
 
 def _ends(state: ViewState, result: Result, whole: Result, steps: JourneyResult, title: str) -> CountedList:

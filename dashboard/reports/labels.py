@@ -8,7 +8,7 @@ from typing import Final
 from dashboard.analytics import funnels_filter, journeys_filter
 from dashboard.analytics.dimensions import DIRECT, FUNNEL, JOURNEY, NONE, NOT_SET, find_dimension
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import N_, _, language
+from dashboard.i18n.translations import N_, _, language, plural
 from dashboard.reports.filter_params import key_of
 from dashboard.reports.journey_labels import path_title
 
@@ -37,6 +37,16 @@ POLICIES: Final[Mapping[str, str]] = {
     "limited": N_("Anonymous counts without consent"),
     "exempt": N_("Everyone who has not refused"),
 }
+RETENTIONS: Final = {
+    1: N_("today only"),
+    7: N_("7 days"),
+    30: N_("30 days"),
+    90: N_("3 months"),
+    182: N_("6 months"),
+    395: N_("13 months"),
+    760: N_("25 months"),
+}
+"""Retentions to choose from, in days; any number of days can be set by the command line."""
 YES_OR_NO: Final[Mapping[str, str]] = {"true": N_("Yes"), "false": N_("No")}
 DEVICES: Final[Mapping[str, str]] = {
     "desktop": N_("Desktop"),
@@ -129,3 +139,8 @@ def names(dimension: str) -> Iterator[tuple[str, str]]:
 def policy_title(policy: str) -> str:
     """A consent policy, as the settings call it."""
     return _(POLICIES[policy])
+
+
+def retention_text(days: int) -> str:
+    """How long events are kept, in words."""
+    return _(RETENTIONS[days]) if days in RETENTIONS else plural("{count} day", "{count} days", days).format(count=days)

@@ -12,7 +12,7 @@ from dashboard.analytics.query import Query, Result
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _
 from dashboard.reports.counted_list import CountedList, counted_rows
-from dashboard.reports.filter_params import FilterParam, chosen_filter
+from dashboard.reports.filter_params import FilterParam, chosen_filter, dimension_title
 from dashboard.reports.stacked_chart import StackedChart, stacked_chart
 from dashboard.reports.time_buckets import TimeBucket, time_buckets
 from dashboard.reports.view_state import ViewState
@@ -87,8 +87,8 @@ def build_retention(state: ViewState, period: Period, results: Sequence[Result],
         ),
         chart=stacked_chart(stacks),
         lists=tuple(
-            CountedList(_(title), counted_rows(narrowed, result), result.hidden)
-            for result, title in zip(lists, LISTS.values(), strict=True)
+            CountedList(_(title), dimension_title(name), counted_rows(narrowed, result), result.hidden)
+            for result, (name, title) in zip(lists, LISTS.items(), strict=True)
         ),
         by_time=by_time,
     )

@@ -12,9 +12,9 @@ from dashboard.reports.breakdown import TabLink
 from dashboard.reports.consent_coverage import build_consent_report, consent_queries
 from dashboard.reports.date_range import PERIODS
 from dashboard.reports.filter_params import FilterParam
+from dashboard.reports.labels import retention_text
 from dashboard.reports.view_state import ViewState
 from dashboard.web.app_context import Dashboard, visible_site
-from dashboard.web.site_settings_form import retention_text
 from dashboard.web.view_state_loader import view_state_of
 
 HERE = "/consent"

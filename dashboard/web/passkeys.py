@@ -125,7 +125,7 @@ def _obstacle(dashboard: Dashboard, request: Request) -> str:
     """Why no passkey can be added here; empty where one can."""
     url, service = dashboard.settings.public_url, dashboard.passkeys
     if not url:
-        return _("Passkeys need the server’s public address. Its operator sets it with TYST_PUBLIC_URL.")
+        return _("Passkeys need the server’s public address. Whoever runs the server sets it with TYST_PUBLIC_URL.")
     if service is None:
         return _("Passkeys need an https address with a domain name, and TYST_PUBLIC_URL is {url}.").format(url=url)
     if origin_of(request).host != service.party.id:

@@ -17,11 +17,11 @@ from dashboard.i18n import formatting
 from dashboard.i18n.translations import _
 from dashboard.reports.drop_reasons import drops_of, trims_of
 from dashboard.reports.filter_bar import filter_bar
+from dashboard.reports.labels import retention_text
 from dashboard.reports.received_events import received_events, received_query
 from dashboard.reports.site_report import build_report
 from dashboard.web.app_context import Dashboard, stats_for, visible_site
 from dashboard.web.details import after_adding
-from dashboard.web.site_settings_form import retention_text
 from dashboard.web.templating import HEADERS, fragment_asked
 from dashboard.web.view_state_loader import view_state_of
 

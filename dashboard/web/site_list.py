@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -104,7 +105,7 @@ async def list_sites(dashboard: Dashboard, request: Request, user: User) -> Resp
     search = request.query_params.get("q", "").strip().lower()
     number = _page_number(request.query_params.get("page", "1"))
     sites = [site for site in dashboard.sites.all() if user.sees(site)]
-    found = [site for site in sites if search in site.domain]
+    found = sorted((site for site in sites if search in site.domain), key=lambda site: natural_order(site.domain))
     countable = len(found) <= MOST_COUNTED
     sort = request.query_params.get("sort", "") if countable else ""
     sort = sort if sort in SORTS else ""
@@ -161,11 +162,16 @@ def _totals(cards: Sequence[SiteCard]) -> SiteTotals:
     )
 
 
-_ORDERS: Final[Mapping[str, Callable[[SiteCard], tuple[float, str]]]] = {
-    "": lambda card: (0, card.domain),
-    "today": lambda card: (-(card.today or 0), card.domain),
-    "week": lambda card: (-(card.week or 0), card.domain),
-    "change": lambda card: (-card.growth, card.domain),
+def natural_order(domain: str) -> list[str | int]:
+    """A key that sorts numbers within names by their value: shop-2 before shop-10."""
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", domain))]
+
+
+_ORDERS: Final[Mapping[str, Callable[[SiteCard], tuple[float, list[str | int]]]]] = {
+    "": lambda card: (0, natural_order(card.domain)),
+    "today": lambda card: (-(card.today or 0), natural_order(card.domain)),
+    "week": lambda card: (-(card.week or 0), natural_order(card.domain)),
+    "change": lambda card: (-card.growth, natural_order(card.domain)),
 }
 
 

@@ -17,14 +17,13 @@ from collector.core.errors import RecordError, RecordGone
 from collector.sites.model import Policy, Site
 from dashboard.access.users import User
 from dashboard.i18n.translations import N_, error_text
+from dashboard.reports.labels import RETENTIONS, retention_text
 from dashboard.web.app_context import Dashboard, changeable_site, read_form
 from dashboard.web.site_settings_form import (
-    RETENTIONS,
     SECTIONS,
     becomes,
     problem_of,
     read_sections,
-    retention_text,
     sections_of,
     shown,
 )

@@ -12,24 +12,7 @@ from collector.core.errors import RecordError
 from collector.enrichment.url_policy import preview
 from collector.ingest.payload_fields import MOST_URL
 from collector.sites.model import DATACENTER_MODES, POLICIES, Site, checked, is_hiding
-from dashboard.i18n.translations import N_, _, error_text, instruction, plural
-
-RETENTIONS: Final = {
-    1: N_("today only"),
-    7: N_("7 days"),
-    30: N_("30 days"),
-    90: N_("3 months"),
-    182: N_("6 months"),
-    395: N_("13 months"),
-    760: N_("25 months"),
-}
-"""Retentions to choose from, in days; any number of days can be set by the command line."""
-
-
-def retention_text(days: int) -> str:
-    """How long events are kept, in words."""
-    return _(RETENTIONS[days]) if days in RETENTIONS else plural("{count} day", "{count} days", days).format(count=days)
-
+from dashboard.i18n.translations import N_, _, error_text, instruction
 
 MOST_ENTRIES: Final = 200
 _HOST = re.compile(r"(?:\*\.)?[\w¡-\U0010ffff](?:[-\w.¡-\U0010ffff]*[\w¡-\U0010ffff])?(?::\d{1,5})?\Z")

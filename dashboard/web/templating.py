@@ -131,7 +131,7 @@ EXPLANATIONS: Final = {
     421: (
         N_("Unknown host"),
         N_(
-            "This server is not configured for the host name in the address. The operator sets "
+            "This server is not configured for the host name in the address. Whoever runs it sets "
             "TYST_PUBLIC_URL to the address by which it is reached."
         ),
     ),

@@ -51,6 +51,7 @@ from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.compliance.visitor_privacy_texts import page_texts
 from dashboard.i18n.translations import languages, set_locale
 from dashboard.reports.csv_export import csv_writer, usual_separator
+from dashboard.reports.labels import retention_text
 from dashboard.reports.visitor_summary import date_of, minute_of, row_of, summary_of
 from dashboard.web.app_context import read_form
 from dashboard.web.locale_middleware import preferred
@@ -242,6 +243,7 @@ class VisitorViews:
             problem=problem,
             done=done if done in NOTES else "",
             choice=_choice(request),
+            retention=retention_text(site.retention_days),
             signals=[name for name, header in SIGNALS.items() if request.headers.get(header) == "1"],
             own=host in (site.domain, f"www.{site.domain}"),
             host=host,

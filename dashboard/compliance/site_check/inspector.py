@@ -70,8 +70,8 @@ def _read(html: str) -> tuple[ParsedPage, FoundTags]:
 def _not_fetched(url: str, error: FetchError) -> Check:
     """Why the page could not be fetched, and what to do."""
     advice = {
-        "address": _("Only public pages are fetched. The operator can allow more with TYST_VERIFY_NETWORKS."),
-        "port": _("Only ports 80 and 443 are allowed. The operator can allow others with TYST_VERIFY_NETWORKS."),
+        "address": _("Only public pages are fetched. Whoever runs this server can allow more: TYST_VERIFY_NETWORKS."),
+        "port": _("Only ports 80 and 443 are allowed. Whoever runs this server can allow more: TYST_VERIFY_NETWORKS."),
         "name": _("Check the spelling and the domain’s DNS records."),
         "certificate": _("Browsers reject it too: renew it, and serve its intermediate certificates."),
         "scheme": _("Enter it as https://example.com/"),

@@ -53,7 +53,15 @@ class DemoPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def site(self, now: float) -> Site:
         """The site that the demonstration is about; made at Unix second `now`."""
-        return Site(domain=DEMO_DOMAIN, timezone="Europe/Stockholm", consent="limited", created=int(now))
+        return Site(
+            domain=DEMO_DOMAIN,
+            timezone="Europe/Stockholm",
+            consent="limited",
+            created=int(now),
+            controller="Stilla Pottery, Visby, Sweden",
+            contact="privacy@stilla.example",
+            hosting="Stockholm, Sweden, run by Stilla Pottery itself",
+        )
 
 
 class Timeline:
