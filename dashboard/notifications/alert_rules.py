@@ -77,21 +77,13 @@ class AlertRules(SiteRecords[AlertRule]):
         known = next((each for each in ALERT_KINDS if each == kind), None)
         if known is None:
             raise RecordError("kind", "expected one of {choices}", choices=", ".join(ALERT_KINDS))
-        most, value = LARGEST[known], DEFAULT_THRESHOLDS[known] if threshold is None else threshold
-        if known == "unusual":
-            value = 0
-        elif not 1 <= value <= most:
-            raise RecordError("threshold", "expected a whole number from 1 to {most}", most=most)
-        # A site without goals of its own has every custom event for one.
-        goals = [each.name for each in site.goals] or [goal]
-        if known == "goal" and not (goal in goals and is_one_line(goal, LONGEST_GOAL)):
-            raise RecordError("goal", "goal not found; add it under Settings, Goals")
+        value, goal = _checked(site, known, threshold, goal)
         new = AlertRule(
             id=secrets.token_hex(8),
             site=site.id,
             kind=known,
             threshold=value,
-            goal=goal if known == "goal" else "",
+            goal=goal,
             created=int(self._clock()),
             by=by,
         )
@@ -103,9 +95,30 @@ class AlertRules(SiteRecords[AlertRule]):
         await anyio.to_thread.run_sync(self._records.create, new.id, new, may_add)
         return new
 
+    async def change(self, site: Site, rule: AlertRule, *, threshold: int | None, goal: str) -> AlertRule:
+        """Another threshold or goal for a rule of the site. Raises `RecordError`."""
+        value, goal = _checked(site, rule.kind, threshold, goal)
+        change = partial(msgspec.structs.replace, threshold=value, goal=goal)
+        _, new = await anyio.to_thread.run_sync(self._records.update, rule.id, change)
+        return new
+
     def note_fired(self, rule: AlertRule, at: int) -> None:
         """Remember when it last fired. Blocking."""
         try:
             self._records.update(rule.id, partial(msgspec.structs.replace, fired=at))
         except RecordGone:
             return
+
+
+def _checked(site: Site, kind: AlertKind, threshold: int | None, goal: str) -> tuple[int, str]:
+    """The threshold and the goal of a rule of that kind. Raises `RecordError`."""
+    most, value = LARGEST[kind], DEFAULT_THRESHOLDS[kind] if threshold is None else threshold
+    if kind == "unusual":
+        value = 0
+    elif not 1 <= value <= most:
+        raise RecordError("threshold", "expected a whole number from 1 to {most}", most=most)
+    # A site without goals of its own has every custom event for one.
+    goals = [each.name for each in site.goals] or [goal]
+    if kind == "goal" and not (goal in goals and is_one_line(goal, LONGEST_GOAL)):
+        raise RecordError("goal", "goal not found; add it under Settings, Goals")
+    return value, goal if kind == "goal" else ""

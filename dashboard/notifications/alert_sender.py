@@ -126,6 +126,8 @@ class AlertSender:
                 self._href(site), {"site": name},
             )  # fmt: skip
         await self._send(channel, delivery_id("test", channel.id, str(self._clock())), notice, name)(None)
+        if site:
+            await anyio.to_thread.run_sync(self._outbox.add_trial, ALERT, channel.lane, site.id, channel.id)
 
     def trouble(self, channel: Channel, problems: tuple[str, ...]) -> Send:
         """The mail or call that tells an operator what is wrong; each problem is a sentence in English."""

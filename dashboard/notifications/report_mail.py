@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
 from functools import partial
 
+import anyio.to_thread
+
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.analytics.service import StatsService
@@ -16,7 +18,7 @@ from dashboard.notifications import mail_process
 from dashboard.notifications.delivery_worker import Send
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.message import Content, MailTemplates, build_message
-from dashboard.notifications.outbox import Delivery, delivery_id
+from dashboard.notifications.outbox import Delivery, Outbox, delivery_id
 from dashboard.notifications.report_dates import ReportDates, latest, read_key
 from dashboard.notifications.site_digest import build_digest
 from dashboard.notifications.smtp import MailTransport
@@ -45,6 +47,7 @@ class ReportMail:
         translations: Translations,
         base: str,
         trials: TrialLimit,
+        outbox: Outbox,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._subscriptions = subscriptions
@@ -55,6 +58,7 @@ class ReportMail:
         self._translations = translations
         self._base = base
         self._trials = trials
+        self._outbox = outbox
         self._clock = clock
 
     @property
@@ -107,6 +111,7 @@ class ReportMail:
         dates = latest(subscription.frequency, site.timezone, self._clock())
         message = await self._message(site, subscription, dates, secrets.token_hex(12))
         await mail_process.send(self._transport, message, None)
+        await anyio.to_thread.run_sync(self._outbox.add_trial, REPORT, "mail", site.id, subscription.id)
 
     async def content(self, site: Site, dates: ReportDates, language: str, unsubscribe: str = "") -> Content:
         """The report of these dates in that language, English where there is no such language any more."""

@@ -80,8 +80,8 @@ def build_notifications(
     subscriptions = Subscriptions(DocumentTable(client, "subscriptions", Subscription), keys, clock)
     subscriptions.refresh()
     base = settings.public_url
-    reports = ReportMail(subscriptions, sites, stats, transport, templates, translations, base, trials, clock)
     outbox = Outbox(DocumentTable(client, "deliveries", Delivery), members, clock)
+    reports = ReportMail(subscriptions, sites, stats, transport, templates, translations, base, trials, outbox, clock)
     plain_http = bool(settings.webhook_networks)
     channels = Channels(DocumentTable(client, "channels", Channel), keys, clock, plain_http=plain_http)
     channels.refresh()

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import anyio.to_thread
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -24,6 +25,7 @@ from dashboard.notifications.alert_rules import ALERT_NAMES, DEFAULT_THRESHOLDS
 from dashboard.notifications.alert_sender import ALERT
 from dashboard.notifications.channels import INSTALLATION, SHAPE_NAMES
 from dashboard.notifications.errors import DeliveryError
+from dashboard.notifications.occasion import Occasion, title
 from dashboard.notifications.outbox import Delivery
 from dashboard.notifications.trials import TooManyTrials
 from dashboard.notifications.webhook_transport import reason_text
@@ -32,6 +34,7 @@ from dashboard.web.app_context import Dashboard, FormPost, changeable_site, read
 CHANNEL_ADDED: Final = N_("Alert channel added")
 CHANNEL_REMOVED: Final = N_("Alert channel removed")
 ALERT_ADDED: Final = N_("Alert added")
+ALERT_CHANGED: Final = N_("Alert changed")
 ALERT_REMOVED: Final = N_("Alert removed")
 SHOWN: Final = 20
 """Deliveries on the page."""
@@ -43,6 +46,8 @@ class DeliveryRow:
     """A delivery as the page lists it."""
 
     when: str
+    what: str
+    """The alert, or that it was a trial."""
     channel: str
     state: str
     failed: bool
@@ -112,18 +117,31 @@ async def _test_channel(post: FormPost) -> tuple[str, str]:
 
 
 async def _add_rule(post: FormPost) -> tuple[str, str]:
-    site, text = _site(post), post.form.get("threshold", "").strip()
-    if text and not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise RecordError("threshold", _("expected a whole number"))
     rule = await post.dashboard.notifications.rules.add(
-        site,
+        _site(post),
         post.form.get("kind", ""),
-        threshold=int(text) if text else None,
+        threshold=_threshold(post),
         goal=post.form.get("goal", ""),
         by=post.user.name,
     )
     await _note(post, ALERT_ADDED, after=rule.kind)
     return "added", ""
+
+
+async def _change_rule(post: FormPost) -> tuple[str, str]:
+    rules, site = post.dashboard.notifications.rules, _site(post)
+    found = rules.of_site(site, post.form.get("id", ""))
+    new = await rules.change(site, found, threshold=_threshold(post), goal=post.form.get("goal", ""))
+    await _note(post, ALERT_CHANGED, *(f"{each.kind} {each.threshold} {each.goal}".strip() for each in (found, new)))
+    return "changed", ""
+
+
+def _threshold(post: FormPost) -> int | None:
+    """The threshold of the form; None where it is empty. Raises `RecordError`."""
+    text = post.form.get("threshold", "").strip()
+    if text and not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise RecordError("threshold", _("expected a whole number"))
+    return int(text) if text else None
 
 
 async def _remove_rule(post: FormPost) -> tuple[str, str]:
@@ -140,6 +158,7 @@ _ACTS: Final[dict[str, Act]] = {
     "remove_channel": _remove_channel,
     "test_channel": _test_channel,
     "add_rule": _add_rule,
+    "change_rule": _change_rule,
     "remove_rule": _remove_rule,
 }
 
@@ -191,7 +210,7 @@ async def _page(
         rules=notifications.rules.of(site) if site else [],
         kinds={kind: _(title) for kind, title in ALERT_NAMES.items()},
         thresholds=DEFAULT_THRESHOLDS,
-        deliveries=[_row(each, names, site.timezone if site else "UTC") for each in deliveries[:SHOWN]],
+        deliveries=[_row(each, names, site) for each in deliveries[:SHOWN]] if site else [],
     )
 
 
@@ -200,9 +219,11 @@ def _when(at: int, zone: str) -> str:
     return f"{formatting.date(moment.date())} {moment:%H:%M}"
 
 
-def _row(each: Delivery, names: dict[str, str], zone: str) -> DeliveryRow:
+def _row(each: Delivery, names: dict[str, str], site: Site) -> DeliveryRow:
+    occasion = msgspec.json.decode(each.payload, type=Occasion) if each.payload else None
     return DeliveryRow(
-        when=_when(each.finished or each.created, zone),
+        when=_when(each.finished or each.created, site.timezone),
+        what=title(occasion, site.domain) if occasion else _("Test"),
         channel=names.get(each.target, _("a removed channel")),
         state=_(STATES[each.state]),
         failed=each.state == "failed",

@@ -7,10 +7,8 @@ from starlette.responses import Response
 
 from dashboard.access.users import User
 from dashboard.i18n import formatting
-from dashboard.i18n.translations import _
-from dashboard.reports.breakdown import TabLink
 from dashboard.reports.consent_coverage import build_consent_report, consent_queries
-from dashboard.reports.date_range import PERIODS
+from dashboard.reports.date_picker import build_menu
 from dashboard.reports.filter_params import FilterParam
 from dashboard.reports.labels import retention_text
 from dashboard.reports.view_state import ViewState
@@ -18,8 +16,6 @@ from dashboard.web.app_context import Dashboard, visible_site
 from dashboard.web.view_state_loader import view_state_of
 
 HERE = "/consent"
-SPANS = ("7d", "30d", "91d", "12mo")
-"""Periods to choose from; addresses may have any other."""
 
 
 async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Response:
@@ -37,12 +33,12 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
         site=site,
         user=user,
         report=report,
+        choice=state,
+        menu=build_menu(state, dates, HERE),
+        period=period,
         dates=formatting.dates(period.first, period.last),
         compared=formatting.dates(dates.before.first, dates.before.last) if dates.before else "",
         ends=[formatting.percent(each) for each in (100, 0)],
-        spans=[
-            TabLink(_(PERIODS[name].title), state.to_period(name).href(HERE), name == state.period) for name in SPANS
-        ],
         links={each.name: _figures_of(state, each.name) for each in report.pages},
     )
 

@@ -92,7 +92,8 @@ async def _page(
 ) -> Response:
     notifications = dashboard.notifications
     deliveries = await anyio.to_thread.run_sync(notifications.outbox.of, site.id, REPORT)
-    newest = {each.target: each for each in reversed(deliveries)}
+    newest = {each.target: each for each in reversed(deliveries) if each.payload}
+    trials = {each.target: each for each in reversed(deliveries) if not each.payload}
     return dashboard.pages.html(
         "reports.html",
         422 if problems else 200,
@@ -101,7 +102,7 @@ async def _page(
         done=request.query_params.get("done", ""),
         missing=notifications.reports.missing,
         recipients=[
-            (each, languages().get(each.language, each.language), _outcome(newest.get(each.id)))
+            (each, languages().get(each.language, each.language), _outcome(newest.get(each.id), trials.get(each.id)))
             for each in notifications.subscriptions.of(site)
         ],
         frequencies={name: _(title) for name, title in FREQUENCY_NAMES.items()},
@@ -110,10 +111,17 @@ async def _page(
     )
 
 
-def _outcome(delivery: Delivery | None) -> str:
-    """What came of the newest report to a recipient."""
+def _outcome(delivery: Delivery | None, trial: Delivery | None) -> str:
+    """What came of the newest report to a recipient, and when a trial was last sent."""
+    if trial is None:
+        return _report_outcome(delivery)
+    sent = _("Test sent on {day}").format(day=day_of(trial.finished))
+    return f"{_report_outcome(delivery)} · {sent}"
+
+
+def _report_outcome(delivery: Delivery | None) -> str:
     if delivery is None:
-        return _("No deliveries yet.")
+        return _("No report sent yet")
     if delivery.state == "sent":
         return _("Last sent on {day}").format(day=day_of(delivery.finished))
     if delivery.state == "failed":

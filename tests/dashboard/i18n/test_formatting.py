@@ -54,6 +54,9 @@ def test_durations_read_as_people_say_them() -> None:
         ("bounce_rate", 40, 45, ("5 pts", "down", True)),
         ("bounce_rate", 46, 45, ("1 pt", "up", False)),
         ("bounce_rate", 46, 0, ("46 pts", "up", False)),
+        ("conversion_rate", 7.8, 7.4, ("0.4 pts", "up", True)),
+        ("conversion_rate", 7.44, 7.36, ("0 pts", "same", True)),
+        ("conversion_rate", 12.4, 9.1, ("2.9 pts", "up", True)),
     ],
 )
 def test_changes_say_which_way_and_whether_it_is_good(

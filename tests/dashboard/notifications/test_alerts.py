@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -297,6 +298,7 @@ def test_the_page_adds_tests_and_removes(board: Board, receiver: Receiver) -> No
     id_ = next(id_ for id_, endpoint in endpoints.items() if endpoint and endpoint.url.endswith("/quiet"))
     assert board.post(page, {"act": "test_channel", "id": id_}).status_code == 303
     assert [call.path for call in receiver.calls] == ["/hook/quiet"]
+    assert re.search(r"<strong>Test</strong> <span class=\"badge\">Sent<", board.get(page).text)
     assert json.loads(receiver.calls[0].body)["type"] == "test"
     receiver.status = 500
     failed = board.post(page, {"act": "test_channel", "id": id_})
@@ -307,6 +309,11 @@ def test_the_page_adds_tests_and_removes(board: Board, receiver: Receiver) -> No
     assert "Signup: 3 times in a day" in board.get(page).text
     board.post(page, {"act": "remove_channel", "id": id_})
     rule = board.dashboard.notifications.rules.of(board.site())[0]
+    changed = {"act": "change_rule", "id": rule.id, "goal": "Signup"}
+    refused = board.post(page, {**changed, "threshold": "0"})
+    assert (refused.status_code, f'id="threshold-{rule.id}-problem"' in refused.text) == (422, True)
+    assert board.post(page, {**changed, "threshold": "4"}).status_code == 303
+    assert "Signup: 4 times in a day" in board.get(page).text
     board.post(page, {"act": "remove_rule", "id": rule.id})
     assert "No alerts yet." in board.get(page).text
     changes = board.get(f"/{SITE}/changes").text

@@ -61,10 +61,26 @@ def test_periods_of_months_are_compared_with_the_same_dates_before(name: str, fi
     assert before.days == period.days
 
 
-def test_a_whole_month_is_compared_with_as_many_days() -> None:
-    """Where the month before is shorter, the days right before are taken."""
-    march = parse_period("month", STOCKHOLM, EVENING, day=D(2026, 3, 31))
-    assert (calendar_before(march).first, calendar_before(march).last) == (D(2026, 1, 29), D(2026, 2, 28))
+@pytest.mark.parametrize(
+    ("name", "day", "first", "last"),
+    [
+        ("month", D(2026, 3, 31), D(2026, 2, 1), D(2026, 2, 28)),
+        ("month", D(2026, 2, 28), D(2026, 1, 1), D(2026, 1, 31)),
+        ("year", D(2025, 2, 28), D(2024, 1, 1), D(2024, 2, 29)),
+        ("12mo", D(2026, 10, 31), D(2024, 11, 1), D(2025, 10, 31)),
+        ("6mo", D(2026, 8, 31), D(2025, 9, 1), D(2026, 2, 28)),
+    ],
+)
+def test_whole_months_are_compared_with_whole_months(name: str, day: D, first: D, last: D) -> None:
+    """Also where these have more or fewer days; they end where the period begins, or a year before it ends."""
+    before = calendar_before(parse_period(name, STOCKHOLM, EVENING, day=day))
+    assert (before.first, before.last) == (first, last)
+
+
+def test_dates_of_a_longer_month_that_a_shorter_one_lacks_have_the_days_right_before() -> None:
+    """1-30 March has no like in February."""
+    march = parse_period("month", STOCKHOLM, EVENING, day=D(2026, 3, 30))
+    assert (calendar_before(march).first, calendar_before(march).last) == (D(2026, 1, 30), D(2026, 2, 28))
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,13 @@ def test_sites_come_in_the_order_that_is_asked_for(board: Board, query: str, nam
     assert [domain.removesuffix(".example") for domain in order(board, query)] == names
 
 
+def test_numbers_in_names_are_sorted_by_their_value(board: Board) -> None:
+    """As people count."""
+    for domain in ("shop-10.example", "shop-2.example"):
+        board.add_site(domain)
+    assert order(board, "?q=shop") == ["shop-2.example", "shop-10.example"]
+
+
 def test_they_are_added_up(board: Board) -> None:
     """Visitors of today and of seven days, of all that were found."""
     assert "3 sites · 6 visitors today · 6 in the last 7 days" in board.page("/").text
