@@ -47,7 +47,7 @@ class SiteCheckApi:
         if wait:
             reason = f"looked at too often; try again in {wait} s"
             raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "url", reason, wait)
-        found = await self._inspector.inspect(site, wanted.url, public_base(request))
+        found, _ = await self._inspector.inspect(site, wanted.url, public_base(request))
         return json_answer({"site": site.domain, "checks": msgspec.to_builtins(found)})
 
     def _site(self, key: ApiKey, wanted: PageCheckRequest) -> Site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -54,8 +55,17 @@ async def install_page(
     dashboard: Dashboard, request: Request, user: User, site: Site, status: int = 200, **looked: Any
 ) -> Response:
     """The whole page; `looked` is the result of an inspection, if there was one."""
-    wanted, base = read_wanted(request.query_params), public_base(request)
-    values = {
+    unlooked = {"url": f"https://{site.domain}/", "findings": None, "problem": "", "detected": ""}
+    values = {**unlooked, **_tag_values(site, request, read_wanted(request.query_params)), **looked}
+    return dashboard.pages.html(
+        "install.html", status, site=site, user=user, arrivals=await _arrivals(dashboard, site), **values
+    )
+
+
+def _tag_values(site: Site, request: Request, wanted: TagOptions) -> dict[str, Any]:
+    """What the part of the page with the tag needs."""
+    base = public_base(request)
+    return {
         "wanted": wanted,
         "code": code_of(site, base, wanted),
         "loopback": base if is_loopback(urlsplit(base).hostname or "") else "",
@@ -69,10 +79,7 @@ async def install_page(
         "OWN": OWN,
         "NO_BANNER": NO_BANNER,
         "platform_banner": BANNERS.get(PLATFORMS[wanted.variant].banner),
-        "arrivals": await _arrivals(dashboard, site),
     }
-    unlooked = {"url": f"https://{site.domain}/", "findings": None, "problem": ""}
-    return dashboard.pages.html("install.html", status, site=site, user=user, **values, **{**unlooked, **looked})
 
 
 def _without_banner(site: Site, base: str, wanted: TagOptions) -> list[tuple[str, str, bool]]:
@@ -95,15 +102,21 @@ async def check(dashboard: Dashboard, request: Request, user: User) -> Response:
     site = changeable_site(dashboard, request, user)
     url = (await read_form(request)).get("url", "").strip()[:MOST_URL]
     wait = dashboard.inspector.wait(user.name)
-    looked: dict[str, Any] = {"url": url, "findings": None, "problem": ""}
+    wanted = read_wanted(request.query_params)
+    looked: dict[str, Any] = {"url": url, "findings": None, "problem": "", "wanted": wanted}
     if wait:
         looked["problem"] = _("Too many requests. Try again in {time}.").format(time=formatting.waiting(wait))
     elif not url:
         looked["problem"] = _("Which page?")
     else:
-        looked["findings"] = await dashboard.inspector.inspect(site, url, public_base(request))
+        looked["findings"], banner = await dashboard.inspector.inspect(site, url, public_base(request))
+        if banner and wanted.banner == OWN:
+            # Nobody has chosen another one.
+            chosen = _tag_values(site, request, replace(wanted, banner=banner))
+            looked |= chosen | {"detected": BANNERS[banner].name}
     status = 429 if wait else 200
     if fragment_asked(request) == "findings":
         # htmx shows answers of success only.
-        return dashboard.pages.html("_findings.html", site=site, user=user, **looked)
+        fragment = "_checked.html" if "detected" in looked else "_findings.html"
+        return dashboard.pages.html(fragment, site=site, user=user, **looked)
     return await install_page(dashboard, request, user, site, status, **looked)

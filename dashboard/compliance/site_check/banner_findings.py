@@ -39,6 +39,16 @@ def banner_findings(inspection: PageInspection) -> Iterator[Check]:
         yield _none()
 
 
+def banner_of(inspection: PageInspection) -> str:
+    """The key of the page's banner: of one that the tag follows, else of the first that was found; "" where only
+    visitors could tell."""
+    cmp = inspection.tag.attributes.get("data-cmp", "") if inspection.tag else ""
+    traces, followed = inspection.traces, ADAPTERS.get(cmp) or FUNCTIONS.get(cmp)
+    if followed in (*traces.found, *traces.possible):
+        return followed.key if followed else ""
+    return traces.found[0].key if traces.found else ""
+
+
 def _check(state: State, found: str, advice: str = "", code: str = "") -> Check:
     return Check(name=_("Banner"), state=state, found=found, advice=advice, code=code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -10,6 +11,7 @@ import anyio.to_thread
 from collector.core.rate_limits import AttemptLimit
 from collector.sites.model import Site
 from dashboard.compliance.health_report import Check
+from dashboard.compliance.site_check.banner_findings import banner_of
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.fetcher import SECONDS, Fetched, Fetcher, within_time
 from dashboard.compliance.site_check.findings import findings
@@ -20,6 +22,13 @@ from dashboard.i18n.translations import _
 
 LOOKS_A_MINUTE = 10
 AT_ONCE = 4
+
+
+class SiteChecks(NamedTuple):
+    """What was found on a page, and the key of its consent banner; "" where none is known for sure."""
+
+    checks: list[Check]
+    banner: str = ""
 
 
 class Inspector:
@@ -37,7 +46,7 @@ class Inspector:
             self._asked.count(who)
         return wait
 
-    async def inspect(self, site: Site, url: str, base: str) -> list[Check]:
+    async def inspect(self, site: Site, url: str, base: str) -> SiteChecks:
         """What is found at `url` for the site; `base` is this server's address, with a slash at the end."""
         url = url.strip() if "://" in url else f"https://{url.strip()}"
         async with self._limiter:
@@ -45,12 +54,12 @@ class Inspector:
             try:
                 page = await within_time(self._fetcher, url)
             except FetchError as error:
-                return [_not_fetched(url, error)]
+                return SiteChecks([_not_fetched(url, error)])
             source, tags = await anyio.to_thread.run_sync(_read, page.text)
             look = PageInspection(site, base, page, source, tags)
             script = await self._script(look, ends - anyio.current_time())
         # In a thread: of megabytes that somebody else wrote this may take a second.
-        return await anyio.to_thread.run_sync(findings, PageInspection(site, base, page, source, tags, script))
+        return await anyio.to_thread.run_sync(_checked, PageInspection(site, base, page, source, tags, script))
 
     async def _script(self, inspection: PageInspection, seconds: float) -> Fetched | FetchError | None:
         address = inspection.address(inspection.tag.source) if inspection.tag else None
@@ -65,6 +74,10 @@ class Inspector:
 def _read(html: str) -> tuple[ParsedPage, FoundTags]:
     source = read_source(html)
     return source, find_tags(source)
+
+
+def _checked(inspection: PageInspection) -> SiteChecks:
+    return SiteChecks(findings(inspection), banner_of(inspection))
 
 
 def _not_fetched(url: str, error: FetchError) -> Check:

@@ -46,12 +46,12 @@ class TagOptions:
     variant: str = PLAIN
     banner: str = OWN
 
-    def href(self, site: Site, **other: str) -> str:
-        """The address of the page of the tag with these, or with `other` in place of one of them."""
+    def href(self, site: Site, below: str = "", **other: str) -> str:
+        """The address of the page of the tag, or of one below it, with these, or with `other` in place of one."""
         pairs = {"variant": self.variant, "banner": self.banner, **other}
         plain = TagOptions()
         said = {name: value for name, value in pairs.items() if value != getattr(plain, name)}
-        return f"/{quote(site.domain)}/install" + (f"?{urlencode(said)}" if said else "")
+        return f"/{quote(site.domain)}/install{below}" + (f"?{urlencode(said)}" if said else "")
 
 
 def read_wanted(params: Mapping[str, str]) -> TagOptions:

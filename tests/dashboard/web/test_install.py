@@ -291,6 +291,20 @@ def test_a_page_is_looked_at(board: Board, site: Website) -> None:
     assert [path for path, _ in site.asked if path == "/js/tyst.js"]
 
 
+def test_the_banner_that_is_found_is_chosen_for_the_tag(board: Board, site: Website) -> None:
+    """In the whole page and in what htmx replaces, unless another one was chosen before."""
+    site.page("/", "<head><script src=/klaro.js></script></head>")
+    form, headers = {"url": f"{site.url}/"}, {"hx-request": "true", "hx-target": "findings"}
+    for answer in (
+        board.post(f"/{SITE}/install/check", form),
+        board.post(f"/{SITE}/install/check", form, headers=headers),
+    ):
+        assert '<option value="klaro" selected>' in answer.text
+        assert "data-cmp=&#34;klaro&#34;" in answer.text
+    chosen = board.post(f"/{SITE}/install/check?banner=orejime", form)
+    assert '<option value="orejime" selected>' in chosen.text
+
+
 def test_what_cannot_be_fetched_is_said(board: Board, site: Website) -> None:
     """With what to do, and without naming any address inside."""
     answer = board.post(f"/{SITE}/install/check", {"url": "http://10.0.0.1/"})

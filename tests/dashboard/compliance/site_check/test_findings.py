@@ -433,7 +433,7 @@ def test_a_page_is_evaluated_beside_the_event_loop() -> None:
     """Beacons are answered meanwhile, however much a page of somebody else gives to read."""
     page = dataclasses.replace(fetched(f"<head>{TAG}</head>"), hops=_Hops())
     inspector = Inspector(_Fetcher(page), lambda: 0.0)
-    found = anyio.run(inspector.inspect, SITE, "https://example.com/", BASE)
+    found, _ = anyio.run(inspector.inspect, SITE, "https://example.com/", BASE)
     assert {check.name for check in found} >= {"Page", "Tag"}
     assert _Hops.threads
     assert threading.get_ident() not in _Hops.threads
