@@ -67,7 +67,7 @@ def build_menu(state: ViewState, dates: DateRange, below: str = "", *, compared:
             if name != "custom"
         ),
         compared=_(COMPARISONS[span.compare]),
-        compared_dates=formatting.dates(before.first, before.last) if before else "",
+        compared_dates=formatting.dates(before.first, (dates.compared or before).last) if before else "",
         compared_in_part=dates.compared != before,
         compared_empty=not compared,
         matching=_matching(state, below),
