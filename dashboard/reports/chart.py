@@ -103,7 +103,11 @@ def build_chart(
 ) -> Chart:
     """Lay the chart out; `title` is that of its metric."""
     period, before = dates.period, dates.before
-    drawn = lines([point.value for point in points], [point.before for point in points])
+    drawn = lines(
+        [point.value for point in points],
+        [point.before for point in points],
+        running=any(point.running and point.value is not None for point in points),
+    )
     marks = (
         formatting.metric_text(state.metric, mark, short=True, currency=currency)
         for mark in (drawn.top, drawn.top / 2, 0)

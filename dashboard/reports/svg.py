@@ -86,18 +86,28 @@ class LineDrawing:
     """A line over its surface, and a second one to compare with, in a box of 1000 by 200 user units."""
 
     line: str
+    running: str
+    """The line's last step, where that leads to what is not over yet."""
     area: str
     before: str
     top: int
     """The value at the upper edge; the lower edge is zero."""
 
 
-def lines(values: Sequence[float | None], before: Sequence[float | None]) -> LineDrawing:
-    """Draw both, oldest first, with gaps where a value is None."""
+def lines(values: Sequence[float | None], before: Sequence[float | None], *, running: bool = False) -> LineDrawing:
+    """Draw both, oldest first, with gaps where a value is None. `running` says that the last value is not final."""
     top = axis([math.ceil(value) for value in (*values, *before) if value is not None])[0]
     runs = _runs(values, top)
     areas = [f"{_path(run)}L{run[-1][0]:g} 200L{run[0][0]:g} 200Z" for run in runs]
-    return LineDrawing("".join(map(_path, runs)), "".join(areas), "".join(map(_path, _runs(before, top))), top)
+    last = [runs[-1][-2:]] if running and runs and len(runs[-1]) > 1 else []
+    whole = [*runs[:-1], runs[-1][:-1]] if last else runs
+    return LineDrawing(
+        "".join(map(_path, whole)),
+        "".join(map(_path, last)),
+        "".join(areas),
+        "".join(map(_path, _runs(before, top))),
+        top,
+    )
 
 
 def _runs(values: Sequence[float | None], top: int) -> list[list[tuple[float, float]]]:

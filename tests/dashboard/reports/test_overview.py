@@ -104,6 +104,13 @@ def test_a_line_has_a_gap_where_nothing_is_known() -> None:
     assert (drawn.before, drawn.top) == ("", 4)
 
 
+def test_what_is_not_over_is_drawn_apart() -> None:
+    """The step that leads to it, which is broken on paper; a single value has none."""
+    drawn = lines([1, 2, 4, None], [None] * 4, running=True)
+    assert (drawn.line.count("L"), drawn.running.count("L")) == (1, 1)
+    assert lines([1], [None], running=True).running == ""
+
+
 def test_a_filter_replaces_metrics_on_the_page(board: Board) -> None:
     """The strip of a page has time on page and scroll depth in the place of the metrics of whole visits."""
     board.seed([pageview(visitor) for visitor in range(3)])
