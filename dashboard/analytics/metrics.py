@@ -127,6 +127,9 @@ VISITOR_KEY = "bitXor(visitor, intHash64(toUInt64(day)))"
 SOLD = "currency != ''"
 MONEY = ("revenue", "revenue_events", "buyers")
 """Revenue in thousandths of its unit, events with revenue and their visitors: components that are by currency."""
+PEOPLE = {"people": "visitors", "starters": "visits"}
+"""Who was seen, and whose visits began there, beside the component that counts them: by numbers that mean nothing
+elsewhere, and no more of a group than its minimum."""
 
 EVENT_COUNTS = {
     "visitors": f"uniqExactIf({VISITOR_KEY}, visitor != 0)",
@@ -158,7 +161,6 @@ BY_VISIT = {
     "seconds": "sum(of_seconds)",
     "entry_visits": "sumIf(of_visits, landed)",
     "bounces": "sumIf(of_bounces, landed)",
-    "starters": EVENT_COUNTS["visitors"],
     "revenue": "sumMap(of_revenue)",
     "revenue_events": "sumMap(of_revenue_events)",
     "buyers": (
@@ -167,9 +169,9 @@ BY_VISIT = {
 }
 PAGE_READS = {"page_reads": "count()", "engagement_ms": "sum(of_engaged)", "scroll_depth_sum": "sum(of_scroll)"}
 """Components that are counted over engagement with the selected pages."""
-VISIT_COMPONENTS = frozenset({*OF_VISIT, "entry_visits", "starters"})
+VISIT_COMPONENTS = frozenset({*OF_VISIT, "entry_visits"})
 """Those that are counted over all events of the visits that contain a selected event; the rest are over selected
-events. docs/metrics.md defines them; `starters` are visitors whose visits began there."""
+events. docs/metrics.md defines them."""
 
 _REVENUE_OF_DAYS = {
     "revenue": f"sumMapIf(map(toString(currency), revenue), {SOLD})",
@@ -200,7 +202,7 @@ def component_columns(components: Collection[str], sql: Mapping[str, str]) -> li
     """One column for each: `sql` has those that a subquery counts; all others are empty."""
     return [
         f"CAST({sql.get(name, 'map()')}, 'Map(String, Int64)') AS n_{name}"
-        if name in MONEY
+        if name in MONEY or name in PEOPLE
         else f"toInt64({sql.get(name, '0')}) AS n_{name}"
         for name in component_names(components)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dashboard.analytics.aggregation import Aggregation, ResolvedQuery
@@ -13,7 +13,7 @@ from dashboard.analytics.goal_filters import currency_of
 from dashboard.analytics.metrics import METRICS, MONEY, Metric, component_names, ratio
 from dashboard.analytics.query import OTHER, Result, Revenue, Row
 from dashboard.analytics.result_cache import Rows
-from dashboard.analytics.small_counts import Components, Key, Protection
+from dashboard.analytics.small_counts import Components, Counts, Key, Protection, small_buckets, suppressed_buckets
 
 Money = Mapping[str, Mapping[str, int]]
 
@@ -67,54 +67,50 @@ def read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection)
     return found
 
 
-def sum_buckets(aggregation: Aggregation, whole: Aggregation, rows: Rows) -> dict[Key, tuple[Components, Money]]:
-    """The sums of an aggregation by time or of all time, from the rows of one that is by days, hours or minutes."""
+def read_buckets(aggregation: Aggregation, whole: Aggregation, rows: Rows, protection: Protection) -> Groups:
+    """The groups by time or of all time, from the rows of an aggregation by days, hours or minutes."""
+    buckets, minimum, covered = _sums(aggregation, whole, rows), protection.min_visitors, protection.covers(aggregation)
+    hidden = small_buckets(buckets, minimum) if covered or protection.rounding else set[Key]()
+    most, least = dict[str, int](), dict[str, int]()
+    if covered and aggregation.dimensions:
+        hidden |= suppressed_buckets(buckets, hidden, minimum)
+        for _, money in buckets.values():
+            for name, buyers in money["buyers"].items():
+                if buyers >= minimum:
+                    least[name] = min(least.get(name, buyers), buyers)
+                elif buyers:
+                    most[name] = max(most.get(name, 0), buyers)
+    groups = {
+        key: Group(protection.reported(counts), money, key in hidden, _untold(money, most, least, minimum))
+        for key, (counts, money) in buckets.items()
+    }
+    return Groups(aggregation, groups)
+
+
+def _sums(aggregation: Aggregation, whole: Aggregation, rows: Rows) -> dict[Key, Counts]:
+    """The sums of rows by the aggregation's keys. By hours and minutes a visit counts where it began, seen there or
+    not."""
     names, keys = component_names(whole.components), len(whole.dimensions)
     counts: defaultdict[Key, Counter[str]] = defaultdict(Counter)
-    money: defaultdict[Key, dict[str, Counter[str]]] = defaultdict(lambda: {name: Counter() for name in MONEY})
+    maps: defaultdict[Key, defaultdict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for row in rows:
         key = tuple(row[:keys]) if whole.by_clock else _dates(aggregation, row[0])
         for name, count in zip(names, row[keys:], strict=True):
-            if name in MONEY:
-                money[key][name].update(count)
-            else:
+            if isinstance(count, int):
                 counts[key][name] += count
-    return {key: (found, money[key]) for key, found in counts.items() if _counted(aggregation, found)}
+            else:
+                maps[key][name].update(count)
+    began = aggregation.by_clock and "visits" in aggregation.components
+    return {
+        key: (found, maps[key])
+        for key, found in counts.items()
+        if found["events"] > 0 or (began and found["visits"] > 0)
+    }
 
 
 def _dates(aggregation: Aggregation, day: str) -> Key:
     date = datetime.date.fromisoformat(day)
     return tuple(str(aggregation.period.date_label(date, each.column)) for each in aggregation.dimensions)
-
-
-def _counted(aggregation: Aggregation, counts: Components) -> bool:
-    """Whether there is anything: by hours and minutes a visit counts where it began, seen there or not."""
-    began = aggregation.by_clock and "visits" in aggregation.components
-    return counts["events"] > 0 or (began and counts["visits"] > 0)
-
-
-def read_buckets(
-    aggregation: Aggregation,
-    buckets: Mapping[Key, tuple[Components, Money]],
-    hidden: Collection[Key],
-    protection: Protection,
-) -> Groups:
-    """The groups by time, some of them `hidden`."""
-    most, least = dict[str, int](), dict[str, int]()
-    if aggregation.dimensions and protection.covers(aggregation):
-        for _, money in buckets.values():
-            for name, buyers in money["buyers"].items():
-                if buyers >= protection.min_visitors:
-                    least[name] = min(least.get(name, buyers), buyers)
-                elif buyers:
-                    most[name] = max(most.get(name, 0), buyers)
-    groups = {
-        key: Group(
-            protection.reported(counts), money, key in hidden, _untold(money, most, least, protection.min_visitors)
-        )
-        for key, (counts, money) in buckets.items()
-    }
-    return Groups(aggregation, groups)
 
 
 def _untold(money: Money, most: Mapping[str, int], least: Mapping[str, int], minimum: int) -> frozenset[str]:

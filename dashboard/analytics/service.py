@@ -26,17 +26,11 @@ from dashboard.analytics.journeys_filter import with_journeys
 from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.result_cache import Rows
-from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets, sum_buckets
-from dashboard.analytics.small_counts import Key, Protection, small_buckets, suppressed_buckets
+from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets
+from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.rollups import STATE_SQL, SiteState, build_pages_known, parts_sql, read_state
-from dashboard.analytics.sql.statement import (
-    Released,
-    build_breakdown,
-    build_series,
-    build_union,
-    is_combinable,
-)
+from dashboard.analytics.sql.statement import Released, build_breakdown, build_series, is_combinable
 
 MAX_STATES = 100
 """Sites whose closed days are remembered; the least recently read is forgotten first."""
@@ -195,30 +189,13 @@ class StatsService:
             read = partial(read_breakdown, whole, rows, protection)
             found = await self.computed(whole.site, read) if len(rows) > MANY_ROWS else read()
             return {each: found.part(each) if whole.parts else found for each in batch}
-        if whole.by_clock and protection.covers(whole) and whole.of_visits:
-            whole = replace(whole, components=whole.components | {"starters"})
-        statements = build_series(whole, state, released)
+        if whole.by_clock and protection.covers(whole):
+            who = {"people", "starters"} if whole.of_visits else {"people"}
+            whole = replace(whole, components=whole.components | who)
+        statements = build_series(whole, state, protection, released)
         parts = await asyncio.gather(*(self._rows(whole.site, each, state.parts) for each in statements))
         rows = [row for part in parts for row in part]
-        return {each: await self._buckets(each, whole, rows, state, released) for each in batch}
-
-    async def _buckets(
-        self, aggregation: Aggregation, whole: Aggregation, rows: Rows, state: SiteState, released: Released
-    ) -> Groups:
-        """The groups of an aggregation by time or of all time."""
-        protection, buckets = self._protection(aggregation.site), sum_buckets(aggregation, whole, rows)
-        counts, hidden = {key: found for key, (found, _) in buckets.items()}, set[Key]()
-        if protection.covers(aggregation) or protection.rounding:
-            hidden = small_buckets(counts, protection.min_visitors)
-        if hidden and aggregation.dimensions and protection.covers(aggregation):
-            together = sum(counts[key]["visitors"] for key in hidden), 0
-            if aggregation.by_clock:
-                # Unlike those of days, visitors of hours may be the same.
-                statement = build_union(whole, hidden, released)
-                ((seen, began),) = await self._rows(whole.site, statement, state.parts)
-                together = seen, began if whole.of_visits else 0
-            hidden |= suppressed_buckets(counts, hidden, together, protection.min_visitors)
-        return read_buckets(aggregation, buckets, hidden, protection)
+        return {each: read_buckets(each, whole, rows, protection) for each in batch}
 
     async def _rows(self, site: str, statement: Statement, version: object = None) -> Rows:
         return await self._executor.rows(statement, version=version, lane=lane_of(site, guest=self._guest))

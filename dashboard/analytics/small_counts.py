@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from collector.sites.registry import Sites
 from dashboard.analytics.aggregation import Aggregation
+from dashboard.analytics.metrics import PEOPLE
 from dashboard.analytics.query import OTHER
 
 SIZE = "if(c_visitors = 0, c_events, c_visitors)"
@@ -19,6 +20,8 @@ SIZE = "if(c_visitors = 0, c_events, c_visitors)"
 
 Components = Mapping[str, int]
 Key = tuple[str, ...]
+Counts = tuple[Components, Mapping[str, Components]]
+"""Components of a group, and those that are by currency or by visitor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +62,40 @@ class Protection:
         return self.reported({"visitors": visitors})["visitors"]
 
 
-def size(counts: Components) -> int:
-    """The same of a bucket."""
-    return counts["visitors"] or counts["events"]
-
-
-def small_buckets(buckets: Mapping[Key, Components], minimum: int) -> set[Key]:
+def small_buckets(buckets: Mapping[Key, Counts], minimum: int) -> set[Key]:
     """The buckets of time that are too small, by who was seen in them or by whose visits began in them."""
     return {
-        key for key, counts in buckets.items() if 0 < size(counts) < minimum or 0 < counts.get("starters", 0) < minimum
+        key
+        for key, (counts, people) in buckets.items()
+        if 0 < _size(counts) < minimum or 0 < len(people.get("starters", ())) < minimum
     }
 
 
-def suppressed_buckets(
-    buckets: Mapping[Key, Components], small: Collection[Key], together: tuple[int, int], minimum: int
-) -> set[Key]:
-    """The buckets to hide besides the small ones (complementary suppression), as subtraction from the total would tell
-    of these, who have so many visitors and starters `together`.
+def suppressed_buckets(buckets: Mapping[Key, Counts], small: Collection[Key], minimum: int) -> set[Key]:
+    """The buckets to hide besides the small ones, where these are together too small (complementary suppression), as
+    subtraction from the total would tell of them.
 
     It is the smallest: where they have visitors one that has visitors, as more anonymous events would hide nobody.
     Where no other has any, the total is below the minimum, and so all are hidden.
     """
-    visitors, starters = together
-    hidden = visitors or sum(buckets[key]["events"] for key in small)
-    if not (0 < hidden < minimum or 0 < starters < minimum):
+    seen, began = (len({each for key in small for each in buckets[key][1].get(name, ())}) for name in PEOPLE)
+    # Visitors of days are others each day, unlike those of hours.
+    seen = seen or sum(buckets[key][0]["visitors"] for key in small)
+    hidden = seen or sum(buckets[key][0]["events"] for key in small)
+    if not (0 < hidden < minimum or 0 < began < minimum):
         return set()
-    large = {key for key, counts in buckets.items() if key not in small and (size(counts) or counts.get("starters"))}
-    if visitors or starters:
-        people = {key for key in large if buckets[key]["visitors"] and buckets[key].get("starters", 1)}
-        if not people:
-            return large
-        large = people
-    return {min(large, key=lambda key: (size(buckets[key]), key))} if large else set()
+    others = [key for key, (counts, people) in buckets.items() if _size(counts) or people.get("starters")]
+    others = [key for key in others if key not in small]
+    if seen or began:
+        peopled = [key for key in others if buckets[key][0]["visitors"] and buckets[key][1].get("starters", True)]
+        if not peopled:
+            return {*others}
+        others = peopled
+    return {min(others, key=lambda key: (_size(buckets[key][0]), key))} if others else set()
+
+
+def _size(counts: Components) -> int:
+    return counts["visitors"] or counts["events"]
 
 
 def protection_of(sites: Sites) -> Callable[[str], Protection]:

@@ -20,6 +20,7 @@ from dashboard.analytics.metrics import (
     MONEY,
     OF_VISIT,
     PAGE_READS,
+    PEOPLE,
     SOLD,
     VISIT,
     VISIT_COMPONENTS,
@@ -34,8 +35,8 @@ from dashboard.analytics.sql.expressions import NO_VISIT, VISIT_ATTRIBUTES, Even
 
 @dataclass(frozen=True, slots=True)
 class EventQueries:
-    """The subqueries of one aggregation. With `min_visitors` groups that are smaller are folded into `OTHER`, and with
-    them the next one where they would be too few (complementary suppression)."""
+    """The subqueries of one aggregation. With `min_visitors` groups by values that are smaller are folded into `OTHER`,
+    and with them the next one where they would be too few (complementary suppression)."""
 
     aggregation: Aggregation
     scope: EventScope
@@ -84,16 +85,6 @@ class EventQueries:
         return f"""
     SELECT groupArray(({", ".join(self.aggregation.keys)}))
     FROM ({with_folded(groups, self.aggregation, self.min_visitors, events)}) WHERE NOT folded"""
-
-    def union(self, keys: Sequence[tuple[str, ...]]) -> str:
-        """How many visitors these groups have together, by their events and by the beginnings of their visits."""
-        values = [self.scope.parameters.texts(list(column)) for column in zip(*keys, strict=True)]
-        # Not `IN`: the shards of a cluster name a set of tuples in another way, and their column is then not found.
-        groups = f"arrayZip({', '.join(values)})"
-        here, began = (f"has({groups}, tuple({', '.join(self._texts(of_visit=each))}))" for each in (False, True))
-        return f"""
-SELECT uniqExactIf({VISITOR_KEY}, visitor != 0 AND {here}), uniqExactIf({VISITOR_KEY}, visitor != 0 AND {began})
-FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
 
     def _folded_at_once(self) -> str:
         """The only subquery, its small groups folded: groups add up, and states tell their visitors apart."""
@@ -293,6 +284,9 @@ FROM {self._source} WHERE {self.scope.of_days()} AND {self._selected}"""
 
     def _columns(self, sql: Mapping[str, str]) -> list[str]:
         """The columns of the components that the subquery counts; all others are empty."""
+        few = f"groupUniqArrayIf({self.min_visitors:d})(sipHash64({VISITOR_KEY}), visitor != 0)"
+        people = f"arrayMap(number -> (toString(number), 1), {few})"
+        sql = {**sql, **{name: people for name, counted in PEOPLE.items() if counted in sql}}
         if not self.with_states:
             return component_columns(self.aggregation.components, sql)
         states = {"visitors": "ids"} | ({"buyers": "payers"} if "revenue" in self.aggregation.components else {})

@@ -7,7 +7,6 @@ The breakdowns of a page that differ by their dimensions alone are one statement
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection
 
 from dashboard.analytics.aggregation import Aggregation, OrderTerm
 from dashboard.analytics.goal_filters import listable, scrolls
@@ -22,7 +21,9 @@ Released = tuple[datetime.date, int] | None
 """A date, and the Unix second that its events are read up to."""
 
 
-def build_series(aggregation: Aggregation, state: SiteState, released: Released = None) -> list[Statement]:
+def build_series(
+    aggregation: Aggregation, state: SiteState, protection: Protection, released: Released
+) -> list[Statement]:
     """The statements whose rows add up to an aggregation without values: one key a dimension, and the components.
     Closed days are apart, as new events do not change them."""
     usable, found = state.usable_by(aggregation), []
@@ -32,20 +33,13 @@ def build_series(aggregation: Aggregation, state: SiteState, released: Released 
         found.append(Statement(sql.strip(), scope.parameters.values, immutable=True))
     if ranges := aggregation.period.ranges(usable):
         scope = _scope(aggregation, ranges, released)
-        sql = " UNION ALL ".join(EventQueries(aggregation, scope).subqueries())
+        sql = " UNION ALL ".join(EventQueries(aggregation, scope, protection.min_visitors).subqueries())
         found.append(Statement(sql.strip(), scope.parameters.values))
     return found
 
 
-def build_union(aggregation: Aggregation, keys: Collection[tuple[str, ...]], released: Released = None) -> Statement:
-    """The statement of how many visitors some hours or minutes have together: those who were seen in them, and those
-    whose visits began in them."""
-    scope = _scope(aggregation, released=released)
-    return Statement(EventQueries(aggregation, scope).union(sorted(keys)), scope.parameters.values)
-
-
 def build_breakdown(
-    aggregation: Aggregation, state: SiteState, protection: Protection, released: Released = None
+    aggregation: Aggregation, state: SiteState, protection: Protection, released: Released
 ) -> Statement:
     """The statement of a breakdown by values. Its rows are one key a dimension, the components, the limits of revenue,
     whether the group may be shown, and how many may be."""

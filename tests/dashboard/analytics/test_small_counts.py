@@ -21,7 +21,6 @@ from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
-from dashboard.analytics.aggregation import resolve
 from dashboard.analytics.executor import QueryExecutor
 from dashboard.analytics.filters import And, Compare, Filter, Not, is_
 from dashboard.analytics.period import parse_moments, parse_period
@@ -29,7 +28,6 @@ from dashboard.analytics.query import OTHER, Query, Result, Row
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection, protection_of
 from dashboard.analytics.sql.parameters import Statement
-from dashboard.analytics.sql.statement import build_union
 from dashboard.reports.comparison import same_length
 from dashboard.reports.realtime_figures import realtime_figures
 from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, dates, event, later, seed
@@ -324,13 +322,6 @@ def test_revenue_of_few_is_not_left_when_rows_are_taken_from_their_total(
     assert {row.dimensions[0]: row.metrics[1] for row in rows if row.metrics[1] is not None} == told
     days = ask(stats, "visitors", "total_revenue", filters=goal, dimensions=("time:day",)).rows
     assert [row.metrics for row in days] == [(9, 50 + 11 * paying)]
-
-
-def test_a_statement_is_as_long_however_many_minutes_are_hidden() -> None:
-    """They may be thousands, and the database reads so many characters only."""
-    asked = Query(SITE, ("visitors",), dates(MONDAY, MONDAY), ("time:minute",), is_("visit:country", "SE"))
-    few, many = (build_union(resolve(asked).own(), [(str(n),) for n in range(count)]) for count in (1, 10_000))
-    assert len(few.sql) == len(many.sql)
 
 
 def _reads(visitor: int, begins: int, reads: int) -> list[Event]:
