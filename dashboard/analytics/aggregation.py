@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import cast
 
 from collector.sites.goals import Goal
 from dashboard.analytics.dimensions import ONLY_FILTERS, PART, VALUE, Dimension, find_dimension
@@ -95,7 +95,6 @@ def combined(aggregations: Sequence[Aggregation]) -> Aggregation:
 
 
 ALWAYS = frozenset({"events", "visitors"})
-TRUE_AND_FALSE: Final = ("true", "false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +129,16 @@ class ResolvedQuery:
         order = tuple(self._term(name, way == "desc") for name, way in self.order_by)
         return replace(found, order=order, limit=query.limit, offset=query.offset, total_rows=query.total_rows)
 
-    def denominator(self, metric: Metric) -> Aggregation:
-        """The aggregation of what the metric divides by."""
+    def others(self, metric: Metric) -> list[Aggregation]:
+        """The aggregations that a metric needs besides: of what it divides by, or of the query's groups under a further
+        filter, as those for whom it holds and those for whom it does not."""
+        if metric.narrowed:
+            filters = [every(self.query.filters, is_(metric.narrowed, value)) for value in ("true", "false")]
+            own = replace(self.own(), components=ALWAYS, total_rows=False)
+            return [replace(own, filters=each) for each in filters]
+        return [self._denominator(metric)] if metric.denominator else []
+
+    def _denominator(self, metric: Metric) -> Aggregation:
         query, dimensions, filters = self.query, self.dimensions, self.query.filters
         if metric.denominator == "all":
             dimensions = ()
@@ -148,15 +155,9 @@ class ResolvedQuery:
             query.site, query.period, filters, dimensions, components, order, limit, left_out=self.left_out
         )
 
-    def narrowed(self, metric: Metric, value: str) -> Aggregation:
-        """The aggregation of those groups under a further filter by the metric's dimension: `true` or `false`."""
-        filters = every(self.query.filters, is_(metric.narrowed, value))
-        return replace(self.own(), filters=filters, components=ALWAYS, total_rows=False)
-
     def aggregations(self) -> list[Aggregation]:
         """All that the query needs, its own first."""
-        narrowed = [self.narrowed(each, value) for each in self.metrics if each.narrowed for value in TRUE_AND_FALSE]
-        return [self.own(), *(self.denominator(each) for each in self.metrics if each.denominator), *narrowed]
+        return [self.own(), *(each for metric in self.metrics for each in self.others(metric))]
 
     def _term(self, name: str, descending: bool) -> OrderTerm:
         names = [each.name for each in self.dimensions]

@@ -105,7 +105,7 @@ class _Answer:
 
     @property
     def _protection(self) -> Protection:
-        return self.prepared.protection
+        return self.prepared.state.protection
 
     async def result(self) -> FunnelResult:
         (units, visitors, anonymous), walks = await asyncio.gather(self._totals(), self._walks())

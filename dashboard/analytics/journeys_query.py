@@ -32,7 +32,7 @@ async def run_journey(stats: StatsService, journey: Journey) -> JourneyResult:
     """Answer a journey. Raises `QueryError` where it cannot be answered as asked, `QueryTooLarge` past a limit."""
     check_journey(journey)
     prepared = await stats.prepared(Query(journey.site, ("visits",), journey.period, filters=journey.filters))
-    protection = prepared.protection
+    protection = prepared.state.protection
     found = JourneyResult(
         0,
         min_visitors=protection.min_visitors,

@@ -50,7 +50,7 @@ FROM (
     SELECT *, groupUniqArrayArray(keys) OVER () AS every
     FROM (
         SELECT column, source, target, count() AS visits,
-            groupUniqArray({prepared.protection.min_visitors:d})({VISITOR_KEY}) AS keys
+            groupUniqArray({prepared.state.protection.min_visitors:d})({VISITOR_KEY}) AS keys
         FROM (SELECT day, visitor, {named_path} AS nodes FROM ({_selected(journey, prepared, paths)}))
         ARRAY JOIN arrayPopBack(nodes) AS source, arrayPopFront(nodes) AS target, range(1, length(nodes)) AS column
         GROUP BY column, source, target))""",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dashboard.analytics.query import Query
-from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.expressions import EventScope
 from dashboard.analytics.sql.parameters import Parameters
 from dashboard.analytics.sql.rollups import SiteState
@@ -14,10 +13,9 @@ from dashboard.analytics.sql.statement import Released
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """A resolved query, with the site's protection, its state, and for guests what is released."""
+    """A resolved query, with the site's state, and for guests what is released."""
 
     query: Query
-    protection: Protection
     state: SiteState
     released: Released
 
@@ -31,4 +29,4 @@ class PreparedQuery:
 
     def imported_days(self) -> int:
         """Days of the range that were imported: they have sums, and no events."""
-        return sum(day.imported for day in self.state.within(self.query.period).values())
+        return len(self.state.imported(self.query.period))

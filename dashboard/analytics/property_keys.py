@@ -31,7 +31,7 @@ async def property_keys(stats: StatsService, site: str, period: Period, filters:
 
 def _statement(prepared: PreparedQuery) -> Statement:
     """Its rows are a key, visitors and events."""
-    query, protection, scope = prepared.query, prepared.protection, prepared.scope()
+    query, protection, scope = prepared.query, prepared.state.protection, prepared.scope()
     by_property = resolve(replace(query, dimensions=(f"{PROPERTY}*",))).own()
     usable, bound = prepared.state.usable_by(by_property), scope.parameters
     summed = [day.version for day in usable.values() if day.imported or day.gone]

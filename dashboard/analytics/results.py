@@ -14,6 +14,7 @@ from dashboard.analytics.metrics import METRICS, MONEY, Metric, component_names,
 from dashboard.analytics.query import OTHER, Result, Revenue, Row
 from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.small_counts import Components, Counts, Key, Protection, small_buckets, suppressed_buckets
+from dashboard.analytics.sql.rollups import SiteState
 
 Money = Mapping[str, Mapping[str, int]]
 
@@ -42,15 +43,6 @@ class Groups:
         name = aggregation.dimensions[0].name
         own = [(key[1:], group) for key, group in self.groups.items() if key[0] == name]
         return Groups(aggregation, dict(own[: aggregation.limit]))
-
-
-@dataclass(frozen=True, slots=True)
-class Others:
-    """What metrics need besides the query's own groups, by the metrics' names: the groups that they divide by, and the
-    groups under a further filter, as those for whom it holds and those for whom it does not."""
-
-    denominators: Mapping[str, Groups] = field(default_factory=dict)
-    narrowed: Mapping[str, Sequence[Groups]] = field(default_factory=dict)
 
 
 def read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection) -> Groups:
@@ -121,26 +113,22 @@ def _untold(money: Money, most: Mapping[str, int], least: Mapping[str, int], min
     return frozenset(name for name, few in most.items() if few < minimum and buyers.get(name) == least.get(name))
 
 
-def build_result(
-    resolved: ResolvedQuery,
-    own: Groups,
-    others: Others,
-    protection: Protection,
-    events_available_from: str = "",
-) -> Result:
-    """The result of a query."""
-    query = resolved.query
-    groups = own.groups
+def build_result(resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], state: SiteState) -> Result:
+    """The result of a query, from the groups of its aggregations."""
+    query, own, protection = resolved.query, resolved.own(), state.protection
+    groups = found[own].groups
     if not resolved.dimensions and not groups:
         groups = {(): Group({}, {}, hidden=False)}
+    read = RowReader(
+        resolved,
+        protection,
+        protection.covers(own),
+        protection.least_divisor(own),
+        {metric.name: [found[each] for each in resolved.others(metric)] for metric in resolved.metrics},
+    )
     # A fold that is too small is no row; a bucket of time that is too small is a hidden one.
-    named = bool(own.aggregation.values)
-    least = protection.least_divisor(own.aggregation)
-    rows = [
-        _row(resolved, key, group, others, protection, least)
-        for key, group in groups.items()
-        if not (named and group.hidden)
-    ]
+    named = bool(own.values)
+    rows = [read.row(key, group) for key, group in groups.items() if not (named and group.hidden)]
     if resolved.ordered_here or not named:
         for name, way in reversed(resolved.order_by):
             _sort(resolved, rows, name, descending=way == "desc")
@@ -151,96 +139,93 @@ def build_result(
         metrics=query.metrics,
         dimensions=query.dimensions,
         rows=[replace(row, dimensions=each) for row, each in zip(rows, labels, strict=True)],
-        total_rows=(own.total if named else len(groups)) if query.total_rows else None,
+        total_rows=(found[own].total if named else len(groups)) if query.total_rows else None,
         hidden=all(row.hidden for row in rows) and any(group.hidden for group in groups.values()),
-        protected=protection.covers(own.aggregation) or bool(protection.rounding),
+        protected=read.protected or bool(protection.rounding),
         min_visitors=protection.min_visitors,
         rounded_to=protection.rounding,
-        events_available_from=events_available_from,
+        events_available_from=max(map(state.available_from, resolved.aggregations())),
+        imported=state.imported(query.period) - resolved.left_out,
+        imported_left_out=resolved.left_out,
+        property_days_left_out=len(state.without_properties(own)),
     )
 
 
-def _row(
-    resolved: ResolvedQuery,
-    key: Key,
-    group: Group,
-    others: Others,
-    protection: Protection,
-    least: int,
-) -> Row:
-    """The row of a group; metrics that tell of fewer than `least` are withheld."""
-    if group.hidden:
-        return Row(key, (None,) * len(resolved.metrics), hidden=True)
-    revenue = _revenue(resolved, key, group, protection)
-    only = revenue[0] if len(revenue) == 1 else None
-    divisors = {
-        metric.name: _divisor(resolved, metric, key, group.components, others)
-        for metric in resolved.metrics
-        if not metric.is_revenue
-    }
-    tops = {metric.name: _top(metric, key, group.components, others) for metric in resolved.metrics}
-    withheld = frozenset(
-        name
-        for name, divisor in divisors.items()
-        if tops[name] is None or (divisor and _is_of_few(METRICS[name], tops[name] or 0, divisor, least))
-    )
-    values = tuple(
-        (only.metric(metric.name) if only else None)
-        if metric.is_revenue
-        else None
-        if metric.name in withheld
-        else ratio(metric, tops[metric.name], divisors[metric.name])
-        for metric in resolved.metrics
-    )
-    return Row(key, values, only.currency if only else "", revenue=revenue, withheld=withheld)
+@dataclass(frozen=True, slots=True)
+class RowReader:
+    """Makes rows of the groups of a query. `others` are the groups that its metrics need besides, by their names
+    (`ResolvedQuery.others`); `protected` says whether small groups are hidden, and with them rates that tell of fewer
+    than `least`."""
+
+    resolved: ResolvedQuery
+    protection: Protection
+    protected: bool
+    least: int
+    others: Mapping[str, Sequence[Groups]]
+
+    def row(self, key: Key, group: Group) -> Row:
+        """The row of a group."""
+        if group.hidden:
+            return Row(key, (None,) * len(self.resolved.metrics), hidden=True)
+        revenue = self._revenue(key, group)
+        only = revenue[0] if len(revenue) == 1 else None
+        values, withheld = list[int | float | None](), set[str]()
+        for metric in self.resolved.metrics:
+            top, bottom = self._top(metric, key, group), self._bottom(metric, key, group)
+            if metric.is_revenue:
+                values.append(only.metric(metric.name) if only else None)
+            elif top is None or _is_of_few(metric, top, bottom or 0, self.least):
+                values.append(None)
+                withheld.add(metric.name)
+            else:
+                values.append(ratio(metric, top, bottom))
+        return Row(key, tuple(values), only.currency if only else "", revenue=revenue, withheld=frozenset(withheld))
+
+    def _bottom(self, metric: Metric, key: Key, group: Group) -> int | None:
+        """What a metric of a group divides by; None where that is nothing or not known."""
+        if not metric.denominator:
+            return group.components.get(metric.bottom)
+        of_group = (
+            value for value, each in zip(key, self.resolved.dimensions, strict=True) if each.name != "event:goal"
+        )
+        divisor = {"page": key, "group": tuple(of_group)}.get(metric.denominator, ())
+        found = self.others[metric.name][0].groups.get(divisor)
+        return None if found is None or found.hidden else found.components.get(metric.bottom)
+
+    def _top(self, metric: Metric, key: Key, group: Group) -> int | None:
+        """What a metric of a group counts. Under a further filter None where that is hidden, or where those are who are
+        left: they follow from the group's."""
+        if not metric.narrowed:
+            return group.components.get(metric.top, 0)
+        groups = [each.groups.get(key) for each in self.others[metric.name]]
+        if any(each is not None and each.hidden for each in groups):
+            return None
+        return groups[0].components[metric.top] if groups[0] is not None else 0
+
+    def _revenue(self, key: Key, group: Group) -> tuple[Revenue, ...]:
+        """A group's revenue in each currency that may be told, by the currencies' codes; of goals that have been given
+        a currency, in that one."""
+        if not any(metric.is_revenue for metric in self.resolved.metrics) or OTHER in key:
+            return ()
+        # Where small groups are hidden, enough visitors must have paid in a currency: these cut groups further.
+        minimum = self.protection.min_visitors if self.protected else 0
+        revenue_events = self.protection.reported(group.money.get("revenue_events", {}))
+        paid = group.money.get("revenue", {})
+        asked = currency_of(self.resolved.dimensions, key, self.resolved.query.filters)
+        if asked and asked not in paid:
+            return (_amount(asked, 0, 0),)
+        return tuple(
+            _amount(currency, amount, revenue_events[currency])
+            for currency, amount in sorted(paid.items())
+            if asked in ("", currency) and currency not in group.untold
+            if revenue_events[currency]
+            and (group.money["buyers"].get(currency, 0) or revenue_events[currency]) >= minimum
+        )
 
 
 def _is_of_few(metric: Metric, top: int, divisor: int, least: int) -> bool:
     """Whether a metric divides by fewer than `least`, or is the share of those who converted of nearly all."""
     return 0 < divisor < least or (metric.needs == "goal" and 0 < divisor - top < least)
-
-
-def _divisor(resolved: ResolvedQuery, metric: Metric, key: Key, components: Components, others: Others) -> int | None:
-    """What a metric of a group divides by; None where that is nothing or not known."""
-    divisor = components
-    if metric.denominator:
-        groups = others.denominators[metric.name]
-        names = {each.name for each in groups.aggregation.dimensions}
-        kept = tuple(value for value, each in zip(key, resolved.dimensions, strict=True) if each.name in names)
-        group = groups.groups.get(key if metric.denominator == "page" else kept)
-        divisor = group.components if group is not None and not group.hidden else {}
-    return divisor.get(metric.bottom)
-
-
-def _top(metric: Metric, key: Key, components: Components, others: Others) -> int | None:
-    """What a metric of a group counts. Under a further filter None where that is hidden, or where those are who are
-    left: they follow from the group's."""
-    if not metric.narrowed:
-        return components.get(metric.top, 0)
-    groups = [each.groups.get(key) for each in others.narrowed[metric.name]]
-    if any(group is not None and group.hidden for group in groups):
-        return None
-    return groups[0].components[metric.top] if groups[0] is not None else 0
-
-
-def _revenue(resolved: ResolvedQuery, key: Key, group: Group, protection: Protection) -> tuple[Revenue, ...]:
-    """A group's revenue in each currency that may be told, by the currencies' codes; of goals that have been given a
-    currency, in that one."""
-    if not any(metric.is_revenue for metric in resolved.metrics) or OTHER in key:
-        return ()
-    # Where small groups are hidden, enough visitors must have paid in a currency: these cut groups further.
-    minimum = protection.min_visitors if protection.covers(resolved.own()) else 0
-    revenue_events = protection.reported(group.money.get("revenue_events", {}))
-    paid = group.money.get("revenue", {})
-    asked = currency_of(resolved.dimensions, key, resolved.query.filters)
-    if asked and asked not in paid:
-        return (_amount(asked, 0, 0),)
-    return tuple(
-        _amount(currency, amount, revenue_events[currency])
-        for currency, amount in sorted(paid.items())
-        if asked in ("", currency) and currency not in group.untold
-        if revenue_events[currency] and (group.money["buyers"].get(currency, 0) or revenue_events[currency]) >= minimum
-    )
 
 
 def _amount(currency: str, revenue: int, revenue_events: int) -> Revenue:
@@ -253,24 +238,19 @@ def _sort(resolved: ResolvedQuery, rows: list[Row], name: str, *, descending: bo
     """Sort stably, so that sorting by the last term of an order first gives the whole of it. None comes last."""
     names = [dimension.name for dimension in resolved.dimensions]
     if name in names:
-        index = names.index(name)
-        rows.sort(key=lambda row: row.dimensions[index], reverse=descending)
+        rows.sort(key=lambda row: row.dimensions[names.index(name)], reverse=descending)
         return
-    sign = -1 if descending else 1
-    if METRICS[name].is_revenue:
-        main = main_currency(rows)
-        amounts = {id(row): _of_currency(row, main, name) for row in rows}
-        rows.sort(key=lambda row: (amounts[id(row)] is None, sign * (amounts[id(row)] or 0)))
-        return
-    index = resolved.query.metrics.index(name)
-    rows.sort(key=lambda row: (row.metrics[index] is None, sign * (row.metrics[index] or 0)))
+    main, index = _main_currency(rows), resolved.query.metrics.index(name)
+
+    def place(row: Row) -> tuple[bool, float]:
+        amounts = (each.metric(name) for each in row.revenue if each.currency == main)
+        value = next(amounts, None) if METRICS[name].is_revenue else row.metrics[index]
+        return value is None, -(value or 0) if descending else value or 0
+
+    rows.sort(key=place)
 
 
-def main_currency(rows: Sequence[Row]) -> str:
+def _main_currency(rows: Sequence[Row]) -> str:
     """The currency that most rows have revenue in, of equal ones the first by its code: rows are sorted by it."""
     counts = Counter(each.currency for row in rows for each in row.revenue if each.total)
     return min(counts, key=lambda currency: (-counts[currency], currency), default="")
-
-
-def _of_currency(row: Row, currency: str, metric: str) -> float | None:
-    return next((each.metric(metric) for each in row.revenue if each.currency == currency), None)

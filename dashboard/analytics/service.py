@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.timezones import Zone, borders
 from collector.sites.goals import Goal
-from dashboard.analytics.aggregation import TRUE_AND_FALSE, Aggregation, ResolvedQuery, combined, resolve
+from dashboard.analytics.aggregation import Aggregation, ResolvedQuery, combined, resolve
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.fair_queue import T, lane_of
 from dashboard.analytics.funnels import Funnel
@@ -26,7 +26,7 @@ from dashboard.analytics.journeys_filter import with_journeys
 from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.result_cache import Rows
-from dashboard.analytics.results import Groups, Others, build_result, read_breakdown, read_buckets
+from dashboard.analytics.results import Groups, build_result, read_breakdown, read_buckets
 from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.rollups import STATE_SQL, SiteState, build_pages_known, parts_sql, read_state
@@ -76,32 +76,28 @@ class StatsService:
         return found
 
     async def run(self, queries: Sequence[Query]) -> list[Result]:
-        """Answer several queries, in order; their statements run at the same time.
+        """Answer several queries about one site, in order; their statements run at the same time.
 
         Raises `QueryError` for one that cannot be answered as asked, `QueryTooLarge` past a limit.
         """
         resolved = [await self._resolve(await self._in_steps(query)) for query in queries]
-        states = {site: await self._state(site) for site in dict.fromkeys(query.site for query in queries)}
-        resolved = [self._divided_alike(one, states[one.query.site]) for one in resolved]
-        found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), states)
+        (site,) = {query.site for query in queries}
+        state = await self._state(site)
+        # What a result leaves out is not in what it divides by either.
+        resolved = [replace(one, left_out=state.imported_left_out(one.own())) for one in resolved]
+        found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), state)
 
         def results() -> list[Result]:
-            return [self._result(each, found, states[each.query.site]) for each in resolved]
+            return [build_result(each, found, state) for each in resolved]
 
         many = sum(len(groups.groups) for groups in found.values()) > MANY_ROWS
-        return await self.computed(queries[0].site, results) if many else results()
-
-    def _divided_alike(self, resolved: ResolvedQuery, state: SiteState) -> ResolvedQuery:
-        """The query with the imported days that its result leaves out: its denominators have none of them either."""
-        own = resolved.own()
-        return replace(resolved, left_out=state.imported_in(own, self._protection(own.site))[1])
+        return await self.computed(site, results) if many else results()
 
     async def prepared(self, query: Query) -> PreparedQuery:
         """What a statement of its own needs. Raises `QueryError`."""
         found = (await self._resolve(await self._in_steps(query))).query
         return PreparedQuery(
             found,
-            self._protection(found.site),
             await self._state(found.site),
             await self._released(found.site, found.period.zone, found.period.last),
         )
@@ -157,9 +153,7 @@ class StatsService:
         """Wait for what is running, and close the clients."""
         self._executor.close()
 
-    async def _aggregate(
-        self, needed: Iterable[Aggregation], states: Mapping[str, SiteState]
-    ) -> dict[Aggregation, Groups]:
+    async def _aggregate(self, needed: Iterable[Aggregation], state: SiteState) -> dict[Aggregation, Groups]:
         """The groups of every aggregation. Those of all time and by dates that differ only by components are asked by
         day, together, and so are breakdowns that differ only by dimensions, components, orders and limits."""
         batches: dict[Aggregation, list[Aggregation]] = {}
@@ -176,15 +170,15 @@ class StatsService:
                 components = frozenset({"visits"} if each.by_clock and each.of_visits else ())
                 shape = replace(each, dimensions=dimensions, components=components, order=(), total_rows=False)
             batches.setdefault(shape, []).append(each)
-        found = await asyncio.gather(*(self._batch(each, states[each[0].site]) for each in batches.values()))
+        found = await asyncio.gather(*(self._batch(each, state) for each in batches.values()))
         return {aggregation: groups for part in found for aggregation, groups in part.items()}
 
     async def _batch(self, batch: Sequence[Aggregation], state: SiteState) -> dict[Aggregation, Groups]:
         """The groups of aggregations that are asked together."""
-        whole, protection = combined(batch), self._protection(batch[0].site)
+        whole, protection = combined(batch), state.protection
         released = await self._released(whole.site, whole.period.zone, whole.period.last)
         if whole.values:
-            statement = build_breakdown(whole, state, protection, released)
+            statement = build_breakdown(whole, state, released)
             rows = await self._rows(whole.site, statement, state.parts)
             read = partial(read_breakdown, whole, rows, protection)
             found = await self.computed(whole.site, read) if len(rows) > MANY_ROWS else read()
@@ -192,34 +186,13 @@ class StatsService:
         if whole.by_clock and protection.covers(whole):
             who = {"people", "starters"} if whole.of_visits else {"people"}
             whole = replace(whole, components=whole.components | who)
-        statements = build_series(whole, state, protection, released)
+        statements = build_series(whole, state, released)
         parts = await asyncio.gather(*(self._rows(whole.site, each, state.parts) for each in statements))
         rows = [row for part in parts for row in part]
         return {each: read_buckets(each, whole, rows, protection) for each in batch}
 
     async def _rows(self, site: str, statement: Statement, version: object = None) -> Rows:
         return await self._executor.rows(statement, version=version, lane=lane_of(site, guest=self._guest))
-
-    def _result(self, resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], state: SiteState) -> Result:
-        own = resolved.own()
-        others = Others(
-            {each.name: found[resolved.denominator(each)] for each in resolved.metrics if each.denominator},
-            {
-                each.name: [found[resolved.narrowed(each, value)] for value in TRUE_AND_FALSE]
-                for each in resolved.metrics
-                if each.narrowed
-            },
-        )
-        protection = self._protection(own.site)
-        available_from = max(map(state.available_from, resolved.aggregations()))
-        result = build_result(resolved, found[own], others, protection, available_from)
-        included, left_out = state.imported_in(own, protection)
-        return replace(
-            result,
-            imported=included,
-            imported_left_out=left_out,
-            property_days_left_out=len(state.without_properties(own)),
-        )
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)
@@ -236,11 +209,12 @@ class StatsService:
     async def _state(self, site: str) -> SiteState:
         """The state of a site now: read before all else, so that results of before are not shared after a change."""
         ((parts,),) = await self._rows(site, self._parts, object())
-        goals, known = self._goals(site), self._states.get(site)
-        if known is None or (known.parts, known.goals) != (parts, goals):
+        given = (parts, self._goals(site), self._protection(site))
+        known = self._states.get(site)
+        if known is None or (known.parts, known.goals, known.protection) != given:
             (row,) = await self._rows(site, Statement(STATE_SQL, {"site": site}), parts)
-            of_pages = build_pages_known(site, row[0], goals)
-            known = read_state(parts, goals, row, await self._rows(site, of_pages, parts) if of_pages else ())
+            of_pages = build_pages_known(site, row[0], given[1])
+            known = read_state(given, row, await self._rows(site, of_pages, parts) if of_pages else ())
             self._states[site] = known
         self._states.move_to_end(site)
         if len(self._states) > MAX_STATES:

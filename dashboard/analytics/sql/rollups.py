@@ -38,12 +38,13 @@ class RolledUpDay(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """What a site's results depend on: a hash of the stored parts, its goals, its closed days, the first date that has
-    had an event or was imported, the first that has events, and all currencies that revenue was ever received in, with
-    whether on a closed day."""
+    """What a site's results depend on: a hash of the stored parts, its goals and its protection, its closed days, the
+    first date that has had an event or was imported, the first that has events, and all currencies that revenue was
+    ever received in, with whether on a closed day."""
 
     parts: int
     goals: tuple[Goal, ...]
+    protection: Protection
     closed: Mapping[datetime.date, RolledUpDay]
     first_day: datetime.date | None
     first_event: datetime.date | None
@@ -66,13 +67,14 @@ class SiteState:
             day: each for day, each in self.within(period).items() if day not in cut and each.lacks.isdisjoint(needed)
         }
 
-    def imported_in(
-        self, aggregation: Aggregation, protection: Protection
-    ) -> tuple[frozenset[datetime.date], frozenset[datetime.date]]:
-        """Imported days of the range that the result has, and those that it leaves out."""
-        imported = frozenset(day for day, each in self.within(aggregation.period).items() if each.imported)
-        left_out = imported.difference(() if protection.covers(aggregation) else self.usable_by(aggregation))
-        return imported - left_out, left_out
+    def imported(self, period: Period) -> frozenset[datetime.date]:
+        """The imported days of a period: they have sums, and no events."""
+        return frozenset(day for day, each in self.within(period).items() if each.imported)
+
+    def imported_left_out(self, aggregation: Aggregation) -> frozenset[datetime.date]:
+        """Those that a result leaves out."""
+        usable = {} if self.protection.covers(aggregation) else self.usable_by(aggregation)
+        return self.imported(aggregation.period).difference(usable)
 
     def without_properties(self, aggregation: Aggregation) -> set[datetime.date]:
         """Own days that have neither sums by property nor events any more to count properties from; a filter needs the
@@ -142,9 +144,9 @@ def build_pages_known(site: str, days: Iterable[Sequence[Any]], goals: Iterable[
 
 
 def read_state(
-    parts: int, goals: tuple[Goal, ...], row: Sequence[Any], pages_known: Sequence[Sequence[Any]]
+    given: tuple[int, tuple[Goal, ...], Protection], row: Sequence[Any], pages_known: Sequence[Sequence[Any]]
 ) -> SiteState:
-    """The state of a site, from the rows of its statements."""
+    """The state of a site, from the rows of its statements, and what is `given` without them."""
     days, first_event, currencies = row
     since = min((day for day, *_, counted in days if counted), default=datetime.date.max)
     of_goals, of_exits = ({each[0] for each in pages_known if each[index]} for index in (1, 2))
@@ -163,7 +165,7 @@ def read_state(
         )
     known = [day for day, _, schema, counted in days if counted or schema in IMPORTED_SCHEMAS]
     first_day = min([*known, *filter(None, [first_event])], default=None)
-    return SiteState(parts, goals, closed, first_day, first_event, dict(sorted(currencies)))
+    return SiteState(*given, closed, first_day, first_event, dict(sorted(currencies)))
 
 
 def can_use_rollups(aggregation: Aggregation) -> bool:

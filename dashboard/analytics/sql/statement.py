@@ -21,9 +21,7 @@ Released = tuple[datetime.date, int] | None
 """A date, and the Unix second that its events are read up to."""
 
 
-def build_series(
-    aggregation: Aggregation, state: SiteState, protection: Protection, released: Released
-) -> list[Statement]:
+def build_series(aggregation: Aggregation, state: SiteState, released: Released) -> list[Statement]:
     """The statements whose rows add up to an aggregation without values: one key a dimension, and the components.
     Closed days are apart, as new events do not change them."""
     usable, found = state.usable_by(aggregation), []
@@ -33,17 +31,15 @@ def build_series(
         found.append(Statement(sql.strip(), scope.parameters.values, immutable=True))
     if ranges := aggregation.period.ranges(usable):
         scope = _scope(aggregation, ranges, released)
-        sql = " UNION ALL ".join(EventQueries(aggregation, scope, protection.min_visitors).subqueries())
+        sql = " UNION ALL ".join(EventQueries(aggregation, scope, state.protection.min_visitors).subqueries())
         found.append(Statement(sql.strip(), scope.parameters.values))
     return found
 
 
-def build_breakdown(
-    aggregation: Aggregation, state: SiteState, protection: Protection, released: Released
-) -> Statement:
+def build_breakdown(aggregation: Aggregation, state: SiteState, released: Released) -> Statement:
     """The statement of a breakdown by values. Its rows are one key a dimension, the components, the limits of revenue,
     whether the group may be shown, and how many may be."""
-    protected = protection.covers(aggregation)
+    protection, protected = state.protection, state.protection.covers(aggregation)
     # Rollups have no visitors to fold small groups by.
     usable = {} if protected else state.usable_by(aggregation)
     ranges = aggregation.period.ranges(usable)
