@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dashboard.analytics.aggregation import Aggregation
+from dashboard.analytics.aggregation import ALWAYS, Aggregation
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.filters import direct_leaves
 from dashboard.analytics.goal_filters import listable, scrolls
@@ -30,7 +30,7 @@ from dashboard.analytics.metrics import (
 )
 from dashboard.analytics.query import OTHER
 from dashboard.analytics.small_counts import with_folded
-from dashboard.analytics.sql.expressions import NO_VISIT, VISIT_ATTRIBUTES, EventScope, GroupKey, clause
+from dashboard.analytics.sql.expressions import NO_VISIT, VISIT_ATTRIBUTES, EventScope, clause
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,13 @@ class EventQueries:
         """What the aggregation is the sum of."""
         if self._folds and not self.needs_told:
             return [self._folded_at_once()]
-        found = []
-        visit_metrics, derived = self.aggregation.of_visits, self._derived
+        visit_metrics, derived = self.aggregation.of_visits, any(each.derived for each in self.aggregation.dimensions)
         if self._whole_visits and not derived:
-            found.append(self._flat(WHOLE_VISITS))
+            found = [self._flat(WHOLE_VISITS)]
         elif self._by_event or not (visit_metrics or derived):
-            found += [self._flat(EVENT_COUNTS), *([self._by_visit_and_event()] if visit_metrics else [])]
+            found = [self._flat(EVENT_COUNTS), *([self._by_visit_and_event()] if visit_metrics else [])]
         else:
-            found.append(self._by_visit())
+            found = [self._by_visit()]
         return [*found, *([self._engagement()] if self.aggregation.of_engagement else [])]
 
     @property
@@ -69,19 +68,15 @@ class EventQueries:
     def told(self) -> str:
         """The groups that are not folded, as an array: it is executed once, where a subquery would be planned again
         wherever it is referred to."""
-        source = f"{self._source} WHERE {self.scope.of_days()} AND {self._selected}"
-        columns = [f"{_state(EVENT_COUNTS['visitors'])} AS ids", "finalizeAggregation(ids) AS n_visitors"]
-        columns.append(f"{self._events} AS n_events")
-        events = "sumIf(n_events, {})"
+        sizes = replace(
+            self, aggregation=replace(self.aggregation, components=ALWAYS), min_visitors=0, with_states=True
+        )
+        groups, events = sizes._flat(EVENT_COUNTS), "sumIf(n_events, {})"
         if self._goal is not None:
             # An event may reach several goals.
+            numbered = f"(SELECT *, rowNumberInAllBlocks() AS number FROM {self._source} WHERE {self.scope.of_days()})"
+            groups = sizes._flat(EVENT_COUNTS, numbered, ["uniqExactState(number) AS numbers"])
             events = "uniqExactMergeIf(numbers, {})"
-            source = f"(SELECT *, rowNumberInAllBlocks() AS number FROM {source})"
-            columns.append("uniqExactState(number) AS numbers")
-        groups = f"""
-        SELECT {", ".join([*self._named(self._texts()), *columns])}
-        FROM {source}
-        {clause("GROUP BY", self.aggregation.keys)}"""
         return f"""
     SELECT groupArray(({", ".join(self.aggregation.keys)}))
     FROM ({with_folded(groups, self.aggregation, self.min_visitors, events)}) WHERE NOT folded"""
@@ -106,11 +101,6 @@ class EventQueries:
     def _named(self, keys: Sequence[str]) -> list[str]:
         """The key columns, by expressions of their values."""
         return [f"{key} AS {name}" for key, name in zip(keys, self.aggregation.keys, strict=True)]
-
-    @property
-    def _derived(self) -> bool:
-        """Whether a value follows from all events of a visit."""
-        return any(each.derived for each in self.aggregation.dimensions)
 
     @property
     def _scrolls(self) -> bool:
@@ -139,28 +129,21 @@ class EventQueries:
     @property
     def _selected(self) -> str:
         """The condition on selected events."""
-        tree, dimensions = self.aggregation.filters, self.aggregation.dimensions
-        goals = [each for each in dimensions if each.name == "event:goal"]
-        listed = [listable(each, tree, self.scope.parameters) for each in goals]
-        return " AND ".join([self.scope.selected(tree, goals), *(each for each in listed if each != "1")])
+        tree, parameters = self.aggregation.filters, self.scope.parameters
+        goals = [each for each in self.aggregation.dimensions if each.name == "event:goal"]
+        return " AND ".join([self.scope.selected(tree, goals), *(listable(each, tree, parameters) for each in goals)])
 
     def _texts(self, *, of_visit: bool = False) -> list[str]:
         """The values of the dimensions on an event."""
-        return [self.scope.key(each, of_visit=of_visit).text for each in self.aggregation.dimensions]
+        return [self.scope.key(each, of_visit=of_visit) for each in self.aggregation.dimensions]
 
-    def _keys(self) -> tuple[list[str], list[str]]:
-        """The key columns, and what to group by: values as they are stored, of folded ones the texts."""
+    def _keys(self) -> list[str]:
+        """The key columns of an event."""
         texts = self._folded(self._texts())
         if self._folds and self._goal is not None:
             groups = f"(arrayJoin({self._own_groups()}) AS own_group)"
             texts = [f"{groups if index == 0 else 'own_group'}.{index + 1}" for index in range(len(texts))]
-        if self._folds:
-            return self._named(texts), self.aggregation.keys
-        by = [
-            name if dimension.goals is not None else self.scope.key(dimension).by
-            for name, dimension in zip(self.aggregation.keys, self.aggregation.dimensions, strict=True)
-        ]
-        return self._named(texts), by
+        return self._named(texts)
 
     @property
     def _goal(self) -> int | None:
@@ -177,14 +160,13 @@ class EventQueries:
             for index, text in enumerate(texts)
         ]
 
-    def _flat(self, sql: Mapping[str, str]) -> str:
+    def _flat(self, sql: Mapping[str, str], source: str = "", more: Sequence[str] = ()) -> str:
         """Components of selected events, as a plain aggregation."""
-        columns, grouped = self._keys()
         return f"""
-    SELECT {", ".join([*columns, *self._columns({**sql, "events": self._events})])}
-    FROM {self._source}
+    SELECT {", ".join([*self._keys(), *self._columns({**sql, "events": self._events}), *more])}
+    FROM {source or self._source}
     WHERE {self.scope.of_days()} AND {self._selected}
-    {clause("GROUP BY", grouped)}"""
+    {clause("GROUP BY", self.aggregation.keys)}"""
 
     @property
     def _events(self) -> str:
@@ -193,17 +175,16 @@ class EventQueries:
     def _by_visit(self) -> str:
         """All components, from visits that contain a selected event; each visit is in one group."""
         dimensions = self.aggregation.dimensions
-        keys = [
-            GroupKey(f"if(visitor = 0, {NO_VISIT[each.column]}, {VISIT_ATTRIBUTES[each.column]})", "{}")
+        names = [f"g{index}" for index in range(len(dimensions))]
+        groups = [
+            f"if(visitor = 0, {NO_VISIT[each.column]}, {VISIT_ATTRIBUTES[each.column]}) AS {name}"
             if each.derived
-            else self.scope.key(each)
-            for each in dimensions
+            else f"{self.scope.key(each)} AS {name}"
+            for name, each in zip(names, dimensions, strict=True)
         ]
-        texts = [key.shown.format(f"g{index}") for index, key in enumerate(keys)]
-        groups = [f"{key.by} AS g{index}" for index, key in enumerate(keys)]
-        grouped = [f"g{index}" for index, each in enumerate(dimensions) if not each.derived]
+        grouped = [name for name, each in zip(names, dimensions, strict=True) if not each.derived]
         return f"""
-    SELECT {", ".join([*self._named(self._folded(texts)), *self._columns(BY_VISIT)])}
+    SELECT {", ".join([*self._named(self._folded(names)), *self._columns(BY_VISIT)])}
     FROM ({self._visits(groups, grouped)})
     {clause("GROUP BY", self.aggregation.keys)}"""
 
@@ -267,7 +248,6 @@ class EventQueries:
 
     def _engagement(self) -> str:
         """Components of engagement with the selected pages, each visit once a group."""
-        columns, grouped = self._keys()
         read = [self.scope.of_days(), self.scope.measured(self.aggregation.filters)]
         if self._folds and self._goal is None:
             # Of the folded groups only: a page may have engagement and no selected event.
@@ -276,10 +256,10 @@ class EventQueries:
         return f"""
     SELECT {", ".join([*self.aggregation.keys, *self._columns(PAGE_READS)])}
     FROM (
-        SELECT {", ".join([*columns, VISIT])}, sum(engaged) AS of_engaged, max(scroll) AS of_scroll
+        SELECT {", ".join([*self._keys(), VISIT])}, sum(engaged) AS of_engaged, max(scroll) AS of_scroll
         FROM {self._source}
         WHERE {" AND ".join(read)}
-        GROUP BY {", ".join([*grouped, VISIT])})
+        GROUP BY {", ".join([*self.aggregation.keys, VISIT])})
     {clause("GROUP BY", self.aggregation.keys)}"""
 
     def _columns(self, sql: Mapping[str, str]) -> list[str]:

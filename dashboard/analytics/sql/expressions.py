@@ -31,19 +31,6 @@ NO_VISIT = {"entry_page": "''", "exit_page": "''", "engaged": "'false'"}
 
 
 @dataclass(frozen=True, slots=True)
-class GroupKey:
-    """What a dimension is grouped by, and how its value reads; `{}` in `shown` stands for the grouped expression."""
-
-    by: str
-    shown: str = "toString({})"
-
-    @property
-    def text(self) -> str:
-        """The value, as text."""
-        return self.shown.format(self.by)
-
-
-@dataclass(frozen=True, slots=True)
 class EventScope:
     """The events that a statement reads: a site's, of the dates of the period or of `ranges` of these only.
 
@@ -140,21 +127,22 @@ class EventScope:
         pair = f"[({name}, toString({'name' if goal else self.value(dimension)}))]"
         return f"if(name = 'pageview', [], {pair})" if goal else pair
 
-    def key(self, dimension: Dimension, *, of_visit: bool = False) -> GroupKey:
-        """The key of a dimension: of an event, or of the beginning of its visit where it is a time of the day."""
+    def key(self, dimension: Dimension, *, of_visit: bool = False) -> str:
+        """The value of a dimension as text, which ClickHouse groups by as what it is made of: of an event, or of the
+        beginning of its visit where it is a time of the day."""
         match dimension.column:
             case "part" | "value":
-                return GroupKey("each.1" if dimension.column == "part" else "each.2", "{}")
+                return "each.1" if dimension.column == "part" else "each.2"
             case "day":
-                return GroupKey("day")
+                return "toString(day)"
             case "week":
-                return GroupKey(f"greatest(toMonday(day), {self.parameters.add(self.period.first, 'Date')})")
+                return f"toString(greatest(toMonday(day), {self.parameters.add(self.period.first, 'Date')}))"
             case "month":
-                return GroupKey("toStartOfMonth(day)")
+                return "toString(toStartOfMonth(day))"
             case "hour" | "minute":
                 return self._clock_key(3600 if dimension.column == "hour" else 60, of_visit=of_visit)
         value = self.value(dimension)
-        return GroupKey(f"arrayJoin({value})" if dimension.goals is not None else value)
+        return f"toString({value if dimension.goals is None else f'arrayJoin({value})'})"
 
     def value(self, dimension: Dimension) -> str:
         """The value of a dimension on one event; of the site's own goals, an array."""
@@ -190,13 +178,13 @@ class EventScope:
             if moment is not None
         ]
 
-    def _clock_key(self, seconds: int, *, of_visit: bool) -> GroupKey:
+    def _clock_key(self, seconds: int, *, of_visit: bool) -> str:
         moment = "toUnixTimestamp(ts)"
         if of_visit:
             moment = f"greatest(visit, {self.parameters.add(self.period.bounds()[0], 'UInt32')})"
         # By the wall clock, so that the hour that is shown twice in autumn is one group, as it is one label.
         local = f"{moment} + {self._offset(moment)}"
-        return GroupKey(f"intDiv({local}, {seconds})", f"formatDateTime(toDateTime({{}} * {seconds}, 'UTC'), '%F %T')")
+        return f"toString(toDateTime(intDiv({local}, {seconds}) * {seconds}, 'UTC'))"
 
     def _offset(self, moment: str) -> str:
         """The time zone's offset at a moment. Offsets are bound: the database may have other rules than `zoneinfo`, by

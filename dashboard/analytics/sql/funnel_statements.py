@@ -106,7 +106,7 @@ FROM (
         FROM (
             SELECT value, {self._unit}, depth = {len(self.path.steps)} AS done
             FROM (
-                SELECT DISTINCT {self._unit}, {self.scope.key(dimension).text} AS value
+                SELECT DISTINCT {self._unit}, {self.scope.key(dimension)} AS value
                 FROM {self.scope.source([dimension])}
                 WHERE {self.scope.of_visitors()} AND {" AND ".join(selected)}) AS valued
             INNER JOIN ({self._units()}) AS walked USING ({self._unit}))

@@ -223,7 +223,7 @@ class RollupQueries:
         if any(each.name == "event:goal" for each in (*self.aggregation.dimensions, *self.scope.parts)):
             terms.append("NOT (dimension = 'event:name' AND value = 'pageview')")
         keys = [
-            value if each.level != "time" else _PART_KEY if each is PART else self.scope.key(each).text
+            value if each.level != "time" else _PART_KEY if each is PART else self.scope.key(each)
             for each in self.aggregation.dimensions
         ]
         columns = [f"{key} AS {name}" for key, name in zip(keys, self.aggregation.keys, strict=True)]
