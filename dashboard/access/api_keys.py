@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Callable, Collection
@@ -20,6 +19,7 @@ import anyio.to_thread
 import msgspec
 from starlette.types import Scope
 
+from collector.core.app_secret import stored_secret
 from collector.core.errors import RecordError, RecordGone
 from collector.core.text import is_one_line
 from collector.sites.model import Site
@@ -251,18 +251,8 @@ def _last_day(text: str, today: datetime.date) -> datetime.date | None:
 
 def admin_key(directory: Path) -> str:
     """The full-access key of the data directory, readable only by its owner; created if missing."""
-    path = directory / ADMIN_KEY_FILE
     directory.mkdir(parents=True, exist_ok=True)
-    # Several workers may come here at once: the one whose link is first wins, whole.
-    if not path.exists():
-        new = directory / f"{ADMIN_KEY_FILE}.{os.getpid()}"
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"tyst_admin_{secrets.token_urlsafe(32)}\n")
-        with contextlib.suppress(FileExistsError):
-            os.link(new, path)
-        new.unlink()
-    return path.read_text().strip()
+    return stored_secret(directory / ADMIN_KEY_FILE, "tyst_admin_")
 
 
 def _hash(shown: str) -> str:

@@ -11,6 +11,7 @@ import re
 import resource
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
@@ -123,6 +124,16 @@ def serve(settings: Settings, greeting: Greeting, *, demo: DemoPlan | None = Non
         raise CannotStart(
             f"the data directory {settings.data_dir} cannot be used: {error.strerror or error}\n"
             "It must be a directory that this user may write to; TYST_DATA_DIR names another."
+        ) from None
+    except UnicodeDecodeError:
+        raise CannotStart(
+            f"a key or an id in the data directory {settings.data_dir} is damaged: it is no text.\n"
+            "Put back a copy, or move away which of admin.key, secret.key and collector.id is damaged: it is made anew."
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise CannotStart(
+            f"the spool in {settings.data_dir} cannot be read: {error}\n"
+            "Put back a copy, or move its events.db away: events that had not reached ClickHouse are lost with it."
         ) from None
     finally:
         bound.close()

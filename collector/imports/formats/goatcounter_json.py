@@ -91,7 +91,7 @@ def _first_row(file: ImportedFile) -> Row:
         return {}
     try:
         return _decode(text.partition("\n")[0])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return {}
 
 

@@ -56,6 +56,12 @@ def test_json_that_is_none_is_refused(importing: Importing, broken: str) -> None
         importing.read(("upload", f'[{{"idVisit": 1, "actionDetails": {broken}'.encode()))
 
 
+def test_a_file_that_begins_with_an_endless_object_is_in_no_format(importing: Importing) -> None:
+    """What it is called, and what it is, is found out without an end of it."""
+    with pytest.raises(ImportRefused, match="not in a supported format"):
+        importing.read(("upload", b'{"a":' * 20_000))
+
+
 def seconds(read: Callable[[], object]) -> float:
     """The processor time that it takes, the least of three."""
 

@@ -510,6 +510,12 @@ def test_the_key_of_the_data_directory_is_its_owners(tmp_path: Path) -> None:
     assert len(made) > 40
     assert stat.S_IMODE((tmp_path / "new" / "admin.key").stat().st_mode) == 0o600
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["admin.key"]
+    # As a power failure may leave it: nobody may have an empty key, or one that anybody knows.
+    (tmp_path / "new" / "admin.key").write_text("")
+    again = admin_key(tmp_path / "new")
+    assert again not in ("", made)
+    assert admin_key(tmp_path / "new") == again
+    assert stat.S_IMODE((tmp_path / "new" / "admin.key").stat().st_mode) == 0o600
 
 
 def test_a_site_is_renamed_reset_and_deleted_with_its_figures(room: Room) -> None:

@@ -298,6 +298,19 @@ def test_a_data_directory_that_cannot_be_is_said(tmp_path: Path, place: str) -> 
     assert f"the data directory {place} cannot be used" in ran.err
 
 
+@pytest.mark.parametrize(("file", "reason"), [("secret.key", "no text"), ("spool/1/events.db", "not a database")])
+def test_a_data_directory_that_is_damaged_is_said(tmp_path: Path, file: str, reason: str) -> None:
+    """With what to do about it, and without a traceback."""
+    damaged = tmp_path / "data" / file
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"\xff damaged" * 200)
+    ran = tyst("serve", "--port", "0", directory=tmp_path, TYST_DATA_DIR="data")
+    assert ran.status == 1
+    assert reason in ran.err
+    assert "Put back a copy" in ran.err
+    assert "Traceback" not in ran.err
+
+
 def test_a_clickhouse_that_does_not_answer_is_said_without_its_password(tmp_path: Path) -> None:
     """In the operating system's words; what was sent to whom stays out of the terminal."""
     ran = tyst("serve", "--port", "0", directory=tmp_path, TYST_CLICKHOUSE_DSN="http://tyst:s3cret@127.0.0.1:1/tyst")
