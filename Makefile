@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # Where no node is installed, the one that pip brought into the virtual environment serves.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 FRONTEND := dashboard/frontend
+# Tests start many processes, each of which would compile every module anew.
+export PYTHONDONTWRITEBYTECODE :=
 # More than there are processors: many tests wait for a server or a browser.
 WORKERS ?= 3
 BROWSER_WORKERS ?= 2

@@ -8,7 +8,7 @@ one that `TYST_TEST_CLICKHOUSE_DSN` names. Some of it runs on two such servers, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from collector.storage.client import ClickHouse
 from collector.storage.shards import Shards
 from tests.databases import Databases, drop, unprepared
+from tests.length import AT_LENGTH, by_length, left_out
 from tests.mail_server import MailServer, mail_server
 from tests.real_server import CLUSTER, RealServer, real_server, two_shards
 
@@ -40,8 +41,24 @@ STORAGE = frozenset(
     }
 )
 
+# Of these, what is served is in the long run only: their statements are those that the others send, or take long.
+SERVED_AT_LENGTH = frozenset(
+    {
+        "project.test_databases",
+        "collector.storage.test_migrations",
+        "dashboard.analytics.test_model",
+        "collector.rollups.test_job",
+        "dashboard.analytics.test_service",
+        "collector.imports.test_export",
+        "collector.imports.test_visits_of_products",
+    }
+)
+
 # What is read must not depend on how many shards it is on either.
 SHARDED = frozenset({"dashboard.analytics.test_model", "project.test_databases"})
+
+COSTLY = frozenset({"databases", "embedded_engine"})
+"""Fixtures by which a test takes a database for itself."""
 
 # What takes longest is begun first, so that no process is left alone with it in the end.
 LONGEST = (
@@ -80,10 +97,29 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules in the order in which they are begun; within each as they were."""
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests are marked with."""
+    config.addinivalue_line("markers", "long: runs at length only, by `make bench ARGS=tests`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In short, without what is for the long run, but for a test that is asked for by its name. Modules in the order in
+    which they are begun; within each as they were."""
+    named = config.option.keyword or any("::" in name for name in config.args)
+    if not AT_LENGTH and not named:
+        left = [item for item in items if item.get_closest_marker("long")]
+        left += left_out([item for item in items if COSTLY & {*fixtures(item)} or "/browser/" in item.nodeid])
+        config.hook.pytest_deselected(items=left)
+        out = set(left)
+        items[:] = [item for item in items if item not in out]
     begun = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: begun.get(item.nodeid.partition("::")[0], len(begun)))
+
+
+def fixtures(item: pytest.Item) -> Sequence[str]:
+    """Names of the fixtures that a test gets, those of its fixtures included."""
+    names: Sequence[str] = getattr(item, "fixturenames", ())
+    return names
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -91,6 +127,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     name = metafunc.module.__name__.removeprefix("tests.")
     if "databases" in metafunc.fixturenames and name in STORAGE:
         kinds = ["embedded", "served", *(["sharded"] if name in SHARDED else [])]
+        if name in SERVED_AT_LENGTH:
+            kinds = by_length(["embedded"], kinds)
         metafunc.parametrize("databases", kinds, indirect=True)
 
 

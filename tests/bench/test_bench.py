@@ -7,6 +7,9 @@ import re
 import pytest
 
 from bench import bounds, imports, ingest
+from tests.length import long
+
+pytestmark = long
 
 
 def figures(printed: str) -> dict[str, str]:

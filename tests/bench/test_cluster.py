@@ -9,6 +9,7 @@ import pytest
 
 from bench import cluster
 from bench.capacity import Assumptions, Costs, Simulation, Size, sizes
+from tests.length import long
 
 COSTS = Costs(
     collector=150, insert=10, idle=5, merge=1, close=4, closed_page=60, open_page=100, recall=20,
@@ -16,6 +17,7 @@ COSTS = Costs(
 )  # fmt: skip
 
 
+@long
 def test_costs_are_measured_and_tables_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """Each cost is a figure, and none is nothing but that of an open day that has few events."""
     short = ["--seconds", "1", "--millions", "0.1", "--compared", "0.01", "--times", "1"]

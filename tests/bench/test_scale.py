@@ -10,8 +10,10 @@ import pytest
 from bench.measuring import Took
 from bench.scale import report, town_of
 from dashboard.analytics.funnels import ORDERS
+from tests.length import long
 
 
+@long
 def test_the_bench_measures_a_small_town(embedded_engine: str) -> None:
     """Every figure of the table; sums are far cheaper to read than events are to scan."""
     # One path per process: the engine of the tests is the town's.

@@ -16,8 +16,10 @@ from tests.browser.firefox import Tab, firefox
 from tests.browser.readers import FORGET, FirefoxTab, Reader
 from tests.browser.recorder import Recorder
 from tests.browser.test_banners_stored import SOME, tyst
-from tests.length import by_length
+from tests.length import by_length, long
 from tests.served import Served
+
+pytestmark = long
 
 __all__ = ["tyst"]
 

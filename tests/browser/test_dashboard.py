@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from tests.browser import people
-from tests.browser.accessibility import fits, show, violations
+from tests.browser.accessibility import fits, forms, show, violations
 from tests.browser.conftest import USER_AGENT, NewPerson
 from tests.served import DEADLINE, Served, served
 
@@ -209,10 +209,9 @@ def tour(browser: Browser, demo: Served) -> Iterator[Tour]:
         for path in everywhere(page, demo):
             page.wait_for_load_state("networkidle")
             tour.kept.update(page.evaluate("[...Object.keys(localStorage), ...Object.keys(sessionStorage)]"))
-            show(page, "light", 1280)
-            tour.violations["light"].update(violations(page))
-            show(page, "dark", 390)
-            tour.violations["dark"].update(violations(page))
+            for scheme, width in forms(page):
+                show(page, scheme, width)
+                tour.violations[scheme].update(violations(page))
             show(page, "light", 320)
             if not fits(page):
                 tour.wide.append(path)

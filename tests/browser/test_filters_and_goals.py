@@ -13,6 +13,7 @@ from dashboard.server.demo.site import WARES
 from tests.browser import people
 from tests.browser.accessibility import shortcomings, show
 from tests.browser.conftest import NewPerson
+from tests.length import long
 from tests.served import Served, served
 
 DEMO = "/demo.localhost"
@@ -42,6 +43,7 @@ def add_filter(page: Page, by: str, how: str, value: str) -> None:
     form.get_by_role("button", name="Add filter").click()
 
 
+@long
 def test_axe_finds_nothing_in_open_menus(person: BrowserContext, demo: Served) -> None:
     """The form for a new filter, and the menu of each kind of filter that is set, in both colour schemes."""
     page = signed_in(person, demo, f"{DEMO}?period=7d&f=is,visit:country,SE&f=contains,event:page,shop")

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.accessibility import fits, violations
 from tests.browser.conftest import NewPerson
+from tests.length import long
 from tests.served import PASSWORD, Served, served
 
 DEMO = "/demo.localhost"
@@ -90,6 +91,7 @@ def test_what_scripts_say_is_swedish(new_person: NewPerson, demo: Served) -> Non
     expect(page.locator("[data-copied]").first).to_have_text("Kopierat")
 
 
+@long
 def test_swedish_words_fit_and_are_accessible(new_person: NewPerson, demo: Served) -> None:
     """At 320 px nothing has to be scrolled sideways, and axe-core finds nothing."""
     page = swede(new_person, demo, viewport={"width": 320, "height": 640})

@@ -13,6 +13,7 @@ from playwright.sync_api import FloatRect, Locator, Page, expect
 from tests.browser.accessibility import fits, show
 from tests.browser.conftest import NewPerson
 from tests.browser.people import signed_in
+from tests.length import long
 from tests.served import CHROME, Served, served, until
 
 DEMO, EMPTY = "/demo.localhost", "/empty.example"
@@ -34,6 +35,7 @@ def opened(new_person: NewPerson, demo: Served, path: str, width: int = 1280, **
     return signed_in(person, demo.url, path)
 
 
+@long
 def test_metrics_are_explained_where_nothing_hovers(new_person: NewPerson, demo: Served) -> None:
     """A phone has a list to open, with every metric of the strip."""
     page = opened(new_person, demo, DEMO, 390, has_touch=True, is_mobile=True)
@@ -58,6 +60,7 @@ def box_of(element: Locator) -> FloatRect:
     return found[0]
 
 
+@long
 def test_no_metric_is_left_alone_in_its_row(new_person: NewPerson, demo: Served) -> None:
     """Under every filter and at every width each row of the strip is as long as the others, and nothing is wider than
     the window."""
@@ -75,6 +78,7 @@ def test_no_metric_is_left_alone_in_its_row(new_person: NewPerson, demo: Served)
             assert fits(page), (query, width)
 
 
+@long
 @pytest.mark.parametrize("width", [390, 1280])
 def test_names_of_rows_have_room(new_person: NewPerson, demo: Served, width: int) -> None:
     """Columns beside a name leave it a third of its panel at least, in three columns of panels, too."""
@@ -107,6 +111,7 @@ def test_names_are_whole_on_phones(new_person: NewPerson, demo: Served) -> None:
     until("no arrow", lambda: page.evaluate(arrow) == "0")
 
 
+@long
 @pytest.mark.parametrize("path", ["", FILTERS["page"], "/consent", "/status", "/realtime"])
 def test_cards_beside_each_other_are_as_high_as_the_longest(new_person: NewPerson, demo: Served, path: str) -> None:
     """None is shorter than its neighbour, and none leaves more free than its neighbour fills."""
@@ -226,6 +231,7 @@ def test_the_map_tells_its_countries_apart(new_person: NewPerson, demo: Served) 
     expect(page.locator(".map .tip strong")).to_contain_text(re.compile(r"\d visitors"))
 
 
+@long
 @pytest.mark.parametrize("width", [320, 390])
 def test_tabs_stay_on_one_line(new_person: NewPerson, demo: Served, width: int) -> None:
     """Those of panels and those of the site; the open one is in sight."""
@@ -308,6 +314,7 @@ def test_the_report_is_one_page_of_paper(new_person: NewPerson, demo: Served, sc
     assert cut == []
 
 
+@long
 def test_other_reports_are_one_page_of_paper(new_person: NewPerson, demo: Served) -> None:
     """A funnel with its table, journeys, and returning visitors, each without what only a screen can do."""
     page = opened(new_person, demo, f"{DEMO}/funnels")

@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser import people
 from tests.browser.accessibility import shortcomings, show
 from tests.browser.conftest import NewPerson
+from tests.length import long
 from tests.served import Served, served
 
 DEMO, EMPTY = "/demo.localhost", "/empty.example"
@@ -32,6 +33,7 @@ def opened(person: BrowserContext, demo: Served, path: str) -> Page:
     return people.signed_in(person, demo.url, path)
 
 
+@long
 def test_periods_are_chosen_by_menu_arrows_and_keys(person: BrowserContext, demo: Served) -> None:
     """Each is one address; letters do not choose while something is typed, nor once they are turned off."""
     page = opened(person, demo, DEMO)
@@ -194,6 +196,7 @@ def test_paper_has_the_numbers_and_no_controls(person: BrowserContext, demo: Ser
 PATHS = (f"{DEMO}/realtime", f"{EMPTY}/realtime", f"{DEMO}?countries=map", f"{DEMO}?period=all&bucket=week", EMPTY)
 
 
+@long
 def test_axe_finds_nothing_here_either(person: BrowserContext, demo: Served) -> None:
     """With the map drawn, menus open and the present shown; and nothing is wider than the window."""
     page = opened(person, demo, DEMO)

@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser import people
 from tests.browser.accessibility import shortcomings, show
 from tests.browser.conftest import NewPerson
+from tests.length import long
 from tests.served import DEADLINE, Served, served, until
 from tests.website import Website, website
 
@@ -203,6 +204,7 @@ def test_sharing_and_installing_work_without_javascript(new_person: NewPerson, d
     expect(stranger.get_by_text("No data yet")).to_be_visible()
 
 
+@long
 def test_axe_finds_nothing(new_person: NewPerson, demo: Served, site: Website) -> None:
     """On no page of sharing and installing, whatever it shows; and none is wider than a small phone."""
     page = signed_in(new_person(), demo, f"{DEMO}/sharing")

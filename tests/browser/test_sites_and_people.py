@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.accessibility import violations
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
+from tests.length import long
 from tests.served import Served, served
 
 DEMO = "/demo.localhost"
@@ -136,6 +137,7 @@ def test_ones_account_from_a_lost_password_to_a_lost_browser(new_person: NewPers
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@long
 def test_figures_are_deleted_and_a_site_renamed_and_removed(new_person: NewPerson, demo: Served) -> None:
     """A preview says how much; what is in hand is shown until it is done; the last word is typed."""
     page = signed_in(new_person, demo, f"{DEMO}/data", timezone_id="Europe/Stockholm")

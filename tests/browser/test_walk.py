@@ -25,7 +25,7 @@ from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
 from tests.browser.test_filters_and_goals import add_filter
 from tests.browser.test_sharing_and_installing import make
-from tests.length import AT_LENGTH, by_length
+from tests.length import AT_LENGTH, by_length, long
 from tests.served import Served, served, until
 from tests.website import website
 
@@ -91,6 +91,7 @@ def visit(tyst: Served, site: str, path: str = "/", **keys: Any) -> None:
     assert (answer.status_code, answer.headers.get("x-tyst-dropped")) == (202, None)
 
 
+@long
 @on(FULL)
 def test_everything_filters(opened: Open, tyst: Served, site: str) -> None:
     """By a row or by the form; the chip changes, takes several values and goes; the address is all of it, for another
@@ -139,6 +140,7 @@ UNUSED = {"utm_term"}
 """The tag that the generated visits have none of."""
 
 
+@long
 @on(FULL, FRESH)
 def test_every_panel_has_details(opened: Open, tyst: Served, site: str) -> None:
     """Each tab of each panel: a row has a bar, figures and a share, its details sort by every head and are a file with
@@ -165,6 +167,7 @@ def test_every_panel_has_details(opened: Open, tyst: Served, site: str) -> None:
     assert len(TABS) == len(PANELS)
 
 
+@long
 @on(FULL)
 def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> None:
     """Any metric by any step, against the period before, a year before and other dates; by keys, as a table, as a
@@ -238,6 +241,7 @@ def test_the_present_moves(opened: Open, tyst: Served, site: str) -> None:
         expect(page.locator(".chip")).to_contain_text("Page is /walked")
 
 
+@long
 @on(FRESH)
 def test_a_goal_is_defined_reached_and_broken_down(opened: Open, tyst: Served, site: str) -> None:
     """By a path with a wildcard; who reaches it is counted with rate, by any breakdown, and events have properties."""
@@ -303,6 +307,7 @@ def test_a_site_has_settings_people_and_an_end(opened: Open, new_person: NewPers
         expect(page.get_by_text(site)).to_have_count(0)
 
 
+@long
 @on(FULL)
 def test_figures_are_shared_until_the_link_is_revoked(opened: Open, new_person: NewPerson, site: str) -> None:
     """Behind a password, in a frame of a page that was named, and then no more."""
@@ -325,6 +330,7 @@ def test_figures_are_shared_until_the_link_is_revoked(opened: Open, new_person: 
     expect(stranger.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
+@long
 @on(FRESH)
 def test_the_tag_is_shown_checked_and_listened_to(opened: Open, tyst: Served, site: str) -> None:
     """For each kind of site; a look at a page says what to mend; what arrives and what does not is there within two
@@ -383,6 +389,7 @@ PAGES = ("", "/realtime", "/details/pages", "/funnels", "/funnels/edit", "/goals
 WIDTHS = (1280, 640, 390, 320)
 
 
+@long
 @on(FULL, FRESH)
 def test_every_page_fits_and_is_accessible(opened: Open, tyst: Served, site: str) -> None:
     """From a desk to the smallest phone and at twice the size nothing has to be scrolled sideways, and axe-core finds

@@ -1,5 +1,5 @@
-"""The fault harness in short: every fault at least once, under as many beacons as leave the processor to others. At
-length: `python -m bench faults`."""
+"""The fault harness in short, under as many beacons as leave the processor to others: kills, and a ClickHouse that
+refuses or cuts; in the long run every fault at least once. At length: `python -m bench faults`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ import pytest
 
 from tests.faults.balanced import balanced_stage
 from tests.faults.rounds import Tally, play, stage
+from tests.length import by_length, long
 
 ROUNDS: dict[str, list[list[str]]] = {
     "embedded": [["kill -9", "SIGTERM"]],
     "served": [
         ["kill -9", "ClickHouse refuses", "ClickHouse cuts after insert"],
-        ["ClickHouse hangs", "ClickHouse answers 503"],
-        ["segment refused for good", "ClickHouse is killed", "SIGTERM"],
-        ["disk full for the spool", "disk full for ClickHouse"],
+        *by_length(
+            [],
+            [
+                ["ClickHouse hangs", "ClickHouse answers 503"],
+                ["segment refused for good", "ClickHouse is killed", "SIGTERM"],
+                ["disk full for the spool", "disk full for ClickHouse"],
+            ],
+        ),
     ],
     "collectors": [["kill -9 of a collector", "kill -9"]],
     "clock": [["clock back an hour", "kill -9"]],
@@ -37,6 +43,7 @@ def test_what_is_acknowledged_is_stored_once(mode: str, tmp_path: Path) -> None:
     assert sum(tally.faults.values()) == sum(map(len, ROUNDS[mode]))
 
 
+@long
 def test_three_collectors_outlive_kills_of_each_other_of_clickhouse_and_of_their_balancer(tmp_path: Path) -> None:
     """Nothing lost or doubled, what is erased and reset at another collector is gone, and visits are split of no
     visitor but those whose collector died."""

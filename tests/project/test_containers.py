@@ -18,6 +18,7 @@ import yaml  # type: ignore[import-untyped] # has no types
 from collector.core.settings_table import SETTINGS
 from tests.faults.server import free_port, until
 from tests.launcher import ROOT
+from tests.length import long
 from tests.project.test_wheel import built_distributions
 
 DEPLOY = ROOT / "deploy"
@@ -82,6 +83,7 @@ def written(directory: Path) -> dict[Path, int]:
     return {path: path.lstat().st_mtime_ns for path in directory.rglob("*")}
 
 
+@long
 def test_what_the_image_runs_serves_and_is_healthy(image: Path) -> None:
     """And writes to its volume only, so that the root file system may be read-only."""
     port = free_port()

@@ -13,8 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.length import long
 from tests.project.test_wheel import built_distributions
 from tests.running import Running, environment, start, stop
+
+pytestmark = long
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^## (?P<title>[^\n]+)\n(?:(?!^## ).)*?^```sh\n(?P<commands>.*?)^```", re.S | re.M)

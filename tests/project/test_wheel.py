@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.length import long
 from tests.running import Running, start, stop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,7 @@ def wheel(distributions: list[Path]) -> Path:
     return found
 
 
+@long
 def test_the_source_distribution_makes_the_same_wheel(distributions: list[Path], wheel: Path, tmp_path: Path) -> None:
     """Without npm: what it built is in there."""
     (source,) = (path for path in distributions if path.suffix == ".gz")
@@ -93,6 +95,7 @@ def test_the_wheel_has_what_the_program_reads(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+@long
 def test_it_runs_from_where_it_was_installed(installed: Path, tmp_path: Path) -> None:
     """Not from the checkout that the tests run in."""
     ask = "import collector, dashboard; print(collector.__file__, dashboard.__file__)"

@@ -24,6 +24,7 @@ from tests.balancers import BALANCERS, balancing
 from tests.databases import Databases
 from tests.faults.server import Serve, free_port, until
 from tests.launcher import ROOT
+from tests.length import long
 
 DOWN_SECONDS = 1.0
 
@@ -49,6 +50,7 @@ def pair(served_databases: Databases, tmp_path_factory: pytest.TempPathFactory) 
             serve.close()
 
 
+@long
 @pytest.mark.parametrize("name", BALANCERS)
 def test_an_idle_connection_is_closed_by_the_balancer(name: str, pair: list[Serve], tmp_path: Path) -> None:
     """Before a collector closes it: a request that crosses with that gets no answer, the collector is taken for dead,

@@ -8,6 +8,7 @@ import io
 import json
 from pathlib import Path
 
+from tests.length import long
 from tests.served import Served, served
 from tests.stored import read_tables
 from tests.system.test_leaks import ADDRESSES, SOUGHT, USER_AGENT
@@ -75,6 +76,7 @@ def sought() -> list[Form]:
     return [*SOUGHT, *(form for text in (SESSION, VISIT, DISTINCT, MAIL) for form in forms_of_text("identifier", text))]
 
 
+@long
 def test_nothing_of_a_file_that_could_lead_to_a_person_is_left_behind(tmp_path: Path) -> None:
     """On disk, in a log, in ClickHouse or in an answer: while the server runs, and after it has stopped."""
     answers = []

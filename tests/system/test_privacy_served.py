@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.storage.client import ClickHouse
 from tests.fault_proxy import FailingServer, failing_server
-from tests.length import AT_LENGTH
+from tests.length import AT_LENGTH, long
 from tests.real_server import ADMINISTRATOR
 from tests.running import tyst
 from tests.served import CHROME, DEADLINE, Served, served, until
@@ -31,6 +31,8 @@ from tests.system.test_leaks import (
     send_everything,
 )
 from tests.traces import find, forms_of_text, written_below
+
+pytestmark = long
 
 SITE = "site.test"
 SHARED = {"TYST_SECRET_KEY": "the same for both"}

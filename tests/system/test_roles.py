@@ -28,6 +28,7 @@ from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey
 from dashboard.server.app import Tyst, build
 from tests.databases import drop
+from tests.length import AT_LENGTH
 
 PEOPLE: Final = ("nobody", "viewer", "owner", "stranger", "administrator", "guest", "passer-by")
 """Who has the cookie of a sign-in, but nobody and the guest. The guest and the passer-by, who owns another site, ask
@@ -452,10 +453,13 @@ def an_application(engine: str, directory: Path) -> Iterator[Tyst]:
 
 
 async def answers(app: Tyst) -> list[str]:
-    """Where what is answered is not what the table says."""
+    """Where what is answered is not what the table says. In short, those who may not are asked for at every route, and
+    of the others every third, so that each of them is at a third of the routes."""
     everyday, wrong = await a_world(app), []
-    for method, path, by_name in expectations():
-        for name, expected in by_name.items():
+    for row, (method, path, by_name) in enumerate(expectations()):
+        for number, (name, expected) in enumerate(by_name.items(), start=row):
+            if not AT_LENGTH and name not in ("nobody", "stranger", "foreign") and number % 3:
+                continue
             lasting = (method, path) in FINAL and expected in "al" and name not in ("nobody", "guest", *KEYS[5:7])
             world = await renewed(app, everyday, method, path) if lasting else everyday
             if name in ("guest", "passer-by"):

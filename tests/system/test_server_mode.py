@@ -17,6 +17,7 @@ from tests.fault_proxy import FailingServer
 from tests.faults.collectors import Collectors, collectors
 from tests.faults.rounds import DRAIN_SECONDS
 from tests.faults.server import Serve, until
+from tests.length import long
 from tests.real_server import RealServer
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -207,6 +208,7 @@ def test_a_sign_in_holds_at_each_collector(server: Collectors) -> None:
     until("the other knows the session", opened)
 
 
+@long
 def test_collectors_that_start_at_once_agree_from_the_first_beacon(database: FailingServer, tmp_path: Path) -> None:
     """The same visitor has the same id at both, and keeps it."""
     dsn = database.database("test_fresh")

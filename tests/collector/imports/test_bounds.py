@@ -29,6 +29,7 @@ from collector.imports.upload import Upload, _Begin
 from collector.sites.model import Site
 from tests.collector.imports.imported import SAMPLES, Importing, opened
 from tests.collector.storage.test_client import an_event
+from tests.length import long
 
 LOG = SAMPLES / "logs" / "combined.log"
 HEADER = b"date,visitors,pageviews,bounces,visits,visit_duration\n"
@@ -45,6 +46,7 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
     return file.getvalue()
 
 
+@long
 @pytest.mark.parametrize("packed", [zipped(("a.csv.gz", MANY)), gzip.compress(MANY, 1)], ids=["zip", "gzip"])
 def test_an_archive_has_a_gibibyte_at_most(importing: Importing, packed: bytes) -> None:
     """What comes out counts, not what the archive says of itself; nothing is left of it."""

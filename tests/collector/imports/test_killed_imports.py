@@ -6,10 +6,12 @@ from pathlib import Path
 
 from tests.collector.imports.killed import play
 from tests.collector.imports.log_lines import write_log
+from tests.length import long
 
 LINES, KILLS, SEED = 2_000, 3, 20_260_115
 
 
+@long
 def test_killed_imports_lose_and_double_nothing(tmp_path: Path) -> None:
     """Each leaves the figures of before or of after it, and no row besides; the next one gives what an import gives
     that nothing happened to. `python -m bench imports --kills N` does it at length."""

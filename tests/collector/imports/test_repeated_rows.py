@@ -12,6 +12,7 @@ from collector.imports import scratch_repeats
 from collector.imports.record import ImportRecord
 from tests.collector.imports.imported import SAMPLES, Importing
 from tests.collector.imports.log_lines import lines
+from tests.length import long
 
 LOG = (SAMPLES / "logs" / "combined.log").read_bytes()
 MADE = [line.replace("2025", "2026").replace("Jun", "Jan").encode() for line in lines(300, 7, 3)]
@@ -53,6 +54,7 @@ def test_a_file_given_twice_counts_once(importing: Importing) -> None:
     assert all(place.startswith("access.log.1.gz:") for place in first)
 
 
+@long
 def test_overlapping_files_count_each_line_once(importing: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of one is the begin of the next, in any order of files, and however few are compared at a time."""
     monkeypatch.setattr(scratch_repeats, "COMPARED_AT_A_TIME", 20)
@@ -66,6 +68,7 @@ def test_overlapping_files_count_each_line_once(importing: Importing, monkeypatc
         assert (repeated(record), record.report.accepted) == (sum(shared), accepted)
 
 
+@long
 def test_interleaved_files_lose_nothing(importing: Importing) -> None:
     """Of two servers, which took turns; and lines that both have count once."""
     chosen = random.Random(3)  # noqa: S311 -- made up, not secret

@@ -24,6 +24,7 @@ from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.users import User, Users
 from tests.board import PASSWORD, SITE, Board, opened_board
 from tests.dashboard.web.test_members import made_link
+from tests.length import long
 
 ROUNDS = 14
 NEW_PASSWORD = "a louder password"
@@ -174,6 +175,7 @@ def test_two_administrators_cannot_demote_each_other_at_once(board: Board) -> No
     assert sum(user.role == "admin" for user in users.all()) == 1
 
 
+@long
 @pytest.mark.parametrize("first", ["password", "removal"])
 def test_a_password_and_a_removal_at_once_never_bring_an_account_back(database: Client, first: str) -> None:
     """In either order, every time: from two threads that begin together."""
@@ -207,6 +209,7 @@ def test_a_password_and_a_removal_at_once_never_bring_an_account_back(database: 
         assert name not in users.values
 
 
+@long
 @pytest.mark.parametrize("first", ["password", "demotion"])
 def test_a_password_and_a_demotion_at_once_are_both_kept(database: Client, first: str) -> None:
     """In either order, every time, with two processes that know nothing of each other's locks."""

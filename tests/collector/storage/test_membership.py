@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import CannotJoin
 from collector.storage.membership import ALIVE_SECONDS, ID_FILE, LEASE_SECONDS, NUMBERS, Membership
+from tests.length import long
 from tests.members import alone, member
 
 Pair = tuple[Membership, Membership]
@@ -108,6 +109,7 @@ def test_what_waits_for_a_slow_disk_is_waited_for(database: Client, tmp_path: Pa
     assert own.stored_by_all(mark)
 
 
+@long
 def test_an_outage_takes_bounded_memory_and_keeps_the_moment(database: Client, tmp_path: Path) -> None:
     """However long a segment waits, what was stored before it stays known."""
     held: set[int] = set()

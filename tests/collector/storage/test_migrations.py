@@ -22,6 +22,7 @@ from collector.storage.client import ClickHouse, apply_schema
 from collector.storage.migrations import STEPS, Migration, migrate
 from collector.storage.statements import split_statements
 from tests.collector.storage.test_client import an_event
+from tests.length import long
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -176,6 +177,7 @@ def content(client: Client) -> Content:
     return found
 
 
+@long
 def test_every_table_and_column_of_version_10_gets_the_fields_name_and_keeps_its_rows(nothing_yet: ClickHouse) -> None:
     """Also with parts to merge, where a full disk has stopped merges, and after a step that was cut short."""
     client = made(nothing_yet, "schema-10.sql")
@@ -249,6 +251,7 @@ def test_a_filled_database_of_0_1_0_and_its_spool_become_this_ones(nothing_yet: 
     client.close()
 
 
+@long
 def test_a_backup_of_version_10_is_restored_under_todays_names(nothing_yet: ClickHouse) -> None:
     """However tables and columns were called when the backup was made."""
     client = made(nothing_yet, "schema-10.sql")

@@ -41,6 +41,7 @@ from dashboard.compliance.cluster_checks import check_cluster
 from dashboard.compliance.cluster_copies import few_copies, misplaced, repeated
 from tests.collector.storage.test_client import an_event
 from tests.databases import Databases
+from tests.length import long
 from tests.members import alone
 from tests.real_server import ADMINISTRATOR, CLUSTER, UNDELETING, RealServer, two_shards
 from tests.running import Ran, tyst
@@ -151,6 +152,7 @@ def test_a_job_on_a_site_is_done_on_every_shard(
     assert left == {"other.test": everything, **expected}
 
 
+@long
 def test_a_shard_that_is_down_is_an_error(tmp_path: Path) -> None:
     """Nothing is answered without its events, and inserts are tried again until it is back."""
     with two_shards(tmp_path) as (first, second):

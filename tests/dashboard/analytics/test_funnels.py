@@ -25,7 +25,7 @@ from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.funnel_places import places
 from tests.funnel_model import FunnelAnswer, FunnelModel
-from tests.length import by_length
+from tests.length import by_length, long
 from tests.model import Model, Question
 from tests.questions import query_of
 from tests.towns import EVENTS, FIRST, PAGES, SITE, ZONE, random_events
@@ -328,7 +328,7 @@ def test_random_funnels_agree_with_the_model(
     stats = opened(Protection(strict=strict))
     model = FunnelModel(Model(events, GOALS, 3, strict=strict), GOALS, 3, strict=strict)
     found = []
-    for _ in range(by_length(9, 16)):
+    for _ in range(by_length(4, 16)):
         asked = structs.replace(random_funnel(chance), order=order)
         about, by = question(3, chance.choice(FILTERS)), chance.choice(BY)
         answer = shown(run(stats, asked, about, dimension=by))
@@ -373,6 +373,7 @@ def test_days_without_events_are_said(database: Client, opened: Opened) -> None:
     assert (result.all, result.events_available_from) == (4, "2026-10-21")
 
 
+@long
 def test_filters_by_steps_agree_with_the_funnel(database: Client, opened: Opened) -> None:
     """Who reached a step, or left at it, are as many on the dashboard as in the funnel."""
     chance = random.Random(5)  # noqa: S311 - a made-up town

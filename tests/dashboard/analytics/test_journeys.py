@@ -30,6 +30,7 @@ from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
 from tests.dashboard.analytics.test_model import random_filter
 from tests.journeys_model import JourneyAnswer, JourneyQuestion, answer
+from tests.length import long
 from tests.model import Model, Question
 from tests.questions import query_of
 from tests.towns import EVENTS, FIRST, PAGES, SITE, ZONE, random_events
@@ -150,6 +151,7 @@ def test_the_first_column_has_the_visits_of_the_dashboard(database: Client, open
         assert ask(stats, JourneyQuestion(asked)).visits == result.rows[0].metrics[0], filters
 
 
+@long
 def test_every_step_leads_to_its_visits(database: Client, opened: Opened) -> None:
     """The steps that are not named and the end as well: the journey that goes on from one, and the dashboard that is
     filtered by it, have as many visits as it says."""

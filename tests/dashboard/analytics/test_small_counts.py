@@ -453,7 +453,7 @@ def test_strict_rounds_every_count(clickhouse: ClickHouse, database: Client) -> 
     assert {each.rounded_to for each in seen[0]} == {6}
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=by_length(4, 10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PEOPLE)
 def test_strict_tells_multiples_and_nothing_else(
     clickhouse: ClickHouse, database: Client, people: list[tuple[str, list[str], int]]

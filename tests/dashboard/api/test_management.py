@@ -43,6 +43,7 @@ from dashboard.api.auth import bearer
 from dashboard.api.management import routes
 from dashboard.compliance.health_report import Check, Status
 from tests.board import SECRETS
+from tests.length import long
 from tests.members import alone
 
 ADMIN = "tyst_admin_for-tests"
@@ -411,6 +412,7 @@ def test_unknown_keys_are_looked_up_a_few_times_a_minute(database: Client) -> No
     assert room.ask("GET", "sites", key=unused).status_code == 200
 
 
+@long
 def test_a_good_key_counts_as_no_attempt(database: Client) -> None:
     """However many different ones come from a network."""
     room = Room(database)

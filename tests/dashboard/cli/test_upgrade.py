@@ -13,6 +13,7 @@ import pytest
 
 from collector.core.file_locks import lock_data_dir
 from collector.storage.migrations import STEPS
+from tests.length import long
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -67,6 +68,7 @@ def described(directory: Path) -> dict[str, object]:
     return found
 
 
+@long
 def test_a_failed_upgrade_leaves_the_data_as_they_were(old: Path, tmp_path: Path) -> None:
     """In a copy, by which one goes back; it is gone after the attempt that succeeds."""
     directory = tmp_path / "data"
@@ -88,6 +90,7 @@ def test_a_failed_upgrade_leaves_the_data_as_they_were(old: Path, tmp_path: Path
     assert not copy.exists()
 
 
+@long
 def test_an_upgrade_is_described_then_done_then_needless(old: Path) -> None:
     """The check changes nothing: asked twice, it says the same."""
     for _ in range(2):

@@ -29,6 +29,7 @@ from dashboard.compliance.leak_search import (
     search_tables,
 )
 from tests.collector.storage.test_client import an_event
+from tests.length import long
 from tests.running import PATIENCE, tyst
 from tests.served import served
 from tests.stored import read_events
@@ -42,6 +43,7 @@ def state_of(found: list[Condition], name: str) -> str:
     return one.state
 
 
+@long
 def test_a_leak_in_a_file_is_found_in_every_form(tmp_path: Path) -> None:
     """In the middle of other bytes, also where two parts of a large file meet; what is not there is not found."""
     forms = [*forms_of_address("198.51.100.77"), *forms_of_address("2001:db8::77"), *forms_of_text("ua", "Kanarie77")]

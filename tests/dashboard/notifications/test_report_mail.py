@@ -20,6 +20,7 @@ from dashboard.notifications.report_dates import SEND_HOUR
 from dashboard.notifications.services import build_notifications
 from dashboard.notifications.subscriptions import Subscription
 from tests.board import BASE, SECRETS, SITE, Board, opened_board, pageview
+from tests.length import long
 from tests.mail_server import MailServer
 from tests.members import alone
 
@@ -190,6 +191,7 @@ def test_nothing_is_sent_for_a_site_that_is_gone(board: Board, mail: MailServer)
     assert board.dashboard.notifications.subscriptions.all() == []
 
 
+@long
 def test_two_processes_send_each_report_once(board: Board, mail: MailServer, database: Client, tmp_path: Path) -> None:
     """Both plan and send at the same time."""
     for number in range(6):

@@ -16,6 +16,7 @@ from dashboard.api import alerts, report_subscriptions
 from dashboard.notifications.channels import Channel
 from dashboard.notifications.trials import OF_SITE, TO_RECIPIENT
 from tests.board import BASE, SITE, Board, opened_board
+from tests.length import long
 from tests.mail_server import MailServer, mail_server
 
 ANNA = "anna@example.com"
@@ -79,6 +80,7 @@ def test_a_key_floods_nobody(board: Board, mail: MailServer) -> None:
     assert api.post(f"reports/{report}/send").status_code == 200
 
 
+@long
 def test_a_site_has_a_number_of_trials(board: Board, mail: MailServer) -> None:
     """To whomever; another site has its own."""
     notifications = board.dashboard.notifications

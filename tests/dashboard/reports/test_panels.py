@@ -24,6 +24,7 @@ from dashboard.analytics.service import StatsService
 from dashboard.reports.details import MOST_ROWS, ROWS
 from dashboard.web.locale_middleware import COOKIE
 from tests.board import NOON, SITE, Board, opened_board, pageview
+from tests.length import long
 from tests.markup import Markup, read
 
 
@@ -419,6 +420,7 @@ def test_a_filter_by_a_goal_that_is_gone_is_left_out(board: Board) -> None:
     assert page.tables["Goals and events: Goals"] == [["Visit /pricing", "1", "1", "50%"]]
 
 
+@long
 def test_a_file_that_lacks_rows_says_so(board: Board) -> None:
     """Beyond a million and ten thousand rows, in its last line; it ends there without an error."""
     board.seed([pageview(number, f"/{number}") for number in range(1, 4)])

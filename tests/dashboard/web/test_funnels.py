@@ -16,6 +16,7 @@ from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
 from dashboard.analytics.funnels import Funnel, FunnelStep
 from tests.board import NOON, SITE, Board, opened_board, pageview
+from tests.length import long
 
 PEOPLE = {3: 12, 2: 4, 1: 8}
 """How many people reached so many of three pages and no more."""
@@ -70,6 +71,7 @@ def test_a_funnel_is_built_and_shown(board: Board) -> None:
     assert board.page(f"/{SITE}/funnels?period=day").text.count("Checkout") > 0
 
 
+@long
 def test_a_view_has_few_filters_by_funnels(board: Board) -> None:
     """Each is a funnel to be walked, in one statement, for whoever asks."""
     names = [saved(board, name=name) and name for name in ("One", "Two")]

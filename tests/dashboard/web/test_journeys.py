@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from collector.ingest.event import Event
 from collector.storage.client import ClickHouse
 from tests.board import NOON, SITE, Board, opened_board, pageview
+from tests.length import long
 
 SOURCES = 12
 EACH = 4
@@ -84,6 +85,7 @@ def test_returning_visitors_are_those_with_two_visits_a_day(board: Board) -> Non
     assert f"Visitors {EACH}" in filtered
 
 
+@long
 @pytest.mark.parametrize(
     "asked", ["", "&way=backward&columns=3", "&by=section", "&by=section&at=page:/blog/*", "&at=page:/blog&steps=pages"]
 )

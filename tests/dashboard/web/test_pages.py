@@ -28,6 +28,7 @@ from dashboard.web.routes import routes
 from dashboard.web.static_files import STATIC, Assets
 from dashboard.web.templating import Pages
 from tests.board import NOON, SITE, Board, opened_board, pageview
+from tests.length import long
 from tests.markup import Markup, read
 
 HOUR, DAY = 3_600, 86_400
@@ -371,6 +372,7 @@ def test_a_card_and_its_page_say_the_same(board: Board) -> None:
             assert card.endswith(change), (closed, site, figure)
 
 
+@long
 def test_many_sites_are_one_statement_a_page_of_them(board: Board) -> None:
     """Searched by name, fifty at a time, each page once; a page that is none is not there."""
     for number in range(120):
@@ -766,6 +768,7 @@ def test_a_day_that_clocks_change_has_its_own_number_of_hours(board: Board) -> N
     assert [row[0] for row in rows if row[1] == "1"] == ["12:00"]
 
 
+@long
 def test_templates_are_read_while_somebody_signs_in(board: Board) -> None:
     """The page that asks for the password is followed by that, so that the first figures need not wait for it."""
     pages = Pages(Assets())

@@ -17,6 +17,7 @@ from collector.storage.documents import DocumentTable
 from dashboard.reports.filter_params import FilterParam
 from dashboard.reports.segments import MOST_OF_USER, Segment, Segments
 from tests.board import NOON, SITE, Board, opened_board, pageview
+from tests.length import long
 from tests.markup import read
 
 SWEDEN = "is,visit:country,SE"
@@ -136,6 +137,7 @@ def test_segments_outlive_the_program_and_follow_their_site(board: Board, databa
     assert again().of(renamed, admin) == []
 
 
+@long
 def test_nobody_fills_the_segments_of_another(board: Board) -> None:
     """The bound is each user's own: who has reached it takes nothing from the others."""
     segments, chips = board.dashboard.segments, (FilterParam("is", "visit:country", "SE"),)

@@ -19,6 +19,7 @@ from collector.storage.documents import DocumentTable
 from dashboard.access.passwords import HashingBusy
 from dashboard.access.share_links import MOST_SHARES, ShareLink, ShareLinks, read_ancestors
 from tests.board import BASE, NOON, PASSWORD, SECRETS, SITE, Board, opened_board, pageview
+from tests.length import long
 from tests.markup import read
 
 WORD = "open the quiet door"
@@ -118,6 +119,7 @@ def test_guests_reach_every_report(board: Board) -> None:
         assert board.get(href).status_code == 200
 
 
+@long
 def test_the_whole_state_is_in_the_address_below_the_link(board: Board) -> None:
     """Periods, tabs, filters and details of a shared view stay below it, and work there."""
     link = make(board)
@@ -433,6 +435,7 @@ def test_a_link_that_cannot_be_made_is_explained(board: Board) -> None:
     assert board.dashboard.shares.of(board.site()) == []
 
 
+@long
 def test_a_site_has_a_bounded_number_of_links(board: Board) -> None:
     """The hundredth is the last."""
 
