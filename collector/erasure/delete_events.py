@@ -118,6 +118,7 @@ class EventDeletion:
             self._delete_imported(job)
             self._rollup.rebuild_days(job.site, job.days)
         else:
+            self._rollup.finish_builds()
             for table, holders in tables_with_site(self._client, self._shards):
                 holders.mutate(table, _EMPTY, {"table": table, "site": job.site})
             self._rollup.drop_site(job.site)

@@ -86,6 +86,7 @@ class SiteJobRunner:
         self._changing = threading.Lock()
         self._purging = EventDeletion(client, rollup, shards)
         self._moving = SiteRename(client, shards)
+        self._rollup = rollup
         self._tasks: dict[str, SiteJob] = {}
         self._fence = Fence(spools, members)
         self.followers: list[Callable[[str], None]] = []
@@ -203,6 +204,8 @@ class SiteJobRunner:
         self._begin(job)
         if not self._arrived(job, check):
             return
+        # Under the former name nothing more is built.
+        self._rollup.finish_builds()
         steps = self._moving if job.kind == "rename" else self._purging
         job = steps.run_step(job, self._put, check)
         self._put(msgspec.structs.replace(job, value="", finished=max(1, int(self._clock()))))

@@ -143,9 +143,16 @@ class RollupJob:
         return sorted(found, key=lambda closing: (closing.renewed, closing.site, closing.day))
 
     def close(self, batch: Sequence[RollupSchedule]) -> None:
-        """Build days of one site together. May be called again; the newest build counts."""
+        """Build days of one site together. May be called again; the newest build counts. Nothing is built under a name
+        that no site has any more: the next site of that name would have it."""
         with self._building:
-            self._close(batch)
+            if self._sites.get(batch[0].site) is not None:
+                self._close(batch)
+
+    def finish_builds(self) -> None:
+        """Wait for what is being built: it may have read events that are gone since."""
+        with self._building:
+            pass
 
     def _close(self, batch: Sequence[RollupSchedule]) -> None:
         site, days = batch[0].site, [closing.day for closing in batch if closing.rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,33 @@ def test_a_reset_and_a_removal_leave_no_row_in_any_table(shop: Shop, kind: str) 
     assert shop.rows("other.test") == 12
     assert (shop.sites.get(SITE) is None) == (kind == "remove")
     assert set(shop.heard) == ({SITE} if kind == "remove" else set())
+
+
+@pytest.mark.parametrize("kind", ["reset", "remove", "rename"])
+def test_what_is_built_meanwhile_leaves_nothing_behind(shop: Shop, kind: str) -> None:
+    """A build may have read events that are gone when it is done, and others may be due: the next site of that name
+    would have what they make."""
+    job = threading.Thread(target=lambda: shop.deletions.run_pending())
+
+    def build() -> int:
+        """The job comes while a build is under way, which adds what it has read before."""
+        if not job.ident:
+            shop.ask(kind, **({"to": "new.test"} if kind == "rename" else {}))
+            job.start()
+            # It would be done by then, did it not wait.
+            job.join(0.7)
+            shop.client.insert("daily_rollup", [[SITE, DAYS[0], 3]], column_names=["site", "day", "visitors"])
+        return 0
+
+    shop.rollup = RollupJob(shop.client, shop.sites, shop.clock, builder=build)
+    shop.deletions = SiteJobRunner(
+        shop.client, shop.sites, shop.rollup, lambda: [shop.spool], alone(shop.client), shop.clock
+    )
+    built = list(shop.rollup.rebuild(SITE, DAYS[0], DAYS[0]))
+    job.join()
+    if kind != "reset":
+        shop.rollup.close(built)
+    assert [shop.rows(table=table) for table in ("events", "daily_rollup", "daily_status")] == [0, 0, 0]
 
 
 def test_a_reset_keeps_what_comes_after_it(shop: Shop) -> None:
