@@ -39,11 +39,6 @@ LIMITS: dict[str, Any] = {
     "optimize_or_like_chain": 0,
 }
 
-# ClickHouse's ErrorCodes.cpp: TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED.
-_TOO_LARGE = {158, 159, 396, 241}
-# CANNOT_COMPILE_REGEXP, and Hyperscan's form of it.
-_BAD_PATTERN = {427}
-
 
 class QueryExecutor:
     """Executes statements. `connect` opens a read-only client with given settings; at most `workers` statements of a
@@ -110,14 +105,11 @@ class QueryExecutor:
     def _execute(self, sql: str, parameters: dict[str, Any]) -> Rows:
         client = self._clients.get()
         try:
-            rows: Rows = client.query(sql, parameters=parameters).result_rows
+            return client.query(sql, parameters=parameters).result_rows
         except DatabaseError as error:
-            classified = _classified(error)
-            if classified is None:
-                raise
-            raise classified from error
-        else:
-            return rows
+            if classified := _classified(error):
+                raise classified from error
+            raise
         finally:
             self._clients.put(client)
 
@@ -138,15 +130,13 @@ _KILL = """
 KILL QUERY WHERE user = currentUser() AND query LIKE concat('%', {mark:String}, '%') AND query NOT LIKE 'KILL%' ASYNC"""
 
 
-# ClickHouse's ErrorCodes.cpp: SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED.
-_NODE_AWAY = frozenset({209, 210, 279})
-
-
 def _classified(error: DatabaseError) -> Exception | None:
-    if error.code in _NODE_AWAY:
-        return OperationalError("a node of the ClickHouse cluster does not answer")
-    if error.code in _TOO_LARGE:
-        return QueryTooLarge("the query takes too long or finds too much; narrow its dates or filters")
-    if error.code in _BAD_PATTERN:
-        return QueryError("filters", "expected regular expressions in RE2 syntax")
+    """What a reader is told of an error, by its number in ClickHouse's ErrorCodes.cpp."""
+    match error.code:
+        case 209 | 210 | 279:  # SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED
+            return OperationalError("a node of the ClickHouse cluster does not answer")
+        case 158 | 159 | 396 | 241:  # TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED
+            return QueryTooLarge("the query takes too long or finds too much; narrow its dates or filters")
+        case 427:  # CANNOT_COMPILE_REGEXP, and Hyperscan's form of it
+            return QueryError("filters", "expected regular expressions in RE2 syntax")
     return None

@@ -70,9 +70,8 @@ class FairQueue:
     def close(self) -> None:
         """Wait for what is running; what waits is cancelled."""
         with self._lock:
-            waiting = list(self._work)
+            waiting, self._work = self._work, {}
             self._waiting.clear()
-            self._work.clear()
         for future in waiting:
             future.cancel()
         self._pool.shutdown()
@@ -90,14 +89,9 @@ class FairQueue:
 
     def _drop_ended(self) -> None:
         """Forget what nobody waits for any more, or has begun in another lane: who comes and goes fills no lane."""
-        for future in [each for each in self._work if each.cancelled()]:
-            del self._work[future]
-        for lane, futures in list(self._waiting.items()):
-            left = deque(each for each in futures if each in self._work)
-            if left:
-                self._waiting[lane] = left
-            else:
-                del self._waiting[lane]
+        self._work = {future: work for future, work in self._work.items() if not future.cancelled()}
+        left = {lane: deque(filter(self._work.__contains__, futures)) for lane, futures in self._waiting.items()}
+        self._waiting = OrderedDict((lane, futures) for lane, futures in left.items() if futures)
 
     def _start(self) -> None:
         with self._lock:
@@ -114,12 +108,8 @@ class FairQueue:
 
     def _next(self) -> Lane | None:
         """The lane whose turn it is, if one may begin."""
-        for guest in (False, True):
-            lanes = [lane for lane in self._waiting if lane[0] == guest]
-            if lanes:
-                least = min(lanes, key=lambda lane: self._running[lane])
-                return least if self._may_begin(least) else None
-        return None
+        lane = min(self._waiting, key=lambda lane: (lane[0], self._running[lane]), default=None)
+        return lane if lane is not None and self._may_begin(lane) else None
 
     def _may_begin(self, lane: Lane) -> bool:
         running, spare = self._running.total(), 1 if self._running[lane] else 2

@@ -47,10 +47,8 @@ class Statement:
         """The statement in one line with its values as literals: to be read, or pasted into clickhouse-client; never
         executed."""
         # The driver writes a line's end in a value as it is, after a backslash.
-        return _PLACEHOLDER.sub(
+        return re.sub(
+            r"\{(\w+):([A-Za-z0-9()]+)\}",
             lambda found: f"CAST({str_query_value(self.parameters[found[1]])}, '{found[2]}')".replace("\\\n", "\\n"),
             " ".join(self.sql.split()),
         )
-
-
-_PLACEHOLDER = re.compile(r"\{(\w+):([A-Za-z0-9()]+)\}")
