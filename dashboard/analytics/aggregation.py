@@ -76,8 +76,7 @@ class Aggregation:
 
 
 def combined(aggregations: Sequence[Aggregation]) -> Aggregation:
-    """One aggregation for several: those that differ by components and by which dates they add up, or breakdowns by one
-    dimension each that differ by dimensions, components, orders and limits."""
+    """One aggregation for several that are asked together: by day, or a breakdown by all of their dimensions."""
     first = aggregations[0]
     components = frozenset[str]().union(*(each.components for each in aggregations))
     if not first.values:
@@ -117,13 +116,9 @@ class ResolvedQuery:
     def own(self) -> Aggregation:
         """The aggregation of the query's own groups."""
         query = self.query
-        components = {*ALWAYS, *(each.top for each in self.metrics)}
-        components |= {each.bottom for each in self.metrics if each.bottom and not each.denominator} - {
-            "revenue_events"
-        }
-        found = Aggregation(query.site, query.period, query.filters, self.dimensions, frozenset(components))
-        if not found.values:
-            return replace(found, limit=MAX_BUCKETS)
+        bottoms = (each.bottom for each in self.metrics if each.bottom and not (each.denominator or each.is_revenue))
+        components = ALWAYS.union((each.top for each in self.metrics), bottoms)
+        found = Aggregation(query.site, query.period, query.filters, self.dimensions, components)
         if self.ordered_here:
             return replace(found, order=(OrderTerm(descending=True, top="visitors"),), total_rows=query.total_rows)
         order = tuple(self._term(name, way == "desc") for name, way in self.order_by)
@@ -133,27 +128,17 @@ class ResolvedQuery:
         """The aggregations that a metric needs besides: of what it divides by, or of the query's groups under a further
         filter, as those for whom it holds and those for whom it does not."""
         if metric.narrowed:
-            filters = [every(self.query.filters, is_(metric.narrowed, value)) for value in ("true", "false")]
-            own = replace(self.own(), components=ALWAYS, total_rows=False)
-            return [replace(own, filters=each) for each in filters]
-        return [self._denominator(metric)] if metric.denominator else []
-
-    def _denominator(self, metric: Metric) -> Aggregation:
-        query, dimensions, filters = self.query, self.dimensions, self.query.filters
-        if metric.denominator == "all":
-            dimensions = ()
-        elif metric.denominator == "page":
-            dimensions = (find_dimension("event:page"),)
-        else:
-            filters = without(filters, "event:goal")
-            group = metric.denominator == "group"
-            dimensions = tuple(each for each in dimensions if group and each.name != "event:goal")
-        order = (OrderTerm(descending=True, top="visitors"),)
-        limit = MAX_LIMIT if any(each.level != "time" for each in dimensions) else MAX_BUCKETS
-        components = ALWAYS | {metric.bottom}
-        return Aggregation(
-            query.site, query.period, filters, dimensions, components, order, limit, left_out=self.left_out
-        )
+            own, conditions = self.own(), [is_(metric.narrowed, value) for value in ("true", "false")]
+            own = replace(own, components=ALWAYS, total_rows=False)
+            return [replace(own, filters=every(own.filters, each)) for each in conditions]
+        if not metric.denominator:
+            return []
+        query = self.query
+        without_goals = tuple(each for each in self.dimensions if each.name != "event:goal")
+        dimensions = {"page": (find_dimension("event:page"),), "group": without_goals}.get(metric.denominator, ())
+        filters = query.filters if metric.denominator in ("all", "page") else without(query.filters, "event:goal")
+        order, components = (OrderTerm(descending=True, top="visitors"),), ALWAYS | {metric.bottom}
+        return [Aggregation(query.site, query.period, filters, dimensions, components, order, left_out=self.left_out)]
 
     def aggregations(self) -> list[Aggregation]:
         """All that the query needs, its own first."""

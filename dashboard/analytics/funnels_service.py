@@ -13,13 +13,13 @@ from dashboard.analytics.filters import Filter, FunnelPath, FunnelWindow
 from dashboard.analytics.funnels_counts import FunnelDepths, FunnelWalks, read_walks
 from dashboard.analytics.goal_filters import currency_of, listed
 from dashboard.analytics.period import Period
-from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import OTHER, Query, Revenue
 from dashboard.analytics.result_cache import Rows
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.funnel_statements import FunnelStatements
 from dashboard.analytics.sql.parameters import Statement
+from dashboard.analytics.sql.statement import PreparedQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class _Answer:
             min_visitors=self._protection.min_visitors,
             rounded_to=self._protection.rounding,
             events_available_from=self.prepared.events_available_from(),
-            imported_days_left_out=self.prepared.imported_days(),
+            imported_days_left_out=len(self.prepared.state.imported(self.prepared.query.period)),
         )
         last = depths.steps
         revenue = self._revenue(walks) if last in told else ()
@@ -212,7 +212,9 @@ class _Answer:
     async def _rows(self, statement: Callable[[FunnelStatements], str]) -> Rows:
         scope = self.prepared.scope()
         sql = statement(FunnelStatements(self.asked.path, scope, self.prepared.query.filters))
-        return await self.stats.prepared_rows(self.prepared, Statement(sql, scope.parameters.values))
+        return await self.stats.rows(
+            Statement(sql, scope.parameters.values), self.asked.site, self.prepared.state.parts
+        )
 
 
 def _few(least: int, *sizes: int) -> bool:

@@ -38,16 +38,15 @@ async def run_journey(stats: StatsService, journey: Journey) -> JourneyResult:
         min_visitors=protection.min_visitors,
         rounded_to=protection.rounding,
         events_available_from=prepared.events_available_from(),
-        imported_days_left_out=prepared.imported_days(),
+        imported_days_left_out=len(prepared.state.imported(prepared.query.period)),
     )
-    steps = build_steps(journey, prepared)
-    rows = await stats.prepared_rows(prepared, steps)
+    rows = await stats.rows(build_steps(journey, prepared), journey.site, prepared.state.parts)
     if not rows:
         return found
     names = {row[1]: Step("event" if row[2] else "page", row[3]) for row in rows} | _UNNAMED
     named = [[row[1] for row in rows if row[0] == column] for column in range(1, journey.columns + 1)]
     statement = build_flows(journey, prepared, named)
-    flows = _flows(await stats.prepared_rows(prepared, statement), names)
+    flows = _flows(await stats.rows(statement, journey.site, prepared.state.parts), names)
     if len(joined(steps_of(flows, 0).values()).people) < protection.min_visitors:
         return replace(found, visits=None, hidden=True)
     # Of a table that somebody has made for it what may be told takes a second to find, in which nobody is to wait.

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dashboard.analytics.goal_filters import scrolls
 from dashboard.analytics.journeys import Journey
 from dashboard.analytics.metrics import VISITOR_KEY
-from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.sql.journey_paths import END_ID, OTHER_ID, JourneyPaths
 from dashboard.analytics.sql.parameters import Statement
+from dashboard.analytics.sql.statement import PreparedQuery
 
 
 def build_steps(journey: Journey, prepared: PreparedQuery) -> Statement:

@@ -11,11 +11,11 @@ from dashboard.analytics.dimensions import PROPERTY
 from dashboard.analytics.filters import Filter
 from dashboard.analytics.metrics import EVENT_COUNTS
 from dashboard.analytics.period import Period
-from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import SIZE
 from dashboard.analytics.sql.parameters import Statement
+from dashboard.analytics.sql.statement import PreparedQuery
 
 MAX_KEYS: Final = 100
 
@@ -26,7 +26,7 @@ async def property_keys(stats: StatsService, site: str, period: Period, filters:
     Of a filtered view, those of groups below the site's minimum are left out. Raises `QueryError`, `QueryTooLarge`.
     """
     prepared = await stats.prepared(Query(site, ("events",), period, filters=filters))
-    return [key for key, *_ in await stats.prepared_rows(prepared, _statement(prepared))]
+    return [key for key, *_ in await stats.rows(_statement(prepared), site, prepared.state.parts)]
 
 
 def _statement(prepared: PreparedQuery) -> Statement:

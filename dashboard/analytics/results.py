@@ -13,7 +13,7 @@ from dashboard.analytics.goal_filters import currency_of
 from dashboard.analytics.metrics import METRICS, MONEY, Metric, component_names, ratio
 from dashboard.analytics.query import OTHER, Result, Revenue, Row
 from dashboard.analytics.result_cache import Rows
-from dashboard.analytics.small_counts import Components, Counts, Key, Protection, small_buckets, suppressed_buckets
+from dashboard.analytics.small_counts import Components, Counts, Key, Protection, hidden_buckets
 from dashboard.analytics.sql.rollups import SiteState
 
 Money = Mapping[str, Mapping[str, int]]
@@ -34,7 +34,6 @@ class Group:
 class Groups:
     """The groups of an aggregation, in order, and how many there are in all."""
 
-    aggregation: Aggregation
     groups: dict[Key, Group] = field(default_factory=dict)
     total: int = 0
 
@@ -42,12 +41,22 @@ class Groups:
         """The groups of one of several breakdowns in one."""
         name = aggregation.dimensions[0].name
         own = [(key[1:], group) for key, group in self.groups.items() if key[0] == name]
-        return Groups(aggregation, dict(own[: aggregation.limit]))
+        return Groups(dict(own[: aggregation.limit]))
 
 
-def read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection) -> Groups:
+def read_groups(
+    batch: Sequence[Aggregation], whole: Aggregation, rows: Rows, protection: Protection
+) -> dict[Aggregation, Groups]:
+    """The groups of aggregations, from the rows of the one that was asked for all of them."""
+    if not whole.values:
+        return {each: _read_buckets(each, whole, rows, protection) for each in batch}
+    found = _read_breakdown(whole, rows, protection)
+    return {each: found.part(each) if whole.parts else found for each in batch}
+
+
+def _read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection) -> Groups:
     """The groups, from the rows of the statement of a breakdown."""
-    found = Groups(aggregation)
+    found = Groups()
     names, keys = component_names(aggregation.components), len(aggregation.dimensions)
     for *row, shown, total in rows:
         counts = dict(zip(names, row[keys:], strict=False))
@@ -59,24 +68,21 @@ def read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection)
     return found
 
 
-def read_buckets(aggregation: Aggregation, whole: Aggregation, rows: Rows, protection: Protection) -> Groups:
+def _read_buckets(aggregation: Aggregation, whole: Aggregation, rows: Rows, protection: Protection) -> Groups:
     """The groups by time or of all time, from the rows of an aggregation by days, hours or minutes."""
     buckets, minimum, covered = _sums(aggregation, whole, rows), protection.min_visitors, protection.covers(aggregation)
-    hidden = small_buckets(buckets, minimum) if covered or protection.rounding else set[Key]()
-    most, least = dict[str, int](), dict[str, int]()
-    if covered and aggregation.dimensions:
-        hidden |= suppressed_buckets(buckets, hidden, minimum)
-        for _, money in buckets.values():
-            for name, buyers in money["buyers"].items():
-                if buyers >= minimum:
-                    least[name] = min(least.get(name, buyers), buyers)
-                elif buyers:
-                    most[name] = max(most.get(name, 0), buyers)
+    hidden, suppressing = set[Key](), covered and bool(aggregation.dimensions)
+    if covered or protection.rounding:
+        hidden = hidden_buckets(buckets, minimum, suppressing=suppressing)
+    buyers = [each for _, money in buckets.values() for each in money["buyers"].items()] if suppressing else []
+    # Of a name the last one counts: the most, and the fewest.
+    most = dict(sorted((name, count) for name, count in buyers if 0 < count < minimum))
+    least = dict(sorted(((name, count) for name, count in buyers if count >= minimum), reverse=True))
     groups = {
         key: Group(protection.reported(counts), money, key in hidden, _untold(money, most, least, minimum))
         for key, (counts, money) in buckets.items()
     }
-    return Groups(aggregation, groups)
+    return Groups(groups)
 
 
 def _sums(aggregation: Aggregation, whole: Aggregation, rows: Rows) -> dict[Key, Counts]:
@@ -185,10 +191,9 @@ class RowReader:
         """What a metric of a group divides by; None where that is nothing or not known."""
         if not metric.denominator:
             return group.components.get(metric.bottom)
-        of_group = (
-            value for value, each in zip(key, self.resolved.dimensions, strict=True) if each.name != "event:goal"
-        )
-        divisor = {"page": key, "group": tuple(of_group)}.get(metric.denominator, ())
+        pairs = zip(key, self.resolved.dimensions, strict=True)
+        without_goals = tuple(value for value, each in pairs if each.name != "event:goal")
+        divisor = {"page": key, "group": without_goals}.get(metric.denominator, ())
         found = self.others[metric.name][0].groups.get(divisor)
         return None if found is None or found.hidden else found.components.get(metric.bottom)
 

@@ -7,9 +7,8 @@ import copy
 import datetime
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -19,23 +18,21 @@ from collector.sites.goals import Goal
 from dashboard.analytics.aggregation import Aggregation, ResolvedQuery, combined, resolve
 from dashboard.analytics.executor import WORKERS, QueryExecutor
 from dashboard.analytics.fair_queue import T, lane_of
+from dashboard.analytics.filters import Compare
 from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.funnels_filter import with_funnels
-from dashboard.analytics.goal_filters import Matching, patterns
+from dashboard.analytics.goal_filters import patterns
 from dashboard.analytics.journeys_filter import with_journeys
-from dashboard.analytics.prepared_query import PreparedQuery
 from dashboard.analytics.query import Query, Result
 from dashboard.analytics.result_cache import Rows
-from dashboard.analytics.results import Groups, build_result, read_breakdown, read_buckets
+from dashboard.analytics.results import Groups, build_result, read_groups
 from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.rollups import STATE_SQL, SiteState, build_pages_known, parts_sql, read_state
-from dashboard.analytics.sql.statement import Released, build_breakdown, build_series, is_combinable
+from dashboard.analytics.sql.statement import PreparedQuery, Released, build_breakdowns, build_series, is_combinable
 
 MAX_STATES = 100
 """Sites whose closed days are remembered; the least recently read is forgotten first."""
-CURRENT_SECONDS = 300
-"""How long a visitor is a current one."""
 MANY_ROWS = 1_000
 """What has more takes so long to be read that nothing else is to wait meanwhile."""
 SETTLED_SECONDS = 60
@@ -60,10 +57,10 @@ class StatsService:
         cluster: str = "",
     ) -> None:
         self._parts = Statement(parts_sql(cluster))
-        self._protection = protection
+        self.protection = protection
         self._goals = goals
         self._funnels = funnels
-        self._clock = clock
+        self.clock = clock
         self._guest = False
         self._states: OrderedDict[str, SiteState] = OrderedDict()
         self._executor = QueryExecutor(connect, workers=workers, cache_seconds=cache_seconds)
@@ -85,26 +82,23 @@ class StatsService:
         state = await self._state(site)
         # What a result leaves out is not in what it divides by either.
         resolved = [replace(one, left_out=state.imported_left_out(one.own())) for one in resolved]
-        found = await self._aggregate(dict.fromkeys(each for one in resolved for each in one.aggregations()), state)
+        batches = _batches(dict.fromkeys(each for one in resolved for each in one.aggregations()))
+        answers = await asyncio.gather(*(self._ask(each, state) for each in batches))
 
         def results() -> list[Result]:
+            found = dict[Aggregation, Groups]()
+            for batch, (whole, rows) in zip(batches, answers, strict=True):
+                found |= read_groups(batch, whole, rows, state.protection)
             return [build_result(each, found, state) for each in resolved]
 
-        many = sum(len(groups.groups) for groups in found.values()) > MANY_ROWS
+        many = sum(len(rows) for _, rows in answers) > MANY_ROWS
         return await self.computed(site, results) if many else results()
 
     async def prepared(self, query: Query) -> PreparedQuery:
         """What a statement of its own needs. Raises `QueryError`."""
-        found = (await self._resolve(await self._in_steps(query))).query
-        return PreparedQuery(
-            found,
-            await self._state(found.site),
-            await self._released(found.site, found.period.zone, found.period.last),
-        )
-
-    async def prepared_rows(self, prepared: PreparedQuery, statement: Statement) -> Rows:
-        """The rows of such a statement."""
-        return await self._rows(prepared.query.site, statement, prepared.state.parts)
+        query = (await self._resolve(await self._in_steps(query))).query
+        state, period = await self._state(query.site), query.period
+        return PreparedQuery(query, state, await self.released(query.site, period.zone, period.last))
 
     async def computed(self, site: str, work: Callable[[], T]) -> T:
         """What `work` on rows of the site gives: what may take the processor some time, in the reader's lane."""
@@ -117,33 +111,18 @@ class StatsService:
         found = (self._states.get(site) or await self._state(site)).currencies
         return tuple(currency for currency, is_closed in found.items() if is_closed or not self._guest)
 
-    async def current_visitors(self, site: str, zone: str = "UTC") -> int | None:
-        """Visitors with an event in the last five minutes; None if there are too few to report (`strict`)."""
-        now, until = await self.present(site, zone)
-        if until <= now - CURRENT_SECONDS:
-            # A step of long ago is not the present.
-            return 0
-        bounds = {"site": site, "since": until - CURRENT_SECONDS, "until": until}
-        ((visitors,),) = await self._rows(site, Statement(_CURRENT, bounds))
-        return self._protection(site).visitors_told(visitors)
-
-    async def present(self, site: str, zone: str) -> tuple[int, int]:
-        """The Unix second now, and the one before which events are told: for a guest, of the latest step."""
-        now, released = int(self._clock()), await self._released(site, zone)
-        return now, released[1] if released else now + 1
-
     async def matching(self, site: str, patterns: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
         """Those of the texts that one of the regular expressions (RE2) matches. Raises `QueryError`."""
-        ((found,),) = await self._rows(site, Statement(_MATCHING, {"all": [*texts], "patterns": [*patterns]}))
+        ((found,),) = await self.rows(Statement(_MATCHING, {"all": [*texts], "patterns": [*patterns]}), site)
         return frozenset(found)
 
     async def first_day(self, site: str) -> datetime.date | None:
         """The first site-local date that has had an event or was imported, or None."""
         return (await self._state(site)).first_day
 
-    async def rows(self, statement: str, parameters: dict[str, Any]) -> Rows:
-        """The rows of a statement over several sites."""
-        return await self._executor.rows(Statement(statement, parameters), lane=lane_of("", guest=self._guest))
+    async def rows(self, statement: Statement, site: str = "", version: object = None) -> Rows:
+        """The rows of a statement about a site or several, shared with others of that version of the data."""
+        return await self._executor.rows(statement, version=version, lane=lane_of(site, guest=self._guest))
 
     def clear_cache(self) -> None:
         """Share no result of before: events were stored. Other processes notice by the newest part."""
@@ -153,80 +132,49 @@ class StatsService:
         """Wait for what is running, and close the clients."""
         self._executor.close()
 
-    async def _aggregate(self, needed: Iterable[Aggregation], state: SiteState) -> dict[Aggregation, Groups]:
-        """The groups of every aggregation. Those of all time and by dates that differ only by components are asked by
-        day, together, and so are breakdowns that differ only by dimensions, components, orders and limits."""
-        batches: dict[Aggregation, list[Aggregation]] = {}
-        for each in needed:
-            shape = each
-            if is_combinable(each):
-                shape = replace(each, dimensions=(), components=frozenset(), order=(), limit=0)
-                same = (other for other in batches.get(shape, ()) if other.dimensions == each.dimensions)
-                if any(other.order != each.order for other in same):
-                    shape = each
-            elif not each.values:
-                dimensions = each.dimensions if each.by_clock else ()
-                # Of hours those that visits began in are protected, where these are counted.
-                components = frozenset({"visits"} if each.by_clock and each.of_visits else ())
-                shape = replace(each, dimensions=dimensions, components=components, order=(), total_rows=False)
-            batches.setdefault(shape, []).append(each)
-        found = await asyncio.gather(*(self._batch(each, state) for each in batches.values()))
-        return {aggregation: groups for part in found for aggregation, groups in part.items()}
-
-    async def _batch(self, batch: Sequence[Aggregation], state: SiteState) -> dict[Aggregation, Groups]:
-        """The groups of aggregations that are asked together."""
-        whole, protection = combined(batch), state.protection
-        released = await self._released(whole.site, whole.period.zone, whole.period.last)
-        if whole.values:
-            statement = build_breakdown(whole, state, released)
-            rows = await self._rows(whole.site, statement, state.parts)
-            read = partial(read_breakdown, whole, rows, protection)
-            found = await self.computed(whole.site, read) if len(rows) > MANY_ROWS else read()
-            return {each: found.part(each) if whole.parts else found for each in batch}
-        if whole.by_clock and protection.covers(whole):
+    async def _ask(self, batch: Sequence[Aggregation], state: SiteState) -> tuple[Aggregation, Rows]:
+        """The one aggregation that is asked for several, and its rows."""
+        whole = combined(batch)
+        if whole.by_clock and not whole.values and state.protection.covers(whole):
             who = {"people", "starters"} if whole.of_visits else {"people"}
             whole = replace(whole, components=whole.components | who)
-        statements = build_series(whole, state, released)
-        parts = await asyncio.gather(*(self._rows(whole.site, each, state.parts) for each in statements))
-        rows = [row for part in parts for row in part]
-        return {each: read_buckets(each, whole, rows, protection) for each in batch}
-
-    async def _rows(self, site: str, statement: Statement, version: object = None) -> Rows:
-        return await self._executor.rows(statement, version=version, lane=lane_of(site, guest=self._guest))
+        released = await self.released(whole.site, whole.period.zone, whole.period.last)
+        statements = (build_breakdowns if whole.values else build_series)(whole, state, released)
+        found = await asyncio.gather(*(self.rows(each, whole.site, state.parts) for each in statements))
+        return whole, [row for rows in found for row in rows]
 
     async def _resolve(self, query: Query) -> ResolvedQuery:
         goals = self._goals(query.site)
         if query.filters is not None:
             filters = with_funnels(query.filters, self._funnels(query.site), goals)
             query = replace(query, filters=with_journeys(filters))
-        names = [goal.name for goal in goals]
-        matching: Matching = {}
+        matching: dict[Compare, Collection[str]] = {}
         for leaf in patterns(query.filters) if goals else ():
             expressions = [each if leaf.case_sensitive else f"(?i){each}" for each in leaf.values]
-            matching = {**matching, leaf: await self.matching(query.site, expressions, names)}
+            matching[leaf] = await self.matching(query.site, expressions, [goal.name for goal in goals])
         return resolve(query, goals, matching)
 
     async def _state(self, site: str) -> SiteState:
         """The state of a site now: read before all else, so that results of before are not shared after a change."""
-        ((parts,),) = await self._rows(site, self._parts, object())
-        given = (parts, self._goals(site), self._protection(site))
+        ((parts,),) = await self.rows(self._parts, site, object())
+        given = (parts, self._goals(site), self.protection(site))
         known = self._states.get(site)
         if known is None or (known.parts, known.goals, known.protection) != given:
-            (row,) = await self._rows(site, Statement(STATE_SQL, {"site": site}), parts)
+            (row,) = await self.rows(Statement(STATE_SQL, {"site": site}), site, parts)
             of_pages = build_pages_known(site, row[0], given[1])
-            known = read_state(given, row, await self._rows(site, of_pages, parts) if of_pages else ())
+            known = read_state(given, row, await self.rows(of_pages, site, parts) if of_pages else ())
             self._states[site] = known
         self._states.move_to_end(site)
         if len(self._states) > MAX_STATES:
             self._states.popitem(last=False)
         return known
 
-    async def _released(self, site: str, zone: str, last: datetime.date = datetime.date.max) -> Released:
+    async def released(self, site: str, zone: str, last: datetime.date = datetime.date.max) -> Released:
         """For guests, the open day and the Unix second up to which its events may be told, if it is in dates up to the
         `last`."""
         # A day stays open until its last events are stored: else these were seen to arrive after the rest, one by one.
-        today = Zone(zone).date(self._clock() - SETTLED_SECONDS)
-        if not self._guest or self._protection(site).min_visitors <= 1 or last < today:
+        today = Zone(zone).date(self.clock() - SETTLED_SECONDS)
+        if not self._guest or self.protection(site).min_visitors <= 1 or last < today:
             return None
         return today, await self._release_time(site, today)
 
@@ -235,7 +183,7 @@ class StatsService:
         much of an earlier day as there is of today must not replay that day visitor by visitor."""
         period = query.period
         cut = period.start is None and period.end is not None
-        if not cut or not self._guest or self._protection(query.site).min_visitors <= 1:
+        if not cut or not self._guest or self.protection(query.site).min_visitors <= 1:
             return query
         begins, _ = borders(period.last, period.zone, period.former)
         step = await self._release_time(query.site, period.last, period.end)
@@ -247,11 +195,31 @@ class StatsService:
 
         It depends on the stored events alone, so that all processes agree, and moves only with the next such step.
         """
-        settled = int(self._clock()) // 60 * 60 - SETTLED_SECONDS
+        settled = int(self.clock()) // 60 * 60 - SETTLED_SECONDS
         settled = settled if until is None else min(settled, until)
-        parameters = {"site": site, "day": day, "settled": settled, "step": self._protection(site).min_visitors}
-        ((step,),) = await self._rows(site, Statement(_RELEASE, parameters))
+        parameters = {"site": site, "day": day, "settled": settled, "step": self.protection(site).min_visitors}
+        ((step,),) = await self.rows(Statement(_RELEASE, parameters), site)
         return int(step)
+
+
+def _batches(needed: Iterable[Aggregation]) -> list[list[Aggregation]]:
+    """Aggregations that are asked together: those of all time and by dates that differ only by components are asked by
+    day, and breakdowns that differ only by dimensions, components, orders and limits are one."""
+    found: dict[Aggregation, list[Aggregation]] = {}
+    for each in needed:
+        shape = each
+        if is_combinable(each):
+            shape = replace(each, dimensions=(), components=frozenset(), order=(), limit=0)
+            same = (other for other in found.get(shape, ()) if other.dimensions == each.dimensions)
+            if any(other.order != each.order for other in same):
+                shape = each
+        elif not each.values:
+            dimensions = each.dimensions if each.by_clock else ()
+            # Of hours those that visits began in are protected, where these are counted.
+            components = frozenset({"visits"} if each.by_clock and each.of_visits else ())
+            shape = Aggregation(each.site, each.period, each.filters, dimensions, components, left_out=each.left_out)
+        found.setdefault(shape, []).append(each)
+    return list(found.values())
 
 
 # Anonymous events may each be another person's: they count like visitors. Told is the step before the newest, so that
@@ -269,11 +237,6 @@ FROM (
         SELECT toUnixTimestamp(toStartOfMinute(ts)) + 60 AS ends FROM events
         WHERE site = {site:String} AND day = {day:Date} AND visitor = 0)
     WHERE ends <= {settled:Int64} GROUP BY ends ORDER BY ends)"""
-
-_CURRENT = """
-SELECT uniqExactIf(visitor, visitor != 0) FROM events
-WHERE site = {site:String} AND day >= toDate(toDateTime({since:Int64}, 'UTC')) - 1
-    AND toUnixTimestamp(ts) >= {since:Int64} AND toUnixTimestamp(ts) < {until:Int64}"""
 
 _MATCHING = """
 SELECT arrayFilter(text -> arrayExists(pattern -> match(text, pattern), {patterns:Array(String)}), {all:Array(String)})

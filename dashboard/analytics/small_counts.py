@@ -7,7 +7,7 @@ Numbers are exact or hidden. Small groups of values are folded by statements, sm
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from collector.sites.registry import Sites
@@ -62,36 +62,31 @@ class Protection:
         return self.reported({"visitors": visitors})["visitors"]
 
 
-def small_buckets(buckets: Mapping[Key, Counts], minimum: int) -> set[Key]:
-    """The buckets of time that are too small, by who was seen in them or by whose visits began in them."""
-    return {
-        key
-        for key, (counts, people) in buckets.items()
-        if 0 < _size(counts) < minimum or 0 < len(people.get("starters", ())) < minimum
-    }
-
-
-def suppressed_buckets(buckets: Mapping[Key, Counts], small: Collection[Key], minimum: int) -> set[Key]:
-    """The buckets to hide besides the small ones, where these are together too small (complementary suppression), as
-    subtraction from the total would tell of them.
+def hidden_buckets(buckets: Mapping[Key, Counts], minimum: int, *, suppressing: bool) -> set[Key]:
+    """The buckets of time that are too small, by who was seen in them or by whose visits began in them; and to suppress
+    what would follow from the total, where these are together too small another one (complementary suppression).
 
     It is the smallest: where they have visitors one that has visitors, as more anonymous events would hide nobody.
     Where no other has any, the total is below the minimum, and so all are hidden.
     """
+    small = {
+        key
+        for key, (counts, people) in buckets.items()
+        if 0 < _size(counts) < minimum or 0 < len(people.get("starters", ())) < minimum
+    }
     seen, began = (len({each for key in small for each in buckets[key][1].get(name, ())}) for name in PEOPLE)
     # Visitors of days are others each day, unlike those of hours.
     seen = seen or sum(buckets[key][0]["visitors"] for key in small)
     hidden = seen or sum(buckets[key][0]["events"] for key in small)
-    if not (0 < hidden < minimum or 0 < began < minimum):
-        return set()
-    others = [key for key, (counts, people) in buckets.items() if _size(counts) or people.get("starters")]
-    others = [key for key in others if key not in small]
+    if not suppressing or not (0 < hidden < minimum or 0 < began < minimum):
+        return small
+    others = [key for key in buckets.keys() - small if _size(buckets[key][0]) or buckets[key][1].get("starters")]
     if seen or began:
         peopled = [key for key in others if buckets[key][0]["visitors"] and buckets[key][1].get("starters", True)]
         if not peopled:
-            return {*others}
+            return small.union(others)
         others = peopled
-    return {min(others, key=lambda key: (_size(buckets[key][0]), key))} if others else set()
+    return small.union(sorted(others, key=lambda key: (_size(buckets[key][0]), key))[:1])
 
 
 def _size(counts: Components) -> int:
@@ -103,7 +98,7 @@ def protection_of(sites: Sites) -> Callable[[str], Protection]:
 
     def chosen(domain: str) -> Protection:
         site = sites.get(domain)
-        return Protection() if site is None else Protection(site.min_visitors, site.strict)
+        return Protection(site.min_visitors, site.strict) if site else Protection()
 
     return chosen
 

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.analytics.client_disconnect import while_connected
+from dashboard.analytics.current_visitors import current_visitors
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import check_bounds, parse_filters
 from dashboard.analytics.goal_filters import check_names
@@ -107,7 +108,7 @@ class StatsApi:
     async def current(self, request: Request) -> Any:
         """`GET /api/v1/stats/realtime/visitors`."""
         site = await self._site(request, request.query_params.get("site_id", ""))
-        return await self.stats.current_visitors(site.domain, site.timezone)
+        return await current_visitors(self.stats, site.domain, site.timezone)
 
     async def aggregate(self, request: Request) -> Any:
         """`GET /api/v1/stats/aggregate`."""

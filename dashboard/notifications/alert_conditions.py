@@ -9,6 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from collector.sites.model import Site
+from dashboard.analytics.current_visitors import current_visitors
 from dashboard.analytics.filters import Compare, Filter
 from dashboard.analytics.period import Period, parse_moments, parse_period
 from dashboard.analytics.query import Query, Result
@@ -48,7 +49,7 @@ class AlertConditions:
         return await self._consent(rule, site, now)
 
     async def _spike(self, rule: AlertRule, site: Site) -> Occasion | None:
-        visitors = await self._stats.current_visitors(site.domain, site.timezone)
+        visitors = await current_visitors(self._stats, site.domain, site.timezone)
         if visitors is None or visitors < max(rule.threshold, site.min_visitors):
             return None
         return Occasion(kind="spike", value=visitors, threshold=rule.threshold)

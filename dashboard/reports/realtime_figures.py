@@ -13,6 +13,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from collector.core.timezones import FormerZone
+from dashboard.analytics.current_visitors import current_visitors, present
 from dashboard.analytics.dimensions import find_dimension
 from dashboard.analytics.period import Period, parse_moments
 from dashboard.analytics.query import Query, Result
@@ -56,10 +57,10 @@ async def realtime_figures(
     stats: StatsService, site: str, zone: str = "UTC", former: tuple[FormerZone, ...] = ()
 ) -> Realtime:
     """The last half hour of the site; for a guest, up to the latest step of its open day."""
-    now, until = await stats.present(site, zone)
+    now, until = await present(stats, site, zone)
     # Of a day without a step nothing is released.
     queries = _queries(site, zone, former, until or now + 1)
-    results, current = await asyncio.gather(stats.run(queries), stats.current_visitors(site, zone))
+    results, current = await asyncio.gather(stats.run(queries), current_visitors(stats, site, zone))
     return _read(queries[0].period, current, results)
 
 

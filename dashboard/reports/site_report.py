@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dashboard.analytics.current_visitors import current_visitors
 from dashboard.analytics.dimensions import ANONYMOUS
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Result
@@ -85,7 +86,7 @@ async def build_report(
     asked = overview_queries(state, dates, with_revenue=bool(await stats.currencies(state.domain)))
     rows = (rows_query(state, period, tab, _rows(tab) + 1) for tab in tabs)
     results, now_visitors = await asyncio.gather(
-        stats.run([*asked, *rows]), stats.current_visitors(state.domain, period.zone)
+        stats.run([*asked, *rows]), current_visitors(stats, state.domain, period.zone)
     )
     overview = build_overview(state, dates, results[: len(asked)], notes, now)
     return Report(

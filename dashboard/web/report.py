@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
+from dashboard.analytics.current_visitors import current_visitors
 from dashboard.analytics.period import parse_period
 from dashboard.analytics.query import Query
 from dashboard.i18n import formatting
@@ -76,5 +77,5 @@ async def show_status(dashboard: Dashboard, request: Request, user: User) -> Res
         if result.rows
         else _("none today"),
         retention=retention_text(site.retention_days),
-        now_visitors=await dashboard.stats.current_visitors(site.domain, site.timezone),
+        now_visitors=await current_visitors(dashboard.stats, site.domain, site.timezone),
     )

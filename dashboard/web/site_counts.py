@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from collector.sites.model import Site
 from dashboard.analytics.period import parse_period
+from dashboard.analytics.sql.parameters import Statement
 from dashboard.reports.comparison import same_length
 from dashboard.web.app_context import Dashboard
 
@@ -20,7 +21,7 @@ async def count_visitors(dashboard: Dashboard, sites: Sequence[Site], now: float
     """Visitors of each site by date, until the time of day a week ago (`until`), and in the last minutes (`now`)."""
     given = _parameters(sites, now)
     found: dict[str, dict[str, int]] = {}
-    for site, part, visitors in await dashboard.stats.rows(STATEMENT, given):
+    for site, part, visitors in await dashboard.stats.rows(Statement(STATEMENT, given)):
         found.setdefault(site, {})[part] = visitors
     return found
 

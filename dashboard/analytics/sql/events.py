@@ -61,9 +61,8 @@ class EventQueries:
         """Whether the subqueries refer to the groups that are `told`: where folding counts events or visits that are
         in several groups."""
         by_visit_too = self.aggregation.of_visits and self._by_event
-        return self._folds and bool(
-            by_visit_too or self.aggregation.of_engagement or self._goal is not None or self._scrolls
-        )
+        several = by_visit_too or self.aggregation.of_engagement or self._goal is not None
+        return self._folds and (several or self._scrolls)
 
     def told(self) -> str:
         """The groups that are not folded, as an array: it is executed once, where a subquery would be planned again
@@ -162,30 +161,26 @@ class EventQueries:
 
     def _flat(self, sql: Mapping[str, str], source: str = "", more: Sequence[str] = ()) -> str:
         """Components of selected events, as a plain aggregation."""
+        sql = {**sql, "events": EVENTS_AND_SCROLLS} if self._scrolls else sql
         return f"""
-    SELECT {", ".join([*self._keys(), *self._columns({**sql, "events": self._events}), *more])}
+    SELECT {", ".join([*self._keys(), *self._columns(sql), *more])}
     FROM {source or self._source}
     WHERE {self.scope.of_days()} AND {self._selected}
     {clause("GROUP BY", self.aggregation.keys)}"""
 
-    @property
-    def _events(self) -> str:
-        return EVENTS_AND_SCROLLS if self._scrolls else EVENT_COUNTS["events"]
-
     def _by_visit(self) -> str:
         """All components, from visits that contain a selected event; each visit is in one group."""
-        dimensions = self.aggregation.dimensions
-        names = [f"g{index}" for index in range(len(dimensions))]
-        groups = [
-            f"if(visitor = 0, {NO_VISIT[each.column]}, {VISIT_ATTRIBUTES[each.column]}) AS {name}"
+        names = {f"g{index}": each for index, each in enumerate(self.aggregation.dimensions)}
+        keys = [
+            f"if(visitor = 0, {NO_VISIT[each.column]}, {VISIT_ATTRIBUTES[each.column]})"
             if each.derived
-            else f"{self.scope.key(each)} AS {name}"
-            for name, each in zip(names, dimensions, strict=True)
+            else self.scope.key(each)
+            for each in names.values()
         ]
-        grouped = [name for name, each in zip(names, dimensions, strict=True) if not each.derived]
+        groups = [f"{key} AS {name}" for key, name in zip(keys, names, strict=True)]
         return f"""
-    SELECT {", ".join([*self._named(self._folded(names)), *self._columns(BY_VISIT)])}
-    FROM ({self._visits(groups, grouped)})
+    SELECT {", ".join([*self._named(self._folded([*names])), *self._columns(BY_VISIT)])}
+    FROM ({self._visits(groups, [name for name, each in names.items() if not each.derived])})
     {clause("GROUP BY", self.aggregation.keys)}"""
 
     def _by_visit_and_event(self) -> str:
@@ -215,15 +210,8 @@ class EventQueries:
         texts, goal = self._texts(of_visit=of_visit), self._goal
         if goal is None:
             return f"[tuple({', '.join(self._folded(texts))})]"
-        names = self.scope.value(self.aggregation.dimensions[goal])
-        texts[goal] = "goal"
-        group = f"tuple({', '.join(texts)})"
-        if not self._folds:
-            return f"arrayMap(goal -> {group}, {names})"
-        other, values = self.scope.parameters.text(OTHER), self.aggregation.values
-        folded = [other if index in values else text for index, text in enumerate(texts)]
-        is_told = f"({', '.join(texts)}) IN told"
-        return f"arrayDistinct(arrayMap(goal -> if({is_told}, {group}, tuple({', '.join(folded)})), {names}))"
+        names, texts[goal] = self.scope.value(self.aggregation.dimensions[goal]), "goal"
+        return f"arrayDistinct(arrayMap(goal -> tuple({', '.join(self._folded(texts))}), {names}))"
 
     def _visits(self, columns: Sequence[str], grouped: Sequence[str], source: str = "events") -> str:
         """The subquery of visits that contain a selected event, with what all their events add up to."""

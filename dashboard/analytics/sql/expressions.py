@@ -60,29 +60,26 @@ class EventScope:
     def selecting(self, tree: Filter | None, unit: str) -> list[str]:
         """Conditions on events that their unit, such as a visit by its columns, has a selected event."""
         if tree is None or (unit == VISIT and _of_whole_visits(tree)):
-            return [] if tree is None else [self.filter_sql(tree)]
+            return [self.filter_sql(tree)]
         return [f"({unit}) IN (SELECT {unit} FROM events WHERE {self.of_visitors()} AND {self.selected(tree)})"]
 
     def selected(self, tree: Filter | None, dimensions: Sequence[Dimension] = ()) -> str:
         """The condition on an event to be selected: within the times of the period, and by every filter."""
-        return self._every(countable(tree, dimensions, self.parameters), tree)
+        return " AND ".join([countable(tree, dimensions, self.parameters), *self._moments(), self.filter_sql(tree)])
 
     def measured(self, tree: Filter | None) -> str:
         """The condition on engagement with selected pages."""
-        return self._every("name = 'engagement' AND visitor != 0", tree)
+        return " AND ".join(["name = 'engagement' AND visitor != 0", *self._moments(), self.filter_sql(tree)])
 
-    def _every(self, countable_rows: str, tree: Filter | None) -> str:
-        return " AND ".join([countable_rows, *self._moments(), *([] if tree is None else [self.filter_sql(tree)])])
-
-    def filter_sql(self, tree: Filter) -> str:
+    def filter_sql(self, tree: Filter | None) -> str:
         """The filter, as a condition on one event."""
         match tree:
+            case None:
+                return "1"
             case Compare():
                 return self._compare(tree)
-            case And(parts):
-                return f"({' AND '.join(map(self.filter_sql, parts))})"
-            case Or(parts):
-                return f"({' OR '.join(map(self.filter_sql, parts))})"
+            case And(parts) | Or(parts):
+                return f"({(' AND ' if isinstance(tree, And) else ' OR ').join(map(self.filter_sql, parts))})"
             case Not(part):
                 return f"(NOT {self.filter_sql(part)})"
             case HasDone(part):
@@ -190,10 +187,10 @@ class EventScope:
         """The time zone's offset at a moment. Offsets are bound: the database may have other rules than `zoneinfo`, by
         which dates and labels are."""
         offsets = zone_offsets(self.period.zone, *self.period.bounds())
-        found = [self.parameters.add(seconds, "Int32") for _, seconds in offsets]
-        until = [f"{moment} < {self.parameters.add(begins, 'Int64')}" for begins, _ in offsets[1:]]
-        terms = [f"{condition}, {offset}" for condition, offset in zip(until, found[:-1], strict=True)]
-        return f"multiIf({', '.join([*terms, found[-1]])})" if terms else found[-1]
+        *found, last = (self.parameters.add(seconds, "Int32") for _, seconds in offsets)
+        until = (self.parameters.add(begins, "Int64") for begins, _ in offsets[1:])
+        terms = [f"{moment} < {before}, {offset}" for before, offset in zip(until, found, strict=True)]
+        return f"multiIf({', '.join([*terms, last])})" if terms else last
 
     def _compare(self, leaf: Compare) -> str:
         if leaf.goals is not None:
@@ -205,8 +202,7 @@ class EventScope:
         dimension = find_dimension(leaf.dimension, "filters")
         if not dimension.derived:
             return self._matches(self.value(dimension), dimension, leaf)
-        column = dimension.column
-        visits = self.visit_attributes([column])
+        column, visits = dimension.column, self.visit_attributes([dimension.column])
         matching = self._matches(f"visit_{column}", dimension, leaf)
         found = f"({VISIT}) IN (SELECT {VISIT} FROM ({visits}) WHERE {matching})"
         return f"if(visitor = 0, {self._matches(NO_VISIT[column], dimension, leaf)}, {found})"

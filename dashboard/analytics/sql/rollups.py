@@ -60,7 +60,7 @@ class SiteState:
             return {}
         period, needed = aggregation.period, {*aggregation.components}
         needed |= {PROPERTY for each in aggregation.dimensions if each.key}
-        needed |= {_PAGE_GOALS} if "event:page" in _names_of_goals(aggregation) else set()
+        needed |= {_PAGE_GOALS for each in aggregation.dimensions if "event:page" in (rollup_names(each) or {})}
         cut = {day for day, moment in ((period.first, period.start), (period.last, period.end)) if moment is not None}
         cut |= aggregation.left_out
         return {
@@ -91,9 +91,8 @@ class SiteState:
 
     def events_of(self, needed: Iterable[RolledUpDay]) -> str:
         """The same of what needs the events of these days."""
-        return (
-            (self.first_event.isoformat() if self.first_event else "never") if any(each.gone for each in needed) else ""
-        )
+        first = self.first_event.isoformat() if self.first_event else "never"
+        return first if any(each.gone for each in needed) else ""
 
 
 def parts_sql(cluster: str = "") -> str:
@@ -170,20 +169,17 @@ def read_state(
 
 def can_use_rollups(aggregation: Aggregation) -> bool:
     """Whether the rollups of a day hold what is needed: no filter, and at most one dimension besides dates."""
-    values = [aggregation.dimensions[index] for index in aggregation.values]
+    values = [each for each in aggregation.dimensions if each.level != "time"]
     if aggregation.filters is not None or aggregation.by_clock or len(values) > 1:
         return False
     available = {*VISITS_OF_DAYS}
-    if values:
-        (dimension,) = values
-        if dimension.level == "event":
+    for each in values:
+        if each.level == "event":
             available = {"visitors", "pageviews", "events", "visits", "revenue"}
-            of_pages = {"page_reads", "engagement_ms", "scroll_depth_sum", "visit_pageviews", *_LANDED}
-            available |= of_pages if dimension.name == "event:page" else set()
-        stored = {*VISIT_DIMENSIONS, *EVENT_DIMENSIONS}
-        known = bool(aggregation.parts) or dimension.name in stored or bool(dimension.key)
-        goals = dimension.name == "event:goal" and (dimension.goals is None or rollup_names(dimension) is not None)
-        if not (known or goals):
+        if each.name == "event:page":
+            available |= {"page_reads", "engagement_ms", "scroll_depth_sum", "visit_pageviews", *_LANDED}
+        known = aggregation.parts or each.key or each.name in VISIT_DIMENSIONS or each.name in EVENT_DIMENSIONS
+        if not known and (each.name != "event:goal" or (each.goals is not None and rollup_names(each) is None)):
             return False
     return aggregation.components <= available
 
@@ -198,22 +194,20 @@ class RollupQueries:
 
     def subqueries(self) -> list[str]:
         """What the aggregation is the sum of."""
-        dimension = self._dimension
-        if dimension is None or dimension.level == "visit":
-            names = [_stored(each) for each in self.scope.parts or (dimension,) if each is not None]
+        values = [each for each in self.aggregation.dimensions if each.level != "time"]
+        # Those by goal are those by event.
+        names = ["event:name" if each.name == "event:goal" else each.name for each in self.scope.parts or values]
+        if not values or values[0].level == "visit":
             return [self._read(names or [""], VISITS_OF_DAYS)]
+        (dimension,) = values
         if dimension.key:
-            return [self._read([dimension.name], COUNTS_OF_DAYS), self._without_property(dimension)]
+            return [self._read(names, COUNTS_OF_DAYS), self._without_property(dimension)]
         if dimension.goals is not None:
-            return [self._of_goals(*each) for each in _names_of_goals(self.aggregation).items()]
-        found = [self._read([_stored(dimension)], COUNTS_OF_DAYS)]
+            return [self._of_goals(*each) for each in (rollup_names(dimension) or {}).items()]
+        found = [self._read(names, COUNTS_OF_DAYS)]
         if self.aggregation.components & _LANDED:
             found.append(self._read(["visit:entry_page"], ENTRIES_OF_DAYS))
         return found
-
-    @property
-    def _dimension(self) -> Dimension | None:
-        return next((self.aggregation.dimensions[index] for index in self.aggregation.values), None)
 
     def _read(
         self, dimensions: list[str], sql: dict[str, str], value: str = "value", also: Collection[str] = ()
@@ -222,8 +216,9 @@ class RollupQueries:
         terms = [*also]
         if any(each.name == "event:goal" for each in (*self.aggregation.dimensions, *self.scope.parts)):
             terms.append("NOT (dimension = 'event:name' AND value = 'pageview')")
+        part = "if(dimension = 'event:name', 'event:goal', dimension)"
         keys = [
-            value if each.level != "time" else _PART_KEY if each is PART else self.scope.key(each)
+            value if each.level != "time" else part if each is PART else self.scope.key(each)
             for each in self.aggregation.dimensions
         ]
         columns = [f"{key} AS {name}" for key, name in zip(keys, self.aggregation.keys, strict=True)]
@@ -250,17 +245,3 @@ class RollupQueries:
         versions = self.scope.parameters.add([each.version for each in self.closed], "Array(UInt64)")
         dates = self.scope.between((self.aggregation.period.first, self.aggregation.period.last))
         return f"site = {self.scope.parameters.text(self.scope.site)} AND {dates} AND version IN {versions}"
-
-
-def _names_of_goals(aggregation: Aggregation) -> dict[str, dict[str, str]]:
-    """The goals of a breakdown by goals, as `rollup_names` gives them."""
-    found = next((each for each in aggregation.dimensions if each.goals is not None), None)
-    return rollup_names(found) or {} if found is not None else {}
-
-
-_PART_KEY = "if(dimension = 'event:name', 'event:goal', dimension)"
-
-
-def _stored(dimension: Dimension) -> str:
-    """The dimension of the table that has the rows: those by goal are those by event."""
-    return "event:name" if dimension.name == "event:goal" else dimension.name

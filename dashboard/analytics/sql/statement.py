@@ -7,10 +7,12 @@ The breakdowns of a page that differ by their dimensions alone are one statement
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 
 from dashboard.analytics.aggregation import Aggregation, OrderTerm
 from dashboard.analytics.goal_filters import listable, scrolls
 from dashboard.analytics.metrics import MONEY, component_names
+from dashboard.analytics.query import Query
 from dashboard.analytics.small_counts import SIZE, Protection, is_other, revenue_limits, withheld
 from dashboard.analytics.sql.events import EventQueries
 from dashboard.analytics.sql.expressions import DateRanges, EventScope, clause
@@ -19,6 +21,23 @@ from dashboard.analytics.sql.rollups import RollupQueries, SiteState, can_use_ro
 
 Released = tuple[datetime.date, int] | None
 """A date, and the Unix second that its events are read up to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedQuery:
+    """A resolved query, with the site's state, and for guests what is released."""
+
+    query: Query
+    state: SiteState
+    released: Released
+
+    def scope(self) -> EventScope:
+        """The events that it reads, with parameters of its own."""
+        return EventScope(self.query.site, self.query.period, Parameters(), released=self.released)
+
+    def events_available_from(self) -> str:
+        """The first date that still has events, where an earlier one of the range had some; else empty."""
+        return self.state.events_of(self.state.within(self.query.period).values())
 
 
 def build_series(aggregation: Aggregation, state: SiteState, released: Released) -> list[Statement]:
@@ -36,7 +55,7 @@ def build_series(aggregation: Aggregation, state: SiteState, released: Released)
     return found
 
 
-def build_breakdown(aggregation: Aggregation, state: SiteState, released: Released) -> Statement:
+def build_breakdowns(aggregation: Aggregation, state: SiteState, released: Released) -> list[Statement]:
     """The statement of a breakdown by values. Its rows are one key a dimension, the components, the limits of revenue,
     whether the group may be shown, and how many may be."""
     protection, protected = state.protection, state.protection.covers(aggregation)
@@ -73,7 +92,7 @@ FROM ({" UNION ALL ".join(subqueries)})
 SELECT *, {total} AS total FROM ({groups})
 ORDER BY {", ".join(_order(aggregation, protection))}
 LIMIT {aggregation.limit:d} {"BY k0" if aggregation.parts else f"OFFSET {aggregation.offset:d}"}"""
-    return Statement(sql.strip(), scope.parameters.values, immutable=not ranges)
+    return [Statement(sql.strip(), scope.parameters.values, immutable=not ranges)]
 
 
 def _scope(aggregation: Aggregation, ranges: DateRanges = (), released: Released = None) -> EventScope:
@@ -87,13 +106,10 @@ def _order(aggregation: Aggregation, protection: Protection) -> list[str]:
     rounding, least = protection.rounding, protection.least_divisor(aggregation)
     orders = [each.order for each in aggregation.parts] or [aggregation.order]
     for same in zip(*orders, strict=True):
-        values = [_term(term, rounding, least, 1 if aggregation.parts else term.key) for term in same]
-        cases = [
-            f"k0 = '{part.dimensions[0].name}', {value}"
-            for part, value in zip(aggregation.parts, values, strict=False)
-            if value != values[0]
-        ]
-        ordered = f"multiIf({', '.join([*cases, values[0]])})" if cases else values[0]
+        first, *others = (_term(term, rounding, least, 1 if aggregation.parts else term.key) for term in same)
+        names = (part.dimensions[0].name for part in aggregation.parts[1:])
+        cases = [f"k0 = '{name}', {each}" for name, each in zip(names, others, strict=True) if each != first]
+        ordered = f"multiIf({', '.join([*cases, first])})" if cases else first
         terms.append(f"{ordered} {'DESC' if same[0].descending else 'ASC'} NULLS LAST")
     return [*terms, *aggregation.keys]
 

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from collector.ingest.event import Event
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
+from dashboard.analytics.current_visitors import current_visitors
 from dashboard.analytics.errors import QueryError, QueryTooLarge
 from dashboard.analytics.filters import Compare, Filter, HasDone, Not, is_
 from dashboard.analytics.period import Period, parse_moments, parse_period
@@ -311,7 +312,7 @@ def test_current_visitors_were_here_within_five_minutes(database: Client, store:
         event(2, "/", ts=now - 200, day=today),
         event(3, "/", ts=now - 400, day=today - datetime.timedelta(days=1)), event(0, "/", ts=now, day=today),
     ])  # fmt: skip
-    assert asyncio.run(store.current_visitors(SITE)) == 2
+    assert asyncio.run(current_visitors(store, SITE)) == 2
 
 
 def test_the_store_cannot_write_and_has_limits(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001

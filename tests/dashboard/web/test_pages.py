@@ -22,6 +22,7 @@ from collector.storage.client import ClickHouse
 from dashboard.access.users import Role
 from dashboard.analytics.errors import QueryTooLarge, QueueFull
 from dashboard.analytics.fair_queue import MAX_WAITING_OF_LANE
+from dashboard.analytics.sql.parameters import Statement
 from dashboard.reports.panels import PANELS
 from dashboard.server.demo.site import DEMO_PAGES, demo_routes
 from dashboard.web.routes import routes
@@ -380,9 +381,9 @@ def test_many_sites_are_one_statement_a_page_of_them(board: Board) -> None:
     statements = []
     asked = board.dashboard.stats.rows
 
-    async def counted(statement: str, given: dict[str, Any]) -> Sequence[Sequence[Any]]:
+    async def counted(statement: Statement) -> Sequence[Sequence[Any]]:
         statements.append(statement)
-        return await asked(statement, given)
+        return await asked(statement)
 
     board.dashboard.stats.rows = counted  # type: ignore[method-assign, assignment]
     path: str | None = "/?q=SHOP-"
