@@ -70,8 +70,9 @@ def _read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection
 
 def _read_buckets(aggregation: Aggregation, whole: Aggregation, rows: Rows, protection: Protection) -> Groups:
     """The groups by time or of all time, from the rows of an aggregation by days, hours or minutes."""
-    buckets, minimum, covered = _sums(aggregation, whole, rows), protection.min_visitors, protection.covers(aggregation)
-    hidden, suppressing = set[Key](), covered and bool(aggregation.dimensions)
+    buckets, hidden, minimum = _sums(aggregation, whole, rows), set[Key](), protection.min_visitors
+    covered = protection.covers(aggregation)
+    suppressing = covered and bool(aggregation.dimensions)
     if covered or protection.rounding:
         hidden = hidden_buckets(buckets, minimum, suppressing=suppressing)
     buyers = [each for _, money in buckets.values() for each in money["buyers"].items()] if suppressing else []

@@ -260,11 +260,7 @@ class EventQueries:
         states = {"visitors": "ids"} | ({"buyers": "payers"} if "revenue" in self.aggregation.components else {})
         counted = {component: f"finalizeAggregation({state})" for component, state in states.items()}
         return [
-            *(f"{_state(sql[component])} AS {state}" for component, state in states.items()),
+            # The state of a count of different values tells those of several groups apart.
+            *(f"{sql[component].replace('If(', 'StateIf(', 1)} AS {state}" for component, state in states.items()),
             *component_columns(self.aggregation.components, {**sql, **counted}),
         ]
-
-
-def _state(counted: str) -> str:
-    """The state of a count of different values, which tells those of several groups apart."""
-    return counted.replace("If(", "StateIf(", 1)

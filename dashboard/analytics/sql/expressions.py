@@ -57,11 +57,11 @@ class EventScope:
         """The same, without anonymous events and what is outside the times of the period."""
         return " AND ".join([self.of_days(), "visitor != 0", *self._moments()])
 
-    def selecting(self, tree: Filter | None, unit: str) -> list[str]:
-        """Conditions on events that their unit, such as a visit by its columns, has a selected event."""
+    def selecting(self, tree: Filter | None, unit: str) -> str:
+        """The condition on events that their unit, such as a visit by its columns, has a selected event."""
         if tree is None or (unit == VISIT and _of_whole_visits(tree)):
-            return [self.filter_sql(tree)]
-        return [f"({unit}) IN (SELECT {unit} FROM events WHERE {self.of_visitors()} AND {self.selected(tree)})"]
+            return self.filter_sql(tree)
+        return f"({unit}) IN (SELECT {unit} FROM events WHERE {self.of_visitors()} AND {self.selected(tree)})"
 
     def selected(self, tree: Filter | None, dimensions: Sequence[Dimension] = ()) -> str:
         """The condition on an event to be selected: within the times of the period, and by every filter."""
@@ -99,7 +99,7 @@ class EventScope:
 
     def of_visits(self, tree: Filter | None) -> str:
         """Conditions of the filter that all events of a selected visit meet, to read fewer of the others."""
-        parts = tree.parts if isinstance(tree, And) else (tree,) if tree is not None else ()
+        parts = tree.parts if isinstance(tree, And) else (tree,)
         terms = [self.filter_sql(part) for part in parts if _of_whole_visits(part)]
         return " AND ".join(terms) or "1"
 
@@ -238,7 +238,7 @@ def clause(words: str, terms: Sequence[str]) -> str:
     return f"{words} {', '.join(terms)}" if terms else ""
 
 
-def _of_whole_visits(tree: Filter) -> bool:
+def _of_whole_visits(tree: Filter | None) -> bool:
     """Whether a filter speaks only of columns that are the same on all events of a visit."""
     match tree:
         case Compare(dimension=name):

@@ -40,7 +40,7 @@ def units_sql(
     serving = "arrayFilter(e -> bitAnd(e, 255) > 0, events)" if pages and path.order != "strict" else "events"
     sale = f"({EVENT_PLACE} + served, sipHash64(currency), {REVENUE})"
     sales = f"groupArrayIf({sale}, currency != '' AND bitTest(served, {len(path.steps) - 1}))"
-    read = [scope.of_visitors(), *_read(path, scope, pages=pages), *scope.selecting(tree, unit)]
+    read = [scope.of_visitors(), *_read(path, scope, pages=pages), scope.selecting(tree, unit)]
     walked = f"""
         WITH {served} AS served
         SELECT {unit}, groupArray({EVENT_PLACE} + served) AS events, arraySort({serving}) AS found,
