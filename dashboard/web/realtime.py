@@ -130,6 +130,10 @@ async def stream(dashboard: Dashboard, request: Request, user: User) -> Response
             async with dashboard.hubs.listening(site.domain, network, guest=is_guest(user)) as hub:
                 yield RETRY
                 async for part in encode_snapshot(hub, text):
+                    now = dashboard.sites.get(site.domain)
+                    if now is None or now.id != site.id:
+                        # What is read by that name may be of the next site.
+                        return
                     yield part
         except TooManyListeners:
             return

@@ -170,13 +170,16 @@ class _Texts:
         return self._pages.text(template, **values)
 
 
-async def _first_event(dashboard: Dashboard, query: str, user: User) -> bytes:
-    """The first event of a stream, which then ends."""
-    scope = {
+def _stream_request(query: str) -> Request:
+    return Request({
         "type": "http", "method": "GET", "scheme": "https", "path": f"/{SITE}/realtime/stream",
         "query_string": query.encode(), "headers": [], "client": ("192.0.2.1", 1), "path_params": {"domain": SITE},
-    }  # fmt: skip
-    response = await stream(dashboard, Request(scope), user)
+    })  # fmt: skip
+
+
+async def _first_event(dashboard: Dashboard, query: str, user: User) -> bytes:
+    """The first event of a stream, which then ends."""
+    response = await stream(dashboard, _stream_request(query), user)
     assert isinstance(response, EventStream)
     async with contextlib.aclosing(response.parts()) as parts:  # type: ignore[type-var]
         async for part in parts:
@@ -209,6 +212,28 @@ def test_streams_share_one_text_whatever_their_addresses_say(board: Board) -> No
     for guest, event in zip(guests, links, strict=True):
         assert f'href=\\"{guest.base}?'.encode() in event
         assert b"any-share-link" not in event
+
+
+def test_a_stream_ends_with_its_site(board: Board) -> None:
+    """Whoever listens hears nothing of the next site of that name."""
+    site = board.dashboard.sites.get(SITE)
+    assert site is not None
+    asked = Asked(*map(counting, range(1, 1_000)))
+    dashboard = dataclasses.replace(board.dashboard, hubs=RealtimeHub(asked, every=0.01))
+    next_site = msgspec.structs.replace(site, id="another")
+
+    async def scenario() -> list[bytes]:
+        response = await stream(dashboard, _stream_request("only=changes"), guest_of(site))
+        assert isinstance(response, EventStream)
+        heard = []
+        async with contextlib.aclosing(response.parts()) as parts:  # type: ignore[type-var]
+            async for part in parts:
+                heard.append(part)
+                if len(heard) == 3:
+                    await dashboard.sites.change(next_site)
+        return heard
+
+    assert len(anyio.run(scenario)) == 3
 
 
 def test_what_has_not_changed_is_not_told_again() -> None:
