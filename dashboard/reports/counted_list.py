@@ -15,30 +15,33 @@ from dashboard.reports.view_state import ViewState
 
 @dataclass(frozen=True, slots=True)
 class CountedRow:
-    """A value with its count, its bar's width in percent, its share, and where it leads ("" is nowhere)."""
+    """A value with its count, its bar's width in percent, its share, where it leads ("" is nowhere), and what its
+    icon is of ("" is none)."""
 
     label: str
     count: int
     bar: float
     href: str = ""
     percent: str = ""
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CountedList:
-    """Rows of values that `heading` names, or `hidden` where too few visitors would be told; `of` says what is
-    counted."""
+    """Rows of values of `dimension` that `heading` names, or `hidden` where too few visitors would be told; `of` says
+    what is counted."""
 
     title: str
     heading: str
     rows: tuple[CountedRow, ...]
     hidden: bool = False
     of: str = ""
+    dimension: str = ""
 
 
-def counted_row(name: str, count: int, whole: int, href: str) -> CountedRow:
+def counted_row(name: str, count: int, whole: int, href: str, value: str = "") -> CountedRow:
     """A row whose bar and share are its part of `whole`."""
-    return CountedRow(name, count, share(count, whole), href, formatting.percent(percentage(count, whole)))
+    return CountedRow(name, count, share(count, whole), href, formatting.percent(percentage(count, whole)), value)
 
 
 def counted_rows(state: ViewState, result: Result, whole: int | None = None) -> tuple[CountedRow, ...]:
@@ -54,6 +57,6 @@ def counted_rows(state: ViewState, result: Result, whole: int | None = None) -> 
         folded = value == OTHER
         name = _("Other (grouped for privacy)") if folded else label(dimension, value)
         href = "" if folded else state.filtered(FilterParam("is", dimension, value)).href()
-        return counted_row(name, count, most if whole is None else whole, href)
+        return counted_row(name, count, most if whole is None else whole, href, value)
 
     return tuple(row(value, count) for value, count in counts)

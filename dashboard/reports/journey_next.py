@@ -119,8 +119,9 @@ def surroundings_href(state: ViewState, page: str) -> str:
 
 def _values(state: ViewState, result: Result, whole: int, title: str) -> CountedList:
     """A breakdown of visits under the filters of `state`, with shares of all of these visits."""
-    heading = dimension_title(result.dimensions[0])
-    return CountedList(_(title), heading, counted_rows(state, result, whole), result.hidden, _(_OF[title]))
+    (dimension,) = result.dimensions
+    rows = counted_rows(state, result, whole)
+    return CountedList(_(title), dimension_title(dimension), rows, result.hidden, _(_OF[title]), dimension)
 
 
 def _ends(state: ViewState, result: Result, whole: Result, steps: JourneyResult, title: str) -> CountedList:

@@ -87,7 +87,7 @@ def build_retention(state: ViewState, period: Period, results: Sequence[Result],
         ),
         chart=stacked_chart(stacks),
         lists=tuple(
-            CountedList(_(title), dimension_title(name), counted_rows(narrowed, result), result.hidden)
+            CountedList(_(title), dimension_title(name), counted_rows(narrowed, result), result.hidden, dimension=name)
             for result, (name, title) in zip(lists, LISTS.items(), strict=True)
         ),
         by_time=by_time,

@@ -27,7 +27,10 @@ from dashboard.web.app_context import Dashboard, read_form, visible_site
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of goal, as the form explains it. `match` is the label of its field, `hint` what may stand there."""
+    """One kind of goal, as the form explains it. `match` is the label of its field, `hint` what may stand there.
+
+    `meaning` and `hint` are HTML.
+    """
 
     title: str
     meaning: str
@@ -38,37 +41,46 @@ class Kind:
 KINDS: Final[dict[GoalKind, Kind]] = {
     "event": Kind(
         N_("Custom event"),
-        N_('Your page calls tyst("Signup") when it happens.'),
+        N_('Your page calls <code>tyst("Signup")</code> when it happens.'),
         N_("Name of the event"),
-        N_("Exactly as it is sent, such as Signup."),
+        N_("Exactly as it is sent, such as <code>Signup</code>."),
     ),
     "page": Kind(
         N_("Page"),
         N_("A page was viewed, such as a thank-you page."),
         N_("Path"),
-        N_("Such as /thanks. * matches anything within a part of the path, ** any number of parts: /blog/**"),
+        N_(
+            "Such as <code>/thanks</code>. <code>*</code> matches anything within a part of the path, "
+            "<code>**</code> any number of parts: <code>/blog/**</code>"
+        ),
     ),
     "outbound": Kind(
         N_("Outbound link"),
-        N_("A link to another site was followed; the tag needs data-outbound."),
+        N_("A link to another site was followed; the tag needs <code>data-outbound</code>."),
         N_("Link URL"),
-        N_("Empty for any. * matches anything within a part of the URL, ** any number of parts: github.com/**"),
+        N_(
+            "Empty for any. <code>*</code> matches anything within a part of the URL, "
+            "<code>**</code> any number of parts: <code>github.com/**</code>"
+        ),
     ),
     "download": Kind(
         N_("Download"),
-        N_("A file was downloaded; the tag needs data-downloads."),
+        N_("A file was downloaded; the tag needs <code>data-downloads</code>."),
         N_("File URL"),
-        N_("Empty for any. * matches anything within a part of the URL, ** any number of parts: **.pdf"),
+        N_(
+            "Empty for any. <code>*</code> matches anything within a part of the URL, "
+            "<code>**</code> any number of parts: <code>**.pdf</code>"
+        ),
     ),
     "form": Kind(
         N_("Form"),
-        N_("A form was sent; the tag needs data-forms."),
+        N_("A form was sent; the tag needs <code>data-forms</code>."),
         N_("Path of its page"),
         N_("Empty for any page."),
     ),
     "404": Kind(
         N_("404 page"),
-        N_('A page was not found; your 404 page calls tyst("404").'),
+        N_('A page was not found; your 404 page calls <code>tyst("404")</code>.'),
         N_("Path"),
         N_("Empty for any page."),
     ),

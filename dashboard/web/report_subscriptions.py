@@ -102,7 +102,7 @@ async def _page(
         done=request.query_params.get("done", ""),
         missing=notifications.reports.missing,
         recipients=[
-            (each, languages().get(each.language, each.language), _outcome(newest.get(each.id), trials.get(each.id)))
+            (each, languages().get(each.language, each.language), _outcomes(newest.get(each.id), trials.get(each.id)))
             for each in notifications.subscriptions.of(site)
         ],
         frequencies={name: _(title) for name, title in FREQUENCY_NAMES.items()},
@@ -111,12 +111,10 @@ async def _page(
     )
 
 
-def _outcome(delivery: Delivery | None, trial: Delivery | None) -> str:
+def _outcomes(delivery: Delivery | None, trial: Delivery | None) -> list[str]:
     """What came of the newest report to a recipient, and when a trial was last sent."""
-    if trial is None:
-        return _report_outcome(delivery)
-    sent = _("Test sent on {day}").format(day=day_of(trial.finished))
-    return f"{_report_outcome(delivery)} · {sent}"
+    tried = [_("Test sent on {day}").format(day=day_of(trial.finished))] if trial else []
+    return [_report_outcome(delivery), *tried]
 
 
 def _report_outcome(delivery: Delivery | None) -> str:
