@@ -2,34 +2,34 @@
 // README.md beside this file has the attributes, the calls, every key that is sent, and consent as a state machine.
 
 (() => {
-  const doc = document
   const stub = window.tyst || 0
-  const script = doc.currentScript || doc.querySelector('script[data-domain]')
+  const script = document.currentScript || document.querySelector('script[data-domain]')
   // Loaded twice: the first one counts.
   if (stub.v || !script) return
-  const options = script.dataset
-  const purpose = options.purpose || 'analytics'
-  const followed = options.cmp
 
   // No error may reach the page, so whatever the browser or the page calls is wrapped in this, as are the questions to
   // a banner, whose error is null.
   const safe = (callback) => (...args) => {
     try { return callback(...args) } catch { return null }
   }
-  const on = (listener, types) => types.split(' ').map((type) => addEventListener(type, safe(listener), 1))
 
   // Lists are separated by commas, and a star stands for anything. All else is text: each part is searched once, after
-  // the one before it, so the time is linear. A line break, which no address has, marks both ends.
+  // the one before it, so the time is linear. A blank, which no path has, marks both ends.
   const listed = (list, text) => list?.split(',').some((pattern) => {
     let index = 0
-    return `\n${pattern.trim()}\n`.split('*').every((part) =>
-      (index = `\n${text}\n`.indexOf(part, index) + part.length) >= part.length)
+    return (' ' + pattern.trim() + ' ').split('*').every((part) =>
+      (index = (' ' + text + ' ').indexOf(part, index) + part.length) >= part.length)
   })
 
+  // The attributes of a prefix, by the rest of their names.
   const attributes = (element, prefix, result = {}) => {
-    for (let { name, value } of element.attributes) if (name = name.split(prefix)[1]) result[name] = value
+    [...element.attributes].map((each) =>
+      each.name.split(prefix)[1] && (result[each.name.split(prefix)[1]] = each.value))
     return result
   }
+
+  const options = attributes(script, 'data-')
+  const purpose = options.purpose || 'analytics'
 
   // Copies what JSON can represent; anything else costs itself alone.
   const copy = (source, target = {}) => {
@@ -42,11 +42,11 @@
   // The choice as the cookie holds it: granted, denied or excluded, or empty. A refusal may have notes: `.own` when the
   // page itself refused while a banner is followed, `.new` until the collector has confirmed the withdrawal.
   let stored = ''
-  // The source of a yes: the banner, or what the page passed; empty when it is only in the cookie.
+  // The source of a yes: the banner, or what the page passed; none when it is only in the cookie.
   let evidence
-  // The banner's answer, undefined while the visitor has not answered; null while it has not been available. Without a
-  // banner there is nothing to wait for.
-  let answer = !followed || null
+  // The banner's answer: granted, denied, undefined while the visitor has not answered, null while it has not been
+  // available. Without a banner there is nothing to wait for.
+  let answer = options.cmp ? null : 'granted'
   // The last answer that an adapter was notified of; null before the first.
   let notified = null
   // The collector's last receipt, which goes back with every beacon. A page forgets it.
@@ -58,71 +58,68 @@
 
   // How a banner is queried: true, false, or undefined while the visitor has not answered. Anything else, as any error,
   // means that it is unavailable, and changes nothing.
-  //
-  // A global of the name in `data-cmp` is known by its interface: tarteaucitron, of which cannot be determined whether
-  // it is asking or still loading, Orejime, Klaro, or a function of the page.
-  const query = (banner = window[followed]) => banner.state ? banner.state[purpose] ?? null
-    : banner.manager ? banner.manager.isDirty() ? void 0 : banner.manager.getConsent(purpose)
-    : banner.getManager ? banner.getManager().confirmed ? banner.getManager().savedConsents[purpose] : void 0
-    : banner()
-  // Those that have no such global.
   const banners = {
+    // A global of the name in `data-cmp` is known by its interface: tarteaucitron, of which cannot be determined
+    // whether it is asking or still loading, Orejime, Klaro, or a function of the page. The others have no such global.
+    [options.cmp]: (banner = window[options.cmp]) => banner.state ? banner.state[purpose] ?? null
+      : banner.manager ? banner.manager.isDirty() ? void 0 : banner.manager.getConsent(purpose)
+      : banner.getManager ? banner.getManager().confirmed ? banner.getManager().savedConsents[purpose] : void 0
+      : banner(),
     cookieconsent: () => CookieConsent.validConsent() ? CookieConsent.acceptedCategory(purpose) : void 0,
-    tcf() {
-      __tcfapi('addEventListener', 2, safe(({ eventStatus, gdprApplies, purpose }) => {
-        if (eventStatus > 't') notified = gdprApplies === false || [8, 9].every((id) => purpose.consents[id])
-      }))
-      return (banners.tcf = () => notified)()
-    },
+    // It notifies from the next query on.
+    tcf: () => (
+      __tcfapi('addEventListener', 2, safe((data) => data.eventStatus > 't'
+        && (notified = data.gdprApplies == 0 || [8, 9].every((id) => data.purpose.consents[id])))),
+      banners.tcf = () => notified
+    ),
     // Defaults are the site's setting, updates the visitor's answer.
     gcm() {
-      dataLayer.map(safe(([type, command, settings]) => {
-        if (type + command == 'consentupdate') notified = words[settings.analytics_storage] ?? notified
-      }))
+      dataLayer.map(safe(([type, command, settings]) => type + command == 'consentupdate'
+        && (notified = words[settings.analytics_storage] ?? notified)))
       return notified
     },
     // Without a stored answer this API says yes for visitors whom nobody has asked.
-    wp: () => words[/_statistics=(\w+)/.exec(doc.cookie)?.[1]]
+    wp: () => words[/_statistics=(\w+)/.exec(document.cookie)?.[1]]
   }
   const words = { granted: true, allow: true, denied: false, deny: false }
 
-  // Only a cookie of exactly this name counts; of several the refusal, which sorts first. A change comes from another
-  // tab or host of the site.
+  // Only a cookie of exactly this name counts; of several the refusal, which sorts first. Without one this fails, and
+  // nothing changes. A change comes from another tab or host of the site.
   const read = safe(() => {
-    const value = ('; ' + doc.cookie).match(/; tyst_consent=[gde][^;]*/g)?.sort()[0].split('=')[1]
-    if (value && value != stored) {
+    const value = document.cookie.split('; ').sort()
+      .filter((each) => /^tyst_consent=[gde]/.test(each))[0].split('=')[1]
+    if (value != stored) {
       stored = value
-      evidence = ''
+      evidence = 0
     }
   })
 
-  const write = safe((choice) => {
-    stored = choice;
+  // Sets the choice. One that is `withdrawn` erases, and nothing else does: that is sent until it is confirmed, by the
+  // next page if need be; a new yes cancels it.
+  const write = safe((value, withdrawn) => {
+    stored = value.split('.new')[0]
+    if (withdrawn) {
+      stored += '.new'
+      withdrawal = post(0, { k: receipt || null, c: 'withdrawn', d: options.domain })
+      receipt = attributed = 0
+    }
     // All hosts of the site share the choice, when this page is at or under its name; a cookie of this host alone,
     // which is removed first, would compete with that. The fifth letter of the address distinguishes https from http,
     // where the text `false` is no attribute that browsers know.
-    [0, 34e6 + (('.' + location.hostname).endsWith('.' + options.domain) && ';domain=' + options.domain)].map((age) => {
-      doc.cookie = `tyst_consent=${stored};samesite=lax;path=/;${here()[4] == 's' && 'secure'};max-age=${age}`
-    })
+    [0, 34e6 + (('.' + location.hostname).split('.' + options.domain)[1] == '' && ';domain=' + options.domain)].map(
+      (age) => document.cookie = 'tyst_consent=' + stored + ';samesite=lax;path=/;' +
+        (here()[4] == 's' && 'secure') + ';max-age=' + age)
   })
 
-  // The level that a choice allows: 0 nothing, 1 the limited level, 2 everything.
+  // The level that a choice allows: 0 or false nothing, 1 or true the limited level, 2 everything.
   const allowed = (choice) => navigator.doNotTrack > 0 || navigator.webdriver || navigator.globalPrivacyControl ? 0
     : choice == 'granted' || !choice && options.consent == 'exempt' ? 2
-    : +(options.consent == 'limited' && choice != 'excluded')
-
-  // The only thing that erases. It is sent until it is confirmed, by the next page if need be; a new yes cancels it.
-  const withdraw = (choice = stored.split('.new')[0]) => {
-    write(choice + '.new')
-    withdrawal = post(0, { c: 'withdrawn', d: options.domain, k: receipt || null })
-    receipt = counted = attributed = 0
-  }
+    : choice != 'excluded' && options.consent == 'limited'
 
   const choose = (choice, by) => {
     if (/^e/.test(stored)) return
     if (choice != stored.split('.new')[0]) {
-      if (choice != 'granted' && (allowed(stored) > 1 || /new/.test(stored))) withdraw(choice)
-      else write(choice)
+      write(choice, choice != 'granted' && (allowed(stored) > 1 || /new/.test(stored)))
     }
     evidence = by
     update()
@@ -133,17 +130,13 @@
   // the cookie needs the banner's confirmation.
   const current = () => {
     read()
-    const latest = safe(banners[followed] || query)()
-    if (latest === void 0 || latest === !!latest) {
-      const before = answer
-      answer = latest
-      if (latest != before) {
-        if (latest == null) evidence = ''
-        else /own/.test(stored) || choose(latest ? 'granted' : 'denied', followed)
-      }
+    const latest = safe(banners[options.cmp])()
+    if ((latest === void 0 || latest === !!latest)
+      && answer != (answer = latest == null ? latest : latest ? 'granted' : 'denied')) {
+      if (!answer) evidence = 0
+      else if (!/own/.test(stored)) choose(answer, options.cmp)
     }
-    return stored != 'granted' || answer || evidence ? stored.split('.')[0] || void 0
-      : answer === false ? 'denied' : answer
+    return stored != 'granted' || evidence ? stored.split('.')[0] : answer
   }
 
   // Sending -----------------------------------------------------------------------------------------------------------
@@ -151,16 +144,15 @@
   // Sends a beacon of one of the levels, or a withdrawal, which has none. What is lost or refused is sent again a few
   // times, as long as the page lives and the choice stands; and so is a beacon that the collector requests again, with
   // the receipt of its response.
-  const post = async (scope, beacon, tries = 0) => {
+  const post = async (scope, beacon, wait = 1) => {
     let pause
     try {
       // What comes after a withdrawal must not be erased by it.
-      if (scope) await withdrawal
-      if (scope ? allowed(current()) != scope : !/new/.test(stored)) return
-      const response = await fetch(options.api || new URL('../api/event', script.src), {
-        body: JSON.stringify(scope > 1 ? { k: receipt, ...beacon } : beacon),
+      if (scope ? await withdrawal || allowed(current()) != scope : !/new/.test(stored)) return
+      const response = await fetch(options.api || withoutQuery(script.src) + '/../../api/event', {
         keepalive: 1,
-        method: scope ? 'POST' : 'DELETE'
+        method: scope ? 'POST' : 'DELETE',
+        body: JSON.stringify(scope > 1 ? { k: receipt, ...beacon } : beacon)
       })
       pause = response.headers.get('retry-after')
       read()
@@ -168,14 +160,14 @@
         if (scope > 1) {
           receipt = response.headers.get('x-tyst-receipt')
           // A withdrawal has overtaken it.
-          if (allowed(stored) < 2) withdraw()
+          if (allowed(stored) < 2) write(stored, 1)
         }
         // What a proxy refuses is not confirmed: the next page tells it again.
-        if (!scope && response.status < 300) write(stored.split('.new')[0])
+        if (!scope && response.ok) write(stored)
         if (!pause) return
       }
     } catch {}
-    if (tries < 5) setTimeout(post, (pause || 2 ** tries) * 1e3, scope, beacon, tries + 1)
+    if (wait < 32) setTimeout(post, (pause || wait) * 1e3, scope, beacon, wait * 2)
   }
 
   const withoutQuery = (address) => address.replace(/\?[^#]*/g, '')
@@ -183,21 +175,23 @@
   const here = () => location.href.replace('hash' in options ? '' : /#.*/, '')
 
   // The campaign tags of the first address go with the first page that is counted, as the referrer does.
-  const tags = here().split(/[?&#]/).filter((part) => part.match(/^(utm_\w+|ref|source|\w+id|epik)=/)).join('&')
+  const tags = here().split(/[?&#]/).filter((part) => /^(utm_\w+|ref|source|\w+id|epik)=/.test(part)).join('&')
 
   // The page's own hook gets each beacon last. If it throws, the beacon is not sent.
   const send = safe((scope, n, about, more) => {
-    const first = scope > attributed
     const address = about.url || url
     const beacon = (tyst.transform || ((beacon) => beacon))({
-      v: 1, w: innerWidth, h: +('hash' in options), n, d: options.domain, q: '' + Math.random(),
+      n, v: 1, w: innerWidth, h: 'hash' in options, d: options.domain, q: '' + Math.random(),
       ...scope > 1 ? {
-        u: first && address.indexOf(tags) < 0 ? address.replace(/\?|(?=#)|$/, () => '?' + tags + '&') : address,
-        r: first ? doc.referrer : '',
-        $: copy(about).revenue, c: choice && (evidence || 'cookie'), i: copy(about).interactive,
-        p: copy(about.props, attributes(script, 'data-props-')), ...more,
-        z: Intl.DateTimeFormat().resolvedOptions().timeZone
-      } : { l: 1, u: withoutQuery(address), r: first ? doc.referrer.split('/', 3).join('/') : '' }
+        z: Intl.DateTimeFormat().resolvedOptions().timeZone,
+        r: scope > attributed ? document.referrer : '',
+        u: scope > attributed && address.indexOf(tags) < 0
+          ? address.replace(/\?|(?=#)|$/, () => '?' + tags + '&') : address,
+        $: copy(about).revenue, c: choice ? evidence || 'cookie' : void 0, i: copy(about).interactive,
+        p: copy(about.props, attributes(script, 'data-props-')), ...more
+      } : {
+        l: 1, r: scope > attributed ? document.referrer.split('/', 3).join('/') : '', u: withoutQuery(address)
+      }
     })
     if (beacon.n) post(scope, beacon)
   })
@@ -206,78 +200,77 @@
 
   // The current page: its address as sent, what was passed about it, its real address and path, and the level at which
   // it was counted.
-  let url = here(), details, page, path = location.pathname, counted = 0
+  let url = here(), details, page, path = location.pathname, counted
   // The level at which referrer and campaign tags were sent with a page before this one.
   let attributed = 0
   // Whether the document has loaded, with its redirects, and the page was visible. Events that wait for both.
-  let loaded = doc.readyState < 'd', visible, waiting = []
+  let loaded, visible, waiting = []
   // Engagement: seconds; how many pixels of the page were seen from its top, its height, and how many of them were seen
   // without scrolling or have been reported.
-  let engaged = 0, depth = 0, height, reported
+  let engaged, depth, height, reported
   // Where the previous page was scrolled to: until that changes, it is still shown.
   let position
   // The element that was scrolled last, if it fills most of the window.
-  let scroller = 0
+  let scroller
+  // The control to which a label forwards its click, until that has been dispatched.
+  let forwarded
 
   // Measures the document or, where it cannot scroll, the element that fills most of the window and does. Returns the
   // position.
-  const measure = safe(({ target } = {}) => {
-    const root = doc.scrollingElement
-    if (target?.clientHeight > innerHeight / 2) scroller = target
+  const measure = safe(() => {
+    const root = document.scrollingElement
     const { scrollTop, clientHeight, scrollHeight } = root.scrollHeight > root.clientHeight ? root : scroller
-    const place = scrollTop / scrollHeight
-    if (scrollHeight && place != position) {
+    if (scrollHeight && scrollTop / scrollHeight != position) {
       height = scrollHeight
-      depth = Math.max(depth, scrollTop + clientHeight)
+      if (depth < scrollTop + clientHeight) depth = scrollTop + clientHeight
       reported ||= clientHeight
     }
-    return place
+    return scrollTop / scrollHeight
   })
 
   // Sends what may be sent now, `leaving` the page or not, and begins the next page: the one that is passed, or where
   // the address has changed. Returns the level.
   //
   // A page is counted when it is first seen: not in a prerender, a background tab or before the choice, and after its
-  // redirects. What is allowed may change while it is open: then it is counted anew, with more or with less.
+  // redirects. What is allowed may change while it is open, also by another tab: then it is counted anew, with more or
+  // with less.
   const update = safe((leaving, about) => {
     choice = current()
-    about ||= !('manual' in options) && withoutQuery(here()) != page && {}
+    about ||= withoutQuery(here()) != page && !('manual' in options) && {}
     leaving ||= about
     // A page that is left while the choice is pending counts as undecided.
-    const scope = listed(options.exclude, path) || choice === null && !leaving ? 0 : allowed(choice)
-    visible |= !doc.hidden && !doc.prerendering
-    // Another tab has withdrawn.
+    const scope = choice === null && !leaving || listed(options.exclude, path) ? 0 : allowed(choice)
+    visible |= !document.hidden && !document.prerendering
     if (allowed(stored) < counted) counted = 0
     if (loaded && visible) {
       if (details && scope > counted) send(counted = scope, 'pageview', details)
       waiting.splice(0).map((event) => scope > 1 && send(scope, ...event))
     }
     if (leaving && scope > 1 && (engaged > 2 || depth > reported)) {
-      send(scope, 'engagement', {}, { e: engaged * 1e3, sd: Math.min(100, 100 * depth / height + .5 | 0) })
+      send(scope, 'engagement', 0, { e: engaged * 1e3, sd: 100 * depth / height + .5 | 0 })
       engaged = 0
       reported = depth
     }
     if (about) {
       attributed |= counted
       position = details && measure() || -1
-      counted = depth = engaged = reported = visible = 0
+      counted = engaged = reported = depth = visible = 0
       details = about
-      url = about.url || here()
       page = withoutQuery(here())
+      url = about.url || here()
       path = location.pathname
       update()
     }
     return scope
   })
 
-  const tick = safe((event) => {
-    const left = event?.type == 'pagehide'
+  // Called each second without an event, and with whatever else may change something. `left` when the page is left.
+  const tick = (event, left) => {
     loaded = 1
-    forwarded = 0
-    if (update(left || doc.hidden) > 1) engaged += !event && !doc.hidden && doc.hasFocus()
+    if (update(left || document.hidden) > 1) engaged += !event && !document.hidden && document.hasFocus()
     measure()
     if (left && event.persisted && !('manual' in options)) page = details = 0
-  })
+  }
 
   // Calls -------------------------------------------------------------------------------------------------------------
 
@@ -296,32 +289,41 @@
   // Two words are answers. Everything else is none.
   tyst.consent = (word, by) => {
     read()
-    if (word === 'granted') choose(answer === false ? 'denied' : word, by || word)
-    if (word === 'denied') choose(followed ? 'denied.own' : word)
+    if (word === 'denied') choose(options.cmp ? 'denied.own' : word)
+    if (word === 'granted') choose(answer == 'denied' ? answer : word, by || word)
     return current() || void 0
   }
 
-  // Tracks clicks and submissions: the first element of the event's path that is a link, a form or tagged.
-  let forwarded
-  const files = '*.pdf,*.zip,*.docx,*.xlsx,*.csv,*.mp3,*.mp4'
-  const track = (event) => {
+  // Before the first page: a withdrawal that an earlier page could not send, and the choice of the stub.
+  read()
+  if (/new/.test(stored)) write(stored, 1)
+  if (location.hash == '#tyst-exclude') choose('excluded')
+  tyst.consent(stub.c)
+  setInterval(tick, 1e3)
+
+  const files = '*.csv,*.docx,*.xlsx,*.pdf,*.zip,*.mp3,*.mp4'
+  const types = 'click auxclick submit scroll popstate pageshow pagehide visibilitychange'
+  types.split(' ').map((type) => addEventListener(type, safe((event) => {
     const path = event.composedPath()
-    const form = event.type == 'submit'
-    setTimeout(tick, 0, event)
-    // The click that a label forwards to its control is not another one.
-    if (event.button > 1 || path[0] == forwarded) return
-    path.some((element) => {
-      if (element.matches?.('form') == form) {
+    if (type == 'scroll') {
+      if (path[0].clientHeight > innerHeight / 2) scroller = path[0]
+      return measure()
+    }
+    tick(event, type == 'pagehide')
+    // When the page's own listeners have run, which may belong to a banner.
+    setTimeout(() => tick(forwarded = 1))
+    // Tracks clicks and submissions: the first element of the path that is a link, a form or tagged. The click that a
+    // label forwards to its control is not another one.
+    event.button > 1 || path[0] == forwarded || path.some((element) => {
+      // Only forms have a method.
+      if (element.attributes && (type == 'submit') == !!element.method) {
         let { event: name = /tyst-event=(\S+)/.exec(element.classList)?.[1], ...props } =
           attributes(element, 'data-tyst-')
         if (!name) {
-          if (form) name = 'forms' in options && 'Form: Submission'
-          else {
-            props = { url: element.origin + element.pathname }
-            name = element.host && ('downloads' in options
+          name = element.method ? 'forms' in options && 'Form: Submission'
+            : element.host && (props.url = element.origin + element.pathname) && ('downloads' in options
               && (element.attributes.download || listed(options.downloads || files, element.pathname)) ? 'File Download'
-              : 'outbound' in options && element.host != location.host && 'Outbound Link: Click')
-          }
+              : 'outbound' in options && location.host != element.host && 'Outbound Link: Click')
         }
         if (name) {
           tyst(name, { props })
@@ -330,20 +332,11 @@
         return name
       }
     })
-  }
+  }), 1))
 
-  // Before the first page: a withdrawal that an earlier page could not send, and the choice of the stub.
-  read()
-  if (/new/.test(stored)) withdraw()
-  if (location.hash == '#tyst-exclude') choose('excluded')
-  tyst.consent(stub.c)
-  setInterval(tick, 1e3)
-  on(track, 'auxclick click submit')
-  on(measure, 'scroll')
-  on(tick, 'visibilitychange prerenderingchange pageshow pagehide popstate')
   update()
   if (window.navigation?.currentEntry) navigation.addEventListener('currententrychange', () => update())
-  else ['replaceState', 'pushState'].map(safe((name) => {
+  else ['pushState', 'replaceState'].map(safe((name) => {
     const original = history[name]
     history[name] = (...args) => {
       original.apply(history, args)
