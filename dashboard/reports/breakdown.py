@@ -203,6 +203,11 @@ def row_label(tab: Tab, row: Row) -> str:
     return f"“{name}”" if name == grouped else name
 
 
+def told_share(rate: Value, exact: float) -> Value:
+    """A share as it is read: of one number of visitors `rate` is `exact` with one decimal, and is not rounded again."""
+    return exact if rate is not None and round(exact, 1) == rate else rate
+
+
 def _line(
     state: ViewState,
     tab: Tab,
@@ -219,6 +224,7 @@ def _line(
     active = chip in state.chips
     narrowed = state.without(chip) if active else state.filtered(chip)
     first = row.metrics[0]
+    exact = percentage(first, whole.get(part.metrics[0]))
     return BreakdownRow(
         label=row_label(tab, row),
         href="" if folded else narrowed.href(),
@@ -232,7 +238,7 @@ def _line(
             else formatting.metric_text(name, values[name], short=True)
             for name in columns
         ),
-        percent=formatting.percent(values[tab.share] if tab.share else percentage(first, whole[part.metrics[0]])),
+        percent=formatting.percent(told_share(values[tab.share], exact) if tab.share else exact),
         bar=share(first, most),
         value="" if folded else value,
         count=first,

@@ -124,17 +124,11 @@ def _runs(values: Sequence[float | None], top: int) -> list[list[tuple[float, fl
 
 def share(part: float | None, whole: float | None) -> float:
     """`part` of `whole` in percent, 0 to 100, for a bar's width; 0 if `whole` is 0."""
-    return round(_exact(part, whole), 2)
+    return round(percentage(part, whole), 2)
 
 
 def percentage(part: float | None, whole: float | None) -> float:
-    """A share to be read: with one decimal as metrics have it, so that both become the same text; what would be
-    none is exact."""
-    exact = _exact(part, whole)
-    return round(exact, 1) or exact
-
-
-def _exact(part: float | None, whole: float | None) -> float:
+    """`part` of `whole` in percent, 0 to 100, to be read: exact, as its text rounds it."""
     if not part or not whole:
         return 0.0
     return min(100.0, max(0.0, 100.0 * part / whole))

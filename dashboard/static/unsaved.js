@@ -1,7 +1,12 @@
 // Saving one section of the settings saves what was changed in the others too; leaving the page with changes asks first.
 (() => {
   const forms = [...document.querySelectorAll('form[data-section]')]
-  const text = (form) => new URLSearchParams(/** @type {any} */ (new FormData(form))).toString()
+  // An address to be tried is no setting.
+  const text = (form) => {
+    const data = new FormData(form)
+    data.delete('tried')
+    return new URLSearchParams(/** @type {any} */ (data)).toString()
+  }
   // What came back with an error was not saved either.
   const saved = new Map(forms.map((form) => [form, 'unsaved' in form.dataset ? '' : text(form)]))
   const changed = () => forms.filter((form) => text(form) !== saved.get(form))

@@ -8,6 +8,7 @@ import pytest
 
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import shipped, using
+from dashboard.reports.breakdown import told_share
 from dashboard.reports.svg import percentage, share, sparkline
 
 COMPACT = {
@@ -118,8 +119,10 @@ def test_a_sparkline_of_nothing_is_flat(values: list[float]) -> None:
 
 
 def test_a_share_is_the_same_text_as_the_metric_of_the_same_figures() -> None:
-    """Neither is rounded twice: 2.9497 is 2.9%, and what is less than a tenth is not nothing."""
+    """Neither is rounded twice: 2.9497 is 2.9%, 40.54 is 41%, and what is less than a tenth is not nothing."""
     assert [formatting.percent(percentage(part, 9_696)) for part in (286, 3, 0)] == ["2.9%", "<0.1%", "0%"]
+    rates = [(40.5, percentage(30, 74)), (0.0, percentage(3, 9_696)), (12.5, percentage(30, 74)), (None, 40.5)]
+    assert [formatting.percent(told_share(*each)) for each in rates] == ["41%", "<0.1%", "12%", "–"]
 
 
 def test_shares_stay_within_their_bar() -> None:

@@ -44,6 +44,15 @@ def test_an_error_in_one_saves_none_and_keeps_what_was_typed(board: Board) -> No
     assert unsaved == {"general", "counting"}
 
 
+@pytest.mark.parametrize(("hidden", "unsaved"), [("", False), ("/team/*", True)])
+def test_an_address_that_is_tried_leaves_nothing_unsaved(board: Board, hidden: str, unsaved: bool) -> None:
+    """Only what was changed beside it is."""
+    form = {"section": "addresses", "hidden_paths": hidden, "kept_parameters": "", "tried": f"https://{SITE}/a", "try": "on"}
+    page = read(board.post(f"/{SITE}/settings", form).text)
+    assert ("Your changes are not saved yet." in page.text) is unsaved
+    assert any("data-unsaved" in given for name, given in page.elements if name == "form") is unsaved
+
+
 @pytest.mark.parametrize("section", ["", "nowhere", "general,nowhere"])
 def test_a_section_that_is_not_there_is_refused(board: Board, section: str) -> None:
     """Nothing of the form is saved."""
