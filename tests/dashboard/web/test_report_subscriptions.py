@@ -78,7 +78,7 @@ def test_only_a_button_or_a_mail_program_unsubscribes(board: Board, mail: MailSe
     board.cookies.clear()
     page = board.get(link)
     assert page.status_code == 200
-    assert f"Stop receiving mails about {SITE}?" in page.text
+    assert f"Stop receiving e-mails about {SITE}?" in page.text
     assert "anna@" not in page.text
     assert board.post(link, {}, headers={"sec-fetch-site": "cross-site"}).status_code == 403
     assert board.get(f"{link}x").status_code == 404
