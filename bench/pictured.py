@@ -146,6 +146,11 @@ def _unsaved(page: Page) -> None:
     page.locator("form:has(#excluded_paths) button[type=submit]").last.click()
 
 
+def _note(page: Page) -> None:
+    page.locator("#add-note summary").click()
+    page.locator("#add-note button").scroll_into_view_if_needed()
+
+
 MENUS: Final = ("menu-", "shortcuts", "metric-help", "note")
 """Beginnings of the names of states that are above their page."""
 STATES: Final[dict[str, State]] = {
@@ -158,7 +163,7 @@ STATES: Final[dict[str, State]] = {
     "menu-download": State(DEMO, _pressed("#download summary")),
     "shortcuts": State(DEMO, lambda page: page.keyboard.press("?")),
     "metric-help": State(DEMO, _help),
-    "note": State(DEMO, _pressed("#add-note summary")),
+    "note": State(DEMO, _note),
     "chart-table": State(f"{DEMO}?period=7d", _pressed("#chart-summary")),
     "funnel-form": State(f"{DEMO}/funnels/edit", _funnel),
     "funnel-refused": State(f"{DEMO}/funnels/edit", _pressed(".acts button[value=save]")),

@@ -22,7 +22,7 @@ from dashboard.reports.view_state import ViewState
 UNIT_HEADS: Final[dict[FunnelWindow, str]] = {"visit": N_("Visits"), "day": N_("Visitors")}
 STEP_KINDS: Final = {"page": N_("Page"), "goal": N_("Goal"), "event": N_("Event")}
 ORDERS: Final = {"sequential": N_("In order"), "strict": N_("Strict order"), "any": N_("Any order")}
-WINDOWS: Final = {"visit": N_("Within a visit"), "day": N_("Within a visitor's day")}
+WINDOWS: Final = {"visit": N_("Within a visit"), "day": N_("Within a visitor’s day")}
 
 MOST_PAGES: Final = 8
 """Next pages that are shown of each step."""

@@ -26,7 +26,7 @@ REASONS: Final[dict[str, str]] = {
     "other_file": N_("An unsupported file within the zip file"),
     "gpc": N_("Refused by Global Privacy Control"),
     "dnt": N_("Refused by Do Not Track"),
-    "excluded": N_("Excluded by the site's settings"),
+    "excluded": N_("Excluded by the site’s settings"),
     "spam_referrer": N_("A spam referrer"),
     "datacenter": N_("A data center"),
     "prefetch": N_("Prefetched, not seen by anyone"),

@@ -70,7 +70,7 @@ HOSTS: Final = _entries(
     N_("expected a host such as www.example.com or *.example.com"), lambda text: bool(_HOST.match(text)), _host
 )
 PATHS: Final = _entries(N_("expected a path such as /admin/**"), lambda text: text.startswith("/"), str)
-COUNTRIES: Final = _entries(N_("expected a country's two letters, such as SE"), _country, str.upper)
+COUNTRIES: Final = _entries(N_("expected a country’s two letters, such as SE"), _country, str.upper)
 HIDDEN: Final = _entries(
     N_("expected a pattern such as /patients/*/notes or /private/**; ** stands last"), is_hiding, str
 )
