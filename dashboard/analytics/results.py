@@ -76,7 +76,7 @@ def _read_buckets(aggregation: Aggregation, whole: Aggregation, rows: Rows, prot
     if covered or protection.rounding:
         hidden = hidden_buckets(buckets, minimum, suppressing=suppressing)
     buyers = [each for _, money in buckets.values() for each in money["buyers"].items()] if suppressing else []
-    # Of a name the last one counts: the most, and the fewest.
+    # Of equal names a dictionary keeps the last: the most of those with too few, and the fewest of the others.
     most = dict(sorted((name, count) for name, count in buyers if 0 < count < minimum))
     least = dict(sorted(((name, count) for name, count in buyers if count >= minimum), reverse=True))
     groups = {

@@ -63,10 +63,10 @@ class Protection:
 
 
 def hidden_buckets(buckets: Mapping[Key, Counts], minimum: int, *, suppressing: bool) -> set[Key]:
-    """The buckets of time that are too small, by who was seen in them or by whose visits began in them; and to suppress
-    what would follow from the total, where these are together too small another one (complementary suppression).
+    """The buckets of time that are too small, by who was seen in them or by whose visits began in them. When
+    `suppressing` also another one where these are too small together, and would follow from the total.
 
-    It is the smallest: where they have visitors one that has visitors, as more anonymous events would hide nobody.
+    That is the smallest: where they have visitors one that has visitors, as more anonymous events would hide nobody.
     Where no other has any, the total is below the minimum, and so all are hidden.
     """
     small = {

@@ -26,9 +26,8 @@ _PAGE_GOALS, _NEVER_PRICED = "goals of pages", "revenue of events that are gone"
 
 
 class RolledUpDay(NamedTuple):
-    """A closed day: the version of it that counts, whether it was imported or had events that are gone, and what its
-    rollups lack: components, the prefix of properties, goals by page, or revenue that there are no events any more for.
-    """
+    """A closed day: the version that counts, whether it was imported, whether its events are gone, and what its rollups
+    lack: components, properties (by their prefix), goals of pages, or revenue that is in no events any more."""
 
     version: int
     imported: bool
@@ -145,7 +144,7 @@ def build_pages_known(site: str, days: Iterable[Sequence[Any]], goals: Iterable[
 def read_state(
     given: tuple[int, tuple[Goal, ...], Protection], row: Sequence[Any], pages_known: Sequence[Sequence[Any]]
 ) -> SiteState:
-    """The state of a site, from the rows of its statements, and what is `given` without them."""
+    """The state of a site, from what is `given` without its statements, and from their rows."""
     days, first_event, currencies = row
     since = min((day for day, *_, counted in days if counted), default=datetime.date.max)
     of_goals, of_exits = ({each[0] for each in pages_known if each[index]} for index in (1, 2))
