@@ -48,10 +48,13 @@ class _Reader(HTMLParser):
         self.words: list[str] = []
         self.rows: list[list[str]] = []
         self.caption = ""
+        self.joined = False
+        """Whether what follows may only be broken from what came before."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         self.page.elements.append((tag, given))
+        self.joined = tag == "wbr"
         if tag not in VOID:
             self.open.append(tag)
         if tag == "a":
@@ -64,6 +67,7 @@ class _Reader(HTMLParser):
             self.rows[-1].append("")
 
     def handle_endtag(self, tag: str) -> None:
+        self.joined = False
         if tag in self.open:
             while self.open.pop() != tag:
                 pass
@@ -76,9 +80,10 @@ class _Reader(HTMLParser):
         if "title" in self.open:
             self.page.title += data
             return
-        self.words.append(data)
+        between = "" if self.joined else " "
+        self.words += [between, data]
         if "a" in self.open:
-            self.page.links[-1].text = _plain(f"{self.page.links[-1].text} {data}")
+            self.page.links[-1].text = _plain(f"{self.page.links[-1].text}{between}{data}")
         if "caption" in self.open:
             self.caption += data
         elif "tbody" in self.open and self.rows and self.rows[-1]:
@@ -90,7 +95,7 @@ def read(html: str) -> Markup:
     reader = _Reader()
     reader.feed(html)
     reader.close()
-    reader.page.text = _plain(" ".join(reader.words))
+    reader.page.text = _plain("".join(reader.words))
     return reader.page
 
 

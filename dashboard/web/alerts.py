@@ -223,7 +223,7 @@ def _row(each: Delivery, names: dict[str, str], site: Site) -> DeliveryRow:
     occasion = msgspec.json.decode(each.payload, type=Occasion) if each.payload else None
     return DeliveryRow(
         when=_when(each.finished or each.created, site.timezone),
-        what=title(occasion, site.domain) if occasion else _("Test"),
+        what=title(occasion, site.domain) if occasion else _("Test message"),
         channel=names.get(each.target, _("a removed channel")),
         state=_(STATES[each.state]),
         failed=each.state == "failed",

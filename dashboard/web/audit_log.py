@@ -37,8 +37,8 @@ _CODES: Final = frozenset(
 _CODED: Final = re.compile(r"(?P<before>|.+: |.+ \()(?P<code>[a-z][a-z -]*)(?P<after>|\)|, .*\))")
 _ROLES: Final = re.compile(r"\((viewer|owner|admin)\)")
 """Roles for single sites, after their names."""
-_DAY: Final = re.compile(r"(?<![\w./-])\d{4}-\d{2}-\d{2}(?![\w./-])")
-"""A day that stands alone, not within a name or an address."""
+_DAYS: Final = re.compile(r"(?<![\w./-])(\d{4}-\d{2}-\d{2})(?: – (\d{4}-\d{2}-\d{2}))?(?![\w./-])")
+"""A day or a range of days that stands alone, not within a name or an address."""
 _NAMES: Final[dict[str, Mapping[Any, str]]] = {
     "Alert added": ALERT_NAMES,
     "Alert removed": ALERT_NAMES,
@@ -123,7 +123,7 @@ def _shown(noted: AuditEntry, zone: Zone) -> ChangeRow:
 
 def shown_value(text: str) -> str:
     """A noted value with its days as they are read, and its code in words: alone, after a user's name or a goal's."""
-    text = _DAY.sub(_day, text)
+    text = _DAYS.sub(_days, text)
     found = _CODED.fullmatch(text)
     if found is None or found["code"] not in _CODES:
         return text
@@ -131,11 +131,12 @@ def shown_value(text: str) -> str:
     return f"{found['before']}{_(found['code'])}{after}"
 
 
-def _day(found: re.Match[str]) -> str:
+def _days(found: re.Match[str]) -> str:
     try:
-        return formatting.date(datetime.date.fromisoformat(found[0]))
+        first, last = (datetime.date.fromisoformat(each) for each in (found[1], found[2] or found[1]))
     except ValueError:
         return found[0]
+    return formatting.date(first) if first == last else formatting.dates(first, last)
 
 
 def _number(request: Request) -> int:

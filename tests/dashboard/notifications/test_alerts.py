@@ -298,7 +298,7 @@ def test_the_page_adds_tests_and_removes(board: Board, receiver: Receiver) -> No
     id_ = next(id_ for id_, endpoint in endpoints.items() if endpoint and endpoint.url.endswith("/quiet"))
     assert board.post(page, {"act": "test_channel", "id": id_}).status_code == 303
     assert [call.path for call in receiver.calls] == ["/hook/quiet"]
-    assert re.search(r"<strong>Test</strong> <span class=\"badge\">Sent<", board.get(page).text)
+    assert re.search(r"<strong>Test message</strong> <span class=\"badge\">Sent<", board.get(page).text)
     assert json.loads(receiver.calls[0].body)["type"] == "test"
     receiver.status = 500
     failed = board.post(page, {"act": "test_channel", "id": id_})
