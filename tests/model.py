@@ -280,22 +280,20 @@ class Model:
     ) -> dict[Group, Cells]:
         visits = self._visits_by_group(question, groups)
         wholes = {name: self._whole_of(question, name) for name in question.metrics if name in RATES}
-        return {
-            row: tuple(
-                self._revenue(question, name, members, groups, untold.get(row, frozenset()))
+        found = {}
+        for row, members in rows.items():
+            selected = _different(event for group in members for event in groups.get(group, ()))
+            within = {key for group in members for key in visits.get(group, ())}
+            untold_all = self._of_nearly_all(question, members, selected, wholes)
+            found[row] = tuple(
+                (() if name in REVENUE else None)
+                if untold_all
+                else self._revenue(question, name, members, groups, untold.get(row, frozenset()))
                 if name in REVENUE
-                else self._metric(
-                    question,
-                    name,
-                    members,
-                    _different(event for group in members for event in groups.get(group, ())),
-                    {key for group in members for key in visits.get(group, ())},
-                    wholes.get(name, {}),
-                )
+                else self._metric(question, name, members, selected, within, wholes.get(name, {}))
                 for name in question.metrics
             )
-            for row, members in rows.items()
-        }
+        return found
 
     def _metric(
         self,
@@ -388,20 +386,38 @@ class Model:
         selected: list[Event],
         base: Mapping[Group, list[Event]],
     ) -> Number:
+        visitors = self._base_of(question, name, members, base)
+        if visitors is None or self._leaves_few(question, name, _visitors(selected), visitors):
+            return None
+        return self._average(question, _visitors(selected), visitors, 1, scale=100)
+
+    def _base_of(
+        self, question: Question, name: str, members: tuple[Group, ...], base: Mapping[Group, list[Event]]
+    ) -> int | None:
+        """The visitors that a rate divides by; None where they are not known."""
         dims = [each != "event:goal" and name == "group_conversion_rate" for each in question.dimensions]
         if len(members) > 1 and any(dims):  # of the row `(other)` it is unknown
             return None
         kept = {tuple(value for value, is_kept in zip(group, dims, strict=True) if is_kept) for group in members}
-        visitors = _visitors([event for group in kept for event in base.get(group, ())])
-        converted = _visitors(selected)
-        if (
-            name != "percentage"
-            and _protected(question)
-            and not self._strict
-            and 0 < visitors - converted < self._least
-        ):
-            return None
-        return self._average(question, converted, visitors, 1, scale=100)
+        return _visitors([event for group in kept for event in base.get(group, ())])
+
+    def _leaves_few(self, question: Question, name: str, converted: int, visitors: int) -> bool:
+        """Whether a rate tells that a few did not reach a goal."""
+        of_goal = name != "percentage" or "event:goal" in question.dimensions
+        return of_goal and _protected(question) and not self._strict and 0 < visitors - converted < self._least
+
+    def _of_nearly_all(
+        self,
+        question: Question,
+        members: tuple[Group, ...],
+        selected: list[Event],
+        wholes: Mapping[str, Mapping[Group, list[Event]]],
+    ) -> bool:
+        """Whether nothing is told of a row by goal, as a rate beside it would tell of a few who did not reach it."""
+        bases = {name: self._base_of(question, name, members, base) for name, base in wholes.items()}
+        return "event:goal" in question.dimensions and any(
+            self._leaves_few(question, name, _visitors(selected), base or 0) for name, base in bases.items()
+        )
 
     def _read(self, question: Question, name: str, members: tuple[Group, ...]) -> Number:
         """Engagement on the selected pages, by the visits that measured it."""

@@ -141,6 +141,8 @@ def build_result(resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], s
             _sort(resolved, rows, name, descending=way == "desc")
         rows.sort(key=lambda row: row.folded)
         rows = rows[query.offset : query.offset + query.limit]
+    if read.by_goal:  # the place of a row that is not told would tell of it
+        rows.sort(key=lambda row: (row.folded, len(row.withheld) == len(row.metrics)))
     labels = (tuple(map(Dimension.label, resolved.dimensions, row.dimensions)) for row in rows)
     return Result(
         metrics=query.metrics,
@@ -170,8 +172,12 @@ class RowReader:
     least: int
     others: Mapping[str, Sequence[Groups]]
 
+    @property
+    def by_goal(self) -> bool:
+        return any(each.name == "event:goal" for each in self.resolved.dimensions)
+
     def row(self, key: Key, group: Group) -> Row:
-        """The row of a group."""
+        """The row of a group. Of a goal that few did not reach nothing is told, as other rows divide by the same."""
         if group.hidden:
             return Row(key, (None,) * len(self.resolved.metrics), hidden=True)
         revenue = self._revenue(key, group)
@@ -181,12 +187,18 @@ class RowReader:
             top, bottom = self._top(metric, key, group), self._bottom(metric, key, group)
             if metric.is_revenue:
                 values.append(only.metric(metric.name) if only else None)
-            elif top is None or _is_of_few(metric, top, bottom or 0, self.least):
+            elif self.by_goal and self._leaves_few(metric, top, bottom):
+                return Row(key, (None,) * len(self.resolved.metrics), withheld=frozenset(self.resolved.query.metrics))
+            elif top is None or 0 < (bottom or 0) < self.least or self._leaves_few(metric, top, bottom):
                 values.append(None)
                 withheld.add(metric.name)
             else:
                 values.append(ratio(metric, top, bottom))
         return Row(key, tuple(values), only.currency if only else "", revenue=revenue, withheld=frozenset(withheld))
+
+    def _leaves_few(self, metric: Metric, top: int | None, bottom: int | None) -> bool:
+        of_goal = metric.needs == "goal" or (self.by_goal and metric.denominator == "all")
+        return of_goal and 0 < (bottom or 0) - (top or 0) < self.least
 
     def _bottom(self, metric: Metric, key: Key, group: Group) -> int | None:
         """What a metric of a group divides by; None where that is nothing or not known."""
@@ -227,11 +239,6 @@ class RowReader:
             if revenue_events[currency]
             and (group.money["buyers"].get(currency, 0) or revenue_events[currency]) >= minimum
         )
-
-
-def _is_of_few(metric: Metric, top: int, divisor: int, least: int) -> bool:
-    """Whether a metric divides by fewer than `least`, or is the share of those who converted of nearly all."""
-    return 0 < divisor < least or (metric.needs == "goal" and 0 < divisor - top < least)
 
 
 def _amount(currency: str, revenue: int, revenue_events: int) -> Revenue:

@@ -238,7 +238,9 @@ def _line(
             else formatting.metric_text(name, values[name], short=True)
             for name in columns
         ),
-        percent=formatting.percent(told_share(values[tab.share], exact) if tab.share else exact),
+        percent=_("Hidden")
+        if tab.share in row.withheld
+        else formatting.percent(told_share(values[tab.share], exact) if tab.share else exact),
         bar=share(first, most),
         value="" if folded else value,
         count=first,

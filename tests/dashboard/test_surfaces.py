@@ -320,8 +320,8 @@ def check_files(town: Town, under: str, base: str = f"/{SITE}") -> None:
         for (value,), cells in answer.rows.items():
             if value == OTHER or (tab.shows(value) and tab.label(value) != left_out):
                 label = "Other (grouped for privacy)" if value == OTHER else tab.label(value)
-                # Nor is what only anonymous events have, where visitors and visits are counted.
-                if any(cells):
+                # Nor is what only anonymous events have, where visitors and visits are counted; what is hidden is.
+                if any(cells) or cells[0] is None:
                     expected[label] = written_cells(names, cells)
         found = {row[0]: row[1 : 1 + len(metrics)] for row in rows if row[0] != left_out}
         found = {label: cells for label, cells in found.items() if not label.startswith("Hidden")}

@@ -93,14 +93,17 @@ def test_a_conversion_rate_tells_of_nobody_who_did_not_convert(database: Client,
         for n in range(first, first + number)
         for name in ("pageview", "Buy")[: 1 + (n < first + buyers)]
     ])  # fmt: skip
-    for home, (_, _, buyers) in homes.items():
-        by_goal = ask(
-            stats, "visitors", "conversion_rate", filters=is_("visit:country", home), dimensions=("event:goal",)
-        )
-        assert table(by_goal)["Buy",] == (buyers, {"SE": None, "DK": 57.1, "FI": 100}[home])
-    by_country = ask(
-        stats, "visitors", "group_conversion_rate", filters=is_("event:goal", "Buy"), dimensions=("visit:country",)
-    )
+    asked: dict[str, Any] = {"dimensions": ("event:goal",)}
+    for home, told in {"SE": (None, None), "DK": (4, 57.1), "FI": (3, 100)}.items():
+        by_goal = ask(stats, "visitors", "conversion_rate", filters=is_("visit:country", home), **asked)
+        assert table(by_goal)["Buy",] == told
+    # Else five, which all rows divide by, less four.
+    for rate in ("conversion_rate", "group_conversion_rate", "percentage"):
+        (row,) = ask(stats, "events", rate, "visitors", filters=is_("visit:country", "SE"), **asked).rows
+        assert row.metrics == (None, None, None)
+        assert row.withheld == frozenset({"events", rate, "visitors"})
+    bought: dict[str, Any] = {"filters": is_("event:goal", "Buy")}
+    by_country = ask(stats, "visitors", "group_conversion_rate", dimensions=("visit:country",), **bought)
     assert table(by_country) == {("SE",): (4, None), ("DK",): (4, 57.1), ("FI",): (3, 100)}
     assert by_country.rows[0].withheld | by_country.rows[1].withheld == {"group_conversion_rate"}
 
