@@ -477,7 +477,7 @@ def test_sections_of_the_settings_are_saved_one_by_one(board: Board) -> None:
     assert (site.public, site.rate_limit, site.timezone, site.datacenter) == (True, None, "UTC", "drop")
     shown = board.get(f"/{SITE}/settings").text
     assert 'name="datacenter" value="drop" checked' in shown
-    assert "It is not set, so no such visits are recognized." in shown
+    assert "so their visits cannot be recognized." in shown
     assert board.post(f"/{SITE}/settings", {"section": "public"}).status_code == 303
     assert board.dashboard.sites.get(SITE) == msgspec.structs.replace(site, public=False)
 
