@@ -123,9 +123,7 @@ def _untold(money: Money, most: Mapping[str, int], least: Mapping[str, int], min
 def build_result(resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], state: SiteState) -> Result:
     """The result of a query, from the groups of its aggregations."""
     query, own, protection = resolved.query, resolved.own(), state.protection
-    groups = found[own].groups
-    if not resolved.dimensions and not groups:
-        groups = {(): Group({}, {}, hidden=False)}
+    groups = found[own].groups or ({} if resolved.dimensions else {(): Group({}, {}, hidden=False)})
     read = RowReader(
         resolved,
         protection,

@@ -179,18 +179,14 @@ class EventScope:
         moment = "toUnixTimestamp(ts)"
         if of_visit:
             moment = f"greatest(visit, {self.parameters.add(self.period.bounds()[0], 'UInt32')})"
-        # By the wall clock, so that the hour that is shown twice in autumn is one group, as it is one label.
-        local = f"{moment} + {self._offset(moment)}"
-        return f"toString(toDateTime(intDiv({local}, {seconds}) * {seconds}, 'UTC'))"
-
-    def _offset(self, moment: str) -> str:
-        """The time zone's offset at a moment. Offsets are bound: the database may have other rules than `zoneinfo`, by
-        which dates and labels are."""
+        # Offsets are bound: the database may have other rules than `zoneinfo`, by which dates and labels are.
         offsets = zone_offsets(self.period.zone, *self.period.bounds())
-        *found, last = (self.parameters.add(seconds, "Int32") for _, seconds in offsets)
+        *found, last = (self.parameters.add(offset, "Int32") for _, offset in offsets)
         until = (self.parameters.add(begins, "Int64") for begins, _ in offsets[1:])
         terms = [f"{moment} < {before}, {offset}" for before, offset in zip(until, found, strict=True)]
-        return f"multiIf({', '.join([*terms, last])})" if terms else last
+        # By the wall clock, so that the hour that is shown twice in autumn is one group, as it is one label.
+        offset = f"multiIf({', '.join([*terms, last])})" if terms else last
+        return f"toString(toDateTime(intDiv({moment} + {offset}, {seconds}) * {seconds}, 'UTC'))"
 
     def _compare(self, leaf: Compare) -> str:
         if leaf.goals is not None:
