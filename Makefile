@@ -69,7 +69,7 @@ dist: $(VENV)/.locked $(VENV)/.frontend
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py
 
-$(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs $(FRONTEND)/icons.mjs $(FRONTEND)/world.mjs dashboard/data/icons.json snippet/tyst.js | $(VENV)/.locked
+$(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs $(FRONTEND)/icons.mjs $(FRONTEND)/snippet.mjs $(FRONTEND)/world.mjs dashboard/data/icons.json snippet/tyst.js | $(VENV)/.locked
 	.ci/system-packages node $(BIN)
 	cd $(FRONTEND) && npm ci --omit=dev --no-audit --no-fund --loglevel=error && npm run --silent build
 	touch $@

@@ -7,12 +7,6 @@
   // Loaded twice: the first one counts.
   if (stub.v || !script) return
 
-  // No error may reach the page, so whatever the browser or the page calls is wrapped in this, as are the questions to
-  // a banner, whose error is null.
-  const safe = (callback) => (...args) => {
-    try { return callback(...args) } catch { return null }
-  }
-
   // Lists are separated by commas, and a star stands for anything. All else is text: each part is searched once, after
   // the one before it, so the time is linear. A blank, which no path has, marks both ends.
   const listed = (list, text) => list?.split(',').some((pattern) => {
@@ -20,6 +14,18 @@
     return (' ' + pattern.trim() + ' ').split('*').every((part) =>
       (index = (' ' + text + ' ').indexOf(part, index) + part.length) >= part.length)
   })
+
+  // No error may reach the page, so whatever the browser or the page calls is wrapped in this, as are the questions to
+  // a banner, whose error is null.
+  const safe = (callback) => (...args) => {
+    try { return callback(...args) } catch { return null }
+  }
+
+  // Copies what JSON can represent; anything else costs itself alone.
+  const copy = (source, target = {}) => {
+    for (const name in source) safe(() => JSON.stringify(source[name]) && (target[name] = source[name]))()
+    return target
+  }
 
   // The attributes of a prefix, by the rest of their names.
   const attributes = (element, prefix, result = {}) => {
@@ -31,24 +37,20 @@
   const options = attributes(script, 'data-')
   const purpose = options.purpose || 'analytics'
 
-  // Copies what JSON can represent; anything else costs itself alone.
-  const copy = (source, target = {}) => {
-    for (const name in source) safe(() => JSON.stringify(source[name]) && (target[name] = source[name]))()
-    return target
-  }
-
   // Consent -----------------------------------------------------------------------------------------------------------
 
   // The choice as the cookie holds it: granted, denied or excluded, or empty. A refusal may have notes: `.own` when the
   // page itself refused while a banner is followed, `.new` until the collector has confirmed the withdrawal.
   let stored = ''
-  // The source of a yes: the banner, or what the page passed; none when it is only in the cookie.
-  let evidence
+  // The last answer that an adapter was notified of; null before the first.
+  let notified = null
   // The banner's answer: granted, denied, undefined while the visitor has not answered, null while it has not been
   // available. Without a banner there is nothing to wait for.
   let answer = options.cmp ? null : 'granted'
-  // The last answer that an adapter was notified of; null before the first.
-  let notified = null
+  // Words of answers, as some interfaces have them.
+  const words = { granted: true, denied: false, allow: true, deny: false }
+  // The source of a yes: the banner, or what the page passed; none when it is only in the cookie.
+  let evidence
   // The collector's last receipt, which goes back with every beacon. A page forgets it.
   let receipt
   // The response to the last withdrawal.
@@ -65,60 +67,37 @@
       : banner.manager ? banner.manager.isDirty() ? void 0 : banner.manager.getConsent(purpose)
       : banner.getManager ? banner.getManager().confirmed ? banner.getManager().savedConsents[purpose] : void 0
       : banner(),
-    cookieconsent: () => CookieConsent.validConsent() ? CookieConsent.acceptedCategory(purpose) : void 0,
+    // Without a stored answer this API says yes for visitors whom nobody has asked.
+    wp: () => words[/_statistics=(\w+)/.exec(document.cookie)?.[1]],
     // It notifies from the next query on.
     tcf: () => (
       __tcfapi('addEventListener', 2, safe((data) => data.eventStatus > 't'
         && (notified = data.gdprApplies == 0 || [8, 9].every((id) => data.purpose.consents[id])))),
       banners.tcf = () => notified
     ),
+    cookieconsent: () => CookieConsent.validConsent() ? CookieConsent.acceptedCategory(purpose) : void 0,
     // Defaults are the site's setting, updates the visitor's answer.
     gcm() {
       dataLayer.map(safe(([type, command, settings]) => type + command == 'consentupdate'
         && (notified = words[settings.analytics_storage] ?? notified)))
       return notified
-    },
-    // Without a stored answer this API says yes for visitors whom nobody has asked.
-    wp: () => words[/_statistics=(\w+)/.exec(document.cookie)?.[1]]
+    }
   }
-  const words = { granted: true, allow: true, denied: false, deny: false }
 
   // Only a cookie of exactly this name counts; of several the refusal, which sorts first. Without one this fails, and
   // nothing changes. A change comes from another tab or host of the site.
   const read = safe(() => {
     const value = document.cookie.split('; ').sort()
-      .filter((each) => /^tyst_consent=[gde]/.test(each))[0].split('=')[1]
-    if (value != stored) {
+      .filter((each) => /^tyst_consent=[dge]/.test(each))[0].split('=')[1]
+    if (stored != value) {
       stored = value
       evidence = 0
     }
   })
 
-  // Sets the choice. One that is `withdrawn` erases, and nothing else does: that is sent until it is confirmed, by the
-  // next page if need be; a new yes cancels it.
-  const write = safe((value, withdrawn) => {
-    stored = value.split('.new')[0]
-    if (withdrawn) {
-      stored += '.new'
-      withdrawal = post(0, { k: receipt || null, c: 'withdrawn', d: options.domain })
-      receipt = attributed = 0
-    }
-    // All hosts of the site share the choice, when this page is at or under its name; a cookie of this host alone,
-    // which is removed first, would compete with that. The fifth letter of the address distinguishes https from http,
-    // where the text `false` is no attribute that browsers know.
-    [0, 34e6 + (('.' + location.hostname).split('.' + options.domain)[1] == '' && ';domain=' + options.domain)].map(
-      (age) => document.cookie = 'tyst_consent=' + stored + ';samesite=lax;path=/;' +
-        (here()[4] == 's' && 'secure') + ';max-age=' + age)
-  })
-
-  // The level that a choice allows: 0 or false nothing, 1 or true the limited level, 2 everything.
-  const allowed = (choice) => navigator.doNotTrack > 0 || navigator.webdriver || navigator.globalPrivacyControl ? 0
-    : choice == 'granted' || !choice && options.consent == 'exempt' ? 2
-    : choice != 'excluded' && options.consent == 'limited'
-
   const choose = (choice, by) => {
     if (/^e/.test(stored)) return
-    if (choice != stored.split('.new')[0]) {
+    if (stored.split('.new')[0] != choice) {
       write(choice, choice != 'granted' && (allowed(stored) > 1 || /new/.test(stored)))
     }
     evidence = by
@@ -131,13 +110,35 @@
   const current = () => {
     read()
     const latest = safe(banners[options.cmp])()
-    if ((latest === void 0 || latest === !!latest)
+    if ((latest === void 0 || !!latest === latest)
       && answer != (answer = latest == null ? latest : latest ? 'granted' : 'denied')) {
       if (!answer) evidence = 0
       else if (!/own/.test(stored)) choose(answer, options.cmp)
     }
     return stored != 'granted' || evidence ? stored.split('.')[0] : answer
   }
+
+  // The level that a choice allows: 0 or false nothing, 1 or true the limited level, 2 everything.
+  const allowed = (choice) => navigator.doNotTrack > 0 || navigator.webdriver || navigator.globalPrivacyControl ? 0
+    : choice == 'granted' || !choice && options.consent == 'exempt' ? 2
+    : choice != 'excluded' && options.consent == 'limited'
+
+  // Sets the choice. One that is `withdrawn` erases, and nothing else does: that is sent until it is confirmed, by the
+  // next page if need be; a new yes cancels it.
+  const write = safe((value, withdrawn) => {
+    stored = value.split('.new')[0]
+    if (withdrawn) {
+      stored += '.new'
+      withdrawal = post(0, { k: receipt || null, d: options.domain, c: 'withdrawn' })
+      attributed = receipt = 0
+    }
+    // All hosts of the site share the choice, when this page is at or under its name; a cookie of this host alone,
+    // which is removed first, would compete with that. The fifth letter of the address distinguishes https from http,
+    // where the text `false` is no attribute that browsers know.
+    [0, 34e6 + (('.' + location.hostname).split('.' + options.domain)[1] == '' && ';domain=' + options.domain)].map(
+      (age) => document.cookie = 'tyst_consent=' + stored + ';samesite=lax;path=/;' +
+        (location.href[4] == 's' && 'secure') + ';max-age=' + age)
+  })
 
   // Sending -----------------------------------------------------------------------------------------------------------
 
@@ -167,28 +168,26 @@
         if (!pause) return
       }
     } catch {}
-    if (wait < 32) setTimeout(post, (pause || wait) * 1e3, scope, beacon, wait * 2)
+    if (wait < 29) setTimeout(post, (pause || wait) * 1e3, scope, beacon, wait * 2)
   }
 
   const withoutQuery = (address) => address.replace(/\?[^#]*/g, '')
 
   const here = () => location.href.replace('hash' in options ? '' : /#.*/, '')
 
-  // The campaign tags of the first address go with the first page that is counted, as the referrer does.
-  const tags = here().split(/[?&#]/).filter((part) => /^(utm_\w+|ref|source|\w+id|epik)=/.test(part)).join('&')
-
   // The page's own hook gets each beacon last. If it throws, the beacon is not sent.
   const send = safe((scope, n, about, more) => {
     const address = about.url || url
     const beacon = (tyst.transform || ((beacon) => beacon))({
-      n, v: 1, w: innerWidth, h: 'hash' in options, d: options.domain, q: '' + Math.random(),
+      n, w: innerWidth, d: options.domain, v: 1, q: Math.random() + '', h: 'hash' in options,
       ...scope > 1 ? {
-        z: Intl.DateTimeFormat().resolvedOptions().timeZone,
         r: scope > attributed ? document.referrer : '',
         u: scope > attributed && address.indexOf(tags) < 0
           ? address.replace(/\?|(?=#)|$/, () => '?' + tags + '&') : address,
-        $: copy(about).revenue, c: choice ? evidence || 'cookie' : void 0, i: copy(about).interactive,
-        p: copy(about.props, attributes(script, 'data-props-')), ...more
+        c: choice ? evidence || 'cookie' : void 0,
+        z: Intl.DateTimeFormat().resolvedOptions().timeZone,
+        p: copy(about.props, attributes(script, 'data-props-')),
+        $: copy(about).revenue, i: copy(about).interactive, ...more
       } : {
         l: 1, r: scope > attributed ? document.referrer.split('/', 3).join('/') : '', u: withoutQuery(address)
       }
@@ -196,15 +195,18 @@
     if (beacon.n) post(scope, beacon)
   })
 
+  // The campaign tags of the first address go with the first page that is counted, as the referrer does.
+  const tags = here().split(/[?#&]/).filter((part) => /^(\w+id|epik|utm_\w+|source|ref)=/.test(part)).join('&')
+
   // Pages -------------------------------------------------------------------------------------------------------------
 
+  // Whether the document has loaded, with its redirects, and the page was visible. Events that wait for both.
+  let loaded, visible, waiting = []
+  // The level at which referrer and campaign tags were sent with a page before this one.
+  let attributed = 0
   // The current page: its address as sent, what was passed about it, its real address and path, and the level at which
   // it was counted.
   let url = here(), details, page, path = location.pathname, counted
-  // The level at which referrer and campaign tags were sent with a page before this one.
-  let attributed = 0
-  // Whether the document has loaded, with its redirects, and the page was visible. Events that wait for both.
-  let loaded, visible, waiting = []
   // Engagement: seconds; how many pixels of the page were seen from its top, its height, and how many of them were seen
   // without scrolling or have been reported.
   let engaged, depth, height, reported
@@ -215,18 +217,13 @@
   // The control to which a label forwards its click, until that has been dispatched.
   let forwarded
 
-  // Measures the document or, where it cannot scroll, the element that fills most of the window and does. Returns the
-  // position.
-  const measure = safe(() => {
-    const root = document.scrollingElement
-    const { scrollTop, clientHeight, scrollHeight } = root.scrollHeight > root.clientHeight ? root : scroller
-    if (scrollHeight && scrollTop / scrollHeight != position) {
-      height = scrollHeight
-      if (depth < scrollTop + clientHeight) depth = scrollTop + clientHeight
-      reported ||= clientHeight
-    }
-    return scrollTop / scrollHeight
-  })
+  // Called each second without an event, and with whatever else may change something. `left` when the page is left.
+  const tick = (event, left) => {
+    loaded = 1
+    if (update(document.hidden || left) > 1) engaged += !event && !document.hidden && document.hasFocus()
+    measure()
+    if (left && event.persisted && !('manual' in options)) page = details = 0
+  }
 
   // Sends what may be sent now, `leaving` the page or not, and begins the next page: the one that is passed, or where
   // the address has changed. Returns the level.
@@ -247,14 +244,14 @@
       waiting.splice(0).map((event) => scope > 1 && send(scope, ...event))
     }
     if (leaving && scope > 1 && (engaged > 2 || depth > reported)) {
-      send(scope, 'engagement', 0, { e: engaged * 1e3, sd: 100 * depth / height + .5 | 0 })
+      send(scope, 'engagement', 0, { sd: 100 * depth / height + .5 | 0, e: engaged * 1e3 })
       engaged = 0
       reported = depth
     }
     if (about) {
       attributed |= counted
       position = details && measure() || -1
-      counted = engaged = reported = depth = visible = 0
+      visible = reported = depth = counted = engaged = 0
       details = about
       page = withoutQuery(here())
       url = about.url || here()
@@ -264,13 +261,18 @@
     return scope
   })
 
-  // Called each second without an event, and with whatever else may change something. `left` when the page is left.
-  const tick = (event, left) => {
-    loaded = 1
-    if (update(left || document.hidden) > 1) engaged += !event && !document.hidden && document.hasFocus()
-    measure()
-    if (left && event.persisted && !('manual' in options)) page = details = 0
-  }
+  // Measures the document or, where it cannot scroll, the element that fills most of the window and does. Returns the
+  // position.
+  const measure = safe(() => {
+    const root = document.scrollingElement
+    const { clientHeight, scrollHeight, scrollTop } = root.scrollHeight > root.clientHeight ? root : scroller
+    if (scrollHeight && position != scrollTop / scrollHeight) {
+      height = scrollHeight
+      if (depth < scrollTop + clientHeight) depth = scrollTop + clientHeight
+      reported ||= clientHeight
+    }
+    return scrollTop / scrollHeight
+  })
 
   // Calls -------------------------------------------------------------------------------------------------------------
 
@@ -299,10 +301,9 @@
   if (/new/.test(stored)) write(stored, 1)
   if (location.hash == '#tyst-exclude') choose('excluded')
   tyst.consent(stub.c)
-  setInterval(tick, 1e3)
 
-  const files = '*.csv,*.docx,*.xlsx,*.pdf,*.zip,*.mp3,*.mp4'
-  const types = 'click auxclick submit scroll popstate pageshow pagehide visibilitychange'
+  const files = '*.docx,*.pdf,*.xlsx,*.csv,*.mp4,*.mp3,*.zip'
+  const types = 'scroll auxclick pagehide submit pageshow click popstate visibilitychange'
   types.split(' ').map((type) => addEventListener(type, safe((event) => {
     const path = event.composedPath()
     if (type == 'scroll') {
@@ -316,15 +317,13 @@
     // label forwards to its control is not another one.
     event.button > 1 || path[0] == forwarded || path.some((element) => {
       // Only forms have a method.
-      if (element.attributes && (type == 'submit') == !!element.method) {
+      if (element.attributes && !!element.method == (type == 'submit')) {
         let { event: name = /tyst-event=(\S+)/.exec(element.classList)?.[1], ...props } =
           attributes(element, 'data-tyst-')
-        if (!name) {
-          name = element.method ? 'forms' in options && 'Form: Submission'
-            : element.host && (props.url = element.origin + element.pathname) && ('downloads' in options
-              && (element.attributes.download || listed(options.downloads || files, element.pathname)) ? 'File Download'
-              : 'outbound' in options && location.host != element.host && 'Outbound Link: Click')
-        }
+        name ||= element.method ? 'forms' in options && 'Form: Submission'
+          : element.host && (props.url = element.origin + element.pathname) && ('downloads' in options
+            && (element.attributes.download || listed(options.downloads || files, element.pathname)) ? 'File Download'
+            : 'outbound' in options && location.host != element.host && 'Outbound Link: Click')
         if (name) {
           tyst(name, { props })
           path.some((label) => forwarded = label.control)
@@ -334,6 +333,7 @@
     })
   }), 1))
 
+  setInterval(tick, 1e3)
   update()
   if (window.navigation?.currentEntry) navigation.addEventListener('currententrychange', () => update())
   else ['pushState', 'replaceState'].map(safe((name) => {

@@ -6,8 +6,8 @@ import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync } from 'node:zlib'
-import { minify } from 'terser'
 import { buildIcons } from './icons.mjs'
+import { compressed, named, names } from './snippet.mjs'
 import { worldMap } from './world.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -82,13 +82,10 @@ async function writeLicences(file) {
   await writeFile(file, (await Promise.all(texts)).join(`\n${'-'.repeat(80)}\n\n`))
 }
 
-// Every byte counts here: terser is a little better than esbuild at it, and `let` is shorter than `const`.
-// Not `unsafe_comps`: it swaps `a > b` for `b >= a`, which differ where one is undefined or NaN.
 async function buildSnippet() {
   const root = join(here, '../../snippet')
   const source = await readFile(join(root, 'tyst.js'), 'utf8')
-  const compress = { passes: 3, unsafe_arrows: true }
-  const { code } = await minify(source.replaceAll(/\bconst\b/g, 'let'), { ecma: 2021, compress })
+  const { code } = await named(await compressed(source), names)
   await mkdir(join(root, 'dist'), { recursive: true })
   await writeFile(join(root, 'dist/tyst.js'), code)
   await writeFile(join(root, 'dist/tyst.js.br'), brotliCompressSync(code))
