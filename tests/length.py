@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 AT_LENGTH: Final = os.environ.get("TYST_TESTS") == "long"
 
-STEP: Final = 4
+STEP: Final = 6
 
 long = pytest.mark.long
 """Marks a test, or as `pytestmark` a module, that runs at length only."""

@@ -128,8 +128,8 @@ SOLD = "currency != ''"
 MONEY = ("revenue", "revenue_events", "buyers")
 """Revenue in thousandths of its unit, events with revenue and their visitors: components that are by currency."""
 PEOPLE = {"people": "visitors", "starters": "visits"}
-"""Who was seen, and whose visits began there, beside the component that counts them: by numbers that mean nothing
-elsewhere, and no more of a group than its minimum."""
+"""Who was seen, and whose visits began there, beside the component that counts them: by numbers that each statement
+draws anew, so that they tell nobody apart elsewhere, and no more of a group than its minimum."""
 
 EVENT_COUNTS = {
     "visitors": f"uniqExactIf({VISITOR_KEY}, visitor != 0)",

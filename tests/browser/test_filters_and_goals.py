@@ -145,6 +145,8 @@ def test_a_segment_is_saved_applied_and_deleted(person: BrowserContext, demo: Se
     page.goto(within)
     page.locator("#saved > summary").click()
     page.get_by_role("link", name="Swedes on the go", exact=True).click()
+    # It has the same filters and no other chips: that the menu is closed again shows that the view is the new one.
+    expect(page.locator("#saved")).not_to_have_attribute("open", "")
     expect(page.locator(".chip")).to_have_count(0)
     page.locator("#saved > summary").click()
     page.get_by_role("link", name="Rename or delete segments").click()

@@ -21,13 +21,16 @@ from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.analytics.aggregation import resolve
 from dashboard.analytics.executor import QueryExecutor
 from dashboard.analytics.filters import And, Compare, Filter, Not, is_
+from dashboard.analytics.metrics import component_names
 from dashboard.analytics.period import parse_moments, parse_period
 from dashboard.analytics.query import OTHER, Query, Result, Row
 from dashboard.analytics.service import StatsService
 from dashboard.analytics.small_counts import Protection, protection_of
 from dashboard.analytics.sql.parameters import Statement
+from dashboard.analytics.sql.statement import build_series
 from dashboard.reports.comparison import same_length
 from dashboard.reports.realtime_figures import realtime_figures
 from tests.dashboard.analytics.test_service import MONDAY, NOON, SITE, dates, event, later, seed
@@ -82,6 +85,25 @@ def test_a_filtered_view_of_whole_visits_is_exact(database: Client, stats: Stats
         (is_("event:goal", "Visit /x"), (6, 6, 6, 6)),
     ):
         assert ask(stats, *metrics, filters=filters).rows[0].metrics == (*counted, 2.0, 0, 30), filters
+
+
+def test_no_visitor_id_leaves_the_database(clickhouse: ClickHouse, database: Client) -> None:
+    """By hours visitors are told apart by numbers, the same in all hours of a statement, and in no other one."""
+    seed(database, [each for n in range(1, 9) for each in (event(n, "/"), later(n, "/x", 3_700))])
+    service = opened(clickhouse)
+    query = Query(SITE, ("visitors",), dates(MONDAY, MONDAY), ("time:hour",))
+    known = asyncio.run(service.prepared(query))
+    service.close()
+    own = resolve(known.query, ()).own()
+    (statement,) = build_series(replace(own, components=own.components | {"people"}), known.state, None)
+    column = [*component_names(own.components | {"people"})].index("people") + 1
+    people = [
+        [{*row[column]} for row in database.query(statement.sql, dict(statement.parameters)).result_rows]
+        for _ in range(2)
+    ]
+    for first, second in people:
+        assert len(first) == len(second) == M
+    assert not set.union(*people[0]) & set.union(*people[1])
 
 
 def test_a_conversion_rate_tells_of_nobody_who_did_not_convert(database: Client, stats: StatsService) -> None:
