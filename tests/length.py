@@ -2,7 +2,7 @@
 
 A promise is tested in short wherever it can be: each path once. What is left for the long run is the same with more
 examples, on every kind of database and in every form, and what takes seconds by itself: kills, floods, memory,
-installations from nothing. `.ci/run` does both.
+installations from nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ T = TypeVar("T")
 AT_LENGTH: Final = os.environ.get("TYST_TESTS") == "long"
 
 STEP: Final = 6
+"""Of so many cases of a test that is costly one runs in short."""
 
 long = pytest.mark.long
 """Marks a test, or as `pytestmark` a module, that runs at length only."""

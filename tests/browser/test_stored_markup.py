@@ -15,11 +15,11 @@ from playwright.sync_api import Page
 from collector.ingest.payload import _Wire
 from tests.browser.conftest import USER_AGENT, NewPerson
 from tests.browser.people import Owner
-from tests.length import by_length
+from tests.length import long
 from tests.served import Served, served
 
 SITE = "markup.test"
-MOST_PAGES = by_length(34, 48)
+MOST_PAGES = 48
 
 PAYLOADS = (
     """<xss-canary></xss-canary><img src=x onerror="ran=1"><script>ran=1</script>""",
@@ -89,6 +89,7 @@ def links(page: Page) -> list[str]:
     return [at + link if link.startswith("?") else link for link in own]
 
 
+@long
 def test_no_page_makes_anything_of_markup(server: Served, new_person: NewPerson) -> None:
     """Every page that the dashboard leads to, the visitors' page and what there is to download, with the content
     security policy switched off, so that it is not the policy that holds."""

@@ -31,7 +31,7 @@ PAUSE = 0.05
 """Seconds between the beacons of one connection."""
 
 
-@pytest.mark.parametrize("mode", by_length(("embedded", "served"), tuple(ROUNDS)))
+@pytest.mark.parametrize("mode", by_length(("served",), tuple(ROUNDS)))
 def test_what_is_acknowledged_is_stored_once(mode: str, tmp_path: Path) -> None:
     """Nothing lost, nothing doubled, well again by itself, and nothing untrue said on the way."""
     tally = Tally()

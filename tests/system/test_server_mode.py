@@ -100,6 +100,7 @@ def test_the_same_beacon_is_stored_once(server: Collectors, stored: Client) -> N
     assert rows(server, stored, "/once/") == [(1, 1, 1, 1)]
 
 
+@long
 def test_a_network_of_ipv6_reaches_one_collector(server: Collectors) -> None:
     """Whichever of its addresses a browser takes for the day."""
     known_to_all(server)
@@ -116,6 +117,7 @@ def test_a_network_of_ipv6_reaches_one_collector(server: Collectors) -> None:
     assert grew == {(3.0, 0.0), (0.0, 3.0)}
 
 
+@long
 def test_a_dead_collector_comes_back_with_its_spool(
     server: Collectors, database: FailingServer, stored: Client
 ) -> None:

@@ -244,6 +244,7 @@ def test_a_small_end_is_not_told_by_the_next_column(database: Client, opened: Op
     ]
 
 
+@long
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=9, max_size=9))
 def test_no_small_group_of_links_follows_from_what_is_told(counts: list[int]) -> None:

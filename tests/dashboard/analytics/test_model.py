@@ -182,7 +182,7 @@ def test_filters_agree_with_the_model(database: Client, store: StatsService, cli
     events = random_events(seed, 4, 9)
     insert(database, events)
     model = Model(events)
-    for _ in range(by_length(2 if clickhouse.embedded else 1, 6)):
+    for _ in range(by_length(1, 6)):
         compare(store, model, [*questions([random_filter(chance)], 0, 4)])
     alternatives = ["or", [["is", "visit:source", ["Google"]], ["matches", "visit:returning", ["^t"]]]]
     compare(store, model, [question(COUNTS, "visit:country", "event:page", filters=[alternatives], last=4)])

@@ -22,6 +22,7 @@ from dashboard.analytics.service import StatsService
 from dashboard.reports.panels import PANELS
 from tests.board import pageview
 from tests.collector.imports.imported import DOMAIN, SAMPLES, Importing
+from tests.length import long
 
 NOON = 1_768_305_600  # 13 January 2026
 FIRST, LAST = datetime.date(2026, 1, 10), datetime.date(2026, 1, 16)
@@ -87,6 +88,7 @@ def answers(stats: StatsService) -> list[Result]:
     return asyncio.run(stats.run(asked()))
 
 
+@long
 def test_every_panel_is_as_before(importing: Importing, stats: StatsService) -> None:
     """Row by row, with every metric; goals that are more than a name, and rates of exits, need events."""
     seed(importing)

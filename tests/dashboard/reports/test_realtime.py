@@ -43,6 +43,7 @@ from dashboard.web.realtime import encode_snapshot, stream
 from dashboard.web.routes import routes
 from dashboard.web.templating import Pages
 from tests.board import SITE, Board, opened_board, pageview
+from tests.length import long
 from tests.served import served, until
 
 NOTHING = Realtime(0, (), 0, (), (), ())
@@ -443,6 +444,7 @@ async def _frames(reader: asyncio.StreamReader, name: bytes, count: int) -> list
     return found
 
 
+@long
 def test_a_hundred_open_dashboards_cost_one_query_a_second(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
     """A hundred real connections get each change, and the database is asked once a second for all of them."""
     asked: list[float] = []
