@@ -98,7 +98,7 @@
   const choose = (choice, by) => {
     if (/^e/.test(stored)) return
     if (stored.split('.new')[0] != choice) {
-      write(choice, choice != 'granted' && (allowed(stored) > 1 || /new/.test(stored)))
+      write(choice, choice != 'granted' && (/new/.test(stored) || allowed(stored) > 1))
     }
     evidence = by
     update()
@@ -119,7 +119,7 @@
   }
 
   // The level that a choice allows: 0 or false nothing, 1 or true the limited level, 2 everything.
-  const allowed = (choice) => navigator.doNotTrack > 0 || navigator.webdriver || navigator.globalPrivacyControl ? 0
+  const allowed = (choice) => navigator.globalPrivacyControl || navigator.webdriver || navigator.doNotTrack > 0 ? 0
     : choice == 'granted' || !choice && options.consent == 'exempt' ? 2
     : choice != 'excluded' && options.consent == 'limited'
 
@@ -168,7 +168,7 @@
         if (!pause) return
       }
     } catch {}
-    if (wait < 29) setTimeout(post, (pause || wait) * 1e3, scope, beacon, wait * 2)
+    if (wait < 29) setTimeout(post, (pause || wait) * 1e3, scope, beacon, wait + wait)
   }
 
   const withoutQuery = (address) => address.replace(/\?[^#]*/g, '')
@@ -179,7 +179,7 @@
   const send = safe((scope, n, about, more) => {
     const address = about.url || url
     const beacon = (tyst.transform || ((beacon) => beacon))({
-      n, w: innerWidth, d: options.domain, v: 1, q: Math.random() + '', h: 'hash' in options,
+      n, w: innerWidth, d: options.domain, q: Math.random() + '', v: 1, h: 'hash' in options,
       ...scope > 1 ? {
         r: scope > attributed ? document.referrer : '',
         u: scope > attributed && address.indexOf(tags) < 0
@@ -196,20 +196,21 @@
   })
 
   // The campaign tags of the first address go with the first page that is counted, as the referrer does.
-  const tags = here().split(/[?#&]/).filter((part) => /^(\w+id|epik|utm_\w+|source|ref)=/.test(part)).join('&')
+  const tags = here().split(/[?#&]/).filter((part) => /^(\w+id|ref|utm_\w+|epik|source)=/.test(part)).join('&')
 
   // Pages -------------------------------------------------------------------------------------------------------------
 
-  // Whether the document has loaded, with its redirects, and the page was visible. Events that wait for both.
-  let loaded, visible, waiting = []
+  // Whether the document has loaded, with its redirects; events that wait for that, and for the page to be seen; whether
+  // it was.
+  let loaded, waiting = [], visible
   // The level at which referrer and campaign tags were sent with a page before this one.
   let attributed = 0
   // The current page: its address as sent, what was passed about it, its real address and path, and the level at which
   // it was counted.
   let url = here(), details, page, path = location.pathname, counted
-  // Engagement: seconds; how many pixels of the page were seen from its top, its height, and how many of them were seen
-  // without scrolling or have been reported.
-  let engaged, depth, height, reported
+  // Engagement: seconds; how many pixels of the page were seen from its top; how many of them were seen without scrolling
+  // or have been reported; its height.
+  let engaged, depth, reported, height
   // Where the previous page was scrolled to: until that changes, it is still shown.
   let position
   // The element that was scrolled last, if it fills most of the window.
@@ -220,9 +221,9 @@
   // Called each second without an event, and with whatever else may change something. `left` when the page is left.
   const tick = (event, left) => {
     loaded = 1
-    if (update(document.hidden || left) > 1) engaged += !event && !document.hidden && document.hasFocus()
+    if (update(document.hidden || left) > 1) engaged += !event && document.hasFocus() && !document.hidden
     measure()
-    if (left && event.persisted && !('manual' in options)) page = details = 0
+    if (left && event.persisted && !('manual' in options)) details = page = 0
   }
 
   // Sends what may be sent now, `leaving` the page or not, and begins the next page: the one that is passed, or where
@@ -244,18 +245,18 @@
       waiting.splice(0).map((event) => scope > 1 && send(scope, ...event))
     }
     if (leaving && scope > 1 && (engaged > 2 || depth > reported)) {
-      send(scope, 'engagement', 0, { sd: 100 * depth / height + .5 | 0, e: engaged * 1e3 })
-      engaged = 0
+      send(scope, 'engagement', 0, { sd: depth > height ? 100 : depth / height * 100 + .5 | 0, e: 1e3 * engaged })
       reported = depth
+      engaged = 0
     }
     if (about) {
       attributed |= counted
       position = details && measure() || -1
-      visible = reported = depth = counted = engaged = 0
-      details = about
-      page = withoutQuery(here())
+      reported = depth = engaged = visible = counted = 0
       url = about.url || here()
       path = location.pathname
+      page = withoutQuery(here())
+      details = about
       update()
     }
     return scope
@@ -268,7 +269,7 @@
     const { clientHeight, scrollHeight, scrollTop } = root.scrollHeight > root.clientHeight ? root : scroller
     if (scrollHeight && position != scrollTop / scrollHeight) {
       height = scrollHeight
-      if (depth < scrollTop + clientHeight) depth = scrollTop + clientHeight
+      if (scrollTop + clientHeight > depth) depth = scrollTop + clientHeight
       reported ||= clientHeight
     }
     return scrollTop / scrollHeight
@@ -302,8 +303,8 @@
   if (location.hash == '#tyst-exclude') choose('excluded')
   tyst.consent(stub.c)
 
-  const files = '*.docx,*.pdf,*.xlsx,*.csv,*.mp4,*.mp3,*.zip'
-  const types = 'scroll auxclick pagehide submit pageshow click popstate visibilitychange'
+  const files = '*.mp4,*.mp3,*.xlsx,*.docx,*.pdf,*.zip,*.csv'
+  const types = 'auxclick pageshow popstate scroll click pagehide submit visibilitychange'
   types.split(' ').map((type) => addEventListener(type, safe((event) => {
     const path = event.composedPath()
     if (type == 'scroll') {
@@ -315,7 +316,7 @@
     setTimeout(() => tick(forwarded = 1))
     // Tracks clicks and submissions: the first element of the path that is a link, a form or tagged. The click that a
     // label forwards to its control is not another one.
-    event.button > 1 || path[0] == forwarded || path.some((element) => {
+    event.button > 1 || forwarded == path[0] || path.some((element) => {
       // Only forms have a method.
       if (element.attributes && !!element.method == (type == 'submit')) {
         let { event: name = /tyst-event=(\S+)/.exec(element.classList)?.[1], ...props } =

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -35,11 +36,18 @@ def short_secrets(settings: Settings) -> tuple[str, ...]:
 def stored_secret(path: Path, prefix: str = "") -> str:
     """A random secret in a file that only its owner can read; made when there is none. One that is empty, as a power
     failure may leave it, is none."""
-    if not path.exists() or not path.stat().st_size:
+    empty = path.exists() and not path.stat().st_size
+    if empty or not path.exists():
         new = path.with_name(f"{path.name}.{os.getpid()}")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(f"{prefix}{secrets.token_urlsafe(32)}\n")
             file.flush()
             os.fsync(file.fileno())
-        new.replace(path)
+        if empty:
+            new.replace(path)
+        else:
+            # Several processes may come here at once: the one whose link is first wins, whole.
+            with contextlib.suppress(FileExistsError):
+                os.link(new, path)
+            new.unlink()
     return path.read_text().strip()

@@ -4,7 +4,7 @@ import { minify } from 'terser'
 
 // Names of its variables, in the order in which terser asks for them: those with which gzip finds most repeats, found by
 // `node names.mjs`. One that is taken is refused and the next one asked for, so that only the size depends on them.
-export const names = 'egmrbokqxOwci_$KYvhpjuTMlndJNIyftAFSDEsLUzWCPHaesgneelensglneeeMecseleseegseecsinexOwceielesgselerslgseslgngscggnll'
+export const names = 'egmrbukKxOwcoTZjyvDiHLpMlndJV_EfINPt$hsSqzFCAWaesgneelenmglneeeMecpeleseegseecsisexOwcehllesgseleisdgsgslgngscggnll'
 
 // Not `unsafe_comps`: it swaps `a > b` for `b >= a`, which differ where one is undefined or NaN.
 export async function compressed(source) {

@@ -21,7 +21,7 @@ from dashboard.access.audit_log import EVERYWHERE
 from dashboard.access.users import User
 from dashboard.i18n import formatting
 from dashboard.i18n.translations import N_, _, error_text, languages
-from dashboard.notifications.alert_rules import ALERT_NAMES, DEFAULT_THRESHOLDS
+from dashboard.notifications.alert_rules import ALERT_NAMES, DEFAULT_THRESHOLDS, AlertRule
 from dashboard.notifications.alert_sender import ALERT
 from dashboard.notifications.channels import INSTALLATION, SHAPE_NAMES
 from dashboard.notifications.errors import DeliveryError
@@ -132,8 +132,13 @@ async def _change_rule(post: FormPost) -> tuple[str, str]:
     rules, site = post.dashboard.notifications.rules, _site(post)
     found = rules.of_site(site, post.form.get("id", ""))
     new = await rules.change(site, found, threshold=_threshold(post), goal=post.form.get("goal", ""))
-    await _note(post, ALERT_CHANGED, *(f"{each.kind} {each.threshold} {each.goal}".strip() for each in (found, new)))
+    await _note(post, ALERT_CHANGED, *map(_noted, (found, new)))
     return "changed", ""
+
+
+def _noted(rule: AlertRule) -> str:
+    """A rule as the list of changes has it: its kind, and what can be changed of it."""
+    return " ".join([rule.kind, ", ".join([*([rule.goal] if rule.goal else []), str(rule.threshold)])])
 
 
 def _threshold(post: FormPost) -> int | None:

@@ -41,6 +41,7 @@ _DAYS: Final = re.compile(r"(?<![\w./-])(\d{4}-\d{2}-\d{2})(?: – (\d{4}-\d{2}-
 """A day or a range of days that stands alone, not within a name or an address."""
 _NAMES: Final[dict[str, Mapping[Any, str]]] = {
     "Alert added": ALERT_NAMES,
+    "Alert changed": ALERT_NAMES,
     "Alert removed": ALERT_NAMES,
     "Alert channel added": SHAPE_NAMES,
     "Alert channel removed": SHAPE_NAMES,
@@ -48,7 +49,7 @@ _NAMES: Final[dict[str, Mapping[Any, str]]] = {
     "Report recipient removed": FREQUENCY_NAMES,
     "Mail recipient unsubscribed": FREQUENCY_NAMES,
 }
-"""What the codes of a noted change are called."""
+"""What the codes of a noted change are called; a code stands alone, or before a space and the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,16 @@ def _shown(noted: AuditEntry, zone: Zone) -> ChangeRow:
         who=_("command line") if noted.who == COMMAND_LINE else noted.who,
         site=noted.site,
         what=_(noted.what),
-        before=_(names[noted.before]) if noted.before in names else shown_value(noted.before),
-        after=_(names[noted.after]) if noted.after in names else shown_value(noted.after),
+        before=_named(noted.before, names),
+        after=_named(noted.after, names),
     )
+
+
+def _named(value: str, names: Mapping[Any, str]) -> str:
+    code, has_more, more = value.partition(" ")
+    if code not in names:
+        return shown_value(value)
+    return _(names[code]) + (f": {more}" if has_more else "")
 
 
 def shown_value(text: str) -> str:

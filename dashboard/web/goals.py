@@ -59,7 +59,7 @@ KINDS: Final[dict[GoalKind, Kind]] = {
         N_("A link to another site was followed; the tag needs <code>data-outbound</code>."),
         N_("Link URL"),
         N_(
-            "Empty for any. <code>*</code> matches anything within a part of the URL, "
+            "Leave empty for any. <code>*</code> matches anything within a part of the URL, "
             "<code>**</code> any number of parts: <code>github.com/**</code>"
         ),
     ),
@@ -68,7 +68,7 @@ KINDS: Final[dict[GoalKind, Kind]] = {
         N_("A file was downloaded; the tag needs <code>data-downloads</code>."),
         N_("File URL"),
         N_(
-            "Empty for any. <code>*</code> matches anything within a part of the URL, "
+            "Leave empty for any. <code>*</code> matches anything within a part of the URL, "
             "<code>**</code> any number of parts: <code>**.pdf</code>"
         ),
     ),
@@ -76,19 +76,19 @@ KINDS: Final[dict[GoalKind, Kind]] = {
         N_("Form"),
         N_("A form was sent; the tag needs <code>data-forms</code>."),
         N_("Path of its page"),
-        N_("Empty for any page."),
+        N_("Leave empty for any page."),
     ),
     "404": Kind(
         N_("404 page"),
         N_('A page was not found; your 404 page calls <code>tyst("404")</code>.'),
         N_("Path"),
-        N_("Empty for any page."),
+        N_("Leave empty for any page."),
     ),
     "scroll": Kind(
         N_("Scroll depth"),
         N_("A page was scrolled to this depth."),
         N_("Path"),
-        N_("Empty for any page."),
+        N_("Leave empty for any page."),
     ),
 }
 """Kinds of goals, in the order of the form."""

@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser import people
 from tests.browser.accessibility import shortcomings
 from tests.browser.conftest import NewPerson
+from tests.length import long
 from tests.served import Served, served
 
 FUNNELS = "/demo.localhost/funnels"
@@ -40,6 +41,7 @@ def counts(page: Page) -> list[int]:
     return [count(each) for each in page.locator(".funnel-head strong").all_inner_texts()]
 
 
+@long
 def test_axe_finds_nothing(person: BrowserContext, demo: Served) -> None:
     """The list, a funnel with its breakdown, and the form with its preview: accessible, and not too wide."""
     page = signed_in(person, demo, FUNNELS)

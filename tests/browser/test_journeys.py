@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from tests.browser.accessibility import shortcomings, show
 from tests.browser.conftest import NewPerson
 from tests.browser.test_filters_and_goals import DEMO, signed_in
+from tests.length import long
 from tests.served import Served, served
 
 JOURNEYS = f"{DEMO}/journeys?period=7d"
@@ -98,6 +99,7 @@ def test_the_form_chooses_where_a_journey_begins(new_person: NewPerson, demo: Se
     expect(page.locator(".chip").last).to_contain_text(f"Journey is Add to Cart → 1 step before: {name}")
 
 
+@long
 def test_axe_finds_nothing_and_nothing_is_cut_off(person: BrowserContext, demo: Served) -> None:
     """On the pages of journeys, of what is around a page, and of retention, at a desk and on a phone."""
     page = signed_in(person, demo, JOURNEYS)

@@ -55,6 +55,7 @@ def swede(new_person: NewPerson, demo: Served, path: str = "/", **options: Any) 
     return page
 
 
+@long
 def test_the_language_is_the_browsers_until_another_is_chosen(new_person: NewPerson, demo: Served) -> None:
     """Swedish to begin with; a click at the foot of a page gives the same page in English, and it stays so."""
     page = swede(new_person, demo, f"{DEMO}?period=7d&f=is_not,visit:country,DE")

@@ -97,6 +97,7 @@ def test_names_of_rows_have_room(new_person: NewPerson, demo: Served, width: int
         assert min(shares) > 1 / 3, path
 
 
+@long
 def test_names_are_whole_on_phones(new_person: NewPerson, demo: Served) -> None:
     """Nothing hovers there to ask for the rest; beside the arrow the navigation goes on, and at its end it does not."""
     page = opened(new_person, demo, DEMO, 390)

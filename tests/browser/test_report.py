@@ -70,6 +70,7 @@ def test_periods_are_chosen_by_menu_arrows_and_keys(person: BrowserContext, demo
     expect(page).to_have_url(re.compile(f"{DEMO}/realtime"))
 
 
+@long
 def test_the_chart_is_another_metric_by_week_against_last_year(person: BrowserContext, demo: Served) -> None:
     """Metric, steps and comparison are chosen in place, and the address has them all."""
     page = opened(person, demo, DEMO)

@@ -102,6 +102,7 @@ def test_a_password_is_asked_for_once(new_person: NewPerson, demo: Served) -> No
     expect(stranger.get_by_label("Password")).to_have_count(0)
 
 
+@long
 def test_a_frame_shows_the_figures_where_it_may(new_person: NewPerson, demo: Served, site: Website) -> None:
     """In the pages of the named origin, in the wanted colours, without a cookie; in those of another it stays empty."""
     page = signed_in(new_person(), demo, f"{DEMO}/sharing")

@@ -16,6 +16,7 @@ from dashboard.access.openid.sign_in import CALLBACK
 from tests.browser.accessibility import violations
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Owner
+from tests.length import long
 from tests.openid_providers import CLIENT, SECRET, real_provider
 from tests.served import PASSWORD, Served, served
 
@@ -45,6 +46,7 @@ def app_code(key: str, ahead: int = 0) -> str:
     return pyotp.TOTP(key).generate_otp(int(time.time()) // STEP_SECONDS + ahead)
 
 
+@long
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
 def test_an_app_is_set_up_and_asked_for(new_person: NewPerson, server: Served, scripts: bool) -> None:
     """From the account page to the next sign-in, by its code, and by a recovery code; axe-core finds nothing."""

@@ -187,6 +187,19 @@ def test_where_nothing_scrolls_there_is_no_depth(visit: Visit) -> None:
     assert (path, depth or 0) == ("/a", 0)
 
 
+def test_a_page_that_becomes_shorter_was_seen_whole(visit: Visit) -> None:
+    """What was scrolled past is more than the page now has: that is the whole page, and no percentage above it."""
+    visit.context.add_init_script(CAN_HIDE)
+    visit.recorder.page(EXEMPT, "<style>body{margin:0}</style><div style='height:8000px'></div>")
+    visit.go("/a")
+    visit.recorder.wait(1)
+    scroll(visit, 3_200)
+    visit.do("document.querySelector('div').style.height = '1600px'")
+    scroll(visit, 10)
+    visit.do(HIDE)
+    assert depths(visit) == [("/a", 100)]
+
+
 @both
 def test_depth_belongs_to_the_page_that_was_scrolled(visit: Visit, api: str) -> None:
     """After a navigation the old page may still be shown for a while, where it was scrolled to; and the new one, of

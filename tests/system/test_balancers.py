@@ -71,7 +71,8 @@ def _connections(ports: list[int]) -> list[str]:
     return [there for _, _, there, state, *_ in lines if state == "01" and int(there.split(":")[1], 16) in ports]
 
 
-@pytest.mark.parametrize("name", by_length([*BALANCERS][:1], [*BALANCERS]))
+@long
+@pytest.mark.parametrize("name", BALANCERS)
 def test_a_collector_is_killed_and_no_beacon_is_lost(name: str, pair: list[Serve], tmp_path: Path) -> None:
     """While eight visitors send: all are acknowledged, as the snippet tries again, and stored once."""
     port, log, killed = free_port(), tmp_path / "sent", pair[len(name) % 2]

@@ -33,6 +33,7 @@ from collector.storage.membership import Membership
 from dashboard.server.health_checks import check_jobs
 from tests.collector.spool.test_spool import Clock
 from tests.collector.storage.test_client import an_event
+from tests.length import long
 from tests.members import alone, member
 from tests.served import Served, served, until
 
@@ -144,6 +145,7 @@ def test_a_day_that_loses_every_event_has_no_sums_left(shop: Shop) -> None:
     assert shop.sums() == {31: 3, 1: 3, 2: 3}
 
 
+@long
 def test_sums_of_days_whose_events_are_too_old_stay(shop: Shop) -> None:
     """There is nothing left to filter: a deletion by filter says so, and only a reset takes them."""
     shop.client.command(
@@ -424,6 +426,7 @@ def pageviews(server: Served, site: str) -> int:
     return int(server.api("POST", "/api/v2/query", body)["results"][0]["metrics"][0])
 
 
+@long
 def test_a_server_that_is_killed_goes_on_after_it(tmp_path: Path) -> None:
     """A rename and a removal that were promised are done by the next process; the old tag counts all along."""
     beacon = '{"n": "pageview", "u": "https://old.test/", "d": "old.test"}'

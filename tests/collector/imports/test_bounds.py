@@ -180,6 +180,7 @@ def test_events_of_one_visitor_take_bounded_memory(importing: Importing) -> None
         scratch.drop()
 
 
+@long
 def test_imports_that_nobody_confirms_do_not_pile_up(importing: Importing) -> None:
     """Each has its rows in the database for a day; those that are confirmed at once are not kept waiting."""
     line = ("access.log", LOG.read_bytes().splitlines(keepends=True)[0])

@@ -29,6 +29,7 @@ from dashboard.access.users import User
 from tests.collector.storage.test_client import an_event
 from tests.faults.server import Serve, until
 from tests.launcher import ROOT, TYST
+from tests.length import long
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +248,7 @@ def test_a_restored_backup_takes_back_no_promise(database: Client, backups: Clic
     assert ("one.test", "controller", "Now", "Then", "Then") in told
 
 
+@long
 def test_a_restoration_says_which_settings_differ(server: Serve, tmp_path: Path) -> None:
     """For people and for programs; the stricter one counts."""
     server.tyst("site", "add", "told.test", "--consent", "exempt")

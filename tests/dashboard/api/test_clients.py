@@ -147,7 +147,7 @@ def test_whatever_is_asked_is_answered_as_described(
     # Parameters that a GET does not know are ignored, as Plausible ignores them; a body is all understood or refused.
     checks = [*CHECKS, *([negative_data_rejection] if method in ("post", "put") else [])]
 
-    @settings(max_examples=by_length(6, 40), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=by_length(3, 40), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(case=described[path][method].as_strategy(generation_mode=mode))
     def ask(case: schemathesis.Case[Any]) -> None:
         of_a_known_site(case)

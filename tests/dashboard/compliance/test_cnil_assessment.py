@@ -111,6 +111,7 @@ def test_a_leak_in_a_table_is_found(database: Client, leak: dict[str, object]) -
     assert looked_at[events] == 2
 
 
+@long
 def test_the_audit_of_a_live_installation_finds_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     """It says what it looked at; its site is gone and its events are erased. A leak makes it fail: a proxy in front
     that keeps an access log is found by it."""

@@ -318,6 +318,8 @@ def test_the_page_adds_tests_and_removes(board: Board, receiver: Receiver) -> No
     assert "No alerts yet." in board.get(page).text
     changes = board.get(f"/{SITE}/changes").text
     assert "Alert channel added" in changes
+    assert "Goal reached: Signup, 3" in changes
+    assert "Goal reached: Signup, 4" in changes
     assert "127.0.0.1" not in changes
     assert board.get("/alerts").status_code == 200
     assert board.post("/alerts", {"act": "add_rule", "kind": "spike"}).status_code == 400
