@@ -48,6 +48,10 @@ _ENGINE_CONFIG = """\
 """
 
 
+# Statements are many and short: compiling their expressions to machine code, which the engine does when it has seen
+# them three times, takes longer than they run, and is done while a reader waits.
+_INTERPRETED = dict.fromkeys(("compile_expressions", "compile_aggregate_expressions", "compile_sort_description"), 0)
+
 # Current servers gather inserts before they store them, and older ones then ignore tokens. The driver asks for answers
 # that are complete; a server keeps them on its disk meanwhile, and if that is full it says that all went well, and that
 # nothing was found. So it keeps them in memory, up to so many bytes.
@@ -189,6 +193,7 @@ class ClickHouse:
         return parts._replace(netloc=f"{who}{at}{f'[{host}]' if ':' in host else host}{port}").geturl()
 
     def _open(self, database: str | None, settings: dict[str, Any]) -> Client:
+        settings = _INTERPRETED | settings
         if self.embedded:
             isolate_engine()
             from collector.storage.embedded_client import EmbeddedClient

@@ -129,6 +129,16 @@ def test_a_read_only_client_cannot_write(clickhouse: ClickHouse) -> None:
         reader.command("TRUNCATE TABLE events")
 
 
+@pytest.mark.parametrize("readonly", [True, False])
+def test_no_statement_waits_for_a_compiler(clickhouse: ClickHouse, *, readonly: bool) -> None:
+    """What is executed the third time would otherwise be compiled first, for longer than it takes to execute."""
+    client = clickhouse.client(readonly=readonly)
+    names = ("compile_expressions", "compile_aggregate_expressions", "compile_sort_description")
+    values = client.query("SELECT " + ", ".join(f"getSetting('{name}')" for name in names)).first_row
+    client.close()
+    assert not any(values), values
+
+
 def test_a_reason_never_shows_credentials() -> None:
     """What is logged of an error has no password in it."""
     assert (
