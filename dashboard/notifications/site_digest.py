@@ -201,10 +201,10 @@ def _consent(site: Site, results: Sequence[Result]) -> str:
         return ""
     if site.consent == "exempt":
         return _("{share} of pageviews came with consent, the rest under exempt measurement.").format(share=split.share)
-    text = _(
-        "Pageviews and events count everyone; all other metrics only the %(share)s of pageviews that came with consent."
-    )
-    return text % {"share": split.share}
+    known = _(
+        "Visitors, visits, custom events and revenue are known for the {share} of pageviews that came with consent."
+    ).format(share=split.share)
+    return f"{_('Without consent, only pageviews are counted.')} {known}"
 
 
 def _notes(overview: Overview) -> Iterator[str]:

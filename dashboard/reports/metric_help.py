@@ -15,10 +15,10 @@ HELP: Final = {
         "A series of pageviews and events by one visitor. A visit ends after 30 minutes of inactivity, and at midnight."
     ),
     "pageviews": N_("Pages opened, including reloads."),
-    "views_per_visit": N_("Pageviews divided by visits."),
+    "views_per_visit": N_("Pageviews that belong to a visit, divided by visits."),
     "bounce_rate": N_("Percentage of visits that ended after their first pageview or event."),
     "visit_duration": N_("Average time from the first event of a visit to its last."),
-    "events": N_("Pageviews and custom events together."),
+    "events": N_("All pageviews and custom events together."),
     "conversion_rate": N_("Percentage of visitors, without the goal filter, who completed the goal."),
     "group_conversion_rate": N_("Percentage of the row’s visitors who completed the goal."),
     "time_on_page": N_("Average time that the page was visible, over the visits in which it was measured."),

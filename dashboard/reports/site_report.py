@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from dashboard.analytics.current_visitors import current_visitors
 from dashboard.analytics.dimensions import ANONYMOUS
 from dashboard.analytics.period import Period
-from dashboard.analytics.query import Result
+from dashboard.analytics.query import OTHER, Result
 from dashboard.analytics.service import StatsService
 from dashboard.i18n import formatting
+from dashboard.i18n.translations import _
 from dashboard.reports.annotations import Annotation
 from dashboard.reports.breakdown import ROWS, Breakdown, breakdown
 from dashboard.reports.chart import Chart
@@ -38,8 +39,9 @@ class Report:
     breakdowns: tuple[Breakdown, ...]
     chips: tuple[FilterLink, ...]
     coverage: str = ""
-    """The share of the pageviews that visitors and visits are known of, where some came without consent and both may be
-    told."""
+    """What is counted without consent, and what only with it; "" where all is with it, or that may not be told."""
+    consented: bool = False
+    """Whether filters leave nothing that was counted without consent."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -101,17 +103,42 @@ async def build_report(
         ),
         chips=filter_links(state),
         coverage=_coverage(tabs, results[len(asked) :]),
+        consented=_consented(state, tabs, results[len(asked) :]),
     )
 
 
 def _coverage(tabs: Sequence[Tab], parts: Sequence[Result]) -> str:
-    """The share of pageviews with consent, from the panel of kinds of evidence."""
-    part = next(part for tab, part in zip(tabs, parts, strict=True) if tab.dimension == "visit:consent")
+    """What is counted without consent, and what only with it, from the panel of kinds of evidence."""
+    part = _by_consent(tabs, parts)
     counts = {row.dimensions[0]: row.metrics[0] or 0 for row in part.rows}
-    whole = sum(counts.values())
-    if part.protected or not counts.get(ANONYMOUS) or not whole:
+    if ANONYMOUS not in counts:
         return ""
-    return formatting.percent(round(100 * (whole - counts[ANONYMOUS]) / whole))
+    if part.protected:
+        return _("Pageviews without consent are included: they belong to no visitor and no visit.")
+    if not counts[ANONYMOUS]:
+        return ""
+    whole = sum(counts.values())
+    share = formatting.percent(round(100 * (whole - counts[ANONYMOUS]) / whole))
+    if "exempt" in counts:
+        return _(
+            "Of pageviews without a visit nothing else is counted: visitors, visits, custom events and revenue are "
+            "known for the {share} of pageviews that came with consent or under exempt measurement."
+        ).format(share=share)
+    known = _(
+        "Visitors, visits, custom events and revenue are known for the {share} of pageviews that came with consent."
+    ).format(share=share)
+    return f"{_('Without consent, only pageviews are counted.')} {known}"
+
+
+def _consented(state: ViewState, tabs: Sequence[Tab], parts: Sequence[Result]) -> bool:
+    """Whether filters leave nothing that was counted without consent, as far as that may be told."""
+    part = _by_consent(tabs, parts)
+    kinds = {row.dimensions[0] for row in part.rows}
+    return bool(state.chips and kinds) and not kinds & {ANONYMOUS, OTHER} and len(part.rows) <= ROWS
+
+
+def _by_consent(tabs: Sequence[Tab], parts: Sequence[Result]) -> Result:
+    return next(part for tab, part in zip(tabs, parts, strict=True) if tab.dimension == "visit:consent")
 
 
 def _rows(tab: Tab) -> int:

@@ -136,6 +136,7 @@ def test_no_statement_waits_for_a_compiler(clickhouse: ClickHouse, *, readonly: 
     names = ("compile_expressions", "compile_aggregate_expressions", "compile_sort_description")
     values = client.query("SELECT " + ", ".join(f"getSetting('{name}')" for name in names)).first_row
     client.close()
+    assert values is not None
     assert not any(values), values
 
 

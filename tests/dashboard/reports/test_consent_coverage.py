@@ -199,6 +199,25 @@ def test_countries_have_no_coverage_without_a_country(board: Board) -> None:
     assert "coverage by country is unknown under this policy" in page
 
 
+def test_the_dashboard_says_what_is_counted_without_consent(board: Board) -> None:
+    """Pageviews alone, and none where a filter asks for what is not known of them; the present follows no filter."""
+    board.seed([*(pageview(number, "/", country="SE") for number in range(1, 7)), *(bare("/") for _ in range(4))])
+    whole, page, country = (
+        board.get(f"/{SITE}{query}").text for query in ("", "?f=is,event:page,/", "?f=is,visit:country,SE")
+    )
+    assert "only pageviews are counted" in whole
+    assert "known for the 60% of pageviews" in whole
+    assert "Pageviews without consent are included" in page
+    assert "No pageview without consent matches these filters" in country
+    assert ["Current visitors" in each for each in (whole, page, country)] == [True, False, False]
+
+
+def test_exempt_measurement_is_not_called_consent(board: Board) -> None:
+    """Visits of before a change of the policy are known, too."""
+    board.seed([pageview(1, "/"), *(pageview(n, "/", consent="exempt") for n in range(2, 5)), bare("/")])
+    assert "80% of pageviews that came with consent or under exempt measurement" in board.get(f"/{SITE}").text
+
+
 def _tables(page: str) -> list[list[list[str]]]:
     """The rows of the tables, which have no captions: their regions are named."""
     return [
