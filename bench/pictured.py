@@ -196,12 +196,15 @@ OUTSIDE_STATES: Final = {
 }
 
 
-def prepared(server: Server, page: Page, mails: MailServer, hook: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Add what a site in use has, with a webhook at `hook`: pages of guests by name, and more pages inside."""
+def prepared(
+    server: Server, page: Page, mails: MailServer, hook: str, language: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Add what a site in use has, with a webhook at `hook`, and alerts in that language: pages of guests by name, and
+    more pages inside."""
     _add_sites(server)
     links = _links(page, server.url)
     _add_passkey(page, server.url)
-    _add_alerts(page, server.url, hook)
+    _add_alerts(page, server.url, hook, language)
     links["unsubscribe"] = _unsubscribe(page, server.url, mails)
     _import(page, server.url)
     page.goto(f"{server.url}{DEMO}/funnels")
@@ -271,7 +274,7 @@ def _add_passkey(page: Page, url: str) -> None:
     page.locator(".entries").wait_for()
 
 
-def _add_alerts(page: Page, url: str, hook: str) -> None:
+def _add_alerts(page: Page, url: str, hook: str, language: str) -> None:
     """Two alerts, of which one is sent at once: by mail, to a webhook, and to one that nobody answers at."""
     page.goto(f"{url}{DEMO}/alerts")
     for kind, threshold in (("spike", "3"), ("silence", "")):
@@ -282,6 +285,7 @@ def _add_alerts(page: Page, url: str, hook: str) -> None:
     for shape, target in (("mail", "anna@example.com"), ("standard", hook), ("slack", elsewhere)):
         page.locator("#shape").select_option(shape)
         page.locator("#target").fill(target)
+        page.locator("#channel-language").select_option(language)
         page.get_by_role("button", name="Add channel").click()
     page.get_by_role("button", name="Send a test now: anna@example.com").click()
     sent = page.locator("section:has(#deliveries-title) .badge", has_text="Sent")

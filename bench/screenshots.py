@@ -71,7 +71,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with opened(browser, "light", 1280, 900) as person:
             page, since = signed_in(person, server.url), time.monotonic()
-            links, inside = pictured.prepared(server, page, mails, hook.url)
+            links, inside = pictured.prepared(server, page, mails, hook.url, language)
             cookies = person.cookies()
         for scheme in SCHEMES:
             for width, height in WIDTHS.items():

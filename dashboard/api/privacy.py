@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
@@ -31,7 +30,8 @@ from dashboard.compliance.leak_search import EncodedNeedle, SearchReport, search
 from dashboard.compliance.notice_versions import NoticeVersions
 from dashboard.compliance.privacy_notice import NoticeVersion, visitor_page_path
 from dashboard.compliance.privacy_notice_texts import notice_texts
-from dashboard.i18n.translations import ENGLISH, languages
+from dashboard.i18n.translations import ENGLISH, languages, speaking
+from dashboard.reports.visitor_summary import date_of
 
 MOST_BODY = 1 << 20
 
@@ -152,7 +152,8 @@ def write_notice(
 ) -> WrittenNotice:
     """The notice in force, as text. `page` is the address of the visitors' page."""
     zone = ZoneInfo(site.timezone)
-    days = [datetime.datetime.fromtimestamp(edition.since, zone).date().isoformat() for edition in editions]
+    with speaking(language):
+        days = [date_of(edition.since, zone) for edition in editions]
     facts = editions[-1].facts
     log = privacy_notice.change_log(editions, language, days)
     render = privacy_notice.as_markdown if format_ == "md" else privacy_notice.as_html

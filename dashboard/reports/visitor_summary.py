@@ -50,5 +50,5 @@ def minute_of(at: int, zone: ZoneInfo) -> str:
 
 
 def date_of(at: int, zone: ZoneInfo) -> str:
-    """The date of a Unix second."""
-    return datetime.datetime.fromtimestamp(at, zone).date().isoformat()
+    """The date of a Unix second, in the reader's language."""
+    return date(datetime.datetime.fromtimestamp(at, zone).date())

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
 from jinja2.runtime import Context
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -71,7 +72,11 @@ class Pages:
         self._environment.globals["chart_units"] = formatting.chart_units
         self._environment.tests["guest"] = is_guest
         self._environment.filters.update(
-            number=formatting.number, compact=formatting.compact, day=formatting.date, listed=formatting.listed
+            number=formatting.number,
+            compact=formatting.compact,
+            day=formatting.date,
+            listed=formatting.listed,
+            breakable=breakable,
         )
 
     def text(self, template: str, **values: Any) -> str:
@@ -96,6 +101,14 @@ def _icon_url(assets: Assets, dimension: str, value: str) -> str:
     """The address of a value's icon, the general one where it has none; "" for dimensions without icons."""
     name = icon(dimension, value)
     return assets.url(name if name in assets else icon(dimension, "")) if name else ""
+
+
+def breakable(name: str) -> Markup:
+    """A path or host that may be broken after its slashes and before its dots; anything with spaces as it is."""
+    text = escape(name)
+    if " " in name:
+        return text
+    return text.replace("/", Markup("/<wbr>")).replace(".", Markup("<wbr>."))
 
 
 def _numbered(ngettext: Any) -> Callable[..., Any]:

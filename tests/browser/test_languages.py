@@ -105,6 +105,17 @@ def test_swedish_words_fit_and_are_accessible(new_person: NewPerson, demo: Serve
     assert found == {}
 
 
+@long
+def test_swedish_tabs_stand_beside_the_name_of_their_panel(new_person: NewPerson, demo: Served) -> None:
+    """On one line with it."""
+    page = swede(new_person, demo, DEMO, viewport={"width": 1280, "height": 900})
+    apart = page.locator(".panel-head:has(.tabs)").evaluate_all(
+        "heads => heads.map((head) => head.querySelector('.tabs').offsetTop - head.querySelector('h2').offsetTop)"
+    )
+    assert len(apart) == 5
+    assert max(apart) < 10
+
+
 def test_an_operator_adds_a_language_by_one_file(new_person: NewPerson, demo: Served) -> None:
     """A catalogue in the data directory is spoken and offered; what it lacks is said in English."""
     page = new_person(locale="pl-PL").new_page()

@@ -144,8 +144,8 @@ def test_what_the_owner_wrote_is_text_in_either_format(language: str) -> None:
 @pytest.mark.parametrize("page", [write_notice(SITE, [FIRST], "sv", kind, PAGE).text for kind in ("md", "html")])
 def test_every_notice_ends_with_its_version(page: str) -> None:
     """Its number, what tells it from others, its date, and the changes."""
-    assert f"Version 1 ({FIRST.facts.digest}), gäller sedan 2026-03-01." in page
-    assert "Version 1, 2026-03-01: första versionen" in page
+    assert f"Version 1 ({FIRST.facts.digest}), gäller sedan 1 mars 2026." in page
+    assert "Version 1, 1 mars 2026: första versionen" in page
 
 
 @pytest.mark.anyio
@@ -162,8 +162,8 @@ async def test_a_changed_setting_makes_a_new_version_that_says_what_changed(data
     assert [edition.number for edition in known] == [1, 2]
     assert changed(known[0].facts, known[1].facts, "en") == ["Days that single events are kept: 760 → 1"]
     assert write_notice(shorter, known, "en", "md", PAGE).changes == [
-        "Version 2, 2026-03-02: Days that single events are kept: 760 → 1",
-        "Version 1, 2026-03-01: first version",
+        "Version 2, 2 Mar 2026: Days that single events are kept: 760 → 1",
+        "Version 1, 1 Mar 2026: first version",
     ]
 
 

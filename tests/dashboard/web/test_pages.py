@@ -27,7 +27,7 @@ from dashboard.reports.panels import PANELS
 from dashboard.server.demo.site import DEMO_PAGES, demo_routes
 from dashboard.web.routes import routes
 from dashboard.web.static_files import STATIC, Assets
-from dashboard.web.templating import Pages
+from dashboard.web.templating import Pages, breakable
 from tests.board import NOON, SITE, Board, opened_board, pageview
 from tests.length import long
 from tests.markup import Markup, read
@@ -755,6 +755,31 @@ def test_an_empty_site_says_what_to_do(board: Board) -> None:
     assert "No data yet" in page.text
     assert page.link("Install the tag") == f"/{SITE}/install"
     assert not page.tables
+
+
+@pytest.mark.parametrize("path", ["journeys", "retention", "consent", "details/pages"])
+def test_an_empty_period_says_what_to_do(board: Board, path: str) -> None:
+    """Other dates, or a look at what arrives; under a filter, one filter less."""
+    page = board.page(f"/{SITE}/{path}")
+    assert "Choose a longer period, or check under Status that data is coming in." in page.text
+    assert f"/{SITE}/status" in [link.href for link in page.links if link.text == "Status"]
+    if path != "consent":
+        filtered = board.page(f"/{SITE}/{path}?f=is,visit:country,SE")
+        assert "Choose a longer period, or remove a filter." in filtered.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("/blog/a.html", "/<wbr>blog/<wbr>a<wbr>.html"),
+        ("news.example", "news<wbr>.example"),
+        ("Acme Inc. / Visby", "Acme Inc. / Visby"),
+        ("/<b>", "/<wbr>&lt;b&gt;"),
+    ],
+)
+def test_paths_and_hosts_may_be_broken_at_their_parts(name: str, text: str) -> None:
+    """What has spaces is broken there."""
+    assert breakable(name) == text
 
 
 def test_a_day_that_clocks_change_has_its_own_number_of_hours(board: Board) -> None:

@@ -213,7 +213,7 @@ def test_the_day_of_the_last_use_is_shown(board: Board) -> None:
     board.get(link)
     assert "Last used today" in board.page(f"/{SITE}/sharing").text
     board.clock.now += 86_400
-    assert "Last used on 2026-05-20" in board.page(f"/{SITE}/sharing").text
+    assert "Last used on 20 May 2026" in board.page(f"/{SITE}/sharing").text
     assert set(ShareLink.__struct_fields__) == {
         "id", "hash", "site", "name", "password", "expires", "ancestors", "created", "last_used", "by"
     }  # fmt: skip
