@@ -222,7 +222,7 @@ class VisitorViews:
         words = page_texts(language)
         zone = ZoneInfo(site.timezone)
         editions, facts = await self._editions_of(site), facts_of(site)
-        days = [date_of(edition.since, zone) for edition in editions]
+        days = [date_of(edition.since, zone).replace(" ", "\N{NO-BREAK SPACE}") for edition in editions]
         done = request.query_params.get("done", "")
         host = origin_of(request).host
         here = public_base(request).rstrip("/") + visitor_page_path(site)

@@ -99,7 +99,7 @@ async def test_the_page_says_what_the_settings_are(town: Visiting, policy: str) 
     text = await opened(town)
     for part in (EN[f"policy_{policy}"], EN["kept_today"], "Europe/Stockholm", "hej@site.test", "imy.se", "Version 1"):
         assert part in text, part
-    assert re.search(r"Version 1, \d{1,2} \w{3} \d{4}: first version", text)
+    assert re.search(r"Version 1, \d{1,2}\s\w{3}\s\d{4}: first version", text)
 
 
 async def test_a_no_that_comes_too_soon_is_left_to_the_snippet(town: Visiting) -> None:
