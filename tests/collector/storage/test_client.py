@@ -134,7 +134,7 @@ def test_no_statement_waits_for_a_compiler(clickhouse: ClickHouse, *, readonly: 
     """What is executed the third time would otherwise be compiled first, for longer than it takes to execute."""
     client = clickhouse.client(readonly=readonly)
     names = ("compile_expressions", "compile_aggregate_expressions", "compile_sort_description")
-    values = client.query("SELECT " + ", ".join(f"getSetting('{name}')" for name in names)).first_row
+    (values,) = client.query("SELECT " + ", ".join(f"getSetting('{name}')" for name in names)).result_rows
     client.close()
     assert values is not None
     assert not any(values), values
