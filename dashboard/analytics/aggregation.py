@@ -12,7 +12,7 @@ from dashboard.analytics.dimensions import ONLY_FILTERS, PART, VALUE, Dimension,
 from dashboard.analytics.errors import QueryError
 from dashboard.analytics.filters import Filter, direct_leaves, every, is_, without
 from dashboard.analytics.goal_filters import Matching, listed, with_goals
-from dashboard.analytics.metrics import PAGE_READS, VISIT_COMPONENTS, Metric, find_metric
+from dashboard.analytics.metrics import PAGE_READS, VISIT_COMPONENTS, Metric, check_needs, find_metric
 from dashboard.analytics.period import MAX_BUCKETS, Bucket, Period
 from dashboard.analytics.query import MAX_DIMENSIONS, MAX_LIMIT, MAX_METRICS, MAX_OFFSET, Query
 
@@ -125,8 +125,8 @@ class ResolvedQuery:
         return replace(found, order=order, limit=query.limit, offset=query.offset, total_rows=query.total_rows)
 
     def others(self, metric: Metric) -> list[Aggregation]:
-        """The aggregations that a metric needs besides: of what it divides by, or of the query's groups under a further
-        filter, as those for whom it holds and those for whom it does not."""
+        """The aggregations that a metric needs besides: of what it divides by, for a goal also of all visitors and of
+        those who reached it; or of the query's groups under a further filter, for whom it holds and for whom not."""
         if metric.narrowed:
             own, conditions = self.own(), [is_(metric.narrowed, value) for value in ("true", "false")]
             own = replace(own, components=ALWAYS, total_rows=False)
@@ -138,7 +138,11 @@ class ResolvedQuery:
         dimensions = {"page": (find_dimension("event:page"),), "group": without_goals}.get(metric.denominator, ())
         filters = query.filters if metric.denominator in ("all", "page") else without(query.filters, "event:goal")
         order, components = (OrderTerm(descending=True, top="visitors"),), ALWAYS | {metric.bottom}
-        return [Aggregation(query.site, query.period, filters, dimensions, components, order, left_out=self.left_out)]
+        found = Aggregation(query.site, query.period, filters, dimensions, components, order, left_out=self.left_out)
+        if metric.needs != "goal":
+            return [found]
+        whole = replace(found, dimensions=())
+        return [found, whole, replace(whole, filters=query.filters)]
 
     def aggregations(self) -> list[Aggregation]:
         """All that the query needs, its own first."""
@@ -171,28 +175,12 @@ def resolve(query: Query, goals: tuple[Goal, ...] = (), matching: Matching | Non
     if any(each.level == "time" for each in filtered):
         raise QueryError("filters", "expected event or visit dimensions")
     for metric in metrics:
-        _check_needs(metric, dimensions, filtered)
+        check_needs(metric, dimensions, filtered)
     if not 1 <= query.limit <= MAX_LIMIT or not 0 <= query.offset <= MAX_OFFSET:
         raise QueryError("pagination", f"expected a limit of 1 to {MAX_LIMIT} and an offset of 0 to {MAX_OFFSET}")
     resolved = replace(query, filters=query.filters and with_goals(query.filters, goals, matching or {}))
     shown = tuple(listed(dimension, resolved.filters, goals) for dimension in dimensions)
     return ResolvedQuery(resolved, metrics, shown, _order(query, names))
-
-
-def _check_needs(metric: Metric, dimensions: tuple[Dimension, ...], filtered: tuple[Dimension, ...]) -> None:
-    names = {dimension.name for dimension in (*dimensions, *filtered)}
-    if metric.needs == "dimensions" and not dimensions:
-        raise QueryError("metrics", f"{metric.name} needs at least one dimension")
-    if metric.needs == "time" and any(dimension.level != "time" for dimension in dimensions):
-        # By values: the filter `visit:returning` with the metric `visitors`.
-        raise QueryError("metrics", f"{metric.name} has no dimensions but time; filter by {metric.narrowed} instead")
-    if metric.needs in ("goal", "page") and f"event:{metric.needs}" not in names:
-        raise QueryError("metrics", f"{metric.name} needs event:{metric.needs} as a dimension or filter")
-    if metric.needs == "exit_page":
-        if [each.name for each in dimensions] != ["visit:exit_page"]:
-            raise QueryError("metrics", f"{metric.name} needs visit:exit_page as the only dimension")
-        if any(each.level == "event" for each in filtered):
-            raise QueryError("metrics", f"{metric.name} cannot be filtered by event dimensions")
 
 
 def _order(query: Query, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -6,11 +6,12 @@ A component is an integer that a statement counts; a metric is a component, or o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from collector.rollups.aggregates import REVENUE
+from dashboard.analytics.dimensions import Dimension
 from dashboard.analytics.errors import QueryError
 
 Denominator = Literal["", "all", "unconverted", "group", "page"]
@@ -106,6 +107,23 @@ def find_metric(name: str, field: str = "metrics") -> Metric:
     if found is None:
         raise QueryError(field, f"{name[:80]!r} is none of {', '.join(METRICS)}")
     return found
+
+
+def check_needs(metric: Metric, dimensions: Sequence[Dimension], filtered: Sequence[Dimension]) -> None:
+    """Raise `QueryError` where the dimensions of a query, and those of its filters, lack what a metric needs."""
+    names = {dimension.name for dimension in (*dimensions, *filtered)}
+    if metric.needs == "dimensions" and not dimensions:
+        raise QueryError("metrics", f"{metric.name} needs at least one dimension")
+    if metric.needs == "time" and any(dimension.level != "time" for dimension in dimensions):
+        # By values: the filter `visit:returning` with the metric `visitors`.
+        raise QueryError("metrics", f"{metric.name} has no dimensions but time; filter by {metric.narrowed} instead")
+    if metric.needs in ("goal", "page") and f"event:{metric.needs}" not in names:
+        raise QueryError("metrics", f"{metric.name} needs event:{metric.needs} as a dimension or filter")
+    if metric.needs == "exit_page":
+        if [each.name for each in dimensions] != ["visit:exit_page"]:
+            raise QueryError("metrics", f"{metric.name} needs visit:exit_page as the only dimension")
+        if any(each.level == "event" for each in filtered):
+            raise QueryError("metrics", f"{metric.name} cannot be filtered by event dimensions")
 
 
 def ratio(metric: Metric, top: int | None, bottom: int | None) -> int | float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dashboard.analytics.aggregation import Aggregation, ResolvedQuery
@@ -131,6 +131,8 @@ def build_result(resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], s
         protection.least_divisor(own),
         {metric.name: [found[each] for each in resolved.others(metric)] for metric in resolved.metrics},
     )
+    shown = {key: group for key, group in groups.items() if not group.hidden}
+    read = replace(read, suppressed={each.name: read.suppressed_rates(each, shown) for each in resolved.metrics})
     # A fold that is too small is no row; a bucket of time that is too small is a hidden one.
     named = bool(own.values)
     rows = [read.row(key, group) for key, group in groups.items() if not (named and group.hidden)]
@@ -169,6 +171,7 @@ class RowReader:
     protected: bool
     least: int
     others: Mapping[str, Sequence[Groups]]
+    suppressed: Mapping[str, Collection[Key]] = field(default_factory=dict)
 
     @property
     def by_goal(self) -> bool:
@@ -185,18 +188,29 @@ class RowReader:
             top, bottom = self._top(metric, key, group), self._bottom(metric, key, group)
             if metric.is_revenue:
                 values.append(only.metric(metric.name) if only else None)
-            elif self.by_goal and self._leaves_few(metric, top, bottom):
+            elif self.by_goal and metric.denominator and 0 < (bottom or 0) - (top or 0) < self.least:
                 return Row(key, (None,) * len(self.resolved.metrics), withheld=frozenset(self.resolved.query.metrics))
-            elif top is None or 0 < (bottom or 0) < self.least or self._leaves_few(metric, top, bottom):
+            elif top is None or 0 < (bottom or 0) < self.least or key in self.suppressed[metric.name]:
                 values.append(None)
                 withheld.add(metric.name)
             else:
                 values.append(ratio(metric, top, bottom))
         return Row(key, tuple(values), only.currency if only else "", revenue=revenue, withheld=frozenset(withheld))
 
-    def _leaves_few(self, metric: Metric, top: int | None, bottom: int | None) -> bool:
-        of_goal = metric.needs == "goal" or (self.by_goal and metric.denominator == "all")
-        return of_goal and 0 < (bottom or 0) - (top or 0) < self.least
+    def suppressed_rates(self, metric: Metric, shown: Mapping[Key, Group]) -> Collection[Key]:
+        """The groups whose rate of a goal is withheld: of which few did not reach it; of the others that with fewest,
+        where few are left of all (complementary suppression); all, where few are left of whom all divide by."""
+        if metric.needs != "goal" or self.by_goal:
+            return ()
+        whole, reached = (sum(map(_visitors, each.groups.values())) for each in self.others[metric.name][1:])
+        bottoms = {key: self._bottom(metric, key, each) for key, each in shown.items()}
+        left = {key: bottom - _visitors(shown[key]) for key, bottom in bottoms.items() if bottom}
+        few = [key for key, count in left.items() if 0 < count < self.least]
+        if metric.denominator == "unconverted":
+            return shown if 0 < whole - reached < self.least else few
+        told = sorted((count, key) for key, count in left.items() if key not in few)
+        rest = whole - reached - sum(count for count, _ in told)
+        return [*few, *([key for count, key in told if count][:1] if 0 < rest < self.least else [])]
 
     def _bottom(self, metric: Metric, key: Key, group: Group) -> int | None:
         """What a metric of a group divides by; None where that is nothing or not known."""
@@ -237,6 +251,10 @@ class RowReader:
             if revenue_events[currency]
             and (group.money["buyers"].get(currency, 0) or revenue_events[currency]) >= minimum
         )
+
+
+def _visitors(group: Group) -> int:
+    return group.components["visitors"]
 
 
 def _amount(currency: str, revenue: int, revenue_events: int) -> Revenue:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from collector.sites.model import Site
 from dashboard.analytics.dimensions import ANONYMOUS
-from dashboard.analytics.filters import Compare, Filter, Not, Or
+from dashboard.analytics.filters import Compare, Filter, Not
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import OTHER, Query, Result
 from dashboard.i18n import formatting
@@ -29,8 +30,9 @@ NO_CONSENT: Final = (ANONYMOUS, "exempt")
 """Kinds of evidence that are no answer of the visitor: an anonymous count, and exempt measurement."""
 WITHOUT: Final[Filter] = Compare("is", "visit:consent", NO_CONSENT)
 WITH: Final[Filter] = Not(WITHOUT)
-EITHER: Final[Filter] = Or((WITH, WITHOUT))
-"""All pageviews. As any filter it folds small groups, which unfiltered dates by one dimension do not."""
+EXEMPT: Final[Filter] = Compare("is", "visit:consent", ("exempt",))
+BARE: Final[Filter] = Compare("is", "visit:consent", (ANONYMOUS,))
+"""Anonymous counts: with those of exempt measurement, all that are no consent."""
 
 MOST_ROWS: Final = 5_000
 COLOURS: Final = 6
@@ -116,14 +118,16 @@ def consent_queries(site: Site, dates: DateRange) -> list[Query]:
         asked(time),
         asked(time, filters=WITH),
         asked(time, filters=WITHOUT),
-        asked(time, "visit:consent", filters=EITHER),
+        asked(time, "visit:consent", filters=WITH),
+        asked(time, "visit:consent", filters=WITHOUT),
         asked("event:page"),
         asked("event:page", filters=WITH),
         asked("event:page", filters=WITHOUT),
         asked("visit:source", filters=WITH, metric="visits"),
         asked("visit:referrer", filters=WITHOUT),
         asked("visit:country", filters=WITH),
-        asked("visit:country", filters=Compare("is", "visit:consent", ("exempt",))),
+        asked("visit:country", filters=EXEMPT),
+        asked(filters=BARE),
         *(asked(filters=each, span=before) for each in (None, WITH, WITHOUT) if before),
     ]
 
@@ -132,14 +136,15 @@ def build_consent_report(
     site: Site, dates: DateRange, results: Sequence[Result], notes: Sequence[Annotation], now: float
 ) -> ConsentReport:
     """Lay out the answers to `consent_queries`."""
-    all_with, all_without, *times = results[:6]
-    pages, with_page, without_page, sources, referrers, countries, exempt_countries = results[6:13]
+    all_with, all_without, *times = results[:7]
+    pages, with_page, without_page, sources, referrers, countries, exempt_countries, bare = results[7:15]
     total = total_split(times[0], all_with, all_without)
     moments = [moment for moment in time_buckets(dates.period, now) if not moment.future]
     # Of few people in all who consented, any group that is not split would be theirs.
     hidden = all_with.hidden or all_without.hidden
     splits = by_name(*times[:3], hidden=hidden)
-    by_kind = _by_kind(times[3])
+    # Small groups of each half are folded by themselves, as the split tells each half.
+    by_kind = _by_kind(*times[3:])
     kinds = _kinds(by_kind.values())
     intervals = tuple(
         _interval(moment, splits.get(moment.key, Split(moment.key, 0, 0, 0)), by_kind.get(moment.key, {}), kinds, notes)
@@ -148,7 +153,7 @@ def build_consent_report(
     of_pages = ranked(by_name(pages, with_page, without_page, hidden=hidden).values())
     return ConsentReport(
         total=total,
-        before=total_split(results[13], *results[14:]) if len(results) > 13 else None,
+        before=total_split(results[15], *results[16:]) if len(results) > 15 else None,
         known=site.consent == "limited" and bool(total.without),
         series=_series(kinds, undivided=any(each.values[-1] for each in intervals)),
         intervals=intervals,
@@ -157,15 +162,16 @@ def build_consent_report(
         labels=_axis_labels(moments),
         pages=of_pages,
         sources=ranked(by_source(sources, referrers)),
-        countries=ranked(by_country(countries, exempt_countries)),
+        # Exempt pageviews of all countries, taken from all without consent, leave the anonymous ones.
+        countries=ranked(by_country(countries, Result((), ()) if bare.hidden else exempt_countries)),
         policies=_outcomes(site, total),
     )
 
 
-def _by_kind(split: Result) -> dict[str, dict[str, int]]:
+def _by_kind(*halves: Result) -> dict[str, dict[str, int]]:
     """Pageviews of each interval by kind of evidence, as far as they may be told."""
     found: dict[str, dict[str, int]] = {}
-    for row in split.rows:
+    for row in chain.from_iterable(half.rows for half in halves):
         time, kind = row.dimensions
         if kind != OTHER and not row.hidden:
             found.setdefault(time, {})[kind] = int(row.metrics[0] or 0)

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dashboard.analytics.filters import every, is_
-from dashboard.analytics.journeys import LEFT, Direction, Journey, JourneyPath, JourneyResult, Step
+from dashboard.analytics.filters import Filter, Not, every, is_
+from dashboard.analytics.journeys import LEFT, Journey, JourneyPath, JourneyResult, OtherThan, Step
 from dashboard.analytics.journeys_query import run_journey
 from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
@@ -42,30 +42,39 @@ class PageSurroundings:
 async def build_surroundings(stats: StatsService, state: ViewState, period: Period, page: str) -> PageSurroundings:
     """Ask for, and lay out, what is around a page."""
     anchor = Step("page", page)
+    viewed_here, began, ended = (is_(name, page) for name in ("event:page", "visit:entry_page", "visit:exit_page"))
 
-    def journey(direction: Direction) -> Journey:
-        filters = chosen_filter(state.chips)
-        path = JourneyPath(direction, anchor, pages_only=True)
-        return Journey(state.domain, period, filters, path, columns=2, nodes=NODES)
+    def journey(path: JourneyPath, condition: Filter | None = None) -> Journey:
+        return Journey(state.domain, period, every(chosen_filter(state.chips), condition), path, columns=2, nodes=NODES)
 
-    def asked(filtered: str, *dimensions: str) -> Query:
-        filters = every(chosen_filter(state.chips), is_(filtered, page))
-        return Query(state.domain, ("visits",), period, dimensions, filters, limit=ROWS)
+    def asked(*conditions: Filter, by: tuple[str, ...] = ()) -> Query:
+        filters = every(chosen_filter(state.chips), *conditions)
+        return Query(state.domain, ("visits",), period, by, filters, limit=ROWS)
 
-    before, after, anonymous, (sources, exits, entries, all_entered, all_left) = await asyncio.gather(
-        run_journey(stats, journey("backward")),
-        run_journey(stats, journey("forward")),
+    forward = JourneyPath(anchor=anchor, pages_only=True)
+    went_on = forward.choosing({1: OtherThan((LEFT,))})
+    before, after, returned, anonymous, results = await asyncio.gather(
+        run_journey(stats, journey(replace(forward, direction="backward"))),
+        run_journey(stats, journey(forward)),
+        run_journey(stats, journey(went_on, ended)),
         anonymous_left_out(stats, state.filtered(FilterParam("is", "event:page", page)), period),
         stats.run(
             [
-                asked("event:page", "visit:source"),
-                asked("visit:entry_page", "visit:exit_page"),
-                asked("visit:exit_page", "visit:entry_page"),
-                asked("visit:entry_page"),
-                asked("visit:exit_page"),
+                asked(viewed_here, by=("visit:source",)),
+                asked(began, by=("visit:exit_page",)),
+                asked(ended, by=("visit:entry_page",)),
+                asked(began),
+                asked(ended),
+                asked(began, Not(ended)),
+                asked(ended, Not(began)),
+                asked(viewed_here, Not(began), Not(ended)),
             ]
         ),
     )
+    sources, exits, entries, all_entered, all_left, *parts = results
+    # What the lists leave of each other: one tells a row that the other has among its small ones, and their sums tell
+    # of visits that neither began nor ended here, and of those that went on and ended here all the same.
+    few = returned.hidden or any(each.hidden for each in parts)
     viewed, entered, left = (
         FilterParam("is", name, page) for name in ("event:page", "visit:entry_page", "visit:exit_page")
     )
@@ -77,8 +86,8 @@ async def build_surroundings(stats: StatsService, state: ViewState, period: Peri
             _steps(state, before, N_("Previous page"), N_("Entered the site")),
             _steps(state, after, N_("Next page"), N_("Left the site")),
             _values(state.filtered(viewed), sources, after.visits or 0, N_("Sources")),
-            _ends(state.filtered(entered), exits, all_entered, before, N_("Exit pages")),
-            _ends(state.filtered(left), entries, all_left, after, N_("Entry pages")),
+            _ends(state.filtered(entered), exits, all_entered, before, N_("Exit pages"), few=few),
+            _ends(state.filtered(left), entries, all_left, after, N_("Entry pages"), few=few),
         ),
         onwards=JourneyParams(JourneyPath(anchor=anchor)).href(state),
         backwards=JourneyParams(JourneyPath("backward", anchor)).href(state),
@@ -124,13 +133,15 @@ def _values(state: ViewState, result: Result, whole: int, title: str) -> Counted
     return CountedList(_(title), dimension_title(dimension), rows, result.hidden, _(_OF[title]), dimension)
 
 
-def _ends(state: ViewState, result: Result, whole: Result, steps: JourneyResult, title: str) -> CountedList:
+def _ends(
+    state: ViewState, result: Result, whole: Result, steps: JourneyResult, title: str, *, few: bool
+) -> CountedList:
     """The breakdown of the visits that began or ended here; hidden where `steps` have them among the other pages, of
-    which it would tell the rest."""
+    which it would tell the rest, and where so `few` follow from it and the other lists."""
     told = _values(state, result, _total(whole), title)
     kinds = {node.step.kind for node in steps.columns[1]} if len(steps.columns) > 1 else set()
-    folded = bool(told.rows) and "end" not in kinds and ("other" in kinds or not kinds)
-    return replace(told, rows=(), hidden=True) if folded else told
+    folded = "end" not in kinds and ("other" in kinds or not kinds)
+    return replace(told, rows=(), hidden=True) if told.rows and (few or folded) else told
 
 
 def _total(result: Result) -> int:

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dashboard.analytics.period import Period
 from dashboard.analytics.query import Query, Result
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change, Value
@@ -89,13 +90,19 @@ def overview_queries(
     timed = tuple(map(by_time, names if every else (state.metric,)))
     return [
         each
-        for whole, period in ((dates.period, dates.period), (dates.compared, dates.before))
+        for whole, period in ((dates.period, dates.period), (dates.compared, charted(state, dates)))
         if whole is not None and period is not None
         for each in (
             query(state, whole, names),
             query(state, period, timed, (f"time:{period.bucket}",), MOST_BUCKETS),
         )
     ]
+
+
+def charted(state: ViewState, dates: DateRange) -> Period | None:
+    """The earlier period of the chart. Of a filtered view it ends where the comparison ends: an interval as a whole,
+    beside totals that have a part of it, would tell of the few who came in either part."""
+    return dates.compared if state.chips else dates.before
 
 
 def build_overview(
@@ -106,7 +113,7 @@ def build_overview(
     nothing = Result(names, ())
     all_, series = results[:2]
     all_before, series_before = results[2:] if dates.before else (nothing, nothing)
-    before = dates.before if _counted(all_before) else None
+    before = charted(state, dates) if _counted(all_before) else None
     currency = currency_of_chart(all_, state.currency) if is_revenue(state.metric) else ""
     revenue = revenue_totals(all_, all_before if before else None)
     shown = time_buckets(dates.period, now)

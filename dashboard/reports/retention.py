@@ -87,11 +87,16 @@ def build_retention(state: ViewState, period: Period, results: Sequence[Result],
         ),
         chart=stacked_chart(stacks),
         lists=tuple(
-            CountedList(_(title), dimension_title(name), counted_rows(narrowed, result), result.hidden, dimension=name)
-            for result, (name, title) in zip(lists, LISTS.items(), strict=True)
+            _list(narrowed, name, each, told=returning is not None) for each, name in zip(lists, LISTS, strict=True)
         ),
         by_time=by_time,
     )
+
+
+def _list(state: ViewState, dimension: str, result: Result, *, told: bool) -> CountedList:
+    """Returning visitors by a dimension; hidden where their number is not `told`, as the rows add up to it."""
+    rows = counted_rows(state, result) if told else ()
+    return CountedList(_(LISTS[dimension]), dimension_title(dimension), rows, result.hidden or not told, "", dimension)
 
 
 def _axis(number: int, count: int) -> bool:

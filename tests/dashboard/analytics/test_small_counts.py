@@ -107,8 +107,9 @@ def test_no_visitor_id_leaves_the_database(clickhouse: ClickHouse, database: Cli
 
 
 def test_a_conversion_rate_tells_of_nobody_who_did_not_convert(database: Client, stats: StatsService) -> None:
-    """Of five Swedes four buy, which would be 80 percent; of seven Danes four, so that three do not; of Finns all."""
-    homes = {"SE": (1, 5, 4), "DK": (11, 7, 4), "FI": (21, 3, 3)}
+    """Of five Swedes four buy, which would be 80 percent; of seven Danes and eight Norwegians four each; of Finns all.
+    In one table the Swede would be what is left of all, so that the Danes are not told either."""
+    homes = {"SE": (1, 5, 4), "DK": (11, 7, 4), "FI": (21, 3, 3), "NO": (31, 8, 4)}
     seed(database, [
         event(n, "/", name=name, country=home)
         for home, (first, number, buyers) in homes.items()
@@ -126,8 +127,39 @@ def test_a_conversion_rate_tells_of_nobody_who_did_not_convert(database: Client,
         assert row.withheld == frozenset({"events", rate, "visitors"})
     bought: dict[str, Any] = {"filters": is_("event:goal", "Buy")}
     by_country = ask(stats, "visitors", "group_conversion_rate", dimensions=("visit:country",), **bought)
-    assert table(by_country) == {("SE",): (4, None), ("DK",): (4, 57.1), ("FI",): (3, 100)}
-    assert by_country.rows[0].withheld | by_country.rows[1].withheld == {"group_conversion_rate"}
+    assert table(by_country) == {("SE",): (4, None), ("DK",): (4, None), ("FI",): (3, 100), ("NO",): (4, 50)}
+    assert [row.dimensions[0] for row in by_country.rows if row.withheld] == ["DK", "SE"]
+
+
+def test_conversion_rates_of_days_leave_nobody_who_did_not_convert(database: Client, stats: StatsService) -> None:
+    """Four of five on the first day, four of seven on the second, four of eight on the third, beside all twelve."""
+    seed(database, _of_days(*(
+        [event(n, "/", name=name) for n in range(1, number + 1) for name in ("pageview", "Buy")[: 1 + (n < 5)]]
+        for number in (5, 7, 8)
+    )))  # fmt: skip
+    asked: dict[str, Any] = {
+        "filters": is_("event:goal", "Buy"),
+        "period": dates(MONDAY - datetime.timedelta(2), MONDAY),
+    }
+    assert ask(stats, "conversion_rate", **asked).rows[0].metrics == (60,)
+    days = ask(stats, "visitors", "group_conversion_rate", dimensions=("time:day",), **asked).rows
+    assert [row.metrics for row in days] == [(4, None), (4, None), (4, 50)]
+
+
+@pytest.mark.parametrize(("number", "rate"), [(8, 50), (9, None), (11, 36.4)])
+def test_rows_of_one_rate_leave_nobody_who_did_not_convert(
+    database: Client, stats: StatsService, number: int, rate: float | None
+) -> None:
+    """All rows divide by the visitors of the view, and are all who converted: by device four each, of nine."""
+    devices = ["tv"] * 4 + ["mobile"] * 4 + ["desktop"] * (number - 8)
+    seed(database, [
+        event(n, "/", name=name, device=device)
+        for n, device in enumerate(devices, 1)
+        for name in ("pageview", "Buy")[: 1 + (device != "desktop")]
+    ])  # fmt: skip
+    bought: dict[str, Any] = {"filters": is_("event:goal", "Buy"), "dimensions": ("visit:device",)}
+    found = table(ask(stats, "visitors", "conversion_rate", **bought))
+    assert found == {("mobile",): (4, rate), ("tv",): (4, rate)}
 
 
 def test_a_small_view_says_that_it_is_hidden(database: Client, stats: StatsService) -> None:

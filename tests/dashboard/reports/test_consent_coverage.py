@@ -152,6 +152,31 @@ def test_invented_kinds_of_evidence_are_one_series(board: Board) -> None:
     assert len(interval.values) == len(report.series) + 1
 
 
+def test_kinds_of_consent_leave_no_few_of_those_who_agreed(board: Board) -> None:
+    """Two of seven agreed by another banner: folded together with exempt measurement, they would be what the kind that
+    is told leaves of all who agreed."""
+    kinds = ["cookie"] * 5 + ["granted"] * 2 + ["exempt"] * 3
+    board.seed([pageview(number, "/", consent=kind) for number, kind in enumerate(kinds, 1)])
+    report = report_of(board)
+    (interval,) = [each for each in report.intervals if each.split.size]
+    assert (interval.split.consented, interval.split.without) == (7, 3)
+    assert [each.kind for each in report.series] == ["exempt", ""]
+    assert interval.values == (3, 7)
+
+
+@pytest.mark.parametrize(("anonymous", "told"), [(0, 4), (2, None), (3, 4)])
+def test_exempt_pageviews_by_country_leave_no_few_anonymous_ones(
+    board: Board, anonymous: int, told: int | None
+) -> None:
+    """All without consent are told beside them."""
+    agreed = [pageview(number, "/", country="SE") for number in range(1, 6)]
+    exempt = [pageview(number, "/", country="SE", consent="exempt") for number in range(11, 15)]
+    board.seed([*agreed, *exempt, *(bare() for _ in range(anonymous))])
+    report = report_of(board)
+    assert report.total.without == 4 + anonymous
+    assert [(each.consented, each.without) for each in report.countries] == [(5, told)]
+
+
 def test_a_drop_shows_on_the_same_day(board: Board) -> None:
     """Today's coverage stands beside yesterday's while the day is not over, in the chart and in its table."""
     for day, agreed in ((DAY, 8), (0, 4)):

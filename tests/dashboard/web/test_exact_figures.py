@@ -133,3 +133,19 @@ def test_small_groups_together_are_no_more_than_there_are(board: Board) -> None:
     assert strip(page)["visitors"] == "12"
     text = re.sub(r"<[^>]*>", " ", page.partition('aria-labelledby="pages-title"')[2].partition("</section>")[0])
     assert re.search(r"Other \(grouped for privacy\)\s+12\s", text)
+
+
+def test_an_hour_that_is_compared_in_part_is_not_told_as_a_whole(board: Board) -> None:
+    """Yesterday one had come within that hour by this time, and four came after. The change is of five visitors, and
+    the hours before had four: the one would be what is left."""
+    hour, yesterday = 3_600, NOON - 86_400
+    times = [*[yesterday - 2 * hour] * 4, yesterday + 600, *[yesterday + 3_000] * 4]
+    board.seed([pageview(number, "/", at, country="SE") for number, at in enumerate(times, 1)])
+    board.seed([pageview(number, "/", country="SE") for number in range(11, 16)])
+    board.clock.now = NOON + 1_800
+    text = board.get(f"/{SITE}?period=day&f=is,visit:country,SE").text
+    assert "0%" in strip(text)["visitors"] or "unchanged" in text
+    assert set(re.findall('data-before="([^"]*)"', text)) == {"0", ""}
+    board.clock.now = NOON + 4_000
+    later = board.get(f"/{SITE}?period=day&f=is,visit:country,SE").text
+    assert set(re.findall('data-before="([^"]*)"', later)) == {"0", "4", "5", ""}

@@ -75,6 +75,46 @@ def test_a_list_around_a_page_is_not_what_another_lacks(board: Board, turn: int,
     assert ends.strip().startswith("Hidden: it could reveal a group of fewer than 3 visitors")
 
 
+@pytest.mark.parametrize(
+    ("way", "number", "told"),
+    [(("/a", "/x", "/b"), 2, False), (("/x", "/b", "/x"), 2, False), (("/a", "/x", "/b"), 3, True), ((), 0, True)],
+)
+def test_lists_around_a_page_leave_no_few_of_each_other(
+    board: Board, way: tuple[str, ...], number: int, told: bool
+) -> None:
+    """Of all visits less those that began there and those that ended there, two are left that did neither; of those
+    that ended there less those that left from there at once, two who came back. Then neither list is told."""
+    ways = [*[("/x",)] * 4, *[("/x", "/b")] * 4, *[("/a", "/x")] * 4, *[way] * number]
+    board.seed(
+        [
+            pageview(visitor, page, visit=NOON, seq=place, visits=int(place == 1), entry_page=each[0])
+            for visitor, each in enumerate(ways, 100)
+            for place, page in enumerate(each, 1)
+        ]
+    )
+    text = board.page(f"/{SITE}/journeys/page?page=/x&period=day").text
+    assert f"{12 + number} visits viewed this page." in text
+    for kind in ("began on", "ended on"):
+        ends = text.partition(f"Of visits that {kind} this page.")[2].strip()
+        assert ends.startswith("Hidden: it could reveal a group of fewer than 3 visitors") is not told
+
+
+def test_returning_visitors_that_are_hidden_are_in_no_list(board: Board) -> None:
+    """Of five visitors four returned, which would tell that one did not: the rows of the lists add up to four."""
+    board.seed(
+        [
+            pageview(number, "/", begins, visit=begins, source="back.example")
+            for number in range(100, 105)
+            for begins in (NOON - 7_200, NOON - 600)[number == 104 :]
+        ]
+    )
+    text = board.page(f"/{SITE}/retention?period=day&f=is,visit:source,back.example").text
+    assert "Visitors 5 Returning visitors Hidden: fewer than 3 visitors" in text
+    for title in ("Sources", "Entry pages"):
+        rows = text.partition(f"{title} of returning visitors")[2].strip()
+        assert rows.startswith("Hidden: it could reveal a group of fewer than 3 visitors")
+
+
 def test_returning_visitors_are_those_with_two_visits_a_day(board: Board) -> None:
     """Their number, share and sources; and the filter leads to the same."""
     text = board.page(f"/{SITE}/retention?period=day").text
