@@ -52,14 +52,14 @@ def small_disk(place: Path, size: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def filled(place: Path) -> Iterator[None]:
-    """Nothing more goes onto the disk at `place`."""
+def filled(place: Path, *, left: int = 0) -> Iterator[None]:
+    """Nothing more goes onto the disk at `place`, or only so many bytes that are `left`."""
     filler = place / "filler"
 
     def fill() -> None:
         with contextlib.suppress(OSError), filler.open("ab") as file:
-            while True:
-                free = shutil.disk_usage(place).free
+            while not left or shutil.disk_usage(place).free > left:
+                free = shutil.disk_usage(place).free - left
                 file.write(bytes(max(1, min(free, 1 << 20))))
                 file.flush()
 

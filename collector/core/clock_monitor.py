@@ -69,14 +69,25 @@ class ClockMonitor:
         )
 
     @property
+    def jumped(self) -> bool:
+        """Whether the clock has jumped, and is not trusted again."""
+        return bool(self._leap) or self._has_just_jumped
+
+    @property
     def may_delete_events(self) -> bool:
         """Whether the clock is trusted for deleting expired events."""
-        return self._has_settled(EVENTS_SETTLE_SECONDS)
+        return self._has_settled(EVENTS_SETTLE_SECONDS) and not self._has_just_jumped
 
     @property
     def may_destroy_salts(self) -> bool:
         """Whether the clock is trusted for destroying salts."""
-        return (not self._leap and abs(self._away) < LONG_PAUSE_SECONDS) or self._has_settled(SALTS_SETTLE_SECONDS)
+        believed = not self._leap and abs(self._away) < LONG_PAUSE_SECONDS
+        return (believed or self._has_settled(SALTS_SETTLE_SECONDS)) and not self._has_just_jumped
+
+    @property
+    def may_close_days(self) -> bool:
+        """Whether the clock is trusted for closing days, which would be those of years to come."""
+        return not self.jumped or self.may_destroy_salts
 
     def check(self) -> None:
         """Compare the clocks and update the state."""
@@ -101,6 +112,12 @@ class ClockMonitor:
             self._believe("the clock has been stable for a day and is trusted again")
         if self._doubted is None:
             self._write()
+
+    @property
+    def _has_just_jumped(self) -> bool:
+        """Whether the clock has jumped since the last check: what depends on it may come first."""
+        moved = self._clock() - self._since_boot() - self._offset
+        return abs(moved - self._leap) > LEAP_SECONDS
 
     def _has_settled(self, seconds: float) -> bool:
         return self._doubted is None or self._since_boot() - self._doubted >= seconds

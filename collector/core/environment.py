@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -70,6 +71,18 @@ def restrict_permissions(directory: Path) -> None:
         log.warning(
             "the data directory was open to others; their access was removed", extra={"directory": str(directory)}
         )
+
+
+def give_to_owner(directory: Path) -> None:
+    """Give what root has written into the directory to whom it belongs: a service that runs as a user of its own."""
+    owner = directory.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for _, folders, names, place in os.fwalk(directory):
+        for name in (*folders, *names):
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(name, dir_fd=place, follow_symlinks=False).st_uid == 0:
+                    os.chown(name, owner.st_uid, owner.st_gid, dir_fd=place, follow_symlinks=False)
 
 
 def make_private(directory: Path) -> None:

@@ -16,7 +16,8 @@ def lock_data_dir(directory: Path) -> int:
     returned is closed. Raises `DataDirectoryInUse`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / "lock"
-    opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # Not what a link leads to: whoever it belongs to may have root write there.
+    opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -46,7 +47,7 @@ def shared_lock(path: Path) -> Iterator[int]:
 def is_held(path: Path) -> bool:
     """Whether any process holds the lock of that file, shared or not. Raises `OSError` when it cannot be read."""
     try:
-        opened = os.open(path, os.O_RDONLY)
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

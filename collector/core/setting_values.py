@@ -114,7 +114,7 @@ def read_dsn(text: str) -> str:
             "expected http(s)://user:password@host:port/database; "
             "write special characters of a password as percent and two digits, such as %40 for @ and %23 for #"
         )
-    options = parse_qsl(urlsplit(text).query, keep_blank_values=True)
+    options = [] if text.startswith("chdb://") else parse_qsl(urlsplit(text).query, keep_blank_values=True)
     if any(name not in DSN_OPTIONS for name, _ in options):
         among = f"{', '.join(DSN_OPTIONS[:-1])} or {DSN_OPTIONS[-1]}"
         raise ValueError(f"expected http(s)://user:password@host:port/database, and as options only {among}")
@@ -122,6 +122,11 @@ def read_dsn(text: str) -> str:
         if name.endswith("timeout") and not (value.isascii() and value.isdecimal() and int(value)):
             raise ValueError(f"expected a whole number of seconds for {name}")
     return text
+
+
+def embedded_directory(dsn: str) -> Path:
+    """The directory that a DSN of an embedded database names. It is no address: `#`, `?` and `%` are characters."""
+    return Path(dsn.removeprefix("chdb://"))
 
 
 def _is_readable(url: str) -> bool:

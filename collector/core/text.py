@@ -1,4 +1,4 @@
-"""Detection and removal of invisible and bidirectional control characters in user-supplied text.
+"""Detection, removal and display of invisible and bidirectional control characters in user-supplied text.
 
 Controls (Unicode category Cc), line and paragraph separators, surrogates, and of the format characters (Cf) all but
 the joiners U+200C and U+200D, which scripts and emoji need (UAX 31, 2.3).
@@ -24,6 +24,17 @@ def has_hidden(text: str) -> bool:
 def without_hidden(text: str) -> str:
     """The text without control, invisible and bidirectional formatting characters."""
     return text if _COMMON.fullmatch(text) else "".join(each for each in text if not _is_hidden(each))
+
+
+def with_hidden_shown(text: str) -> str:
+    """The text with hidden characters but line breaks as escape sequences of Python, as where a terminal would obey."""
+    if _COMMON.fullmatch(text):
+        return text
+    return "".join(_shown(each) if _is_hidden(each) and each != "\n" else each for each in text)
+
+
+def _shown(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def is_one_line(text: str, longest: int) -> bool:

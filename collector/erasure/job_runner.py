@@ -8,11 +8,12 @@ than its time budget, or fails again and again, is set aside and reported; an op
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from clickhouse_connect.driver.client import Client
@@ -130,13 +131,31 @@ class SiteJobRunner:
 
         Raises what a task has failed with, which is then tried again later, or set aside.
         """
-        with self._turn:
+        # Whoever has them paused may take hours.
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
             for task in sorted((task for task in self._tasks.values() if task.waiting), key=lambda task: task.asked):
                 if self._monotonic() >= self._next_attempt.get(task.id, -math.inf):
                     self._attempt(task)
             for task in [task for task in self._tasks.values() if 0 < task.finished < self._clock() - KEPT_SECONDS]:
                 self._forget(task)
+        finally:
+            self._turn.release()
         return not any(task.waiting for task in self._tasks.values())
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """No task is gone on with in this process meanwhile; one that is under way is waited for."""
+        with self._turn:
+            self.refresh()
+            yield
+
+    def copies(self) -> frozenset[tuple[str, int, bool]]:
+        """The renames that have copied events, and how far they have come."""
+        self.refresh()
+        renames = (task for task in self._tasks.values() if task.kind == "rename")
+        return frozenset((task.id, task.round, task.deleting) for task in renames if task.round or task.copied)
 
     def set_aside(self) -> list[SiteJob]:
         """The tasks that were given up, the newest first."""

@@ -7,6 +7,7 @@ as a whole before the task notes that they are, and only then deleted under the 
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Final
 
@@ -66,6 +67,10 @@ class SiteRename:
         if not days and not job.deleting:
             return job
         if not job.deleting:
+            if job.copied is None:
+                # From here on what there is of the site is half under either name.
+                job = msgspec.structs.replace(job, copied=datetime.date.min)
+                put(job)
             for day in days:
                 check()
                 if job.copied is None or day > job.copied:

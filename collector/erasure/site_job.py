@@ -38,7 +38,7 @@ class SiteJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     round: int = 0
     """How often a rename has moved events."""
     copied: datetime.date | None = None
-    """The last day whose events this round has copied."""
+    """The last day whose events this round has copied; the first of all days once it has begun to."""
     deleting: bool = False
     """Whether this round has copied everything, and deletes it under the old name."""
     rows: int = 0
@@ -61,6 +61,12 @@ class SiteJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def waiting(self) -> bool:
         """Whether something is left to do that will be done without anybody's help."""
         return self.open and not self.set_aside
+
+    @property
+    def is_copying(self) -> bool:
+        """Whether a rename has begun to copy events and has not ended that. It knows by their tokens what it has
+        copied; in a backup these are not."""
+        return self.kind == "rename" and self.open and self.copied is not None and not self.deleting
 
     @property
     def until(self) -> int | None:

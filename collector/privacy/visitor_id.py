@@ -66,6 +66,8 @@ class FileSalts:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._salts: dict[datetime.date, bytearray] = {}
+        self._unstored: set[datetime.date] = set()
+        """Dates whose salt the disk has not taken."""
 
     def salt(self, date: datetime.date) -> Salt:
         """The salt of `date`; one is made when it has none yet."""
@@ -78,6 +80,8 @@ class FileSalts:
         """Make ahead what is missing from `first` to `last`, and destroy every salt of a date outside it."""
         for offset in range((last - first).days + 1):
             self.salt(first + datetime.timedelta(days=offset))
+        for date in sorted(self._unstored):
+            self._store(date, self._salts[date])
         if not destroy:
             return []
         over = {date for date in self._dates_on_disk() | set(self._salts) if not first <= date <= last}
@@ -109,8 +113,12 @@ class FileSalts:
         return salt if length == SALT_BYTES else None
 
     def _make(self, date: datetime.date) -> bytearray:
-        """A new salt, on disk before it is used. If the disk does not take it, memory alone has it."""
+        """A new salt, on disk before it is used. If the disk does not take it, memory alone has it until it does."""
         salt = random_salt()
+        self._store(date, salt)
+        return salt
+
+    def _store(self, date: datetime.date, salt: bytearray) -> None:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             made = os.open(self._path(date), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -121,11 +129,15 @@ class FileSalts:
                 os.close(made)
             _sync_directory(self._directory)
         except OSError as error:
-            log.warning("the salt of %s cannot be stored (%s); a restart will count anew", date, error.strerror)
-        return salt
+            if date not in self._unstored:
+                log.warning("the salt of %s cannot be stored (%s); it is tried again", date, error.strerror)
+            self._unstored.add(date)
+        else:
+            self._unstored.discard(date)
 
     def _destroy(self, date: datetime.date) -> None:
         overwrite(self._salts.pop(date, None))
+        self._unstored.discard(date)
         try:
             with self._path(date).open("r+b") as file:
                 file.write(bytes(SALT_BYTES))

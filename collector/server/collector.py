@@ -53,9 +53,11 @@ from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.spool.beacon_claims import BeaconClaims
 from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.spool.member_inserter import MemberInserter
 from collector.spool.site_aliases import SiteAliasInserter
 from collector.spool.spool import Spool
 from collector.spool.worker import SpoolWorker, spool_files
+from collector.storage.backup import finish_interrupted
 from collector.storage.client import ClickHouse, plain_reason
 from collector.storage.disk_guard import DiskSpaceGuard
 from collector.storage.documents import DocumentTable
@@ -306,7 +308,7 @@ class Collector:
     def close_days(self) -> None:
         """Close the days that are over, without those of which events are being erased, and of sites that are being
         renamed; the leader does. Blocking."""
-        if self.members.leads:
+        if self.members.leads and self.clock_monitor.may_close_days:
             self.rollup.close_due(self.eraser.pending_days(), self.deletions.moving())
 
     def _stored(self, events: Sequence[Event]) -> None:
@@ -321,7 +323,8 @@ class Collector:
         self._inserted(events)
 
     def _drain_of(self, path: Path) -> SpoolWorker:
-        inserter = SiteAliasInserter(ClickHouseInserter(self.clickhouse.client(), self.room), self.sites)
+        stored = ClickHouseInserter(self.clickhouse.client(), self.room)
+        inserter = SiteAliasInserter(MemberInserter(stored, lambda: self.members), self.sites)
         return SpoolWorker(
             path,
             self.settings,
@@ -344,6 +347,9 @@ class Collector:
         while True:
             try:
                 await anyio.to_thread.run_sync(self.members.beat)
+                if self.members.is_removed:
+                    # What it would accept would never be stored.
+                    self.spool.refuse("this collector was removed")
                 await self.claims.answer()
             except (ClickHouseError, OSError) as error:
                 log.debug("a heartbeat could not be written", extra={"reason": plain_reason(error)})
@@ -426,6 +432,8 @@ def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Pa
             if marker is not None and marker.exists():
                 with contextlib.closing(clickhouse.create()) as client:
                     DiskSpaceGuard(client, marker).repair_before_start()
+            if clickhouse.embedded:
+                finish_interrupted(clickhouse)
             return clickhouse.prepare()
         except (ClickHouseError, OSError) as error:
             if clickhouse.embedded:

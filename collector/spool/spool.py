@@ -158,6 +158,7 @@ class Spool:
         self._closing = False
         self._seal_now = False
         self._problem: str | None = None
+        self._refusal: str | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: dict[int, list[Stored]] = {}
@@ -193,8 +194,9 @@ class Spool:
         """
         if self.full:
             raise self.too_full()
-        if self._problem is not None:
-            raise SpoolUnavailable(self._problem)
+        problem = self._refusal or self._problem
+        if problem is not None:
+            raise SpoolUnavailable(problem)
         if self._waiting_bytes > WAITING_BYTES:
             raise SpoolUnavailable("the disk does not keep up")
         if key:
@@ -338,6 +340,10 @@ class Spool:
         except sqlite3.Error as error:
             # Not marked on disk, it is tried and refused once more after a restart.
             log.warning("a quarantined segment could not be marked", extra={"reason": str(error)})
+
+    def refuse(self, reason: str) -> None:
+        """Take no event from now on."""
+        self._refusal = reason
 
     def retry_refused(self) -> int:
         """Have every segment that was set aside tried again; returns how many."""

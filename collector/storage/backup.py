@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,8 +28,11 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import BackupError
 from collector.storage.backup_check import check_definitions, ordinary_tables
+from collector.storage.backup_files import is_whole, remove_interrupted
 from collector.storage.client import SCRATCH, ClickHouse, apply_schema, plain_reason
 from collector.storage.migrations import migrate
+from collector.storage.schema import quoted
+from collector.storage.table_exchange import exchange, finish_exchanges
 
 RIGHTS = ("users", "api_keys", "shares", "subscriptions", "channels")
 """Tables of which no backup brings back what was deleted since."""
@@ -78,9 +82,34 @@ def back_up(clickhouse: ClickHouse, name: str) -> list[str]:
     _refuse_cluster(clickhouse, name)
     with contextlib.closing(clickhouse.client()) as client:
         tables = _tables(client, clickhouse.database)
-        parts = ", ".join(f"TABLE {_quoted(clickhouse.database)}.{_quoted(table)}" for table in tables)
+        parts = ", ".join(f"TABLE {quoted(clickhouse.database)}.{quoted(table)}" for table in tables)
         _run(client, f"BACKUP {parts} TO File({{name:String}})", name)
+    _must_be_whole(clickhouse, name)
     return tables
+
+
+def _must_be_whole(clickhouse: ClickHouse, name: str) -> None:
+    """Raises `BackupError` for one that a full disk has cut, and removes it where this machine has it."""
+    if clickhouse.embedded:
+        directory = clickhouse.backups / name if clickhouse.backups is not None else None
+        whole = directory is None or is_whole(directory)
+        if directory is not None and not whole:
+            shutil.rmtree(directory, ignore_errors=True)
+    else:
+        whole = _is_listed(clickhouse, name)
+    if not whole:
+        raise BackupError(name, "it could not be written as a whole; see that the disk has room, and try again")
+
+
+def _is_listed(clickhouse: ClickHouse, name: str) -> bool:
+    """Whether a server finds in its backup what there is in it, which is written last. Without the grants for
+    restoring it cannot be asked."""
+    try:
+        return bool(_tables_in(clickhouse, name))
+    except BackupError as error:
+        return "ACCESS_DENIED" in error.reason
+    except DatabaseError as error:
+        return "ACCESS_DENIED" in str(error)
 
 
 def restore(
@@ -98,28 +127,24 @@ def restore(
     beside = _beside(clickhouse)
     with contextlib.closing(beside.create()) as client:
         try:
-            database = _quoted(clickhouse.database)
-            parts = [f"TABLE {database}.{each} AS {_quoted(beside.database)}.{each}" for each in map(_quoted, found)]
+            database = quoted(clickhouse.database)
+            parts = [f"TABLE {database}.{each} AS {quoted(beside.database)}.{each}" for each in map(quoted, found)]
             _run(client, f"RESTORE {', '.join(parts)} FROM File({{name:String}})", name)
             migrate(client)
             apply_schema(client)
             own = check_definitions(client, _beside(clickhouse), name) - NEVER
-            there = _quoted(clickhouse.database)
+            there = quoted(clickhouse.database)
             for table in RIGHTS:
                 client.command(_KEEP_DELETED.format(table=table, there=there))
             client.command(_KEEP_CHANGED.format(there=there))
             with contextlib.closing(clickhouse.client()) as present:
                 settings = keep_protection(present, client)
             tables = [table for table in _tables(client, beside.database) if table in own]
-            for table in tables:
-                places = [
-                    f"{_quoted(database)}.{_quoted(table)}" for database in (clickhouse.database, beside.database)
-                ]
-                client.command(f"EXCHANGE TABLES {places[0]} AND {places[1]}")
+            exchange(client, clickhouse.database, beside.database, tables)
         except DatabaseError as error:
             raise BackupError(name, plain_reason(error)) from None
         finally:
-            client.command(f"DROP DATABASE {_quoted(beside.database)} SYNC")
+            client.command(f"DROP DATABASE {quoted(beside.database)} SYNC")
     return Restored(tables, settings)
 
 
@@ -130,13 +155,13 @@ def _tables_in(clickhouse: ClickHouse, name: str) -> list[str]:
         try:
             _run(
                 client,
-                f"RESTORE DATABASE {_quoted(clickhouse.database)} AS {_quoted(beside.database)} "
+                f"RESTORE DATABASE {quoted(clickhouse.database)} AS {quoted(beside.database)} "
                 "FROM File({name:String}) SETTINGS create_database = 0, structure_only = 1",
                 name,
             )
             found = ordinary_tables(client, name)
         finally:
-            client.command(f"DROP DATABASE {_quoted(beside.database)} SYNC")
+            client.command(f"DROP DATABASE {quoted(beside.database)} SYNC")
     if not found:
         raise BackupError(name, "there are no tables in it")
     return found
@@ -144,8 +169,20 @@ def _tables_in(clickhouse: ClickHouse, name: str) -> list[str]:
 
 def _beside(clickhouse: ClickHouse) -> ClickHouse:
     """A database beside it, of a new name."""
-    name = f"{clickhouse.database}_restored_{secrets.token_hex(4)}"
+    name = f"{_prefix(clickhouse)}{secrets.token_hex(4)}"
     return ClickHouse(clickhouse.dsn, name, backups=clickhouse.backups)
+
+
+def _prefix(clickhouse: ClickHouse) -> str:
+    return f"{clickhouse.database}_restored_"
+
+
+def finish_interrupted(clickhouse: ClickHouse) -> None:
+    """Complete or undo what an earlier process of an embedded database was at when it was killed. Blocking."""
+    with contextlib.closing(clickhouse.outside()) as client:
+        finish_exchanges(client, clickhouse.database, _prefix(clickhouse))
+    if clickhouse.backups is not None:
+        remove_interrupted(clickhouse.backups)
 
 
 def _refuse_cluster(clickhouse: ClickHouse, name: str) -> None:
@@ -189,7 +226,3 @@ def _state(client: Client, id_: str) -> _State:
 def _tables(client: Client, database: str) -> list[str]:
     rows = client.query(_TABLES, parameters={"database": database}).result_rows
     return [name for (name,) in rows if name not in NEVER and not name.startswith(SCRATCH)]
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

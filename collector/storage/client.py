@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
+from xml.sax.saxutils import escape
 
 import clickhouse_connect
 from clickhouse_connect.driver import options
@@ -20,12 +21,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import StreamFailureError
 
 from collector.core.environment import isolate_engine
+from collector.core.setting_values import embedded_directory
 from collector.storage.chdb_workarounds import reconnect_after_error
 from collector.storage.cluster import Node, by_shard, nodes_of, require_first
 from collector.storage.migrations import migrate, pending
 from collector.storage.schema import Table, local_tables, main_tables, tables
 from collector.storage.shards import Shards
-from collector.storage.upgrade_copy import kept_until_upgraded
+from collector.storage.upgrade_copy import kept_until_upgraded, remove_copies
 
 DATABASE = "tyst"
 SCRATCH = "scratch_"
@@ -152,8 +154,12 @@ class ClickHouse:
 
     def _kept(self, client: Client) -> contextlib.AbstractContextManager[None]:
         """What keeps an embedded database as it was while it is upgraded."""
-        if self.embedded and pending(client).steps:
-            return kept_until_upgraded(client, Path(urlsplit(self.dsn).path), plain_reason)
+        if not self.embedded:
+            return contextlib.nullcontext()
+        directory = self._directory
+        if pending(client).steps:
+            return kept_until_upgraded(client, directory, plain_reason)
+        remove_copies(directory)
         return contextlib.nullcontext()
 
     def create_everywhere(self, name: str, statement: str) -> None:
@@ -198,7 +204,7 @@ class ClickHouse:
             isolate_engine()
             from collector.storage.embedded_client import EmbeddedClient
 
-            path, engine = urlsplit(self.dsn).path, self._engine_options()
+            path, engine = str(self._directory), self._engine_options()
             return reconnect_after_error(
                 lambda: EmbeddedClient(path=path, database=database, settings=settings, chdb_options=engine)
             )
@@ -215,17 +221,22 @@ class ClickHouse:
             query_retries=0,
         )
 
+    @property
+    def _directory(self) -> Path:
+        """Where an embedded database is."""
+        return embedded_directory(self.dsn)
+
     def _server_dsn(self) -> str:
         """The DSN without its path: before the first start the database it names does not exist."""
         parts = urlsplit(self.dsn)
         return parts._replace(path="").geturl()
 
     def _engine_options(self) -> dict[str, str]:
-        directory = Path(urlsplit(self.dsn).path)
+        directory = self._directory
         backups = self.backups or directory.parent / "backups"
         directory.parent.mkdir(parents=True, exist_ok=True)
         config = directory.parent / "clickhouse.xml"
-        text = _ENGINE_CONFIG.format(backups=backups.resolve())
+        text = _ENGINE_CONFIG.format(backups=escape(str(backups.resolve())))
         if not config.is_file() or config.read_text() != text:
             config.write_text(text)
         return {"config-file": str(config)}

@@ -50,6 +50,7 @@ SELECT collector, name, toFloat64(seen), toFloat64(stored), secret, removed, toF
 FROM collectors FINAL"""
 _COLUMNS = ["collector", "name", "stored", "secret", "removed"]
 _LEAVE = "DELETE FROM collectors WHERE collector = {collector:String}"
+_REMOVED = "SELECT max(removed) FROM collectors FINAL WHERE collector = {collector:String}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,8 @@ class Membership:
         """The moments of the last heartbeats: replicas of ClickHouse may be behind."""
         self._foreign: float | None = None
         """The moment of the last heartbeat under this id that this process did not write."""
+        self.is_removed = False
+        """Whether an operator has removed this collector, which had stopped, while it held events."""
 
     @property
     def number(self) -> int:
@@ -127,14 +130,9 @@ class Membership:
         if not self._shared:
             return
         self._refresh()
-        own = self._members.get(self.id)
-        if own is not None and own.removed:
-            if self._held():
-                raise CannotJoin(
-                    f"this collector ({own.name}) was removed while its spool held events, some of which may have been "
-                    f"erased since. Delete {self._path.parent / 'spool'} to start without them."
-                )
-            self._take_new_id()
+        self._take_removal()
+        if self.is_removed:
+            raise CannotJoin(self._why_removed)
         self._must_share_secret()
         self.beat()
         # Of two that begin at the same time, the later one sees the other only now.
@@ -163,6 +161,10 @@ class Membership:
         if not self._shared:
             return
         self._refresh()
+        self._take_removal()
+        if self.is_removed:
+            # The others do not wait for it any more.
+            return
         if self._has_twin():
             self._take_new_id()
             log.warning("another collector has a copy of this data directory; this one has a new id since")
@@ -172,6 +174,15 @@ class Membership:
         self._written.append(stored)
         self._client.insert("collectors", [[self.id, self.name, moment, self._secrets[-1], 0]], column_names=_COLUMNS)
         self._last_beat = self._monotonic()
+
+    def must_not_be_removed(self) -> None:
+        """Raises `CannotJoin` where the others wait no longer for what this collector holds, as it had stopped: some of
+        it may have been erased."""
+        if self._shared and not self.is_removed:
+            found = self._client.query(_REMOVED, parameters={"collector": self.id}).result_rows
+            self.is_removed = bool(found[0][0])
+        if self.is_removed:
+            raise CannotJoin(self._why_removed)
 
     def leave(self) -> None:
         """Be no member any more, unless events wait in the spool: then the others wait for them."""
@@ -215,13 +226,15 @@ class Membership:
         """Whether this process is the one that does what one does for all."""
         if not self._shared:
             return True
-        if self._last_beat is None or self._monotonic() - self._last_beat > LEASE_SECONDS:
+        if self.is_removed or self._last_beat is None or self._monotonic() - self._last_beat > LEASE_SECONDS:
             return False
         return all(self.id < each.id for each in self.others() if each.alive)
 
     @property
     def problem(self) -> str | None:
         """What an operator should know: collectors that stopped with events in their spools."""
+        if self.is_removed:
+            return f"{self._why_removed[0].upper()}{self._why_removed[1:]}"
         missing = [each for each in self.others() if not each.alive]
         if not missing:
             return None
@@ -243,6 +256,22 @@ class Membership:
             return False
         before, self._foreign = self._foreign, own.stored
         return before is not None and abs(own.stored - before) >= _RESOLUTION
+
+    @property
+    def _why_removed(self) -> str:
+        return (
+            f"this collector ({self.name}) was removed while its spool held events, some of which may have been "
+            f"erased since. Delete {self._path.parent / 'spool'} to start without them."
+        )
+
+    def _take_removal(self) -> None:
+        """Where an operator has removed this collector: be another one, unless it holds events of that one."""
+        own = self._members.get(self.id)
+        if own is None or not own.removed:
+            return
+        self.is_removed = bool(self._held())
+        if not self.is_removed:
+            self._take_new_id()
 
     def _forget(self, id_: str) -> None:
         self._client.command(_LEAVE, parameters={"collector": id_})

@@ -40,8 +40,20 @@ def kept_until_upgraded(client: Client, directory: Path, explain: Callable[[Exce
         yield
     except (ClickHouseError, OSError) as error:
         raise UpgradeFailed(explain(error), directory, copy) from None
-    # What is erased from now on must not stay there.
-    shutil.rmtree(copy)
+    remove_copies(directory)
+
+
+def remove_copies(directory: Path) -> None:
+    """Remove what there is of copies, also of a process that was killed: what is erased from now on must not stay
+    there."""
+    copy = copy_before_upgrade(directory)
+    for each in (copy, _unfinished(copy)):
+        if each.is_dir():
+            shutil.rmtree(each)
+
+
+def _unfinished(copy: Path) -> Path:
+    return copy.with_name(f"{copy.name}.tmp")
 
 
 def _set_merges(client: Client, to: str) -> None:
@@ -50,7 +62,7 @@ def _set_merges(client: Client, to: str) -> None:
 
 
 def _copy(directory: Path, copy: Path) -> None:
-    unfinished = copy.with_name(f"{copy.name}.tmp")
+    unfinished = _unfinished(copy)
     shutil.rmtree(unfinished, ignore_errors=True)
     for place, directories, names in os.walk(directory):
         to = unfinished / Path(place).relative_to(directory)

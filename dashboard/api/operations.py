@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from collector.core.errors import BackupError, SchemaTooNew
 from collector.server.collector import Collector
-from collector.storage.backup import back_up, restore
+from collector.storage.backup import Restored, back_up, restore
 from dashboard.access.api_keys import ApiKeys
 from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.key_handlers import RouteHandler, operating
@@ -65,19 +65,13 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
     async def make(request: Request) -> Response:
         """`POST /api/v1/backups`."""
         name = await _name(request)
-        tables = await anyio.to_thread.run_sync(back_up, collector.clickhouse, name)
+        tables = await anyio.to_thread.run_sync(_back_up, collector, name)
         return _answer(OperationDone(name=name, tables=tables, place=_place(collector, name)), HTTPStatus.CREATED)
 
     async def put_back(request: Request) -> Response:
         """`POST /api/v1/backups/restore`."""
         name = await _name(request)
-        if any(job.waiting for job in collector.deletions.all()):
-            # A job that has copied from a table, and deletes in another that was put in its place, would lose both.
-            raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed or deleted; try again in a minute")
-        keep = partial(keep_checked, name)
-        restored = await anyio.to_thread.run_sync(restore, collector.clickhouse, name, keep)
-        for refresh in collector.refreshes:
-            await anyio.to_thread.run_sync(refresh)
+        restored = await anyio.to_thread.run_sync(_restore, collector, name)
         settings = [each._asdict() for each in restored.settings]
         place = _place(collector, name)
         return _answer(OperationDone(name=name, tables=restored.tables, place=place, settings=settings))
@@ -102,6 +96,35 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
         (RETRY_PATH, retry),
     ]
     return [Route(path, operating(keys, partial(_of_backup, handler)), methods=["POST"]) for path, handler in table]
+
+
+def _back_up(collector: Collector, name: str) -> list[str]:
+    """Between the steps of jobs: what a rename has copied when one table is written, and deleted when the next is,
+    would be there twice or not at all. Blocking."""
+    jobs = collector.deletions
+    with jobs.paused():
+        before = jobs.copies()
+        if any(job.is_copying for job in jobs.all()):
+            raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed; try again in a minute")
+        tables = back_up(collector.clickhouse, name)
+        # Another collector may have gone on.
+        if jobs.copies() != before:
+            raise ApiError(
+                HTTPStatus.CONFLICT, "name", "a site was renamed meanwhile; delete this backup and try again"
+            )
+    return tables
+
+
+def _restore(collector: Collector, name: str) -> Restored:
+    """While nothing is done to a site. Blocking."""
+    with collector.deletions.paused():
+        if any(job.waiting for job in collector.deletions.all()):
+            # A job that has copied from a table, and deletes in another that was put in its place, would lose both.
+            raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed or deleted; try again in a minute")
+        restored = restore(collector.clickhouse, name, partial(keep_checked, name))
+        for refresh in collector.refreshes:
+            refresh()
+    return restored
 
 
 async def _of_backup(handler: RouteHandler, request: Request) -> Response:

@@ -49,7 +49,10 @@ _NEWEST: Final = "SELECT max(version) FROM {table:Identifier}"
 
 
 def keep_checked(backup: str, present: Client, restored: Client) -> list[SettingDifference]:
-    """As `keep_protection`, once every record was read. Raises `BackupError`."""
+    """As `keep_protection`, once every record was read. Raises `BackupError`, also where another collector has begun to
+    do something to a site: what it copies would be of one database, and what it deletes of the other."""
+    if any(job.waiting for job in DocumentTable(present, "site_jobs", SiteJob).all().values()):
+        raise BackupError(backup, "a site is being renamed or deleted; nothing was restored, try again in a minute")
     for table, kind in RECORDS.items():
         newest = restored.query(_NEWEST, parameters={"table": table}).result_rows[0][0]
         try:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from collector.core.environment import clear_secrets, use_private_umask
@@ -40,7 +39,7 @@ from dashboard.cli.commands import (
     user,
     verify,
 )
-from dashboard.cli.commands.output import say
+from dashboard.cli.commands.output import console, say
 from dashboard.cli.http_client import Refused
 from dashboard.server.sockets import read_server_info
 
@@ -187,6 +186,9 @@ def main() -> int:
         return _fail(f"{error}{ADVICE.get(error.status, '')}", 1)
     except TystError as error:
         return _fail(str(error), 1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or type(error).__name__}", 1)
     return 0
 
 
@@ -197,5 +199,5 @@ ADVICE = {
 
 
 def _fail(text: str, status: int) -> int:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]Error:[/] {escape(text)}")
+    console(error=True).print(f"[bold red]Error:[/] {escape(text)}")
     return status

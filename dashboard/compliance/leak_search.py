@@ -98,24 +98,29 @@ def search_files(directories: Iterable[Path], forms: Sequence[EncodedNeedle]) ->
     be read are named as such."""
     places, found = [], []
     for directory in directories:
-        for path in files_below(directory, lambda refused: places.append(Place(refused, 0, UNREADABLE))):
+        for path in files_below(directory, lambda refused: places.append(Place(_shown(refused), 0, UNREADABLE))):
+            name = _shown(path)
             try:
-                if not path.is_file():
-                    continue
                 size, hits = _search_file(path, forms)
             except FileNotFoundError:
                 continue
             except OSError:
-                places.append(Place(str(path), 0, UNREADABLE))
+                places.append(Place(name, 0, UNREADABLE))
                 continue
-            places.append(Place(str(path), size, "bytes"))
-            found += [f"{form.owner} ({form.how}) in {path}" for form in hits]
+            places.append(Place(name, size, "bytes"))
+            found += [f"{form.owner} ({form.how}) in {name}" for form in hits]
     return SearchReport(tuple(places), tuple(sorted(found)))
+
+
+def _shown(path: Path | str) -> str:
+    """A path as text: file systems take names that are none."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def files_below(place: Path, refuse: Callable[[str], object]) -> Iterator[Path]:
     """The file itself, or every file below the directory, in order. A directory that goes meanwhile is gone, as one
-    that the database merges away; one that cannot be listed is told to `refuse`."""
+    that the database merges away; one that cannot be listed is told to `refuse`, and so is a link to a file, which may
+    be anywhere and without end."""
 
     def missed(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
@@ -126,7 +131,12 @@ def files_below(place: Path, refuse: Callable[[str], object]) -> Iterator[Path]:
         return
     for folder, inner, names in os.walk(place, onerror=missed):
         inner.sort()
-        yield from (Path(folder, name) for name in sorted(names))
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.is_symlink():
+                if path.is_file():
+                    refuse(str(path))
+            elif path.is_file():
+                yield path
 
 
 def _search_file(path: Path, forms: Sequence[EncodedNeedle]) -> tuple[int, list[EncodedNeedle]]:

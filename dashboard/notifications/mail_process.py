@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack, suppress
 from email.message import EmailMessage
 from functools import partial
@@ -66,8 +67,8 @@ async def _converse(order: bytes, handover: Handover | None) -> bytes:
         try:
             outcome = await _exchange(ours, order)
         except asyncio.CancelledError:
-            # Or the object would complain that nobody waits.
-            process.returncode = 0
+            # Whoever stops does not wait for it; without a wait at all it would stay a zombie.
+            threading.Thread(target=process.wait, name="tyst-mail", daemon=True).start()
             raise
     process.wait()
     return outcome

@@ -210,7 +210,7 @@ def build(
         translations,
         clock,
         # By a clock that leapt the wrong reports would be due.
-        leads=lambda: collector.members.leads and not collector.clock_monitor.problem,
+        leads=lambda: collector.members.leads and not collector.clock_monitor.jumped,
         problems=partial(problems_of, collector),
     )
     collector.refreshes.append(notifications.refresh)

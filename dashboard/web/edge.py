@@ -83,7 +83,8 @@ class Edge:
         head = scope["method"] == "HEAD"
         # A copy, since the server still needs the original method.
         scope = {**scope, "scheme": origin.scheme, "method": "GET" if head else scope["method"], ORIGIN: origin}
-        send = _checked(send, secure=origin.is_public and origin.scheme == "https")
+        began = asyncio.Event()
+        send = _checked(_noting(send, began), secure=origin.is_public and origin.scheme == "https")
         try:
             refusal = _refuse(scope, origin)
             if refusal is None and scope["method"] not in ("GET", "OPTIONS") and not STREAMED.fullmatch(scope["path"]):
@@ -101,8 +102,14 @@ class Edge:
             scope[REFUSAL] = refusal
         if head:
             receive, send = _without_body(receive, send)
-        with contextlib.suppress(ClientDisconnect):
-            await self._in_turn(scope, receive, send)
+        try:
+            with contextlib.suppress(ClientDisconnect):
+                await self._in_turn(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server stops and has waited for long enough; it says in the log of how many.
+            if not began.is_set():
+                scope[REFUSAL] = HTTPException(503, "the server is stopping", {"retry-after": str(RETRY_SECONDS)})
+                await self._app(scope, receive, send)
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         if REFUSAL in scope or scope["path"] in ANY_HOST or _UNLIMITED.fullmatch(scope["path"]):
@@ -131,6 +138,16 @@ def _refuse(scope: Scope, origin: RequestOrigin) -> HTTPException | None:
     return (
         None if origin.is_own else HTTPException(421, "this server does not answer to that name: set TYST_PUBLIC_URL")
     )
+
+
+def _noting(send: Send, began: asyncio.Event) -> Send:
+    """Note that the response has begun."""
+
+    async def noted(message: Message) -> None:
+        began.set()
+        await send(message)
+
+    return noted
 
 
 def _checked(send: Send, *, secure: bool) -> Send:

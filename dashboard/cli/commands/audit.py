@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 import typer
-from rich.console import Console
 
 from collector.core.errors import TystError
-from dashboard.cli.commands.output import Json, print_json, print_table, say
+from dashboard.cli.commands.output import Json, console, print_json, print_table, say
 from dashboard.cli.http_client import Client, connect
 from dashboard.compliance.leak_search import (
     UNREADABLE,
@@ -129,9 +128,8 @@ def _report(report: SearchReport, also: SearchReport, forms: int, canary: Plante
     if not found:
         say("Nothing was found.")
         return
-    error = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in found:
-        error.print(f"FOUND {line}", markup=False)
+        console(error=True).print(f"FOUND {line}", markup=False)
 
 
 class PlantedVisit:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,14 +15,14 @@ import typer
 from collector.core.environment import make_private, use_private_umask
 from collector.core.errors import BackupError
 from collector.core.settings import read_settings
+from collector.core.text import with_hidden_shown
+from collector.storage.backup_files import METADATA, new_backup_name, new_copy_name
+from dashboard.cli.backup_copy import copy_backup
 from dashboard.cli.commands.output import Json, print_json, print_result, print_table, say
 from dashboard.cli.http_client import Refused, connect
 
 # A large database takes its time.
 PATIENCE = 3_600.0  # seconds
-
-METADATA = ".backup"
-"""The file in which ClickHouse lists what is in a backup."""
 
 Directory = Annotated[Path, typer.Argument(help="A directory; for a backup, one that is not there yet.")]
 
@@ -36,25 +34,26 @@ def backup(directory: Directory, json: Json = False) -> None:
         raise BackupError(directory.name, f"{directory} is there already; choose another directory")
     with _told(directory, f"{directory.parent} is no place for it"):
         directory.parent.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    name = new_backup_name()
     with connect(os.environ, timeout=PATIENCE) as client:
         try:
-            done = client.post("backups", body={"name": f"{stamp}-{secrets.token_hex(4)}"})
+            done = client.post("backups", body={"name": name})
         except Refused as error:
             raise BackupError(directory.name, error.reason) from None
-    place = Path(done["place"]) if done["place"] else None
-    if place is not None and place.is_dir():
+    # Where the server says it is, but never another directory of this machine.
+    place = Path(read_settings(os.environ).data_dir).resolve() / "backups" / name
+    if done["place"] == str(place) and place.is_dir():
         with _told(directory, f"it cannot be moved to {directory} and is still in {place}"):
             shutil.move(place, directory)
         # What the engine writes, it may have written for others to read.
         make_private(directory)
         found = str(directory)
     else:
-        found = done["name"]
+        found = done["place"] or name
     if json:
         print_json({"backup": found, "tables": done["tables"]})
-    elif place is not None:
-        say(f"{len(done['tables'])} tables are in {found}")
+    elif done["place"]:
+        say(f"{len(done['tables'])} tables are in {found}{'' if found == str(directory) else ', at the server'}")
     else:
         say(f"{len(done['tables'])} tables are in the ClickHouse server's backups, under {found}")
 
@@ -96,25 +95,13 @@ def _within_reach(directory: Path, data_dir: Path) -> Iterator[str]:
         return
     if not (directory / METADATA).is_file():
         raise BackupError(directory.name, f"there is no backup in {directory}")
-    backups = data_dir / "backups"
-    copy = backups / f"restore-{secrets.token_hex(4)}"
+    copy = data_dir / "backups" / new_copy_name()
     try:
         with _told(directory, "it cannot be copied into the data directory"):
-            backups.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A backup has no links: what one leads to is no part of it.
-            shutil.copytree(directory, copy, symlinks=True)
-            _give_to_service(backups, copy)
+            copy_backup(directory, data_dir, copy.name)
         yield copy.name
     finally:
         shutil.rmtree(copy, ignore_errors=True)
-
-
-def _give_to_service(backups: Path, copy: Path) -> None:
-    """Give what root copied to whom the data directory belongs: a service that runs as a user of its own."""
-    if os.geteuid() == 0:
-        owner = backups.parent.stat()
-        for path in (backups, copy, *copy.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextlib.contextmanager
@@ -134,9 +121,10 @@ def _confirm(directory: Path) -> None:
     named = ", ".join(sites[:5]) + (f" and {len(sites) - 5} more" if len(sites) > 5 else "")
     what = f"everything at {url}, with {len(sites)} sites{f' ({named})' if sites else ''},"
     if not sys.stdin.isatty():
-        typer.echo(f"This would replace {what} by {directory}. Say so with --yes.", err=True)
+        typer.echo(with_hidden_shown(f"This would replace {what} by {directory}. Say so with --yes."), err=True)
         raise typer.Exit(2)
-    typer.confirm(f"This replaces {what} by {directory}. Replace it?", abort=True, err=True)
+    question = f"This replaces {what} by {directory}. Replace it?"
+    typer.confirm(with_hidden_shown(question), abort=True, err=True)
 
 
 def retry(json: Json = False) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from collector.core.environment import use_private_umask
+from collector.core.text import with_hidden_shown
 from dashboard.cli.commands.output import Json, print_json, say
 from dashboard.cli.commands.site_options import SiteOption
 from dashboard.cli.http_client import connect
@@ -29,7 +30,7 @@ def export_site(
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise typer.BadParameter(f"{directory} is no directory: {error.strerror}") from None
+        raise typer.BadParameter(with_hidden_shown(f"{directory} is no directory: {error.strerror}")) from None
     form = "parquet" if parquet else "jsonl"
     with connect(os.environ, timeout=PATIENCE) as client:
         daily = client.download(directory, "sites", site, "export", default="daily.zip")

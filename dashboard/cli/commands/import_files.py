@@ -15,6 +15,7 @@ from typing import IO, Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from collector.core.text import with_hidden_shown
 from dashboard.cli.commands.output import Json, console, print_json, print_table, say
 from dashboard.cli.http_client import connect
 from dashboard.reports.import_report import NOTES, REASONS
@@ -48,7 +49,7 @@ def import_files(
     paths = [Path(each) for each in files if each != "-"]
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None:
-        raise typer.BadParameter(f"there is no file {missing}")
+        raise typer.BadParameter(with_hidden_shown(f"there is no file {missing}"))
     if follow and len(paths) != len(files):
         raise typer.BadParameter("standard input cannot be followed; name the files")
     query = {"mode": "dry-run" if dry_run else "import", "format": format, "name": name, "log_format": log_format}

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import typer
 
+from collector.core.environment import give_to_owner
 from collector.core.errors import TystError
 from collector.core.settings import read_settings
 from collector.enrichment.host_lists import SPAM_FILE, listed_hosts
@@ -55,6 +56,7 @@ def update(
     path = settings.data_dir / SPAM_FILE
     before = listed_hosts(path.read_text("utf-8", "replace")) if path.is_file() else frozenset()
     write(path, hosts)
+    give_to_owner(settings.data_dir)
     counts = {"hosts": len(hosts), "added": len(hosts - before), "removed": len(before - hosts)}
     print_result(
         counts | {"file": str(path)},

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from dashboard.cli.commands.near_misses import known_site
-from dashboard.cli.commands.output import Json, print_json
+from dashboard.cli.commands.output import Json, console, print_json
 from dashboard.cli.commands.site_options import Domain
 from dashboard.cli.http_client import connect
 
@@ -38,4 +37,4 @@ def notice(
     if written["missing"]:
         options = " ".join(f"--{name} …" for name in written["missing"])
         text = f"Some of it only you know. Fill it in with: tyst site set {domain} {options}"
-        Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))
+        console(error=True).print(escape(text))

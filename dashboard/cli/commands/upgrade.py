@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
-from collector.core.environment import use_private_umask
+from collector.core.environment import give_to_owner, use_private_umask
 from collector.core.errors import DatabaseUnreachable
 from collector.core.file_locks import lock_data_dir
+from collector.core.setting_values import embedded_directory
 from collector.core.settings import read_settings
 from dashboard.cli.commands.output import Json, print_json, say
 
@@ -26,7 +25,7 @@ def upgrade(check: Check = False, json: Json = False) -> None:
     """Migrate the database of an earlier release, with the server stopped; `tyst serve` does the same at its start."""
     use_private_umask()
     settings = read_settings(os.environ)
-    if settings.embedded and not Path(urlsplit(settings.database_dsn).path).is_dir():
+    if settings.embedded and not embedded_directory(settings.database_dsn).is_dir():
         say("There is no database yet; `tyst serve` creates it.")
         return
     # The embedded engine belongs to one process; a ClickHouse server may be asked while others write to it.
@@ -37,11 +36,15 @@ def upgrade(check: Check = False, json: Json = False) -> None:
 
     from collector.storage.client import ClickHouse, plain_reason
 
-    clickhouse = ClickHouse.at(settings.database_dsn, backups=settings.data_dir / "backups")
+    clickhouse = ClickHouse.at(
+        settings.database_dsn, backups=settings.data_dir / "backups", cluster=settings.clickhouse_cluster
+    )
     try:
         needed, events = _upgrade(clickhouse, check=check)
     except ClickHouseError as error:
         raise DatabaseUnreachable(plain_reason(error)) from None
+    finally:
+        give_to_owner(settings.data_dir)
     if json:
         steps = [{"version": step.number, "what": step.what} for step in needed.steps]
         print_json({"version": needed.version, "events": events, "steps": steps, "applied": not check})

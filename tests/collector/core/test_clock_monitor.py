@@ -84,6 +84,17 @@ def test_after_a_leap_nothing_goes_until_the_clock_is_right_again(
     assert is_well(keeper)
 
 
+@pytest.mark.parametrize("leap", [NINE_YEARS, -NINE_YEARS, 2 * 3_600.0])
+def test_a_leap_that_is_not_noticed_yet_deletes_nothing(clocks: Clocks, keeper: ClockMonitor, leap: float) -> None:
+    """Whatever goes by the clock may come before the next look at it."""
+    clocks.now += leap
+    assert may_go(keeper) == (False, False)
+    assert (keeper.jumped, keeper.may_close_days) == (True, False)
+    clocks.now -= leap
+    assert is_well(keeper)
+    assert (keeper.jumped, keeper.may_close_days) == (False, True)
+
+
 def test_a_clock_that_stands_is_believed_in_the_end(clocks: Clocks, keeper: ClockMonitor) -> None:
     """As when a machine without a battery learns the time: salts after an hour, events after a day."""
     clocks.now += NINE_YEARS
@@ -180,9 +191,15 @@ def test_a_running_server_keeps_events_and_salts_through_a_leap_and_says_why(
             today = next(path for path in salts.iterdir() if path.name == "2026-03-01").read_bytes()
             clocks.now += NINE_YEARS
             clocks.passes(30)
+            # Other work of the upkeep comes before the look at the clocks.
+            collector.salt_rotation.refresh()
+            collector.close_days()
+            assert (salts / "2026-03-01").read_bytes() == today
             collector.clock_monitor.check()
             collector.salt_rotation.rotate()
             collector.retention.keep()
+            collector.close_days()
+            assert client.query("SELECT count() FROM daily_status").result_rows == [(0,)]
             client.command("OPTIMIZE TABLE events FINAL")
             state = collector.readiness()
             assert not state.ready

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collector.core.app_secret import SHORTEST
-from collector.core.environment import PRIVATE, make_private, restrict_permissions
+from collector.core.environment import PRIVATE, give_to_owner, make_private, restrict_permissions
 from collector.core.errors import SettingError
 from collector.core.settings import read_settings
 from dashboard.compliance.health_report import check_directory, check_secret
@@ -193,3 +193,16 @@ def test_what_was_written_for_others_is_made_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((inside / "file").stat().st_mode) == 0o600
     assert stat.S_IMODE(inside.stat().st_mode) == 0o700
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+
+
+def test_what_root_has_written_is_given_to_the_owner(tmp_path: Path) -> None:
+    """A service that runs as a user of its own could not read what a command has left there. Links are not followed."""
+    owner = 65534 if os.geteuid() == 0 else os.geteuid()
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "other").touch()
+    (tmp_path / "data" / "deep" / "file").touch()
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "other")
+    os.chown(tmp_path / "data", owner, -1)
+    give_to_owner(tmp_path / "data")
+    assert {path.lstat().st_uid for path in (tmp_path / "data").rglob("*")} == {owner}
+    assert (tmp_path / "other").stat().st_uid == os.geteuid()

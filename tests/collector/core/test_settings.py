@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from collector.core.errors import SettingError
+from collector.core.setting_values import embedded_directory
 from collector.core.settings import Settings, read_settings
 from collector.core.settings_table import SETTINGS
 
@@ -93,3 +94,11 @@ def test_a_wrong_dsn_does_not_show_its_password() -> None:
     with pytest.raises(SettingError) as raised:
         read_settings({"TYST_CLICKHOUSE_DSN": "mysql://user:s3cret@db"})
     assert "s3cret" not in str(raised.value)
+
+
+def test_a_data_directory_may_be_called_anything(tmp_path: Path) -> None:
+    """What would mean something in an address or a configuration file means nothing there."""
+    place = tmp_path / "a#b?c%20d & <e>"
+    settings = read_settings({"TYST_DATA_DIR": str(place)})
+    assert embedded_directory(settings.database_dsn) == place / "clickhouse"
+    assert read_settings({"TYST_CLICKHOUSE_DSN": f"chdb://{place}"}).database_dsn == f"chdb://{place}"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from collector.core.text import has_hidden, is_one_line, without_hidden
+from collector.core.text import has_hidden, is_one_line, with_hidden_shown, without_hidden
 from collector.enrichment.urls import clean_path
 from collector.ingest.payload import parse_beacon
 from collector.storage.client import ClickHouse
@@ -41,6 +41,8 @@ def test_what_hides_is_found_and_left_out(hidden: str) -> None:
     """Alone, and in the middle of what is seen."""
     assert has_hidden(f"a{hidden}b")
     assert without_hidden(f"a{hidden}b") == "ab"
+    assert with_hidden_shown(f"a\n{hidden}b").isascii()
+    assert with_hidden_shown(f"a\n{hidden}b").replace("\n", "").isprintable()
     assert not is_one_line(f"a{hidden}b", 10)
     assert not is_one_line(hidden, 10)
 
@@ -49,7 +51,7 @@ def test_what_hides_is_found_and_left_out(hidden: str) -> None:
 def test_writing_of_all_kinds_is_as_it_was(text: str) -> None:
     """Joiners, which scripts and emoji need, variation selectors, and letters of every script."""
     assert not has_hidden(text)
-    assert without_hidden(text) == text
+    assert without_hidden(text) == with_hidden_shown(text) == text
     assert is_one_line(text, 10)
 
 

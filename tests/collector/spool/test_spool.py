@@ -443,3 +443,12 @@ def test_a_file_that_is_closed_while_it_is_read_ends_the_reading(tmp_path: Path)
         file.close()
         reading.join(60)
         assert not reading.is_alive()
+
+
+async def test_a_spool_that_refuses_takes_nothing_more(spool: Spool) -> None:
+    """What it has stays."""
+    await spool.append([an_event(page="/a")], None)
+    spool.refuse("this collector was removed")
+    with pytest.raises(SpoolUnavailable, match="removed"):
+        await spool.append([an_event(page="/b")], None)
+    assert pages(spool, sealed(spool)) == ["/a"]

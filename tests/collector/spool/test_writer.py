@@ -14,10 +14,12 @@ from collector.core.errors import InsertError, InsertRefused, InsertRetryable
 from collector.core.metrics import Counters
 from collector.ingest.event import Event
 from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.spool.member_inserter import MemberInserter
 from collector.spool.spool import Spool
 from collector.spool.writer import Writer
 from tests.collector.spool.test_spool import Clock, a_spool, emptied, sealed
 from tests.collector.storage.test_client import an_event
+from tests.members import member
 
 pytestmark = pytest.mark.anyio
 
@@ -122,3 +124,20 @@ async def test_a_crash_between_insert_and_answer_stores_once(spool: Spool, datab
     assert database.query("SELECT groupArray(page) FROM (SELECT page FROM events ORDER BY page)").first_row == (
         ["/a", "/b"],
     )
+
+
+async def test_a_removed_collector_stores_nothing(spool: Spool, database: Client, tmp_path: Path) -> None:
+    """Some of what it holds may have been erased."""
+    own, other = (member(database, tmp_path / name, name=name) for name in ("own", "gone"))
+    inserter = MemoryInserter()
+    writer = Writer(spool, MemberInserter(inserter, lambda: other), Counters())
+    await spool.append([an_event(page="/a")], None)
+    segment = sealed(spool)
+    database.command(
+        "INSERT INTO collectors SELECT collector, name, seen + 0.001, stored, secret, 1 FROM collectors FINAL"
+        " WHERE name = 'gone'"
+    )
+    assert not writer.write(segment)
+    assert "was removed" in (writer.problem or "")
+    assert inserter.segments == {}
+    assert Writer(spool, MemberInserter(inserter, lambda: own), Counters()).write(segment)

@@ -7,12 +7,14 @@ import secrets
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import BackupError
 from collector.privacy.salts_clickhouse import TableSalts
@@ -20,13 +22,16 @@ from collector.sites.model import Site
 from collector.sites.restoration import keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.backup import back_up, restore
+from collector.storage.backup_files import METADATA, is_whole, new_backup_name, new_copy_name, remove_interrupted
 from collector.storage.client import ClickHouse, apply_schema
 from collector.storage.documents import DocumentTable
+from collector.storage.table_exchange import exchange, finish_exchanges
 from dashboard.access.api_keys import ApiKey
 from dashboard.access.one_time_links import Invitation
 from dashboard.access.share_links import ShareLink
 from dashboard.access.users import User
 from tests.collector.storage.test_client import an_event
+from tests.disk import filled, small_disk
 from tests.faults.server import Serve, until
 from tests.launcher import ROOT, TYST
 from tests.length import long
@@ -284,3 +289,95 @@ def test_what_else_is_in_a_backup_is_left_there(database: Client, backups: Click
     assert "own_notes" in back_up(backups, name)
     database.command("DROP TABLE own_notes SYNC")
     assert {"own_notes", "users"} & set(restore(backups, name, keep_protection).tables) == {"users"}
+
+
+class Stopping:
+    """A client that raises at its exchange of that number, before or after it."""
+
+    def __init__(self, client: Client, at: int, error: BaseException, *, after: bool) -> None:
+        self._client, self._left, self._error, self._after = client, at, error, after
+
+    def command(self, statement: str, **options: Any) -> Any:
+        self._left -= statement.startswith("EXCHANGE")
+        if self._left == 0 and not self._after:
+            self._left = -1
+            raise self._error
+        done = self._client.command(statement, **options)
+        if self._left == 0:
+            self._left = -1
+            raise self._error
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@pytest.mark.parametrize(("at", "after"), [(1, False), (1, True), (2, False), (2, True), (3, True)])
+def test_a_restoration_that_is_interrupted_is_whole_or_none(clickhouse: ClickHouse, at: int, after: bool) -> None:
+    """One that failed leaves all tables where they were; one whose process was killed is completed at the next start,
+    and leaves nothing beside it."""
+    prefix, names = f"{clickhouse.database}_restored_", ["api_keys", "sites", "users"]
+    with closing(clickhouse.client()) as client:
+
+        def beside() -> str:
+            there = ClickHouse(clickhouse.dsn, f"{prefix}{secrets.token_hex(4)}")
+            with closing(there.create()) as made:
+                apply_schema(made)
+                for name in names:
+                    made.insert(name, [["new", "", 1]], column_names=["id", "record", "version"])
+            return there.database
+
+        def new() -> list[str]:
+            count = "SELECT count() FROM {name:Identifier}"
+            return [name for name in names if client.command(count, parameters={"name": name})]
+
+        there = beside()
+        failing = Stopping(client, at, DatabaseError("the disk is full"), after=after)
+        with pytest.raises(DatabaseError, match="full"):
+            exchange(failing, clickhouse.database, there, names)  # type: ignore[arg-type] # acts as a client
+        assert new() == []
+        client.command(f"DROP DATABASE {there} SYNC")
+        killed = Stopping(client, at, KeyboardInterrupt(), after=after)
+        with pytest.raises(KeyboardInterrupt):
+            exchange(killed, clickhouse.database, beside(), names)  # type: ignore[arg-type] # likewise
+        assert new() == names[: at if after else at - 1]
+        unfinished = beside()
+        finish_exchanges(client, clickhouse.database, prefix)
+        assert new() == names
+        left = client.query("SELECT name FROM system.databases WHERE startsWith(name, {p:String})", {"p": prefix})
+        assert left.result_rows == [], unfinished
+
+
+def test_what_interrupted_commands_left_of_backups_goes(tmp_path: Path) -> None:
+    """It would still have what is erased. Whole backups stay, and so does what is somebody's own."""
+    whole, broken, copied = new_backup_name(), new_backup_name(), new_copy_name()
+    for name in (whole, broken, copied, "mine", "nightly"):
+        (tmp_path / name).mkdir()
+    for name in (whole, copied, "nightly"):
+        (tmp_path / name / METADATA).touch()
+    remove_interrupted(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {whole, "mine", "nightly"}
+    remove_interrupted(tmp_path / "none")
+
+
+def test_a_backup_that_a_full_disk_has_cut_is_none(tmp_path: Path) -> None:
+    """The engine may call it written, and nobody could restore it. Nothing is left of it, and it is said."""
+    with small_disk(tmp_path / "data", 300 << 20):
+        serve = Serve(tmp_path)
+        serve.start()
+        try:
+            until("the server answers", serve.answers)
+            serve.tyst("site", "add", "site.test", "--consent", "exempt")
+            send(serve, "/before")
+            with (
+                filled(tmp_path / "data", left=60_000),
+                pytest.raises(AssertionError, match=r"as a whole|BACKUP_ALREADY"),
+            ):
+                serve.tyst("backup", str(tmp_path / "cut"))
+            assert list((tmp_path / "data" / "backups").iterdir()) == []
+            serve.tyst("backup", str(tmp_path / "whole"))
+        finally:
+            serve.close()
+    assert is_whole(tmp_path / "whole")
+    max((tmp_path / "whole" / "data").rglob("*.bin"), key=lambda path: path.stat().st_size).write_bytes(b"")
+    assert not is_whole(tmp_path / "whole")

@@ -158,6 +158,31 @@ def test_a_removed_collector_is_not_waited_for_and_may_not_come_back_with_events
     assert again.id != other.id
 
 
+def test_a_removed_collector_that_goes_on_stays_removed(database: Client, tmp_path: Path) -> None:
+    """As when its network was away and is there again: what it holds is not to be stored, and it says so. With an empty
+    spool it goes on as a new one."""
+    held = {1}
+    own = member(database, tmp_path / "own")
+    other = member(database, tmp_path / "other", name="gone", held=lambda: frozenset(held))
+    third = member(database, tmp_path / "third")
+    for each in (other, third):
+        each.must_not_be_removed()
+        silent(database, each.id, ALIVE_SECONDS + 1)
+        assert own.remove(each.id) is not None
+        with pytest.raises(CannotJoin, match="spool"):
+            each.must_not_be_removed()
+    for _ in range(2):
+        other.beat()
+    assert (other.is_removed, other.leads) == (True, False)
+    assert "Delete" in (other.problem or "")
+    own.beat()
+    assert own.stored_by_all(own.mark())
+    former = third.id
+    third.beat()
+    assert third.id != former
+    third.must_not_be_removed()
+
+
 def test_of_two_with_a_copied_data_directory_one_takes_a_new_id(database: Client, tmp_path: Path) -> None:
     """As when a machine is cloned to be the second collector: each waits for what the other has not stored."""
     held = {1}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
+import anyio.from_thread
 import anyio.to_thread
 import httpx
 import pytest
 from starlette.applications import Starlette
 
-from collector.erasure.site_job import new_job
+from collector.erasure.rename_site import SiteRename
+from collector.erasure.site_job import SiteJob, new_job
 from collector.server.collector import Collector
 from collector.sites.model import Site
 from collector.storage.client import ClickHouse
@@ -37,3 +40,42 @@ async def test_nothing_is_restored_while_a_site_is_being_renamed(tmp_path: Path,
         while not await anyio.to_thread.run_sync(collector.deletions.run_pending):
             pass
         assert (await client.post("/api/v1/backups/restore", json=wanted)).status_code == 400
+
+
+async def test_no_backup_is_made_of_a_site_that_is_half_renamed(
+    tmp_path: Path, engine: str, clickhouse: ClickHouse
+) -> None:
+    """The job would go on after a restoration, and copy once more what it had copied. It waits meanwhile."""
+    assert engine
+    database = ClickHouse(clickhouse.dsn, clickhouse.database)
+    collector = Collector(settings_for(tmp_path), clickhouse=database)
+    keys = ApiKeys(DocumentTable(collector.client, "api_keys", ApiKey), "the key")
+    site = await collector.sites.add(Site(domain="old.test"))
+    collector.client.command(
+        "INSERT INTO events (site, day, ts, visitor, name) SELECT 'old.test', '2041-03-30', now(), number, 'pageview'"
+        " FROM numbers(5)"
+    )
+    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys)))
+    headers = {"authorization": "Bearer the key"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+
+        async def backed_up() -> int:
+            return (await client.post("/api/v1/backups", json={"name": f"b-{secrets.token_hex(4)}"})).status_code
+
+        job = new_job("rename", site, "admin", collector.clock(), to="new.test")
+        job = await anyio.to_thread.run_sync(collector.deletions.enqueue, job)
+        assert await backed_up() == 201
+        seen: list[int] = []
+        jobs = DocumentTable(collector.client, "site_jobs", SiteJob)
+
+        def put(each: SiteJob) -> None:
+            jobs.save(each.id, each)
+            seen.append(anyio.from_thread.run(backed_up))
+
+        await anyio.to_thread.run_sync(SiteRename(collector.client).run_step, job, put)
+        assert (seen[0], seen[1], seen[2]) == (409, 409, 201)
+        with collector.deletions.paused():
+            assert not await anyio.to_thread.run_sync(collector.deletions.run_pending)
+        assert await anyio.to_thread.run_sync(collector.deletions.run_pending)
+        assert await backed_up() == 201
+    assert collector.client.query("SELECT site, count() FROM events GROUP BY site").result_rows == [("new.test", 5)]

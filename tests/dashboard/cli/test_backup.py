@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dashboard.cli.backup_copy import copy_backup
 from dashboard.cli.commands.backup import _within_reach
 from tests.running import tyst
 from tests.served import Served, served
@@ -102,3 +106,44 @@ def test_an_export_takes_the_place_of_links_and_writes_through_none(server: Serv
     assert not written["events.jsonl"].is_symlink()
     assert {path.stat().st_mode & 0o777 for path in written.values()} == {0o600}
     assert "no directory" in run(server, tmp_path, "export", "mine", "--site", "example.com", status=2)
+
+
+def test_a_backup_moves_nothing_but_itself(tmp_path: Path) -> None:
+    """A server somewhere else says where its backup is: it may name any directory of this machine."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious").touch()
+
+    class Elsewhere(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # the name that http.server calls
+            body = json.dumps({"name": "x", "tables": ["events"], "place": str(tmp_path / "mine")}).encode()
+            self.send_response(201)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Elsewhere) as elsewhere:
+        threading.Thread(target=elsewhere.handle_request, daemon=True).start()
+        url = f"http://127.0.0.1:{elsewhere.server_port}"
+        done = tyst("backup", "taken", directory=tmp_path, TYST_URL=url, TYST_API_KEY="key")
+    assert done.status == 0, done.err
+    assert (tmp_path / "mine" / "precious").exists()
+    assert not (tmp_path / "taken").exists()
+
+
+def test_nothing_is_copied_where_somebody_else_leads_it(backup: Path, tmp_path: Path) -> None:
+    """Who owns the data directory may put something in the place of the copy, and links and devices into a backup."""
+    data, owner = tmp_path / "data", 65534 if os.geteuid() == 0 else os.geteuid()
+    data.mkdir()
+    os.chown(data, owner, -1)
+    os.mkfifo(backup / "fifo")
+    (backup / "link").symlink_to("/etc/passwd")
+    copy_backup(backup, data, "copy")
+    copied = {path.name: path.stat() for path in (data / "backups").rglob("*")}
+    assert {status.st_uid for status in copied.values()} == {owner}
+    assert {"metadata", ".backup"} <= copied.keys()
+    assert copied.keys().isdisjoint({"fifo", "link"})
+    (tmp_path / "elsewhere").mkdir()
+    (data / "backups" / "other").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        copy_backup(backup, data, "other")
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,9 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from rich.markup import escape
+from rich.table import Table
 from typer.testing import CliRunner
 
 from collector.ingest.cookies import has_cookie_fault
+from dashboard.cli.commands.output import PlainConsole
 from dashboard.cli.main import app
 from tests.running import Running, start, stop, tyst
 
@@ -354,3 +358,25 @@ def test_output_is_plain_where_nobody_looks(server: Running) -> None:
     for args in (["site", "list"], ["check"], ["site", "remove", "zzz"]):
         ran = server.tyst(*args)
         assert "\x1b" not in ran.out + ran.err
+
+
+def test_a_terminal_obeys_no_name(server: Running) -> None:
+    """Neither of a file nor of what a server says: what would clear the screen or set its title is shown. Bold text is
+    still bold."""
+    odd = "evil\x1b[2J\x1b]0;title\x07.csv"
+    (server.directory / odd).write_text("no table of any product\n")
+    for args in (["import", odd, "--site", "site.test"], ["restore", f"gone-{odd}", "--yes"], ["site", "add", odd]):
+        ran = server.tyst(*args)
+        assert ran.status != 0
+        assert "\x1b" not in ran.out + ran.err, args
+    screen = io.StringIO()
+    shown = PlainConsole(file=screen, force_terminal=True, color_system="standard", highlight=False, width=80)
+    table = Table()
+    table.add_column("Name")
+    table.add_row(escape(odd))
+    shown.print(table)
+    shown.print(f"[bold]{escape(odd)}[/]")
+    text = screen.getvalue()
+    assert text.count("evil\\x1b[2J\\x1b]") == 2
+    assert "\x1b[1m" in text
+    assert "\x1b[2J" not in text

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from collector.core.file_locks import lock_data_dir
+from collector.core.setting_values import embedded_directory
+from collector.storage.client import ClickHouse
 from collector.storage.migrations import STEPS
+from collector.storage.upgrade_copy import copy_before_upgrade
 from tests.length import long
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -125,3 +128,25 @@ def test_a_server_that_does_not_answer_is_said_in_words(tmp_path: Path) -> None:
         assert "ClickHouse does not answer" in done.stderr
         assert "Traceback" not in done.stderr
         assert "not-to-be-told" not in done.stderr + done.stdout
+
+
+def test_what_a_killed_upgrade_has_left_goes_at_the_next_start(clickhouse: ClickHouse) -> None:
+    """Its last step was taken, and the copy was there yet: what is erased from now on must not stay there."""
+    copy = copy_before_upgrade(embedded_directory(clickhouse.dsn))
+    left = (copy, copy.with_name(f"{copy.name}.tmp"))
+    for each in left:
+        each.mkdir()
+        (each / "data").write_text("what was")
+    clickhouse.prepare().close()
+    assert not any(each.exists() for each in left)
+
+
+def test_what_cannot_be_opened_is_said_in_a_sentence(tmp_path: Path) -> None:
+    """And nothing is written where a link leads."""
+    (tmp_path / "clickhouse").mkdir()
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "lock").symlink_to(tmp_path / "mine")
+    done = tyst(tmp_path)
+    assert (done.returncode, done.stderr.startswith("Error: ")) == (1, True)
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "mine").read_text() == "precious"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -81,6 +82,20 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken").symlink_to("/proc/self/mem")
     places = {Path(place.name).name: place.unit for place in search_files([tmp_path], []).places}
     assert places == {"plain": "bytes", "broken": UNREADABLE}
+
+
+def test_a_search_follows_no_link_and_reads_any_name(tmp_path: Path) -> None:
+    """A link may lead to what has no end; a name need not be text."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").write_bytes(b"kanarie77")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "out")
+    (tmp_path / "in" / os.fsdecode(b"odd\xff")).write_bytes(b"kanarie77")
+    searched = search_files([tmp_path / "in"], list(forms_of_text("ua", "Kanarie77")))
+    assert {Path(place.name).name: place.unit for place in searched.places} == {
+        "link": UNREADABLE, "odd\\xff": "bytes"
+    }  # fmt: skip
+    assert f"ua (percent) in {tmp_path}/in/odd\\xff" in searched.found
+    assert search_files([tmp_path / "in" / "link"], list(forms_of_text("ua", "Kanarie77"))).found
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -95,6 +97,17 @@ async def test_who_stops_does_not_wait_for_a_stalled_mail_server(tmp_path: Path)
         assert journal.conversations_go_on()
         connection.close()
     await anyio.to_thread.run_sync(until, "the end of the conversation", lambda: not journal.conversations_go_on())
+    await anyio.to_thread.run_sync(until, "nothing left of its process", lambda: not zombies())
+
+
+def zombies() -> list[str]:
+    """The children of this process that have ended and that nobody has asked how."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = place.read_text().rpartition(")")[2].split()[:2]
+            found += [place.parent.name] if (state, int(parent)) == ("Z", os.getpid()) else []
+    return found
 
 
 @dataclass

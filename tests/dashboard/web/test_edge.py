@@ -283,3 +283,31 @@ def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client)
         "/metrics": 1,
         "refused": 1,
     }
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_takes_longer_than_a_stop_may_is_refused_in_words(database: Client, begun: bool) -> None:
+    """The web server cancels it then: no error of the application, whose traceback would be in the log. A response that
+    has begun ends there."""
+    told: list[Any] = []
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        if REFUSAL in scope:
+            told.append(scope[REFUSAL].status_code)
+            return
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()
+
+    async def sent(message: Message) -> None:
+        told.append(message["type"])
+
+    async def stopped() -> None:
+        request = asyncio.create_task(edge_around(app, database)(request_of("/site.test"), unused, sent))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        request.cancel()
+        await request
+
+    asyncio.run(stopped())
+    assert told == (["http.response.start"] if begun else [503])
