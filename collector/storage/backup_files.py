@@ -40,7 +40,7 @@ def is_whole(backup: Path) -> bool:
 def _is_there(backup: Path, listed: ElementTree.Element) -> bool:
     size = int(listed.findtext("size", "0"))
     # A file that is the same as another one is written once.
-    place = listed.findtext("data_file") or listed.findtext("name", "")
+    place = listed.findtext("data_file") or listed.findtext("name") or ""
     return not size or (backup / place).stat().st_size == size
 
 
