@@ -19,10 +19,10 @@ PYTEST := $(BIN)/pytest --dist loadscope --no-loadscope-reorder
 run: $(VENV)/.run
 	$(BIN)/tyst demo $(ARGS)
 
-# What they need is made first, one after the other; then types, unit and browser tests run side by side, and what each
-# prints comes as a whole when it is through.
-test: ready lint
-	$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target types browser unit
+# What they need is made first, one after the other; then linters, types, unit and browser tests run side by side, and
+# what each prints comes as a whole when it is through.
+test: ready
+	$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target lint types browser unit
 
 ready: $(VENV)/.dev $(VENV)/.frontend-test $(VENV)/.load $(VENV)/.browser
 
