@@ -169,7 +169,13 @@ def prepared_pages() -> Pages:
     return Pages(Assets())
 
 
-def importing_into(database: Client, sites: Sites, clock: Callable[[], float], directory: Path) -> Imports:
+def importing_into(
+    database: Client,
+    sites: Sites,
+    clock: Callable[[], float],
+    directory: Path,
+    connect: Callable[[], Client] | None = None,
+) -> Imports:
     """Imports with all that the pipeline needs."""
     services = PipelineServices(
         sites=sites,
@@ -178,7 +184,7 @@ def importing_into(database: Client, sites: Sites, clock: Callable[[], float], d
         countries=CountryResolver(None),
         spam=HostList(directory / "spam.txt"),
     )
-    return Imports(database, sites, services, clock, directory)
+    return Imports(database, sites, services, clock, directory, connect=connect)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from collector.imports.file import ImportedFile
 from collector.imports.formats.format import Format
 from collector.imports.formats.log_format import own_format
 from collector.imports.record import ImportRecord, State
+from collector.imports.removal import ImportRemoval
 from collector.imports.report import ImportReport, Totals
 from collector.imports.salts import ImportSalts
 from collector.imports.scratch import Progress, Scratch, drop_leftovers
@@ -40,7 +41,6 @@ from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, C
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
-from collector.storage.mutations import mutate
 from collector.storage.shards import Shards
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ LONGEST_NAME: Final = 120
 class Imports:
     """Imports into one database. Blocking; `client` writes, `clock` gives Unix seconds, and zip files are unpacked in
     `directory`. `busy` says whether a job is being done to a site, which an import would miss; `builder` is this
-    collector's number among those that share the database."""
+    collector's number among those that share the database; `connect` opens a client for each import that is read."""
 
     def __init__(
         self,
@@ -73,8 +73,10 @@ class Imports:
         busy: Callable[[Site], bool] = lambda _: False,
         builder: Callable[[], int] = lambda: 0,
         shards: Shards | None = None,
+        connect: Callable[[], Client] | None = None,
     ) -> None:
         self._client = client
+        self._connect = connect or (lambda: client)
         self._shards = shards or Shards([client])
         self._records = DocumentTable(client, "imports", ImportRecord)
         self._closed = ClosedDays(client)
@@ -84,13 +86,15 @@ class Imports:
         self._directory = directory
         self._busy = busy
         self._builder = builder
+        self._removal = ImportRemoval(client, self._shards, self._records, self._closed, sites)
         self._slots = ImportSlots()
 
     def of(self, site: Site) -> list[ImportRecord]:
         """The imports of a site that count or wait to be confirmed, the newest first."""
-        found = [each for each in self._records.all().values() if each.site_id == site.id and each.state != "reading"]
+        found = [each for each in self._records.all().values() if each.site_id == site.id]
         counting = self.days_counting(site)
-        shown = [each for each in found if each.state == "checked" or counting.get(each.id)]
+        shown = [each for each in found if each.state not in _NOT_LISTED]
+        shown = [each for each in shown if each.state == "checked" or counting.get(each.id)]
         return sorted(shown, key=lambda each: -each.versions)
 
     def days_counting(self, site: Site) -> dict[str, int]:
@@ -145,12 +149,16 @@ class Imports:
         return record
 
     def remove(self, site: Site, id_: str) -> ImportRecord:
-        """Remove an import with its figures, for good. Raises `RecordError`."""
+        """Remove an import with its figures, for good: no figure has them any more, and `delete_removed` deletes their
+        rows. Raises `RecordError`."""
         record = self._of_site(site, id_)
         self._must_be_idle(site)
         self._take_back(site.domain, record)
-        self._records.delete(id_)
         return record
+
+    def delete_removed(self) -> None:
+        """Delete the rows of imports that were removed."""
+        self._removal.delete_rows()
 
     def own_days(self, site: Site) -> frozenset[datetime.date]:
         """Days that have figures of this server's own."""
@@ -176,6 +184,7 @@ class Imports:
                 self._forget(record)
         if not going_on and self._slots.idle:
             drop_leftovers(self._client)
+        self._removal.look_again()
 
     def tidy(self) -> None:
         """Tidy up every now and then, beside imports that go on."""
@@ -196,20 +205,13 @@ class Imports:
             # It was confirmed, and its process ended before it could note that.
             self._records.save(record.id, msgspec.structs.replace(record, state="done"))
             return
-        if site is not None:
+        if site is None:
+            self._records.delete(record.id)
+        else:
             self._take_back(site.domain, record)
-        self._records.delete(record.id)
 
     def _take_back(self, domain: str, record: ImportRecord) -> None:
-        parameters = {"site": domain, "first": record.versions, "last": record.last_version}
-        days = self._client.query(_DAYS_OF, parameters=parameters).result_rows
-        # No query may find a day that counts and has lost its rows.
-        self._closed.put(
-            domain,
-            {day: ClosedDay(version + 1, 0, reopened=True, schema_version=schema) for day, version, schema in days},
-        )
-        self._shards.mutate("daily_rollup", _DELETE_ROWS, parameters)
-        mutate(self._client, "daily_status", _DELETE_RECORDS, parameters)
+        self._removal.take_back(domain, record)
 
     def _read(
         self,
@@ -230,7 +232,9 @@ class Imports:
             id=id_, site_id=site.id, name="", by=by, at=int(self._clock()), versions=versions, beat=int(self._clock())
         )
         self._records.create(id_, record)
-        scratch, salts = Scratch(self._client, id_, self._heartbeat(record)), ImportSalts()
+        # A client has one statement at a time: those of one import are not to wait for those of another.
+        client, salts = self._connect(), ImportSalts()
+        scratch = Scratch(client, id_, self._heartbeat(record))
         try:
             scratch.create()
             report, target = self._target(site, scratch, salts)
@@ -253,11 +257,12 @@ class Imports:
             self._records.save(id_, record)
         except BaseException:
             self._take_back(site.domain, record)
-            self._records.delete(id_)
             raise
         finally:
             salts.destroy()
             scratch.drop()
+            if client is not self._client:
+                client.close()
         return record
 
     def _heartbeat(self, record: ImportRecord) -> Callable[[], None]:
@@ -307,7 +312,7 @@ class Imports:
 
     def _of_site(self, site: Site, id_: str) -> ImportRecord:
         record = self._records.get(id_)
-        if record is None or record.site_id != site.id or record.state == "reading":
+        if record is None or record.site_id != site.id or record.state in _NOT_LISTED:
             raise RecordGone
         return record
 
@@ -335,6 +340,7 @@ def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Pa
     return names
 
 
+_NOT_LISTED: Final = ("reading", "removed")
 _IMPORTED: Final = f"schema_version IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})"
 _OF_SITE: Final = "site = {site:String}"
 _OF_IMPORT: Final = f"{_OF_SITE} AND version BETWEEN {{first:UInt64}} AND {{last:UInt64}}"
@@ -346,14 +352,6 @@ SELECT DISTINCT day FROM (
     UNION ALL
     SELECT day FROM daily_status FINAL WHERE {_OF_SITE} AND NOT reopened AND NOT {_IMPORTED} AND rows > 0
 )"""
-_DAYS_OF = (
-    f"SELECT day, version, schema_version FROM daily_status FINAL WHERE {_OF_IMPORT} AND NOT reopened AND {_IMPORTED}"
-)
-_DELETE_ROWS = f"ALTER TABLE daily_rollup DELETE WHERE {_OF_IMPORT}"
-# The record that took a day back has the version after it.
-_DELETE_RECORDS = f"""
-ALTER TABLE daily_status DELETE
-WHERE {_OF_SITE} AND version BETWEEN {{first:UInt64}} AND {{last:UInt64}} + 1 AND {_IMPORTED}"""
 _NEWEST = f"SELECT max(version) FROM daily_status WHERE {_OF_SITE}"
 _TOTALS = f"""
 SELECT day, sum(visitors), sum(visits), sum(pageviews), sum(custom_events) FROM daily_rollup

@@ -20,6 +20,8 @@ LOG_OF_INNER_WINDOW: Final = 23
 """The same inside of another layer of packing."""
 MOST_PARTS: Final = 10_000
 """Files and tables of one import."""
+MOST_MONTHS: Final = 240
+"""Months that an import has days of: each is inserted, and deleted again, by itself."""
 READING_SECONDS: Final = 3_600.0
 """Seconds in which the files of one import have to be read, however slowly they arrive."""
 

@@ -10,7 +10,7 @@ import msgspec
 from collector.imports.report import ImportReport
 from collector.rollups.build import VERSIONS
 
-State = Literal["reading", "checked", "confirming", "done"]
+State = Literal["reading", "checked", "confirming", "done", "removed"]
 
 
 class ImportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,7 +26,9 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     versions: int
     state: State = "reading"
     """`checked` when all is read and waits for its owner, `confirming` when its days are about to count, `done` when
-    they do."""
+    they do; `removed` while its rows are still to be deleted."""
+    domain: str = ""
+    """The name that the rows of a removed one are under."""
     beat: int = 0
     """Unix second at which it was last known to go on."""
     days: tuple[datetime.date, ...] = ()

@@ -28,7 +28,7 @@ from collector.storage.client import SCRATCH
 ROWS_AT_A_TIME: Final = 20_000
 EVENTS_AT_A_TIME: Final = 250_000
 """Events that are put into visits together, and of days that are closed together."""
-DAYS_AT_A_TIME: Final = 90
+MONTHS_AT_A_TIME: Final = 90
 """One INSERT may be into at most 100 partitions."""
 
 MOST_BYTES: Final = 2_000_000_000
@@ -111,10 +111,10 @@ class Scratch:
         were exported from such a table."""
         if not exact:
             self.sums.complete()
-        counted, summed = self._counted(), self.sums.days()
-        without = frozenset[datetime.date]() if exact else frozenset(summed)
+        counted, summed = self._counted(), self.sums.counted()
+        without = frozenset[datetime.date]() if exact else frozenset(day for day, _ in summed)
         done, whole = 0, len(counted) + len(summed)
-        for batch in _batches([(day, 0) for day in summed]):
+        for batch in _batches(summed):
             self._beat()
             self.sums.insert(site, batch, versions, exact=exact)
             done += len(batch)
@@ -156,14 +156,17 @@ class Scratch:
 
 
 def _batches(counted: Sequence[tuple[datetime.date, int]]) -> Iterator[list[datetime.date]]:
-    """Days that are closed together, with so many events."""
+    """Days that are closed together, with so many events or rows of sums, and of so many months."""
     batch: list[datetime.date] = []
+    months = set[datetime.date]()
     rows = 0
     for day, count in counted:
-        if batch and (rows + count > EVENTS_AT_A_TIME or len(batch) == DAYS_AT_A_TIME):
+        month = day.replace(day=1)
+        if batch and (rows + count > EVENTS_AT_A_TIME or len(months | {month}) > MONTHS_AT_A_TIME):
             yield batch
-            batch, rows = [], 0
+            batch, months, rows = [], set(), 0
         batch.append(day)
+        months.add(month)
         rows += count
     if batch:
         yield batch

@@ -66,6 +66,11 @@ class ScratchSums:
         self.flush()
         return [day for (day,) in self._client.query(_DAYS, parameters={"table": self._read}).result_rows]
 
+    def counted(self) -> list[tuple[datetime.date, int]]:
+        """The dates that have rows which were chosen, and how many."""
+        rows = self._client.query(_COUNT, parameters={"table": self._chosen}).result_rows
+        return [(day, count) for day, count in rows]
+
     def choose(self) -> list[Superseded]:
         """Choose one file for each value and day; returns what is not of these."""
         self.flush()
@@ -98,6 +103,7 @@ day Date, dimension LowCardinality(String), value String, currency LowCardinalit
 {", ".join(f"{name} Int64" for name in COUNTS)})
 ENGINE = SummingMergeTree ORDER BY (day, dimension, value, currency, file, source)"""
 _DAYS = "SELECT DISTINCT day FROM {table:Identifier} ORDER BY day"
+_COUNT = "SELECT day, count() FROM {table:Identifier} GROUP BY day ORDER BY day"
 _VALUE = "day, dimension, value, currency"
 _BEST = f"""
 SELECT {_VALUE}, argMax(file, (size, -toInt64(file))) AS best FROM (

@@ -13,7 +13,7 @@ from collector.core.timezones import Zone
 from collector.enrichment.shortening import shortened_url
 from collector.enrichment.url_policy import PageCleaner
 from collector.enrichment.urls import clean_value
-from collector.imports.limits import MOST_PARTS
+from collector.imports.limits import MOST_MONTHS, MOST_PARTS
 from collector.imports.report import ImportReport, LeftOut, Note
 from collector.imports.scratch import EventOrigin, Scratch
 from collector.imports.scratch_details import EventLink, EventProperty, EventRevenue, SessionDetails
@@ -69,6 +69,7 @@ class ImportTarget:
         self._today = today
         self._pages = PageCleaner()
         self._overlapping: set[datetime.date] = set()
+        self._months: set[int] = set()
         self._notebooks: dict[type[Notebook], Notebook] = {}
         self._files: list[str] = []
         self._requests_are = ""
@@ -93,6 +94,7 @@ class ImportTarget:
         if reason:
             self.leave_out(reason, line)
             return
+        self._count_month(day)
         self._scratch.sums.add(source, len(self._files), *rows)
         self.report.accept(source)
 
@@ -116,6 +118,7 @@ class ImportTarget:
         if isinstance(event, Rejection):
             self.leave_out(event.reason, line)  # type: ignore[arg-type] # consent and rate cannot be
             return
+        self._count_month(event.day)
         self._requests_are = source
         origin = EventOrigin(len(self._files), line, digest_of(row or _encode(request)))
         self._scratch.add_event(event, origin, link)
@@ -170,6 +173,17 @@ class ImportTarget:
     def overlapping(self) -> list[datetime.date]:
         """Days of the files that have own figures."""
         return sorted(self._overlapping)
+
+    def _count_month(self, day: datetime.date) -> None:
+        """Each month is a part of the rollup table. Raises `ImportRefused` for one too many."""
+        self._months.add(day.year * 12 + day.month)
+        if len(self._months) > MOST_MONTHS:
+            raise ImportRefused(
+                "file",
+                "the files have days of more than {count} months; import them in parts, for example ten years at a "
+                "time. Nothing was imported",
+                count=MOST_MONTHS,
+            )
 
     def _reason(self, day: datetime.date) -> LeftOut | None:
         if day in self._own_days:

@@ -217,6 +217,7 @@ class Collector:
             busy=lambda site: any(job.waiting for job in self.deletions.of(site)),
             builder=lambda: self.members.number,
             shards=self.shards,
+            connect=self.clickhouse.client,
         )
         self.deletions.followers.append(self.imports.forget_site)
         self.tally = DropStatistics(self.client, self.counters, self.sites, clock)
@@ -387,11 +388,12 @@ class Collector:
             await asyncio.sleep(SHARED_SECONDS)
 
     async def run_site_jobs(self) -> None:
-        """Run pending site jobs."""
+        """Run pending site jobs, and delete what removed imports have left."""
         while True:
             try:
                 if self.members.leads:
                     await anyio.to_thread.run_sync(self.deletions.run_pending)
+                    await anyio.to_thread.run_sync(self.imports.delete_removed)
             except (ClickHouseError, OSError, sqlite3.Error) as error:
                 log.warning("a site job failed and will be retried", extra={"reason": plain_reason(error)})
             except Exception:  # one failed task must not end the work

@@ -51,6 +51,7 @@ def run(directory: Path, logs: list[Path]) -> None:
     imports.recover(alone=True)
     # What was replaced goes when nobody reads it any more.
     imports.forget_uncounted()
+    imports.delete_removed()
     _say(state(client))
     for log in logs:
         with log.open("rb") as opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import gzip
 import io
 import itertools
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from backports import zstd
+from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import ImportRefused
 from collector.imports.file import BROKEN, LONGEST_LINE, ImportedFile
@@ -21,12 +23,21 @@ from collector.imports.formats.goatcounter_json import MOST_BYTES, GoatCounterNa
 from collector.imports.formats.json_stream import LONGEST, by_date, objects
 from collector.imports.formats.umami import MOST_WEBSITES
 from collector.imports.imports import MOST_CHECKED
-from collector.imports.limits import LOG_OF_WINDOW, MAX_LAYERS, MOST_PARTS, READING_SECONDS, ReadingLimits
+from collector.imports.limits import (
+    LOG_OF_WINDOW,
+    MAX_LAYERS,
+    MOST_MONTHS,
+    MOST_PARTS,
+    READING_SECONDS,
+    ReadingLimits,
+)
 from collector.imports.record import ImportRecord
 from collector.imports.scratch import EventOrigin, Scratch
 from collector.imports.slots import MOST_AT_ONCE, MOST_OF_ONE, ImportSlots
 from collector.imports.upload import Upload, _Begin
 from collector.sites.model import Site
+from collector.storage.client import ClickHouse
+from tests.board import importing_into
 from tests.collector.imports.imported import SAMPLES, Importing, opened
 from tests.collector.storage.test_client import an_event
 from tests.length import long
@@ -67,6 +78,32 @@ def test_a_file_is_packed_a_few_times_at_most(importing: Importing, pack: Callab
     assert importing.read(("access.log", content)).report.accepted > 0
     with pytest.raises(ImportRefused, match="more than 3 layers"):
         importing.read(("access.log", pack(content)))
+
+
+def test_an_import_has_days_of_twenty_years_at_most(importing: Importing) -> None:
+    """Each month is inserted by itself, and everybody's next deletion goes through it. What to do is said."""
+    first = datetime.date(1995, 1, 1)
+    days = [first + datetime.timedelta(days=31 * number) for number in range(MOST_MONTHS + 5)]
+    table = HEADER + "".join(f"{day},1,1,1,1,1\n" for day in days).encode()
+    with pytest.raises(ImportRefused, match="of more than 240 months; import them in parts"):
+        importing.read(("imported_visitors_19950101_20150131.csv", table))
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
+    assert importing.imports.of(importing.site) == []
+
+
+def test_imports_do_not_wait_for_each_other_s_statements(importing: Importing, clickhouse: ClickHouse) -> None:
+    """A client has one at a time: each import is read by one of its own."""
+    clients: list[Client] = []
+
+    def connect() -> Client:
+        clients.append(clickhouse.client())
+        return clients[-1]
+
+    imports = importing_into(importing.client, importing.sites, lambda: importing.now, importing.directory, connect)
+    for _ in range(2):
+        importing.now += 1
+        assert imports.read(importing.site, [opened(LOG)], by="test").report.accepted > 0
+    assert len(clients) == 2
 
 
 def test_a_zip_file_of_very_many_members_is_not_listed(importing: Importing) -> None:

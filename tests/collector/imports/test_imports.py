@@ -65,10 +65,39 @@ def test_a_day_that_would_have_less_than_before_is_told(importing: Importing) ->
     assert 0 < rotated.shrinking_days <= rotated.replaced_days
 
 
+def test_removing_an_import_waits_for_no_deletion(importing: Importing) -> None:
+    """That goes through every month that anybody has imported. Figures are gone at once, and the rows of all that were
+    removed are deleted together; of one that was refused there are none."""
+    rewrites = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = 'daily_rollup'"
+    counting, checked = importing.take(EXPORT), importing.read(LOG)
+    with pytest.raises(ImportRefused):
+        importing.read(("notes.txt", b"Dear diary,\n"))
+    for record in (counting, checked):
+        importing.imports.remove(importing.site, record.id)
+    assert importing.per_day() == {}
+    assert importing.imports.of(importing.site) == []
+    assert importing.rows(rewrites) == [(0,)]
+    importing.imports.delete_removed()
+    importing.imports.delete_removed()
+    assert importing.rows(rewrites) == [(1,)]
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
+    assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
+
+
+def test_rows_of_a_removed_import_are_found_under_both_names_of_a_site(importing: Importing) -> None:
+    """One that was renamed before they were deleted has taken them along."""
+    record = importing.take(EXPORT)
+    importing.imports.remove(importing.site, record.id)
+    deletion(importing, kind="rename", to="new.example")
+    importing.imports.delete_removed()
+    assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
+
+
 def test_a_removed_import_is_gone_for_good(importing: Importing) -> None:
     """Of its figures nothing is left, and nobody finds it any more."""
     record = importing.take(EXPORT)
     importing.imports.remove(importing.site, record.id)
+    importing.imports.delete_removed()
     assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     assert importing.rows("SELECT count() FROM daily_status") == [(0,)]
     with pytest.raises(RecordError):
@@ -87,6 +116,7 @@ def test_nothing_is_left_under_a_name_that_the_site_gives_up_meanwhile(importing
         importing.imports.read(before, renamed(), by="test")
     with pytest.raises(RecordError):
         importing.imports.confirm(before, record.id)
+    importing.imports.delete_removed()
     assert importing.per_day() == {}
     assert importing.rows("SELECT count() FROM daily_status") == [(0,)]
 
@@ -98,6 +128,7 @@ def test_nothing_counts_before_it_is_confirmed(importing: Importing) -> None:
     assert record.report.total.visitors == 6
     importing.now += 25 * 3600
     importing.imports.recover(alone=False)
+    importing.imports.delete_removed()
     assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     assert importing.imports.of(importing.site) == []
 
@@ -163,6 +194,7 @@ def test_an_import_that_is_killed_leaves_nothing(
             importing.take(file)  # type: ignore[arg-type] # a path
     importing.now += 25 * 3600
     importing.imports.recover(alone=True)
+    importing.imports.delete_removed()
     assert everything(importing) == before
     assert importing.rows("SELECT uniqExact(version) FROM daily_rollup") == [(3,)]
     assert len(importing.imports.of(importing.site)) == 1
@@ -194,6 +226,7 @@ def test_an_import_that_is_killed_before_it_counts_leaves_nothing(importing: Imp
     importing.read(EXPORT, confirmed=True)
     assert importing.imports.of(importing.site) == []
     importing.imports.recover(alone=True)
+    importing.imports.delete_removed()
     assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
     assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
 
@@ -270,6 +303,7 @@ def test_a_renamed_site_takes_its_imports_along(importing: Importing) -> None:
     assert site
     assert importing.imports.days_counting(site)[record.id] == 3
     importing.imports.remove(site, record.id)
+    importing.imports.delete_removed()
     assert importing.rows("SELECT count() FROM daily_rollup") == [(0,)]
 
 
