@@ -61,6 +61,7 @@ def test_files_are_checked_confirmed_and_removed(board: Board) -> None:
     assert "Check before importing" not in page
     act(board, "remove")
     assert "Nothing has been imported yet." in board.get(f"/{SITE}/imports").text
+    board.dashboard.imports.delete_removed()
     assert board.database.query("SELECT count() FROM daily_rollup").result_rows == [(0,)]
     changes = board.get(f"/{SITE}/changes").text
     assert "Data imported" in changes
