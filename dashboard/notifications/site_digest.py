@@ -202,7 +202,7 @@ def _consent(site: Site, results: Sequence[Result]) -> str:
     if site.consent == "exempt":
         return _("{share} of pageviews came with consent, the rest under exempt measurement.").format(share=split.share)
     known = _(
-        "Visitors, visits, custom events and revenue are known for the {share} of pageviews that came with consent."
+        "Visitors, visits, custom events and revenue are known for the {share} of pageviews with consent."
     ).format(share=split.share)
     return f"{_('Without consent, only pageviews are counted.')} {known}"
 

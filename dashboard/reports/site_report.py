@@ -125,7 +125,7 @@ def _coverage(tabs: Sequence[Tab], parts: Sequence[Result]) -> str:
             "known for the {share} of pageviews that came with consent or under exempt measurement."
         ).format(share=share)
     known = _(
-        "Visitors, visits, custom events and revenue are known for the {share} of pageviews that came with consent."
+        "Visitors, visits, custom events and revenue are known for the {share} of pageviews with consent."
     ).format(share=share)
     return f"{_('Without consent, only pageviews are counted.')} {known}"
 

@@ -83,15 +83,17 @@ async def change_site(dashboard: Dashboard, request: Request, user: User) -> Res
     given, problems = read_sections(sections, form)
     if "try" in form and not problems:
         return _tried_page(dashboard, user, site, msgspec.structs.replace(site, **given), form)
+    saved = list(sections)
     if not problems:
         try:
             before, after = await dashboard.sites.update(site, lambda newest: msgspec.structs.replace(newest, **given))
             await dashboard.changes.note_site(user.name, before, after)
+            saved += ["tag"] if before.consent != after.consent else []
         except RecordError as error:
             problems = problem_of(error)
     if problems:
         return _settings_page(dashboard, user, site, form=form, problems=problems)
-    return RedirectResponse(f"/{site.domain}/settings?saved={','.join(sections)}#{sections[0]}", 303)
+    return RedirectResponse(f"/{site.domain}/settings?saved={','.join(saved)}#{sections[0]}", 303)
 
 
 def _tried_page(dashboard: Dashboard, user: User, site: Site, changed: Site, form: dict[str, str]) -> Response:

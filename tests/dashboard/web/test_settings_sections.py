@@ -65,3 +65,11 @@ def test_ones_own_visits_are_excluded_from_where_one_looks(board: Board) -> None
     for path in ("settings", "status"):
         page = board.page(f"/{SITE}/{path}")
         assert page.link("Exclude my visits") == f"https://{SITE}/#tyst-exclude"
+
+
+def test_a_changed_policy_needs_another_tag(board: Board) -> None:
+    """The page says so where it was changed, and nothing where it was saved as it was."""
+    for policy, told in (("limited", True), ("limited", False)):
+        answer = board.post(f"/{SITE}/settings", {"section": "consent", "consent": policy})
+        page = board.get(answer.headers["location"].partition("#")[0]).text
+        assert ("still states the former policy" in page) is told
