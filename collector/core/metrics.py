@@ -1,6 +1,7 @@
 """Counters of the collector: plain integers on the hot path, exposed as Prometheus text.
 
-Nothing here knows an address or a user agent; a drop is counted by site and by a reason from a closed set.
+Nothing here knows an address or a user agent; a drop is counted by a site's own id, as another may get its name, and by
+a reason from a closed set.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ TRIMMED_KEYS: tuple[TrimmedKey, ...] = get_args(TrimmedKey)
 """Keys of a beacon whose values may be truncated or left out."""
 
 DropCounts = Counter[tuple[str, Reason, str]]
-"""How many, by site, reason and kind of bot."""
+"""How many, by id of the site, reason and kind of bot."""
 
 TrimCounts = Counter[tuple[str, TrimmedKey]]
-"""How many, by site and by the key of the part that was cut or left out."""
+"""How many, by id of the site and by the key of the part that was cut or left out."""
 
 Gauges = Callable[[], dict[str, tuple[str, float]]]
 """Gauges read at each scrape: name to (help, value)."""
@@ -56,15 +57,15 @@ class Counters:
         )
 
     def accept(self, site: str) -> None:
-        """Count a stored event of `site`."""
+        """Count a stored event of the site of that id."""
         self._accepted[site] += 1
 
     def drop(self, site: str, reason: Reason, kind: str = "") -> None:
-        """Count a dropped event of `site`; `kind` is the kind of bot. Unknown sites are not named."""
+        """Count a dropped event of the site of that id; `kind` is the kind of bot. Unknown sites have none."""
         self._dropped[site, reason, kind] += 1
 
     def trim(self, site: str, key: TrimmedKey) -> None:
-        """Count a truncated or omitted part of a stored event of `site`."""
+        """Count a truncated or omitted part of a stored event of the site of that id."""
         self._trimmed[site, key] += 1
 
     def fault(self, kind: str) -> None:
@@ -72,11 +73,11 @@ class Counters:
         self._faults[kind] += 1
 
     def accepted(self, site: str) -> int:
-        """Number of stored events of `site` since start."""
+        """Number of stored events of the site of that id since start."""
         return self._accepted[site]
 
     def drops(self, site: str) -> dict[str, int]:
-        """Numbers of dropped events of `site` since start, by reason."""
+        """Numbers of dropped events of the site of that id since start, by reason."""
         counts: Counter[str] = Counter()
         for (name, reason, _), count in self.dropped().items():
             if name == site:
@@ -84,7 +85,7 @@ class Counters:
         return {reason: counts[reason] for reason in REASONS if counts[reason]}
 
     def bots(self, site: str) -> dict[str, int]:
-        """Events of `site` dropped as a bot's since start, by kind of bot."""
+        """Events of the site of that id that were dropped as a bot's since start, by kind of bot."""
         return {kind: count for (name, _, kind), count in self.dropped().items() if name == site and kind}
 
     def dropped(self) -> DropCounts:

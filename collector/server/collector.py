@@ -221,6 +221,7 @@ class Collector:
         )
         self.deletions.followers.append(self.imports.forget_site)
         self.tally = DropStatistics(self.client, self.counters, self.sites, clock)
+        self.deletions.followers.append(self.tally.wait_for_write)
         self.counters.watch(self._gauges)
         self._upkeep: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None

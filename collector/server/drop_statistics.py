@@ -6,7 +6,9 @@ What the counters have is added up in ClickHouse, so that it survives a restart.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import anyio.to_thread
 import msgspec
@@ -56,7 +58,8 @@ class Trimmed(msgspec.Struct, frozen=True):
 class DropStatistics:
     """Writes counts since the last write; a failed write is included in the next one.
 
-    A drop is counted on the site-local day of the writing, which comes up to half a minute after it.
+    A drop is counted on the site-local day of the writing, which comes up to half a minute after it. Counters go by a
+    site's own id, and rows by the name that it has when they are written: of a site that is no more nothing is.
     """
 
     def __init__(self, client: Client, counters: Counters, sites: Sites, clock: Callable[[], float]) -> None:
@@ -66,55 +69,70 @@ class DropStatistics:
         self._clock = clock
         self._written = DropCounts()
         self._written_trims = TrimCounts()
+        self._writing = threading.Lock()
 
     def write(self) -> None:
         """Add what is new to the table. Blocking."""
-        counted = self._counters.dropped()
-        new = counted - self._written
-        if new:
-            rows = [(site, self._today(site), reason, kind, count) for (site, reason, kind), count in new.items()]
-            self._client.insert("dropped_events", rows, column_names=_COLUMNS)
+        with self._writing:
+            counted, trimmed = self._counters.dropped(), self._counters.trimmed()
+            rows = [
+                (*place, reason, kind, count)
+                for (id_, reason, kind), count in (counted - self._written).items()
+                for place in self._places(id_)
+            ]
+            if rows:
+                self._client.insert("dropped_events", rows, column_names=_COLUMNS)
             self._written = counted
-        trimmed = self._counters.trimmed()
-        new_trims = trimmed - self._written_trims
-        if new_trims:
-            parts = [(site, self._today(site), key, count) for (site, key), count in new_trims.items()]
-            self._client.insert("trims", parts, column_names=_TRIM_COLUMNS)
+            parts = [
+                (*place, key, count)
+                for (id_, key), count in (trimmed - self._written_trims).items()
+                for place in self._places(id_)
+            ]
+            if parts:
+                self._client.insert("trims", parts, column_names=_TRIM_COLUMNS)
             self._written_trims = trimmed
 
-    async def dropped(self, domain: str) -> list[Dropped]:
+    def wait_for_write(self, _site_id: str) -> None:
+        """A site is no more: wait for what is being written, which is then deleted with all other rows of its name.
+        Blocking."""
+        with self._writing:
+            return
+
+    async def dropped(self, site: Site) -> list[Dropped]:
         """Dropped events of a site today and in 30 days, most frequent first."""
         new = self._counters.dropped() - self._written
         sums = {
             (reason, kind): (day, month)
-            for reason, kind, day, month in await anyio.to_thread.run_sync(self._read, domain)
+            for reason, kind, day, month in await anyio.to_thread.run_sync(self._read, _SUMS, site)
         }
-        for (site, reason, kind), count in new.items():
-            if site == domain:
+        for (id_, reason, kind), count in new.items():
+            if id_ == site.id:
                 today, month = sums.get((reason, kind), (0, 0))
                 sums[reason, kind] = (today + count, month + count)
         dropped = [Dropped(*key, *counts) for key, counts in sums.items()]
         return sorted(dropped, key=lambda drop: (-drop.month, drop.reason, drop.kind))
 
-    async def trimmed(self, domain: str) -> list[Trimmed]:
+    async def trimmed(self, site: Site) -> list[Trimmed]:
         """Parts of a site's events that were cut or left out today and in 30 days, most frequent first."""
-        sums = await anyio.to_thread.run_sync(self._read_trims, domain)
-        for (site, key), count in (self._counters.trimmed() - self._written_trims).items():
-            if site == domain:
+        rows = await anyio.to_thread.run_sync(self._read, _TRIM_SUMS, site)
+        sums: dict[TrimmedKey, tuple[int, int]] = {key: (day, month) for key, day, month in rows}
+        for (id_, key), count in (self._counters.trimmed() - self._written_trims).items():
+            if id_ == site.id:
                 today, month = sums.get(key, (0, 0))
                 sums[key] = (today + count, month + count)
         return sorted((Trimmed(key, *counts) for key, counts in sums.items()), key=lambda each: (-each.month, each.key))
 
-    def _read_trims(self, domain: str) -> dict[TrimmedKey, tuple[int, int]]:
-        parameters = {"site": domain, "today": self._today(domain)}
-        return {
-            key: (day, month) for key, day, month in self._client.query(_TRIM_SUMS, parameters=parameters).result_rows
-        }
+    def _read(self, query: str, site: Site) -> Sequence[Sequence[Any]]:
+        rows: Sequence[Sequence[Any]] = self._client.query(
+            query, parameters={"site": site.domain, "today": self._today(site)}
+        ).result_rows
+        return rows
 
-    def _read(self, domain: str) -> list[tuple[str, str, int, int]]:
-        parameters = {"site": domain, "today": self._today(domain)}
-        return [tuple(row) for row in self._client.query(_SUMS, parameters=parameters).result_rows]
+    def _places(self, site_id: str) -> list[tuple[str, datetime.date]]:
+        """The name of a site and its date; of unknown sites, which have no id, one without a name; of a site that is no
+        more none."""
+        site = self._sites.by_id(site_id) if site_id else Site(domain="")
+        return [] if site is None else [(site.domain, self._today(site))]
 
-    def _today(self, domain: str) -> datetime.date:
-        site = self._sites.get(domain) or Site(domain=domain)
+    def _today(self, site: Site) -> datetime.date:
         return self._sites.zone(site).date(self._clock())

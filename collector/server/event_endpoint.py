@@ -239,7 +239,7 @@ class EventEndpoint:
             made = run(request, domain, collector.rooms)
             if isinstance(made, Rejection):
                 site = collector.sites.measured(domain)
-                collector.counters.drop("" if site is None else site.domain, made.reason, made.kind)
+                collector.counters.drop("" if site is None else site.id, made.reason, made.kind)
                 outcome.dropped.append(made.reason)
                 outcome.settle(None)
             else:
@@ -247,13 +247,15 @@ class EventEndpoint:
 
     def _hand_over(self, request: BeaconRequest, event: Event, key: int, outcome: BeaconOutcome) -> None:
         collector = self._collector
+        site = collector.sites.get(event.site)
+        counted = "" if site is None else site.id
 
         def stored(error: Problem | None) -> None:
             if error is None:
-                collector.counters.accept(event.site)
+                collector.counters.accept(counted)
                 collector.privacy.note_stored(event.visitor)
                 for trimmed in request.beacon.trimmed:
-                    collector.counters.trim(event.site, trimmed)
+                    collector.counters.trim(counted, trimmed)
             else:
                 # Visits do not go on from events that are not kept.
                 collector.rooms.visits.discard(event.visitor)
@@ -308,6 +310,6 @@ class EventEndpoint:
             site = self._collector.sites.measured(domain)
             wait = self._rate.wait(network, site, cost)
             if wait:
-                self._collector.counters.drop(site.domain if site is not None else "", "rate")
+                self._collector.counters.drop(site.id if site is not None else "", "rate")
                 return wait
         return 0

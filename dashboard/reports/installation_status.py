@@ -43,7 +43,7 @@ class InstallationStatus:
 
 def arrivals_of(site: Site, counters: Counters, dropped: Iterable[Dropped], *, known: bool) -> InstallationStatus:
     """The site's received events; `known` says whether it has events from before the server started."""
-    kept = counters.accepted(site.domain)
+    kept = counters.accepted(site.id)
     today: dict[str, int] = {}
     for each in dropped:
         today[each.reason] = today.get(each.reason, 0) + each.today

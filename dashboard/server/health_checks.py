@@ -22,11 +22,11 @@ STATEMENT_LOGS = ("query_log", "text_log", "query_thread_log", "query_views_log"
 
 async def status_of(collector: Collector, mail: MailTransport, started: float) -> Status:
     """The status of a process that has served since Unix second `started`."""
-    domains = [site.domain for site in collector.sites.all()]
+    sites = collector.sites.all()
     dropped: Counter[str] = Counter()
-    # A beacon for an unknown site is counted under no site's name.
-    for domain in [*domains, ""]:
-        dropped.update(collector.counters.drops(domain))
+    # A beacon for an unknown site is counted under no site's id.
+    for id_ in [*(site.id for site in sites), ""]:
+        dropped.update(collector.counters.drops(id_))
     return Status(
         version=version("tyst"),
         started=int(started),
@@ -38,11 +38,11 @@ async def status_of(collector: Collector, mail: MailTransport, started: float) -
             *([] if collector.clickhouse.embedded else [await anyio.to_thread.run_sync(_check_server, collector)]),
             _check_spool(collector),
             check_jobs(collector.deletions),
-            _check_sites(domains),
+            _check_sites([site.domain for site in sites]),
             *([await _check_mail(mail)] if mail.enabled else []),
         ),
         dropped=dict(dropped),
-        accepted=sum(collector.counters.accepted(domain) for domain in domains),
+        accepted=sum(collector.counters.accepted(site.id) for site in sites),
     )
 
 

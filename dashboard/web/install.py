@@ -92,8 +92,8 @@ def _without_banner(site: Site, base: str, wanted: TagOptions) -> list[tuple[str
 
 async def _arrivals(dashboard: Dashboard, site: Site) -> InstallationStatus:
     # Counters begin anew with the process; what stands in ClickHouse does not.
-    known = dashboard.counters.accepted(site.domain) == 0 and await dashboard.stats.first_day(site.domain) is not None
-    dropped = await dashboard.tally.dropped(site.domain)
+    known = dashboard.counters.accepted(site.id) == 0 and await dashboard.stats.first_day(site.domain) is not None
+    dropped = await dashboard.tally.dropped(site)
     return arrivals_of(site, dashboard.counters, dropped, known=known)
 
 

@@ -71,8 +71,8 @@ async def show_status(dashboard: Dashboard, request: Request, user: User) -> Res
         site=site,
         user=user,
         received=received_events(month, by_day, now.timestamp()),
-        drops=drops_of(await dashboard.tally.dropped(site.domain)),
-        trims=trims_of(await dashboard.tally.trimmed(site.domain)),
+        drops=drops_of(await dashboard.tally.dropped(site)),
+        trims=trims_of(await dashboard.tally.trimmed(site)),
         last_event=_("today at {time}").format(time=result.rows[0].dimensions[0][11:16])
         if result.rows
         else _("none today"),

@@ -19,14 +19,16 @@ pytestmark = pytest.mark.anyio
 
 NOON = 1_772_362_800
 DAY = 86_400
-SITE = Site(domain="site.test", timezone="Europe/Stockholm")
+SITE = Site(domain="site.test", id="5e1f", timezone="Europe/Stockholm")
+OTHER = Site(domain="other.test", id="0a2b")
 
 
 @pytest.fixture
 def sites(database: Client) -> Sites:
-    """One site, in Stockholm."""
+    """Two sites, one in Stockholm."""
     records = DocumentTable(database, "sites", Site)
-    records.save(SITE.domain, SITE)
+    for site in (SITE, OTHER):
+        records.save(site.domain, site)
     sites = Sites(records)
     sites.refresh()
     return sites
@@ -44,15 +46,15 @@ async def test_counts_are_added_up_by_site_day_reason_and_kind(database: Client,
     counters = Counters()
     tally = DropStatistics(database, counters, sites, clock)
     for _ in range(3):
-        counters.drop("site.test", "bot", "ai")
+        counters.drop(SITE.id, "bot", "ai")
         counters.drop("", "unknown_site")
         tally.write()
         tally.write()
     clock.now = NOON + 11 * 3600 + 1800
-    counters.drop("site.test", "bot", "ai")
+    counters.drop(SITE.id, "bot", "ai")
     tally.write()
     clock.now = NOON + 12 * 3600
-    counters.drop("site.test", "bot", "crawler")
+    counters.drop(SITE.id, "bot", "crawler")
     tally.write()
     assert stored(database) == [
         ("", date(2026, 3, 1), "unknown_site", "", 3),
@@ -73,14 +75,14 @@ async def test_a_site_sees_today_and_thirty_days_also_after_a_restart(database: 
         counters = Counters()
         clock.now = NOON - days_ago * DAY
         for reason in reasons:
-            counters.drop("site.test", reason, "ai" if reason == "bot" else "")
-            counters.drop("other.test", reason)
+            counters.drop(SITE.id, reason, "ai" if reason == "bot" else "")
+            counters.drop(OTHER.id, reason)
         DropStatistics(database, counters, sites, clock).write()
     clock.now = NOON
     counters = Counters()
-    counters.drop("site.test", "bot", "ai")
-    counters.drop("site.test", "rate")
-    assert await DropStatistics(database, counters, sites, clock).dropped("site.test") == [
+    counters.drop(SITE.id, "bot", "ai")
+    counters.drop(SITE.id, "rate")
+    assert await DropStatistics(database, counters, sites, clock).dropped(SITE) == [
         Dropped("bot", "ai", 2, 4),
         Dropped("gpc", "", 1, 2),
         Dropped("rate", "", 1, 1),
@@ -93,16 +95,16 @@ async def test_parts_that_were_cut_are_added_up_by_site_and_day(database: Client
     for days_ago in (30, 29, 0):
         counters = Counters()
         clock.now = NOON - days_ago * DAY
-        counters.trim("site.test", "u")
-        counters.trim("other.test", "p")
+        counters.trim(SITE.id, "u")
+        counters.trim(OTHER.id, "p")
         tally = DropStatistics(database, counters, sites, clock)
         tally.write()
         tally.write()
     clock.now = NOON
     counters = Counters()
-    counters.trim("site.test", "u")
-    counters.trim("site.test", "$")
-    assert await DropStatistics(database, counters, sites, clock).trimmed("site.test") == [
+    counters.trim(SITE.id, "u")
+    counters.trim(SITE.id, "$")
+    assert await DropStatistics(database, counters, sites, clock).trimmed(SITE) == [
         Trimmed("u", 2, 3),
         Trimmed("$", 1, 1),
     ]
@@ -112,12 +114,12 @@ async def test_a_count_that_could_not_be_written_is_written_the_next_time(databa
     """Nothing is lost while the database is away."""
     counters = Counters()
     tally = DropStatistics(database, counters, sites, Clock(NOON))
-    counters.drop("site.test", "consent")
+    counters.drop(SITE.id, "consent")
     database.command("RENAME TABLE dropped_events TO away")
     with pytest.raises(ClickHouseError):
         tally.write()
     database.command("RENAME TABLE away TO dropped_events")
-    counters.drop("site.test", "consent")
+    counters.drop(SITE.id, "consent")
     tally.write()
     assert stored(database) == [("site.test", date(2026, 3, 1), "consent", "", 2)]
 
@@ -128,3 +130,22 @@ async def test_the_table_has_no_room_for_more_than_numbers(database: Client) -> 
         "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'dropped_events'"
     )
     assert [row[0] for row in columns.result_rows] == ["site", "day", "reason", "kind", "count"]
+
+
+async def test_the_next_site_of_a_name_has_no_counts_of_the_one_before(database: Client, sites: Sites) -> None:
+    """Not those that were not written when it was deleted; a site that only gets another name keeps its own."""
+    counters = Counters()
+    tally = DropStatistics(database, counters, sites, Clock(NOON))
+    for site in (SITE, OTHER):
+        counters.drop(site.id, "consent")
+        counters.trim(site.id, "u")
+    await sites.remove(SITE.domain)
+    tally.wait_for_write(SITE.id)
+    renamed = sites.rename_now(OTHER, "new.test")
+    new = await sites.add(Site(domain=SITE.domain))
+    assert await tally.dropped(new) == []
+    tally.write()
+    assert await tally.dropped(new) == []
+    assert await tally.trimmed(new) == []
+    assert await tally.dropped(renamed) == [Dropped("consent", "", 1, 1)]
+    assert stored(database) == [("new.test", date(2026, 3, 1), "consent", "", 1)]

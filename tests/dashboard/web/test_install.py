@@ -250,11 +250,11 @@ def test_the_page_goes_on_telling(board: Board) -> None:
     assert f'hx-get="{path}?banner=none"' in board.get(f"{path}?banner=none").text
     board.dashboard.counters.drop("", "unknown_site")
     assert "Is data-domain on your tag exactly" in read(board.fragment(path, "receiving").text).text
-    board.dashboard.counters.drop(SITE, "consent")
+    board.dashboard.counters.drop(board.site().id, "consent")
     waiting = board.fragment(path, "receiving").text
     assert "no consent (1)" in read(waiting).text
     assert "choose your banner above" in read(waiting).text
-    board.dashboard.counters.accept(SITE)
+    board.dashboard.counters.accept(board.site().id)
     done = board.fragment(path, "receiving").text
     assert "1 event recorded" in read(done).text
     assert "no consent (1)" in read(done).text
@@ -262,7 +262,7 @@ def test_the_page_goes_on_telling(board: Board) -> None:
     seen = re.search(r'"X-Seen": "(\w+)"', done)
     assert seen is not None
     assert board.fragment(path, "receiving", **{"x-seen": seen[1]}).status_code == 204
-    board.dashboard.counters.accept(SITE)
+    board.dashboard.counters.accept(board.site().id)
     assert "2 events recorded" in read(board.fragment(path, "receiving", **{"x-seen": seen[1]}).text).text
 
 

@@ -471,10 +471,10 @@ def test_the_install_page_notices_the_first_event(board: Board) -> None:
     """It says what was dropped, and then that something was kept; in the place of what it said before."""
     path = f"/{SITE}/install"
     assert "Waiting for data from example.com" in board.page(path).text
-    board.dashboard.counters.drop(SITE, "consent")
+    board.dashboard.counters.drop(board.site().id, "consent")
     waiting = board.fragment(path, "receiving").text
     assert "no consent (1)" in read(waiting).text
-    board.dashboard.counters.accept(SITE)
+    board.dashboard.counters.accept(board.site().id)
     done = board.fragment(path, "receiving").text
     assert done.startswith('<div id="receiving"')
     assert "Receiving data" in done
@@ -490,7 +490,7 @@ def test_the_status_page_counts_every_reason(board: Board) -> None:
     """Each in a row of its own with what it means, visits from data centers among them."""
     for number, reason in enumerate(REASONS, 1):
         for _ in range(number):
-            board.dashboard.counters.drop(SITE, reason)
+            board.dashboard.counters.drop(board.site().id, reason)
     rows = panel(board.page(f"/{SITE}/status"), "Dropped events by reason")
     assert sorted(int(today) for _, today, _ in rows) == [*range(1, len(REASONS) + 1)]
     counted = {what: (today, month) for what, today, month in rows}
@@ -504,13 +504,13 @@ def test_the_status_page_says_what_was_dropped_and_why(board: Board) -> None:
     board.seed(STORY)
     board.clock.now -= 3 * 86_400
     for kind in ("ai", "ai", "library"):
-        board.dashboard.counters.drop(SITE, "bot", kind)
+        board.dashboard.counters.drop(board.site().id, "bot", kind)
     board.dashboard.tally.write()
     board.clock.now += 3 * 86_400
-    board.dashboard.counters.drop(SITE, "bot", "ai")
+    board.dashboard.counters.drop(board.site().id, "bot", "ai")
     for _ in range(5):
-        board.dashboard.counters.drop(SITE, "consent")
-    board.dashboard.counters.accept(SITE)
+        board.dashboard.counters.drop(board.site().id, "consent")
+    board.dashboard.counters.accept(board.site().id)
     page = board.page(f"/{SITE}/status")
     rows = panel(page, "Dropped events by reason")
     names = ("No consent", "A bot")
@@ -528,12 +528,12 @@ def test_the_status_page_says_which_parts_were_cut(board: Board) -> None:
     """Today's and those of 30 days by key, most frequent first; without any there is no such table."""
     assert "Stored in part" not in board.page(f"/{SITE}/status").text
     board.clock.now -= 3 * 86_400
-    board.dashboard.counters.trim(SITE, "u")
-    board.dashboard.counters.trim(SITE, "u")
+    board.dashboard.counters.trim(board.site().id, "u")
+    board.dashboard.counters.trim(board.site().id, "u")
     board.dashboard.tally.write()
     board.clock.now += 3 * 86_400
-    board.dashboard.counters.trim(SITE, "u")
-    board.dashboard.counters.trim(SITE, "$")
+    board.dashboard.counters.trim(board.site().id, "u")
+    board.dashboard.counters.trim(board.site().id, "$")
     rows = panel(board.page(f"/{SITE}/status"), "Events stored with a part shortened or left out")
     assert [(row[0][:1], *row[1:]) for row in rows] == [("u", "1", "3"), ("$", "1", "1")]
 
