@@ -28,8 +28,9 @@ class MemberInserter:
         """Store `events` durably, once per `token`. Raises `InsertRetryable` or `InsertRefused`."""
         try:
             self._members().must_not_be_removed()
-        except CannotJoin as error:
-            raise InsertRetryable(str(error)) from None
+        except CannotJoin:
+            # Why, and what to do, is said of the collector as a whole.
+            raise InsertRetryable("this collector was removed") from None
         except (ClickHouseError, OSError) as error:
             raise InsertRetryable(plain_reason(error)) from None
         self._inserter.insert(events, token)
