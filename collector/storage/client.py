@@ -24,6 +24,7 @@ from collector.core.environment import isolate_engine
 from collector.core.setting_values import embedded_directory
 from collector.storage.chdb_workarounds import reconnect_after_error
 from collector.storage.cluster import Node, by_shard, nodes_of, require_first
+from collector.storage.document_lock import CLAIMS, DocumentLock
 from collector.storage.migrations import migrate, pending
 from collector.storage.schema import Table, local_tables, main_tables, tables
 from collector.storage.shards import Shards
@@ -145,12 +146,21 @@ class ClickHouse:
         """Create the databases, bring an earlier release's schema to this one's and apply it; returns a writing
         client. May be called at every start. Raises `SchemaTooNew` and as `layout`."""
         for place, made in self.layout():
-            with contextlib.closing(place.create()) as client, self._kept(client):
+            with contextlib.closing(place.create()) as client, self._alone(client, made), self._kept(client):
                 if place.database == self.database:
                     migrate(client)
                 for table in made:
                     client.command(table.statement)
         return self.client()
+
+    def _alone(self, client: Client, made: Iterable[Table]) -> contextlib.AbstractContextManager[None]:
+        """What keeps others from upgrading the database of a server at the same time: steps copy tables and put them in
+        the place of others. An embedded one is one process's."""
+        claims = None if self.embedded else next((each for each in made if each.name == CLAIMS), None)
+        if claims is None:
+            return contextlib.nullcontext()
+        client.command(claims.statement)
+        return DocumentLock(client, "schema").renewed()
 
     def _kept(self, client: Client) -> contextlib.AbstractContextManager[None]:
         """What keeps an embedded database as it was while it is upgraded."""

@@ -12,6 +12,7 @@ whose first sending came to an unknown end. That inserts have been broken is the
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import re
 from collections.abc import Callable
@@ -53,6 +54,13 @@ _DETACHED = "SELECT table FROM system.detached_tables WHERE database = currentDa
 _STOP_MERGES = "SYSTEM STOP MERGES {table:Identifier}"
 _CHECK = "CHECK TABLE {{table:Identifier}} PART '{part}'"
 _PART = re.compile(r"[\w-]+\Z")
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether a disk had no room, of ClickHouse or of this process."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "No space left" in str(error) or getattr(error, "code", None) == _NOT_ENOUGH_SPACE
 
 
 class DataPart(NamedTuple):
@@ -101,9 +109,8 @@ class DiskSpaceGuard:
 
     def on_insert_error(self, error: Exception) -> None:
         """An insert failed: it may have met a full disk, and left something broken all the same."""
-        full = "No space left" in str(error) or getattr(error, "code", None) == _NOT_ENOUGH_SPACE
         with contextlib.suppress(ClickHouseError, OSError):
-            if full or not self.enough():
+            if is_disk_full(error) or not self.enough():
                 self.report_low_space()
 
     @property

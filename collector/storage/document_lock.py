@@ -13,12 +13,15 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+
+CLAIMS: Final = "record_claims"
+"""The table of claims."""
 
 LEASE_SECONDS: Final = 15
 """Lifetime of a claim, by the clock of ClickHouse."""
@@ -76,6 +79,24 @@ class DocumentLock:
         finally:
             self.threads.release()
 
+    @contextlib.contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Hold the lock for the block, however long that takes: the claim is renewed meanwhile."""
+        with self:
+            over = threading.Event()
+            renewal = threading.Thread(target=self._renew_until, args=(over,), daemon=True)
+            renewal.start()
+            try:
+                yield
+            finally:
+                over.set()
+                renewal.join()
+
+    def _renew_until(self, over: threading.Event) -> None:
+        while not over.wait(LEASE_SECONDS / 5):
+            with contextlib.suppress(ClickHouseError, OSError):
+                self._insert()
+
     def must_be_held(self) -> None:
         """Raises `TimeoutError` when the claim may have ended, so that another process may change the same records."""
         if self._monotonic() > self._claimed + FENCE_SECONDS:
@@ -96,7 +117,7 @@ class DocumentLock:
 
     def _insert(self, *, released: bool = False) -> None:
         row = [self._table, self._claim, int(released)]
-        self._client.insert("record_claims", [row], column_names=["record_table", "claim", "released"])
+        self._client.insert(CLAIMS, [row], column_names=["record_table", "claim", "released"])
 
     def _others(self) -> int:
         parameters = {"table": self._table, "own": self._claim, "lease": LEASE_SECONDS}

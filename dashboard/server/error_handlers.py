@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from clickhouse_connect.driver.exceptions import OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.storage.client import plain_reason
+from collector.storage.disk_guard import is_disk_full
 from dashboard.access.passwords import HashingBusy
 from dashboard.analytics.errors import QueryError, QueryTooLarge, QueueFull
 from dashboard.api.auth import explained
@@ -29,6 +30,11 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
         if isinstance(error, OperationalError):
             log.warning("ClickHouse is not responding to a page request", extra={"reason": plain_reason(error)})
             error = HTTPException(503, headers={"retry-after": "5"})
+        elif isinstance(error, DatabaseError | OSError):
+            if not is_disk_full(error):
+                raise error
+            log.warning("a request could not be answered: a disk is full", extra={"reason": plain_reason(error)})
+            error = HTTPException(507)
         elif isinstance(error, HashingBusy | QueueFull):
             error = HTTPException(503, headers={"retry-after": str(error.retry_after)})
         elif isinstance(error, QueryError):
@@ -41,5 +47,15 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
             return explained(HTTPStatus(status), headers)
         return error_page(dashboard.pages, status, headers, user=dashboard.sessions.user(request))
 
-    handled = (HTTPException, OperationalError, HashingBusy, QueueFull, QueryError, QueryTooLarge, 500)
+    handled = (
+        HTTPException,
+        OperationalError,
+        DatabaseError,
+        OSError,
+        HashingBusy,
+        QueueFull,
+        QueryError,
+        QueryTooLarge,
+        500,
+    )
     return dict.fromkeys(handled, explain)

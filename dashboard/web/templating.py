@@ -155,6 +155,7 @@ EXPLANATIONS: Final = {
         N_("Temporarily unavailable"),
         N_("The database is not responding. No data is lost. Please try again shortly."),
     ),
+    507: (N_("The disk is full"), N_("Nothing was changed. Whoever runs this server has to make room on its disk.")),
 }
 REFUSED_STRANGER: Final = (
     N_("Request refused"),

@@ -374,6 +374,9 @@ def test_a_backup_that_a_full_disk_has_cut_is_none(tmp_path: Path) -> None:
                 pytest.raises(AssertionError, match=r"as a whole|BACKUP_ALREADY"),
             ):
                 serve.tyst("backup", str(tmp_path / "cut"))
+            with filled(tmp_path / "data"), pytest.raises(AssertionError, match="insufficient storage"):
+                serve.tyst("site", "add", "late.test")
+            assert "traceback" not in serve.log()
             assert list((tmp_path / "data" / "backups").iterdir()) == []
             serve.tyst("backup", str(tmp_path / "whole"))
         finally:

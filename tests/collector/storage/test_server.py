@@ -7,6 +7,7 @@ import datetime
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clickhouse_connect
@@ -21,8 +22,10 @@ from collector.spool.rewrite import Erasure
 from collector.storage.backup import back_up, restore
 from collector.storage.client import ClickHouse
 from collector.storage.disk_guard import DiskSpaceGuard
+from collector.storage.migrations import STEPS
 from collector.storage.mutations import MutationUnfinished
 from collector.storage.server_requirements import GRANTS, require_suitable, version_number
+from collector.storage.statements import split_statements
 from dashboard.server.health_checks import check_server_logs
 from tests.collector.storage.test_client import an_event
 from tests.databases import drop
@@ -30,6 +33,7 @@ from tests.disk import filled, small_disk
 from tests.real_server import ADMINISTRATOR, LIMITED, RealServer, real_server
 from tests.real_server import GRANTS as DOCUMENTED
 
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 _AT = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
 MINE, THEIRS = an_event(visitor=5), an_event(visitor=6)
 ERASURE = Erasure(MINE.site, MINE.day, MINE.visitor, MINE.ts)
@@ -198,3 +202,22 @@ def test_cleaning_knows_our_own_tables_by_name() -> None:
     tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)[^(]*\((.*?)\n\)\nENGINE", schema, re.DOTALL)
     ours = {name for name, columns in tables if re.search(r"^ *site ", columns, re.MULTILINE)}
     assert set(TABLES_WITH_SITE) == ours - {"events", "audit_log", "pending_erasures"}
+
+
+def test_collectors_that_upgrade_at_once_do_it_one_after_the_other(place: ClickHouse) -> None:
+    """Steps copy tables and put them in the place of others: of two at a time one would lose what the other copies."""
+    with contextlib.closing(place.create()) as client:
+        for statement in split_statements((FIXTURES / "schema-10.sql").read_text()):
+            client.command(statement)
+        client.command(
+            "INSERT INTO daily (site, dimension, day, value, visitors, again, more)"
+            " SELECT 'site.test', 'event:page', toDate('2026-01-01') + number % 60, toString(number), 3, 1, 2"
+            " FROM numbers(60000)"
+        )
+        with ThreadPoolExecutor(3) as collectors:
+            for upgraded in [collectors.submit(place.prepare) for _ in range(3)]:
+                upgraded.result().close()
+        kept = client.query("SELECT count(), sum(visitors), sum(extra_visits), sum(extra_pageviews) FROM daily_rollup")
+        assert kept.result_rows == [(60_000, 180_000, 60_000, 120_000)]
+        versions = client.query("SELECT version FROM schema_versions ORDER BY version").result_rows
+        assert versions == [(number,) for number in range(1, STEPS[-1].number + 1)]
