@@ -201,10 +201,10 @@ def _consent(site: Site, results: Sequence[Result]) -> str:
         return ""
     if site.consent == "exempt":
         return _("{share} of pageviews came with consent, the rest under exempt measurement.").format(share=split.share)
-    known = _(
-        "Visitors, visits, custom events and revenue are known for the {share} of pageviews with consent."
+    return _(
+        "Without consent, only pageviews are counted. Visitors, visits, custom events and revenue are known for the "
+        "{share} with consent."
     ).format(share=split.share)
-    return f"{_('Without consent, only pageviews are counted.')} {known}"
 
 
 def _notes(overview: Overview) -> Iterator[str]:

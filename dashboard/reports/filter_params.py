@@ -139,7 +139,10 @@ PRESETS: Final = (
     Preset(
         FilterParam("is", "visit:engaged", "true"),
         N_("Engaged visits only"),
-        N_("Visits with engagement, a scroll, or more than one page. Most automated visits have none of these."),
+        N_(
+            "Visits that looked at a page for some seconds, scrolled, or opened more than one page. Most automated "
+            "visits did none of these."
+        ),
     ),
 )
 

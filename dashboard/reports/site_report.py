@@ -124,10 +124,10 @@ def _coverage(tabs: Sequence[Tab], parts: Sequence[Result]) -> str:
             "Of pageviews without a visit nothing else is counted: visitors, visits, custom events and revenue are "
             "known for the {share} of pageviews that came with consent or under exempt measurement."
         ).format(share=share)
-    known = _(
-        "Visitors, visits, custom events and revenue are known for the {share} of pageviews with consent."
+    return _(
+        "Without consent, only pageviews are counted. Visitors, visits, custom events and revenue are known for the "
+        "{share} with consent."
     ).format(share=share)
-    return f"{_('Without consent, only pageviews are counted.')} {known}"
 
 
 def _consented(state: ViewState, tabs: Sequence[Tab], parts: Sequence[Result]) -> bool:

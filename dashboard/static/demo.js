@@ -47,7 +47,7 @@
     const counted = sent === 1 ? 'one beacon' : `${sent} beacons`
     dot.classList.toggle('sent', agreed)
     if (agreed) said.textContent = `You agreed. This page has sent ${counted} to Tyst.`
-    else said.textContent = `You ${CookieConsent.validConsent() ? 'declined' : 'have not chosen yet'}. Tyst counts that this page was opened, and nothing about you.`
+    else said.textContent = `You ${CookieConsent.validConsent() ? 'declined' : 'have not chosen yet'}. Tyst counts that this page was opened, from which site and on what kind of device, and nothing that tells you apart.`
   }
   new PerformanceObserver((list) => {
     sent += list.getEntries().filter((entry) => new URL(entry.name).pathname === '/api/event').length

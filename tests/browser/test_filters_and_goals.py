@@ -95,7 +95,7 @@ def test_engaged_visits_are_shown_by_one_entry_of_the_menu(new_person: NewPerson
     visits = page.locator(".figure", has=page.locator(".name", has_text="Visits")).first.locator("strong")
     everybody = visits.inner_text()
     page.locator("#add-filter > summary").click()
-    entry = page.get_by_role("link", name="Engaged visits only Visits with engagement, a scroll, or more than one page")
+    entry = page.get_by_role("link", name="Engaged visits only Visits that looked at a page for some seconds")
     entry.click()
     expect(page).to_have_url(f"{demo.url}{DEMO}?period=7d&f=is,visit:engaged,true")
     expect(page.locator(".chip summary")).to_have_text("Change: Engaged visits only")

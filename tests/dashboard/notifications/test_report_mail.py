@@ -119,7 +119,7 @@ def test_small_counts_are_protected(board: Board, mail: MailServer) -> None:
         anyio.run(board.dashboard.notifications.reports.send_now, board.site(), only(board))
     hidden, told = map(text_of, mail.messages)
     assert "Consent coverage is hidden: too few visitors." in hidden
-    assert "known for the 92% of pageviews with consent" in " ".join(told.split())
+    assert "known for the 92% with consent" in " ".join(told.split())
 
 
 def test_what_a_guest_may_not_see_is_in_no_report(board: Board, mail: MailServer) -> None:

@@ -231,7 +231,8 @@ def test_the_dashboard_says_what_is_counted_without_consent(board: Board) -> Non
         board.get(f"/{SITE}{query}").text for query in ("", "?f=is,event:page,/", "?f=is,visit:country,SE")
     )
     assert "only pageviews are counted" in whole
-    assert "known for the 60% of pageviews" in whole
+    assert "known for the 60% with consent" in whole
+    assert "Utan samtycke räknas bara sidvisningar." in board.get(f"/{SITE}", headers={"accept-language": "sv"}).text
     assert "Pageviews without consent are included" in page
     assert "No pageview without consent matches these filters" in country
     assert ["Current visitors" in each for each in (whole, page, country)] == [True, False, False]
