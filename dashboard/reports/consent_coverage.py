@@ -94,6 +94,11 @@ class ConsentReport:
     policies: tuple[PolicyOutcome, ...]
 
     @property
+    def compared(self) -> bool:
+        """Whether the period before has anything to compare with."""
+        return self.before is not None and (not self.before.told or self.before.size > 0)
+
+    @property
     def change(self) -> formatting.Change | None:
         """How coverage moved since the period before, in percentage points."""
         if self.before is None or self.before.ratio is None or self.total.ratio is None or not self.known:

@@ -34,7 +34,7 @@ async def show_consent(dashboard: Dashboard, request: Request, user: User) -> Re
         user=user,
         report=report,
         choice=state,
-        menu=build_menu(state, dates, HERE),
+        menu=build_menu(state, dates, HERE, compared=report.compared),
         period=period,
         dates=formatting.dates(period.first, period.last),
         compared=formatting.dates(dates.before.first, dates.before.last) if dates.before else "",

@@ -76,6 +76,13 @@ def test_an_anonymous_count_has_the_source_of_its_host() -> None:
     ]  # fmt: skip
 
 
+def test_the_page_says_whether_there_is_anything_to_compare_with(board: Board) -> None:
+    """Few people in the period before are no lack of data."""
+    assert "to compare with" in board.get(f"/{SITE}/consent").text
+    board.seed([pageview(1, "/", NOON - 40 * DAY), bare("/", NOON - 40 * DAY)])
+    assert "to compare with" not in board.get(f"/{SITE}/consent").text
+
+
 def test_one_visitor_who_agreed_is_not_what_is_left_of_a_page(board: Board) -> None:
     """Seven pageviews of which six are anonymous: the page says seven in all."""
     others = [event for number in range(1, 9) for event in (pageview(number, "/"), bare("/"))]
