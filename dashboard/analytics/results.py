@@ -254,7 +254,7 @@ class RowReader:
 
 
 def _visitors(group: Group) -> int:
-    return group.components["visitors"]
+    return group.components.get("visitors", 0)
 
 
 def _amount(currency: str, revenue: int, revenue_events: int) -> Revenue:

@@ -162,6 +162,16 @@ def test_rows_of_one_rate_leave_nobody_who_did_not_convert(
     assert found == {("mobile",): (4, rate), ("tv",): (4, rate)}
 
 
+def test_a_goal_that_nobody_reached_has_its_rates(database: Client, stats: StatsService) -> None:
+    """Of a view with visitors none percent, of one without there are none."""
+    seed(database, [event(n, "/", country="SE") for n in range(1, 6)])
+    for home, rate in {"SE": 0, "FI": None}.items():
+        filters = And((is_("visit:country", home), is_("event:goal", "Buy")))
+        for name in ("conversion_rate", "group_conversion_rate"):
+            assert ask(stats, "visitors", name, filters=filters).rows[0].metrics == (0, rate)
+            assert ask(stats, "visitors", name, filters=filters, dimensions=("visit:browser",)).rows == []
+
+
 def test_a_small_view_says_that_it_is_hidden(database: Client, stats: StatsService) -> None:
     """Its total, its rows and its buckets; nobody at all is no group, and a group of the minimum is exact."""
     seed(database, [event(n, "/", country="SE" if n < 3 else "NO") for n in range(1, 6)])
