@@ -9,7 +9,8 @@ from dashboard.i18n.translations import N_, _
 HELP: Final = {
     "visitors": N_(
         "Each day’s unique visitors, added up. Someone who returns on another day counts again, as nobody is "
-        "recognized from one day to the next."
+        "recognized from one day to the next. In lists a visitor counts in each row that applies: rows can add up to "
+        "more."
     ),
     "visits": N_(
         "A series of pageviews and events by one visitor. A visit ends after 30 minutes of inactivity, and at midnight."

@@ -30,9 +30,7 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
         if isinstance(error, OperationalError):
             log.warning("ClickHouse is not responding to a page request", extra={"reason": plain_reason(error)})
             error = HTTPException(503, headers={"retry-after": "5"})
-        elif isinstance(error, DatabaseError | OSError):
-            if not is_disk_full(error):
-                raise error
+        elif isinstance(error, DatabaseError | OSError) and is_disk_full(error):
             log.warning("a request could not be answered: a disk is full", extra={"reason": plain_reason(error)})
             error = HTTPException(507)
         elif isinstance(error, HashingBusy | QueueFull):
@@ -47,15 +45,11 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
             return explained(HTTPStatus(status), headers)
         return error_page(dashboard.pages, status, headers, user=dashboard.sessions.user(request))
 
-    handled = (
-        HTTPException,
-        OperationalError,
-        DatabaseError,
-        OSError,
-        HashingBusy,
-        QueueFull,
-        QueryError,
-        QueryTooLarge,
-        500,
-    )
-    return dict.fromkeys(handled, explain)
+    async def explain_full_disk(request: Request, error: Exception) -> Response:
+        # All else is an error of the program: it goes on to be logged, and comes back as a 500.
+        if not is_disk_full(error):
+            raise error
+        return await explain(request, error)
+
+    handled = (HTTPException, OperationalError, HashingBusy, QueueFull, QueryError, QueryTooLarge, 500)
+    return {**dict.fromkeys(handled, explain), **dict.fromkeys((DatabaseError, OSError), explain_full_disk)}
