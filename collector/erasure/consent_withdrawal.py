@@ -46,9 +46,8 @@ class ConsentWithdrawals:
         receipts = request.beacon.receipt
         if not receipts and not self._sites_to_erase(request):
             return 0
-        # A browser has one of each site; each that is revoked is kept for two days.
-        more = max(0, receipts.count(",") + 1 - len(request.beacon.domains))
-        return self._rate.wait(request.network, None, 1 + more)
+        # Each site is looked through, and each receipt that is revoked is kept for two days.
+        return self._rate.wait(request.network, None, max(len(request.beacon.domains), receipts.count(",") + 1))
 
     async def carry_out(self, request: BeaconRequest) -> None:
         """Erase the browser's stored events, durably queued when this returns, and revoke its receipts.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import sqlite3
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +93,14 @@ class SpoolErasures:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._promising = threading.Lock()
+        """SQLite lets whoever waits for its lock try now and then: of many, beacons would come last."""
         with self._connected() as connection:
             connection.executescript(_TABLE)
 
     def enqueue(self, erasures: Iterable[Erasure]) -> None:
         """Have them on disk."""
-        with self._connected() as connection:
+        with self._promising, self._connected() as connection:
             rows = [(msgspec.msgpack.encode(erasure),) for erasure in erasures]
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany("INSERT INTO erasures (erasure) VALUES (?)", rows)

@@ -673,6 +673,11 @@ async def test_who_says_no_again_and_again_asks_the_database_once(town: Visiting
         assert refused
         told = {(answer.headers["retry-after"], answer.headers["x-tyst-dropped"]) for answer in refused}
         assert told == {("1", "rate")}
+    # Each site that is named counts.
+    wide = {"c": "withdrawn", "d": ",".join(["site.test", *(f"site{number}.test" for number in range(9))])}
+    async with town.client(address="198.51.100.77") as client:
+        answers = [await client.request("DELETE", "/api/event", json=wide) for _ in range(4)]
+    assert 429 in {answer.status_code for answer in answers}
 
 
 async def test_a_beacon_that_is_on_its_way_to_the_disk_is_erased_too(slow: Visiting) -> None:
