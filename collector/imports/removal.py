@@ -18,11 +18,13 @@ from collector.rollups.build import VERSIONS
 from collector.rollups.daily_status import IMPORTED, IMPORTED_WITH_PROPERTIES, ClosedDay, ClosedDays
 from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
-from collector.storage.mutations import MutationUnfinished, mutate
+from collector.storage.mutations import MutationUnfinished, await_mutations, mutate
 from collector.storage.shards import Shards
 
 TOGETHER: Final = 100
 """Imports whose rows are deleted by one statement."""
+PATIENCE_SECONDS: Final = 2.0
+"""For which a call waits for the statement of an earlier one."""
 
 
 class ImportRemoval:
@@ -85,8 +87,12 @@ class ImportRemoval:
         places = {(name, each.versions) for each in removed for name in (each.domain, present.get(each.site_id, ""))}
         sites, firsts = zip(*sorted(places), strict=True) if places else ((), ())
         parameters = {"sites": [*sites], "firsts": [*firsts]}
-        if places:
+        # What an earlier call has submitted is not to be submitted again once it is done.
+        for client in self._shards:
+            await_mutations(client, "daily_rollup", patience=PATIENCE_SECONDS)
+        if places and self._client.query(_LEFT_ROWS, parameters=parameters).result_rows:
             self._shards.mutate("daily_rollup", _DELETE_ROWS, parameters)
+        if places:
             mutate(self._client, "daily_status", _DELETE_RECORDS, parameters)
 
 
@@ -100,5 +106,6 @@ _ANY_ROW = f"SELECT 1 FROM daily_rollup WHERE {_OF_IMPORT} LIMIT 1"
 _OF_REMOVED = f"""site IN {{sites:Array(String)}} AND arrayExists(
     (name, first) -> site = name AND version BETWEEN first AND first + {VERSIONS:d},
     {{sites:Array(String)}}, {{firsts:Array(UInt64)}})"""
+_LEFT_ROWS = f"SELECT 1 FROM daily_rollup WHERE {_OF_REMOVED} LIMIT 1"
 _DELETE_ROWS = f"ALTER TABLE daily_rollup DELETE WHERE {_OF_REMOVED}"
 _DELETE_RECORDS = f"ALTER TABLE daily_status DELETE WHERE {_OF_REMOVED} AND {_IMPORTED}"

@@ -84,6 +84,22 @@ def test_removing_an_import_waits_for_no_deletion(importing: Importing) -> None:
     assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
 
 
+def test_rows_of_removed_imports_are_deleted_once_however_long_it_takes(importing: Importing) -> None:
+    """A call that finds the deletion of an earlier one going on submits no other."""
+    rewrites = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = 'daily_rollup'"
+    importing.imports.remove(importing.site, importing.take(EXPORT).id)
+    importing.client.command("SYSTEM STOP MERGES daily_rollup")
+    importing.client.command("ALTER TABLE daily_rollup DELETE WHERE 1", settings={"mutations_sync": 0})
+    importing.imports.delete_removed()
+    assert importing.rows("SELECT count() > 0 FROM daily_rollup") == [(True,)]
+    importing.client.command("SYSTEM START MERGES daily_rollup")
+    while importing.rows("SELECT count() FROM daily_rollup") != [(0,)]:
+        importing.imports.delete_removed()
+    importing.imports.delete_removed()
+    assert importing.rows(rewrites) == [(1,)]
+    assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
+
+
 def test_rows_of_a_removed_import_are_found_under_both_names_of_a_site(importing: Importing) -> None:
     """One that was renamed before they were deleted has taken them along."""
     record = importing.take(EXPORT)
