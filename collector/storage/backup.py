@@ -32,7 +32,7 @@ from collector.storage.backup_files import is_whole, remove_interrupted
 from collector.storage.client import SCRATCH, ClickHouse, apply_schema, plain_reason
 from collector.storage.migrations import migrate
 from collector.storage.schema import quoted
-from collector.storage.table_exchange import exchange, finish_exchanges
+from collector.storage.table_exchange import drop_exchanged, exchange, finish_exchanges
 
 RIGHTS = ("users", "api_keys", "shares", "subscriptions", "channels")
 """Tables of which no backup brings back what was deleted since."""
@@ -144,7 +144,7 @@ def restore(
         except DatabaseError as error:
             raise BackupError(name, plain_reason(error)) from None
         finally:
-            client.command(f"DROP DATABASE {quoted(beside.database)} SYNC")
+            drop_exchanged(client, clickhouse.database, beside.database)
     return Restored(tables, settings)
 
 

@@ -45,20 +45,34 @@ def exchange(client: Client, present: str, there: str, tables: Sequence[str]) ->
         raise
 
 
+def drop_exchanged(client: Client, present: str, there: str) -> None:
+    """Drop the database `there`, unless some of its tables have changed places and others have not: it then has present
+    ones, and the next start goes on with it."""
+    moved, left = (_planned(client, there, place) for place in (present, there))
+    if moved and left:
+        log.error("a restoration was interrupted; the next start completes it", extra={"database": there})
+    else:
+        client.command(_DROP, parameters={"there": there})
+
+
 def finish_exchanges(client: Client, present: str, prefix: str) -> None:
     """Where a process was killed: complete what it had begun to exchange, and drop its databases, whose names begin
     with the `prefix`. Nobody else may be at it."""
     for (there,) in client.query(_LEFT, parameters={"prefix": prefix}).result_rows:
-        if client.command(
-            "EXISTS TABLE {there:Identifier}.{plan:Identifier}", parameters={"there": there, "plan": _PLAN}
-        ):
-            _move(client, present, there, planned_in=there)
+        _move(client, present, there, planned_in=there)
         client.command(_DROP, parameters={"there": there})
         log.warning("a restoration that had been interrupted was ended", extra={"database": there})
 
 
 def _move(client: Client, present: str, there: str, *, planned_in: str) -> None:
     """Exchange those tables of the plan that are in the database `planned_in`."""
-    asked = {"there": there, "plan": _PLAN, "place": planned_in}
-    for (name,) in client.query(_PLANNED, parameters=asked).result_rows:
+    for name in _planned(client, there, planned_in):
         client.command(f"EXCHANGE TABLES {quoted(present)}.{quoted(name)} AND {quoted(there)}.{quoted(name)}")
+
+
+def _planned(client: Client, there: str, place: str) -> list[str]:
+    """The tables that are to be exchanged, of the database `there`, and are in that place now; none without a plan."""
+    asked = {"there": there, "plan": _PLAN, "place": place}
+    if not client.command("EXISTS TABLE {there:Identifier}.{plan:Identifier}", parameters=asked):
+        return []
+    return [name for (name,) in client.query(_PLANNED, parameters=asked).result_rows]
