@@ -9,7 +9,7 @@ FRONTEND := dashboard/frontend
 # Tests start many processes, each of which would compile every module anew.
 export PYTHONDONTWRITEBYTECODE :=
 # More than there are processors: many tests wait for a server or a browser.
-WORKERS ?= 5
+WORKERS ?= 4
 BROWSER_WORKERS ?= 2
 # A module's tests go to one process, so that what they share is started once; the longest modules come first.
 PYTEST := $(BIN)/pytest --dist loadscope --no-loadscope-reorder
