@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 AT_LENGTH: Final = os.environ.get("TYST_TESTS") == "long"
 
-STEP: Final = 6
+STEP: Final = 8
 """Of so many cases of a test that is costly one runs in short."""
 
 long = pytest.mark.long
