@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.core.errors import RecordGone
 from collector.imports.record import ImportRecord
@@ -73,6 +74,9 @@ class ImportRemoval:
         except MutationUnfinished:
             self._waiting = True
             return
+        except ClickHouseError:
+            self._waiting = True
+            raise
         for record in some:
             self._records.delete(record.id)
         self._waiting = self._waiting or bool(more)

@@ -8,6 +8,7 @@ import gzip
 from collections.abc import Iterator
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import ImportRefused, RecordError
 from collector.erasure.job_runner import SiteJobRunner
@@ -97,6 +98,18 @@ def test_rows_of_removed_imports_are_deleted_once_however_long_it_takes(importin
         importing.imports.delete_removed()
     importing.imports.delete_removed()
     assert importing.rows(rewrites) == [(1,)]
+    assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
+
+
+def test_rows_of_removed_imports_are_deleted_after_an_outage(importing: Importing) -> None:
+    """What failed is tried again by the next call."""
+    importing.imports.remove(importing.site, importing.take(EXPORT).id)
+    importing.client.command("RENAME TABLE daily_status TO away")
+    with pytest.raises(DatabaseError):
+        importing.imports.delete_removed()
+    importing.client.command("RENAME TABLE away TO daily_status")
+    importing.imports.delete_removed()
+    assert importing.rows("SELECT count() FROM daily_rollup") == importing.rows("SELECT count() FROM daily_status")
     assert importing.rows("SELECT count() FROM imports FINAL WHERE NOT deleted") == [(0,)]
 
 
