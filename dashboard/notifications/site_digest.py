@@ -19,6 +19,7 @@ from dashboard.reports.chart import Point
 from dashboard.reports.consent_coverage import WITH, WITHOUT
 from dashboard.reports.consent_splits import total_split
 from dashboard.reports.date_range import DateRange, read_dates
+from dashboard.reports.labels import consent_text
 from dashboard.reports.overview import Overview, build_overview, overview_queries
 from dashboard.reports.panel_queries import open_tabs, rows_query
 from dashboard.reports.panels import panel_named
@@ -201,10 +202,7 @@ def _consent(site: Site, results: Sequence[Result]) -> str:
         return ""
     if site.consent == "exempt":
         return _("{share} of pageviews came with consent, the rest under exempt measurement.").format(share=split.share)
-    return _(
-        "Without consent, only pageviews are counted. Visitors, visits, custom events and revenue are known for the "
-        "{share} with consent."
-    ).format(share=split.share)
+    return consent_text(split.share)
 
 
 def _notes(overview: Overview) -> Iterator[str]:

@@ -141,6 +141,14 @@ def policy_title(policy: str) -> str:
     return _(POLICIES[policy])
 
 
+def consent_text(share: str) -> str:
+    """What is counted without consent, and what is known only of that share of the pageviews, which came with it."""
+    return _(
+        "Without consent, only pageviews are counted. Visitors, visits, custom events and revenue are known for the "
+        "{share} with consent."
+    ).format(share=share)
+
+
 def retention_text(days: int) -> str:
     """How long events are kept, in words."""
     return _(RETENTIONS[days]) if days in RETENTIONS else plural("{count} day", "{count} days", days).format(count=days)

@@ -20,6 +20,7 @@ from dashboard.reports.chart import Chart
 from dashboard.reports.date_picker import PeriodMenu, build_menu
 from dashboard.reports.date_range import DateRange
 from dashboard.reports.filter_bar import FilterLink, filter_links
+from dashboard.reports.labels import consent_text
 from dashboard.reports.overview import Figure, Overview, build_overview, overview_queries
 from dashboard.reports.panel_queries import open_tabs, rows_query
 from dashboard.reports.panels import PANELS, Tab
@@ -124,10 +125,7 @@ def _coverage(tabs: Sequence[Tab], parts: Sequence[Result]) -> str:
             "Of pageviews without a visit nothing else is counted: visitors, visits, custom events and revenue are "
             "known for the {share} of pageviews that came with consent or under exempt measurement."
         ).format(share=share)
-    return _(
-        "Without consent, only pageviews are counted. Visitors, visits, custom events and revenue are known for the "
-        "{share} with consent."
-    ).format(share=share)
+    return consent_text(share)
 
 
 def _consented(state: ViewState, tabs: Sequence[Tab], parts: Sequence[Result]) -> bool:

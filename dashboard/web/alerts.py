@@ -138,7 +138,8 @@ async def _change_rule(post: FormPost) -> tuple[str, str]:
 
 def _noted(rule: AlertRule) -> str:
     """A rule as the list of changes has it: its kind, and what can be changed of it."""
-    return " ".join([rule.kind, ", ".join([*([rule.goal] if rule.goal else []), str(rule.threshold)])])
+    changeable = ", ".join(filter(None, (rule.goal, str(rule.threshold))))
+    return f"{rule.kind} {changeable}"
 
 
 def _threshold(post: FormPost) -> int | None:

@@ -160,6 +160,15 @@ def scroll(visit: Visit, to: int, what: str = "document.scrollingElement") -> No
     )
 
 
+def half_seen(visit: Visit) -> None:
+    """A page that is ten windows long, scrolled until half of it has been seen."""
+    visit.context.add_init_script(CAN_HIDE)
+    visit.recorder.page(EXEMPT, "<style>body{margin:0}</style><div style='height:8000px'></div>")
+    visit.go("/a")
+    visit.recorder.wait(1)
+    scroll(visit, 3_200)
+
+
 INNER = "<style>body{margin:0}main{overflow:auto;height:100vh}</style><main><div style='height:8000px'></div></main>"
 
 
@@ -189,11 +198,7 @@ def test_where_nothing_scrolls_there_is_no_depth(visit: Visit) -> None:
 
 def test_a_page_that_becomes_shorter_was_seen_whole(visit: Visit) -> None:
     """What was scrolled past is more than the page now has: that is the whole page, and no percentage above it."""
-    visit.context.add_init_script(CAN_HIDE)
-    visit.recorder.page(EXEMPT, "<style>body{margin:0}</style><div style='height:8000px'></div>")
-    visit.go("/a")
-    visit.recorder.wait(1)
-    scroll(visit, 3_200)
+    half_seen(visit)
     visit.do("document.querySelector('div').style.height = '1600px'")
     scroll(visit, 10)
     visit.do(HIDE)
@@ -205,11 +210,7 @@ def test_depth_belongs_to_the_page_that_was_scrolled(visit: Visit, api: str) -> 
     """After a navigation the old page may still be shown for a while, where it was scrolled to; and the new one, of
     another height, has a depth of its own."""
     prepare(visit, api)
-    visit.context.add_init_script(CAN_HIDE)
-    visit.recorder.page(EXEMPT, "<style>body{margin:0}</style><div style='height:8000px'></div>")
-    visit.go("/a")
-    visit.recorder.wait(1)
-    scroll(visit, 3_200)
+    half_seen(visit)
     visit.do("history.pushState({}, '', '/b'); dispatchEvent(new Event('scroll'))")
     assert depths(visit) == [("/a", 50)]
     visit.pass_time(5_000)
@@ -223,10 +224,6 @@ def test_depth_belongs_to_the_page_that_was_scrolled(visit: Visit, api: str) -> 
 def test_depth_of_a_page_whose_successor_is_shown_first(visit: Visit, api: str) -> None:
     """A router may draw the next page before it changes the address: the page that is left keeps its own height."""
     prepare(visit, api)
-    visit.context.add_init_script(CAN_HIDE)
-    visit.recorder.page(EXEMPT, "<style>body{margin:0}</style><div style='height:8000px'></div>")
-    visit.go("/a")
-    visit.recorder.wait(1)
-    scroll(visit, 3_200)
+    half_seen(visit)
     visit.do("document.querySelector('div').style.height = '900px'; history.pushState({}, '', '/b')")
     assert depths(visit) == [("/a", 50)]
