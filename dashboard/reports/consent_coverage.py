@@ -31,8 +31,8 @@ NO_CONSENT: Final = (ANONYMOUS, "exempt")
 WITHOUT: Final[Filter] = Compare("is", "visit:consent", NO_CONSENT)
 WITH: Final[Filter] = Not(WITHOUT)
 EXEMPT: Final[Filter] = Compare("is", "visit:consent", ("exempt",))
-BARE: Final[Filter] = Compare("is", "visit:consent", (ANONYMOUS,))
-"""Anonymous counts: with those of exempt measurement, all that are no consent."""
+COUNTED_ANONYMOUSLY: Final[Filter] = Compare("is", "visit:consent", (ANONYMOUS,))
+"""Anonymous counts; together with `EXEMPT` the same as `WITHOUT`."""
 
 MOST_ROWS: Final = 5_000
 COLOURS: Final = 6
@@ -132,7 +132,7 @@ def consent_queries(site: Site, dates: DateRange) -> list[Query]:
         asked("visit:referrer", filters=WITHOUT),
         asked("visit:country", filters=WITH),
         asked("visit:country", filters=EXEMPT),
-        asked(filters=BARE),
+        asked(filters=COUNTED_ANONYMOUSLY),
         *(asked(filters=each, span=before) for each in (None, WITH, WITHOUT) if before),
     ]
 
@@ -142,7 +142,7 @@ def build_consent_report(
 ) -> ConsentReport:
     """Lay out the answers to `consent_queries`."""
     all_with, all_without, *times = results[:7]
-    pages, with_page, without_page, sources, referrers, countries, exempt_countries, bare = results[7:15]
+    pages, with_page, without_page, sources, referrers, countries, exempt_countries, anonymous = results[7:15]
     total = total_split(times[0], all_with, all_without)
     moments = [moment for moment in time_buckets(dates.period, now) if not moment.future]
     # Of few people in all who consented, any group that is not split would be theirs.
@@ -168,7 +168,7 @@ def build_consent_report(
         pages=of_pages,
         sources=ranked(by_source(sources, referrers)),
         # Exempt pageviews of all countries, taken from all without consent, leave the anonymous ones.
-        countries=ranked(by_country(countries, Result((), ()) if bare.hidden else exempt_countries)),
+        countries=ranked(by_country(countries, Result((), ()) if anonymous.hidden else exempt_countries)),
         policies=_outcomes(site, total),
     )
 

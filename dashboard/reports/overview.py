@@ -90,7 +90,7 @@ def overview_queries(
     timed = tuple(map(by_time, names if every else (state.metric,)))
     return [
         each
-        for whole, period in ((dates.period, dates.period), (dates.compared, charted(state, dates)))
+        for whole, period in ((dates.period, dates.period), (dates.compared, compared_in_chart(state, dates)))
         if whole is not None and period is not None
         for each in (
             query(state, whole, names),
@@ -99,7 +99,7 @@ def overview_queries(
     ]
 
 
-def charted(state: ViewState, dates: DateRange) -> Period | None:
+def compared_in_chart(state: ViewState, dates: DateRange) -> Period | None:
     """The earlier period of the chart. Of a filtered view it ends where the comparison ends: an interval as a whole,
     beside totals that have a part of it, would tell of the few who came in either part."""
     return dates.compared if state.chips else dates.before
@@ -113,7 +113,7 @@ def build_overview(
     nothing = Result(names, ())
     all_, series = results[:2]
     all_before, series_before = results[2:] if dates.before else (nothing, nothing)
-    before = charted(state, dates) if _counted(all_before) else None
+    before = compared_in_chart(state, dates) if _counted(all_before) else None
     currency = currency_of_chart(all_, state.currency) if is_revenue(state.metric) else ""
     revenue = revenue_totals(all_, all_before if before else None)
     shown = time_buckets(dates.period, now)

@@ -15,7 +15,7 @@ from dashboard.reports.chart_metrics import COUNTS
 from dashboard.reports.comparison import paired
 from dashboard.reports.csv_export import csv_headers, csv_writer
 from dashboard.reports.date_range import DateRange
-from dashboard.reports.overview import charted, names_of, overview_queries
+from dashboard.reports.overview import compared_in_chart, names_of, overview_queries
 from dashboard.reports.revenue import REVENUE_MEASURES, revenue_cells, revenue_columns, without_revenue
 from dashboard.reports.time_buckets import time_buckets
 from dashboard.reports.view_state import ViewState
@@ -42,7 +42,7 @@ def chart_rows(
 ) -> list[Sequence[Cell]]:
     """The answers to `overview_queries`, of every metric, as a table with its heads."""
     names = (*names_of(state), *revenue_columns(REVENUE_MEASURES, currencies))
-    period, before = dates.period, charted(state, dates)
+    period, before = dates.period, compared_in_chart(state, dates)
     compared_names = ("compared_with", *(f"compared_{name}" for name in names)) if before else ()
     rows: list[Sequence[Cell]] = [(period.bucket, *names, *compared_names)]
     pairs = paired(period, before, period.bucket) if before else {}
