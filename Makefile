@@ -29,7 +29,8 @@ run: $(VENV)/.run
 test: ready
 	@$(IN_MEMORY) $(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target lint types browser unit
 
-ready: $(VENV)/.dev $(VENV)/.frontend-test $(VENV)/.load $(VENV)/.browser
+ready:
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target $(VENV)/.compiled $(VENV)/.frontend-test $(VENV)/.browser
 
 lint: $(VENV)/.dev $(VENV)/.frontend-test
 	$(BIN)/ruff check .
@@ -100,7 +101,8 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
 	touch $@
 
-$(VENV)/.browser: .ci/system-packages | $(VENV)/bin/python
+# Debian's packages are installed by one command at a time.
+$(VENV)/.browser: .ci/system-packages | $(VENV)/.load
 	.ci/system-packages chromium
 	.ci/system-packages firefox
 	touch $@
@@ -111,6 +113,11 @@ $(VENV)/.load: | $(VENV)/bin/python
 	.ci/system-packages nginx
 	.ci/system-packages haproxy
 	.ci/system-packages caddy
+	touch $@
+
+# Tests' modules are compiled once, not by each of the processes that collect them.
+$(VENV)/.compiled: $(VENV)/.dev
+	$(BIN)/pytest --collect-only -qq >/dev/null
 	touch $@
 
 # Puts every text that is new into the catalogues of translations, and takes out what is gone.

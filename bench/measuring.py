@@ -65,14 +65,19 @@ class Measurements:
         self.line(f"{title}, in proportion", multiple, f"times, at most {most:g}")
         self.right = self.right and multiple <= most
 
-    def asked(self, title: str, store: StatsService, queries: Sequence[Query], times: int) -> list[Result]:
-        """Measure questions that are asked together; returns their answers, none when they were left out."""
+    def asked(
+        self, title: str, store: StatsService, queries: Sequence[Query], times: int, *, anew: bool = False
+    ) -> list[Result]:
+        """Measure questions that are asked together; returns their answers, none when they were left out. `anew`: as if
+        new events had been stored before each time."""
         if time.monotonic() > self.ends:
             print(f"{title:52} left out: no time is left")
             return []
         found: list[Result] = []
 
         def ask() -> None:
+            if anew:
+                store.clear_cache()
             found[:] = asyncio.run(store.run(queries))
 
         try:

@@ -35,6 +35,7 @@ from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.analytics.executor import CACHE_SECONDS
 from dashboard.analytics.filters import And, Filter, is_
 from dashboard.analytics.period import Period, parse_period
 from dashboard.analytics.query import Query
@@ -158,6 +159,11 @@ def _unfiltered(found: Measurements, town: Town, store: StatsService) -> None:
     found.same("answers of events and of sums", scanned, summed)
     found.asked("30 closed days, all panels, from daily", store, dashboard(closed), many)
     found.asked("30 closed days, a site's page, from daily", store, dashboard(closed, None, PAGE_OF), many)
+    shared = StatsService(
+        lambda limits: town.database.client(readonly=True, settings=limits | BENCH_LIMITS), cache_seconds=CACHE_SECONDS
+    )
+    found.asked("the same, read again after new events", shared, dashboard(closed, None, PAGE_OF), many, anew=True)
+    shared.close()
     found.asked("30 days with today, all panels, from daily", store, dashboard(thirty), many)
     found.asked("30 days with today, a site's page, from daily", store, dashboard(thirty, None, PAGE_OF), many)
     found.asked("12 months, all panels, from daily", store, dashboard(year), many)
