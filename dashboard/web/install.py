@@ -17,9 +17,11 @@ from dashboard.access.users import User
 from dashboard.compliance.site_check.cmp_detection import BANNERS, STANDARDS
 from dashboard.compliance.site_check.platforms import PLATFORMS
 from dashboard.compliance.site_check.tag_snippets import (
+    EVENT_CALLS,
     NO_BANNER,
     OWN,
     OWN_FUNCTION,
+    STUB,
     VARIANTS,
     TagOptions,
     code_of,
@@ -76,6 +78,7 @@ def _tag_values(site: Site, request: Request, wanted: TagOptions) -> dict[str, A
         "banner": BANNERS.get(wanted.banner),
         "standards": STANDARDS,
         "own_function": OWN_FUNCTION,
+        "event_calls": f"{STUB}\n{EVENT_CALLS}",
         "OWN": OWN,
         "NO_BANNER": NO_BANNER,
         "platform_banner": BANNERS.get(PLATFORMS[wanted.variant].banner),

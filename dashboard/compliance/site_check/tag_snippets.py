@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
 from urllib.parse import quote, urlencode
+
+from starlette.datastructures import QueryParams
 
 from collector.sites.model import Site
 from dashboard.compliance.site_check.cmp_detection import BANNERS
@@ -35,40 +37,53 @@ function my_consent() {
 NO_BANNER: Final = "none"
 """The page has no banner at all."""
 
+MEASURABLE: Final = ("outbound", "downloads", "forms", "hash")
+"""What the tag measures when it has the attribute `data-` and this name (snippet/README.md)."""
+
+EVENT_CALLS: Final = """<script>
+tyst("Signup", { props: { plan: "pro" } })
+tyst("Purchase", { revenue: { amount: 19.90, currency: "EUR" } })
+</script>"""
+"""What a page calls where something happens that is worth counting."""
+
 VARIANTS: Final = {key: platform.name for key, platform in PLATFORMS.items()}
 """Names of the platforms, by what addresses of the installation page call them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagOptions:
-    """Which form of the tag, and for which banner; read from an address and written back into links."""
+    """Which form of the tag, for which banner, and what it measures beside pageviews (of `MEASURABLE`); read from an
+    address and written back into links."""
 
     variant: str = PLAIN
     banner: str = OWN
+    measure: tuple[str, ...] = ()
 
     def href(self, site: Site, below: str = "", **other: str) -> str:
         """The address of the page of the tag, or of one below it, with these, or with `other` in place of one."""
-        pairs = {"variant": self.variant, "banner": self.banner, **other}
+        pairs = {"variant": self.variant, "banner": self.banner, "measure": self.measure, **other}
         plain = TagOptions()
         said = {name: value for name, value in pairs.items() if value != getattr(plain, name)}
-        return f"/{quote(site.domain)}/install{below}" + (f"?{urlencode(said)}" if said else "")
+        return f"/{quote(site.domain)}/install{below}" + (f"?{urlencode(said, doseq=True)}" if said else "")
 
 
-def read_wanted(params: Mapping[str, str]) -> TagOptions:
+def read_wanted(params: QueryParams) -> TagOptions:
     """The options in a URL; invalid ones are the defaults."""
     variant, banner = params.get("variant", PLAIN), params.get("banner", OWN)
     known = banner in BANNERS or banner == NO_BANNER
-    return TagOptions(variant if variant in VARIANTS else PLAIN, banner if known else OWN)
+    asked = params.getlist("measure")
+    measure = tuple(name for name in MEASURABLE if name in asked)
+    return TagOptions(variant if variant in VARIANTS else PLAIN, banner if known else OWN, measure)
 
 
-def tag_of(site: Site, base: str, banner: str = OWN) -> str:
+def tag_of(site: Site, base: str, banner: str = OWN, measure: Sequence[str] = ()) -> str:
     """The line of HTML that the site's pages need; `base` is this server's address, with a slash at the end."""
-    return tag_line(_attributes(site, banner), f"{base}js/tyst.js")
+    return tag_line(_attributes(site, TagOptions(banner=banner, measure=tuple(measure))), f"{base}js/tyst.js")
 
 
 def tag_line(attributes: list[tuple[str, str]], source: str) -> str:
     """A tag with these attributes, as HTML."""
-    pairs = "".join(f' {name}="{escape(value)}"' for name, value in attributes)
+    pairs = "".join(f' {name}="{escape(value)}"' if value else f" {name}" for name, value in attributes)
     return f'<script defer{pairs} src="{escape(source)}"></script>'
 
 
@@ -113,7 +128,7 @@ def script_lines(banner: str) -> list[str]:
 
 def code_of(site: Site, base: str, options: TagOptions) -> str:
     """The complete code to paste."""
-    tag = tag_of(site, base, options.banner)
+    tag = tag_of(site, base, options.banner, options.measure)
     before = script_lines(options.banner)
     if site.consent != "exempt" and options.banner == OWN:
         before = [STUB]
@@ -121,9 +136,9 @@ def code_of(site: Site, base: str, options: TagOptions) -> str:
         case "wordpress":
             return _wordpress([*before, tag])
         case "gtm":
-            return "\n".join([*before, _tag_manager(site, base, options.banner)])
+            return "\n".join([*before, _tag_manager(site, base, options)])
         case "nextjs":
-            return _nextjs(site, base, options.banner, "\n".join(before))
+            return _nextjs(site, base, options, "\n".join(before))
         case "astro":
             return "\n".join([*before, tag]).replace("<script", "<script is:inline")
     return "\n".join([*before, tag])
@@ -134,17 +149,18 @@ def where_of(variant: str) -> str:
     return _(PLATFORMS[variant].steps)
 
 
-def _attributes(site: Site, banner: str) -> list[tuple[str, str]]:
+def _attributes(site: Site, options: TagOptions) -> list[tuple[str, str]]:
     pairs = [("data-domain", site.domain)]
     if site.consent != "required":
         pairs.append(("data-consent", site.consent))
-    if banner in BANNERS:
-        pairs.append(("data-cmp", BANNERS[banner].cmp))
-    return pairs
+    if options.banner in BANNERS:
+        pairs.append(("data-cmp", BANNERS[options.banner].cmp))
+    return pairs + [(f"data-{name}", "") for name in options.measure]
 
 
-def _spelled(site: Site, banner: str) -> str:
-    return " ".join(f'{name}="{value}"' for name, value in _attributes(site, banner))
+def _spelled(site: Site, options: TagOptions) -> str:
+    # Without a value React would make it "true".
+    return " ".join(f'{name}="{value}"' for name, value in _attributes(site, options))
 
 
 def _wordpress(lines: list[str]) -> str:
@@ -158,16 +174,16 @@ def _wordpress(lines: list[str]) -> str:
     )
 
 
-def _tag_manager(site: Site, base: str, banner: str) -> str:
+def _tag_manager(site: Site, base: str, options: TagOptions) -> str:
     # The manager takes unknown attributes off the elements of a tag, so that the element has to be made by script.
-    attributes = "".join(f"\n  tag.setAttribute('{name}', '{value}');" for name, value in _attributes(site, banner))
+    attributes = "".join(f"\n  tag.setAttribute('{name}', '{value}');" for name, value in _attributes(site, options))
     return (
         "<script>\n(function () {\n  var tag = document.createElement('script');\n  tag.defer = true;"
         f"{attributes}\n  tag.src = '{base}js/tyst.js';\n  document.head.appendChild(tag);\n}})();\n</script>"
     )
 
 
-def _nextjs(site: Site, base: str, banner: str, before: str) -> str:
+def _nextjs(site: Site, base: str, options: TagOptions, before: str) -> str:
     plain = before.removeprefix("<script>").removesuffix("</script>")
     # It becomes a template literal of JavaScript.
     literal = plain.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
@@ -176,6 +192,6 @@ def _nextjs(site: Site, base: str, banner: str, before: str) -> str:
         "import Script from 'next/script'\n\n"
         "export default function RootLayout({ children }: { children: React.ReactNode }) {\n"
         '  return (\n    <html lang="en">\n      <body>\n        {children}'
-        f'{early}\n        <Script {_spelled(site, banner)} src="{base}js/tyst.js" />\n'
+        f'{early}\n        <Script {_spelled(site, options)} src="{base}js/tyst.js" />\n'
         "      </body>\n    </html>\n  )\n}"
     )

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 
 from collector.core.metrics import REASONS, Counters
 from collector.core.settings import read_settings
@@ -27,7 +28,15 @@ from dashboard.compliance.site_check.cmp_detection import ADAPTERS, BANNERS
 from dashboard.compliance.site_check.fetcher import Fetcher
 from dashboard.compliance.site_check.inspector import LOOKS_A_MINUTE, Inspector
 from dashboard.compliance.site_check.platforms import PLATFORMS
-from dashboard.compliance.site_check.tag_snippets import STUB, VARIANTS, TagOptions, code_of, read_wanted, tag_of
+from dashboard.compliance.site_check.tag_snippets import (
+    MEASURABLE,
+    STUB,
+    VARIANTS,
+    TagOptions,
+    code_of,
+    read_wanted,
+    tag_of,
+)
 from dashboard.reports.installation_status import arrivals_of
 from dashboard.server.error_handlers import error_handlers
 from dashboard.web.routes import routes
@@ -132,7 +141,42 @@ def test_the_form_is_in_the_address(board: Board) -> None:
     page = board.page(f"{page.link('Next.js')}&banner=klaro")
     assert '<Script data-domain="example.com" data-cmp="klaro" src="https://tyst.test/js/tyst.js" />' in page.text
     assert "Add a service named" in page.text
-    assert read_wanted({"variant": "x", "banner": "y"}) == TagOptions()
+    assert read_wanted(QueryParams("variant=x&banner=y&measure=z")) == TagOptions()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_else_is_measured_is_in_every_form(variant: str) -> None:
+    """As attributes without a value, of which the snippet reads only whether they are there; JSX would make one up."""
+    code = code_of(EXAMPLE, f"{BASE}/", TagOptions(variant, "klaro", ("outbound", "downloads")))
+    written = {"nextjs": 'data-outbound="" data-downloads=""', "gtm": "tag.setAttribute('data-downloads', '')"}
+    assert written.get(variant, 'data-cmp="klaro" data-outbound data-downloads src=') in code
+    assert "data-forms" not in code
+
+
+def test_calls_of_the_page_work_before_the_script_has_loaded(board: Board) -> None:
+    """By the stub, which is beside the calls, and in the tag where a page has to call for consent."""
+    for banner, times in (("", 2), ("klaro", 1), ("none", 1)):
+        assert board.page(f"/{SITE}/install?banner={banner}").text.count(STUB) == times
+
+
+def test_the_snippet_reads_what_may_be_measured() -> None:
+    """By the name of the option."""
+    for name in MEASURABLE:
+        assert re.search(rf"'{name}' in options|options\.{name}\b", SNIPPET)
+
+
+def test_what_else_is_measured_stays_chosen(board: Board) -> None:
+    """In the tag, the form, and the links to other platforms."""
+    address = f"/{SITE}/install?banner=klaro&measure=forms&measure=outbound"
+    page = board.page(address)
+    assert 'data-cmp="klaro" data-outbound data-forms src' in page.text
+    assert re.findall(r'name="measure" value="(\w+)"( checked)?', board.get(address).text) == [
+        ("outbound", " checked"),
+        ("downloads", ""),
+        ("forms", " checked"),
+        ("hash", ""),
+    ]
+    assert page.link("Next.js") == f"/{SITE}/install?variant=nextjs&banner=klaro&measure=outbound&measure=forms"
 
 
 def test_every_platform_has_its_steps(board: Board) -> None:
@@ -181,7 +225,8 @@ def test_a_site_without_a_banner_chooses_a_policy(board: Board, policy: Policy) 
     for choice in ("limited", "exempt"):
         assert f'data-domain="example.com" data-consent="{choice}" src=' in page.text
     assert ("nobody can give it" in page.text) == (policy == "required")
-    assert "tyst.q=tyst.q" not in page.text
+    # Nothing in the pages calls before the script has loaded, unless they record events.
+    assert page.text.count("tyst.q=tyst.q") == page.text.count('tyst("Signup"') == 1
     assert page.text.count("in force") == (policy != "required")
 
 
