@@ -6,8 +6,8 @@ import contextlib
 import datetime
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,24 @@ def cheap_passwords() -> Passwords:
     return Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
+class PasswordsMeanwhile(Passwords):
+    """Passwords that take their time: whenever one was hashed or verified, `meanwhile` is done before the answer."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        self._meanwhile = meanwhile
+
+    async def hash(self, password: str) -> str:
+        found = await super().hash(password)
+        await self._meanwhile()
+        return found
+
+    async def matches(self, hashed: str | None, password: str) -> bool:
+        found = await super().matches(hashed, password)
+        await self._meanwhile()
+        return found
+
+
 @dataclass
 class Board:
     """The dashboard, its clock, and one browser's cookies."""
@@ -120,6 +138,11 @@ class Board:
     def add_site(self, domain: str = SITE, **settings: Any) -> Site:
         """A registered site."""
         return anyio.run(self.dashboard.sites.add, Site(domain=domain, **settings))
+
+    def while_hashing(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        """Have that done whenever a password is hashed or verified."""
+        dashboard = replace(self.dashboard, passwords=PasswordsMeanwhile(meanwhile))
+        self.app = Starlette(routes=routes(dashboard), exception_handlers=error_handlers(dashboard))
 
     def seed(self, events: Sequence[Event]) -> None:
         """Events that stand in ClickHouse."""

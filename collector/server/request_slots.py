@@ -39,18 +39,19 @@ class RequestSlots:
         self._clients: dict[str, _Requests] = {}
 
     @contextlib.asynccontextmanager
-    async def of(self, client: str) -> AsyncIterator[None]:
-        """A slot of the client, when it is the request's turn, for as long as the block lasts. Raises
-        `TooManyRequests`."""
+    async def of(self, client: str) -> AsyncIterator[bool]:
+        """A slot of the client, when it is the request's turn, for as long as the block lasts; whether it had to wait
+        for that. Raises `TooManyRequests`."""
         requests = self._clients.get(client)
         if requests is None:
             requests = self._clients[client] = _Requests(asyncio.Semaphore(self._at_a_time))
         if requests.count >= self._most:
             raise TooManyRequests
         requests.count += 1
+        waits = requests.free.locked()
         try:
             async with requests.free:
-                yield
+                yield waits
         finally:
             requests.count -= 1
             if not requests.count:

@@ -22,12 +22,12 @@ class KeySlots:
     def __init__(self) -> None:
         self._slots = RequestSlots(OF_ACCOUNT)
 
-    async def acquire(self, scope: Scope, account: str) -> None:
-        """Wait for the request's turn; its slot is given back once it is answered. Raises `TooManyRequests`."""
+    async def acquire(self, scope: Scope, account: str) -> bool:
+        """Wait for the request's turn, and say whether that took any time; its slot is given back once it is answered.
+        Raises `TooManyRequests`."""
         held: contextlib.AsyncExitStack | None = scope.get("state", {}).pop(_HELD, None)
         # A request may be asked for its key more than once.
-        if held is not None:
-            await held.enter_async_context(self._slots.of(account))
+        return held is not None and await held.enter_async_context(self._slots.of(account))
 
 
 class KeySlotRelease:

@@ -36,12 +36,10 @@ async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
     if scheme.lower() != "bearer" or not shown.strip():
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "expected `Authorization: Bearer KEY`")
     try:
-        key = await keys.authenticate(shown.strip(), request.scope)
+        key = _good(await keys.authenticate(shown.strip(), request.scope))
     except TooManyKeys as error:
         reason = f"too many unknown keys came from this network; try again in {error.wait} s"
         raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, error.wait) from None
-    if key is None:
-        raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked, or has expired")
     # The key of the data directory is the operator's own.
     taken = None if key is ADMIN else keys.quota.spend(key.id)
     if taken is not None:
@@ -51,12 +49,20 @@ async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
             raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason)
     account = key.user or key.id
     set_reader(account)
-    if key is not ADMIN:
-        try:
-            await keys.slots.acquire(request.scope, account)
-        except TooManyRequests:
-            reason = "too many requests of this account wait already; try again in a few seconds"
-            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, RETRY_SECONDS) from None
+    if key is ADMIN:
+        return key
+    try:
+        waited = await keys.slots.acquire(request.scope, account)
+    except TooManyRequests:
+        reason = "too many requests of this account wait already; try again in a few seconds"
+        raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, RETRY_SECONDS) from None
+    # Requests may wait for minutes, in which the key is revoked.
+    return _good(await keys.check(shown.strip())) if waited else key
+
+
+def _good(key: ApiKey | None) -> ApiKey:
+    if key is None:
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked, or has expired")
     return key
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from collector.core.errors import RecordError
 from dashboard.access.passwords import HashingBusy
@@ -34,7 +35,11 @@ async def confirmed(post: FormPost, act: Act) -> Response:
     except RecordError as error:
         problems = {error.field: error_text(error)}
         return confirmation_page(post.dashboard, post.request, post.user, post.form, problems=problems)
-    response = await act(post)
+    found = post.dashboard.sessions.current(post.request)
+    if found is None:
+        # The account went while the password was checked.
+        return RedirectResponse("/login", 303)
+    response = await act(replace(post, user=found[0]))
     recent.note(post.request, response)
     return response
 

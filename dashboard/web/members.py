@@ -103,6 +103,9 @@ async def users(dashboard: Dashboard, request: Request, user: User) -> Response:
 
 
 async def _change_users(post: FormPost) -> Response:
+    if post.user.role != "admin":
+        # Not any more: the role went while the password was checked.
+        raise HTTPException(403)
     try:
         link = await _USER_ACTS[post.form["act"]](post)
     except RecordError as error:

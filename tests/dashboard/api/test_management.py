@@ -33,13 +33,13 @@ from dashboard.access.api_quota import ApiQuota, QuotaFields
 from dashboard.access.audit_log import AuditLog
 from dashboard.access.authenticator import KeyCipher
 from dashboard.access.key_attempts import UNKNOWN_KEYS
-from dashboard.access.key_slots import OF_ACCOUNT, KeySlotRelease
+from dashboard.access.key_slots import OF_ACCOUNT, KeySlotRelease, KeySlots
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Session, Sessions
 from dashboard.access.two_factor import TwoFactorAuth
 from dashboard.access.users import User, Users
 from dashboard.analytics.fair_queue import Lane, lane_of
-from dashboard.api.auth import bearer
+from dashboard.api.auth import ApiError, bearer
 from dashboard.api.management import routes
 from dashboard.compliance.health_report import Check, Status
 from tests.board import SECRETS
@@ -321,6 +321,54 @@ def test_keys_of_an_account_have_a_few_requests_at_a_time(room: Room) -> None:
         return [*counts, len(begun)]
 
     assert asyncio.run(asked()) == [OF_ACCOUNT, OF_ACCOUNT, 3 * OF_ACCOUNT]
+
+
+def test_a_key_that_is_revoked_while_its_requests_wait_is_refused(room: Room) -> None:
+    """Those of an account take turns: what is asked before a key is revoked and begins after it does nothing."""
+
+    class Announced(KeySlots):
+        """Slots that say when one is asked for."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked = asyncio.Semaphore(0)
+
+        async def acquire(self, scope: Scope, account: str) -> bool:
+            self.asked.release()
+            return await super().acquire(scope, account)
+
+    async def asked() -> list[str]:
+        go_on, outcomes = asyncio.Event(), list[str]()
+        slots = room.keys.slots = Announced()
+
+        async def handler(scope: Scope, _: Receive, __: Send) -> None:
+            try:
+                await bearer(room.keys, Request(scope))
+            except ApiError as error:
+                outcomes.append(str(error.status.value))
+                return
+            await go_on.wait()
+            outcomes.append("answered")
+
+        async def unused(*_: object) -> Any:
+            raise AssertionError
+
+        key, shown = await room.keys.create(by="anna", user="anna")
+        headers = [(b"authorization", f"Bearer {shown}".encode())]
+
+        async def requested() -> None:
+            await KeySlotRelease(handler)({"type": "http", "headers": headers}, unused, unused)
+
+        async with asyncio.timeout(30):
+            tasks = [asyncio.create_task(requested()) for _ in range(OF_ACCOUNT + 1)]
+            for _ in tasks:
+                await slots.asked.acquire()
+            await room.keys.revoke(key.id)
+            go_on.set()
+            await asyncio.gather(*tasks)
+        return outcomes
+
+    assert sorted(asyncio.run(asked())) == ["401", *["answered"] * OF_ACCOUNT]
 
 
 def test_a_revoked_key_is_refused_at_once(room: Room) -> None:

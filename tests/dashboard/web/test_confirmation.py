@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from clickhouse_connect.driver.client import Client
+from msgspec import structs
 
 from collector.storage.client import ClickHouse
 from dashboard.access import recent_authentication
@@ -112,6 +113,29 @@ def test_a_confirmation_is_of_one_session(board: Board) -> None:
     board.post(path, {**fields, "confirm_password": PASSWORD})
     board.clock.now += RECENT_SECONDS + 1
     assert ASKED in board.post(path, fields).text
+
+
+@pytest.mark.parametrize("fate", ["removed", "demoted"])
+def test_who_is_no_administrator_any_more_changes_no_users(board: Board, fate: str) -> None:
+    """While the password is checked another administrator may end their rights."""
+    users = board.dashboard.users
+    board.add_user("ada", "admin")
+    board.sign_in("ada")
+    board.clock.now += RECENT_SECONDS + 1
+
+    async def end() -> None:
+        if fate == "removed":
+            await users.remove("ada")
+        else:
+            await users.update("ada", lambda user: structs.replace(user, role="viewer"))
+
+    board.while_hashing(end)
+    path, fields = FORMS["a role"]
+    answer = board.post(path, {**fields, "confirm_password": PASSWORD})
+    assert answer.status_code == (303 if fate == "removed" else 403)
+    vera = users.get("vera")
+    assert vera is not None
+    assert vera.role == "viewer"
 
 
 def test_what_lets_nobody_stay_is_open(board: Board) -> None:

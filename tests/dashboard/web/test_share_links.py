@@ -18,6 +18,7 @@ from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.passwords import HashingBusy
 from dashboard.access.share_links import MOST_SHARES, ShareLink, ShareLinks, read_ancestors
+from dashboard.access.users import Role
 from tests.board import BASE, NOON, PASSWORD, SECRETS, SITE, Board, opened_board, pageview
 from tests.length import long
 from tests.markup import read
@@ -71,6 +72,27 @@ def test_links_of_somebody_who_leaves_open_nothing(board: Board, leaves: str) ->
     ] == [("olga", "For Ada")]
     stranger(board)
     assert (board.get(link).status_code, board.get(mine).status_code) == (404, 200)
+
+
+@pytest.mark.parametrize("leaves", ["removed", "site", "viewer"])
+def test_no_link_is_made_by_somebody_who_leaves_meanwhile(board: Board, leaves: str) -> None:
+    """While the link's password is hashed its maker may be removed: links end with the access, this one too."""
+    users, site = board.dashboard.users, board.site()
+    board.add_user("olga", "owner", SITE)
+    board.sign_in("olga")
+
+    async def leave() -> None:
+        if leaves == "removed":
+            await users.remove("olga")
+        else:
+            role: Role | None = "viewer" if leaves == "viewer" else None
+            await users.update("olga", lambda user: user.with_role(site.id, role))
+
+    board.while_hashing(leave)
+    answer = board.post(f"/{SITE}/sharing", {"name": "For Ada", "password": "for Ada alone"})
+    assert answer.status_code == 403
+    assert not board.dashboard.shares.of(site)
+    assert "Shared link created" not in [each.what for each in anyio.run(board.dashboard.changes.of, site)]
 
 
 def test_links_of_somebody_who_becomes_a_viewer_stay(board: Board) -> None:
