@@ -137,14 +137,14 @@ class Sites:
         def changed(newest: Site) -> Site:
             if newest.id != site.id:
                 raise RecordGone
-            after = self._with_former_zone(newest, checked(change(newest)))
+            after = checked(self._with_former_zone(newest, change(newest)))
             return msgspec.structs.replace(after, id=newest.id, domain=newest.domain)
 
         return await anyio.to_thread.run_sync(self._records.update, site.domain, changed)
 
     async def change(self, site: Site) -> Site:
         """Replace a site's settings. Raises `RecordError` if they are invalid."""
-        site = self._with_former_zone(self.get(site.domain), checked(site))
+        site = checked(self._with_former_zone(self.get(site.domain), site))
         await anyio.to_thread.run_sync(self._records.put, site.domain, site)
         return site
 

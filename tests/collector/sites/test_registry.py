@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -99,6 +102,21 @@ def test_what_cannot_be_stored_names_its_field(site: Site, field: str) -> None:
     with pytest.raises(RecordError) as raised:
         checked(site)
     assert raised.value.field == field
+
+
+async def test_a_time_zone_that_changes_again_and_again_leaves_the_other_settings(sites: Sites) -> None:
+    """Of the changes that a site can remember the last is refused, not every change of anything after it."""
+    site = await sites.add(Site(domain="a.test"))
+
+    async def change(**fields: Any) -> Site:
+        return (await sites.update(site, lambda newest: msgspec.structs.replace(newest, **fields)))[1]
+
+    zones = itertools.cycle(["Europe/Stockholm", "UTC"])
+    for _ in range(MOST_ZONES):
+        await change(timezone=next(zones))
+    with pytest.raises(RecordError, match="changes of the time zone"):
+        await change(timezone=next(zones))
+    assert (await change(public=True)).public
 
 
 @pytest.mark.parametrize(
