@@ -143,12 +143,15 @@ def build_result(resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], s
         rows = rows[query.offset : query.offset + query.limit]
     if read.by_goal:  # the place of a row that is not told would tell of it
         rows.sort(key=lambda row: (row.folded, len(row.withheld) == len(row.metrics)))
+    if resolved.dimensions and not named and read.protected and all(group.hidden for group in groups.values()):
+        # Which intervals they are would tell when the few came: those in which nobody did are hidden as well.
+        rows = []
     labels = (tuple(map(Dimension.label, resolved.dimensions, row.dimensions)) for row in rows)
     return Result(
         metrics=query.metrics,
         dimensions=query.dimensions,
         rows=[replace(row, dimensions=each) for row, each in zip(rows, labels, strict=True)],
-        total_rows=(found[own].total if named else len(groups)) if query.total_rows else None,
+        total_rows=(found[own].total if named else len(groups) if rows else 0) if query.total_rows else None,
         hidden=all(row.hidden for row in rows) and any(group.hidden for group in groups.values()),
         protected=read.protected or bool(protection.rounding),
         min_visitors=protection.min_visitors,

@@ -147,16 +147,18 @@ def build_points(
     others = {moment.key: moment for moment in earlier}
     values, values_before = (_by_time(each, metric, currency) for each in (series, series_before))
     noted = _noted(shown, notes)
-    hidden, hidden_before = _hidden(series, metric), _hidden(series_before, metric)
+    hidden = _hidden(series, metric, shown)
+    hidden_before = _hidden(series_before, metric, earlier)
     # Rates and durations of nothing are unknown; counts of nothing are zero.
     absent = 0 if metric in COUNTS or metric == "total_revenue" else None
+    nothing, nothing_before = (None if each.hidden else absent for each in (series, series_before))
     cents = formatting.has_cents((*values.values(), *values_before.values()))
     text = partial(formatting.metric_text, metric, currency=currency, cents=cents)
     points = []
     for index, moment in enumerate(shown):
-        value = None if moment.future else values.get(moment.key, absent)
+        value = None if moment.future else values.get(moment.key, nothing)
         past = others.get(pairs.get(moment.key, ""))
-        before_value = None if past is None or past.future else values_before.get(past.key, absent)
+        before_value = None if past is None or past.future else values_before.get(past.key, nothing_before)
         points.append(
             Point(
                 label=moment.label,
@@ -189,8 +191,11 @@ def _noted(shown: Sequence[TimeBucket], notes: Sequence[Annotation]) -> Mapping[
     return found
 
 
-def _hidden(result: Result, metric: str) -> frozenset[str]:
-    """The buckets that have too few visitors to be shown, or whose metric is withheld."""
+def _hidden(result: Result, metric: str, moments: Sequence[TimeBucket]) -> frozenset[str]:
+    """The buckets that have too few visitors to be shown, or whose metric is withheld; all that are not still to come,
+    where none is shown."""
+    if result.hidden:
+        return frozenset(moment.key for moment in moments if not moment.future)
     return frozenset(row.dimensions[0] for row in result.rows if row.hidden or metric in row.withheld)
 
 

@@ -70,6 +70,7 @@ def by_name(whole: Result, consented: Result, without: Result, *, hidden: bool =
     they add up to about it."""
     with_, other = ({row.dimensions[0]: row for row in each.rows} for each in (consented, without))
     slack = 2 * whole.rounded_to
+    hidden = hidden or consented.hidden or without.hidden
     found = {}
     for row in whole.rows:
         name, count = row.dimensions[0], _count(row)

@@ -58,8 +58,11 @@ async def realtime_figures(
 ) -> Realtime:
     """The last half hour of the site; for a guest, up to the latest step of its open day."""
     now, until = await present(stats, site, zone)
-    # Of a day without a step nothing is released.
-    queries = _queries(site, zone, former, until or now + 1)
+    if not until:
+        # Of a day without a step nothing is released. Nor is what the half hour has of the day before: as time goes on
+        # it would lose the visitors of that one by one.
+        return Realtime(0, tuple((ts, 0) for ts in _starts(now + 1)), 0, (), (), ())
+    queries = _queries(site, zone, former, until)
     results, current = await asyncio.gather(stats.run(queries), current_visitors(stats, site, zone))
     return _read(queries[0].period, current, results)
 

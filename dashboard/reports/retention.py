@@ -70,10 +70,11 @@ def build_retention(state: ViewState, period: Period, results: Sequence[Result],
     total, by_time, *lists = results
     visitors, returning, rate = total.rows[0].metrics
     buckets = {row.dimensions[0]: row.metrics for row in by_time.rows}
+    nothing = (None,) * len(METRICS) if by_time.hidden else (0, 0, None)
     moments = [moment for moment in time_buckets(period, now) if not moment.future]
     stacks = []
     for moment in moments:
-        all_, some, _rate = buckets.get(moment.key, (0, 0, 0))
+        all_, some, _rate = buckets.get(moment.key, nothing)
         stacks.append((some or 0, max(0, (all_ or 0) - (some or 0))))
     narrowed = state.filtered(RETURNING)
     return RetentionReport(
@@ -82,7 +83,7 @@ def build_retention(state: ViewState, period: Period, results: Sequence[Result],
         percent="–" if visitors == 0 else "" if rate is None else formatting.percent(rate),
         figures=narrowed.href(),
         intervals=tuple(
-            _interval(moment, buckets.get(moment.key, (0, 0, None)), _axis(number, len(moments)))
+            _interval(moment, buckets.get(moment.key, nothing), _axis(number, len(moments)))
             for number, moment in enumerate(moments)
         ),
         chart=stacked_chart(stacks),

@@ -46,19 +46,21 @@ def chart_rows(
     compared_names = ("compared_with", *(f"compared_{name}" for name in names)) if before else ()
     rows: list[Sequence[Cell]] = [(period.bucket, *names, *compared_names)]
     pairs = paired(period, before, period.bucket) if before else {}
-    values = _by_time(results[1], currencies)
+    values, nothing = _by_time(results[1], currencies), _nothing(names, results[1])
     values_before = _by_time(results[3], currencies) if before else {}
+    nothing_before = _nothing(names, results[3]) if before else ()
     for moment in time_buckets(period, now):
         if moment.future:
             break
         past = pairs.get(moment.key, "")
-        compared = (past, *values_before.get(past, _nothing(names))) if past else (None,) * len(compared_names)
-        rows.append((moment.key, *values.get(moment.key, _nothing(names)), *compared))
+        compared = (past, *values_before.get(past, nothing_before)) if past else (None,) * len(compared_names)
+        rows.append((moment.key, *values.get(moment.key, nothing), *compared))
     return rows
 
 
-def _nothing(names: Sequence[str]) -> tuple[Value, ...]:
-    return tuple(0 if name in COUNTS else None for name in names)
+def _nothing(names: Sequence[str], result: Result) -> tuple[Value, ...]:
+    """The cells of a bucket in which nobody came: which these are is not told where the others are hidden."""
+    return tuple(0 if name in COUNTS and not result.hidden else None for name in names)
 
 
 def _by_time(result: Result, currencies: Sequence[str]) -> Mapping[str, Sequence[Value]]:

@@ -181,8 +181,9 @@ def test_a_small_view_says_that_it_is_hidden(database: Client, stats: StatsServi
     assert (total.hidden, total.min_visitors) == (True, 3)
     by_page = ask(stats, "visitors", filters=small, dimensions=("event:page",), total_rows=True)
     assert (by_page.rows, by_page.hidden, by_page.total_rows) == ([], True, 0)
-    by_day = ask(stats, "visitors", filters=small, dimensions=("time:day",))
-    assert by_day.rows == [Row((str(MONDAY),), (None,), hidden=True)]
+    for interval in ("time:day", "time:hour"):
+        by_time = ask(stats, "visitors", filters=small, dimensions=(interval,), total_rows=True)
+        assert (by_time.rows, by_time.hidden, by_time.total_rows) == ([], True, 0)
     assert ask(stats, "visitors", filters=exact).rows == [Row((), (3,))]
     assert ask(stats, "visitors", filters=nobody).rows == [Row((), (0,))]
 
@@ -622,6 +623,25 @@ def test_what_arrives_around_midnight_is_not_seen_alone(clickhouse: ClickHouse, 
         told.append(int(ask(service.as_guest(), "visitors").rows[0].metrics[0] or 0))
         service.close()
     assert told == [3, 3, 8]
+
+
+def test_the_half_hour_before_midnight_is_not_seen_to_go_visitor_by_visitor(
+    clickhouse: ClickHouse, database: Client
+) -> None:
+    """Until the new day has a step guests see nothing: the last half hour would lose one after the other of those who
+    came before it."""
+    midnight = NOON + 43_200
+    seed(database, [event(n, f"/{n % 2}", 43_200 - 240 * n, country="SE") for n in range(1, 8)])
+    seen, there = [], set[int]()
+    for after in range(61, 1_800, 60):
+        service = opened(clickhouse, now=midnight + after)
+        realtime = asyncio.run(realtime_figures(service.as_guest(), SITE))
+        members = asyncio.run(realtime_figures(service, SITE))
+        seen.append((realtime.pageviews, realtime.countries, realtime.pages, realtime.sources))
+        there.add(sum(each.visitors for each in members.countries))
+        service.close()
+    assert len(there) > 3
+    assert seen == [(0, (), (), ())] * len(seen)
 
 
 def test_the_open_day_is_held_back_from_guests_in_a_comparison_too(clickhouse: ClickHouse, database: Client) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +127,23 @@ def test_a_row_that_is_selected_says_what_it_said(board: Board, count: int) -> N
     assert is_hidden(board.get(hidden).text)
 
 
+@pytest.mark.parametrize("bucket", ["hour", "day"])
+def test_no_surface_tells_when_somebody_hidden_came(board: Board, bucket: str) -> None:
+    """Of a view of one visitor the intervals in which nobody came are hidden like the one of the visit: in the file of
+    the chart, and on the page of returning visitors."""
+    board.seed([pageview(number, "/", NOON - 3_600 * number, country="SE") for number in range(1, 9)])
+    board.seed([pageview(20, "/treatment", NOON - 7_200, country="JP")])
+    dates = "period=day" if bucket == "hour" else "period=7d"
+    alone = f"{dates}&compare=none&bucket={bucket}&f=is,visit:country,JP"
+    _, *rows = csv.reader(io.StringIO(board.get(f"/{SITE}/chart.csv?{alone}&separator=comma").text))
+    assert len(rows) > 5
+    assert {cell for _, *cells in rows for cell in cells} == {""}
+    retention = board.get(f"/{SITE}/retention?{alone}").text
+    assert "<td>0</td>" not in retention
+    series = board.get(f"/{SITE}/chart.csv?{dates}&compare=none&bucket={bucket}&separator=comma").text
+    assert "0" in {cell for _, *cells in csv.reader(io.StringIO(series)) for cell in cells}
+
+
 def test_small_groups_together_are_no_more_than_there_are(board: Board) -> None:
     """Twelve people who each viewed a page of their own are twelve, not twice as many."""
     for number in range(1, 13):
@@ -145,7 +164,8 @@ def test_an_hour_that_is_compared_in_part_is_not_told_as_a_whole(board: Board) -
     board.clock.now = NOON + 1_800
     text = board.get(f"/{SITE}?period=day&f=is,visit:country,SE").text
     assert "0%" in strip(text)["visitors"] or "unchanged" in text
-    assert set(re.findall('data-before="([^"]*)"', text)) == {"0", ""}
+    # Both are hidden, and with them the hours in which nobody came.
+    assert set(re.findall('data-before="([^"]*)"', text)) == {""}
     board.clock.now = NOON + 4_000
     later = board.get(f"/{SITE}?period=day&f=is,visit:country,SE").text
     assert set(re.findall('data-before="([^"]*)"', later)) == {"0", "4", "5", ""}
