@@ -7,6 +7,7 @@ segment is in ClickHouse or set aside, and the others have stored what they had 
 deleted. A process that is killed anywhere begins the rounds again; each part of one may be done twice.
 
 Only events up to the second of the erasure are taken: what the visitor sends later is a new visit, and is kept.
+Rewriting the table has a budget (`rewrite_budget`): rounds beyond it wait, and take all that was promised meanwhile.
 
 A site is meant by all of its names, and an erasure is not done while the site is being renamed: events may still be
 copied from one name to the other. A day that was rolled up is taken back when events of it are erased.
@@ -24,6 +25,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from collector.erasure.fence import Fence
+from collector.erasure.rewrite_budget import RewriteBudget
 from collector.erasure.stored_events import Reopen, delete_stored, remove_stale_marks
 from collector.spool.rewrite import Erasure
 from collector.spool.spool import Spool
@@ -52,8 +54,10 @@ class Eraser:
         renaming: Callable[[], Collection[str]] = tuple,
         reopen: Reopen = lambda *_: None,
         shards: Shards | None = None,
+        budget: RewriteBudget | None = None,
     ) -> None:
         self._shards = shards or Shards([client])
+        self._budget = budget or RewriteBudget()
         self._spools = spools
         self._members = members
         self._clock = clock
@@ -97,11 +101,13 @@ class Eraser:
         return [each for spool in self._spools() for each in spool.erasures.pending().values()]
 
     def run_once(self) -> bool:
-        """One round over everything promised. Returns whether nothing is left to do.
+        """One round over everything promised, unless the budget is spent. Returns whether nothing is left to do.
 
         Raises what the disk and ClickHouse raise; the promises stay.
         """
         with self._turn:
+            if self.pending and self._budget.is_spent:
+                return False
             left = [self._keep_of(spool) for spool in self._spools()]
             with self._noting:
                 # Also what was promised while the round was under way.
@@ -125,8 +131,7 @@ class Eraser:
         over = [number for number, key in keys.items() if self._fence.is_passed(key)]
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         if new or over:
-            for replicas in self._shards.replicas:
-                delete_stored(replicas, erasures, self._clock(), self._reopen)
+            self._delete_stored(erasures)
         moving = frozenset(self._renaming())
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         own.erasures.mark_done(over)
@@ -135,6 +140,15 @@ class Eraser:
         if over:
             log.info("erasures were completed", extra={"count": len(over)})
         return len(over) < len(promised)
+
+    def _delete_stored(self, erasures: Sequence[Erasure]) -> None:
+        for replicas in self._shards.replicas:
+            began, rewritten = self._budget.now(), True
+            try:
+                rewritten = delete_stored(replicas, erasures, self._clock(), self._reopen) > 0
+            finally:
+                if rewritten:
+                    self._budget.spend(began)
 
     def _under_all_names(self, erasures: Iterable[Erasure]) -> list[Erasure]:
         return [msgspec.structs.replace(each, site=name) for each in erasures for name in self._names(each.site)]
