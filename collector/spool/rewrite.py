@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from collector.core.wildcards import matches
 from collector.ingest.event import Event
 from collector.spool.deduplication import pack, unpack
-from collector.spool.serialization import encode, events_of, group, may_have
+from collector.spool.serialization import encode, group, may_have, readable_events_of
+
+log = logging.getLogger(__name__)
 
 _TABLE = """\
 CREATE TABLE IF NOT EXISTS erasures (number INTEGER PRIMARY KEY AUTOINCREMENT, erasure BLOB NOT NULL);
@@ -131,7 +135,7 @@ class SpoolErasures:
                 event
                 for _, segment, held in _groups_with(connection, {encode(visitor) for visitor in wanted})
                 if segment not in skipped
-                for event in events_of(held)
+                for event in readable_events_of(held) or ()
                 if event.visitor in wanted
             ]
 
@@ -190,32 +194,40 @@ def _rewrite_group(
 ) -> tuple[int, int] | None:
     """Rows and bytes that the group has lost; None when it has none of the visitor, or is gone."""
     with _writing(connection):
-        row = connection.execute("SELECT events FROM groups WHERE number = ?", (number,)).fetchone()
-        before = events_of(row[0]) if row is not None else []
+        row = connection.execute("SELECT rows, events FROM groups WHERE number = ?", (number,)).fetchone()
+        before = readable_events_of(row[1]) if row is not None else []
+        if before is None:
+            # It names them, and nobody can tell which of it is theirs.
+            log.error("damaged events were deleted together with those that were to be", extra={"rows": row[0]})
+            return _replace_group(connection, number, row, [])
         left = [event for event in before if not any(erasure.takes(event) for erasure in erasures)]
-        return _replace_group(connection, number, row[0], left) if len(left) < len(before) else None
+        return _replace_group(connection, number, row, left) if len(left) < len(before) else None
 
 
 def _drop_beacons(connection: sqlite3.Connection, number: int, keys: Collection[int]) -> tuple[int, int] | None:
     """The same, of beacons by their keys."""
     row = connection.execute(_WITH_KEYS, (number,)).fetchone()
-    if row is None or all(key not in keys for key in unpack(row[1])):
+    if row is None or all(key not in keys for key in unpack(row[2])):
         return None
-    left = [event for event, key in zip(events_of(row[0]), unpack(row[1]), strict=True) if key not in keys]
+    before = readable_events_of(row[1])
+    if before is None:
+        return None
+    left = [event for event, key in zip(before, unpack(row[2]), strict=True) if key not in keys]
     # This collector does not have them any more, also as far as the next process can tell.
-    connection.execute(_FORGET_KEYS, (pack(key for key in unpack(row[1]) if key not in keys), number))
-    return _replace_group(connection, number, row[0], left)
+    connection.execute(_FORGET_KEYS, (pack(key for key in unpack(row[2]) if key not in keys), number))
+    return _replace_group(connection, number, row, left)
 
 
 def _replace_group(
-    connection: sqlite3.Connection, number: int, before: bytes, left: Sequence[Event]
+    connection: sqlite3.Connection, number: int, before: Sequence[Any], left: Sequence[Event]
 ) -> tuple[int, int]:
-    """Leave these events in a group, without their keys; returns the rows and bytes that it has lost."""
+    """Leave these events in a group, which had so many rows with those bytes, without their keys; returns the rows and
+    bytes that it has lost."""
     packed = group(map(encode, left))
     connection.execute(
         "UPDATE groups SET rows = ?, events = ?, seen = NULL WHERE number = ?", (len(left), packed, number)
     )
-    return len(events_of(before)) - len(left), len(before) - len(packed)
+    return before[0] - len(left), len(before[1]) - len(packed)
 
 
 @contextlib.contextmanager
@@ -232,4 +244,4 @@ def _writing(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 _FORGET_KEYS = "UPDATE seen SET once = ? WHERE number = (SELECT seen FROM groups WHERE number = ?)"
-_WITH_KEYS = "SELECT events, once FROM groups JOIN seen ON seen.number = groups.seen WHERE groups.number = ?"
+_WITH_KEYS = "SELECT rows, events, once FROM groups JOIN seen ON seen.number = groups.seen WHERE groups.number = ?"

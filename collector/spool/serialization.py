@@ -43,10 +43,18 @@ def group(rows: Iterable[bytes]) -> bytes:
 
 
 def events_of(grouped: bytes) -> list[Event]:
-    """The events of such a group."""
+    """The events of such a group. Raises `ValueError` for one that was damaged on the disk."""
     if grouped.startswith(_PACKED):
         return _unpacker.decode(grouped)
     return _decoder.decode(b"[%b]" % grouped)
+
+
+def readable_events_of(grouped: bytes) -> list[Event] | None:
+    """The events of such a group; None of a damaged one, which is reported when it is to be inserted."""
+    try:
+        return events_of(grouped)
+    except ValueError:
+        return None
 
 
 def may_have(grouped: bytes, needles: Iterable[bytes]) -> bool:

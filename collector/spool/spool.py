@@ -25,7 +25,7 @@ from collector.core.errors import SpoolFull, SpoolUnavailable
 from collector.ingest.event import Event
 from collector.spool.deduplication import ONCE_SECONDS, DeduplicationWindow, idempotency_key, unpack
 from collector.spool.rewrite import DeletePredicate, Erasure, Rewritten, SpoolErasures
-from collector.spool.serialization import SerializedEvents, encode, events_of, group
+from collector.spool.serialization import SerializedEvents, encode, group, readable_events_of
 from collector.spool.sqlite_store import SpoolFile
 
 __all__ = ["ONCE_SECONDS", "Spool", "SpoolSegment", "SpoolStats"]
@@ -315,10 +315,16 @@ class Spool:
                 answered.wait(timeout)
 
     def read(self, segment: SpoolSegment) -> SerializedEvents:
-        """The events of a segment in order of arrival; empty if all were erased."""
+        """The events of a segment in order of arrival; empty if all were erased. Raises `ValueError` where the file is
+        damaged there."""
         with self._changed:
             self._tallies[segment.number].read = True
-        found = list(self._file.groups(segment.number))
+        try:
+            found = list(self._file.groups(segment.number))
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+                raise
+            raise ValueError(str(error)) from None
         return SerializedEvents([held for _, held in found], sum(rows for rows, _ in found))
 
     def acknowledge(self, segment: SpoolSegment) -> None:
@@ -381,7 +387,7 @@ class Spool:
             if later is not None and later.began < since:
                 continue
             for _, held in self._file.groups(number):
-                yield from events_of(held)
+                yield from readable_events_of(held) or ()
 
     def events_of(self, visitors: Collection[int]) -> list[Event]:
         """The events of these visitors that are not yet in ClickHouse."""

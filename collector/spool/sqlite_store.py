@@ -246,18 +246,23 @@ class DiskReserve:
     def hold(self) -> bool:
         """Reserve the disk space if it is free. Returns whether it is reserved."""
         if not self._held:
-            opened = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                os.posix_fallocate(opened, 0, RESERVE_BYTES)
-                self._held = True
-            except OSError:
-                os.ftruncate(opened, 0)
-            finally:
-                os.close(opened)
+            # Also on a disk that fails or has become read-only, which may be well again later.
+            with contextlib.suppress(OSError):
+                self._reserve()
         return self._held
 
     def give_up(self) -> None:
         """Let the room be used."""
         self._held = False
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.truncate(self._path, 0)
+
+    def _reserve(self) -> None:
+        opened = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(opened, 0, RESERVE_BYTES)
+            self._held = True
+        except OSError:
+            os.ftruncate(opened, 0)
+        finally:
+            os.close(opened)

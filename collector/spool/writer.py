@@ -87,9 +87,9 @@ class Writer:
     def write(self, segment: SpoolSegment) -> bool:
         """Try to insert one segment. Returns whether it is off the writer's hands: in, or set aside."""
         began = time.perf_counter()
-        events = self._spool.read(segment)
         self._asked = time.monotonic()
         try:
+            events = self._spool.read(segment)
             if events:
                 self._inserter.insert(events, segment.token)
         except InsertRetryable as error:
@@ -98,10 +98,12 @@ class Writer:
                 log.warning("ClickHouse did not accept a segment", extra={"reason": error.reason, "rows": segment.rows})
             self._problem = error.reason
             return False
-        except InsertRefused as error:
+        except (InsertRefused, ValueError) as error:
+            # What cannot be read would be as damaged the next time, and keep all others waiting.
+            reason = error.reason if isinstance(error, InsertRefused) else "its events were damaged on the disk"
             self._counters.fault("insert_refused")
-            log.error("a segment was quarantined", extra={"reason": error.reason, "rows": segment.rows})
-            self._spool.quarantine(segment, error.reason)
+            log.error("a segment was quarantined", extra={"reason": reason, "rows": segment.rows})
+            self._spool.quarantine(segment, reason)
             self._problem = None
             return True
         finally:

@@ -22,7 +22,7 @@ from collector.spool.deduplication import idempotency_key
 from collector.spool.rewrite import Erasure
 from collector.spool.serialization import encode
 from collector.spool.spool import ONCE_SECONDS, Spool, SpoolSegment
-from collector.spool.sqlite_store import SpoolFile
+from collector.spool.sqlite_store import DiskReserve, SpoolFile
 from tests.collector.storage.test_client import an_event
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +92,14 @@ def known(spool: Spool, once: bytes) -> bool:
 def on_disk(path: Path) -> list[str]:
     """Pages of the events that another process would find in the file now."""
     return [event.page for event in a_spool(path, Clock()).events()]
+
+
+def damage(file: Path) -> None:
+    """Break what is in the file, as a disk does that has lost bits."""
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        for number, events in connection.execute("SELECT number, events FROM groups").fetchall():
+            damaged = events.replace(b"pageview", b"\xff")
+            connection.execute("UPDATE groups SET events = ? WHERE number = ?", (damaged, number))
 
 
 async def test_an_event_is_on_disk_when_append_returns(spool: Spool, tmp_path: Path) -> None:
@@ -385,6 +393,35 @@ async def test_a_disk_that_does_not_take_a_group_fails_its_beacons_and_no_others
     await spool.append([an_event(page="/kept")], b"q")
     assert on_disk(tmp_path) == ["/kept"]
     blocker.close()
+
+
+async def test_damaged_events_hinder_no_start_and_go_with_an_erasure_that_they_name(
+    spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can tell which of them are the visitor's. What names somebody else only is there as it was."""
+    await spool.append([an_event(page="/damaged", visitor=7_777_777)], None)
+    await spool.append([an_event(page="/other", visitor=8_888_888)], None)
+    damage(tmp_path / "events.db")
+    await spool.append([an_event(page="/good", visitor=7_777_777)], None)
+    assert on_disk(tmp_path) == ["/good"]
+    assert [event.page for event in spool.events_of({7_777_777})] == ["/good"]
+    event = an_event()
+    spool.erase([Erasure(event.site, event.day, 7_777_777, event.ts)])
+    assert on_disk(tmp_path) == []
+    assert spool.stats().rows == 1
+    assert "damaged events were deleted" in caplog.text
+
+
+def test_a_disk_on_which_nothing_can_be_opened_has_no_room_until_it_is_well_again(tmp_path: Path) -> None:
+    """As one that has become read-only: whoever waits for room goes on waiting."""
+    reserve = DiskReserve(tmp_path / "reserve")
+    reserve.give_up()
+    (tmp_path / "reserve").unlink()
+    (tmp_path / "reserve").mkdir()
+    assert not reserve.hold()
+    reserve.give_up()
+    (tmp_path / "reserve").rmdir()
+    assert reserve.hold()
 
 
 async def test_what_waits_is_committed_before_the_spool_closes(tmp_path: Path, clock: Clock) -> None:

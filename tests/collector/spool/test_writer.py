@@ -17,7 +17,7 @@ from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.member_inserter import MemberInserter
 from collector.spool.spool import Spool
 from collector.spool.writer import Writer
-from tests.collector.spool.test_spool import Clock, a_spool, emptied, sealed
+from tests.collector.spool.test_spool import Clock, a_spool, damage, emptied, sealed
 from tests.collector.storage.test_client import an_event
 from tests.members import member
 
@@ -85,6 +85,20 @@ async def test_what_is_refused_for_good_is_set_aside(spool: Spool) -> None:
     spool.retry_refused()
     assert writer.write(sealed(spool))
     assert list(inserter.segments.values()) == [["/bad"]]
+
+
+async def test_what_the_disk_has_damaged_is_set_aside_and_keeps_nothing_waiting(spool: Spool, tmp_path: Path) -> None:
+    """It is reported as what ClickHouse refuses is."""
+    inserter = MemoryInserter()
+    writer = Writer(spool, inserter, Counters())
+    await spool.append([an_event(page="/damaged")], None)
+    damaged = sealed(spool)
+    damage(tmp_path / "events.db")
+    await spool.append([an_event(page="/good")], None)
+    assert writer.write(damaged)
+    assert writer.write(sealed(spool))
+    assert list(inserter.segments.values()) == [["/good"]]
+    assert (spool.stats().refused, writer.problem) == (1, None)
 
 
 async def test_the_thread_retries_by_itself(spool: Spool) -> None:
