@@ -148,6 +148,15 @@ def _address(path: tuple[str, ...]) -> str:
     return "/api/v1/" + "/".join(quote(part, safe="") for part in path)
 
 
+def _is_closed(directory: Path) -> bool:
+    """Whether it belongs to somebody else, who keeps it private."""
+    try:
+        directory.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return not os.access(directory, os.R_OK | os.X_OK)
+
+
 def connect(environ: Mapping[str, str] = os.environ, timeout: float = 20) -> Client:
     """A client of the server that `TYST_URL` and `TYST_API_KEY` name, else of the one that uses the data directory.
 
@@ -163,6 +172,10 @@ def connect(environ: Mapping[str, str] = os.environ, timeout: float = 20) -> Cli
         return Client(url, key, trust_env=True, timeout=timeout)
     directory = Path(read_settings(environ).data_dir)
     server = read_server_info(directory)
+    if server is None and _is_closed(directory):
+        raise ServerNotReached(
+            f"The data directory {directory} can be read by its owner only.\nRun the command as that user, or as root."
+        )
     if server is None:
         raise ServerNotReached(
             f"Tyst is not running with the data directory {directory}.\n"
