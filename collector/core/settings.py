@@ -91,7 +91,8 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     known = {setting.name for setting in SETTINGS} | OTHER_VARIABLES
     for name in environ:
         if name.startswith("TYST_") and name not in known:
-            raise SettingError(name, environ[name], "is not a setting of Tyst; docs/settings.md lists them")
+            # Its name may be that of a password, misspelt.
+            raise SettingError(name, "…", "is not a setting of Tyst; docs/settings.md lists them")
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         given = overrides.get(setting.field)

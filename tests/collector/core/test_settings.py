@@ -62,6 +62,14 @@ def test_what_cannot_be_used_is_refused_by_name(name: str, value: str, expected:
     assert raised.value.name == name
 
 
+def test_the_value_of_a_misspelt_setting_is_not_shown() -> None:
+    """It may be a password, and messages of a start are kept in journals."""
+    with pytest.raises(SettingError) as raised:
+        read_settings({"TYST_SMTP_PASSWD": "tell nobody"})
+    assert "TYST_SMTP_PASSWD" in str(raised.value)
+    assert "tell nobody" not in f"{raised.value} {raised.value.value}"
+
+
 @pytest.mark.parametrize("missing", ["TYST_PUBLIC_URL", "TYST_OIDC_CLIENT_ID"])
 def test_a_provider_needs_what_it_is_reached_by(missing: str) -> None:
     """A start without is refused, not the first sign-in."""
