@@ -111,6 +111,7 @@ class DeliveryWorker:
             if send is None:
                 await self._end(id_, "no recipient")
                 return
+            self._check_journal()
             await send(self._journal.handover(id_))
         except DeliveryError as error:
             log.warning("a delivery failed", extra={"delivery": id_, "reason": str(error)})
@@ -120,6 +121,12 @@ class DeliveryWorker:
                 await anyio.to_thread.run_sync(self._outbox.postpone, id_, str(error))
             return
         await anyio.to_thread.run_sync(self.settle)
+
+    def _check_journal(self) -> None:
+        try:
+            self._journal.check_writable()
+        except OSError as error:
+            raise DeliveryError(f"the data directory cannot be written: {error.strerror}") from None
 
     async def _end(self, id_: str, error: str) -> None:
         await anyio.to_thread.run_sync(self._outbox.finish, id_, "failed", error)

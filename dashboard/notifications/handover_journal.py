@@ -18,6 +18,7 @@ from collector.core.file_locks import is_held, shared_lock
 
 DIRECTORY: Final = "handed-over.d"
 _LOCK: Final = ".conversations"
+_PROBE: Final = ".probe"
 
 
 class Handover(NamedTuple):
@@ -45,7 +46,13 @@ class HandoverJournal:
     @property
     def ids(self) -> tuple[str, ...]:
         """What was handed over and is not recorded."""
-        return tuple(sorted(entry.name for entry in self._path.iterdir() if entry.name != _LOCK))
+        return tuple(sorted(entry.name for entry in self._path.iterdir() if not entry.name.startswith(".")))
+
+    def check_writable(self) -> None:
+        """Raises `OSError` where nothing can be noted: whatever was handed over would be so again, every time."""
+        probe = Handover(self._path / _PROBE, self._path / _LOCK)
+        probe.note()
+        probe.entry.unlink(missing_ok=True)
 
     def handover(self, id_: str) -> Handover:
         """Where to note the delivery of that id."""

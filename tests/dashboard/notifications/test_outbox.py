@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from dashboard.notifications.delivery_worker import DeliveryWorker, Send
 from dashboard.notifications.handover_journal import Handover, HandoverJournal
 from dashboard.notifications.outbox import BACKOFF, LONGEST_SECONDS, Delivery, Outbox, delivery_id
 from tests.board import NOON, Clock
+from tests.disk import small_disk
 
 ID = delivery_id("report", "one")
 MAIL = Delivery(id=ID, kind="report", lane="mail", site="s", created=NOON, until=NOON + 86_400)
@@ -160,6 +162,37 @@ def test_the_journal_outlives_the_process(tmp_path: Path) -> None:
         again.remove(id_)
     assert HandoverJournal(tmp_path).ids == ()
     assert (tmp_path / "handed-over.d").stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_sent_where_that_cannot_be_noted(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """As on a disk that has become read-only while ClickHouse is on another: it would be sent time and again."""
+    box = outbox(database, member(database, tmp_path, shared=False), clock)
+    box.add(MAIL)
+    sent = list[str]()
+
+    class Receiver:
+        async def prepare(self, delivery: Delivery) -> Send:
+            async def send(handover: Handover | None) -> None:
+                sent.append(delivery.id)
+                assert handover is not None
+                handover.note()
+
+            return send
+
+    def run() -> None:
+        worker = DeliveryWorker(box, HandoverJournal(tmp_path), {"report": Receiver()}, clock)
+        anyio.run(worker.run_due, box.all())
+
+    with small_disk(tmp_path / "handed-over.d", 1 << 20):
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path / "handed-over.d"], check=True)
+        run()
+        assert (sent, box.all()[ID].state, box.all()[ID].attempts) == ([], "pending", 1)
+        assert "data directory" in box.all()[ID].error
+        subprocess.run(["mount", "-o", "remount,rw", tmp_path / "handed-over.d"], check=True)
+        clock.now += BACKOFF[0]
+        run()
+        run()
+        assert sent == [ID]
 
 
 def test_a_conversation_of_an_earlier_process_is_waited_for(database: Client, tmp_path: Path, clock: Clock) -> None:
