@@ -59,6 +59,7 @@ from collector.spool.spool import Spool
 from collector.spool.worker import SpoolWorker, spool_files
 from collector.storage.backup import finish_interrupted
 from collector.storage.client import ClickHouse, plain_reason
+from collector.storage.damage import DamageWatch
 from collector.storage.disk_guard import DiskSpaceGuard
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import HEARTBEAT_SECONDS, Membership
@@ -146,6 +147,7 @@ class Collector:
             receipts=self.receipts,
         )
         self.shards = self.clickhouse.shards()
+        self.damage = DamageWatch(self.shards, self.room)
         self.rollup = RollupJob(
             self.clickhouse.client(), self.sites, clock, builder=lambda: self.members.number, shards=self.shards
         )
@@ -277,6 +279,7 @@ class Collector:
         if self.room.problem and not self.writer.problem:
             problems.append(self.room.problem)
         problems += [problem for problem in (self.clock_monitor.problem, self.members.problem) if problem]
+        problems += self.damage.problems
         if self.spool.full:
             problems.append("The spool is full and beacons are refused; raise TYST_SPOOL_MAX_BYTES or mend ClickHouse.")
         if held.problem:
@@ -377,6 +380,7 @@ class Collector:
                     self.tally.write,
                     self.close_days,
                     self.eraser.remove_stale_marks,
+                    self.damage.check,
                 ]
                 chores += [self.retention.run_due, self.imports.tidy] if self.members.leads else []
             for chore in chores:
