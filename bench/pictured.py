@@ -160,6 +160,7 @@ STATES: Final[dict[str, State]] = {
     "menu-segment": State(f"{DEMO}?f=is,visit:source,Google", _pressed("#saved summary")),
     "menu-chip": State(f"{DEMO}?f=is,visit:source,Bing", _pressed("#chip-1 summary")),
     "menu-account": State(DEMO, _pressed(".account-menu summary")),
+    "menu-sites": State(DEMO, _pressed(".site-menu summary")),
     "menu-download": State(DEMO, _pressed("#download summary")),
     "shortcuts": State(DEMO, lambda page: page.keyboard.press("?")),
     "metric-help": State(DEMO, _help),

@@ -241,7 +241,7 @@ def build(
         imports=collector.imports,
         two_factor=two_factor,
         notifications=notifications,
-        pages=Pages(Assets(), settings.public_path),
+        pages=Pages(Assets(), settings.public_path, collector.sites.all),
     )
 
     statistics = stats_api.StatsApi(

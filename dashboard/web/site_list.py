@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +24,7 @@ from dashboard.i18n.translations import N_, _
 from dashboard.reports.svg import Sparkline, sparkline
 from dashboard.web.app_context import Dashboard, read_form
 from dashboard.web.site_counts import DAYS, count_visitors
+from dashboard.web.site_order import natural_order
 
 SITES_PER_PAGE: Final = 50
 SITES_AT_A_GLANCE: Final = 6
@@ -160,11 +160,6 @@ def _totals(cards: Sequence[SiteCard]) -> SiteTotals:
         week=sum(card.week or 0 for card in cards),
         hidden=any(card.today is None or card.week is None for card in cards),
     )
-
-
-def natural_order(domain: str) -> list[str | int]:
-    """A key that sorts numbers within names by their value: shop-2 before shop-10."""
-    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", domain))]
 
 
 _ORDERS: Final[Mapping[str, Callable[[SiteCard], tuple[float, list[str | int]]]]] = {

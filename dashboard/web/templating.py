@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from collector.core.response_headers import SANDBOX_POLICY
+from collector.sites.model import Site
 from dashboard.access.guests import is_guest
 from dashboard.access.users import User
 from dashboard.i18n import formatting, translations
@@ -22,6 +23,7 @@ from dashboard.reports.icons import icon
 from dashboard.reports.labels import policy_title
 from dashboard.reports.metric_help import metric_help
 from dashboard.web.public_path import below
+from dashboard.web.site_order import other_sites
 from dashboard.web.static_files import Assets
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -50,9 +52,10 @@ DATA_HEADERS: Final = {**HEADERS, "content-security-policy": SANDBOX_POLICY.deco
 
 
 class Pages:
-    """Renders templates with the context that every page needs; links lead below `public_path`."""
+    """Renders templates with the context that every page needs; links lead below `public_path`. `sites` gives all
+    sites, of which each page of one offers those that its reader sees."""
 
-    def __init__(self, assets: Assets, public_path: str = "") -> None:
+    def __init__(self, assets: Assets, public_path: str = "", sites: Callable[[], Iterable[Site]] = tuple) -> None:
         self.assets = assets
         self._public_path = public_path
         self._environment = Environment(
@@ -69,6 +72,7 @@ class Pages:
         self._environment.globals["icon_url"] = partial(_icon_url, assets)
         self._environment.globals["metric_help"] = metric_help
         self._environment.globals["policy_title"] = policy_title
+        self._environment.globals["other_sites"] = lambda user, site: other_sites(sites(), user, site)
         self._environment.globals["chart_units"] = formatting.chart_units
         self._environment.tests["guest"] = is_guest
         self._environment.filters.update(

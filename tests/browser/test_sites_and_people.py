@@ -79,6 +79,21 @@ def test_an_address_is_tried_on_patterns(new_person: NewPerson, demo: Served, sc
     expect(page.get_by_label("Parts of paths to hide")).to_have_value(f"/{part}/*")
 
 
+def test_another_site_is_two_clicks_away(new_person: NewPerson, demo: Served) -> None:
+    """From the name of the open one, on a phone, too; Escape closes the menu, and axe-core finds nothing in it."""
+    page = signed_in(new_person, demo, f"{EMPTY}/status", viewport={"width": 390, "height": 844})
+    menu = page.get_by_label("Switch site")
+    menu.click()
+    site = page.get_by_role("navigation", name="Other sites").get_by_role("link", name="demo.localhost")
+    expect(site).to_be_in_viewport(ratio=1)
+    assert violations(page) == {}
+    page.keyboard.press("Escape")
+    expect(site).to_be_hidden()
+    menu.click()
+    site.click()
+    expect(page.get_by_role("heading", name="demo.localhost")).to_be_visible()
+
+
 def test_somebody_is_invited_and_promoted_and_removed(new_person: NewPerson, demo: Served) -> None:
     """The link goes to another browser, makes an account there, and is over; what changes holds at once."""
     page = signed_in(new_person, demo, f"{EMPTY}/people")
