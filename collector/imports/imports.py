@@ -11,11 +11,12 @@ figures count.
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -170,6 +171,13 @@ class Imports:
             if record.site_id == site_id:
                 self._records.delete(record.id)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[bool]:
+        """Whether nothing is being imported, by any collector; if so nothing is here for as long as the block lasts.
+        Half of its rows would be in tables that others are put in the place of."""
+        with self._slots.closed() as idle:
+            yield idle and not any(self._goes_on(each) for each in self._records.all().values())
+
     def recover(self, *, alone: bool) -> None:
         """Tidy up after a process that did not survive, and forget what was never confirmed. `alone` says that no
         other process can be reading."""
@@ -177,10 +185,9 @@ class Imports:
         records = self._records.all().values()
         going_on = False
         for record in records:
-            goes_on = record.state in ("reading", "confirming")
-            if goes_on and not alone and record.beat >= now - SILENT_SECONDS:
+            if not alone and self._goes_on(record):
                 going_on = True
-            elif goes_on or (record.state == "checked" and record.at < now - CHECKED_SECONDS):
+            elif record.state in _UNDER_WAY or (record.state == "checked" and record.at < now - CHECKED_SECONDS):
                 self._forget(record)
         if not going_on and self._slots.idle:
             drop_leftovers(self._client)
@@ -197,6 +204,10 @@ class Imports:
         for record in self._records.all().values():
             if record.state == "done" and not any(record.versions <= each <= record.last_version for each in versions):
                 self._forget(record)
+
+    def _goes_on(self, record: ImportRecord) -> bool:
+        """Whether a process is at it, as far as can be told."""
+        return record.state in _UNDER_WAY and record.beat >= self._clock() - SILENT_SECONDS
 
     def _forget(self, record: ImportRecord) -> None:
         site = self._sites.by_id(record.site_id)
@@ -341,6 +352,7 @@ def _read_all(files: Iterable[ImportedFile], target: ImportTarget, directory: Pa
 
 
 _NOT_LISTED: Final = ("reading", "removed")
+_UNDER_WAY: Final = ("reading", "confirming")
 _IMPORTED: Final = f"schema_version IN ({IMPORTED}, {IMPORTED_WITH_PROPERTIES})"
 _OF_SITE: Final = "site = {site:String}"
 _OF_IMPORT: Final = f"{_OF_SITE} AND version BETWEEN {{first:UInt64}} AND {{last:UInt64}}"

@@ -21,6 +21,7 @@ class ImportSlots:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken: list[tuple[str, str]] = []
+        self._closed = False
 
     @property
     def idle(self) -> bool:
@@ -32,6 +33,8 @@ class ImportSlots:
         """A slot for as long as the block lasts. Raises `ImportRefused` when there is none."""
         slot = (site_id, by)
         with self._lock:
+            if self._closed:
+                raise ImportRefused("file", "a backup is being restored; try again when that has finished")
             of_site = any(site_id == each for each, _ in self._taken)
             of_one = sum(by == each for _, each in self._taken)
             if of_site or of_one >= MOST_OF_ONE or len(self._taken) >= MOST_AT_ONCE:
@@ -42,3 +45,13 @@ class ImportSlots:
         finally:
             with self._lock:
                 self._taken.remove(slot)
+
+    @contextlib.contextmanager
+    def closed(self) -> Iterator[bool]:
+        """Whether none is being read; if so none begins for as long as the block lasts."""
+        with self._lock:
+            self._closed = idle = self.idle
+        try:
+            yield idle
+        finally:
+            self._closed = False

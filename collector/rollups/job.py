@@ -8,6 +8,7 @@ until it is built again.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import logging
@@ -153,6 +154,15 @@ class RollupJob:
         """Wait for what is being built: it may have read events that are gone since."""
         with self._building:
             pass
+
+    @contextlib.contextmanager
+    def replacing_tables(self) -> Iterator[None]:
+        """Nothing is built while others are put in the place of the tables: the rows of a day would be in the former
+        and its record in the new ones. What was known of the former is forgotten."""
+        with self._building:
+            yield
+            self._looked_at_all = False
+            self._closed = set()
 
     def _close(self, batch: Sequence[RollupSchedule]) -> None:
         site, days = batch[0].site, [closing.day for closing in batch if closing.rows]

@@ -439,7 +439,7 @@ def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Pa
             if marker is not None and marker.exists():
                 with contextlib.closing(clickhouse.create()) as client:
                     DiskSpaceGuard(client, marker).repair_before_start()
-            if clickhouse.embedded:
+            if not clickhouse.cluster:
                 finish_interrupted(clickhouse)
             return clickhouse.prepare()
         except (ClickHouseError, OSError) as error:

@@ -20,19 +20,20 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import BackupError
-from collector.storage.backup_check import check_definitions, ordinary_tables
+from collector.storage.backup_check import check_definitions, ordinary_tables, read_whole
 from collector.storage.backup_files import is_whole, remove_interrupted
 from collector.storage.client import SCRATCH, ClickHouse, apply_schema, plain_reason
+from collector.storage.document_lock import DocumentLock
 from collector.storage.migrations import migrate
 from collector.storage.schema import quoted
-from collector.storage.table_exchange import drop_exchanged, exchange, finish_exchanges
+from collector.storage.table_exchange import drop_exchanged, exchange, finish_exchanges, left_over
 
 RIGHTS = ("users", "api_keys", "shares", "subscriptions", "channels")
 """Tables of which no backup brings back what was deleted since."""
@@ -113,16 +114,32 @@ def _is_listed(clickhouse: ClickHouse, name: str) -> bool:
 
 
 def restore(
-    clickhouse: ClickHouse, name: str, keep_protection: Callable[[Client, Client], list[SettingDifference]]
+    clickhouse: ClickHouse,
+    name: str,
+    keep_protection: Callable[[Client, Client], list[SettingDifference]],
+    exchanging: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> Restored:
     """Put the tables of the backup `name` in the place of those that are there. Blocking.
 
     They are restored beside them first, brought to this release's schema and checked to be of it, and then exchanged
     one by one: whoever reads meanwhile sees a table before or after, never half of it. `keep_protection` gets a client
-    of the present and one of the restored database before that. Raises `BackupError`, and `SchemaTooNew` for a backup
-    of a later release; then nothing has changed.
+    of the present and one of the restored database before that; `exchanging` is entered while tables change places.
+    Raises `BackupError`, and `SchemaTooNew` for a backup of a later release; then nothing has changed.
     """
     _refuse_cluster(clickhouse, name)
+    try:
+        with _alone(clickhouse):
+            return _restore(clickhouse, name, keep_protection, exchanging)
+    except TimeoutError:
+        raise BackupError(name, "another backup is being restored; try again when that has finished") from None
+
+
+def _restore(
+    clickhouse: ClickHouse,
+    name: str,
+    keep_protection: Callable[[Client, Client], list[SettingDifference]],
+    exchanging: Callable[[], contextlib.AbstractContextManager[None]],
+) -> Restored:
     found = _tables_in(clickhouse, name)
     beside = _beside(clickhouse)
     with contextlib.closing(beside.create()) as client:
@@ -133,14 +150,17 @@ def restore(
             migrate(client)
             apply_schema(client)
             own = check_definitions(client, _beside(clickhouse), name) - NEVER
+            tables = [table for table in _tables(client, beside.database) if table in own]
+            for table in tables:
+                read_whole(client, table)
             there = quoted(clickhouse.database)
             for table in RIGHTS:
                 client.command(_KEEP_DELETED.format(table=table, there=there))
             client.command(_KEEP_CHANGED.format(there=there))
             with contextlib.closing(clickhouse.client()) as present:
                 settings = keep_protection(present, client)
-            tables = [table for table in _tables(client, beside.database) if table in own]
-            exchange(client, clickhouse.database, beside.database, tables)
+            with exchanging():
+                exchange(client, clickhouse.database, beside.database, tables)
         except DatabaseError as error:
             raise BackupError(name, plain_reason(error)) from None
         finally:
@@ -178,11 +198,25 @@ def _prefix(clickhouse: ClickHouse) -> str:
 
 
 def finish_interrupted(clickhouse: ClickHouse) -> None:
-    """Complete or undo what an earlier process of an embedded database was at when it was killed. Blocking."""
+    """Complete or undo what a process was at when it was killed, unless another one is restoring. What it has left
+    would go on having what is erased. Blocking."""
     with contextlib.closing(clickhouse.outside()) as client:
-        finish_exchanges(client, clickhouse.database, _prefix(clickhouse))
-    if clickhouse.backups is not None:
+        if left_over(client, _prefix(clickhouse)):
+            # Whoever restores holds the lock.
+            with contextlib.suppress(TimeoutError), _alone(clickhouse):
+                finish_exchanges(client, clickhouse.database, _prefix(clickhouse))
+    if clickhouse.embedded and clickhouse.backups is not None:
         remove_interrupted(clickhouse.backups)
+
+
+@contextlib.contextmanager
+def _alone(clickhouse: ClickHouse) -> Iterator[None]:
+    """No other collector restores for as long as the block lasts. Raises `TimeoutError` where one does."""
+    if clickhouse.embedded:
+        yield
+        return
+    with contextlib.closing(clickhouse.client()) as client, DocumentLock(client, "restoration").renewed():
+        yield
 
 
 def _refuse_cluster(clickhouse: ClickHouse, name: str) -> None:

@@ -50,3 +50,10 @@ def remove_interrupted(directory: Path) -> None:
         broken = _WRITTEN.fullmatch(place.name) and not (place / METADATA).is_file()
         if (broken or _COPIED.fullmatch(place.name)) and not place.is_symlink():
             shutil.rmtree(place, ignore_errors=True)
+
+
+def remove_unknown(directory: Path, name: str) -> None:
+    """Remove a backup whose command has gone before it was written: nobody knows of it, and it would go on having what
+    is erased from now on."""
+    if _WRITTEN.fullmatch(name):
+        shutil.rmtree(directory / name, ignore_errors=True)

@@ -55,10 +55,15 @@ def drop_exchanged(client: Client, present: str, there: str) -> None:
         client.command(_DROP, parameters={"there": there})
 
 
+def left_over(client: Client, prefix: str) -> list[str]:
+    """The databases whose names begin with the `prefix`."""
+    return [name for (name,) in client.query(_LEFT, parameters={"prefix": prefix}).result_rows]
+
+
 def finish_exchanges(client: Client, present: str, prefix: str) -> None:
     """Where a process was killed: complete what it had begun to exchange, and drop its databases, whose names begin
     with the `prefix`. Nobody else may be at it."""
-    for (there,) in client.query(_LEFT, parameters={"prefix": prefix}).result_rows:
+    for there in left_over(client, prefix):
         _move(client, present, there, planned_in=there)
         client.command(_DROP, parameters={"there": there})
         log.warning("a restoration that had been interrupted was ended", extra={"database": there})

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from collector.core.errors import BackupError, SchemaTooNew
 from collector.server.collector import Collector
 from collector.storage.backup import Restored, back_up, restore
+from collector.storage.backup_files import remove_unknown
 from dashboard.access.api_keys import ApiKeys
 from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.key_handlers import RouteHandler, operating
@@ -66,6 +67,8 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
         """`POST /api/v1/backups`."""
         name = await _name(request)
         tables = await anyio.to_thread.run_sync(_back_up, collector, name)
+        if collector.clickhouse.backups is not None and await request.is_disconnected():
+            await anyio.to_thread.run_sync(remove_unknown, collector.clickhouse.backups, name)
         return _answer(OperationDone(name=name, tables=tables, place=_place(collector, name)), HTTPStatus.CREATED)
 
     async def put_back(request: Request) -> Response:
@@ -117,11 +120,13 @@ def _back_up(collector: Collector, name: str) -> list[str]:
 
 def _restore(collector: Collector, name: str) -> Restored:
     """While nothing is done to a site. Blocking."""
-    with collector.deletions.paused():
+    with collector.deletions.paused(), collector.imports.paused() as nothing_imported:
         if any(job.waiting for job in collector.deletions.all()):
             # A job that has copied from a table, and deletes in another that was put in its place, would lose both.
             raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed or deleted; try again in a minute")
-        restored = restore(collector.clickhouse, name, partial(keep_checked, name))
+        if not nothing_imported:
+            raise ApiError(HTTPStatus.CONFLICT, "name", "data is being imported; try again when that has finished")
+        restored = restore(collector.clickhouse, name, partial(keep_checked, name), collector.rollup.replacing_tables)
         for refresh in collector.refreshes:
             refresh()
     return restored

@@ -21,7 +21,7 @@ from collector.privacy.salts_clickhouse import TableSalts
 from collector.sites.model import Site
 from collector.sites.restoration import keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.backup import back_up, restore
+from collector.storage.backup import back_up, finish_interrupted, restore
 from collector.storage.backup_files import METADATA, is_whole, new_backup_name, new_copy_name, remove_interrupted
 from collector.storage.client import ClickHouse, apply_schema
 from collector.storage.documents import DocumentTable
@@ -350,6 +350,19 @@ def test_a_restoration_that_is_interrupted_is_whole_or_none(clickhouse: ClickHou
         assert new() == names
         left = client.query("SELECT name FROM system.databases WHERE startsWith(name, {p:String})", {"p": prefix})
         assert left.result_rows == [], unfinished
+
+
+def test_the_start_removes_what_a_killed_restoration_has_left(clickhouse: ClickHouse) -> None:
+    """Also from a server: what is erased later would be there for ever."""
+    there = ClickHouse(clickhouse.dsn, f"{clickhouse.database}_restored_{secrets.token_hex(4)}")
+    with closing(there.create()) as client:
+        apply_schema(client)
+        count = "SELECT count() FROM system.databases WHERE name = {name:String}"
+        assert client.command(count, parameters={"name": there.database}) == 1
+        finish_interrupted(clickhouse)
+        with closing(clickhouse.client()) as present:
+            assert present.command(count, parameters={"name": there.database}) == 0
+            assert present.command("SELECT count() FROM sites") == 0
 
 
 def test_what_interrupted_commands_left_of_backups_goes(tmp_path: Path) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from collector.storage.backup_files import new_backup_name
 from dashboard.cli.backup_copy import copy_backup
 from dashboard.cli.commands.backup import _within_reach
 from tests.running import tyst
-from tests.served import Served, served
+from tests.served import Served, served, until
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,50 @@ def test_a_damaged_backup_leaves_nothing(server: Served, backup: Path) -> None:
     run(server, backup.parent, "restore", "backup", "--yes", status=1)
     assert left(server) == []
     assert [site["domain"] for site in server.api("GET", "/api/v1/sites")["sites"]] == ["example.com"]
+
+
+def test_a_backup_that_has_lost_bits_replaces_nothing(server: Served, backup: Path) -> None:
+    """ClickHouse restores such a file as it is, and every query of it fails from then on."""
+    for file in (backup / "data").glob("*/sites/*/data.bin"):
+        file.write_bytes(bytes(each ^ 0xFF for each in file.read_bytes()))
+    assert "backup" in run(server, backup.parent, "restore", "backup", "--yes", status=1)
+    assert left(server) == []
+    assert [site["domain"] for site in server.api("GET", "/api/v1/sites")["sites"]] == ["example.com"]
+
+
+def test_a_backup_whose_command_has_gone_is_not_kept(server: Served) -> None:
+    """Nobody knows of it, and it would go on having what is erased."""
+    with post(server, "/api/v1/backups", f'{{"name": "{new_backup_name()}"}}'):
+        until("a backup that is being written", lambda: left(server))
+    until("no backup", lambda: not left(server), 30)
+
+
+def test_nothing_is_restored_while_data_is_imported(server: Served, backup: Path) -> None:
+    """The rows of its first days would be in tables that others are put in the place of."""
+    with post(server, "/api/v1/sites/example.com/imports", "date,visitors\n", missing=9):
+        until(
+            "an import that goes on",
+            lambda: "being imported" in tyst_restore(server, backup),
+            30,
+        )
+    until("a restoration", lambda: "are as they were" in tyst_restore(server, backup), 60)
+
+
+def tyst_restore(server: Served, backup: Path) -> str:
+    """What `tyst restore` prints."""
+    done = tyst("restore", str(backup), "--yes", directory=backup.parent, TYST_DATA_DIR=str(server.data_dir))
+    return done.out + done.err
+
+
+@contextlib.contextmanager
+def post(server: Served, path: str, body: str, *, missing: int = 0) -> Iterator[None]:
+    """A request, `missing` bytes of whose body never come, and nobody who waits for the response."""
+    fields = [f"POST {path} HTTP/1.1", "Host: tyst", f"Authorization: Bearer {server.key}"]
+    fields += ["Content-Type: text/csv", f"Content-Length: {len(body) + missing}", "", body]
+    where = httpx.URL(server.url)
+    with socket.create_connection((where.host, where.port or 0)) as connection:
+        connection.sendall("\r\n".join(fields).encode())
+        yield
 
 
 def test_an_export_takes_the_place_of_links_and_writes_through_none(server: Served, tmp_path: Path) -> None:
