@@ -36,13 +36,14 @@ def lane_of(site: str, *, guest: bool) -> Lane:
 class FairQueue:
     """Takes work from lanes in turn, those first of which least is running. Members go before guests, who never have
     more than their share of the threads. Where all threads are taken, a lane of which nothing is running gets a spare
-    one, of which there are as many: however long statements of others take, it waits for no end of theirs.
+    one, of which there are as many, some for members and some for guests: however long statements of others take, it
+    waits for no end of theirs, and guests wait for no member who always has more to ask.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._guest_workers = max(1, workers // 2)
-        self.threads = 2 * workers  # the spare ones included
+        self.threads = 2 * (workers + self._guest_workers)  # the spare ones included
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="analytics")
         self._lock = threading.Lock()
         self._waiting: OrderedDict[Lane, deque[Future[Any]]] = OrderedDict()
@@ -108,13 +109,15 @@ class FairQueue:
 
     def _next(self) -> Lane | None:
         """The lane whose turn it is, if one may begin."""
-        lane = min(self._waiting, key=lambda lane: (lane[0], self._running[lane]), default=None)
-        return lane if lane is not None and self._may_begin(lane) else None
+        lanes = filter(self._may_begin, self._waiting)
+        return min(lanes, key=lambda lane: (lane[0], self._running[lane]), default=None)
 
     def _may_begin(self, lane: Lane) -> bool:
-        running, spare = self._running.total(), 1 if self._running[lane] else 2
+        running, is_guest = self._running.total(), lane[0]
         guests = sum(count for (guest, _), count in self._running.items() if guest)
-        return running < spare * self._workers and (not lane[0] or guests < spare * self._guest_workers)
+        if not self._running[lane]:
+            return guests < 2 * self._guest_workers if is_guest else running - guests < 2 * self._workers
+        return running < self._workers and (not is_guest or guests < self._guest_workers)
 
     def _run(self, lane: Lane, future: Future[Any], work: Callable[[], Any]) -> None:
         try:

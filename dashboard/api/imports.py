@@ -166,13 +166,14 @@ class ImportsApi:
             raise ApiError(HTTPStatus.NOT_FOUND, "id", "this site has no such import") from None
 
     async def _slot(self, key: ApiKey) -> contextlib.ExitStack:
-        """A key's turn: one export at a time, and few in all."""
+        """An account's turn, or that of a key of nobody: one export at a time, and few in all."""
+        who = f"account {key.user}" if key.user else key.id
         # Whoever has read the last byte of one may ask for the next before the server knows.
         with anyio.move_on_after(WAIT_SECONDS):
-            while not await self._exporting.acquire(key.id):  # noqa: ASYNC110 # slots tell nobody when they are free
+            while not await self._exporting.acquire(who):  # noqa: ASYNC110 # slots tell nobody when they are free
                 await anyio.sleep(PAUSE_SECONDS)
             slot = contextlib.ExitStack()
-            slot.callback(self._exporting.release, key.id)
+            slot.callback(self._exporting.release, who)
             return slot
         reason = "another export is being sent; try again when it is done"
         raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
 
@@ -24,14 +25,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def unread(server: Served, path: str) -> Iterator[None]:
+def unread(server: Served, path: str, key: str = "") -> Iterator[None]:
     """A client that has read the head of an export, and goes without the rest."""
     url = httpx.URL(server.url)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         client.settimeout(30)
         client.connect((url.host, url.port))
-        head = f"GET {path} HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {server.key}\r\n\r\n"
+        head = f"GET {path} HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {key or server.key}\r\n\r\n"
         client.sendall(head.encode())
         assert client.recv(64).startswith(b"HTTP/1.1 200 ")
         yield
@@ -45,9 +46,18 @@ def change_and_sign_in(server: Served, days: int) -> None:
     assert answer.status_code == 303
 
 
-def exported(server: Served, path: str) -> httpx.Response:
+def exported(server: Served, path: str, key: str = "") -> httpx.Response:
     """An export that is read at once."""
-    return server.http.get(path, headers={"Authorization": f"Bearer {server.key}"})
+    return server.http.get(path, headers={"Authorization": f"Bearer {key or server.key}"})
+
+
+def own_key(server: Served) -> str:
+    """A key of the account that is signed in."""
+    form = {"act": "create_key", "key_name": "exports", "right": "manage", "site": DOMAIN}
+    page = server.http.post("/account", data=form, headers={"sec-fetch-site": "same-origin"}).text
+    found = re.search(r"tyst_[0-9a-f]{8}_[\w-]{43}", page)
+    assert found is not None
+    return found[0]
 
 
 @pytest.mark.parametrize(
@@ -69,3 +79,13 @@ def test_a_key_has_one_export_at_a_time(server: Served) -> None:
         answer = exported(server, EVENTS)
     assert (answer.status_code, list(answer.json()["errors"])) == (429, ["authorization"])
     until("the next export", lambda: exported(server, EVENTS).status_code == 200)
+
+
+def test_an_account_has_one_export_at_a_time(server: Served) -> None:
+    """Whichever of its keys asks: with as many as there are exports in all, nobody else would have any."""
+    change_and_sign_in(server, 700)
+    first, second = own_key(server), own_key(server)
+    with unread(server, EVENTS, first):
+        assert exported(server, EVENTS, second).status_code == 429
+        assert exported(server, EVENTS).status_code == 200
+    until("the next export", lambda: exported(server, EVENTS, second).status_code == 200)

@@ -175,6 +175,21 @@ def test_who_asks_for_much_keeps_no_other_waiting(guest: bool) -> None:
     queue.close()
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_guests_do_not_wait_for_a_member_who_always_asks_for_more(workers: int) -> None:
+    """Statements of one account have all threads, and more of them always wait: guests of another site have theirs
+    answered, one by one. Where guests have all that they may, another member's begin at once all the same."""
+    queue, gate = FairQueue(workers), threading.Event()
+    busy = [queue.submit((False, "much"), gate.wait) for _ in range(40)]
+    for _ in range(6):
+        assert queue.submit((True, "public.test"), lambda: 7).result(timeout=30) == 7
+    busy += [queue.submit((True, f"{number}.test"), gate.wait) for number in range(40)]
+    assert queue.submit((False, "little"), lambda: 8).result(timeout=30) == 8
+    gate.set()
+    assert all(each.result(timeout=30) for each in busy)
+    queue.close()
+
+
 def test_work_that_waits_in_two_lanes_is_done_once_when_it_is_the_turn_of_one() -> None:
     """Whoever joins what is the last of another's waits for nothing else of theirs."""
     queue, gate, done = FairQueue(1), threading.Event(), list[int]()
