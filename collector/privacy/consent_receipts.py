@@ -6,7 +6,8 @@ site, the kind of evidence and the date, and a random number so that it can be r
 visitor, is stored with no event, and is good on its date and the next, UTC: a page that is open for longer is given
 another.
 
-To revoke is to keep the hash of its number for as long as the receipt would have been good. See `Revocations`.
+To revoke is to keep the hash of its number for as long as the receipt would have been good. Where too many are
+revoked, a new *series* begins: receipts of earlier ones are no consent, and pages get others. See `Revocations`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -35,28 +36,49 @@ class Receipt(msgspec.Struct, frozen=True):
     day: datetime.date
     """The date of the consent, UTC."""
     number: str
-    """Random; only for revoking."""
+    """Random, after the number of the series and a dot if that is not the first; only for revoking."""
+
+    @property
+    def series(self) -> int:
+        """The number of its series; the first is 0."""
+        return series_of(self.number)
 
     @property
     def id_hash(self) -> str:
-        """The hash by which a revoked receipt is stored."""
-        return hashlib.blake2b(self.number.encode(), digest_size=16, person=b"tyst.receipt").hexdigest()
+        """The mark by which a revoked receipt is stored: a hash, after the number of its series as in `number`."""
+        hashed = hashlib.blake2b(self.number.encode(), digest_size=16, person=b"tyst.receipt").hexdigest()
+        return f"{mark_of_series(self.series)}{hashed}"
+
+
+def series_of(text: str) -> int:
+    """The series of a receipt's number, or of a mark."""
+    series, dot, _ = text.partition(".")
+    return int(series) if dot else 0
+
+
+def mark_of_series(series: int) -> str:
+    """The mark that a series has begun; empty for the first."""
+    return f"{series}." if series else ""
 
 
 class Receipts:
     """Issues and checks receipts. `keys` sign them; `revoked` are the marks of those that are no consent."""
 
-    def __init__(self, keys: Secrets, revoked: Iterable[str] = ()) -> None:
+    def __init__(self, keys: Secrets, revoked: Collection[str] = ()) -> None:
         # One for each: what an earlier secret signed has its one spelling under that secret.
         self._serializers = [
             URLSafeSerializer(key, salt="tyst.receipt", signer_kwargs={"digest_method": hashlib.sha256})
             for key in reversed(keys)
         ]
-        self._revoked = set(revoked)
+        self._revoked = set[str]()
+        self.series = 0
+        """The series of new receipts. Those of earlier ones are no consent."""
+        self.revoke(revoked)
 
     def issue(self, site: str, evidence: str, day: datetime.date) -> str:
         """A receipt as text, safe in a URL and a header."""
-        return self.encode(Receipt(site, evidence, day, secrets.token_urlsafe(_NUMBER_BYTES)))
+        number = f"{mark_of_series(self.series)}{secrets.token_urlsafe(_NUMBER_BYTES)}"
+        return self.encode(Receipt(site, evidence, day, number))
 
     def encode(self, receipt: Receipt) -> str:
         """The one spelling of a receipt: the same receipt always gives the same text."""
@@ -90,10 +112,11 @@ class Receipts:
 
     def is_revoked(self, receipt: Receipt) -> bool:
         """Whether it is no consent any more."""
-        return receipt.id_hash in self._revoked
+        return receipt.series < self.series or receipt.id_hash in self._revoked
 
-    def revoke(self, marks: Iterable[str]) -> None:
-        """From now on these are no consent. What is revoked already is not copied: there may be millions."""
+    def revoke(self, marks: Collection[str]) -> None:
+        """From now on these are no consent, nor are receipts of series before one that has begun."""
+        self.series = max(self.series, newest_series(marks))
         self._revoked.update(marks)
 
     def prune_revocations(self, marks: Iterable[str]) -> None:
@@ -103,6 +126,12 @@ class Receipts:
         over = self._revoked - kept
         self._revoked |= kept
         self._revoked -= over
+        self.series = newest_series(self._revoked.copy())
+
+
+def newest_series(marks: Collection[str]) -> int:
+    """The newest series that has begun."""
+    return max((series_of(mark) for mark in marks if mark.endswith(".")), default=0)
 
 
 def _encoded(receipt: Receipt, serializer: URLSafeSerializer) -> str:

@@ -259,3 +259,32 @@ async def test_a_beacon_for_several_sites_counts_once_at_each(town: Visiting) ->
     await town.stored()
     rows = town.collector.client.query("SELECT site FROM events ORDER BY site").result_rows
     assert [site for (site,) in rows] == ["other.test", "site.test"]
+
+
+def test_many_receipts_that_are_taken_back_begin_a_new_series(database: Client) -> None:
+    """Beyond the bound all receipts so far are worthless, here, in another process and after a restart; new ones are
+    good and can be taken back; and of the earlier ones nothing is kept but that."""
+    first, second, later = (Receipts(("one secret",)) for _ in range(3))
+    today = datetime.datetime.now(datetime.UTC).date()
+    here = Revocations(database, first, time.time, most=20)
+    there = Revocations(database, second, time.time, most=20)
+    untouched = first.issue("site.test", "tcf", today)
+    for number in range(21):
+        text = first.issue("site.test", "tcf", today)
+        revoked = first.read(text, "site.test", today)
+        assert revoked is not None
+        (here if number % 2 else there).add(revoked)
+    here.refresh()
+    there.refresh()
+    here.refresh()
+    Revocations(database, later, time.time, most=20).refresh()
+    assert [each.find(untouched, "site.test", today) for each in (first, second, later)] == ["", "", ""]
+    assert database.query("SELECT id_hash FROM revoked_receipts").result_rows == [("1.",)]
+    new, kept = second.issue("site.test", "tcf", today), first.issue("site.test", "tcf", today)
+    receipt = first.read(new, "site.test", today)
+    assert receipt is not None
+    here.add(receipt)
+    for revocations in (here, there):
+        revocations.refresh()
+    assert [each.find(f"{new},{kept}", "site.test", today) for each in (first, second)] == [kept, kept]
+    assert database.query("SELECT count() FROM revoked_receipts").first_row == (2,)
