@@ -18,10 +18,11 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import BackupError
 from collector.privacy.salts_clickhouse import TableSalts
+from collector.server.collector import prepared
 from collector.sites.model import Site
 from collector.sites.restoration import keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.backup import back_up, finish_interrupted, restore
+from collector.storage.backup import back_up, restore
 from collector.storage.backup_files import METADATA, is_whole, new_backup_name, new_copy_name, remove_interrupted
 from collector.storage.client import ClickHouse, apply_schema
 from collector.storage.documents import DocumentTable
@@ -359,8 +360,7 @@ def test_the_start_removes_what_a_killed_restoration_has_left(clickhouse: ClickH
         apply_schema(client)
         count = "SELECT count() FROM system.databases WHERE name = {name:String}"
         assert client.command(count, parameters={"name": there.database}) == 1
-        finish_interrupted(clickhouse)
-        with closing(clickhouse.client()) as present:
+        with closing(prepared(clickhouse)) as present:
             assert present.command(count, parameters={"name": there.database}) == 0
             assert present.command("SELECT count() FROM sites") == 0
 
