@@ -87,6 +87,8 @@ def read_public_url(text: str) -> str:
     plain = _PUBLIC_PATH.fullmatch(url.path) and not (url.query or url.fragment or url.username or url.password)
     if url.scheme not in ("http", "https") or not url.hostname or not plain or not _PUBLIC_HOST.fullmatch(url.netloc):
         raise ValueError("expected an address such as https://stats.example.com or https://example.com/stats")
+    if url.port == 0:
+        raise ValueError("expected a port from 1 to 65535")
     return f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}"
 
 
@@ -100,7 +102,11 @@ def read_existing_file(text: str) -> Path | None:
     if not text:
         return None
     path = Path(text)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:
+        raise ValueError(f"the file cannot be looked up: {error.strerror}") from None
+    if not found:
         raise ValueError("there is no such file")
     return path
 

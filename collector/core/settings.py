@@ -98,7 +98,10 @@ def read_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
         given = overrides.get(setting.field)
         text = str(given) if given is not None else environ.get(setting.name, "").strip() or setting.default
         try:
+            text.encode()
             values[setting.field] = setting.parse(text)
+        except UnicodeEncodeError:
+            raise SettingError(setting.name, "…", "expected text in UTF-8") from None
         except ValueError as error:
             shown = "…" if setting.secret else text
             raise SettingError(setting.name, shown, str(error)) from None
