@@ -5,6 +5,10 @@ A no comes as a `DELETE` from the snippet when a choice is taken back, and as a 
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
 import anyio.to_thread
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -22,11 +26,39 @@ from collector.storage.client import plain_reason
 
 MOST = 5
 """A second, of one address; each is written to the disk, and may rewrite a part of a table."""
+GATHER_SECONDS: Final = 1.0
+"""Between two inserts of what is revoked. ClickHouse merges each into one part with all before it, and has that on its
+disk for minutes after the next."""
 
 
 def says_no(request: BeaconRequest) -> bool:
     """Whether a beacon, or the cookie beside it, refuses in so many words."""
     return request.beacon.refuses or request.signals.cookie in NOES
+
+
+class GroupedStore:
+    """Calls `store`, which blocks and stores all that waits, for those who ask for it in the same `seconds` once."""
+
+    def __init__(self, store: Callable[[], None], seconds: float = GATHER_SECONDS) -> None:
+        self._store = store
+        self._seconds = seconds
+        self._next: asyncio.Task[None] | None = None
+        self._after = 0.0
+
+    async def stored(self) -> None:
+        """Wait until what waits now is stored. Raises what `store` raises."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._run())
+            # Nobody may be waiting any more.
+            self._next.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        await asyncio.shield(self._next)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._after - loop.time())
+        # What comes from here on waits for the one after.
+        self._next, self._after = None, loop.time() + self._seconds
+        await anyio.to_thread.run_sync(self._store)
 
 
 class ConsentWithdrawals:
@@ -39,6 +71,7 @@ class ConsentWithdrawals:
         self._privacy = subject_access
         self._receipts = receipts
         self._revocations = revocations
+        self._storing = GroupedStore(revocations.store)
         self._rate = RateLimit(MOST)
 
     def wait(self, request: BeaconRequest) -> int:
@@ -54,8 +87,8 @@ class ConsentWithdrawals:
 
         Raises `SpoolUnavailable` when the disk does not take the promise, or ClickHouse not what is taken back.
         """
-        for site in self._sites_of(request.beacon):
-            await self._revoke(site, request.beacon.receipt)
+        if request.beacon.receipt:
+            await self._revoke(request.beacon)
         sites = self._sites_to_erase(request)
         if sites:
             await self._privacy.withdraw(sites, Requester(request.address, request.user_agent))
@@ -76,10 +109,18 @@ class ConsentWithdrawals:
         sites = map(self._sites.measured, beacon.domains)
         return [site for site in sites if site is not None]
 
-    async def _revoke(self, site: Site, receipts: str) -> None:
+    async def _revoke(self, beacon: Beacon) -> None:
         """Whoever has these receipts has no consent any more, here and in every other process."""
-        for receipt in self._receipts.read_all(receipts, site.domain, self._revocations.today()):
-            try:
-                await anyio.to_thread.run_sync(self._revocations.add, receipt)
-            except (ClickHouseError, OSError) as error:
-                raise SpoolUnavailable(plain_reason(error)) from None
+        today = self._revocations.today()
+        found = [
+            receipt
+            for site in self._sites_of(beacon)
+            for receipt in self._receipts.read_all(beacon.receipt, site.domain, today)
+        ]
+        for receipt in found:
+            self._revocations.note(receipt)
+        try:
+            if found:
+                await self._storing.stored()
+        except (ClickHouseError, OSError) as error:
+            raise SpoolUnavailable(plain_reason(error)) from None

@@ -47,17 +47,18 @@ class Revocations:
         """The date in UTC, by which receipts go."""
         return datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()
 
-    def add(self, receipt: Receipt) -> None:
-        """Revoke receipts: effective here at once, durable when this returns, in other processes at the next `refresh`.
+    def note(self, receipt: Receipt) -> None:
+        """Revoke a receipt: effective here at once; durable once `store` returns, and in other processes at their next
+        `refresh`.
 
         What ClickHouse does not take is tried again by `refresh`, and by whoever asks again.
         """
         if not self._receipts.is_revoked(receipt):
             self._unkept[receipt.id_hash] = self._own[receipt.id_hash] = receipt.day
             self._receipts.revoke([receipt.id_hash])
-        self.store()
 
     def store(self) -> None:
+        """Store what was revoked since."""
         # Who asks and the upkeep may come at once: each is kept once, and on disk before either returns.
         with self._keeping:
             unkept = self._unkept.copy()

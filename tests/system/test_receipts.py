@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import threading
 import time
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from collector.erasure.consent_withdrawal import GroupedStore
 from collector.erasure.retention import RetentionJob
 from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations
@@ -178,7 +180,8 @@ async def test_what_is_revoked_is_so_in_every_process_and_after_a_restart(databa
     receipt = second.read(text, "site.test", today)
     assert receipt is not None
     there.refresh()
-    here.add(receipt)
+    here.note(receipt)
+    here.store()
     assert first.is_revoked(receipt)
     assert not second.is_revoked(receipt)
     there.refresh()
@@ -203,7 +206,8 @@ async def test_a_revocation_is_kept_once_whoever_comes_first(database: Client, m
 
     monkeypatch.setattr(database, "insert", slow)
     revocations = Revocations(database, receipts, time.time)
-    asked = threading.Thread(target=revocations.add, args=[receipt])
+    revocations.note(receipt)
+    asked = threading.Thread(target=revocations.store)
     asked.start()
     assert began.wait(10)
     revocations.refresh()
@@ -228,7 +232,8 @@ async def test_what_has_ended_anyway_is_forgotten(database: Client) -> None:
     revocations = Revocations(database, receipts, clock)
     receipt = receipts.read(receipts.issue("site.test", "tcf", DAY), "site.test", DAY)
     assert receipt is not None
-    revocations.add(receipt)
+    revocations.note(receipt)
+    revocations.store()
     after = Clock(clock.now + 30 * 86_400)
     RetentionJob(database, Sites(DocumentTable(database, "sites", Site)), after).keep()
     assert database.query("SELECT count() FROM revoked_receipts").first_row == (0,)
@@ -273,7 +278,7 @@ def test_many_receipts_that_are_taken_back_begin_a_new_series(database: Client) 
         text = first.issue("site.test", "tcf", today)
         revoked = first.read(text, "site.test", today)
         assert revoked is not None
-        (here if number % 2 else there).add(revoked)
+        (here if number % 2 else there).note(revoked)
     here.refresh()
     there.refresh()
     here.refresh()
@@ -283,8 +288,32 @@ def test_many_receipts_that_are_taken_back_begin_a_new_series(database: Client) 
     new, kept = second.issue("site.test", "tcf", today), first.issue("site.test", "tcf", today)
     receipt = first.read(new, "site.test", today)
     assert receipt is not None
-    here.add(receipt)
+    here.note(receipt)
+    here.store()
     for revocations in (here, there):
         revocations.refresh()
     assert [each.find(f"{new},{kept}", "site.test", today) for each in (first, second)] == [kept, kept]
     assert database.query("SELECT count() FROM revoked_receipts").first_row == (2,)
+
+
+async def test_what_is_taken_back_within_a_second_is_stored_together() -> None:
+    """By one insert, which whoever comes meanwhile does not miss; what it raises all who wait for it are told."""
+    waiting: set[int] = set()
+    stored: list[set[int]] = []
+
+    def store() -> None:
+        stored.append(waiting.copy())
+        if len(waiting) > 20:
+            raise OSError
+
+    async def revoke(number: int) -> None:
+        waiting.add(number)
+        await grouped.stored()
+        assert any(number in group for group in stored)
+
+    grouped = GroupedStore(store, seconds=0.05)
+    await asyncio.gather(*map(revoke, range(10)))
+    await asyncio.gather(*map(revoke, range(10, 20)))
+    assert stored == [set(range(10)), set(range(20))]
+    told = await asyncio.gather(*map(revoke, range(20, 30)), return_exceptions=True)
+    assert [type(each) for each in told] == [OSError] * 10
