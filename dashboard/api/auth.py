@@ -32,11 +32,9 @@ class ApiError(Exception):
 async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
     """The key that a request shows. Raises `ApiError` without one that is good, for one with no quota left, and for
     one that may be unknown from a network that has sent too many of those."""
-    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not shown.strip():
-        raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "expected `Authorization: Bearer KEY`")
+    shown = _shown(request)
     try:
-        key = _good(await keys.authenticate(shown.strip(), request.scope))
+        key = _good(await keys.authenticate(shown, request.scope))
     except TooManyKeys as error:
         reason = f"too many unknown keys came from this network; try again in {error.wait} s"
         raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, error.wait) from None
@@ -57,7 +55,19 @@ async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
         reason = "too many requests of this account wait already; try again in a few seconds"
         raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, RETRY_SECONDS) from None
     # Requests may wait for minutes, in which the key is revoked.
-    return _good(await keys.check(shown.strip())) if waited else key
+    return await still_good(keys, request) if waited else key
+
+
+async def still_good(keys: ApiKeys, request: Request) -> ApiKey:
+    """The key that a request has shown before, as it is now. Raises `ApiError` where it is good no longer."""
+    return _good(await keys.check(_shown(request)))
+
+
+def _shown(request: Request) -> str:
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not shown.strip():
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "expected `Authorization: Bearer KEY`")
+    return shown.strip()
 
 
 def _good(key: ApiKey | None) -> ApiKey:

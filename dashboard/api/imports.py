@@ -32,7 +32,7 @@ from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.analytics.small_counts import Protection
-from dashboard.api.auth import ApiError, json_answer
+from dashboard.api.auth import ApiError, json_answer, still_good
 from dashboard.api.key_handlers import KeyHandler, answering, key_name, site_of
 from dashboard.i18n.translations import N_
 
@@ -88,11 +88,13 @@ class ImportsApi:
         self,
         imports: Imports,
         sites: Sites,
+        keys: ApiKeys,
         audit_log: AuditLog,
         connect: Callable[[], Client],
         directory: Path,
     ) -> None:
         self._imports = imports
+        self._keys = keys
         self._connect = connect
         self._exporting = ResponseSlots()
         self._directory = directory
@@ -114,6 +116,8 @@ class ImportsApi:
             raise ApiError(HTTPStatus.BAD_REQUEST, "mode", f"expected one of {', '.join(MODES)}")
         work = partial(self._read, site, request, key_name(key), mode)
         record = await read_upload(request, work)
+        if mode == "import":
+            record = await self._confirmed(site, record, request)
         shown = await anyio.to_thread.run_sync(self._shown, site, record)
         if mode == "import":
             await self._changes.note(key_name(key), site.domain, IMPORTED, "", described(record))
@@ -198,11 +202,18 @@ class ImportsApi:
             log_format=params.get("log_format", ""),
             confirmed=mode == "import",
         )
-        if mode == "import":
-            return self._imports.confirm(site, record.id)
         if mode == "dry-run":
             self._imports.remove(site, record.id)
         return record
+
+    async def _confirmed(self, site: Site, record: ImportRecord, request: Request) -> ImportRecord:
+        """The import, whose days count from now on. It may have been read for an hour, in which the key was revoked."""
+        try:
+            await still_good(self._keys, request)
+        except ApiError:
+            await anyio.to_thread.run_sync(self._imports.remove, site, record.id)
+            raise
+        return await anyio.to_thread.run_sync(self._imports.confirm, site, record.id)
 
     def _list(self, site: Site) -> list[dict[str, Any]]:
         counting = self._imports.days_counting(site)
@@ -260,7 +271,7 @@ def routes(
     directory: Path,
 ) -> list[Route]:
     """The routes of imports and exports. `connect` opens a client that reads, and zip files are made in `directory`."""
-    api = ImportsApi(imports, sites, audit_log, connect, directory)
+    api = ImportsApi(imports, sites, keys, audit_log, connect, directory)
     base = "/api/v1/sites/{domain}/imports"
     export = "/api/v1/sites/{domain}/export"
     table: list[tuple[str, str, KeyHandler]] = [

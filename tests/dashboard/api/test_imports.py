@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,33 @@ def test_exact_figures_of_a_strict_site_need_a_key_that_may_change_it(
 def test_an_empty_file_is_an_import_of_no_days(database: Client, clickhouse: ClickHouse, tmp_path: Path) -> None:
     """As a log that was just rotated."""
     assert ImportsRoom(database, clickhouse, tmp_path).status("imports", "manage", "POST") == 201
+
+
+def test_an_import_does_not_count_whose_key_was_revoked_while_it_was_uploaded(
+    database: Client, clickhouse: ClickHouse, tmp_path: Path
+) -> None:
+    """An upload may take an hour: who may not change the site any more when it ends has changed nothing."""
+    room = ImportsRoom(database, clickhouse, tmp_path)
+    before = room.importing.imports.of(room.importing.site)
+
+    async def uploaded(*, revoked: bool) -> int:
+        made, key = await room.keys.create(sites=[room.importing.site.id], right="manage")
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"date,visitors,pageviews,bounces,visits,visit_duration\n"
+            if revoked:
+                await room.keys.revoke(made.id)
+            yield b"2025-03-01,9000,9000,0,9000,1\n"
+
+        path = f"/api/v1/sites/{DOMAIN}/imports?name=imported_visitors_20250301_20250301.csv"
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "text/csv"}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(room.app), base_url="http://tyst.test") as http:
+            return (await http.post(path, headers=headers, content=chunks())).status_code
+
+    assert asyncio.run(uploaded(revoked=True)) == 401
+    assert room.importing.imports.of(room.importing.site) == before
+    assert asyncio.run(uploaded(revoked=False)) == 201
+    assert len(room.importing.imports.of(room.importing.site)) == len(before) + 1
 
 
 def size_of(upload: Upload) -> int:
