@@ -217,10 +217,10 @@ class SubjectAccess:
         return _merged(stored, waiting)
 
     def _count(self, site: Site, ids: Ids) -> int:
-        """How many events there are; -1 when the database does not answer and nobody can tell."""
+        """How many events there are; -1 when the database or the spool does not answer and nobody can tell."""
         try:
             return len(self._read(site, ids))
-        except (ClickHouseError, OSError):
+        except (ClickHouseError, OSError, sqlite3.Error):
             return -1
 
 

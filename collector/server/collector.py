@@ -284,7 +284,8 @@ class Collector:
             problems.append("The spool is full and beacons are refused; raise TYST_SPOOL_MAX_BYTES or mend ClickHouse.")
         if held.problem:
             problems.append(
-                f"The spool cannot be written and beacons are refused: {held.problem}. Make room on its disk."
+                f"The spool cannot be written and beacons are refused: {held.problem}. Make room on its disk, "
+                "or mend it."
             )
         if held.refused:
             problems.append(f"{held.refused} segments were refused by ClickHouse and set aside; see the log.")

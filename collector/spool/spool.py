@@ -42,6 +42,9 @@ WAITING_BYTES = 32 << 20
 # Turns of the event loop from an event's being on disk to its beacon's answer on the socket, with some to spare.
 _ANSWER_TURNS = 10
 
+FAILURE_SECONDS = 60.0
+"""For so long a group that was not written is a problem, unless a later one is."""
+
 # How often a full disk is looked at again.
 _UNWELL_SECONDS = 0.5
 # SQLite's primary result codes for a disk that is full or fails: nothing can be written until it is mended.
@@ -158,6 +161,8 @@ class Spool:
         self._closing = False
         self._seal_now = False
         self._problem: str | None = None
+        self._failure: tuple[str, float] | None = None
+        """Why the last group was not written, and when, by a monotonic clock."""
         self._refusal: str | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -371,8 +376,13 @@ class Spool:
                 bytes=self._bytes,
                 oldest_seconds=max(0.0, self._clock() - min(waiting)) if waiting else 0.0,
                 refused=sum(tally.refused for tally in tallies),
-                problem=self._problem,
+                problem=self._problem or self._recent_failure(),
             )
+
+    def _recent_failure(self) -> str | None:
+        """Why groups are not written. Where no beacon comes any more nobody can tell whether the next one would be."""
+        reason, at = self._failure or ("", -FAILURE_SECONDS)
+        return reason if time.monotonic() < at + FAILURE_SECONDS else None
 
     def waiting(self) -> bool:
         """Whether something is still to be inserted, and has not been set aside."""
@@ -535,6 +545,7 @@ class Spool:
             return
         self.commits += 1
         with self._changed:
+            self._failure = None if rows else self._failure
             if rows and number is not None:
                 tally = self._tallies.setdefault(number, SegmentStats(token, now, withheld=self._withhold))
                 tally.rows += rows
@@ -551,9 +562,11 @@ class Spool:
 
     def _not_committed(self, group: list[_Waiting], finished: list[int], error: sqlite3.Error) -> None:
         """The disk did not take the group: who waits is told so; what is finished is deleted with the next one."""
-        log.error("the spool is not writable", extra={"reason": str(error), "beacons": len(group)})
+        if self._recent_failure() is None:
+            log.error("the spool is not writable", extra={"reason": str(error), "beacons": len(group)})
         self._release(group, SpoolUnavailable(str(error)))
         with self._changed:
+            self._failure = (str(error), time.monotonic())
             self._finished = finished + self._finished
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS:
             self._wait_for_disk(str(error))
@@ -577,7 +590,7 @@ class Spool:
                     self._finished = []
                     break
         with self._changed:
-            self._problem = None
+            self._problem = self._failure = None
         if not self._closing:
             log.info("the spool is writable again")
 

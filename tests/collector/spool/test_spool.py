@@ -389,9 +389,12 @@ async def test_a_disk_that_does_not_take_a_group_fails_its_beacons_and_no_others
     with pytest.raises(SpoolUnavailable, match="disk is full"):
         await spool.append([an_event(page="/lost")], b"q")
     assert not known(spool, b"q")
+    # Whoever asks whether beacons are accepted is told.
+    assert spool.stats().problem == "disk is full"
     blocker.execute("DROP TRIGGER full")
     await spool.append([an_event(page="/kept")], b"q")
     assert on_disk(tmp_path) == ["/kept"]
+    assert spool.stats().problem is None
     blocker.close()
 
 
