@@ -304,6 +304,18 @@ async def test_a_promise_survives_the_process(tmp_path: Path, database: Client) 
     first.close()
 
 
+async def test_where_the_spool_cannot_be_read_an_erasure_waits_for_it(slow: Visiting) -> None:
+    """It is promised all the same: nobody can tell that nothing is there."""
+    await slow.see()
+    with contextlib.closing(sqlite3.connect(slow.collector.spool.path)) as spool:
+        spool.execute("ALTER TABLE groups RENAME TO away")
+        answer = await slow.erase()
+        spool.execute("ALTER TABLE away RENAME TO groups")
+    assert (answer.status_code, answer.json()["complete"]) == (202, False)
+    await anyio.to_thread.run_sync(slow.collector.erasures.run_pending)
+    assert await slow.stored() == []
+
+
 async def test_a_promise_waits_for_clickhouse(tmp_path: Path, clickhouse: ClickHouse) -> None:
     """While the table cannot be reached the answer is 202; later it is done without being asked again."""
     async with visiting(tmp_path, clickhouse) as town:
