@@ -1,13 +1,14 @@
 """Reader of request bodies with limits on size, time and the number of unfinished bodies.
 
 A body that has not arrived completely is *open*: it takes memory and a connection for as long as its sender likes. So
-the number of open bodies is limited by client network and in total. A complete body releases its slot at once.
+the number of open bodies is limited by client network and in total. A complete body releases its slot at once. Where
+all slots are taken, the oldest open body of the network with the most is given up: one client may have hundreds of
+networks (IPv6), and must not keep everybody else from being read.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Final
 
 from starlette.types import Receive
@@ -43,36 +44,46 @@ class BodyReader:
         self._seconds = seconds
         self._max_open = max_open
         self._max_open_per_network = max_open_per_network
-        self._open: Counter[str] = Counter()
-        self._count = 0
+        self._open: dict[str, dict[asyncio.Timeout, None]] = {}
+        """The end of each open body's time, oldest first, by network."""
 
     @property
     def open(self) -> int:
         """The number of open bodies."""
-        return self._count
+        return sum(map(len, self._open.values()))
 
     async def read(self, receive: Receive, limit: int, network: str) -> bytes:
         """The body, at most `limit` bytes, of a client in `network`.
 
-        Raises `BodyError`: 413 (too large), 408 (too slow), 429 (limit of the network), 503 (limit of the process), or
-        0 (disconnected).
+        Raises `BodyError`: 413 (too large), 408 (too slow, or given up for others), 429 (limit of the network), or 0
+        (disconnected).
         """
-        if self._open[network] >= self._max_open_per_network:
+        if len(self._open.get(network, ())) >= self._max_open_per_network:
             raise BodyError(429, "bodies", "has too many unfinished requests beside it", RETRY_SECONDS)
-        if self._count >= self._max_open:
-            raise BodyError(503, "bodies", "cannot be read now; send it again later", RETRY_SECONDS)
-        self._open[network] += 1
-        self._count += 1
+        if self.open >= self._max_open:
+            self._give_up_oldest()
         try:
-            async with asyncio.timeout(self._seconds):
-                return await _read(receive, limit)
+            async with asyncio.timeout(self._seconds) as time:
+                self._open.setdefault(network, {})[time] = None
+                try:
+                    return await _read(receive, limit)
+                finally:
+                    self._release(network, time)
         except TimeoutError:
             raise BodyError(408, "too_slow", "must arrive in time") from None
-        finally:
-            self._count -= 1
-            self._open[network] -= 1
-            if not self._open[network]:
-                del self._open[network]
+
+    def _give_up_oldest(self) -> None:
+        network = max(self._open, key=lambda each: len(self._open[each]))
+        time = next(iter(self._open[network]))
+        self._release(network, time)
+        time.reschedule(0)
+
+    def _release(self, network: str, time: asyncio.Timeout) -> None:
+        """The body is whole, or given up, by its reader or for another."""
+        times = self._open.get(network, {})
+        times.pop(time, None)
+        if not times:
+            self._open.pop(network, None)
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

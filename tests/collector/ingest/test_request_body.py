@@ -64,7 +64,8 @@ async def test_a_client_that_has_gone_is_told_nothing() -> None:
 
 
 async def test_slots_are_shared_out_by_network() -> None:
-    """One that holds all of its own keeps nobody else from being read; together they have an end."""
+    """One that holds all of its own keeps nobody else from being read; where all are taken, the oldest body of the
+    network with the most is given up."""
     bodies = BodyReader(max_open=3, max_open_per_network=2)
     senders = [Sender() for _ in range(3)]
     networks = ("192.0.2.1", "192.0.2.1", "2001:db8::/64")
@@ -74,13 +75,34 @@ async def test_slots_are_shared_out_by_network() -> None:
     ]
     await asyncio.sleep(0)
     assert bodies.open == 3
-    whole = Sender(part(b"a", more=False))
-    for network, status in (("192.0.2.1", 429), ("198.51.100.1", 503)):
-        with pytest.raises(BodyError) as refused:
-            await bodies.read(whole.receive, 4, network)
-        assert (refused.value.status, refused.value.retry_seconds) == (status, 5)
+    whole = Sender(part(b"a", more=False), part(b"a", more=False))
+    with pytest.raises(BodyError) as refused:
+        await bodies.read(whole.receive, 4, "192.0.2.1")
+    assert (refused.value.status, refused.value.retry_seconds) == (429, 5)
+    assert await bodies.read(whole.receive, 4, "198.51.100.1") == b"a"
+    with pytest.raises(BodyError) as given_up:
+        await reading[0]
+    assert given_up.value.status == 408
     for sender in senders:
         sender.send(b"b", more=False)
-    assert await asyncio.gather(*reading) == [b"b"] * 3
+    assert await asyncio.gather(*reading[1:]) == [b"b"] * 2
     assert bodies.open == 0
     assert await bodies.read(whole.receive, 4, "192.0.2.1") == b"a"
+
+
+async def test_one_body_each_of_networks_without_number_keeps_nobody_out() -> None:
+    """As one client of IPv6 has them: whoever comes then is read, however many there are."""
+    bodies = BodyReader(max_open=50)
+    held = [asyncio.create_task(bodies.read(Sender().receive, 4, f"2001:db8:{n:x}::/64")) for n in range(200)]
+    await asyncio.sleep(0)
+    for number in range(100):
+        sender = Sender(part(b"a", more=True))
+        reading = asyncio.create_task(bodies.read(sender.receive, 4, f"192.0.2.{number}"))
+        await asyncio.sleep(0)
+        sender.send(b"b", more=False)
+        assert await reading == b"ab"
+        assert bodies.open <= 50
+    for task in held:
+        task.cancel()
+    await asyncio.wait(held)
+    assert bodies.open == 0
