@@ -87,4 +87,4 @@ def _matching(state: ViewState, below: str) -> Entry | None:
     if span.compare not in ("previous", "year"):
         return None
     href = state.to_comparison(span.compare, weekday=not span.weekday).href(below)
-    return Entry("weekday", _("Match the day of the week"), href, span.weekday)
+    return Entry("weekday", _("Match day of week"), href, span.weekday)

@@ -74,7 +74,7 @@ KINDS: Final[dict[GoalKind, Kind]] = {
     ),
     "form": Kind(
         N_("Form"),
-        N_("A form was sent; the tag needs <code>data-forms</code>."),
+        N_("A form was submitted; the tag needs <code>data-forms</code>."),
         N_("Path of its page"),
         N_("Leave empty for any page."),
     ),

@@ -64,7 +64,7 @@ def test_without_earlier_data_nothing_is_compared(board: Board) -> None:
     assert "–" not in re.sub(r"<[^>]+>", "", figures)
     assert '<li class="before">' not in text
     assert "data-before" not in text
-    assert "no data in 7–13 May 2026 to compare with" in read(text).text
+    assert "no data for 7–13 May 2026 to compare with" in read(text).text
 
 
 def test_with_earlier_data_both_are_shown(board: Board) -> None:

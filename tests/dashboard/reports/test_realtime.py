@@ -399,7 +399,7 @@ def test_small_groups_of_the_present_are_protected(board: Board) -> None:
 
 def test_the_page_shows_it_and_links_to_today(board: Board) -> None:
     """A row leads to today's figures under its filter; an empty half hour says so."""
-    assert board.page(f"/{SITE}/realtime").text.count("Nobody in the last 30 minutes.") == 3
+    assert board.page(f"/{SITE}/realtime").text.count("No visitors in the last 30 minutes.") == 3
     board.seed([pageview(1, "/a", at=int(board.clock.now) - 5, source="Google", country="SE")])
     page = board.page(f"/{SITE}/realtime")
     assert "Current visitors 1" in page.text

@@ -246,7 +246,7 @@ def test_a_password_stands_before_the_figures(board: Board) -> None:
     link, other = make(board, password=WORD), make(board, name="Another", password=f"{WORD} 2")
     stranger(board)
     for path in (link, f"{link}/details/pages", f"{link}?embed=true"):
-        assert "This link has a password" in board.page(path).text
+        assert "This link is password-protected" in board.page(path).text
         assert "figure-visitors" not in board.get(path).text
     assert board.post(link, {"password": "wrong one"}).status_code == 401
     answer = board.post(f"{link}?period=7d", {"password": WORD})
@@ -255,7 +255,7 @@ def test_a_password_stands_before_the_figures(board: Board) -> None:
     assert f"Path={link};" in cookie
     assert all(word in cookie for word in ("HttpOnly", "Secure", "SameSite=lax"))
     assert "figure-visitors" in board.get(link).text
-    assert "This link has a password" in board.page(other).text
+    assert "This link is password-protected" in board.page(other).text
 
 
 def test_passwords_cannot_be_tried_for_long(board: Board) -> None:
