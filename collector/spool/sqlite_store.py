@@ -196,11 +196,10 @@ class SpoolFile:
     def _see(self, keys: Sequence[int], now: int) -> int:
         """Store the keys of a group, and return their row; forget those of the second that is ten minutes over."""
         row = self._committer.execute("INSERT INTO seen (at, once) VALUES (?, ?)", (now, pack(keys))).lastrowid or 0
-        if self._seen_until and self._seen_until[-1][0] >= now:
-            # Also when the clock stepped back: the second stays what it is until time catches up.
-            self._seen_until[-1] = (now, row)
-        else:
-            self._seen_until.append((now, row))
+        # Seconds that the clock was ahead for, and has stepped back from, would keep all that comes until it is there.
+        while self._seen_until and self._seen_until[-1][0] >= now:
+            self._seen_until.pop()
+        self._seen_until.append((now, row))
         if now - self._seen_until[0][0] > ONCE_SECONDS:
             self._committer.execute("DELETE FROM seen WHERE number <= ?", (self._seen_until.popleft()[1],))
         return row

@@ -352,6 +352,18 @@ async def test_memory_forgets_beacons_as_well(spool: Spool, clock: Clock) -> Non
     assert not known(spool, b"old")
 
 
+async def test_a_clock_that_was_ahead_for_a_moment_keeps_no_beacons(spool: Spool, tmp_path: Path, clock: Clock) -> None:
+    """The disk would fill with their keys until the clock is there again."""
+    today = clock.now
+    steps = [*range(3), *(90 * 86_400 + step for step in range(3)), *range(3, 4 * ONCE_SECONDS, 60)]
+    for number, step in enumerate(steps):
+        clock.now = today + step
+        await spool.append([an_event()], str(number).encode())
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as connection:
+        (held,) = connection.execute("SELECT count(*) FROM seen").fetchone()
+    assert held <= ONCE_SECONDS / 60 + 2
+
+
 async def test_a_full_spool_refuses_and_takes_again_when_emptied(tmp_path: Path, clock: Clock) -> None:
     """The bound is on bytes held."""
     spool = a_spool(tmp_path, clock, max_bytes=1000)
