@@ -238,6 +238,17 @@ def test_late_rows_that_nobody_noted_are_found(town: Town, store: StatsService) 
     assert ask(store, "visitors").rows[0].metrics == (4,)
 
 
+def test_days_of_tables_that_were_put_in_place_are_built_however_old(town: Town) -> None:
+    """As of a restored backup, whose last days were open."""
+    town.clock.at(MONDAY + 30 * DAY, 1)
+    town.rollup.close_due()
+    seed(town.database, STORY)
+    assert town.rollup.close_due() == 0
+    with town.rollup.replacing_tables():
+        pass
+    assert town.rollup.close_due() > 0
+
+
 def test_replaced_builds_are_swept_away(town: Town) -> None:
     """Once no question can be reading them any more; the values of the newest stay."""
     seed(town.database, STORY)
