@@ -85,9 +85,9 @@ async def build_surroundings(stats: StatsService, state: ViewState, period: Peri
         lists=(
             _steps(state, before, N_("Previous page"), N_("Entered the site")),
             _steps(state, after, N_("Next page"), N_("Left the site")),
-            _values(state.filtered(viewed), sources, after.visits or 0, N_("Sources")),
-            _ends(state.filtered(entered), exits, all_entered, before, N_("Exit pages"), few=few),
             _ends(state.filtered(left), entries, all_left, after, N_("Entry pages"), few=few),
+            _ends(state.filtered(entered), exits, all_entered, before, N_("Exit pages"), few=few),
+            _values(state.filtered(viewed), sources, after.visits or 0, N_("Sources")),
         ),
         onwards=JourneyParams(JourneyPath(anchor=anchor)).href(state),
         backwards=JourneyParams(JourneyPath("backward", anchor)).href(state),

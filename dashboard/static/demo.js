@@ -9,7 +9,7 @@
         en: {
           consentModal: {
             title: 'May we count your visit?',
-            description: 'We would like to know which pages are read in one visit. It is anonymous. Unless you agree, we only count that a page was opened.',
+            description: 'We would like to know which pages are read in one visit. It is anonymous. Unless you agree, we only count the page, the site you came from and the kind of device.',
             acceptAllBtn: 'Accept',
             acceptNecessaryBtn: 'Decline',
             showPreferencesBtn: 'Choose',

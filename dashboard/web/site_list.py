@@ -30,7 +30,7 @@ SITES_PER_PAGE: Final = 50
 SITES_AT_A_GLANCE: Final = 6
 MOST_COUNTED: Final = 1_000
 """Sites that are counted together, for totals and orders by counts."""
-SORTS: Final = {"": N_("Name"), "today": N_("Today"), "week": N_("Last 7 days"), "change": N_("Growth")}
+SORTS: Final = {"": N_("Name"), "today": N_("Today"), "week": N_("Last 7 days"), "change": N_("Weekly growth")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,11 +124,11 @@ def test_the_chart_is_kept_as_picture_and_numbers(person: BrowserContext, demo: 
     page = opened(person, demo, f"{DEMO}?period=7d")
     page.locator("#download summary").click()
     with page.expect_download() as picture:
-        page.get_by_role("button", name="Save as PNG").click()
+        page.get_by_role("button", name="Save chart as PNG").click()
     assert Path(picture.value.path()).read_bytes().startswith(PNG)
     page.locator("#download[open]").wait_for()
     with page.expect_download() as numbers:
-        page.get_by_role("link", name="Export CSV").click()
+        page.get_by_role("link", name="Save chart data as CSV").click()
     head, *rows = csv.reader(Path(numbers.value.path()).read_text("utf-8-sig").splitlines())
     assert head[:2] == ["day", "visitors"]
     assert len(rows) == 7

@@ -208,7 +208,10 @@ def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> N
     page.locator("#chart-summary").click()
     expect(table).to_be_visible()
     table_begins = '\ufeff"week","visitors"'.encode()
-    for name, kind, begins in (("Save as PNG", "button", b"\x89PNG"), ("Export CSV", "link", table_begins)):
+    for name, kind, begins in (
+        ("Save chart as PNG", "button", b"\x89PNG"),
+        ("Save chart data as CSV", "link", table_begins),
+    ):
         page.locator("#download:not([open]) summary").or_(page.locator("#download[open] summary")).first.focus()
         page.locator("#download").evaluate("(menu) => (menu.open = true)")
         with page.expect_download() as download:

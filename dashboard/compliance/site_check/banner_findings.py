@@ -143,7 +143,7 @@ def _look_at_start() -> str:
     return _(
         "Check how the page starts it: cookieconsent.initialise(…) is Osano Cookie Consent 3.1, "
         "initCookieConsent() is vanilla-cookieconsent 2, CookieConsent.run(…) is vanilla-cookieconsent "
-        "3. Then choose it on the installation page."
+        "3. Then choose that banner for the tag."
     )
 
 

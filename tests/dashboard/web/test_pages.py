@@ -346,8 +346,8 @@ def test_the_list_shows_today_and_the_week(board: Board) -> None:
     later = pageview(99, at=NOON - 7 * DAY + HOUR)
     board.seed([*week, *before, later])
     text = board.page("/").text
-    assert f"{SITE} 2 now 2 visitors today 100% up 100 percent in 7 days" in text
-    assert "quiet.example 0 visitors today none in 15 days" in text
+    assert f"{SITE} 2 now 2 visitors today 100% up 100 percent vs. 7 days before" in text
+    assert "quiet.example 0 visitors today no visitors in 15 days" in text
 
 
 def test_a_card_and_its_page_say_the_same(board: Board) -> None:
@@ -369,7 +369,7 @@ def test_a_card_and_its_page_say_the_same(board: Board) -> None:
             page = board.page(f"/{site}?period=7d")
             (figure,) = [link.text for link in page.links if link.text.startswith("Visitors ")]
             change = figure.split(" ", 2)[2].removesuffix(" sum of days")
-            card = cards.partition(f"{site} ")[2].partition(" in 7 days")[0]
+            card = cards.partition(f"{site} ")[2].partition(" vs. 7 days before")[0]
             assert card.endswith(change), (closed, site, figure)
 
 
