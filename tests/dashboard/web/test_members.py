@@ -713,3 +713,12 @@ def test_without_a_mail_server_no_address_is_asked_for(board: Board) -> None:
     board.sign_in()
     assert 'name="address"' not in board.get(f"/{SITE}/people").text
     assert 'name="address"' not in board.get("/users").text
+
+
+def test_the_only_administrator_keeps_the_role(board: Board) -> None:
+    """The page offers no change of it, until there is another one."""
+    board.sign_in()
+    role = re.compile(r'<select name="role" aria-label="Role of admin"( disabled)?>')
+    assert role.findall(board.get("/users").text) == [" disabled"]
+    board.add_user("anna", "admin")
+    assert role.findall(board.get("/users").text) == [""]
