@@ -42,6 +42,9 @@
   let sent = 0
   const said = document.querySelector('[data-sent]')
   const dot = document.querySelector('.dot')
+  // The strip is as high as what it says: the banner stands above it.
+  const strip = document.querySelector('.lab')
+  new ResizeObserver(() => document.documentElement.style.setProperty('--strip', `${strip.offsetHeight}px`)).observe(strip)
   function tell() {
     const agreed = CookieConsent.acceptedCategory('analytics')
     const counted = sent === 1 ? 'one beacon' : `${sent} beacons`

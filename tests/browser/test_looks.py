@@ -248,6 +248,58 @@ def test_tabs_stay_on_one_line(new_person: NewPerson, demo: Served, width: int) 
     assert max(heights) < 1.9
 
 
+def test_lists_of_the_consent_page_end_with_a_whole_row_on_a_phone(new_person: NewPerson, demo: Served) -> None:
+    """What is in sight before scrolling, down to the edge of its list."""
+    page = opened(new_person, demo, f"{DEMO}/consent", 390)
+    apart = page.locator(".consent-groups .scroll").evaluate_all(
+        """lists => lists.map((list) => {
+            const end = (part) => part.getBoundingClientRect().bottom
+            return Math.min(...[...list.querySelectorAll('tbody tr')].map((row) => Math.abs(end(row) - end(list))))
+        })"""
+    )
+    assert len(apart) == 3
+    assert max(apart) < 4
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_banner_of_the_demonstration_covers_none_of_its_strip(
+    new_person: NewPerson, demo: Served, width: int
+) -> None:
+    """The strip is as high as what it says at that width."""
+    page = new_person(viewport={"width": width, "height": 844}, reduced_motion="reduce").new_page()
+    page.goto(f"{demo.url}/demo/about")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+    def above() -> bool:
+        banner, strip = box_of(page.locator(".cm")), box_of(page.locator(".lab"))
+        return 0 < strip["y"] - banner["y"] - banner["height"] < 20
+
+    until("the banner above the strip", above)
+
+
+def test_an_alert_is_edited_and_removed_beside_its_name_on_a_phone(new_person: NewPerson, demo: Served) -> None:
+    """Both on its line, "Edit" first; the form that opens is below them."""
+    page = opened(new_person, demo, f"{EMPTY}/alerts", 390)
+    page.locator("#kind").select_option("silence")
+    page.get_by_role("button", name="Add alert").click()
+    entry = page.locator("section:has(#rules-title) .entries li").first
+    name, edit, remove = (box_of(entry.locator(part)) for part in ("strong", "summary", "button:has-text('Remove')"))
+    assert name["x"] < edit["x"] < remove["x"]
+    assert abs(edit["y"] + edit["height"] / 2 - remove["y"] - remove["height"] / 2) < 4
+    entry.locator("summary").click()
+    assert (
+        box_of(entry.get_by_role("button", name="Save"))["y"] > box_of(entry.get_by_role("button", name="Remove"))["y"]
+    )
+
+
+def test_the_preview_of_a_funnel_stays_in_sight(new_person: NewPerson, demo: Served) -> None:
+    """Its card ends with what it shows, and follows the form."""
+    page = opened(new_person, demo, f"{DEMO}/funnels/edit")
+    page.locator("#funnel-form button[type=submit]").last.scroll_into_view_if_needed()
+    page.mouse.wheel(0, 2000)
+    expect(page.locator("#preview-title")).to_be_in_viewport()
+
+
 def test_both_edited_sections_of_the_settings_are_saved(new_person: NewPerson, demo: Served) -> None:
     """By the button of either; until then both say that they have changes."""
     page = opened(new_person, demo, f"{EMPTY}/settings")
