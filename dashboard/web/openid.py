@@ -54,6 +54,9 @@ async def _connect(dashboard: Dashboard, request: Request, user: User) -> Respon
     service = _service(dashboard)
     if not from_own_page(request.headers):
         raise HTTPException(403)
+    if not user.password:
+        # It has an identity, and nothing that could be asked for before another takes its place.
+        raise HTTPException(400)
     if not dashboard.recent.is_recent(request):
         return confirmation_page(dashboard, request, user, {"act": "confirm"}, action="/account")
     return await _to_provider(dashboard, request, service.flows.begin("/account", user.name))

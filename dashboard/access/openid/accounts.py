@@ -66,7 +66,13 @@ class OpenIdAccounts:
         other = self._of(identity)
         if other is not None and other.name != user.name:
             raise OpenIdRefused("the identity is another account's", CONNECTED)
-        _, after = await self._users.update(user.name, lambda newest: msgspec.structs.replace(newest, openid=identity))
+
+        def connected(newest: User) -> User:
+            if not newest.password:
+                raise OpenIdRefused("the account has no password")
+            return msgspec.structs.replace(newest, openid=identity)
+
+        _, after = await self._users.update(user.name, connected)
         return after
 
     def _of(self, identity: OpenIdIdentity) -> User | None:

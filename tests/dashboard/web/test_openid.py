@@ -296,6 +296,16 @@ def test_an_account_of_the_provider_has_no_password(board_with: Boards, provider
         assert board.sign_in("ada@example.com", password).status_code == 401
 
 
+def test_an_account_of_the_provider_keeps_its_identity(board_with: Boards, provider: RealProvider) -> None:
+    """Whoever finds its browser open would put their own in its place: it has no password that could be asked for."""
+    board = board_with(provider.issuer)
+    entered(board, provider, "ada")
+    own = account(board, "ada@example.com").openid
+    board.clock.now += RECENT_SECONDS + 1
+    assert board.get("/account/openid", headers={"sec-fetch-site": "same-origin"}).status_code == 400
+    assert account(board, "ada@example.com").openid == own
+
+
 def test_a_second_factor_is_the_provider_s_business(
     clickhouse: ClickHouse, database: Client, tmp_path: Path, provider: RealProvider
 ) -> None:
