@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
+from urllib.parse import quote
 
 from collector.core.wildcards import expression, is_bounded
 from dashboard.analytics import funnels_filter, journeys_filter
@@ -112,6 +113,11 @@ def operators(dimension: str) -> tuple[Operator, ...]:
     return tuple(each for each in OPERATORS if dimension in PAGES or not each.startswith("matches"))
 
 
+def spelt(text: str) -> str:
+    """A name or value as queries of addresses have it."""
+    return quote(text, safe="/:,")
+
+
 @dataclass(frozen=True, slots=True)
 class FilterParam:
     """A filter of the URL. Filters of one operator and dimension are alternatives."""
@@ -119,6 +125,11 @@ class FilterParam:
     operator: Operator
     dimension: str
     value: str
+    in_address: str = field(init=False, repr=False, compare=False)
+    """The filter as addresses have it. A page has hundreds of these, each with all of its filters."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "in_address", f"f={spelt(str(self))}")
 
     def __str__(self) -> str:
         # The comma ends the dimension, and keys of properties may have one.

@@ -20,7 +20,7 @@ from dashboard.reports.date_range import (
     PERIODS,
     DateRangeParams,
 )
-from dashboard.reports.filter_params import FilterParam, Operator, read_filter
+from dashboard.reports.filter_params import FilterParam, Operator, read_filter, spelt
 from dashboard.reports.revenue import REVENUE_MEASURES, is_revenue
 
 LONGEST_CURRENCY = 3
@@ -58,9 +58,8 @@ class ViewState:
 
     def href(self, below: str = "", **extra: str) -> str:
         """The address of this choice; `below` is a page under the site's own, such as `/details/pages`."""
-        pairs = [*self._pairs(), *extra.items()]
-        query = "&".join([f"{_spelt(name)}={_spelt(value)}" for name, value in pairs])
-        return f"{self.home}{below}{'?' if pairs else ''}{query}"
+        parts = [*_parts(self._choices()), *(chip.in_address for chip in self.chips), *_parts(extra.items())]
+        return f"{self.home}{below}{'?' if parts else ''}{'&'.join(parts)}"
 
     @property
     def period(self) -> str:
@@ -124,6 +123,10 @@ class ViewState:
         return [pair for pair in self._pairs() if pair[0] not in but]
 
     def _pairs(self) -> list[tuple[str, str]]:
+        return [*self._choices(), *(("f", str(chip)) for chip in self.chips)]
+
+    def _choices(self) -> list[tuple[str, str]]:
+        """Names and values of all that is chosen but filters."""
         plain = (
             ("period", self.span.period, DEFAULT_PERIOD),
             ("date", self.span.date, ""),
@@ -139,7 +142,7 @@ class ViewState:
             ("key", self.key, ""),
         )
         pairs = [(name, value) for name, value, default in plain if value != default]
-        return [*self.kept, *pairs, *self.tabs, *(("f", str(chip)) for chip in self.chips)]
+        return [*self.kept, *pairs, *self.tabs]
 
 
 def read_choice(domain: str, params: QueryParams, tabs: Mapping[str, Iterable[str]]) -> ViewState:
@@ -179,8 +182,8 @@ def _read_span(params: QueryParams) -> DateRangeParams:
     )
 
 
-def _spelt(text: str) -> str:
-    return quote(text, safe="/:,")
+def _parts(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{spelt(name)}={spelt(value)}" for name, value in pairs]
 
 
 def _compared(params: DateRangeParams, compare: str = DEFAULT_COMPARISON) -> DateRangeParams:

@@ -4,7 +4,8 @@
 - Set the scheme that the client used, also behind a TLS proxy.
 - Handle HEAD as GET without a body.
 - Read the body, limited in size, time and number, before the route is called; but not uploads.
-- Answer a few requests of an account at a time, or of a network; but what has limits of its own.
+- Answer a few requests of an account at a time, or of a network, and one of them with a long address; but what has
+  limits of its own.
 - Validate response header fields, and sandbox responses other than pages.
 """
 
@@ -37,6 +38,10 @@ _UNLIMITED: Final = re.compile(
     rf"/(?:static|api|privacy|login)/.*|/log(?:in|out)|.*/realtime/stream|{STREAMED.pattern}"
 )
 """Paths of what has limits of its own, as requests with keys have by account, or costs next to nothing."""
+
+LONG_QUERY: Final = 2_000
+"""Bytes of a query. Each of the hundreds of links of a page repeats its filters: with very many, laying it out takes
+some tenths of a second, in which nobody else is answered."""
 
 ANY_HOST: Final = frozenset({"/js/tyst.js", "/healthz", "/readyz", "/metrics"})
 """Public or machine-readable paths, served under any host."""
@@ -74,6 +79,7 @@ class Edge:
         self._network = network
         self._account = account
         self._slots = RequestSlots()
+        self._long = RequestSlots(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,8 +123,10 @@ class Edge:
             return
         # Who is signed in waits for nobody who has the same address, such as an office, or a proxy that is not trusted.
         account = self._account(scope)
+        client = f"account {account}" if account else self._network(scope)
+        is_long = len(scope.get("query_string", b"")) > LONG_QUERY
         try:
-            async with self._slots.of(f"account {account}" if account else self._network(scope)):
+            async with self._long.of(client) if is_long else contextlib.nullcontext(), self._slots.of(client):
                 await self._app(scope, receive, send)
         except TooManyRequests:
             headers = {"retry-after": str(RETRY_SECONDS)}

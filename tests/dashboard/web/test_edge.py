@@ -222,10 +222,12 @@ def edge_around(app: ASGIApp, database: Client) -> Edge:
     )
 
 
-def request_of(path: str, method: str = "GET") -> dict[str, Any]:
+def request_of(path: str, method: str = "GET", query: bytes = b"") -> dict[str, Any]:
     """The scope of a request."""
     headers = [(b"host", b"localhost")]
-    return {"type": "http", "method": method, "path": path, "scheme": "http", "headers": headers}
+    return {
+        "type": "http", "method": method, "path": path, "query_string": query, "scheme": "http", "headers": headers,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -282,6 +284,38 @@ def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client)
         "/api/v2/query": 1,
         "/metrics": 1,
         "refused": 1,
+    }
+
+
+def test_views_with_very_many_filters_are_laid_out_one_by_one(database: Client) -> None:
+    """Of an account, or a network: each takes some tenths of a second of everybody's. Its other requests do not wait
+    for them, nor those of others."""
+
+    async def asked() -> tuple[Counter[str], Counter[str]]:
+        turns, begun = asyncio.Semaphore(0), Counter[str]()
+
+        async def app(scope: Scope, _: Receive, __: Send) -> None:
+            begun[f"{scope['path']}?{len(scope['query_string'])}"] += 1
+            await turns.acquire()
+
+        edge, many = edge_around(app, database), b"f=" + b"x" * 3_000
+        scopes = [request_of(path, query=many) for path in ("/site.test", "/of-anna") for _ in range(MOST_AT_A_TIME)]
+        scopes += [request_of("/of-anna", query=b"f=x") for _ in range(MOST_AT_A_TIME - 1)]
+        tasks = [asyncio.create_task(edge(scope, unused, unused)) for scope in scopes]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        at_first = begun.copy()
+        for _ in tasks:
+            turns.release()
+        await asyncio.gather(*tasks)
+        return at_first, begun
+
+    first, last = asyncio.run(asked())
+    assert first == {"/site.test?3002": 1, "/of-anna?3002": 1, "/of-anna?3": MOST_AT_A_TIME - 1}
+    assert last == {
+        "/site.test?3002": MOST_AT_A_TIME,
+        "/of-anna?3002": MOST_AT_A_TIME,
+        "/of-anna?3": MOST_AT_A_TIME - 1,
     }
 
 
