@@ -72,6 +72,15 @@ def test_the_catalogues_are_those_of_the_code(texts: Catalog) -> None:
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
+def test_the_row_of_small_groups_has_no_invisible_characters(code: str) -> None:
+    """A value that reads like that row is put in quotation marks, so the two are compared as they are seen."""
+    with (SHIPPED / f"{code}.po").open("rb") as file:
+        message = read_po(file, locale=code).get("Other (grouped for privacy)")
+    assert message is not None
+    assert str(message.string).isprintable()
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
 def test_every_language_is_complete(code: str, texts: Catalog) -> None:
     """No text is missing, doubtful or empty, and each keeps the names that are filled in, and its markup."""
     with (SHIPPED / f"{code}.po").open("rb") as file:
