@@ -63,7 +63,7 @@ from collector.storage.damage import DamageWatch
 from collector.storage.disk_guard import DiskSpaceGuard
 from collector.storage.documents import DocumentTable
 from collector.storage.membership import HEARTBEAT_SECONDS, Membership
-from collector.storage.server_requirements import require_suitable
+from collector.storage.server_requirements import require_same_clock, require_suitable
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,8 @@ class Collector:
         )
         marker = settings.data_dir / "clickhouse.full"
         self.client: Client = prepared(self.clickhouse, START_SECONDS, marker)
+        if not self.clickhouse.embedded and since_boot is uptime:
+            require_same_clock(self.client, clock)
         self.room = DiskSpaceGuard(next(iter(self.clickhouse.shards())), marker)
         self.counters = Counters()
         self.sites = Sites(DocumentTable(self.client, "sites", Site), clock)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -13,6 +14,9 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from collector.core.errors import ServerUnsuitable
 from collector.storage.client import ClickHouse
 from collector.storage.schema import quoted
+
+APART_SECONDS: Final = 600.0
+"""Clocks that are set by anything are not as far apart."""
 
 OLDEST: Final = (25, 8)
 """The oldest version of a server that is supported."""
@@ -49,6 +53,9 @@ CLUSTER_GRANTS: Final = (
 tables; `deploy/clickhouse-cluster-user.sql` grants it."""
 
 
+_NOW: Final = "SELECT toFloat64(now64(3))"
+
+
 def require_suitable(clickhouse: ClickHouse, oldest: tuple[int, int] = OLDEST) -> None:
     """Raise `ServerUnsuitable` for a server that is too old, or whose user lacks a grant."""
     with contextlib.closing(clickhouse.outside()) as client:
@@ -67,6 +74,24 @@ def require_version(client: Client, oldest: tuple[int, int] = OLDEST) -> str:
         needed = ".".join(map(str, oldest))
         raise ServerUnsuitable(f"ClickHouse {version} is too old: version {needed} or later is needed.")
     return version
+
+
+def require_same_clock(client: Client, clock: Callable[[], float]) -> None:
+    """Raise `ServerUnsuitable` where this machine's clock, in Unix seconds, and the server's are far apart. A collector
+    that is new has nothing else to tell by that its clock is wrong, and deletes what is expired and the salts of days
+    that are over, of all collectors."""
+    own, other = clock(), float(client.query(_NOW).result_rows[0][0])
+    apart = abs(own - other)
+    if apart > APART_SECONDS:
+        by = f"{apart / 86_400:,.0f} days" if apart >= 2 * 86_400 else f"{apart / 3_600:,.1f} hours"
+        raise ServerUnsuitable(
+            f"The clocks of this machine ({_shown(own)}) and of the ClickHouse server ({_shown(other)}) are {by} "
+            "apart. Set both, for example by NTP, and start again."
+        )
+
+
+def _shown(at: float) -> str:
+    return f"{datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def version_number(version: str) -> tuple[int, int]:

@@ -14,9 +14,12 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from collector.core.clock_monitor import uptime
 from collector.core.errors import InsertRetryable, ServerUnsuitable
+from collector.core.settings import read_settings
 from collector.erasure.delete_events import TABLES_WITH_SITE
 from collector.erasure.stored_events import delete_stored, remove_stale_marks
+from collector.server.collector import Collector
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.rewrite import Erasure
 from collector.storage.backup import back_up, restore
@@ -65,6 +68,14 @@ def administrator(clickhouse_server: RealServer) -> Iterator[Client]:
 def count(client: Client, table: str = "events") -> int:
     """How many rows there are."""
     return int(client.query("SELECT count() FROM {table:Identifier}", parameters={"table": table}).result_rows[0][0])
+
+
+@pytest.mark.parametrize("ahead", [9 * 365 * 86_400.0, 3_600.0, -86_400.0])
+def test_a_new_collector_whose_clock_is_wrong_deletes_nothing(place: ClickHouse, tmp_path: Path, ahead: float) -> None:
+    """It would take all events for expired, and today's salt for one of a day that is over: those of all collectors."""
+    settings = read_settings({"TYST_DATA_DIR": str(tmp_path), "TYST_CLICKHOUSE_DSN": place.dsn})
+    with pytest.raises(ServerUnsuitable, match=r"are .* apart\. Set both"):
+        Collector(settings, clock=lambda: time.time() + ahead, since_boot=uptime)
 
 
 def test_the_documented_grants_are_enough_to_store_back_up_and_restore(
