@@ -100,13 +100,14 @@ class Eraser:
             return []
         return [each for spool in self._spools() for each in spool.erasures.pending().values()]
 
-    def run_once(self) -> bool:
-        """One round over everything promised, unless the budget is spent. Returns whether nothing is left to do.
+    def run_once(self, *, urgent: bool = False) -> bool:
+        """One round over everything promised, unless the budget is spent and it is not `urgent`. Returns whether
+        nothing is left to do.
 
         Raises what the disk and ClickHouse raise; the promises stay.
         """
         with self._turn:
-            if self.pending and self._budget.is_spent:
+            if self.pending and self._budget.is_spent and not urgent:
                 return False
             left = [self._keep_of(spool) for spool in self._spools()]
             with self._noting:

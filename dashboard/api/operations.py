@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import sqlite3
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
 import anyio.to_thread
 import msgspec
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -103,8 +106,11 @@ def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
 
 def _back_up(collector: Collector, name: str) -> list[str]:
     """Between the steps of jobs: what a rename has copied when one table is written, and deleted when the next is,
-    would be there twice or not at all. Blocking."""
+    would be there twice or not at all. Visitors who are promised to be erased are so first. Blocking."""
     jobs = collector.deletions
+    with contextlib.suppress(ClickHouseError, OSError, sqlite3.Error):
+        # Twice: what was on its way to the database, too.
+        _ = collector.eraser.run_once(urgent=True) or collector.eraser.run_once(urgent=True)
     with jobs.paused():
         before = jobs.copies()
         if any(job.is_copying for job in jobs.all()):

@@ -15,11 +15,14 @@ from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob, new_job
 from collector.server.collector import Collector
 from collector.sites.model import Site
+from collector.spool.clickhouse_inserter import ClickHouseInserter
+from collector.spool.rewrite import Erasure
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.operations import routes
 from tests.collector.server.test_event_endpoint import settings_for
+from tests.collector.storage.test_client import an_event
 
 pytestmark = pytest.mark.anyio
 
@@ -79,3 +82,21 @@ async def test_no_backup_is_made_of_a_site_that_is_half_renamed(
         assert await anyio.to_thread.run_sync(collector.deletions.run_pending)
         assert await backed_up() == 201
     assert collector.client.query("SELECT site, count() FROM events GROUP BY site").result_rows == [("new.test", 5)]
+
+
+async def test_who_is_promised_to_be_erased_is_in_no_backup(
+    tmp_path: Path, engine: str, clickhouse: ClickHouse
+) -> None:
+    """However long the erasure would have waited for others."""
+    assert engine
+    collector = Collector(settings_for(tmp_path), clickhouse=ClickHouse(clickhouse.dsn, clickhouse.database))
+    keys = ApiKeys(DocumentTable(collector.client, "api_keys", ApiKey), "the key")
+    mine, theirs = an_event(visitor=7), an_event(visitor=8)
+    ClickHouseInserter(collector.client).insert([mine, theirs], "both")
+    collector.eraser.enqueue([Erasure(mine.site, mine.day, mine.visitor, mine.ts)])
+    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys)))
+    headers = {"authorization": "Bearer the key"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+        answer = await client.post("/api/v1/backups", json={"name": f"b-{secrets.token_hex(4)}"})
+    assert answer.status_code == 201
+    assert collector.client.query("SELECT visitor FROM events").result_rows == [(8,)]
