@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 from urllib.parse import quote
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -122,7 +123,7 @@ async def _save(dashboard: Dashboard, request: Request, site: Site, user: User, 
             new = await dashboard.funnels.add(site, form.funnel())
             await dashboard.changes.note(user.name, site.domain, N_("Funnel added"), "", described(new))
     except RecordError as error:
-        return await _page(dashboard, request, site, user, _with_problem(form, error), 422)
+        return await _page(dashboard, request, site, user, _with_problems(form, site, error), 422)
     return RedirectResponse(f"/{quote(site.domain)}/funnels/{new.id}", 303)
 
 
@@ -210,9 +211,22 @@ def _form_of(funnel: Funnel) -> FunnelForm:
     return FunnelForm(funnel.id, funnel.name, funnel.order, funnel.window, steps)
 
 
-def _with_problem(form: FunnelForm, error: RecordError) -> FunnelForm:
-    """The form with what is wrong, at its field; of a step, where the form has it."""
-    where, _, number = error.field.partition(".")
+def _with_problems(form: FunnelForm, site: Site, error: RecordError) -> FunnelForm:
+    """The form with what is wrong, at its field; of a step, where the form has it. Beside a name, also its steps."""
     filled = [n for n, each in enumerate(form.steps, 1) if each.match.strip()]
-    place = f"{where}.{filled[int(number) - 1]}" if number and int(number) <= len(filled) else error.field
-    return FunnelForm(form.id, form.name, form.order, form.window, form.steps, {place: error_text(error)})
+    problems = {}
+    for each in (error, _problem_of_steps(form, site) if error.field == "name" else None):
+        if each is not None:
+            where, _, number = each.field.partition(".")
+            place = f"{where}.{filled[int(number) - 1]}" if number and int(number) <= len(filled) else each.field
+            problems[place] = error_text(each)
+    return FunnelForm(form.id, form.name, form.order, form.window, form.steps, problems)
+
+
+def _problem_of_steps(form: FunnelForm, site: Site) -> RecordError | None:
+    """What is wrong besides the name."""
+    try:
+        checked_funnel(msgspec.structs.replace(form.funnel(), name="-"), site.goals)
+    except RecordError as error:
+        return error
+    return None

@@ -140,6 +140,13 @@ def test_what_is_wrong_is_said_at_its_field(board: Board, changes: dict[str, str
     assert board.dashboard.funnels.of(board.site()) == []
 
 
+def test_a_name_and_steps_that_are_missing_are_both_said(board: Board) -> None:
+    """At once: who adds the name does not learn of the steps only then."""
+    answer = board.post(f"/{SITE}/funnels/edit", FORM | {"name": "", "match-2": "", "match-3": ""}).text
+    assert "Enter a name of 1 to 60 characters" in answer
+    assert "Enter 2 to 8 steps" in answer
+
+
 def test_funnels_are_changed_and_deleted_by_those_who_may(board: Board) -> None:
     """Names are unique; a viewer sees funnels and changes none; what was done is in the list of changes."""
     address = saved(board)
