@@ -60,6 +60,13 @@ class RollupSchedule:
     renewed: bool = False
 
 
+class TablesReplaced(OperationalError):
+    """Others were put in the place of the tables during a build: its rows are gone with the former."""
+
+    def __init__(self) -> None:
+        super().__init__("a backup was restored while days were being rolled up")
+
+
 class RollupJob:
     """Closes days, as many at a time as have `most_events` together. Blocking; `clock` gives Unix seconds. `client`
     writes; `builder` is this collector's number among those that share the database."""
@@ -86,6 +93,8 @@ class RollupJob:
         self._looked_at_all = False
         self._sweep_at = math.inf
         self._closed: set[tuple[str, datetime.date]] = set()
+        self._tables: Sequence[Sequence[str]] = ()
+        """The ids of the tables that the above is about."""
         self._building = threading.Lock()
         """Whoever takes a day back while it is being built comes after that."""
 
@@ -97,6 +106,7 @@ class RollupJob:
 
         Raises what ClickHouse refuses of some days, once all others are built.
         """
+        self._forget_replaced()
         due = [
             closing
             for closing in self.due()
@@ -157,19 +167,19 @@ class RollupJob:
 
     @contextlib.contextmanager
     def replacing_tables(self) -> Iterator[None]:
-        """Nothing is built while others are put in the place of the tables: the rows of a day would be in the former
-        and its record in the new ones. What was known of the former is forgotten."""
+        """Nothing is built here while others are put in the place of the tables."""
         with self._building:
             yield
-            self._looked_at_all = False
-            self._closed = set()
 
     def _close(self, batch: Sequence[RollupSchedule]) -> None:
         site, days = batch[0].site, [closing.day for closing in batch if closing.rows]
         after = max(closing.version for closing in batch)
         versions = versions_at(self._clock(), max(after, self._begun.get(site, 0)), self._builder())
         self._begun[site] = versions
+        tables = self._ids_of_tables()
         without = self._build(site, days, versions) if days else frozenset()
+        if self._ids_of_tables() != tables:
+            raise TablesReplaced
         built = {}
         for closing in batch:
             schema = WITHOUT_PROPERTIES if closing.day in without else WITH_PROPERTIES
@@ -181,6 +191,17 @@ class RollupJob:
         if after:
             self._sweep_at = self._clock() + SUPERSEDED_SECONDS + 1
         log.debug("days rolled up", extra={"site": site, "days": len(batch), "rows": sum(each.rows for each in batch)})
+
+    def _forget_replaced(self) -> None:
+        """Forget what was known of tables that others are in the place of, such as those of a backup: their last days
+        may be open, however old they are."""
+        tables = self._ids_of_tables()
+        if tables != self._tables:
+            self._tables, self._looked_at_all, self._closed = tables, False, set()
+
+    def _ids_of_tables(self) -> Sequence[Sequence[str]]:
+        ids: Sequence[Sequence[str]] = self._client.query(_TABLES).result_rows
+        return ids
 
     def _batches(self, closings: Iterable[RollupSchedule]) -> Iterator[list[RollupSchedule]]:
         """Days of one site that are built together, in their order."""
@@ -283,6 +304,9 @@ def _has_its_events(record: ClosedDay, rows: int) -> bool:
     return rows > 0 if record.imported else rows >= record.rows
 
 
+_TABLES = """
+SELECT name, toString(uuid) FROM system.tables
+WHERE database = currentDatabase() AND name IN ('daily_rollup', 'daily_status') ORDER BY name"""
 _COUNT = "SELECT site, day, count() FROM events WHERE day >= {since:Date} GROUP BY site, day"
 _SUPERSEDED = """
 SELECT built.site, built.day, closed.version
