@@ -18,6 +18,8 @@ from collector.sites.model import Site
 from collector.sites.registry import own_hosts
 
 HIDDEN = ":hidden"
+LONGEST_REMEMBERED = 200
+"""Characters of an address: of four bytes each, ten thousand addresses of the longest would take 150 MB."""
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -67,7 +69,7 @@ class PageCleaner:
 
 def _kept_to_the_letter(url: str, page: Page) -> bool:
     """Whether an address, which has neither query nor fragment, reads the same for every site."""
-    if not url.startswith("https://") or "?" in url or "#" in url:
+    if len(url) > LONGEST_REMEMBERED or not url.startswith("https://") or "?" in url or "#" in url:
         return False
     return url.removeprefix("https://").removeprefix("www.") == page.hostname + page.path
 

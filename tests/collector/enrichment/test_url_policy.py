@@ -88,7 +88,8 @@ def test_query_and_fragment_are_beside_the_pattern() -> None:
 
 
 def test_only_addresses_that_are_kept_to_the_letter_are_remembered() -> None:
-    """What is cut or replaced is in no memory either; each site hides and keeps its own; memory is bounded."""
+    """What is cut or replaced is in no memory either; each site hides and keeps its own; memory is bounded, in number
+    and in length."""
     pages, hiding = PageCleaner(capacity=3), checked(Site(domain="b.test", hidden_paths=("/team/*",)))
     for url in (
         "https://site.test/reset/9f86d081884c7d659a2feaa0c55ad015",
@@ -99,6 +100,7 @@ def test_only_addresses_that_are_kept_to_the_letter_are_remembered() -> None:
         "https://site.test/anna%40example.com",
         "https://site.test:8080/a",
         "http://site.test/a",
+        "https://site.test/" + "\U0001f600" * 400,
     ):
         pages.read(url, SITE, hash_mode=True)
         assert pages.remembered == 0, url
