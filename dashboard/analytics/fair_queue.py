@@ -36,8 +36,7 @@ def lane_of(site: str, *, guest: bool) -> Lane:
 class FairQueue:
     """Takes work from lanes in turn, those first of which least is running. Members go before guests, who never have
     more than their share of the threads. Where all threads are taken, a lane of which nothing is running gets a spare
-    one, of which there are as many, some for members and some for guests: however long statements of others take, it
-    waits for no end of theirs, and guests wait for no member who always has more to ask.
+    one of members or of guests: it waits for no end of what others have running, or always ask for.
     """
 
     def __init__(self, workers: int) -> None:
@@ -109,15 +108,13 @@ class FairQueue:
 
     def _next(self) -> Lane | None:
         """The lane whose turn it is, if one may begin."""
-        lanes = filter(self._may_begin, self._waiting)
-        return min(lanes, key=lambda lane: (lane[0], self._running[lane]), default=None)
+        return min(filter(self._may_begin, self._waiting), key=lambda one: (one[0], self._running[one]), default=None)
 
     def _may_begin(self, lane: Lane) -> bool:
-        running, is_guest = self._running.total(), lane[0]
-        guests = sum(count for (guest, _), count in self._running.items() if guest)
+        running, guests = self._running.total(), sum(self._running[each] for each in self._running if each[0])
         if not self._running[lane]:
-            return guests < 2 * self._guest_workers if is_guest else running - guests < 2 * self._workers
-        return running < self._workers and (not is_guest or guests < self._guest_workers)
+            return guests < 2 * self._guest_workers if lane[0] else running - guests < 2 * self._workers
+        return running < self._workers and (not lane[0] or guests < self._guest_workers)
 
     def _run(self, lane: Lane, future: Future[Any], work: Callable[[], Any]) -> None:
         try:

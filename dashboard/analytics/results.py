@@ -133,8 +133,8 @@ def build_result(resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], s
     )
     shown = {key: group for key, group in groups.items() if not group.hidden}
     read = replace(read, suppressed={each.name: read.suppressed_rates(each, shown) for each in resolved.metrics})
-    # A fold that is too small is no row; a bucket of time that is too small is a hidden one.
-    named = bool(own.values)
+    # What is too small is no row by value, and a hidden one by time; but none where all are: they tell when few came.
+    named = bool(own.values or (resolved.dimensions and read.protected and not shown))
     rows = [read.row(key, group) for key, group in groups.items() if not (named and group.hidden)]
     if resolved.ordered_here or not named:
         for name, way in reversed(resolved.order_by):
@@ -143,15 +143,12 @@ def build_result(resolved: ResolvedQuery, found: Mapping[Aggregation, Groups], s
         rows = rows[query.offset : query.offset + query.limit]
     if read.by_goal:  # the place of a row that is not told would tell of it
         rows.sort(key=lambda row: (row.folded, len(row.withheld) == len(row.metrics)))
-    if resolved.dimensions and not named and read.protected and all(group.hidden for group in groups.values()):
-        # Which intervals they are would tell when the few came: those in which nobody did are hidden as well.
-        rows = []
     labels = (tuple(map(Dimension.label, resolved.dimensions, row.dimensions)) for row in rows)
     return Result(
         metrics=query.metrics,
         dimensions=query.dimensions,
         rows=[replace(row, dimensions=each) for row, each in zip(rows, labels, strict=True)],
-        total_rows=(found[own].total if named else len(groups) if rows else 0) if query.total_rows else None,
+        total_rows=(found[own].total if named else len(groups)) if query.total_rows else None,
         hidden=all(row.hidden for row in rows) and any(group.hidden for group in groups.values()),
         protected=read.protected or bool(protection.rounding),
         min_visitors=protection.min_visitors,
