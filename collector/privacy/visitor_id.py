@@ -110,7 +110,10 @@ class FileSalts:
         except OSError as error:
             log.warning("the salt of %s cannot be read (%s); a new one is used", date, error.strerror)
             return None
-        return salt if length == SALT_BYTES else None
+        if length != SALT_BYTES:
+            log.warning("the salt of %s is damaged; a new one is used, and visitors of that date count anew", date)
+            return None
+        return salt
 
     def _make(self, date: datetime.date) -> bytearray:
         """A new salt, on disk before it is used. If the disk does not take it, memory alone has it until it does."""

@@ -51,6 +51,16 @@ def test_a_salt_survives_a_restart_and_only_its_owner_can_read_it(tmp_path: Path
     assert (tmp_path / "salts" / "2026-03-01").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_damaged_salt_is_replaced_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a full disk or a power failure leaves it: visitors of that date are counted twice."""
+    before = bytes(FileSalts(tmp_path).salt(DAY))
+    (tmp_path / DAY.isoformat()).write_bytes(before[:7])
+    after = bytes(FileSalts(tmp_path).salt(DAY))
+    assert len(after) == len(before)
+    assert after != before
+    assert f"the salt of {DAY} is damaged" in caplog.text
+
+
 def test_salts_are_random_per_date(tmp_path: Path) -> None:
     """Nothing derives one from another."""
     salts = FileSalts(tmp_path)
