@@ -123,6 +123,10 @@ class Sessions:
             host=origin_of(request).host,
         )
         await anyio.to_thread.run_sync(self._put, _hashed(token), session)
+        newest = self._users.get(user.name)
+        if method == "password" and user.authenticator is None and newest is not None and newest.authenticator:
+            # Two-factor authentication was turned on meanwhile, and has signed out whoever has shown no code.
+            await anyio.to_thread.run_sync(self._delete, _hashed(token))
         for id_, _oldest in self.of(user)[self.max_of_user :]:
             await anyio.to_thread.run_sync(self._delete, id_)
         value = str(self._serializer.dumps([token, now]))

@@ -215,6 +215,23 @@ def test_a_new_password_by_a_link_does_not_get_past_it(board: Board) -> None:
     assert board.get("/").status_code == 200
 
 
+def test_a_sign_in_that_is_under_way_when_it_is_turned_on_opens_nothing(board: Board) -> None:
+    """Who has shown the password only is signed out by it, and would else be in for a fortnight."""
+    users, service = board.dashboard.users, board.dashboard.two_factor
+    admin = account(board)
+    setup = service.begin(admin)
+
+    async def turn_on() -> None:
+        await service.turn_on(admin, setup, code(board, setup.key))
+        await board.dashboard.sessions.end_all(admin)
+
+    board.while_hashing(turn_on)
+    assert board.sign_in().status_code == 303
+    assert users.get("admin") != admin
+    assert board.get("/account").status_code == 303
+    assert board.dashboard.sessions.of(account(board)) == []
+
+
 def test_turning_it_off_and_new_codes_ask_for_password_and_code(board: Board) -> None:
     """A browser that was left alone changes nothing."""
     key, codes = turned_on(board)
