@@ -48,12 +48,12 @@ def answered(handler: RouteHandler) -> RouteHandler:
     return answer
 
 
-def operating(keys: ApiKeys, handler: RouteHandler) -> RouteHandler:
+def operating(keys: ApiKeys, handler: KeyHandler) -> RouteHandler:
     """The handler behind a key that may manage every site."""
 
     async def for_operator(request: Request, key: ApiKey) -> Response:
         require_full_key(key)
-        return await handler(request)
+        return await handler(request, key)
 
     return answering(keys, for_operator)
 

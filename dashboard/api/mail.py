@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from collector.core.errors import RecordError
 from collector.ingest.request_origin import public_base
-from dashboard.access.api_keys import ApiKeys
+from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.api.auth import ApiError, json_answer
 from dashboard.api.key_handlers import operating
 from dashboard.api.request_bodies import read_as, read_fields
@@ -28,7 +28,7 @@ class MailTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def routes(letters: Letters, keys: ApiKeys) -> list[Route]:
     """The route of this part; its key must be one that may do everything."""
 
-    async def send_test(request: Request) -> Response:
+    async def send_test(request: Request, _: ApiKey) -> Response:
         """`POST /api/v1/mail/test`: one mail to the address `to`."""
         wanted = read_as(await read_fields(request), MailTest)
         try:

@@ -20,10 +20,12 @@ from collector.core.errors import BackupError, SchemaTooNew
 from collector.server.collector import Collector
 from collector.storage.backup import Restored, back_up, restore
 from collector.storage.backup_files import remove_unknown
-from dashboard.access.api_keys import ApiKeys
+from dashboard.access.api_keys import ApiKey, ApiKeys
+from dashboard.access.audit_log import EVERYWHERE, AuditLog
 from dashboard.api.auth import ApiError, json_answer
-from dashboard.api.key_handlers import RouteHandler, operating
+from dashboard.api.key_handlers import KeyHandler, key_name, operating
 from dashboard.api.restored_records import keep_checked
+from dashboard.i18n.translations import N_
 
 MOST_BODY = 4_096  # bytes
 
@@ -63,34 +65,38 @@ class RetryDone(msgspec.Struct, frozen=True):
     segments: int
 
 
-def routes(collector: Collector, keys: ApiKeys) -> list[Route]:
+def routes(collector: Collector, keys: ApiKeys, audit_log: AuditLog) -> list[Route]:
     """The operator's part of the API; its key must be one that may do everything."""
 
-    async def make(request: Request) -> Response:
+    async def make(request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/backups`."""
         name = await _name(request)
         tables = await anyio.to_thread.run_sync(_back_up, collector, name)
         if collector.clickhouse.backups is not None and await request.is_disconnected():
             await anyio.to_thread.run_sync(remove_unknown, collector.clickhouse.backups, name)
+        await audit_log.note(key_name(key), EVERYWHERE, N_("Backup made"), "", name)
         return _answer(OperationDone(name=name, tables=tables, place=_place(collector, name)), HTTPStatus.CREATED)
 
-    async def put_back(request: Request) -> Response:
+    async def put_back(request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/backups/restore`."""
         name = await _name(request)
         restored = await anyio.to_thread.run_sync(_restore, collector, name)
+        # Into the log of the backup, which is in the place of the former one.
+        await audit_log.note(key_name(key), EVERYWHERE, N_("Backup restored"), "", name)
         settings = [each._asdict() for each in restored.settings]
         place = _place(collector, name)
         return _answer(OperationDone(name=name, tables=restored.tables, place=place, settings=settings))
 
-    async def retry(_: Request) -> Response:
+    async def retry(_: Request, __: ApiKey) -> Response:
         """`POST /api/v1/spool/retry`."""
         return _answer(RetryDone(await anyio.to_thread.run_sync(collector.retry_refused)))
 
-    async def roll_up(request: Request) -> Response:
+    async def roll_up(request: Request, key: ApiKey) -> Response:
         """`POST /api/v1/rollup`: one line of JSON for each day, as it is built."""
         wanted = await _decoded(request, Range, "site", "expected a site's domain, and dates like 2026-03-01")
         if collector.sites.get(wanted.site) is None:
             raise ApiError(HTTPStatus.NOT_FOUND, "site", f"{wanted.site} is not registered")
+        await audit_log.note(key_name(key), wanted.site, N_("Daily totals rebuilt"))
         days = collector.rollup.rebuild(wanted.site, wanted.first, wanted.last)
         lines = (msgspec.json.encode({"day": done.day, "rows": done.rows}) + b"\n" for done in days)
         return StreamingResponse(lines, media_type="application/x-ndjson")
@@ -138,9 +144,9 @@ def _restore(collector: Collector, name: str) -> Restored:
     return restored
 
 
-async def _of_backup(handler: RouteHandler, request: Request) -> Response:
+async def _of_backup(handler: KeyHandler, request: Request, key: ApiKey) -> Response:
     try:
-        return await handler(request)
+        return await handler(request, key)
     except BackupError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, "name", error.reason) from None
     except SchemaTooNew as error:

@@ -496,8 +496,10 @@ def test_two_factor_is_reset_and_sessions_end(room: Room) -> None:
         assert ada is not None
         setup = room.two_factor.begin(ada)
         await room.two_factor.turn_on(ada, setup, pyotp.TOTP(setup.key).now())
+        changed = room.users.get("ada")
+        assert changed is not None
         request = Request({"type": "http", "scheme": "https", "path": "/login", "headers": []})
-        await room.sessions.start(request, Response(), ada)
+        await room.sessions.start(request, Response(), changed)
 
     anyio.run(set_up)
     ada = room.users.get("ada")

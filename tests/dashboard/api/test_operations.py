@@ -20,6 +20,7 @@ from collector.spool.rewrite import Erasure
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys
+from dashboard.access.audit_log import AuditLog
 from dashboard.api.operations import routes
 from tests.collector.server.test_event_endpoint import settings_for
 from tests.collector.storage.test_client import an_event
@@ -27,12 +28,32 @@ from tests.collector.storage.test_client import an_event
 pytestmark = pytest.mark.anyio
 
 
+def noted_of(collector: Collector) -> AuditLog:
+    """The collector's audit log."""
+    return AuditLog(collector.client, collector.sites, collector.clock)
+
+
+async def test_backups_are_in_the_audit_log(tmp_path: Path, engine: str, clickhouse: ClickHouse) -> None:
+    """Who made one, and who restored it: also where the log was replaced by that of the backup."""
+    assert engine
+    collector = Collector(settings_for(tmp_path), clickhouse=ClickHouse(clickhouse.dsn, clickhouse.database))
+    keys = ApiKeys(DocumentTable(collector.client, "api_keys", ApiKey), "the key")
+    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys, noted_of(collector))))
+    headers = {"authorization": "Bearer the key"}
+    name = f"b-{secrets.token_hex(4)}"
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+        assert (await client.post("/api/v1/backups", json={"name": name})).status_code == 201
+        assert (await client.post("/api/v1/backups/restore", json={"name": name})).status_code == 200
+    rows = collector.client.query("SELECT who, what, after FROM audit_log ORDER BY at, what").result_rows
+    assert [tuple(row) for row in rows] == [("command line", "Backup restored", name)]
+
+
 async def test_nothing_is_restored_while_a_site_is_being_renamed(tmp_path: Path, clickhouse: ClickHouse) -> None:
     """What the renaming has copied would be put aside, and what it deletes be of the backup."""
     collector = Collector(settings_for(tmp_path), clickhouse=clickhouse)
     keys = ApiKeys(DocumentTable(collector.client, "api_keys", ApiKey), "the key")
     site = await collector.sites.add(Site(domain="old.test"))
-    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys)))
+    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys, noted_of(collector))))
     headers = {"authorization": "Bearer the key"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
         wanted = {"name": "none"}
@@ -58,7 +79,7 @@ async def test_no_backup_is_made_of_a_site_that_is_half_renamed(
         "INSERT INTO events (site, day, ts, visitor, name) SELECT 'old.test', '2041-03-30', now(), number, 'pageview'"
         " FROM numbers(5)"
     )
-    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys)))
+    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys, noted_of(collector))))
     headers = {"authorization": "Bearer the key"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
 
@@ -94,7 +115,7 @@ async def test_who_is_promised_to_be_erased_is_in_no_backup(
     mine, theirs = an_event(visitor=7), an_event(visitor=8)
     ClickHouseInserter(collector.client).insert([mine, theirs], "both")
     collector.eraser.enqueue([Erasure(mine.site, mine.day, mine.visitor, mine.ts)])
-    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys)))
+    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys, noted_of(collector))))
     headers = {"authorization": "Bearer the key"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
         answer = await client.post("/api/v1/backups", json={"name": f"b-{secrets.token_hex(4)}"})
