@@ -17,5 +17,5 @@ from tests.launcher import ROOT
 def main(arguments: Sequence[str]) -> int:
     """Run them as `make test` does, unit and browser tests side by side; the exit status."""
     command = ["make", "--no-print-directory", "--jobs=2", "--keep-going", "--output-sync=target", "unit", "browser"]
-    environ = {**os.environ, "TYST_TESTS": "long"}
+    environ = {**os.environ, "TESTS": "long"}
     return subprocess.run([*command, f"ARGS={shlex.join(arguments)}"], cwd=ROOT, env=environ, check=False).returncode

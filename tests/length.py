@@ -1,4 +1,4 @@
-"""How long tests are: short in `make test`, at length where `TYST_TESTS=long` says so, as in `make bench ARGS=tests`.
+"""How long tests are: short in `make test`, at length where `TESTS=long` says so, as in `make bench ARGS=tests`.
 
 A promise is tested in short wherever it can be: each path once. What is left for the long run is the same with more
 examples, on every kind of database and in every form, and what takes seconds by itself: kills, floods, memory,
@@ -17,7 +17,7 @@ import pytest
 
 T = TypeVar("T")
 
-AT_LENGTH: Final = os.environ.get("TYST_TESTS") == "long"
+AT_LENGTH: Final = os.environ.get("TESTS") == "long"
 
 STEP: Final = 8
 """Of so many cases of a test that is costly one runs in short."""

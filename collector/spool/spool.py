@@ -564,10 +564,10 @@ class Spool:
         """The disk did not take the group: who waits is told so; what is finished is deleted with the next one."""
         if self._recent_failure() is None:
             log.error("the spool is not writable", extra={"reason": str(error), "beacons": len(group)})
-        self._release(group, SpoolUnavailable(str(error)))
         with self._changed:
             self._failure = (str(error), time.monotonic())
             self._finished = finished + self._finished
+        self._release(group, SpoolUnavailable(str(error)))
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS:
             self._wait_for_disk(str(error))
             return

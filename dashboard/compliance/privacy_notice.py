@@ -20,7 +20,7 @@ from dashboard.compliance.privacy_notice_texts import NoticeTexts, notice_texts
 from dashboard.i18n.translations import speaking
 from dashboard.reports.labels import retention_text
 
-EDITION = 9
+EDITION = 10
 """Of the texts themselves; raised whenever they come to say something else. The first is stored as nothing."""
 
 

@@ -189,7 +189,7 @@ def test_the_chart_is_drawn_compared_read_and_kept(opened: Open, site: str) -> N
     # What is there by then is not replaced again, with the menu that is opened next.
     expect(page.locator("#compare-year[aria-current]")).to_be_attached()
     # Nothing was counted a year ago, so nothing is compared.
-    expect(page.locator(".against")).to_contain_text("no data in")
+    expect(page.locator(".against")).to_contain_text("no data for")
     expect(table.locator("thead")).not_to_contain_text("Previous period")
     first = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=38)
     page.locator("#compare summary").click()

@@ -35,6 +35,9 @@ def state(client: Client) -> dict[str, Rows]:
         for sql in (TABLES, PARTS, MUTATIONS, DETACHED)
     }
     for name, _, _ in found[TABLES]:
+        if name == "record_claims":
+            # Those of who prepared it, which are over by then.
+            continue
         columns = "* EXCEPT applied" if name == "schema_versions" else "*"
         rows = client.query(f"SELECT {columns} FROM {name} ORDER BY ALL").result_rows  # noqa: S608 # names of ours
         found[name] = [tuple(row) for row in rows]

@@ -110,7 +110,7 @@ def test_a_rotation_signs_nobody_out(tmp_path: Path, browser: NewBrowser) -> Non
     with served(tmp_path, TYST_SECRET_KEY="the second secret") as server:
         assert browser(server, newer).get("/account").status_code == 200
         assert browser(server, session).get("/account").headers["location"].startswith("/login")
-        assert "a password" in browser(server, session).get(share).text.lower()
+        assert "password-protected" in browser(server, session).get(share).text.lower()
         assert receipt(server, evidence).headers["x-tyst-dropped"] == "consent"
         assert "x-tyst-dropped" not in receipt(server, renewed).headers
         last = browser(server)

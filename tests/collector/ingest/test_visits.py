@@ -115,7 +115,8 @@ def test_sums_equal_a_recomputation_over_whole_visits_also_across_a_restart(
     seen: list[tuple[int, int, str, bool]], restart: int
 ) -> None:
     """Whatever comes, in one process or two, the additive numbers are those of the finished visits."""
-    visits, parts, clock = VisitTracker(), [], 0
+    # Not the second 0: it is no visit's.
+    visits, parts, clock = VisitTracker(), [], 1_000_000
     stored: list[Event] = []
     truth: dict[int, list[list[tuple[int, str, bool]]]] = {}
     for number, (visitor, gap, page, interactive) in enumerate(seen):

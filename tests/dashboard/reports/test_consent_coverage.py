@@ -245,15 +245,6 @@ def test_the_dashboard_says_what_is_counted_without_consent(board: Board) -> Non
     assert ["Current visitors" in each for each in (whole, page, country)] == [True, False, False]
 
 
-def test_visitors_without_consent_are_unknown_and_not_none(board: Board) -> None:
-    """In the panel and its details nobody is counted there, which is no count of zero."""
-    board.seed([*(pageview(number, "/", consent="granted") for number in range(1, 7)), *(bare("/") for _ in range(4))])
-    for path in ("", "/details/consent"):
-        text = board.page(f"/{SITE}{path}").text
-        assert re.search(r"Anonymous count, no consent 4 – ", text), path
-        assert re.search(r"Website’s own code 6 6 ", text), path
-
-
 def test_exempt_measurement_is_not_called_consent(board: Board) -> None:
     """Visits of before a change of the policy are known, too."""
     board.seed([pageview(1, "/"), *(pageview(n, "/", consent="exempt") for n in range(2, 5)), bare("/")])
