@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
-from clickhouse_connect.driver._chdbclient import ChdbClient
+# chDB imports pyarrow where that is installed, which takes 40 MB of memory, and needs it for Arrow tables only.
+_held_back = "pyarrow" not in sys.modules
+if _held_back:
+    sys.modules["pyarrow"] = None  # type: ignore[assignment]
+try:
+    import chdb.state.sqlitelike  # noqa: F401
+    from clickhouse_connect.driver._chdbclient import ChdbClient
+finally:
+    if _held_back:
+        del sys.modules["pyarrow"]
 
 
 class EmbeddedClient(ChdbClient):
