@@ -74,6 +74,7 @@ def routes(collector: Collector, keys: ApiKeys, audit_log: AuditLog) -> list[Rou
         tables = await anyio.to_thread.run_sync(_back_up, collector, name)
         if collector.clickhouse.backups is not None and await request.is_disconnected():
             await anyio.to_thread.run_sync(remove_unknown, collector.clickhouse.backups, name)
+            return Response(status_code=499)
         await audit_log.note(key_name(key), EVERYWHERE, N_("Backup made"), "", name)
         return _answer(OperationDone(name=name, tables=tables, place=_place(collector, name)), HTTPStatus.CREATED)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import anyio.from_thread
 import anyio.to_thread
 import httpx
+import msgspec
 import pytest
 from starlette.applications import Starlette
 
@@ -121,3 +124,32 @@ async def test_who_is_promised_to_be_erased_is_in_no_backup(
         answer = await client.post("/api/v1/backups", json={"name": f"b-{secrets.token_hex(4)}"})
     assert answer.status_code == 201
     assert collector.client.query("SELECT visitor FROM events").result_rows == [(8,)]
+
+
+async def test_a_backup_that_nobody_waits_for_is_neither_kept_nor_noted(
+    tmp_path: Path, embedded_engine: str, clickhouse: ClickHouse
+) -> None:
+    """Its command was stopped: it would go on having what is erased, and nobody knows of it."""
+    backups = Path(embedded_engine.removeprefix("chdb://")).parent / "backups"
+    place = ClickHouse(clickhouse.dsn, clickhouse.database, backups=backups)
+    collector = Collector(settings_for(tmp_path), clickhouse=place)
+    keys = ApiKeys(DocumentTable(collector.client, "api_keys", ApiKey), "the key")
+    app = Starlette(routes=routes(collector, keys, noted_of(collector)))
+    # As the command names them.
+    name = f"20410330T120000Z-{secrets.token_hex(4)}"
+    statuses: list[object] = []
+    body = msgspec.json.encode({"name": name})
+    received: list[MutableMapping[str, Any]] = [{"type": "http.disconnect"}, {"type": "http.request", "body": body}]
+
+    async def receive() -> MutableMapping[str, Any]:
+        return received.pop() if received else {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        statuses.append(message.get("status"))
+
+    headers = [(b"authorization", b"Bearer the key"), (b"content-length", str(len(body)).encode())]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/backups", "query_string": b"", "headers": headers}
+    await app(scope, receive, send)
+    assert statuses[0] == 499
+    assert not (backups / name).exists()
+    assert collector.client.query("SELECT what FROM audit_log").result_rows == []
