@@ -37,7 +37,7 @@ def says_no(request: BeaconRequest) -> bool:
 
 
 class GroupedStore:
-    """Calls `store`, which blocks and stores all that waits, for those who ask for it in the same `seconds` once."""
+    """Coalesces calls of `store`, which blocks and stores all that waits: at most one in `seconds`, for all callers."""
 
     def __init__(self, store: Callable[[], None], seconds: float = GATHER_SECONDS) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Budget of the time for which erasures rewrite parts of the table.
+"""Budget for rewriting parts of the table by erasures: a leaky bucket of seconds.
 
 A part that was rewritten stays on the disk for minutes. Whoever visits under many user agents and takes back one after
 the other has the part of the day rewritten as often: without a budget the copies would fill the disk. So rewriting
@@ -21,20 +21,21 @@ waits is looked for every half minute."""
 
 
 class RewriteBudget:
-    """A bucket that time leaks out of. `monotonic` gives seconds that no setting of a clock changes."""
+    """A leaky bucket: rewriting fills it, and it empties with time. `monotonic` gives seconds that no setting of a
+    clock changes."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.now = monotonic
-        self._made_up = 0.0
-        """When all rewriting so far is made up for."""
+        self._empty_at = 0.0
+        """When the bucket is empty, by that clock."""
 
     @property
     def is_spent(self) -> bool:
         """Whether rewriting has to wait."""
-        return self._made_up > self.now() + AT_ONCE_SECONDS / SHARE
+        return self._empty_at > self.now() + AT_ONCE_SECONDS / SHARE
 
     def spend(self, since: float) -> None:
         """Parts were rewritten from that moment until now."""
         now = self.now()
-        owed = max(self._made_up, now) + (now - since) / SHARE
-        self._made_up = min(owed, now + AT_ONCE_SECONDS / SHARE + LONGEST_WAIT)
+        owed = max(self._empty_at, now) + (now - since) / SHARE
+        self._empty_at = min(owed, now + AT_ONCE_SECONDS / SHARE + LONGEST_WAIT)

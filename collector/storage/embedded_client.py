@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, ClassVar
 
-# chDB imports pyarrow where that is installed, which takes 40 MB of memory, and needs it for Arrow tables only.
+# chDB imports pyarrow where that is installed, which takes 28 MB of memory, and needs it for Arrow tables only.
 _held_back = "pyarrow" not in sys.modules
 if _held_back:
     sys.modules["pyarrow"] = None  # type: ignore[assignment]

@@ -32,9 +32,9 @@ class ApiError(Exception):
 async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
     """The key that a request shows. Raises `ApiError` without one that is good, for one with no quota left, and for
     one that may be unknown from a network that has sent too many of those."""
-    shown = _shown(request)
+    shown = _bearer_token(request)
     try:
-        key = _good(await keys.authenticate(shown, request.scope))
+        key = _require_valid(await keys.authenticate(shown, request.scope))
     except TooManyKeys as error:
         reason = f"too many unknown keys came from this network; try again in {error.wait} s"
         raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, error.wait) from None
@@ -55,22 +55,22 @@ async def bearer(keys: ApiKeys, request: Request) -> ApiKey:
         reason = "too many requests of this account wait already; try again in a few seconds"
         raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "authorization", reason, RETRY_SECONDS) from None
     # Requests may wait for minutes, in which the key is revoked.
-    return await still_good(keys, request) if waited else key
+    return await recheck_key(keys, request) if waited else key
 
 
-async def still_good(keys: ApiKeys, request: Request) -> ApiKey:
-    """The key that a request has shown before, as it is now. Raises `ApiError` where it is good no longer."""
-    return _good(await keys.check(_shown(request)))
+async def recheck_key(keys: ApiKeys, request: Request) -> ApiKey:
+    """Authenticate a request's key again, after it has waited. Raises `ApiError` for one that was revoked meanwhile."""
+    return _require_valid(await keys.check(_bearer_token(request)))
 
 
-def _shown(request: Request) -> str:
+def _bearer_token(request: Request) -> str:
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not shown.strip():
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "expected `Authorization: Bearer KEY`")
     return shown.strip()
 
 
-def _good(key: ApiKey | None) -> ApiKey:
+def _require_valid(key: ApiKey | None) -> ApiKey:
     if key is None:
         raise ApiError(HTTPStatus.UNAUTHORIZED, "authorization", "this key is unknown or revoked, or has expired")
     return key

@@ -32,7 +32,7 @@ from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.analytics.small_counts import Protection
-from dashboard.api.auth import ApiError, json_answer, still_good
+from dashboard.api.auth import ApiError, json_answer, recheck_key
 from dashboard.api.key_handlers import KeyHandler, answering, key_name, site_of
 from dashboard.i18n.translations import N_
 
@@ -209,7 +209,7 @@ class ImportsApi:
     async def _confirmed(self, site: Site, record: ImportRecord, request: Request) -> ImportRecord:
         """The import, whose days count from now on. It may have been read for an hour, in which the key was revoked."""
         try:
-            await still_good(self._keys, request)
+            await recheck_key(self._keys, request)
         except ApiError:
             await anyio.to_thread.run_sync(self._imports.remove, site, record.id)
             raise

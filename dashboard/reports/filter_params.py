@@ -113,8 +113,8 @@ def operators(dimension: str) -> tuple[Operator, ...]:
     return tuple(each for each in OPERATORS if dimension in PAGES or not each.startswith("matches"))
 
 
-def spelt(text: str) -> str:
-    """A name or value as queries of addresses have it."""
+def percent_encoded(text: str) -> str:
+    """Percent-encode a name or value of a query string; what is legible and allowed there stays."""
     return quote(text, safe="/:,")
 
 
@@ -125,11 +125,11 @@ class FilterParam:
     operator: Operator
     dimension: str
     value: str
-    in_address: str = field(init=False, repr=False, compare=False)
-    """The filter as addresses have it. A page has hundreds of these, each with all of its filters."""
+    query_part: str = field(init=False, repr=False, compare=False)
+    """The filter as a parameter of a query string. A page has hundreds of links, each with all of its filters."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "in_address", f"f={spelt(str(self))}")
+        object.__setattr__(self, "query_part", f"f={percent_encoded(str(self))}")
 
     def __str__(self) -> str:
         # The comma ends the dimension, and keys of properties may have one.

@@ -20,7 +20,7 @@ from dashboard.reports.date_range import (
     PERIODS,
     DateRangeParams,
 )
-from dashboard.reports.filter_params import FilterParam, Operator, read_filter, spelt
+from dashboard.reports.filter_params import FilterParam, Operator, percent_encoded, read_filter
 from dashboard.reports.revenue import REVENUE_MEASURES, is_revenue
 
 LONGEST_CURRENCY = 3
@@ -58,7 +58,7 @@ class ViewState:
 
     def href(self, below: str = "", **extra: str) -> str:
         """The address of this choice; `below` is a page under the site's own, such as `/details/pages`."""
-        parts = [*_parts(self._choices()), *(chip.in_address for chip in self.chips), *_parts(extra.items())]
+        parts = [*_parts(self._choices()), *(chip.query_part for chip in self.chips), *_parts(extra.items())]
         return f"{self.home}{below}{'?' if parts else ''}{'&'.join(parts)}"
 
     @property
@@ -183,7 +183,7 @@ def _read_span(params: QueryParams) -> DateRangeParams:
 
 
 def _parts(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"{spelt(name)}={spelt(value)}" for name, value in pairs]
+    return [f"{percent_encoded(name)}={percent_encoded(value)}" for name, value in pairs]
 
 
 def _compared(params: DateRangeParams, compare: str = DEFAULT_COMPARISON) -> DateRangeParams:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime
 import socket
+import subprocess
+import sys
 import threading
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -195,3 +198,14 @@ def test_the_engine_keeps_no_logs_of_its_own(embedded_engine: str) -> None:
     client.command("DROP DATABASE idle SYNC")
     client.close()
     assert list(rows) == []
+
+
+def test_the_engine_is_loaded_without_arrow(tmp_path: Path) -> None:
+    """It works, and what it does not need takes no memory; whoever does need it can import it afterwards."""
+    code = (
+        "import sys; from collector.storage.client import ClickHouse; "
+        f"rows = ClickHouse(dsn='chdb://{tmp_path}/engine').prepare().query('SELECT 1').result_rows; "
+        "print(rows, 'pyarrow' in sys.modules); import pyarrow"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[(1,)] False"
