@@ -10,7 +10,8 @@ Only events up to the second of the erasure are taken: what the visitor sends la
 Rewriting the table has a budget (`rewrite_budget`): rounds beyond it wait, and take all that was promised meanwhile.
 
 A site is meant by all of its names, and an erasure is not done while the site is being renamed: events may still be
-copied from one name to the other. A day that was rolled up is taken back when events of it are erased.
+copied from one name to the other. Nor is it while a backup is being restored, nor by what was deleted from tables that
+those of a backup have replaced since. A day that was rolled up is taken back when events of it are erased.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from collector.erasure.rewrite_budget import RewriteBudget
 from collector.erasure.stored_events import Reopen, delete_stored, remove_stale_marks
 from collector.spool.rewrite import Erasure
 from collector.spool.spool import Spool
+from collector.storage.backup import TablesInPlace
 from collector.storage.membership import Membership
 from collector.storage.shards import Shards
 
@@ -40,7 +42,7 @@ class Eraser:
 
     `spools` are those that the process empties, the first its own; `members` are the collectors that share the
     database; `clock` gives nanoseconds. `names` are all names of the site of one name, `renaming` those of sites that
-    are being renamed.
+    are being renamed, `in_place` the tables that there are.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Eraser:
         *,
         names: Callable[[str], Collection[str]] = lambda site: (site,),
         renaming: Callable[[], Collection[str]] = tuple,
+        in_place: Callable[[], TablesInPlace] = lambda: TablesInPlace("", restoring=False),
         reopen: Reopen = lambda *_: None,
         shards: Shards | None = None,
         budget: RewriteBudget | None = None,
@@ -63,6 +66,7 @@ class Eraser:
         self._clock = clock
         self._names = names
         self._renaming = renaming
+        self._in_place = in_place
         self._reopen = reopen
         self._turn = threading.Lock()
         self._noting = threading.Lock()
@@ -120,7 +124,7 @@ class Eraser:
         promised = own.erasures.pending()
         if not promised:
             return False
-        moving = frozenset(self._renaming())
+        moving, before = frozenset(self._renaming()), self._in_place()
         erasures = self._under_all_names(promised.values())
         keys = {number: (own.path, number) for number in promised}
         new = [key for key in keys.values() if not self._fence.has_moment(key)]
@@ -131,8 +135,12 @@ class Eraser:
         self._fence.note_moment(*new)
         over = [number for number, key in keys.items() if self._fence.is_passed(key)]
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
+        if before.restoring:
+            over = []
         if new or over:
             self._delete_stored(erasures)
+        if over and self._in_place() != before:
+            over = []
         moving = frozenset(self._renaming())
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         own.erasures.mark_done(over)

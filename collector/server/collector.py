@@ -57,7 +57,8 @@ from collector.spool.member_inserter import MemberInserter
 from collector.spool.site_aliases import SiteAliasInserter
 from collector.spool.spool import Spool
 from collector.spool.worker import SpoolWorker, spool_files
-from collector.storage.backup import finish_interrupted
+from collector.storage.backup import finish_interrupted, tables_in_place
+from collector.storage.backup_files import remove_interrupted
 from collector.storage.client import ClickHouse, plain_reason
 from collector.storage.damage import DamageWatch
 from collector.storage.disk_guard import DiskSpaceGuard
@@ -182,6 +183,7 @@ class Collector:
             time.time_ns,
             names=self.sites.names,
             renaming=lambda: self.deletions.moving(),
+            in_place=lambda: tables_in_place(self.clickhouse, self.client),
             reopen=self.rollup.reopen_day,
             shards=self.shards,
         )
@@ -386,6 +388,8 @@ class Collector:
                     self.damage.check,
                 ]
                 chores += [self.retention.run_due, self.imports.tidy] if self.members.leads else []
+                if self.members.leads and not self.clickhouse.cluster:
+                    chores.append(partial(finish_interrupted, self.clickhouse))
             for chore in chores:
                 try:
                     await anyio.to_thread.run_sync(chore)
@@ -444,6 +448,8 @@ def prepared(clickhouse: ClickHouse, patience: float = START_SECONDS, marker: Pa
                     DiskSpaceGuard(client, marker).repair_before_start()
             if not clickhouse.cluster:
                 finish_interrupted(clickhouse)
+            if clickhouse.embedded and clickhouse.backups is not None:
+                remove_interrupted(clickhouse.backups)
             return clickhouse.prepare()
         except (ClickHouseError, OSError) as error:
             if clickhouse.embedded:

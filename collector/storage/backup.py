@@ -28,11 +28,11 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.errors import BackupError
 from collector.storage.backup_check import check_definitions, ordinary_tables, read_whole
-from collector.storage.backup_files import is_whole, remove_interrupted
+from collector.storage.backup_files import is_whole
 from collector.storage.client import SCRATCH, ClickHouse, apply_schema, plain_reason
-from collector.storage.document_lock import DocumentLock
+from collector.storage.document_lock import ALL_RECORDS, CLAIMS, RESTORATION, WAIT_SECONDS, DocumentLock
 from collector.storage.migrations import migrate
-from collector.storage.schema import quoted
+from collector.storage.schema import quoted, tables
 from collector.storage.table_exchange import drop_exchanged, exchange, finish_exchanges, left_over
 
 RIGHTS = ("users", "api_keys", "shares", "subscriptions", "channels")
@@ -64,6 +64,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 _STATUS = "SELECT status, error FROM system.backups WHERE id = {id:String}"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5  # seconds
 
+_ID_OF_EVENTS = "SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = 'events'"
 _TABLES = """
 SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE '%MergeTree' ORDER BY name"""
 
@@ -81,12 +82,12 @@ def back_up(clickhouse: ClickHouse, name: str) -> list[str]:
     Raises `BackupError`.
     """
     _refuse_cluster(clickhouse, name)
-    with contextlib.closing(clickhouse.client()) as client:
-        tables = _tables(client, clickhouse.database)
-        parts = ", ".join(f"TABLE {quoted(clickhouse.database)}.{quoted(table)}" for table in tables)
+    with _alone(clickhouse, name), contextlib.closing(clickhouse.client()) as client:
+        found = _tables(client, clickhouse.database)
+        parts = ", ".join(f"TABLE {quoted(clickhouse.database)}.{quoted(table)}" for table in found)
         _run(client, f"BACKUP {parts} TO File({{name:String}})", name)
-    _must_be_whole(clickhouse, name)
-    return tables
+        _must_be_whole(clickhouse, name)
+    return found
 
 
 def _must_be_whole(clickhouse: ClickHouse, name: str) -> None:
@@ -123,15 +124,13 @@ def restore(
 
     They are restored beside them first, brought to this release's schema and checked to be of it, and then exchanged
     one by one: whoever reads meanwhile sees a table before or after, never half of it. `keep_protection` gets a client
-    of the present and one of the restored database before that; `exchanging` is entered while tables change places.
+    of the present and one of the restored database before that; from then on until the tables have changed places no
+    record is changed by any collector, and `exchanging` is entered.
     Raises `BackupError`, and `SchemaTooNew` for a backup of a later release; then nothing has changed.
     """
     _refuse_cluster(clickhouse, name)
-    try:
-        with _alone(clickhouse):
-            return _restore(clickhouse, name, keep_protection, exchanging)
-    except TimeoutError:
-        raise BackupError(name, "another backup is being restored; try again when that has finished") from None
+    with _alone(clickhouse, name):
+        return _restore(clickhouse, name, keep_protection, exchanging)
 
 
 def _restore(
@@ -150,22 +149,26 @@ def _restore(
             migrate(client)
             apply_schema(client)
             own = check_definitions(client, _beside(clickhouse), name) - NEVER
-            tables = [table for table in _tables(client, beside.database) if table in own]
-            for table in tables:
+            restored = [table for table in _tables(client, beside.database) if table in own]
+            for table in restored:
                 read_whole(client, table)
             there = quoted(clickhouse.database)
-            for table in RIGHTS:
-                client.command(_KEEP_DELETED.format(table=table, there=there))
-            client.command(_KEEP_CHANGED.format(there=there))
-            with contextlib.closing(clickhouse.client()) as present:
+            with (
+                contextlib.closing(clickhouse.client()) as present,
+                exchanging(),
+                # What is revoked or asked for from here on would be put aside.
+                _locked(present, ALL_RECORDS, name),
+            ):
+                for table in RIGHTS:
+                    client.command(_KEEP_DELETED.format(table=table, there=there))
+                client.command(_KEEP_CHANGED.format(there=there))
                 settings = keep_protection(present, client)
-            with exchanging():
-                exchange(client, clickhouse.database, beside.database, tables)
+                exchange(client, clickhouse.database, beside.database, restored)
         except DatabaseError as error:
             raise BackupError(name, plain_reason(error)) from None
         finally:
             drop_exchanged(client, clickhouse.database, beside.database)
-    return Restored(tables, settings)
+    return Restored(restored, settings)
 
 
 def _tables_in(clickhouse: ClickHouse, name: str) -> list[str]:
@@ -203,19 +206,41 @@ def finish_interrupted(clickhouse: ClickHouse) -> None:
     with contextlib.closing(clickhouse.outside()) as client:
         if left_over(client, _prefix(clickhouse)):
             # Whoever restores holds the lock.
-            with contextlib.suppress(TimeoutError), _alone(clickhouse):
+            with contextlib.suppress(BackupError), _alone(clickhouse, "", patience=0):
                 finish_exchanges(client, clickhouse.database, _prefix(clickhouse))
-    if clickhouse.embedded and clickhouse.backups is not None:
-        remove_interrupted(clickhouse.backups)
+
+
+class TablesInPlace(NamedTuple):
+    """The id of the table of events, which is another one once a backup is restored, and whether a restoration is under
+    way or was interrupted: what is deleted before it is over may come back."""
+
+    events: str
+    restoring: bool
+
+
+def tables_in_place(clickhouse: ClickHouse, client: Client) -> TablesInPlace:
+    """Which tables there are now. Blocking."""
+    ids = client.query(_ID_OF_EVENTS).result_rows
+    return TablesInPlace(ids[0][0] if ids else "", restoring=bool(left_over(client, _prefix(clickhouse))))
 
 
 @contextlib.contextmanager
-def _alone(clickhouse: ClickHouse) -> Iterator[None]:
-    """No other collector restores for as long as the block lasts. Raises `TimeoutError` where one does."""
-    if clickhouse.embedded:
-        yield
-        return
-    with contextlib.closing(clickhouse.client()) as client, DocumentLock(client, "restoration").renewed():
+def _alone(clickhouse: ClickHouse, name: str, patience: float = WAIT_SECONDS) -> Iterator[None]:
+    """No backup is made or restored besides for as long as the block lasts. Raises `BackupError` where one is."""
+    with contextlib.closing(clickhouse.client()) as client:
+        # What an earlier release has left may be without it.
+        client.command(next(table.statement for table in tables() if table.name == CLAIMS))
+        with _locked(client, RESTORATION, name, patience):
+            yield
+
+
+@contextlib.contextmanager
+def _locked(client: Client, what: str, name: str, patience: float = WAIT_SECONDS) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(DocumentLock(client, what, patience=patience).renewed())
+        except TimeoutError:
+            raise BackupError(name, "another backup or change is under way; try again in a minute") from None
         yield
 
 

@@ -32,26 +32,40 @@ WAIT_SECONDS: Final = 30.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 """Seconds between two tries: random, and twice as long at most after each."""
 
-_OTHERS = """
+ALL_RECORDS: Final = "*"
+"""Instead of a table's name: no record of any table is changed meanwhile."""
+RESTORATION: Final = "restoration"
+"""Instead of a table's name: no backup is made or restored meanwhile."""
+
+_OTHERS = f"""
 SELECT count() FROM (
     SELECT claim FROM record_claims
-    WHERE record_table = {table:String} AND claim != {own:UInt64} AND at > now64(3) - INTERVAL {lease:UInt32} SECOND
+    WHERE (record_table IN ({{table:String}}, '{ALL_RECORDS}')
+            OR ({{table:String}} = '{ALL_RECORDS}' AND record_table != '{RESTORATION}'))
+        AND claim != {{own:UInt64}} AND at > now64(3) - INTERVAL {{lease:UInt32}} SECOND
     GROUP BY claim HAVING max(released) = 0
-)"""
+)"""  # noqa: S608 -- our own names
 
 
 class DocumentLock:
     """Context manager, re-entrant within a thread. Blocking. `monotonic` gives seconds.
 
-    Entering raises `TimeoutError` after `WAIT_SECONDS`, and what the driver raises when ClickHouse is away.
+    Entering raises `TimeoutError` after `patience` seconds, and what the driver raises when ClickHouse is away.
     """
 
-    def __init__(self, client: Client, table: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: Client,
+        table: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        patience: float = WAIT_SECONDS,
+    ) -> None:
         self.threads = threading.RLock()
         """Lock among the threads of this process alone."""
         self._client = client
         self._table = table
         self._monotonic = monotonic
+        self._patience = patience
         self._depth = 0
         self._claim = 0
         self._claimed = 0.0
@@ -103,14 +117,14 @@ class DocumentLock:
             raise TimeoutError(f"changing {self._table} took longer than {FENCE_SECONDS:.0f} s")
 
     def _acquire(self) -> None:
-        ends, pause = self._monotonic() + WAIT_SECONDS, SHORTEST_PAUSE
+        ends, pause = self._monotonic() + self._patience, SHORTEST_PAUSE
         while True:
             self._claim, self._claimed = secrets.randbits(64), self._monotonic()
             self._insert()
             if not self._others():
                 return
             self._insert(released=True)
-            if self._monotonic() > ends:
+            if self._monotonic() >= ends:
                 raise TimeoutError(f"{self._table} is being changed by another process")
             time.sleep(random.uniform(0, pause))  # noqa: S311 # nobody gains by foreseeing it
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -134,12 +134,14 @@ def _back_up(collector: Collector, name: str) -> list[str]:
 def _restore(collector: Collector, name: str) -> Restored:
     """While nothing is done to a site. Blocking."""
     with collector.deletions.paused(), collector.imports.paused() as nothing_imported:
-        if any(job.waiting for job in collector.deletions.all()):
+        jobs = collector.deletions.all()
+        if any(job.waiting for job in jobs):
             # A job that has copied from a table, and deletes in another that was put in its place, would lose both.
             raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed or deleted; try again in a minute")
         if not nothing_imported:
             raise ApiError(HTTPStatus.CONFLICT, "name", "data is being imported; try again when that has finished")
-        restored = restore(collector.clickhouse, name, partial(keep_checked, name), collector.rollup.replacing_tables)
+        keep = partial(keep_checked, name, jobs)
+        restored = restore(collector.clickhouse, name, keep, collector.rollup.replacing_tables)
         for refresh in collector.refreshes:
             refresh()
     return restored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import msgspec
@@ -48,11 +48,13 @@ MOST_VERSION: Final = 2**62
 _NEWEST: Final = "SELECT max(version) FROM {table:Identifier}"
 
 
-def keep_checked(backup: str, present: Client, restored: Client) -> list[SettingDifference]:
-    """As `keep_protection`, once every record was read. Raises `BackupError`, also where another collector has begun to
-    do something to a site: what it copies would be of one database, and what it deletes of the other."""
-    if any(job.waiting for job in DocumentTable(present, "site_jobs", SiteJob).all().values()):
-        raise BackupError(backup, "a site is being renamed or deleted; nothing was restored, try again in a minute")
+def keep_checked(backup: str, jobs: Collection[SiteJob], present: Client, restored: Client) -> list[SettingDifference]:
+    """As `keep_protection`, once every record was read. Raises `BackupError`, also where the `jobs` on sites are others
+    than when the restoration began: what one copies would be of one database, and what it deletes of the other; and
+    what was deleted meanwhile would come back."""
+    now = DocumentTable(present, "site_jobs", SiteJob).all()
+    if now != {job.id: job for job in jobs}:
+        raise BackupError(backup, "a site was changed or deleted from meanwhile; nothing was restored, try again")
     for table, kind in RECORDS.items():
         newest = restored.query(_NEWEST, parameters={"table": table}).result_rows[0][0]
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,7 +23,7 @@ from collector.server.collector import prepared
 from collector.sites.model import Site
 from collector.sites.restoration import keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.storage.backup import back_up, restore
+from collector.storage.backup import SettingDifference, back_up, finish_interrupted, restore
 from collector.storage.backup_files import METADATA, is_whole, new_backup_name, new_copy_name, remove_interrupted
 from collector.storage.client import ClickHouse, apply_schema
 from collector.storage.documents import DocumentTable
@@ -290,6 +291,43 @@ def test_what_else_is_in_a_backup_is_left_there(database: Client, backups: Click
     assert "own_notes" in back_up(backups, name)
     database.command("DROP TABLE own_notes SYNC")
     assert {"own_notes", "users"} & set(restore(backups, name, keep_protection).tables) == {"users"}
+
+
+def test_what_is_revoked_while_tables_change_places_stays_revoked(database: Client, backups: ClickHouse) -> None:
+    """Whoever revokes it waits until the backup is restored, and then revokes it there."""
+    with closing(backups.client()) as other:
+        shares = DocumentTable(other, "shares", ShareLink)
+        shares.create("1", ShareLink(id="1", hash="1", site="site"))
+        name = f"{backups.database}-{secrets.token_hex(4)}"
+        back_up(backups, name)
+        revoking = threading.Thread(target=shares.delete, args=("1",))
+
+        def keep(present: Client, restored: Client) -> list[SettingDifference]:
+            revoking.start()
+            revoking.join(timeout=0.5)
+            return keep_protection(present, restored)
+
+        restore(backups, name, keep)
+        revoking.join(timeout=30)
+    assert not DocumentTable(database, "shares", ShareLink).all()
+
+
+def test_backups_and_restorations_are_one_after_the_other(backups: ClickHouse) -> None:
+    """One that is made while another is restored would have some tables of each."""
+    name = f"{backups.database}-{secrets.token_hex(4)}"
+    back_up(backups, name)
+    made = threading.Thread(target=back_up, args=(backups, f"{name}-2"))
+
+    def keep(*_: Client) -> list[SettingDifference]:
+        made.start()
+        made.join(timeout=0.5)
+        assert made.is_alive()
+        finish_interrupted(backups)
+        return []
+
+    restore(backups, name, keep)
+    made.join(timeout=30)
+    assert not made.is_alive()
 
 
 class Stopping:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,25 @@ import anyio.to_thread
 import httpx
 import msgspec
 import pytest
+from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
 
+from collector.core.errors import BackupError
 from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob, new_job
+from collector.erasure.visitor_erasure import Eraser
 from collector.server.collector import Collector
 from collector.sites.model import Site
+from collector.sites.restoration import keep_protection
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.rewrite import Erasure
+from collector.storage.backup import Restored, SettingDifference, back_up, restore, tables_in_place
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
 from dashboard.api.operations import routes
+from dashboard.api.restored_records import keep_checked
 from tests.collector.server.test_event_endpoint import settings_for
 from tests.collector.storage.test_client import an_event
 
@@ -124,6 +131,82 @@ async def test_who_is_promised_to_be_erased_is_in_no_backup(
         answer = await client.post("/api/v1/backups", json={"name": f"b-{secrets.token_hex(4)}"})
     assert answer.status_code == 201
     assert collector.client.query("SELECT visitor FROM events").result_rows == [(8,)]
+
+
+async def test_who_is_erased_during_a_restoration_stays_erased(
+    tmp_path: Path, engine: str, clickhouse: ClickHouse
+) -> None:
+    """The tables that the events were deleted from are put aside: the erasure is repeated in those of the backup."""
+    assert engine
+    place = ClickHouse(clickhouse.dsn, clickhouse.database)
+    collector = Collector(settings_for(tmp_path), clickhouse=place)
+    mine, theirs = an_event(visitor=7), an_event(visitor=8)
+    ClickHouseInserter(collector.client).insert([mine, theirs], "both")
+    name = f"b-{secrets.token_hex(4)}"
+    back_up(place, name)
+    done: list[bool] = []
+
+    def erased(*_: Client) -> list[SettingDifference]:
+        collector.eraser.enqueue([Erasure(mine.site, mine.day, mine.visitor, mine.ts)])
+        done.extend(collector.eraser.run_once(urgent=True) for _ in range(3))
+        return []
+
+    restore(place, name, erased)
+    assert done == [False] * 3
+    assert collector.client.query("SELECT visitor FROM events ORDER BY visitor").result_rows == [(7,), (8,)]
+    assert collector.eraser.run_once(urgent=True)
+    assert collector.client.query("SELECT visitor FROM events").result_rows == [(8,)]
+
+
+async def test_an_erasure_is_not_done_by_a_deletion_from_tables_that_were_replaced(
+    tmp_path: Path, engine: str, clickhouse: ClickHouse
+) -> None:
+    """A restoration may begin and end while events are being deleted."""
+    assert engine
+    place = ClickHouse(clickhouse.dsn, clickhouse.database)
+    collector = Collector(settings_for(tmp_path), clickhouse=place)
+    mine = an_event(visitor=7)
+    ClickHouseInserter(collector.client).insert([mine], "one")
+    name = f"b-{secrets.token_hex(4)}"
+    back_up(place, name)
+    restored: list[Restored] = []
+
+    def during(*_: object) -> None:
+        if not restored:
+            restored.append(restore(place, name, keep_protection))
+
+    collector.eraser = Eraser(
+        collector.client,
+        lambda: [collector.spool],
+        collector.members,
+        lambda: 1,
+        reopen=during,
+        in_place=lambda: tables_in_place(place, collector.client),
+    )
+    collector.eraser.enqueue([Erasure(mine.site, mine.day, mine.visitor, mine.ts)])
+    assert not collector.eraser.run_once(urgent=True)
+    assert restored
+    assert collector.eraser.run_once(urgent=True)
+    assert collector.client.query("SELECT count() FROM events").result_rows == [(0,)]
+
+
+async def test_nothing_is_restored_when_figures_were_deleted_meanwhile(
+    tmp_path: Path, engine: str, clickhouse: ClickHouse
+) -> None:
+    """By another collector, which does not wait for this one: the backup would bring them back."""
+    assert engine
+    collector = Collector(settings_for(tmp_path), clickhouse=ClickHouse(clickhouse.dsn, clickhouse.database))
+    site = await collector.sites.add(Site(domain="site.test"))
+    ClickHouseInserter(collector.client).insert([an_event()], "one")
+    name = f"b-{secrets.token_hex(4)}"
+    back_up(collector.clickhouse, name)
+    jobs = collector.deletions.all()
+    job = new_job("reset", site, "admin", collector.clock())
+    await anyio.to_thread.run_sync(collector.deletions.enqueue, job)
+    assert await anyio.to_thread.run_sync(collector.deletions.run_pending)
+    with pytest.raises(BackupError, match="meanwhile; nothing was restored"):
+        restore(collector.clickhouse, name, partial(keep_checked, name, jobs))
+    assert collector.client.query("SELECT count() FROM events").result_rows == [(0,)]
 
 
 async def test_a_backup_that_nobody_waits_for_is_neither_kept_nor_noted(

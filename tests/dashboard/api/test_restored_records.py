@@ -33,7 +33,7 @@ def test_a_record_that_cannot_be_used_is_refused(database: Client, table: str, r
     """The server would not start again with one that it cannot read, and could not change one of the last version."""
     columns = ["id", "record", "version", "deleted"]
     database.insert("sites", [["1", SITE, 1, 0]], column_names=columns)
-    assert keep_checked("backup", database, database) == []
+    assert keep_checked("backup", [], database, database) == []
     database.insert(table, [["2", record, version, 0]], column_names=columns)
     with pytest.raises(BackupError, match=f"table {table} cannot be used; nothing was restored"):
-        keep_checked("backup", database, database)
+        keep_checked("backup", [], database, database)
