@@ -76,7 +76,9 @@ class BodyReader:
         network = max(self._open, key=lambda each: len(self._open[each]))
         time = next(iter(self._open[network]))
         self._release(network, time)
-        time.reschedule(0)
+        # Its time may be over in this very turn of the event loop.
+        if not time.expired():
+            time.reschedule(0)
 
     def _release(self, network: str, time: asyncio.Timeout) -> None:
         """The body is whole, or given up, by its reader or for another."""

@@ -90,6 +90,19 @@ async def test_slots_are_shared_out_by_network() -> None:
     assert await bodies.read(whole.receive, 4, "192.0.2.1") == b"a"
 
 
+async def test_a_body_whose_time_is_over_makes_room_for_one_of_the_same_moment() -> None:
+    """Its reader has not heard of that yet."""
+    bodies = BodyReader(seconds=0, max_open=1)
+    late = asyncio.create_task(bodies.read(Sender().receive, 4, "192.0.2.1"))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert bodies.open == 1
+    assert await bodies.read(Sender(part(b"a", more=False)).receive, 4, "198.51.100.1") == b"a"
+    with pytest.raises(BodyError) as refused:
+        await late
+    assert (refused.value.status, bodies.open) == (408, 0)
+
+
 async def test_one_body_each_of_networks_without_number_keeps_nobody_out() -> None:
     """As one client of IPv6 has them: whoever comes then is read, however many there are."""
     bodies = BodyReader(max_open=50)
