@@ -229,6 +229,7 @@ class Collector:
         self.tally = DropStatistics(self.client, self.counters, self.sites, clock)
         self.deletions.followers.append(self.tally.wait_for_write)
         self.counters.watch(self._gauges)
+        self._background: asyncio.Task[None] | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._work: asyncio.Task[None] | None = None
         self._heart: asyncio.Task[None] | None = None
@@ -243,8 +244,9 @@ class Collector:
             await anyio.to_thread.run_sync(partial(self.imports.recover, alone=self.settings.embedded))
         for lane in (self.lane, *self._left_over):
             lane.start()
-        self._upkeep = asyncio.create_task(self.run_background_jobs())
-        # Deleting much takes its time; salts are not to wait for it.
+        self._background = asyncio.create_task(self.run_background_jobs())
+        # Building and deleting much takes its time; neither salts nor rights that have ended are to wait for it.
+        self._upkeep = asyncio.create_task(self.run_upkeep())
         self._work = asyncio.create_task(self.run_site_jobs())
         if not self.settings.embedded:
             self._heart = asyncio.create_task(self.run_heartbeat())
@@ -253,7 +255,7 @@ class Collector:
 
     async def stop(self) -> None:
         """Drain for a few seconds, then let go of everything. What is not inserted waits in the spool."""
-        for running in (self._upkeep, self._work, self._recalls, self._settling):
+        for running in (self._background, self._upkeep, self._work, self._recalls, self._settling):
             await _cancelled(running)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -368,35 +370,37 @@ class Collector:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def run_background_jobs(self) -> None:
-        """Every half minute: salts, lists, days that are over. More often: what other processes changed."""
+        """Every half minute: salts and lists. More often: what other processes changed, which ends rights at once."""
         rounds = round(UPKEEP_SECONDS / SHARED_SECONDS)
         for round_ in itertools.count():
             chores: list[Callable[[], object]] = [self.room.check]
             if not self.settings.embedded or round_ % rounds == 0:
-                chores += [*self.refreshes, self.salt_rotation.refresh, self.erasures.run_pending]
-            if not self.settings.embedded and round_ % rounds == 0:
-                chores += [spool.erasures.clean_log for spool in self._spools()]
+                chores += [*self.refreshes, self.salt_rotation.refresh]
             if round_ % rounds == 0:
                 chores += [
                     self.clock_monitor.check,
                     self.salt_rotation.rotate,
                     self.rooms.spam.refresh,
                     self.rooms.datacenters.refresh,
-                    self.tally.write,
-                    self.close_days,
-                    self.eraser.remove_stale_marks,
-                    self.damage.check,
                 ]
+            await _done(chores)
+            await asyncio.sleep(SHARED_SECONDS)
+
+    async def run_upkeep(self) -> None:
+        """Every half minute what may take long: days that are over, retention. More often: erasures."""
+        rounds = round(UPKEEP_SECONDS / SHARED_SECONDS)
+        for round_ in itertools.count():
+            chores: list[Callable[[], object]] = []
+            if not self.settings.embedded or round_ % rounds == 0:
+                chores += [self.erasures.run_pending]
+            if not self.settings.embedded and round_ % rounds == 0:
+                chores += [spool.erasures.clean_log for spool in self._spools()]
+            if round_ % rounds == 0:
+                chores += [self.tally.write, self.close_days, self.eraser.remove_stale_marks, self.damage.check]
                 chores += [self.retention.run_due, self.imports.tidy] if self.members.leads else []
                 if self.members.leads and not self.clickhouse.cluster:
                     chores.append(partial(finish_interrupted, self.clickhouse))
-            for chore in chores:
-                try:
-                    await anyio.to_thread.run_sync(chore)
-                except (ClickHouseError, OSError) as error:
-                    log.warning("background jobs failed and will be retried", extra={"reason": plain_reason(error)})
-                except Exception:  # one failed chore must not end the upkeep
-                    log.exception("background jobs failed and will be retried")
+            await _done(chores)
             await asyncio.sleep(SHARED_SECONDS)
 
     async def run_site_jobs(self) -> None:
@@ -424,6 +428,17 @@ class Collector:
             "tyst_visits_bytes": ("Bytes that they take.", self.rooms.visits.bytes),
             "tyst_visits_closed_early": ("Visits closed at a bound of memory.", self.rooms.visits.closed_early),
         }
+
+
+async def _done(chores: Sequence[Callable[[], object]]) -> None:
+    """Do one after the other, whatever fails of them."""
+    for chore in chores:
+        try:
+            await anyio.to_thread.run_sync(chore)
+        except (ClickHouseError, OSError) as error:
+            log.warning("background jobs failed and will be retried", extra={"reason": plain_reason(error)})
+        except Exception:  # one failed chore must not end the upkeep
+            log.exception("background jobs failed and will be retried")
 
 
 async def _cancelled(running: asyncio.Task[None] | None) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import anyio
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -20,6 +21,7 @@ from collector.core.settings import read_settings
 from collector.erasure.delete_events import TABLES_WITH_SITE
 from collector.erasure.stored_events import delete_stored, remove_stale_marks
 from collector.server.collector import Collector
+from collector.sites.model import Site
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.spool.rewrite import Erasure
 from collector.storage.backup import back_up, restore
@@ -63,6 +65,23 @@ def administrator(clickhouse_server: RealServer) -> Iterator[Client]:
     dsn = clickhouse_server.dsn("tyst", user=ADMINISTRATOR)
     with contextlib.closing(ClickHouse.at(dsn).client()) as client:
         yield client
+
+
+@pytest.mark.anyio
+async def test_what_others_changed_is_read_while_days_are_closed(place: ClickHouse, tmp_path: Path) -> None:
+    """A day of many events takes long: who was removed at another collector is not to be let in meanwhile."""
+    collector = Collector(read_settings({"TYST_DATA_DIR": str(tmp_path), "TYST_CLICKHOUSE_DSN": place.dsn}))
+    await collector.sites.change(Site(domain=MINE.site))
+    ClickHouseInserter(collector.client).insert([MINE], "a day that is over")
+    read: list[int] = []
+    collector.refreshes.append(lambda: read.append(1))
+    with collector.rollup.replacing_tables():
+        await collector.start()
+        with anyio.fail_after(20):
+            while len(read) < 2:  # noqa: ASYNC110 # read by threads, which set no event
+                await anyio.sleep(0.01)
+        assert count(collector.client, "daily_status") == 0
+    await collector.stop()
 
 
 def count(client: Client, table: str = "events") -> int:
