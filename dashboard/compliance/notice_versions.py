@@ -1,8 +1,13 @@
-"""Versions of a site's privacy notice: a new one whenever a change of settings changes its statements."""
+"""Versions of a site's privacy notice: a new one whenever a change of settings changes its statements.
+
+They are one record, and all of them are on a public page: beyond `MOST_BYTES` the oldest go.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import anyio.to_thread
 import msgspec
@@ -11,9 +16,12 @@ from collector.sites.model import Site
 from collector.storage.documents import DocumentTable
 from dashboard.compliance.privacy_notice import NoticeVersion, facts_of
 
+MOST_BYTES: Final = 32_768
+"""Of the versions of a site that are kept: more than a hundred, where its settings are as short as they usually are."""
+
 
 class History(msgspec.Struct, frozen=True):
-    """All versions of one site's notice, oldest first."""
+    """The versions of one site's notice, oldest first."""
 
     editions: tuple[NoticeVersion, ...]
 
@@ -47,6 +55,14 @@ class NoticeVersions:
         facts = facts_of(site)
         if editions and editions[-1].facts == facts:
             return editions
-        editions = (*editions, NoticeVersion(len(editions) + 1, int(self._clock()), facts))
+        number = editions[-1].number + 1 if editions else 1
+        editions = _newest((*editions, NoticeVersion(number, int(self._clock()), facts)))
         self._records.store(site.id, History(editions))
         return editions
+
+
+def _newest(editions: Sequence[NoticeVersion]) -> tuple[NoticeVersion, ...]:
+    """Those that fit into `MOST_BYTES`; the last two in any case, which say what has changed."""
+    sizes = itertools.accumulate(len(msgspec.json.encode(each)) for each in reversed(editions))
+    fitting = sum(size <= MOST_BYTES for size in sizes)
+    return tuple(editions[-max(2, fitting) :])

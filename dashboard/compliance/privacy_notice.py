@@ -140,9 +140,11 @@ def version_line(editions: Sequence[NoticeVersion], language: str, day: str) -> 
 
 
 def change_log(editions: Sequence[NoticeVersion], language: str, days: Sequence[str]) -> list[str]:
-    """One line per version, the newest first; `days` are the dates since which they hold."""
+    """One line per version, the newest first; `days` are the dates since which they hold. What the oldest has changed
+    is not known any more, unless it is the first."""
     words = notice_texts(language)
-    lines = [words.first_version.format(number=editions[0].number, day=days[0])]
+    oldest = words.first_version if editions[0].number == 1 else words.later_version
+    lines = [oldest.format(number=editions[0].number, day=days[0], what="…")]
     for (before, after), day in zip(itertools.pairwise(editions), days[1:], strict=True):
         what = "; ".join(changed(before.facts, after.facts, language)) or words.reworded
         lines.append(words.later_version.format(number=after.number, day=day, what=what))

@@ -168,6 +168,27 @@ async def test_a_changed_setting_makes_a_new_version_that_says_what_changed(data
 
 
 @pytest.mark.anyio
+async def test_settings_that_are_changed_again_and_again_fill_no_page(database: Client) -> None:
+    """The oldest versions go, numbers count on, and the newest say what they changed. The longest version that there
+    may be is kept beside the one before it."""
+    records = DocumentTable(database, "notices", History)
+    editions, ours = NoticeVersions(records, Clock()), tuple[NoticeVersion, ...]()
+    for number in range(200):
+        keys = tuple(f"{name:060d}" for name in range(20)) if number % 2 else ()
+        ours = await editions.of(msgspec.structs.replace(SITE, controller=f"number {number}", query_keys=keys))
+    assert [edition.number for edition in ours] == list(range(201 - len(ours), 201))
+    assert 20 <= len(ours) <= 100
+    notice = write_notice(SITE, ours, "en", "md", PAGE)
+    assert len(notice.text) < 200_000
+    assert (len(notice.changes), notice.version) == (len(ours), 200)
+    assert "number 198 → number 199" in notice.changes[0]
+    assert notice.changes[-1] == f"Version {201 - len(ours)}, 1 Mar 2026: …"
+    longest = tuple("ü" * 290 + str(name) for name in range(200))
+    found = await editions.of(msgspec.structs.replace(SITE, query_keys=longest))
+    assert [edition.number for edition in found] == [200, 201]
+
+
+@pytest.mark.anyio
 async def test_a_revised_text_makes_a_new_version(database: Client) -> None:
     """Also of a notice that was stored under the first text, which is kept as none."""
     records, clock = DocumentTable(database, "notices", History), Clock()
