@@ -129,18 +129,18 @@ class FunnelModel:
     def answer(self, funnel: Funnel, question: Question, by: str = "") -> FunnelAnswer:
         """What is shown of a funnel, by the values of a dimension if one is given."""
         walks, steps = self.walks(funnel, question), len(funnel.steps)
-        told = self._told(walks, steps)
+        told = {*range(steps + 1)} if self._rounds else self._told(walks, steps)
         if not told:
             return FunnelAnswer(None, (None,) * steps, (None,) * steps)
-        count = [len([walk for walk in walks if walk.depth >= step]) for step in range(steps + 1)]
+        count = [self._count([walk for walk in walks if walk.depth >= step]) for step in range(steps + 1)]
         waits: list[float | None] = [None]
         for step in range(2, steps + 1):
             seconds = [walk.wait(step) for walk in walks if walk.depth >= step]
-            waits.append(statistics.median(seconds) if seconds and step in told else None)
+            waits.append(statistics.median(seconds) if count[step] and step in told else None)
         last = [walk for walk in walks if walk.depth == steps]
         return FunnelAnswer(
-            self._round(count[0]),
-            tuple(self._round(count[step]) if step in told else None for step in range(1, steps + 1)),
+            count[0],
+            tuple(count[step] if step in told else None for step in range(1, steps + 1)),
             tuple(waits),
             {
                 step: self._next_pages([walk for walk in walks if walk.depth == step])
@@ -167,9 +167,10 @@ class FunnelModel:
     def _few(self, visitors: set[UnitKey]) -> bool:
         return 0 < len(visitors) < self._least
 
-    def _round(self, count: int) -> int:
-        multiple = 2 * self._least
-        return (count + self._least) // multiple * multiple if self._rounds else count
+    def _count(self, walks: Sequence[Walk]) -> int:
+        """How many they are, as it is told: where counts are rounded nobody in place of few visitors."""
+        few = self._rounds and self._few({walk.visitor for walk in walks})
+        return 0 if few else self._model.told(len(walks))
 
     def _revenue(self, last: Sequence[Walk]) -> dict[str, float]:
         paid: dict[str, list[tuple[UnitKey, Decimal]]] = defaultdict(list)
@@ -182,9 +183,10 @@ class FunnelModel:
             if currency and not self._few({visitor for visitor, _ in sales})
         }
         rest = {visitor for currency, sales in paid.items() if currency not in told for visitor, _ in sales}
-        if told and self._few(rest):
+        if told and self._few(rest) and not self._rounds:
             del told[min(told, key=lambda currency: (len(told[currency]), currency))]
-        return {currency: float(sum(amount for _, amount in sales)) for currency, sales in told.items()}
+        sums = {currency: int(sum(amount for _, amount in sales) * 1000) for currency, sales in told.items()}
+        return {currency: self._model.amount(total, len(told[currency])) / 1000 for currency, total in sums.items()}
 
     def _breakdown(
         self, walks: Sequence[Walk], question: Question, funnel: Funnel, by: str
@@ -212,10 +214,15 @@ class FunnelModel:
 
         def small(walks: Iterable[Walk]) -> bool:
             found = list(walks)
+            if self._rounds:
+                return not any(
+                    len({each.visitor for each in found if done(each) == which}) >= self._least
+                    for which in (True, False)
+                )
             return any(self._few({each.visitor for each in found if done(each) == which}) for which in (True, False))
 
         folded = {value for value, walks in rows.items() if small(walks)}
-        while small(walk for walk, own in values.items() if own & folded):
+        while not self._rounds and small(walk for walk, own in values.items() if own & folded):
             further = sorted(
                 (len({each.key for each in rows[value]}), _stored(value)) for value in rows.keys() - folded
             )
@@ -224,9 +231,9 @@ class FunnelModel:
             folded |= {value for value in rows.keys() - folded if _stored(value) == further[0][1]}
         shown = {value: walks for value, walks in rows.items() if value not in folded}
         other = [walk for walk, own in values.items() if own & folded]
-        shown |= {OTHER: other} if other else {}
+        shown |= {OTHER: other} if other and not (self._rounds and small(other)) else {}
         return {
-            value: (self._round(len(walks)), self._round(len([each for each in walks if done(each)])))
+            value: (self._count(walks), self._count([each for each in walks if done(each)]))
             for value, walks in shown.items()
         }
 

@@ -6,7 +6,7 @@ Like `tests.model`, whose selection of events it shares, it knows neither SQL no
 from __future__ import annotations
 
 import itertools
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -102,8 +102,10 @@ def answer(model: Model, asked: JourneyQuestion, least: int) -> JourneyAnswer:
     paths = paths_of(model, asked)
     if not paths:
         return JourneyAnswer(0)
+    # Where counts are rounded few are as nobody, and no group follows from what is told.
+    rounds = model.told(1) == 0
     if _visitors(paths) < least:
-        return JourneyAnswer(None)
+        return JourneyAnswer(0 if rounds else None)
 
     # The visits at each step, column by column; a small end goes on among the others.
     nodes: list[dict[VisitKey, str]] = []
@@ -118,7 +120,7 @@ def answer(model: Model, asked: JourneyQuestion, least: int) -> JourneyAnswer:
         told = [step for step in told if _visitors(groups[step]) >= least]
 
         others = [*lost, *(key for step in groups if step not in told for key in groups[step])]
-        while told and 0 < _visitors(others) < least:
+        while told and 0 < _visitors(others) < least and not rounds:
             step = min(told, key=lambda each: (len(groups[each]), each == END, _rank(each)))
             told.remove(step)
             others += groups[step]
@@ -131,8 +133,16 @@ def answer(model: Model, asked: JourneyQuestion, least: int) -> JourneyAnswer:
         visits: dict[tuple[str, str], list[VisitKey]] = defaultdict(list)
         for key in here.keys() & there.keys():
             visits[here[key], there[key]].append(key)
-        links |= {(number, *pair): len(visits[pair]) for pair in told_links(visits, least)}
-    columns = [Counter(each.values()) for each in nodes[: last + 1]]
+        large = {pair for pair, keys in visits.items() if _visitors(keys) >= least}
+        links |= {(number, *pair): len(visits[pair]) for pair in (large if rounds else told_links(visits, least))}
+    columns = [
+        {
+            step: len(keys)
+            for step in {*each.values()}
+            if _visitors(keys := [key for key, at in each.items() if at == step]) >= least or not rounds
+        }
+        for each in nodes[: last + 1]
+    ]
     return JourneyAnswer(
         model.told(len(paths)),
         [{step: model.told(count) for step, count in each.items()} for each in columns],

@@ -67,9 +67,9 @@ class Answer:
 
 class Model:
     """Answers questions over a list of events, whose order is that of arrival. `goals` are the site's own; without any,
-    every custom event is one. Groups smaller than `min_visitors` are hidden; 1 hides nothing. `strict` hides them in
-    every view, and rounds every count. `members` are the visits of a value of `visit:funnel` or
-    `visit:journey`, among a model's."""
+    every custom event is one. Groups smaller than `min_visitors` are hidden; 1 hides nothing. `strict` tells nothing of
+    them in any view, as if there were nobody, and rounds every count. `members` are the visits of a value of
+    `visit:funnel` or `visit:journey`, among a model's."""
 
     def __init__(
         self,
@@ -130,6 +130,10 @@ class Model:
         multiple = 2 * self._least
         return (max(0, count) + self._least) // multiple * multiple if self._strict else count
 
+    def amount(self, amount: int, count: int) -> int:
+        """What so many add up to, as it is shown: under `strict` as much of it as is shown of the count."""
+        return amount * self.told(count) // count if self._strict and count else amount
+
     # What is shown of a question.
 
     def answer(self, question: Question) -> Answer:
@@ -138,39 +142,57 @@ class Model:
         if not question.dimensions and not groups:
             groups = {(): []}
         protected = self._least > 1 and _protected(question)
-        if not protected and not self._strict:
+        if self._strict:
+            return self._rounded(question, groups, protected=protected)
+        if not protected:
             return Answer(self._cells(question, {group: (group,) for group in groups}, groups))
         if not question.dimensions:
             small = 0 < _size(groups[()]) < self._least
             shown: dict[Group, Cells] = {} if small else self._cells(question, {(): ((),)}, groups)
             return Answer(shown, frozenset({()} if small else ()))
         if all(name.startswith("time") for name in question.dimensions):
-            return self._hide_buckets(question, groups, together=protected)
-        if protected:
-            return self._fold(question, groups)
-        large = {group: (group,) for group, events in groups.items() if _size(events) >= self._least}
-        return Answer(self._cells(question, large, groups))
+            return self._hide_buckets(question, groups)
+        return self._fold(question, groups)
+
+    def _rounded(self, question: Question, groups: Mapping[Group, list[Event]], *, protected: bool) -> Answer:
+        """The rows of large groups; of a protected view the others together, where they are as many."""
+        rows: dict[Group, tuple[Group, ...]] = {}
+        folded: dict[Group, tuple[Group, ...]] = defaultdict(tuple)
+        values = [not name.startswith("time") for name in question.dimensions]
+        visits = self._visits_by_group(question, groups)
+        for group, events in groups.items():
+            size = _size(events)
+            # In an hour in which nobody was seen visits may have begun.
+            began = size == 0 and not any(values) and self.told(len(visits.get(group, ()))) > 0
+            if size >= self._least or began:
+                rows[group] = (group,)
+            elif any(values) and protected:
+                folded[tuple(OTHER if each else name for name, each in zip(group, values, strict=True))] += (group,)
+        other = {row: members for row, members in folded.items() if self._size_of(members, groups) >= self._least}
+        rows |= other if question.dimensions else {(): rows.get((), ())}
+        found = {row: frozenset(members) for row, members in other.items()}
+        return Answer(self._cells(question, rows, groups), other=found)
 
     def rows(self, question: Question) -> Mapping[Group, Cells]:
         """Every group with its metrics, as shown."""
         return self.answer(question).rows
 
-    def _hide_buckets(self, question: Question, groups: Mapping[Group, list[Event]], *, together: bool) -> Answer:
-        """Buckets of time: the small ones are hidden, and the next smallest where these `together` are small."""
+    def _hide_buckets(self, question: Question, groups: Mapping[Group, list[Event]]) -> Answer:
+        """Buckets of time: the small ones are hidden, and the next smallest where these together are small."""
         everything = replace(question, dimensions=())
         total = self.groups(everything).get((), [])
         if _size(total) < self._least:
             return Answer({}, frozenset(groups) | {()})
         # Visits count where they began: they are a group of their own.
         began: Mapping[Group, set[VisitKey]] = {}
-        if together and _by_clock(question) and OF_VISITS & set(question.metrics):
+        if _by_clock(question) and OF_VISITS & set(question.metrics):
             began = self._visits_by_group(question, groups)
         people = {group: {key[:2] for key in began.get(group, ())} for group in groups}
         some = [group for group in groups if _size(groups[group]) or people[group]]
         hidden = {group for group in some if self._is_few(_size(groups[group])) or self._is_few(len(people[group]))}
         within = [event for group in hidden for event in groups[group]]
         beginning = {each for group in hidden for each in people[group]}
-        if together and (self._is_few(_size(within)) or self._is_few(len(beginning))):
+        if self._is_few(_size(within)) or self._is_few(len(beginning)):
             # Anonymous events would hide nobody.
             known = bool(_visitors(within) or beginning)
             further = [
@@ -181,7 +203,7 @@ class Model:
             smallest = sorted(further, key=lambda group: (_size(groups[group]), group))[:1]
             hidden |= {*smallest} if smallest or not known else {*some}
         shown = {group: (group,) for group in groups if group not in hidden}
-        untold = self._untold(question, {group: (group,) for group in groups}, groups) if together else {}
+        untold = self._untold(question, {group: (group,) for group in groups}, groups)
         return Answer(self._cells(question, shown, groups, untold), frozenset(hidden))
 
     def _is_few(self, people: int) -> bool:
@@ -321,7 +343,8 @@ class Model:
                 views = sum(event.name == "pageview" for each in whole for event in each)
                 return self._average(question, views, len(visits), 2, unknown=0)
             case "visit_duration":
-                return self._average(question, sum(each[-1].ts - each[0].ts for each in whole), len(visits), unknown=0)
+                seconds = sum(each[-1].ts - each[0].ts for each in whole)
+                return self._average(question, seconds, len(visits), unknown=0, of_amounts=True)
             case "bounce_rate":
                 landed = [events for events in whole if self._entered(question, members, events, selected)]
                 return self._average(question, sum(map(_bounced, landed)), len(landed), scale=100, unknown=0)
@@ -364,12 +387,15 @@ class Model:
         digits: int | None = None,
         scale: float = 1,
         unknown: Number = None,
+        *,
+        of_amounts: bool = False,
     ) -> Number:
         """One number divided by another, as both are told; hidden where it divides by too few."""
         if _protected(question) and not self._strict and 0 < bottom < self._least:
             return None
         divisor = self.told(bottom)
-        return round(scale * self.told(top) / divisor, digits) if divisor else unknown
+        told = self.amount(top, bottom) if of_amounts else self.told(top)
+        return round(scale * told / divisor, digits) if divisor else unknown
 
     def _whole_of(self, question: Question, name: str) -> dict[Group, list[Event]]:
         """The groups that a rate divides by."""
@@ -428,10 +454,9 @@ class Model:
                 readings[_visit_of(event)].append(event)
         if name == "time_on_page":
             engaged = sum(each.engaged for events in readings.values() for each in events)
-            return self._average(question, engaged, len(readings), scale=0.001)
-        return self._average(
-            question, sum(max(each.scroll for each in events) for events in readings.values()), len(readings)
-        )
+            return self._average(question, engaged, len(readings), scale=0.001, of_amounts=True)
+        scrolled = sum(max(each.scroll for each in events) for events in readings.values())
+        return self._average(question, scrolled, len(readings), of_amounts=True)
 
     def _revenue(
         self,
@@ -461,7 +486,7 @@ class Model:
         for currency, events in sorted(sales.items()):
             count = self.told(len(events))
             if count and _size(events) >= least and currency not in untold:
-                total = 0.001 * sum(int(event.revenue * 1000) for event in events)
+                total = 0.001 * self.amount(sum(int(event.revenue * 1000) for event in events), len(events))
                 found.append((currency, round(total / count if name == "average_revenue" else total, 3)))
         return tuple(found)
 

@@ -11,15 +11,15 @@ CURRENT_SECONDS: Final = 300
 """How long a visitor is a current one."""
 
 
-async def current_visitors(stats: StatsService, site: str, zone: str = "UTC") -> int | None:
-    """Visitors with an event in the last five minutes; None if there are too few to report (`strict`)."""
+async def current_visitors(stats: StatsService, site: str, zone: str = "UTC") -> int:
+    """Visitors with an event in the last five minutes."""
     now, until = await present(stats, site, zone)
     if until <= now - CURRENT_SECONDS:
         # A step of long ago is not the present.
         return 0
     bounds = {"site": site, "since": until - CURRENT_SECONDS, "until": until}
     ((visitors,),) = await stats.rows(Statement(_CURRENT, bounds), site)
-    return stats.protection(site).visitors_told(visitors)
+    return stats.protection(site).count(visitors)
 
 
 async def present(stats: StatsService, site: str, zone: str) -> tuple[int, int]:

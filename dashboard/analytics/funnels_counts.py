@@ -31,6 +31,20 @@ class FunnelDepths:
         """Units that reached the step; of step 0, all."""
         return sum(self.units[step:])
 
+    def without_few(self, minimum: int) -> FunnelDepths:
+        """The depths as if steps that fewer than `minimum` visitors reached were reached by nobody."""
+        end = self.steps + 1
+        few = next((step for step in range(end) if self._size(step, end) < minimum), end)
+        if not 0 < few < end:
+            return self if few else FunnelDepths((0,) * end, (frozenset(),) * end)
+        units = (*self.units[: few - 1], sum(self.units[few - 1 :]), *(0,) * (end - few))
+        people = (
+            *self.people[: few - 1],
+            frozenset().union(*self.people[few - 1 :]),
+            *(frozenset[int](),) * (end - few),
+        )
+        return FunnelDepths(units, people)
+
     def told(self, minimum: int) -> list[int]:
         """The steps whose counts may be told, in order; 0 is all units. None where all of them are too few."""
         end = self.steps + 1
@@ -68,24 +82,25 @@ class FunnelWalks:
     waits: Sequence[float]
     outcomes: Mapping[int, Sequence[FunnelOutcome]]
 
-    def next_pages(self, step: int, minimum: int) -> list[tuple[str, int]]:
+    def next_pages(self, step: int, minimum: int, *, rounded: bool = False) -> list[tuple[str, int]]:
         """Where those went who left at a step, as it may be told: with the smallest page among the others, where these
-        are too few. Who left is on one of them."""
+        are too few, or without these, where counts are `rounded`. Who left is on one of them."""
         rows = sorted(self.outcomes.get(step, ()), key=lambda row: (row.name == OTHER, -row.units, row.name))
         if rows and rows[-1].name == OTHER and rows[-1].visitors < minimum:
             *rows, other = rows
-            if not rows:
-                return []
+            if rounded or not rows:
+                return [(row.name, row.units) for row in rows]
             smallest = min(rows, key=lambda row: (row.units, row.name))
             rows = [*(row for row in rows if row != smallest), replace(other, units=other.units + smallest.units)]
         return [(row.name, row.units) for row in rows]
 
-    def sales(self, minimum: int) -> list[FunnelOutcome]:
+    def sales(self, minimum: int, *, rounded: bool = False) -> list[FunnelOutcome]:
         """What the last step brought in, in the currencies that enough visitors paid in; without the smallest, where
-        the total and the average of each would tell of fewer visitors that they paid nothing, or in another."""
+        the total and the average of each would tell of fewer visitors that they paid nothing, or in another: not where
+        counts are `rounded`."""
         rows = {row.name: row for row in self.outcomes.get(self.depths.steps, ())}
         other, unpaid = rows.pop(OTHER, None), rows.pop("", None)
-        if rows and other and not unpaid and other.visitors < minimum:
+        if rows and other and not unpaid and other.visitors < minimum and not rounded:
             del rows[min(rows.values(), key=lambda row: (row.units, row.name)).name]
         return sorted(rows.values(), key=lambda row: row.name)
 

@@ -107,10 +107,17 @@ class _Answer:
     def _protection(self) -> Protection:
         return self.prepared.state.protection
 
+    @property
+    def _rounded(self) -> bool:
+        return bool(self._protection.rounding)
+
     async def result(self) -> FunnelResult:
         (units, visitors, anonymous), walks = await asyncio.gather(self._totals(), self._walks())
         depths = await self._with_others(walks.depths, units, visitors)
-        told = depths.told(self._protection.min_visitors)
+        if self._rounded:
+            # Of rounded counts no small group follows; who has reached a step with too few is as nobody.
+            depths = depths.without_few(self._protection.min_visitors)
+        told = depths.told(1 if self._rounded else self._protection.min_visitors)
         found = FunnelResult(
             window=self.asked.path.window,
             all=self._told(depths.reached(0), 0, told),
@@ -132,7 +139,7 @@ class _Answer:
         if step < depths.steps:
             following = self._told(depths.reached(step + 1), step + 1, told)
         left = units - following if units is not None and following is not None else None
-        after = [] if left is None else walks.next_pages(step, self._protection.min_visitors)
+        after = walks.next_pages(step, self._protection.min_visitors, rounded=self._rounded) if left is not None else []
         return FunnelStepCount(
             units,
             left,
@@ -141,13 +148,13 @@ class _Answer:
         )
 
     def _told(self, count: int, step: int, told: list[int]) -> int | None:
-        return self._protection.reported({"units": count})["units"] if step in told else None
+        return self._protection.count(count) if step in told else None
 
     def _anonymous(self, events: int) -> int | None:
         """Anonymous events; each may be another person's."""
-        if 0 < events < self._protection.min_visitors:
+        if 0 < events < self._protection.min_visitors and not self._rounded:
             return None
-        return self._protection.reported({"events": events})["events"]
+        return self._protection.count(events)
 
     async def _totals(self) -> tuple[int, int, int]:
         ((units, visitors, anonymous),) = await self._rows(FunnelStatements.totals)
@@ -179,10 +186,10 @@ class _Answer:
         that one."""
         asked = currency_of((), (), self.asked.path.steps[-1])
         return [
-            Revenue(
-                each.name, each.thousandths / 1000, round(each.thousandths / 1000 / self._reported(each.units)[0], 3)
+            _amount(
+                each.name, self._protection.amount(each.thousandths, each.units), self._protection.count(each.units)
             )
-            for each in walks.sales(self._protection.min_visitors)
+            for each in walks.sales(self._protection.min_visitors, rounded=self._rounded)
             if asked in ("", each.name)
         ]
 
@@ -194,20 +201,24 @@ class _Answer:
         least = self._protection.min_visitors
         folded: tuple[str, ...] = ()
         while True:
-            statement = partial(FunnelStatements.breakdown, dimension=dimension, least=least, folded=folded)
+            statement = partial(
+                FunnelStatements.breakdown, dimension=dimension, least=least, folded=folded, rounded=self._rounded
+            )
             rows = await self._rows(statement)
             fold = next((sizes for name, _, _, *sizes in rows if name == OTHER), ())
-            further = _joining(fold, rows, least)
+            further = [] if self._rounded else _joining(fold, rows, least)
             if not further:
                 break
             folded += tuple(further)
-        if _few(least, *fold):
+        if self._rounded:
+            rows = [(*row[:2], row[2] if row[3] >= least else 0) for row in rows if max(row[3:5]) >= least]
+        elif _few(least, *fold):
             return []
         rows = sorted(rows, key=lambda row: row[0] == OTHER)
         return [FunnelRow(dimension.label(name), *self._reported(units, done)) for name, units, done, *_ in rows]
 
     def _reported(self, *counts: int) -> list[int]:
-        return [self._protection.reported({"units": count})["units"] for count in counts]
+        return [*map(self._protection.count, counts)]
 
     async def _rows(self, statement: Callable[[FunnelStatements], str]) -> Rows:
         scope = self.prepared.scope()
@@ -215,6 +226,10 @@ class _Answer:
         return await self.stats.rows(
             Statement(sql, scope.parameters.values), self.asked.site, self.prepared.state.parts
         )
+
+
+def _amount(currency: str, thousandths: int, sales: int) -> Revenue:
+    return Revenue(currency, thousandths / 1000, round(thousandths / 1000 / sales, 3))
 
 
 def _few(least: int, *sizes: int) -> bool:

@@ -45,10 +45,11 @@ def steps_of(flows: Flows, column: int) -> dict[Step, VisitGroup]:
     return {step: joined(groups) for step, groups in found.items()}
 
 
-def folded(flows: Flows, minimum: int) -> Flows:
+def folded(flows: Flows, minimum: int, *, rounded: bool = False) -> Flows:
     """The flows with the steps of fewer than `minimum` visitors among the others.
 
-    Where the others would be fewer than that, the least visited step that is told joins them. Visits whose end is not
+    Where the others would be fewer than that, the least visited step that is told joins them, unless visits are
+    `rounded`. Visits whose end is not
     told go on among the others of all further columns, whose sums would else reveal it.
     """
     kept: list[set[Step]] = []
@@ -57,7 +58,7 @@ def folded(flows: Flows, minimum: int) -> Flows:
         steps = steps_of(flows, column)
         shown = {step for step, group in steps.items() if len(group.people) >= minimum} - {OTHER_STEPS}
         others = joined([ended[-1], *(group for step, group in steps.items() if step not in shown)])
-        while shown and 0 < len(others.people) < minimum:
+        while shown and 0 < len(others.people) < minimum and not rounded:
             smallest = min(shown, key=lambda step: (steps[step].visits, step == LEFT, step))
             shown.remove(smallest)
             others = joined([others, steps[smallest]])
@@ -77,10 +78,15 @@ def _merged(
     return {link: joined(groups) for link, groups in found.items()}
 
 
+def large_links(links: Mapping[Link, VisitGroup], minimum: int) -> set[Link]:
+    """The links between two columns that have at least `minimum` visitors."""
+    return {link for link, group in links.items() if len(group.people) >= minimum}
+
+
 def told_links(links: Mapping[Link, VisitGroup], minimum: int) -> set[Link]:
     """The links between two columns that are told, where all steps are: those of at least `minimum` visitors, without
     the least visited for as long as a smaller group follows from the others."""
-    told = {link for link, group in links.items() if len(group.people) >= minimum}
+    told = large_links(links, minimum)
     while minimum > 1 and told and _reveal(links, told, minimum):
         told.remove(min(told, key=lambda link: (links[link].visits, link)))
     return told

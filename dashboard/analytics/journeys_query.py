@@ -18,7 +18,16 @@ from dashboard.analytics.journeys import (
     Step,
     check_journey,
 )
-from dashboard.analytics.journeys_protection import Flows, Link, VisitGroup, folded, joined, steps_of, told_links
+from dashboard.analytics.journeys_protection import (
+    Flows,
+    Link,
+    VisitGroup,
+    folded,
+    joined,
+    large_links,
+    steps_of,
+    told_links,
+)
 from dashboard.analytics.journeys_statements import build_flows, build_steps
 from dashboard.analytics.query import Query
 from dashboard.analytics.service import StatsService
@@ -48,11 +57,9 @@ async def run_journey(stats: StatsService, journey: Journey) -> JourneyResult:
     statement = build_flows(journey, prepared, named)
     flows = _flows(await stats.rows(statement, journey.site, prepared.state.parts), names)
     if len(joined(steps_of(flows, 0).values()).people) < protection.min_visitors:
-        return replace(found, visits=None, hidden=True)
+        return found if protection.rounding else replace(found, visits=None, hidden=True)
     # Of a table that somebody has made for it what may be told takes a second to find, in which nobody is to wait.
-    return await stats.computed(
-        journey.site, lambda: _laid_out(found, folded(flows, protection.min_visitors), protection)
-    )
+    return await stats.computed(journey.site, lambda: _laid_out(found, flows, protection))
 
 
 async def anonymous_pageviews(stats: StatsService, query: Query) -> tuple[int | None, int]:
@@ -71,32 +78,35 @@ def _flows(rows: Iterable[Sequence[Any]], names: Mapping[int, Step]) -> Flows:
 
 
 def _laid_out(found: JourneyResult, flows: Flows, protection: Protection) -> JourneyResult:
-    """The columns up to the last that names a step, and the links between them."""
-
-    def reported(visits: int) -> int:
-        return protection.reported({"visits": visits})["visits"]
-
+    """The columns up to the last that names a step, and the links between them. Of rounded visits no small group
+    follows, and one more that is left out would tell that there is one."""
+    least, rounded, reported = protection.min_visitors, bool(protection.rounding), protection.count
+    flows = folded(flows, least, rounded=rounded)
     columns = [steps_of(flows, number) for number in range(len(flows) + 1)]
     last = max((number for number, steps in enumerate(columns) if steps.keys() - {OTHER_STEPS}), default=0)
     links, untold = list[JourneyLink](), False
     for column, between in enumerate(flows[:last]):
-        told = told_links(between, protection.min_visitors)
-        untold = untold or len(told) < len(between)
+        told = large_links(between, least) if rounded else told_links(between, least)
+        untold = untold or (len(told) < len(between) and not rounded)
         links += [
             JourneyLink(column, *link, reported(between[link].visits))
-            for link in sorted(told, key=lambda link: (-between[link].visits, link))
+            for link in sorted(told, key=lambda link: (-reported(between[link].visits), link))
         ]
     return replace(
         found,
         visits=reported(joined(columns[0].values()).visits),
-        columns=tuple(_nodes(steps, reported) for steps in columns[: last + 1]),
+        columns=tuple(_nodes(_large(steps, least) if rounded else steps, reported) for steps in columns[: last + 1]),
         links=tuple(links),
         links_hidden=untold,
     )
 
 
+def _large(steps: Mapping[Step, VisitGroup], least: int) -> Mapping[Step, VisitGroup]:
+    return {step: group for step, group in steps.items() if len(group.people) >= least}
+
+
 def _nodes(steps: Mapping[Step, VisitGroup], reported: Callable[[int], int]) -> tuple[JourneyNode, ...]:
     """Steps by visits, then the others, then the end."""
     last = {OTHER_STEPS: 1, LEFT: 2}
-    order = sorted(steps, key=lambda step: (last.get(step, 0), -steps[step].visits, step))
+    order = sorted(steps, key=lambda step: (last.get(step, 0), -reported(steps[step].visits), step))
     return tuple(JourneyNode(step, reported(steps[step].visits)) for step in order)

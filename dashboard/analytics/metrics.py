@@ -185,6 +185,8 @@ BY_VISIT = {
         f"uniqExactMapIf(mapApply((currency, sold) -> (currency, {VISITOR_KEY}), of_revenue_events), visitor != 0)"
     ),
 }
+AMOUNTS = {"seconds": "visits", "engagement_ms": "page_reads", "scroll_depth_sum": "page_reads"}
+"""Components that are no counts, beside the count of what they are added up over."""
 PAGE_READS = {"page_reads": "count()", "engagement_ms": "sum(of_engaged)", "scroll_depth_sum": "sum(of_scroll)"}
 """Components that are counted over engagement with the selected pages."""
 VISIT_COMPONENTS = frozenset({*OF_VISIT, "entry_visits"})

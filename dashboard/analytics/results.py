@@ -63,7 +63,8 @@ def _read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection
         money = {name: counts.pop(name) for name in MONEY if name in counts}
         most, least = row[keys + len(names) :] or ({}, {})
         untold = _untold(money, most, least, protection.min_visitors)
-        found.groups[tuple(row[:keys])] = Group(protection.reported(counts), money, not shown, untold)
+        if shown or not protection.rounding:
+            found.groups[tuple(row[:keys])] = Group(protection.reported(counts), money, not shown, untold)
         found.total = total
     return found
 
@@ -71,9 +72,11 @@ def _read_breakdown(aggregation: Aggregation, rows: Rows, protection: Protection
 def _read_buckets(aggregation: Aggregation, whole: Aggregation, rows: Rows, protection: Protection) -> Groups:
     """The groups by time or of all time, from the rows of an aggregation by days, hours or minutes."""
     buckets, hidden, minimum = _sums(aggregation, whole, rows), set[Key](), protection.min_visitors
-    covered = protection.covers(aggregation)
+    covered = protection.covers(aggregation) and not protection.rounding
     suppressing = covered and bool(aggregation.dimensions)
-    if covered or protection.rounding:
+    if protection.rounding:
+        buckets = {key: each for key, each in buckets.items() if protection.tells(each[0])}
+    elif covered:
         hidden = hidden_buckets(buckets, minimum, suppressing=suppressing)
     buyers = [each for _, money in buckets.values() for each in money["buyers"].items()] if suppressing else []
     # Of equal names a dictionary keeps the last: the most of those with too few, and the fewest of the others.
@@ -239,8 +242,12 @@ class RowReader:
             return ()
         # Where small groups are hidden, enough visitors must have paid in a currency: these cut groups further.
         minimum = self.protection.min_visitors if self.protected else 0
-        revenue_events = self.protection.reported(group.money.get("revenue_events", {}))
-        paid = group.money.get("revenue", {})
+        sold = group.money.get("revenue_events", {})
+        revenue_events = {currency: self.protection.count(count) for currency, count in sold.items()}
+        paid = {
+            currency: self.protection.amount(amount, sold[currency])
+            for currency, amount in group.money.get("revenue", {}).items()
+        }
         asked = currency_of(self.resolved.dimensions, key, self.resolved.query.filters)
         if asked and asked not in paid:
             return (_amount(asked, 0, 0),)

@@ -1,7 +1,8 @@
 """Protection of small counts: which aggregations it covers, and how a group is reported.
 
 Numbers are exact or hidden. Small groups of values are folded by statements, small buckets of time are hidden after;
-`strict` rounds every count. docs/small-counts.md says what this guarantees.
+`strict` rounds every count, and tells of a small group what it tells of nobody. docs/small-counts.md says what this
+guarantees.
 """
 
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from collector.sites.registry import Sites
 from dashboard.analytics.aggregation import Aggregation
-from dashboard.analytics.metrics import PEOPLE
+from dashboard.analytics.metrics import AMOUNTS, PEOPLE
 from dashboard.analytics.query import OTHER
 
 SIZE = "if(c_visitors = 0, c_events, c_visitors)"
@@ -48,18 +49,30 @@ class Protection:
         """The fewest visits, page reads or pageviews that a rate of a group may divide by; rounded counts need none."""
         return self.min_visitors if self.covers(aggregation) and not self.rounding else 0
 
-    def reported(self, components: Components) -> dict[str, int]:
-        """The components as they are reported: under `strict` the nearest multiples, halves up."""
+    def count(self, count: int) -> int:
+        """A count as it is reported: under `strict` the nearest multiple, halves up."""
         step = self.rounding
-        if not step:
-            return dict(components)
-        return {name: (max(0, count) + step // 2) // step * step for name, count in components.items()}
+        return (max(0, count) + step // 2) // step * step if step else count
 
-    def visitors_told(self, visitors: int) -> int | None:
-        """Visitors of a whole site as they are told: under `strict` rounded, and None where too few."""
-        if self.rounding and 0 < visitors < self.min_visitors:
-            return None
-        return self.reported({"visitors": visitors})["visitors"]
+    def amount(self, amount: int, count: int) -> int:
+        """What so many add up to, as it is reported: under `strict` their average times the count that is. Else two
+        amounts less each other would be what one of them adds, and where all add the same the exact count."""
+        return amount * self.count(count) // count if self.rounding and count > 0 else amount
+
+    def tells(self, components: Components) -> bool:
+        """Whether anything is told of a group under `strict`: else it is as if there were nobody. In an hour in which
+        nobody was seen visits may have begun."""
+        size = _size(components)
+        return size >= self.min_visitors or (size == 0 and self.count(components.get("visits", 0)) > 0)
+
+    def reported(self, components: Components) -> dict[str, int]:
+        """The components as they are reported."""
+        if not self.rounding:
+            return dict(components)
+        return {
+            name: self.amount(count, components.get(AMOUNTS[name], 0)) if name in AMOUNTS else self.count(count)
+            for name, count in components.items()
+        }
 
 
 def hidden_buckets(buckets: Mapping[Key, Counts], minimum: int, *, suppressing: bool) -> set[Key]:
@@ -103,14 +116,25 @@ def protection_of(sites: Sites) -> Callable[[str], Protection]:
     return chosen
 
 
-def with_folded(groups: str, aggregation: Aggregation, minimum: int, events: str = "sumIf(n_events, {})") -> str:
+def with_folded(
+    groups: str,
+    aggregation: Aggregation,
+    minimum: int,
+    events: str = "sumIf(n_events, {})",
+    *,
+    rounded: bool = False,
+) -> str:
     """The subquery of groups with whether each is `folded`: those below the minimum; the smallest of the others where
     these are together below it, which has visitors where they have some, as more anonymous events would hide nobody;
-    and all where no other has visitors, as the total is below the minimum then.
+    and all where no other has visitors, as the total is below the minimum then. Where counts are `rounded` nothing
+    follows from the others, and a row that is missing would tell of the small ones: these alone are folded.
 
     `groups` have their visitors as the state `ids`; `events` counts the events of those for which `{}` holds.
     """
     small, group = f"size < {minimum:d}", f"({', '.join(['size', *aggregation.keys])})"
+    if rounded:
+        sized = f"SELECT *, if(n_visitors = 0, n_events, n_visitors) AS size FROM ({groups})"
+        return f"SELECT *, {small} AS folded FROM ({sized})"
     return f"""
         SELECT *, {small} OR if(few = 0, events, few) BETWEEN 1 AND {minimum - 1:d}
             AND (few > 0 AND people.1 = 0 OR {group} = if(few > 0, people, least)) AS folded
@@ -122,12 +146,12 @@ def with_folded(groups: str, aggregation: Aggregation, minimum: int, events: str
             FROM ({groups}) WINDOW times AS ({_by_time(aggregation)}))"""
 
 
-def withheld(aggregation: Aggregation, minimum: int) -> str:
+def withheld(aggregation: Aggregation, minimum: int, *, rounded: bool = False) -> str:
     """Whether a row is left out: the folded groups where they are too few. By time also, where the folds that are left
     out are together below the minimum, the smallest row of the other intervals: else they would be what is left when
     all rows are taken from the total. That is one with visitors where these have some, or all where none has."""
     small = f"{is_other(aggregation)} AND {SIZE} < {minimum:d}"
-    if len(aggregation.values) == len(aggregation.dimensions) or aggregation.parts:
+    if rounded or len(aggregation.values) == len(aggregation.dimensions) or aggregation.parts:
         return small
     group = f"({', '.join([SIZE, *aggregation.keys])})"
     # Visitors of hours may be the same, unlike those of days.

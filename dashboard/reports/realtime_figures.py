@@ -37,8 +37,8 @@ class RealtimeGroup:
 class Realtime:
     """The last half hour of a site. Without events, everything is zero."""
 
-    current_visitors: int | None
-    """Visitors of the last five minutes; None where too few to be told (`strict`)."""
+    current_visitors: int
+    """Visitors of the last five minutes."""
     minutes: tuple[tuple[int, int], ...]
     """Unix second and pageviews of each of the last thirty minutes by the clock; the last is not over."""
     events: int
@@ -78,7 +78,7 @@ def _queries(site: str, zone: str, former: tuple[FormerZone, ...], until: int) -
     ]
 
 
-def _read(period: Period, current: int | None, results: Sequence[Result]) -> Realtime:
+def _read(period: Period, current: int, results: Sequence[Result]) -> Realtime:
     """The last half hour, from the answers to its queries over that period and the current visitors."""
     whole, by_minute, *breakdowns = results
     counted = {row.dimensions[0]: int(row.metrics[0] or 0) for row in by_minute.rows}

@@ -35,7 +35,7 @@ class Report:
     choice: ViewState
     menu: PeriodMenu
     period: Period
-    now_visitors: int | None
+    now_visitors: int
     overview: Overview
     breakdowns: tuple[Breakdown, ...]
     chips: tuple[FilterLink, ...]

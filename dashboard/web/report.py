@@ -75,7 +75,7 @@ async def show_status(dashboard: Dashboard, request: Request, user: User) -> Res
         trims=trims_of(await dashboard.tally.trimmed(site)),
         last_event=_("today at {time}").format(time=result.rows[0].dimensions[0][11:16])
         if result.rows
-        else _("none today"),
+        else (formatting.NOTHING if result.rounded_to else _("none today")),
         retention=retention_text(site.retention_days),
         now_visitors=await current_visitors(dashboard.stats, site.domain, site.timezone),
     )

@@ -35,19 +35,18 @@ SORTS: Final = {"": N_("Name"), "today": N_("Today"), "week": N_("Last 7 days"),
 
 @dataclass(frozen=True, slots=True)
 class SiteCard:
-    """One site in the list: visitors today, the last fifteen days as a line, and the last seven days; None where these
-    are too few to be told (`strict`).
+    """One site in the list: visitors today, the last fifteen days as a line, and the last seven days.
 
     `change` compares these with as much of the seven days before, as the site's own page does.
     """
 
     domain: str
     href: str
-    today: int | None
-    week: int | None
+    today: int
+    week: int
     change: Change | None
     spark: Sparkline
-    now_visitors: int | None
+    now_visitors: int
     busy: bool
     """Whether anybody came at all in these days."""
     pinned: bool
@@ -57,12 +56,11 @@ class SiteCard:
 
 @dataclass(frozen=True, slots=True)
 class SiteTotals:
-    """Visitors of all found sites together. `hidden` says whether any is left out, having too few (`strict`)."""
+    """Visitors of all found sites together."""
 
     sites: int
     today: int
     week: int
-    hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +154,15 @@ async def _cards(dashboard: Dashboard, sites: Sequence[Site], user: User) -> lis
 def _totals(cards: Sequence[SiteCard]) -> SiteTotals:
     return SiteTotals(
         sites=len(cards),
-        today=sum(card.today or 0 for card in cards),
-        week=sum(card.week or 0 for card in cards),
-        hidden=any(card.today is None or card.week is None for card in cards),
+        today=sum(card.today for card in cards),
+        week=sum(card.week for card in cards),
     )
 
 
 _ORDERS: Final[Mapping[str, Callable[[SiteCard], tuple[float, list[str | int]]]]] = {
     "": lambda card: (0, natural_order(card.domain)),
-    "today": lambda card: (-(card.today or 0), natural_order(card.domain)),
-    "week": lambda card: (-(card.week or 0), natural_order(card.domain)),
+    "today": lambda card: (-card.today, natural_order(card.domain)),
+    "week": lambda card: (-card.week, natural_order(card.domain)),
     "change": lambda card: (-card.growth, natural_order(card.domain)),
 }
 
@@ -186,17 +183,18 @@ def _card(site: Site, counted: Mapping[str, int], now: float, protection: Protec
     today = datetime.datetime.fromtimestamp(now, ZoneInfo(site.timezone)).date()
     dates = [today - datetime.timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     days = [counted.get(str(date), 0) for date in dates]
-    week = protection.visitors_told(sum(days[-7:]))
-    before = protection.visitors_told(sum(days[-14:-8]) + counted.get("until", 0))
+    told = [protection.count(count) for count in days]
+    week = protection.count(sum(days[-7:]))
+    before = protection.count(sum(days[-14:-8]) + counted.get("until", 0))
     return SiteCard(
         domain=site.domain,
         href=f"/{site.domain}",
-        today=protection.visitors_told(days[-1]),
+        today=told[-1],
         week=week,
         change=formatting.change("visitors", week, before),
-        spark=sparkline([protection.visitors_told(count) or 0 for count in days], 240, 48),
-        now_visitors=protection.visitors_told(counted.get("now", 0)),
-        busy=any(days),
+        spark=sparkline(told, 240, 48),
+        now_visitors=protection.count(counted.get("now", 0)),
+        busy=any(told),
         pinned=site.id in user.pins,
         growth=week / before if week and before else float(bool(week)),
     )

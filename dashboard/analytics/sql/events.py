@@ -36,12 +36,13 @@ from dashboard.analytics.sql.expressions import NO_VISIT, VISIT_ATTRIBUTES, Even
 @dataclass(frozen=True, slots=True)
 class EventQueries:
     """The subqueries of one aggregation. With `min_visitors` groups by values that are smaller are folded into `OTHER`,
-    and with them the next one where they would be too few (complementary suppression)."""
+    and with them the next one where they would be too few (complementary suppression), unless counts are `rounded`."""
 
     aggregation: Aggregation
     scope: EventScope
     min_visitors: int = 0
     with_states: bool = False
+    rounded: bool = False
 
     def subqueries(self) -> list[str]:
         """What the aggregation is the sum of."""
@@ -78,7 +79,7 @@ class EventQueries:
             events = "uniqExactMergeIf(numbers, {})"
         return f"""
     SELECT groupArray(({", ".join(self.aggregation.keys)}))
-    FROM ({with_folded(groups, self.aggregation, self.min_visitors, events)}) WHERE NOT folded"""
+    FROM ({with_folded(groups, self.aggregation, self.min_visitors, events, rounded=self.rounded)}) WHERE NOT folded"""
 
     def _folded_at_once(self) -> str:
         """The only subquery, its small groups folded: groups add up, and states tell their visitors apart."""
@@ -94,7 +95,7 @@ class EventQueries:
         sums |= {"visitors": "uniqExactMerge(ids)", "buyers": "uniqExactMapMerge(payers)"}
         return f"""
     SELECT {", ".join([*self._named(keys), *self._columns(sums)])}
-    FROM ({with_folded(groups, self.aggregation, self.min_visitors)}) AS sized
+    FROM ({with_folded(groups, self.aggregation, self.min_visitors, rounded=self.rounded)}) AS sized
     GROUP BY {", ".join(keys)}"""
 
     def _named(self, keys: Sequence[str]) -> list[str]:

@@ -85,14 +85,17 @@ WHERE whole OR {pages or revenue:d}
 ORDER BY depth, whole, units DESC, name
 LIMIT {MOST_ROWS} BY depth, whole"""
 
-    def breakdown(self, least: int, folded: Sequence[str], dimension: Dimension) -> str:
+    def breakdown(self, least: int, folded: Sequence[str], dimension: Dimension, *, rounded: bool) -> str:
         """By each value that selected events have: units that reached the first step, those that reached all, and the
-        visitors of these and of the others. Values of small groups, and the `folded` ones, are one."""
+        visitors of these and of the others. Values of small groups, and the `folded` ones, are one; where counts are
+        `rounded`, of those of which either side has to be large."""
         parameters, key = self.scope.parameters, f"({self._unit})"
         goals = [dimension] if dimension.name == "event:goal" else []
         selected = [self.scope.selected(self.tree, goals), *(listable(each, self.tree, parameters) for each in goals)]
         few = f"BETWEEN 1 AND {least - 1:d}"
         small = f"finalizeAggregation(doers) {few} OR finalizeAggregation(leavers) {few}"
+        if rounded:
+            small = f"greatest(finalizeAggregation(doers), finalizeAggregation(leavers)) < {least:d}"
         if folded:
             small += f" OR value IN {parameters.texts(list(folded))}"
         return f"""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dashboard.analytics.aggregation import Aggregation, OrderTerm
 from dashboard.analytics.goal_filters import listable, scrolls
-from dashboard.analytics.metrics import MONEY, component_names
+from dashboard.analytics.metrics import AMOUNTS, MONEY, component_names
 from dashboard.analytics.query import Query
 from dashboard.analytics.small_counts import SIZE, Protection, is_other, revenue_limits, withheld
 from dashboard.analytics.sql.events import EventQueries
@@ -63,7 +63,8 @@ def build_breakdowns(aggregation: Aggregation, state: SiteState, released: Relea
     usable = {} if protected else state.usable_by(aggregation)
     ranges = aggregation.period.ranges(usable)
     scope = _scope(aggregation, ranges, released)
-    of_events = EventQueries(aggregation, scope, protection.min_visitors if protected else 0)
+    rounded = bool(protection.rounding)
+    of_events = EventQueries(aggregation, scope, protection.min_visitors if protected else 0, rounded=rounded)
     subqueries = RollupQueries(aggregation, scope, usable.values()).subqueries() if usable else []
     subqueries += of_events.subqueries() if ranges else []
     summed = len(subqueries) > 1
@@ -73,8 +74,8 @@ def build_breakdowns(aggregation: Aggregation, state: SiteState, released: Relea
     ]
     limits, shown = [], "1"
     if protected:
-        shown = f"NOT ({withheld(aggregation, protection.min_visitors)})"
-        limits = revenue_limits(aggregation, protection.min_visitors)
+        shown = f"NOT ({withheld(aggregation, protection.min_visitors, rounded=rounded)})"
+        limits = [] if rounded else revenue_limits(aggregation, protection.min_visitors)
     # By hours and minutes a visit counts where it began, seen there or not.
     began = aggregation.by_clock and "visits" in aggregation.components
     grouped = f"{clause('GROUP BY', aggregation.keys)} HAVING" if summed else "WHERE"
@@ -121,6 +122,8 @@ def _term(term: OrderTerm, rounding: int, least: int, key: int) -> str:
         return f"k{key}"
 
     def count(name: str) -> str:
+        if rounding and name in AMOUNTS:
+            return f"c_{name} * {count(AMOUNTS[name])} / greatest(c_{AMOUNTS[name]}, 1)"
         return f"intDiv(c_{name} + {rounding // 2:d}, {rounding:d})" if rounding else f"c_{name}"
 
     if not term.bottom:

@@ -201,13 +201,13 @@ def test_sales_do_not_tell_who_paid_nothing(database: Client, opened: Opened, un
     assert [each.total for each in result.revenue] == told
 
 
-def test_with_strict_the_average_sale_tells_no_exact_number(database: Client, opened: Opened) -> None:
-    """It is of the rounded number of sales, as everywhere."""
+def test_with_strict_revenue_and_the_average_sale_tell_no_exact_number(database: Client, opened: Opened) -> None:
+    """Revenue is the average times the rounded number of sales, as everywhere."""
     store(database, [
         each for n in range(1, 5) for each in visit(n, "/a", "Buy", currency="SEK", revenue=90)
     ])  # fmt: skip
     result = run(opened(Protection(strict=True)), funnel("/a", "event=Buy"), question())
-    assert [(each.currency, each.total, each.average) for each in result.revenue] == [("SEK", 360, 60)]
+    assert [(each.currency, each.total, each.average) for each in result.revenue] == [("SEK", 540, 90)]
 
 
 def test_small_groups_are_hidden(database: Client, opened: Opened) -> None:

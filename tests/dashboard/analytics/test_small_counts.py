@@ -23,7 +23,10 @@ from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.analytics.aggregation import resolve
 from dashboard.analytics.executor import QueryExecutor
-from dashboard.analytics.filters import And, Compare, Filter, Not, is_
+from dashboard.analytics.filters import And, Compare, Filter, FunnelPath, Not, is_
+from dashboard.analytics.funnels_service import FunnelQuery, run_funnel
+from dashboard.analytics.journeys import Journey
+from dashboard.analytics.journeys_query import run_journey
 from dashboard.analytics.metrics import component_names
 from dashboard.analytics.period import parse_moments, parse_period
 from dashboard.analytics.query import OTHER, Query, Result, Row
@@ -538,13 +541,64 @@ def test_strict_tells_multiples_and_nothing_else(
     service.close()
 
 
+def test_strict_tells_of_few_what_it_tells_of_nobody(clickhouse: ClickHouse, database: Client) -> None:
+    """Of none, one or two Norwegians: the total says nothing of its being hidden, and no row, hour or step of others is
+    missing for theirs."""
+    service, seen = opened(clickhouse, Protection(M, strict=True)), list[tuple[Any, ...]]()
+    filters = (None, is_("visit:country", "NO"), is_("event:name", "pageview"), Not(is_("visit:country", "SE")))
+    dimensions = ((), ("event:page",), ("visit:country",), ("time:hour",), ("time:day",), ("time:hour", "event:page"))
+    for size in range(M):
+        database.command("TRUNCATE TABLE events")
+        ClickHouseInserter(database).insert([
+            *(event(n, "/" if n < 7 else "/b", country="SE") for n in range(1, 11)),
+            *(event(n, "/c", 3_600, visit=NOON + 3_600, country="NO") for n in range(11, 11 + size)),
+        ], str(next(_batches)))  # fmt: skip
+        way = FunnelPath((is_("event:name", "pageview"), Compare("contains", "event:page", ("c",))))
+        walked = FunnelQuery(SITE, way, dates(MONDAY, MONDAY), dimension="event:page")
+        journey = Journey(SITE, dates(MONDAY, MONDAY))
+        seen.append((
+            *(
+                ask(service, *COUNTS, "bounce_rate", filters=tree, dimensions=names, total_rows=True)
+                for tree in filters
+                for names in dimensions
+            ),
+            asyncio.run(run_funnel(service, walked)),
+            asyncio.run(run_journey(service, journey)),
+        ))  # fmt: skip
+    service.close()
+    assert seen[0] == seen[1] == seen[2]
+    pages = seen[0][2 * len(dimensions) + 1]
+    assert table(pages) == {("/",): (6, 6, 6, 6, 100), ("/b",): (6, 6, 6, 6, 100)}
+
+
+def test_strict_amounts_tell_no_exact_count(clickhouse: ClickHouse, database: Client) -> None:
+    """Everybody pays as much, stays as long and reads all: nine people look like fourteen, whatever is asked."""
+    service, seen = opened(clickhouse, Protection(M, strict=True)), []
+    for number in range(9, 15):
+        database.command("TRUNCATE TABLE events")
+        ClickHouseInserter(database).insert([
+            each
+            for n in range(1, number + 1)
+            for each in (
+                event(n, "/", bounces=0),
+                later(n, "/", 30, name="Buy", currency="EUR", revenue=9, seconds=30),
+                later(n, "/", 40, name="engagement", engaged=7_000, scroll=100),
+            )
+        ], str(next(_batches)))  # fmt: skip
+        bought = ask(service, "total_revenue", "average_revenue", "visit_duration", filters=is_("event:goal", "Buy"))
+        read = ask(service, "time_on_page", "scroll_depth", dimensions=("event:page",))
+        seen.append((bought.rows[0].metrics, read.rows[0].metrics))
+    service.close()
+    assert {*seen} == {((108, 9, 30), (7, 100))}
+
+
 def test_strict_sizes_that_look_alike_are_many() -> None:
     """Of a group and one that contains it, for one who knows how counts are told: what both show leaves possible that
     they differ by the minimum or more, or by any smaller number."""
     protection = Protection(M, strict=True)
 
     def told(size: int) -> int | None:
-        return None if 0 < size < M or size == 0 else protection.reported({"visitors": size})["visitors"]
+        return protection.count(size) or None
 
     possible: dict[tuple[int | None, int | None], set[int]] = {}
     for part, whole in itertools.combinations_with_replacement(range(90), 2):

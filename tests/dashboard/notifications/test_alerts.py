@@ -131,6 +131,17 @@ def test_a_quiet_site_and_a_drop_are_told(board: Board, receiver: Receiver) -> N
     assert kinds["alert.silence"] == "No data has been received for 3 hours. Check that the tag is still on the page."
 
 
+def test_one_visitor_to_a_strict_site_is_data(board: Board, receiver: Receiver) -> None:
+    """Who is told as nobody has sent some all the same."""
+    anyio.run(board.dashboard.sites.update, board.site(), partial(msgspec.structs.replace, strict=True))
+    add_rule(board, "silence", 3)
+    visitors(board, 1, board.clock.now + 2 * HOUR)
+    tick(board, 3 * HOUR)
+    assert said(receiver) == []
+    tick(board, 3 * HOUR)
+    assert [kind for kind, _ in said(receiver)] == ["alert.silence"]
+
+
 def test_a_goal_is_told_once_a_day(board: Board, receiver: Receiver) -> None:
     """When it was reached so many times, and not where that would tell of too few visitors."""
     add_rule(board, "goal", 2, "Signup")
