@@ -92,6 +92,10 @@ class HeaderTimeoutProtocol(UpgradeProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.client is None:
+            # It was reset before it was accepted: nobody is there, and limits go by address.
+            transport.abort()
+            return
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

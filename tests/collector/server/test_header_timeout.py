@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -32,10 +33,14 @@ class Hasty(HeaderTimeoutProtocol):
 
 
 @contextlib.asynccontextmanager
-async def served(malformed: MalformedRequests | None = None) -> AsyncIterator[int]:
-    """A small application on a port of its own."""
+async def served(
+    malformed: MalformedRequests | None = None, hosts: list[str | None] | None = None
+) -> AsyncIterator[int]:
+    """A small application on a port of its own, which notes the addresses of those who say hello."""
 
-    async def hello(_: Request) -> PlainTextResponse:
+    async def hello(request: Request) -> PlainTextResponse:
+        if hosts is not None:
+            hosts.append(request.client.host if request.client else None)
         return PlainTextResponse("hello")
 
     async def large(_: Request) -> PlainTextResponse:
@@ -74,6 +79,23 @@ async def test_a_request_that_does_not_end_ends_its_connection(begun: str) -> No
         answer = await reader.read()
         writer.close()
     assert (b"hello" in answer) == BEGUN[begun].startswith(ASKED)
+
+
+async def test_a_request_without_an_address_is_none() -> None:
+    """Of a connection that is reset before it is accepted the system tells no address, by which limits go."""
+    hosts: list[str | None] = []
+    async with served(hosts=hosts) as port:
+        for _ in range(5):
+            # The server runs in this loop: it accepts them all afterwards.
+            gone = socket.create_connection(("127.0.0.1", port))
+            gone.sendall(ASKED)
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(ASKED)
+        assert b"hello" in await reader.read(1_000)
+        writer.close()
+    assert hosts == ["127.0.0.1"]
 
 
 async def test_header_fields_without_end_end_the_connection() -> None:
