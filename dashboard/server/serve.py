@@ -33,7 +33,7 @@ from dashboard.access.api_keys import admin_key
 from dashboard.server.app import build
 from dashboard.server.demo.timeline import DemoPlan
 from dashboard.server.log_config import log_config
-from dashboard.server.sockets import Server, bind, remove_server_info, url_of, write_server_info
+from dashboard.server.sockets import Server, bind, listening, remove_server_info, url_of, write_server_info
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def _serve_one(settings: Settings, greeting: Greeting, bound: socket.socket, dem
 
     server = NotifyingServer(_config(app, settings), ready, partial(remove_server_info, settings.data_dir))
     try:
-        server.run(sockets=[bound])
+        server.run(sockets=listening(bound))
     except SystemExit:
         if app.error is None:
             raise

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ from collector.core.errors import TystError
 from collector.core.file_locks import is_locked
 
 SERVER_FILE = "server.json"
+
+ACCEPTED_AT_ONCE: Final = 32
+"""Connections accepted in one turn of the event loop."""
 
 
 class CannotListen(TystError):
@@ -52,6 +56,15 @@ def bind(host: str, port: int) -> socket.socket:
         raise CannotListen(_why_not(error, host, port)) from None
     bound.set_inheritable(True)
     return bound
+
+
+def listening(bound: socket.socket) -> list[socket.socket]:
+    """The socket and duplicates of it, to listen on all of them.
+
+    libuv accepts one connection for each descriptor in a turn of the event loop. A turn has a request of every
+    connection that has one: a client with a thousand connections makes it so long that nobody else gets in.
+    """
+    return [bound, *(bound.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
 
 
 def url_of(bound: socket.socket) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import contextlib
+import fcntl
+import socket
+import termios
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -246,6 +251,41 @@ def test_a_client_that_has_just_left_is_no_error(database: Client, method: str) 
     said[0] = "Response content longer than Content-Length"
     with pytest.raises(RuntimeError, match="longer than"):
         asyncio.run(edge_around(app, database)(request_of("/site.test", method), unused, gone))
+
+
+def answered(connections: list[socket.socket]) -> int:
+    """Bytes of answers that nobody has read yet."""
+    waiting = array.array("i", [0])
+    total = 0
+    for each in connections:
+        fcntl.ioctl(each, termios.FIONREAD, waiting)
+        total += waiting[0]
+    return total
+
+
+def test_requests_of_many_connections_keep_nobody_from_connecting(server: Served) -> None:
+    """A connection that comes after three hundred, each with ninety requests, is answered among them."""
+    address = (httpx.URL(server.url).host, httpx.URL(server.url).port)
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def asked(another: socket.socket) -> int:
+        another.sendall(request)
+        answer = b""
+        while not answer.endswith(b"ok\n"):
+            answer += another.recv(65_536)
+        return len(answer)
+
+    with contextlib.ExitStack() as stack:
+        many = [stack.enter_context(socket.create_connection(address)) for _ in range(300)]
+        size = asked(many[-1])
+        more = [stack.enter_context(socket.create_connection(address)) for _ in range(300)]
+        for each in (*many, *more):
+            each.sendall(request * 90)
+        another = stack.enter_context(socket.create_connection(address))
+        before = answered([*many, *more])
+        asked(another)
+        during = answered([*many, *more]) - before
+    assert during < 600 * 90 * size / 8
 
 
 def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client) -> None:
