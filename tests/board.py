@@ -54,7 +54,7 @@ from dashboard.reports.annotations import Annotation, Annotations
 from dashboard.reports.funnels import Funnels, funnels_of
 from dashboard.reports.segments import Segment, Segments
 from dashboard.server.error_handlers import error_handlers
-from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks
+from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks, user_lifecycle_hooks
 from dashboard.web.app_context import Dashboard, build_dashboard
 from dashboard.web.locale_middleware import LocaleMiddleware
 from dashboard.web.routes import routes
@@ -248,7 +248,8 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
     changes = AuditLog(database, sites, clock)
     keys = ApiKeys(DocumentTable(database, "api_keys", ApiKey), "", today=clock.today)
     users.access_reduced += [share_revoker(shares, sites, changes), key_revoker(keys, changes)]
-    users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
+    imports = importing_into(database, sites, clock, directory)
+    users.followers += user_lifecycle_hooks(sessions, invitations, segments, annotations, notifications, imports)
     dashboard = build_dashboard(
         settings,
         sites,
@@ -268,7 +269,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
         segments=segments,
         funnels=funnels,
         keys=keys,
-        imports=importing_into(database, sites, clock, directory),
+        imports=imports,
         two_factor=TwoFactorAuth(users, KeyCipher(SECRETS), clock, required=settings.require_two_factor),
         notifications=notifications,
         pages=prepared_pages(),

@@ -17,6 +17,7 @@ import datetime
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -170,6 +171,13 @@ class Imports:
         for record in self._records.all().values():
             if record.site_id == site_id:
                 self._records.delete(record.id)
+
+    def forget_user(self, name: str) -> None:
+        """A user is no more: their imports stay, without their name. Blocking."""
+        for record in self._records.all().values():
+            if record.by == name:
+                with contextlib.suppress(RecordGone):
+                    self._records.update(record.id, partial(msgspec.structs.replace, by=""))
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[bool]:

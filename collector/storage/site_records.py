@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import partial
+from typing import ClassVar, Generic, TypeVar
 
 import anyio.to_thread
 import msgspec
@@ -26,6 +28,9 @@ R = TypeVar("R", bound=SiteRecord)
 class SiteRecords(Generic[R]):
     """All records of a kind. Reading is from memory; changes go to ClickHouse first."""
 
+    author: ClassVar[str] = "by"
+    """The field with the name of the user who made a record, where it has one."""
+
     def __init__(self, records: DocumentTable[R]) -> None:
         self._records = CachedDocumentTable(records)
 
@@ -45,6 +50,13 @@ class SiteRecords(Generic[R]):
         """Delete every record of a site that is no more. Blocking."""
         for each in self._of_site(site_id):
             self._records.delete(each.id)
+
+    def forget_user(self, name: str) -> None:
+        """A user is no more: what they made for a site stays, without their name. Blocking."""
+        self.refresh()
+        for each in [each for each in self.all() if getattr(each, self.author, "") == name]:
+            with contextlib.suppress(RecordGone):
+                self._records.update(each.id, partial(msgspec.structs.replace, **{self.author: ""}))
 
     async def _update(self, site_id: str, id_: str, change: Callable[[R], R]) -> tuple[R, R]:
         """Change the site's record of that id; returns it before and after. Raises `RecordGone`, also for one of

@@ -54,6 +54,12 @@ class Notifications:
         self.rules.forget_site(site_id)
         self.outbox.forget_site(site_id)
 
+    def forget_user(self, name: str) -> None:
+        """A user is no more: what they added stays, without their name. Blocking."""
+        self.subscriptions.forget_user(name)
+        self.channels.forget_user(name)
+        self.rules.forget_user(name)
+
     def refresh(self) -> None:
         """Read from ClickHouse what other processes have changed. Blocking."""
         self.subscriptions.refresh()

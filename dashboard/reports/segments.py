@@ -51,6 +51,8 @@ class Segment(SiteRecord, frozen=True, kw_only=True, omit_defaults=True):
 class Segments(SiteRecords[Segment]):
     """All segments. Reading is from memory; changes go to ClickHouse first. `clock` gives Unix seconds."""
 
+    author = "owner"
+
     def __init__(self, records: DocumentTable[Segment], clock: Callable[[], float]) -> None:
         super().__init__(records)
         self._clock = clock
@@ -102,9 +104,10 @@ class Segments(SiteRecords[Segment]):
         return (await self._update(segment.site, segment.id, renamed))[1]
 
     def forget_user(self, name: str) -> None:
-        """Delete the private segments of a deleted user. Blocking."""
+        """Delete the private segments of a deleted user; shared ones stay, without their name. Blocking."""
         for segment in [each for each in self.all() if each.owner == name and not each.shared]:
             self._records.delete(segment.id)
+        super().forget_user(name)
 
 
 def _name(given: str) -> str:

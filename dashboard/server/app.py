@@ -65,7 +65,7 @@ from dashboard.server.demo.site import demo_funnel, demo_routes
 from dashboard.server.demo.timeline import DemoPlan, fill
 from dashboard.server.error_handlers import error_handlers
 from dashboard.server.health_checks import problems_of, status_of
-from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks
+from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks, user_lifecycle_hooks
 from dashboard.web import routes, visitor_privacy
 from dashboard.web.app_context import build_dashboard
 from dashboard.web.edge import REFUSAL, Edge
@@ -218,7 +218,9 @@ def build(
         users, invitations, editions, shares, segments, annotations, funnels, notifications
     )
     users.access_reduced += [share_revoker(shares, collector.sites, changes), key_revoker(keys, changes)]
-    users.followers += [sessions.forget_user, invitations.forget_user, segments.forget_user]
+    users.followers += user_lifecycle_hooks(
+        sessions, invitations, segments, annotations, notifications, collector.imports
+    )
     dashboard = build_dashboard(
         settings,
         collector.sites,

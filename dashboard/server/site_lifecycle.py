@@ -1,14 +1,16 @@
-"""What belongs to a site goes when the site goes. When it only gets another name there is nothing to do: all of it
-goes by the site's own id."""
+"""What belongs to a site goes when the site goes, and what names a user when the user goes. When a site only gets
+another name there is nothing to do: all of it goes by the site's own id."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from collector.imports.imports import Imports
 from collector.sites.registry import Sites
 from dashboard.access.api_keys import ApiKeys
 from dashboard.access.audit_log import EVERYWHERE, AuditLog
 from dashboard.access.one_time_links import Invitations
+from dashboard.access.sessions import Sessions
 from dashboard.access.share_links import ShareLinks
 from dashboard.access.users import User, Users
 from dashboard.compliance.notice_versions import NoticeVersions
@@ -44,6 +46,25 @@ def site_lifecycle_hooks(
         annotations.forget_site,
         funnels.forget_site,
         notifications.forget_site,
+    ]
+
+
+def user_lifecycle_hooks(
+    sessions: Sessions,
+    invitations: Invitations,
+    segments: Segments,
+    annotations: Annotations,
+    notifications: Notifications,
+    imports: Imports,
+) -> list[Follower]:
+    """For `Users.followers`: each is told the name of a user who is no more. Blocking."""
+    return [
+        sessions.forget_user,
+        invitations.forget_user,
+        segments.forget_user,
+        annotations.forget_user,
+        notifications.forget_user,
+        imports.forget_user,
     ]
 
 

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from starlette.requests import Request
 
 from collector.core.errors import RecordError
+from collector.imports.record import ImportRecord
 from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
@@ -21,6 +22,8 @@ from dashboard.access.audit_log import SIGNED_IN
 from dashboard.access.one_time_links import GOOD_FOR, Invitation, Invitations
 from dashboard.access.sessions import COOKIE, DAY, SESSION_DAYS, YOUNG, Session, Sessions
 from dashboard.access.users import User, Users
+from dashboard.api.restored_records import RECORDS
+from dashboard.reports.filter_params import FilterParam
 from tests.board import NOON, PASSWORD, SECRETS, SITE, Board, opened_board, pageview
 from tests.mail_server import mail_server
 from tests.markup import read
@@ -109,6 +112,31 @@ def test_no_form_of_another_site_counts(board: Board) -> None:
         answer = board.post(path, {"act": "remove", "name": "vera"}, headers={"sec-fetch-site": "cross-site"})
         assert answer.status_code == 403
     assert board.dashboard.users.get("vera")
+
+
+def test_the_name_of_a_removed_user_is_nowhere_but_in_the_audit_log(board: Board, database: Client) -> None:
+    """What they made for a site stays."""
+    name, dashboard, site = "nora@example.com", board.dashboard, board.site()
+    nora = board.add_user(name, "owner", SITE)
+    record = ImportRecord(id="i1", site_id=site.id, name="old.csv", by=name, at=NOON, versions=1, state="done")
+    DocumentTable(database, "imports", ImportRecord).create(record.id, record)
+
+    async def make_and_go() -> None:
+        notifications, firefox = dashboard.notifications, (FilterParam("is", "visit:browser", "Firefox"),)
+        await dashboard.annotations.add(site, name, "2026-05-01", "Launch")
+        await dashboard.segments.add(site, nora, "Firefox", firefox, shared=True)
+        await dashboard.segments.add(site, nora, "Mine", firefox, shared=False)
+        await notifications.subscriptions.add(site, "anna@example.com", frequency="weekly", language="en", by=name)
+        await notifications.channels.add(site.id, "mail", "anna@example.com", language="en", by=name)
+        await notifications.rules.add(site, "spike", threshold=5, by=name)
+        await dashboard.users.remove(name)
+
+    anyio.run(make_and_go)
+    found = {table: [*DocumentTable(database, table, kind).all().values()] for table, kind in RECORDS.items()}
+    made = ("alerts", "annotations", "channels", "imports", "segments", "subscriptions")
+    assert {table: len(found[table]) for table in made} == dict.fromkeys(made, 1)
+    assert name not in str(found)
+    assert [segment.name for segment in dashboard.segments.of(site, None)] == ["Firefox"]
 
 
 def test_a_role_is_changed_and_somebody_is_removed(board: Board) -> None:
