@@ -1,8 +1,8 @@
 """Daily salts shared by several collectors: a ClickHouse table partitioned by date, excluded from backups.
 
-Each date's salt is made ahead, and is inserted under the date's deduplication token: of two collectors that make one
-at once only the first is stored, and both read that one before they use either. Once a date is over its partition is
-dropped.
+Each date's salt is made a week ahead, and is inserted under the date's deduplication token: of two collectors that make
+one at once only the first is stored, and both read that one before they use either, also where the database is away
+for days meanwhile. Once a date is over its partition is dropped.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ SETTINGS non_replicated_deduplication_window = 1000,
 # Of an earlier release's table, in which a date may have two for as long as it lasts.
 _UPGRADE = "ALTER TABLE salts MODIFY SETTING non_replicated_deduplication_window = 1000"
 
+AHEAD = datetime.timedelta(days=7)
+"""How long the database may be away without collectors using salts of their own, in which a visitor counts as two."""
+
 _STORED = "SELECT date, min(salt) FROM salts GROUP BY date"
 
 
@@ -58,7 +61,9 @@ class TableSalts:
         return found
 
     def rotate(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
-        """Have a salt for each date from `first` to `last`, the same in every process; destroy all others."""
+        """Have a salt for each date from `first` to `last`, and of the week after it, the same in every process; destroy
+        all others."""
+        last += AHEAD
         wanted = [first + datetime.timedelta(days=offset) for offset in range((last - first).days + 1)]
         for date in wanted:
             self.salt(date)
