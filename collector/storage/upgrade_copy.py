@@ -1,12 +1,13 @@
 """A copy of an embedded database as it was before an upgrade, kept until the upgrade is through.
 
 ClickHouse never changes the data files of a part: these are linked, which takes neither time nor room. What it appends
-to, or puts something else in the place of, is copied.
+to, or puts something else in the place of, is copied, and so is all of a database that is a disk of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -23,7 +24,8 @@ _TABLES = "SELECT name FROM system.tables WHERE database = currentDatabase() AND
 
 
 def copy_before_upgrade(directory: Path) -> Path:
-    """Where the copy of a database is, while there is one."""
+    """Where the copy of a database is, while there is one: on its disk, also where a link leads there."""
+    directory = directory.resolve()
     return directory.with_name(f"{directory.name}.before-upgrade")
 
 
@@ -78,7 +80,16 @@ def _copy_entry(source: Path, to: Path) -> None:
     if source.is_symlink():
         to.symlink_to(source.readlink())
     elif not source.is_dir():
-        if _LINKED.fullmatch(source.name):
-            os.link(source, to)
-        else:
+        if not (_LINKED.fullmatch(source.name) and _link(source, to)):
             shutil.copy2(source, to)
+
+
+def _link(source: Path, to: Path) -> bool:
+    """Whether it is linked; of another disk it cannot be."""
+    try:
+        os.link(source, to)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True

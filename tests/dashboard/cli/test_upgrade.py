@@ -16,6 +16,7 @@ from collector.core.setting_values import embedded_directory
 from collector.storage.client import ClickHouse
 from collector.storage.migrations import STEPS
 from collector.storage.upgrade_copy import copy_before_upgrade
+from tests.disk import small_disk
 from tests.length import long
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -91,6 +92,23 @@ def test_a_failed_upgrade_leaves_the_data_as_they_were(old: Path, tmp_path: Path
     assert tyst(directory).returncode == 0
     assert (described(directory)["version"], described(directory)["events"]) == (STEPS[-1].number, 1)
     assert not copy.exists()
+
+
+@long
+@pytest.mark.parametrize("linked", [False, True], ids=["mounted", "linked"])
+def test_a_database_on_a_disk_of_its_own_is_upgraded(old: Path, tmp_path: Path, linked: bool) -> None:
+    """No file of it can be linked elsewhere. Nothing is left of its copy."""
+    directory, disk = tmp_path / "data", tmp_path / "disk"
+    database = directory / "clickhouse"
+    with small_disk(disk if linked else database, 200 << 20):
+        shutil.copytree(old, directory, symlinks=True, dirs_exist_ok=True)
+        if linked:
+            shutil.move(database, disk / "clickhouse")
+            database.symlink_to(disk / "clickhouse")
+        done = tyst(directory)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (described(directory)["version"], described(directory)["events"]) == (STEPS[-1].number, 1)
+        assert list(tmp_path.rglob("*.before-upgrade*")) == []
 
 
 @long
