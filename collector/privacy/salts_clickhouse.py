@@ -61,8 +61,8 @@ class TableSalts:
         return found
 
     def rotate(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
-        """Have a salt for each date from `first` to `last`, and of the week after it, the same in every process; destroy
-        all others."""
+        """Have a salt for each date from `first` to a week after `last`, the same in every process; destroy all
+        others."""
         last += AHEAD
         wanted = [first + datetime.timedelta(days=offset) for offset in range((last - first).days + 1)]
         for date in wanted:

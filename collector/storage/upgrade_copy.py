@@ -79,9 +79,8 @@ def _copy(directory: Path, copy: Path) -> None:
 def _copy_entry(source: Path, to: Path) -> None:
     if source.is_symlink():
         to.symlink_to(source.readlink())
-    elif not source.is_dir():
-        if not (_LINKED.fullmatch(source.name) and _link(source, to)):
-            shutil.copy2(source, to)
+    elif not source.is_dir() and not (_LINKED.fullmatch(source.name) and _link(source, to)):
+        shutil.copy2(source, to)
 
 
 def _link(source: Path, to: Path) -> bool:
