@@ -2,8 +2,9 @@
 
 Each is a *task*: a record that is stored before anything is done, and gone on with, in steps that may be taken again,
 until it is done. So it survives the process being killed anywhere. One collector does the tasks, one after the other,
-beside the upkeep, and each only when all collectors have stored what they had accepted before. A task that takes longer
-than its time budget, or fails again and again, is set aside and reported; an operator may have it tried again.
+beside the upkeep, and each only when all collectors have stored what they had accepted before. What they rewrite has a
+budget (`rewrite_budget`): beyond it the next one waits. A task that takes longer than its time budget, or fails again
+and again, is set aside and reported; an operator may have it tried again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS, is_bounded
 from collector.erasure.delete_events import FIELDS, EventDeletion
 from collector.erasure.fence import Fence
 from collector.erasure.rename_site import SiteRename
+from collector.erasure.rewrite_budget import RewriteBudget
 from collector.erasure.site_job import SiteJob
 from collector.rollups.job import RollupJob
 from collector.sites.model import Site, checked
@@ -75,6 +77,7 @@ class SiteJobRunner:
     ) -> None:
         shards = shards or Shards([client])
         self._monotonic = monotonic
+        self._rewriting = RewriteBudget(monotonic)
         self._begun: set[str] = set()
         self._next_attempt: dict[str, float] = {}
         self._client = client
@@ -136,6 +139,8 @@ class SiteJobRunner:
             return False
         try:
             for task in sorted((task for task in self._tasks.values() if task.waiting), key=lambda task: task.asked):
+                if self._rewriting.is_spent:
+                    break
                 if self._monotonic() >= self._next_attempt.get(task.id, -math.inf):
                     self._attempt(task)
             for task in [task for task in self._tasks.values() if 0 < task.finished < self._clock() - KEPT_SECONDS]:
@@ -226,7 +231,11 @@ class SiteJobRunner:
         # Under the former name nothing more is built.
         self._rollup.finish_builds()
         steps = self._moving if job.kind == "rename" else self._purging
-        job = steps.run_step(job, self._put, check)
+        began = self._monotonic()
+        try:
+            job = steps.run_step(job, self._put, check)
+        finally:
+            self._rewriting.spend(began)
         self._put(msgspec.structs.replace(job, value="", finished=max(1, int(self._clock()))))
         # What was compared with is not to outlive the task in an older version of it.
         self._client.command("OPTIMIZE TABLE site_jobs FINAL")

@@ -1,8 +1,9 @@
-"""Budget for rewriting parts of the table by erasures: a leaky bucket of seconds.
+"""Budget for rewriting parts of the table by erasures and jobs: a leaky bucket of seconds.
 
 A part that was rewritten stays on the disk for minutes. Whoever visits under many user agents and takes back one after
-the other has the part of the day rewritten as often: without a budget the copies would fill the disk. So rewriting
-takes a twentieth of the time, beyond some seconds at once. Erasures that wait are carried out together.
+the other, or deletes one page of a site after the other, has parts with everybody's events rewritten as often: without
+a budget the copies would fill the disk. So rewriting takes a twentieth of the time, beyond some seconds at once.
+Erasures that wait are carried out together. Jobs have a bucket of their own: no erasure waits for them.
 """
 
 from __future__ import annotations

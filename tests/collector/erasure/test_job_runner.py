@@ -20,6 +20,7 @@ from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS
 from collector.erasure.delete_events import EventDeletion
 from collector.erasure.job_runner import BUDGET_SECONDS, MOST_ATTEMPTS, SETTLE_SECONDS, SiteJobRunner
 from collector.erasure.rename_site import SiteRename
+from collector.erasure.rewrite_budget import AT_ONCE_SECONDS, LONGEST_WAIT
 from collector.erasure.site_job import SiteJob, new_job
 from collector.ingest.event import Event
 from collector.rollups.job import RollupJob
@@ -493,6 +494,34 @@ class Workshop:
             except OperationalError:
                 failed += 1
         return failed
+
+
+class Laborious(Broken):
+    """A client by whose clock each deletion of events takes some seconds."""
+
+    now = 0.0
+
+    def command(self, sql: str, **more: Any) -> Any:
+        self.now += 0.6 * AT_ONCE_SECONDS * ("ALTER TABLE events DELETE" in sql)
+        return super().command(sql, **more)
+
+
+def test_deletions_one_after_the_other_wait(shop: Shop) -> None:
+    """Each rewrites the events of all sites that lie beside its own, until the budget is spent: then the next waits,
+    no longer than it may."""
+    client = Laborious(shop.client)
+    shop.deletions = SiteJobRunner(
+        client,  # type: ignore[arg-type] # acts as a client
+        shop.sites, shop.rollup, lambda: [shop.spool], alone(shop.client), shop.clock, monotonic=lambda: client.now,
+    )  # fmt: skip
+    done = []
+    for page in ("/", "/secret", "/secret/deep"):
+        shop.ask("delete", first=DAYS[3], last=DAYS[3], field="page", value=page)
+        done.append(shop.deletions.run_pending())
+    assert (done, shop.rows()) == ([True, True, False], 10)
+    client.now += LONGEST_WAIT
+    assert shop.deletions.run_pending()
+    assert shop.rows() == 9
 
 
 def test_a_task_that_fails_again_and_again_is_set_aside(shop: Shop) -> None:
