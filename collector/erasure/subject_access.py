@@ -31,7 +31,7 @@ from collector.erasure.visitor_erasure import Eraser
 from collector.ingest.event import COLUMNS, Event
 from collector.ingest.visits import IDLE_SECONDS, VisitTracker
 from collector.privacy.salt_rotation import SaltRotation
-from collector.privacy.visitor_id import Salts, visitor_id
+from collector.privacy.visitor_id import DailySalts, visitor_id
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.spool.rewrite import Erasure
@@ -95,7 +95,7 @@ class SubjectAccess:
         *,
         clock: Callable[[], float],
         sites: Sites,
-        salts: Salts,
+        salts: DailySalts,
         rotation: SaltRotation,
         visits: VisitTracker,
         spool: Spool,
@@ -199,7 +199,9 @@ class SubjectAccess:
         dates = [first + datetime.timedelta(days=number) for number in range((last - first).days + 1)]
         dates.sort(key=lambda date: date == today)
         return tuple(
-            (date, visitor_id(self._salts.salt(date), site.hash_name, network, requester.user_agent)) for date in dates
+            (date, visitor_id(salt, site.hash_name, network, requester.user_agent))
+            for date in dates
+            for salt in self._salts.every(date)
         )
 
     def _read(self, site: Site, ids: Ids) -> list[Event]:

@@ -17,16 +17,6 @@ class ImportSalts:
         """The salt of that date, made when it is first asked for."""
         return self._salts.get(date) or self._salts.setdefault(date, random_salt())
 
-    def rotate(
-        self,
-        first: datetime.date,  # noqa: ARG002 # the protocol's
-        last: datetime.date,  # noqa: ARG002 # likewise
-        *,
-        destroy: bool = True,  # noqa: ARG002 # likewise
-    ) -> list[datetime.date]:
-        """Nothing: dates of files are not the dates of the clock."""
-        return []
-
     def destroy(self) -> None:
         """Overwrite all of them: no id can be made or compared again."""
         for salt in self._salts.values():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from collector.core.clock_monitor import ClockMonitor
 from collector.core.timezones import Zone
-from collector.privacy.visitor_id import Salts
+from collector.privacy.visitor_id import DailySalts
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 
@@ -21,7 +21,9 @@ class SaltRotation:
     `clock` gives Unix seconds.
     """
 
-    def __init__(self, sites: Sites, salts: Salts, clock_monitor: ClockMonitor, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, sites: Sites, salts: DailySalts, clock_monitor: ClockMonitor, clock: Callable[[], float]
+    ) -> None:
         self._sites = sites
         self._salts = salts
         self._clock_monitor = clock_monitor

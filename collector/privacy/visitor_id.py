@@ -48,10 +48,18 @@ def overwrite(salt: bytearray | None) -> None:
 
 
 class Salts(Protocol):
-    """One random salt per calendar date."""
+    """One random salt per date, for ids of visitors."""
 
     def salt(self, date: datetime.date) -> Salt:
         """The salt of that date; a new random one where there is none. Hot path: from memory. Do not keep it."""
+        ...
+
+
+class DailySalts(Salts, Protocol):
+    """Those of the calendar, which are destroyed day by day."""
+
+    def every(self, date: datetime.date) -> list[Salt]:
+        """All salts under which visitors of that date were counted; that of `salt` is the last."""
         ...
 
     def rotate(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
@@ -75,6 +83,10 @@ class FileSalts:
         if found is None:
             found = self._salts[date] = self._read(date) or self._make(date)
         return found
+
+    def every(self, date: datetime.date) -> list[Salt]:
+        """The only one that a date has."""
+        return [self.salt(date)]
 
     def rotate(self, first: datetime.date, last: datetime.date, *, destroy: bool = True) -> list[datetime.date]:
         """Make ahead what is missing from `first` to `last`, and destroy every salt of a date outside it."""

@@ -46,7 +46,7 @@ from collector.privacy.consent_receipts import Receipts
 from collector.privacy.receipt_revocations import Revocations
 from collector.privacy.salt_rotation import SaltRotation
 from collector.privacy.salts_clickhouse import TableSalts
-from collector.privacy.visitor_id import FileSalts, Salts
+from collector.privacy.visitor_id import DailySalts, FileSalts
 from collector.rollups.job import RollupJob
 from collector.server.drop_statistics import DropStatistics
 from collector.sites.model import Site
@@ -131,7 +131,9 @@ class Collector:
         self.sites.refresh()
         if not settings.embedded:
             self.clickhouse.create_everywhere("salts", salts_clickhouse.TABLE)
-        self.salts: Salts = FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
+        self.salts: DailySalts = (
+            FileSalts(settings.data_dir / "salts") if settings.embedded else TableSalts(self.client)
+        )
         self.salt_rotation = SaltRotation(self.sites, self.salts, self.clock_monitor, clock)
         self.refreshes: list[Callable[[], None]] = [self.sites.refresh]
         """What reads anew from the database what other processes may have changed; blocking."""

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from collector.erasure.retention import PASS_SECONDS, RetentionJob
 from collector.ingest.event import Event
 from collector.privacy.salts_clickhouse import TableSalts
-from collector.privacy.visitor_id import FileSalts, Salts, visitor_id
+from collector.privacy.visitor_id import DailySalts, FileSalts, visitor_id
 from collector.rollups.job import RollupJob
 from collector.sites.model import Site
 from collector.sites.registry import Sites
@@ -251,7 +251,7 @@ def found_below(directory: Path, needle: bytes, within: str) -> list[Path]:
 @pytest.fixture(params=["files", "table"])
 def salts_at(
     request: pytest.FixtureRequest, tmp_path: Path, database: Client
-) -> tuple[Callable[[], Salts], Callable[[], bytes]]:
+) -> tuple[Callable[[], DailySalts], Callable[[], bytes]]:
     """Opens the salts, in files or in a table; and everything that could hold one, as bytes."""
 
     def left() -> bytes:
@@ -261,14 +261,14 @@ def salts_at(
         rows = database.query("SELECT date, salt FROM salts").result_rows
         return files + b"\0".join(bytes.fromhex(salt) for _, salt in rows)
 
-    def opened() -> Salts:
+    def opened() -> DailySalts:
         return FileSalts(tmp_path / "salts") if request.param == "files" else TableSalts(database)
 
     return opened, left
 
 
 def test_once_the_salt_is_destroyed_no_id_can_be_computed_again(
-    salts_at: tuple[Callable[[], Salts], Callable[[], bytes]],
+    salts_at: tuple[Callable[[], DailySalts], Callable[[], bytes]],
 ) -> None:
     """Who knows address, user agent and site, and has everything that is left, tries each 32 bytes of it as the key:
     none gives the id that is stored. While the salt was there, the same search found it."""
