@@ -37,8 +37,9 @@ _OTHERS = {
 
 _STALE = """
 SELECT site, min(expires - day) AS least, max(expires - day) AS most FROM events GROUP BY site"""
-_RENEW = """
-ALTER TABLE events UPDATE expires = day + {days:UInt16} WHERE site = {site:String} AND expires != day + {days:UInt16}"""
+_KEPT = "transform(site, {sites:Array(String)}, {days:Array(UInt16)}, toUInt16(0))"
+_RENEW = f"""
+ALTER TABLE events UPDATE expires = day + {_KEPT} WHERE site IN {{sites:Array(String)}} AND expires != day + {_KEPT}"""
 _EXPIRED = """
 SELECT DISTINCT site, day, expires FROM events WHERE expires <= {latest:Date}"""
 _CLOSED = "SELECT site, day FROM daily_status FINAL WHERE NOT reopened"
@@ -86,13 +87,17 @@ class RetentionJob:
         return self._expire()
 
     def _renew(self) -> None:
-        """Rows that were stored under another retention follow the one that their site has now."""
+        """Rows that were stored under another retention follow the one that their site has now. Of all sites at once:
+        what is rewritten has the rows of others, too."""
+        changed = {}
         for domain, least, most in self._client.query(_STALE).result_rows:
             site = self._sites.get(domain)
             if site is not None and (least, most) != (site.retention_days, site.retention_days):
-                parameters = {"site": domain, "days": site.retention_days}
-                self._shards.mutate("events", _RENEW, parameters)
-                log.info("a changed retention was applied", extra={"site": domain, "days": site.retention_days})
+                changed[domain] = site.retention_days
+        if changed:
+            self._shards.mutate("events", _RENEW, {"sites": list(changed), "days": list(changed.values())})
+        for domain, days in changed.items():
+            log.info("a changed retention was applied", extra={"site": domain, "days": days})
 
     def _expire_others(self) -> None:
         today = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date()

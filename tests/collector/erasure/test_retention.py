@@ -129,6 +129,19 @@ def test_a_changed_retention_holds_for_what_is_there(shop: Shop, before: int, af
     assert expiries == [(after,)]
 
 
+def test_retentions_that_changed_are_applied_at_once(shop: Shop) -> None:
+    """However many sites there are, the rows of all are rewritten once; those of other sites stay as they are."""
+    for number in range(5):
+        shop.have(Site(domain=f"s{number}.test", retention_days=100 + number))
+    shop.see(*(on(DAY, 104, site=f"s{number}.test") for number in range(5)))
+    shop.stand("UTC", DAY, 12)
+    shop.retention.keep()
+    expiries = "SELECT site, toUInt32(expires - day) FROM events ORDER BY site"
+    assert shop.client.query(expiries).result_rows == [(f"s{number}.test", 100 + number) for number in range(5)]
+    mutations = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = 'events'"
+    assert shop.client.query(mutations).result_rows == [(1,)]
+
+
 def test_what_no_day_is_closed_for_goes_two_days_later(shop: Shop) -> None:
     """Whatever keeps a day from being closed, no row outlives its date by more."""
     days = [DAY + datetime.timedelta(days=number) for number in range(5)]
