@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -97,6 +98,16 @@ def test_lists_around_a_page_leave_no_few_of_each_other(
     for kind in ("began on", "ended on"):
         ends = text.partition(f"Of visits that {kind} this page.")[2].strip()
         assert ends.startswith("Hidden: it could reveal a group of fewer than 3 visitors") is not told
+
+
+def test_sources_around_a_page_are_of_the_visits_that_viewed_it(board: Board) -> None:
+    """One more has a custom event alone there: their number less that of all who viewed it would tell of that one."""
+    here: dict[str, Any] = {"visit": NOON, "source": "news.example"}
+    board.seed([pageview(number, "/x", **here) for number in range(100, 105)])
+    board.seed([pageview(105, "/x", name="Download", entry_page="", **here)])
+    text = board.page(f"/{SITE}/journeys/page?page=/x&period=day").text
+    assert "5 visits viewed this page." in text
+    assert "news.example 5 100%" in text.partition("Of visits that viewed this page.")[2]
 
 
 def test_returning_visitors_that_are_hidden_are_in_no_list(board: Board) -> None:
