@@ -22,11 +22,12 @@ class Fence:
         self._segments: dict[Hashable, list[tuple[Spool, frozenset[int]]]] = {}
         self._moments: dict[Hashable, float] = {}
 
-    def note_segments(self, key: Hashable) -> None:
+    def note_segments(self, *keys: Hashable) -> None:
         """Wait for the segments that are on their way to ClickHouse now: the spools hold nothing else of what is to be
         deleted. Later calls change nothing."""
-        if key not in self._segments:
-            self._segments[key] = [(spool, spool.in_flight()) for spool in self._spools()]
+        on_their_way = [(spool, spool.in_flight()) for spool in self._spools()]
+        for key in keys:
+            self._segments.setdefault(key, on_their_way)
 
     def note_moment(self, *keys: Hashable) -> None:
         """Wait for what other collectors have accepted until now. Later calls change nothing."""

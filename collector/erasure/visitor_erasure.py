@@ -1,10 +1,10 @@
 """Durable erasure of visitors' events, from spool and ClickHouse.
 
-An *erasure* is a row in the spool's file, and done when nothing of it is left. Each round takes the visitor's events
-out of the spool's groups, then out of ClickHouse. A segment that the writer may have read before cannot be called
-back, and other collectors may have events of the visitor in their spools; so the round is repeated until every such
+An *erasure* is a row in the spool's file, and done when nothing of it is left. The visitor's events are taken out of
+the spool's groups, then out of ClickHouse. A segment that the writer may have read before cannot be called
+back, and other collectors may have events of the visitor in their spools; so the latter is repeated until every such
 segment is in ClickHouse or set aside, and the others have stored what they had accepted, and only then is the row
-deleted. A process that is killed anywhere begins the rounds again; each part of one may be done twice.
+deleted. A process that is killed anywhere begins again; each part may be done twice.
 
 Only events up to the second of the erasure are taken: what the visitor sends later is a new visit, and is kept.
 Rewriting the table has a budget (`rewrite_budget`): rounds beyond it wait, and take all that was promised meanwhile.
@@ -80,7 +80,8 @@ class Eraser:
         return not self._members.others()
 
     def enqueue(self, erasures: Sequence[Erasure]) -> None:
-        """Store the erasures durably; they will be carried out. Raises `sqlite3.Error`."""
+        """Store the erasures durably; they will be carried out. Raises `sqlite3.Error`, and `SpoolUnavailable` where
+        too many wait already."""
         self._spools()[0].erasures.enqueue(erasures)
         with self._noting:
             self.pending = True
@@ -125,20 +126,21 @@ class Eraser:
         if not promised:
             return False
         moving, before = frozenset(self._renaming()), self._in_place()
-        erasures = self._under_all_names(promised.values())
         keys = {number: (own.path, number) for number in promised}
+        # A spool may be large, and ClickHouse not answer for long: each promise is looked for once.
+        unsought = [number for number, key in keys.items() if not self._fence.has_segments(key)]
+        if unsought:
+            for spool in self._spools():
+                spool.erase(self._under_all_names(promised[number] for number in unsought))
+            self._fence.note_segments(*(keys[number] for number in unsought))
         new = [key for key in keys.values() if not self._fence.has_moment(key)]
-        for spool in self._spools():
-            spool.erase(erasures)
-        for key in new:
-            self._fence.note_segments(key)
         self._fence.note_moment(*new)
         over = [number for number, key in keys.items() if self._fence.is_passed(key)]
         over = [number for number in over if moving.isdisjoint(self._names(promised[number].site))]
         if before.restoring:
             over = []
         if new or over:
-            self._delete_stored(erasures)
+            self._delete_stored(self._under_all_names(promised.values()))
         if over and self._in_place() != before:
             over = []
         moving = frozenset(self._renaming())

@@ -51,9 +51,16 @@ class Revocations:
         """Revoke a receipt: effective here at once; durable once `store` returns, and in other processes at their next
         `refresh`.
 
-        What ClickHouse does not take is tried again by `refresh`, and by whoever asks again.
+        What ClickHouse does not take is tried again by `refresh`, and by whoever asks again. Where it takes none for
+        long, a new series says the same in one row.
         """
-        if not self._receipts.is_revoked(receipt):
+        if self._receipts.is_revoked(receipt):
+            return
+        if len(self._unkept) >= self._most:
+            begun = mark_of_series(self._receipts.series + 1)
+            self._unkept, self._own = {begun: self.today()}, {begun: self.today()}
+            self._receipts.prune_revocations([begun])
+        else:
             self._unkept[receipt.id_hash] = self._own[receipt.id_hash] = receipt.day
             self._receipts.revoke([receipt.id_hash])
 

@@ -13,17 +13,22 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from collector.core.errors import SpoolUnavailable
 from collector.core.wildcards import matches
 from collector.ingest.event import Event
 from collector.spool.deduplication import pack, unpack
-from collector.spool.serialization import encode, group, may_have, readable_events_of
+from collector.spool.serialization import encode, group, may_have, may_have_visitors, readable_events_of
 
 log = logging.getLogger(__name__)
 
+MOST_PENDING: Final = 100_000
+"""Erasures that wait for ClickHouse, such as those of hours in which it does not answer."""
+
+_PROMISE = "INSERT INTO erasures (erasure) VALUES (?)"
 _TABLE = """\
 CREATE TABLE IF NOT EXISTS erasures (number INTEGER PRIMARY KEY AUTOINCREMENT, erasure BLOB NOT NULL);
 """
@@ -41,14 +46,21 @@ class Erasure(msgspec.Struct, frozen=True, array_like=True):
         """Says nothing of the visitor."""
         return f"Erasure({self.site!r}, {self.day}, …)"
 
+
+class ErasePredicate:
+    """Events of the visitors of erasures, however many these are."""
+
+    def __init__(self, erasures: Iterable[Erasure]) -> None:
+        self._until: dict[tuple[str, datetime.date, int], int] = {}
+        for each in erasures:
+            key = (each.site, each.day, each.visitor)
+            self._until[key] = max(each.until, self._until.get(key, each.until))
+        self.visitors = frozenset(visitor for _, _, visitor in self._until)
+
     def takes(self, event: Event) -> bool:
-        """Whether the event is the visitor's."""
-        return (
-            event.visitor == self.visitor
-            and event.ts <= self.until
-            and event.day == self.day
-            and event.site == self.site
-        )
+        """Whether the event is one of these."""
+        until = self._until.get((event.site, event.day, event.visitor))
+        return until is not None and event.ts <= until
 
 
 class DeletePredicate:
@@ -92,34 +104,43 @@ class Rewritten:
 class SpoolErasures:
     """The erasures of one spool's file, beside its committer: SQLite lets one write at a time.
 
-    Every method may raise `sqlite3.Error`; a lock that is held by the committer is waited for.
+    Every method that reads or writes the file may raise `sqlite3.Error`; a lock that is held by the committer is waited
+    for. At most `most` erasures are pending: each is in memory as well.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, most: int = MOST_PENDING) -> None:
         self._path = path
+        self._most = most
         self._promising = threading.Lock()
         """SQLite lets whoever waits for its lock try now and then: of many, beacons would come last."""
         with self._connected() as connection:
             connection.executescript(_TABLE)
+            rows = connection.execute("SELECT number, erasure FROM erasures ORDER BY number").fetchall()
+        self._pending = {number: msgspec.msgpack.decode(packed, type=Erasure) for number, packed in rows}
 
-    def enqueue(self, erasures: Iterable[Erasure]) -> None:
-        """Have them on disk."""
+    def enqueue(self, erasures: Sequence[Erasure]) -> None:
+        """Have them on disk. Raises `SpoolUnavailable` where too many are pending."""
         with self._promising, self._connected() as connection:
-            rows = [(msgspec.msgpack.encode(erasure),) for erasure in erasures]
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO erasures (erasure) VALUES (?)", rows)
-            connection.execute("COMMIT")
+            if len(self._pending) + len(erasures) > self._most:
+                raise SpoolUnavailable(f"{len(self._pending):,} erasures wait for ClickHouse")
+            with _writing(connection):
+                numbers = [
+                    connection.execute(_PROMISE, (msgspec.msgpack.encode(erasure),)).lastrowid for erasure in erasures
+                ]
+            self._pending |= {number: each for number, each in zip(numbers, erasures, strict=True) if number}
 
     def pending(self) -> dict[int, Erasure]:
         """What is not done yet, by number."""
-        with self._connected() as connection:
-            rows = connection.execute("SELECT number, erasure FROM erasures ORDER BY number").fetchall()
-        return {number: msgspec.msgpack.decode(packed, type=Erasure) for number, packed in rows}
+        with self._promising:
+            return self._pending.copy()
 
-    def mark_done(self, numbers: Iterable[int]) -> None:
+    def mark_done(self, numbers: Collection[int]) -> None:
         """These are done. Nothing of them, nor of the events, is left in the write-ahead log."""
-        with self._connected() as connection:
-            connection.executemany("DELETE FROM erasures WHERE number = ?", [(number,) for number in numbers])
+        with self._promising, self._connected() as connection:
+            with _writing(connection):
+                connection.executemany("DELETE FROM erasures WHERE number = ?", [(number,) for number in numbers])
+            for number in numbers:
+                self._pending.pop(number, None)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def clean_log(self) -> None:
@@ -133,7 +154,7 @@ class SpoolErasures:
         with self._connected() as connection:
             return [
                 event
-                for _, segment, held in _groups_with(connection, {encode(visitor) for visitor in wanted})
+                for _, segment, held in _groups_with(connection, lambda held: may_have_visitors(held, wanted))
                 if segment not in skipped
                 for event in readable_events_of(held) or ()
                 if event.visitor in wanted
@@ -141,12 +162,14 @@ class SpoolErasures:
 
     def rewrite(self, erasures: Sequence[Erasure]) -> Iterator[Rewritten]:
         """Take the events out of every group; yields each group that lost some, once that is on disk."""
-        needles = {encode(erasure.visitor) for erasure in erasures}
-        yield from self._rewrite(needles, erasures)
+        predicate = ErasePredicate(erasures)
+        yield from self._rewrite(lambda held: may_have_visitors(held, predicate.visitors), predicate)
 
     def purge(self, predicate: DeletePredicate, check: Callable[[], None] = lambda: None) -> Iterator[Rewritten]:
         """The same for what an owner deletes. `check` is called before each group, and may raise."""
-        yield from self._rewrite({predicate.site.encode()}, [predicate], check)
+        name = predicate.site.encode()
+        yield from self._rewrite(lambda held: may_have(held, [name]), predicate, check)
+        self.mark_done(())
 
     def drop_beacons(self, keys: Collection[int]) -> Iterator[Rewritten]:
         """The same for the events of beacons that another collector has."""
@@ -159,18 +182,16 @@ class SpoolErasures:
 
     def _rewrite(
         self,
-        needles: Iterable[bytes],
-        meant: Sequence[Erasure | DeletePredicate],
+        may_have_some: Callable[[bytes], bool],
+        predicate: ErasePredicate | DeletePredicate,
         check: Callable[[], None] = lambda: None,
     ) -> Iterator[Rewritten]:
         with self._connected() as connection:
-            for number, segment, _ in _groups_with(connection, needles):
+            for number, segment, _ in _groups_with(connection, may_have_some):
                 check()
-                lost = _rewrite_group(connection, number, meant)
+                lost = _rewrite_group(connection, number, predicate)
                 if lost is not None:
                     yield Rewritten(segment, *lost)
-        if not isinstance(meant[0], Erasure):
-            self.mark_done(())
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -180,19 +201,20 @@ class SpoolErasures:
             yield connection
 
 
-def _groups_with(connection: sqlite3.Connection, needles: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
-    """Number, segment and bytes of each group that may have one of the needles: ids of visitors, names of sites."""
-    needles = list(needles)
+def _groups_with(
+    connection: sqlite3.Connection, may_have_some: Callable[[bytes], bool]
+) -> Iterator[tuple[int, int, bytes]]:
+    """Number, segment and bytes of each group that may have some of the events that are looked for."""
     for (number,) in connection.execute("SELECT number FROM groups ORDER BY number").fetchall():
         row = connection.execute("SELECT segment, events FROM groups WHERE number = ?", (number,)).fetchone()
-        if row is not None and may_have(row[1], needles):
+        if row is not None and may_have_some(row[1]):
             yield number, row[0], row[1]
 
 
 def _rewrite_group(
-    connection: sqlite3.Connection, number: int, erasures: Sequence[Erasure | DeletePredicate]
+    connection: sqlite3.Connection, number: int, predicate: ErasePredicate | DeletePredicate
 ) -> tuple[int, int] | None:
-    """Rows and bytes that the group has lost; None when it has none of the visitor, or is gone."""
+    """Rows and bytes that the group has lost; None when it has none of these events, or is gone."""
     with _writing(connection):
         row = connection.execute("SELECT rows, events FROM groups WHERE number = ?", (number,)).fetchone()
         before = readable_events_of(row[1]) if row is not None else []
@@ -200,7 +222,7 @@ def _rewrite_group(
             # It names them, and nobody can tell which of it is theirs.
             log.error("damaged events were deleted together with those that were to be", extra={"rows": row[0]})
             return _replace_group(connection, number, row, [])
-        left = [event for event in before if not any(erasure.takes(event) for erasure in erasures)]
+        left = [event for event in before if not predicate.takes(event)]
         return _replace_group(connection, number, row, left) if len(left) < len(before) else None
 
 

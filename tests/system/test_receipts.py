@@ -296,6 +296,41 @@ def test_many_receipts_that_are_taken_back_begin_a_new_series(database: Client) 
     assert database.query("SELECT count() FROM revoked_receipts").first_row == (2,)
 
 
+class Outage:
+    """A database that takes no rows until it is back."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.is_over = False
+
+    def insert(self, *arguments: Any, **options: Any) -> None:
+        if not self.is_over:
+            raise OSError("it does not answer")
+        self._client.insert(*arguments, **options)
+
+
+def test_receipts_that_are_taken_back_in_an_outage_do_not_pile_up(database: Client) -> None:
+    """They are void at once, beyond a number with all others of their series; and so they are in other processes when
+    the database is back."""
+    first, second, outage = Receipts(("one secret",)), Receipts(("one secret",)), Outage(database)
+    here = Revocations(outage, first, time.time, most=20)  # type: ignore[arg-type] # as much of a client as it needs
+    today = here.today()
+    taken = [first.issue("site.test", "tcf", today) for _ in range(100)]
+    for text in taken:
+        receipt = first.read(text, "site.test", today)
+        assert receipt is not None
+        here.note(receipt)
+        with pytest.raises(OSError, match="it does not answer"):
+            here.store()
+    outage.is_over = True
+    here.store()
+    Revocations(database, second, time.time, most=20).refresh()
+    assert database.query("SELECT id_hash FROM revoked_receipts").result_rows == [("1.",)]
+    new = first.issue("site.test", "tcf", today)
+    for receipts in (first, second):
+        assert [receipts.find(text, "site.test", today) for text in (*taken, new)] == [*[""] * 100, new]
+
+
 async def test_what_is_taken_back_within_a_second_is_stored_together() -> None:
     """By one insert, which whoever comes meanwhile does not miss; what it raises all who wait for it are told."""
     waiting: set[int] = set()

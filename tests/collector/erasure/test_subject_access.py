@@ -38,7 +38,7 @@ from collector.server.event_endpoint import MAX_BODY
 from collector.server.routes import routes as collector_routes
 from collector.sites.model import Site
 from collector.spool.clickhouse_inserter import ClickHouseInserter
-from collector.spool.rewrite import Erasure
+from collector.spool.rewrite import ErasePredicate, Erasure
 from collector.spool.writer import Writer
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
@@ -467,7 +467,7 @@ def test_nothing_of_who_asks_is_shown_in_a_traceback() -> None:
 
 def test_erasing_takes_no_more_than_it_says() -> None:
     """Another day, another site and a later second are left."""
-    erasure = Erasure("site.test", datetime.date(2026, 3, 1), 7, 1_772_366_400)
+    erasure = ErasePredicate([Erasure("site.test", datetime.date(2026, 3, 1), 7, 1_772_366_400)])
     assert erasure.takes(an_event(visitor=7))
     assert not erasure.takes(an_event(visitor=7, ts=1_772_366_401))
     assert not erasure.takes(an_event(visitor=7, site="other.test"))
