@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from dashboard.access.disclosure_limit import MAX_AGENTS, MAX_NETWORKS, DisclosureLimit
+from dashboard.access.disclosure_limit import MAX_AGENTS, DisclosureLimit
 from dashboard.compliance.visitor_privacy_texts import page_texts
 from tests.collector.erasure.test_subject_access import OTHER, PAGE, Visiting
 from tests.collector.erasure.test_subject_access import town as town  # the fixture
@@ -63,9 +63,21 @@ def test_the_first_agents_of_a_day_keep_their_sight() -> None:
     assert asking.may_disclose("net", "guess 1", TODAY + datetime.timedelta(days=1))
 
 
-def test_memory_is_bounded() -> None:
-    """The network that asked longest ago is forgotten first."""
+def test_nothing_is_forgotten_however_many_networks_ask() -> None:
+    """As one client of IPv6 has them. Most others still read what is theirs."""
     asking = DisclosureLimit()
-    for number in range(MAX_NETWORKS + 10):
-        asking.may_disclose(f"net {number}", "agent", TODAY)
-    assert len(asking._agents) == MAX_NETWORKS
+    for agent in TRIED:
+        asking.may_disclose("net", agent, TODAY)
+    for number in range(1 << 16):
+        asking.may_disclose(f"2001:db8:0:{number:x}::/64", TRIED[0], TODAY)
+    assert not asking.may_disclose("net", "guess", TODAY)
+    assert sum(asking.may_disclose(f"other {number}", "theirs", TODAY) for number in range(1_000)) > 980
+
+
+def test_a_full_table_discloses_nothing_more() -> None:
+    """Until the day ends."""
+    asking = DisclosureLimit(places=10)
+    for number in range(200):
+        asking.may_disclose(f"net {number}", f"agent {number}", TODAY)
+    assert not any(asking.may_disclose(f"net {number}", "guess", TODAY) for number in range(200))
+    assert asking.may_disclose("net 1", "guess", TODAY + datetime.timedelta(days=1))
