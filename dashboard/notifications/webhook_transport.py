@@ -13,7 +13,7 @@ import httpx
 
 from collector.core.setting_values import Network
 from dashboard.compliance.site_check.errors import FetchError, Obstacle
-from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, resolve
+from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, SystemResolver
 from dashboard.i18n.translations import N_, _
 from dashboard.notifications.errors import DeliveryError
 from dashboard.notifications.handover_journal import Handover
@@ -55,10 +55,10 @@ class WebhookTransport:
     that *Check my site* has."""
 
     def __init__(
-        self, networks: Iterable[Network] = (), resolver: Resolve = resolve, context: ssl.SSLContext | None = None
+        self, networks: Iterable[Network] = (), resolver: Resolve | None = None, context: ssl.SSLContext | None = None
     ) -> None:
         self._networks = tuple(networks)
-        self._resolver = resolver
+        self._resolver = resolver or SystemResolver()
         self._context = context
 
     async def send(self, call: WebhookCall, handover: Handover | None = None) -> None:

@@ -14,7 +14,7 @@ import httpx
 from collector.core.field_parameters import read_parameters
 from collector.core.setting_values import Network
 from dashboard.compliance.site_check.errors import FetchError
-from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, resolve
+from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Resolve, SystemResolver
 
 MOST_BYTES: Final = 2 * 1024 * 1024
 """Of a body, as it comes and unpacked."""
@@ -49,10 +49,10 @@ class Fetcher:
     """
 
     def __init__(
-        self, networks: Iterable[Network] = (), resolver: Resolve = resolve, context: ssl.SSLContext | None = None
+        self, networks: Iterable[Network] = (), resolver: Resolve | None = None, context: ssl.SSLContext | None = None
     ) -> None:
         self._networks = tuple(networks)
-        self._resolver = resolver
+        self._resolver = resolver or SystemResolver()
         self._context = context
 
     async def fetch(self, url: str) -> Fetched:

@@ -6,15 +6,17 @@ into the TLS handshake (SNI) and the `Host` header, as it stands in the URL.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
-import anyio
 import httpcore
 import httpx
 
@@ -28,16 +30,28 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 PORTS: Final = (80, 443)
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver."""
-    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+LOOKUPS: Final = 64
+"""Names looked up at a time."""
+
+
+class SystemResolver:
+    """Asks the system's resolver, in threads of its own: a name that is never answered holds one for half a minute,
+    and the threads of the event loop are those by which everybody else's names are looked up."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUPS, "lookup")
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """As `Resolve`."""
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
 class PinnedBackend(httpcore.AsyncNetworkBackend):
     """Opens connections to public addresses on the ports of the web, and to those in `networks` on any port."""
 
-    def __init__(self, networks: Iterable[Network] = (), resolver: Resolve = resolve) -> None:
+    def __init__(self, networks: Iterable[Network], resolver: Resolve) -> None:
         self._networks = tuple(networks)
         self._resolve = resolver
         self._backend = httpcore.AnyIOBackend()
@@ -96,9 +110,7 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
 class PinnedTransport(httpx.AsyncBaseTransport):
     """An httpx transport over such connections: no proxy, no cookies, no retries, one connection at a time."""
 
-    def __init__(
-        self, networks: Iterable[Network] = (), resolver: Resolve = resolve, context: ssl.SSLContext | None = None
-    ):
+    def __init__(self, networks: Iterable[Network], resolver: Resolve, context: ssl.SSLContext | None) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context or httpx.create_ssl_context(trust_env=False),
             max_connections=1,

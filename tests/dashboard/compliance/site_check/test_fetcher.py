@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import ipaddress
 import ssl
 import subprocess
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
@@ -17,6 +20,7 @@ import pytest
 from collector.core.settings import read_settings
 from dashboard.compliance.site_check.errors import FetchError
 from dashboard.compliance.site_check.fetcher import MOST_BYTES, Fetched, Fetcher, within_time
+from dashboard.compliance.site_check.pinned_transport import SystemResolver
 from dashboard.compliance.site_check.public_addresses import is_outside
 from tests.website import Website, website
 
@@ -269,3 +273,20 @@ def test_over_tls_the_name_is_asked_for_and_verified(certificate: Path) -> None:
             (path, f"shop.example:{site.port}") for path in ("/", "/away")
         ]
     assert named == ["shop.example", "other.example", "shop.example", "other.example", None, "shop.example"]
+
+
+def test_a_name_that_is_never_answered_holds_no_thread_of_the_event_loop() -> None:
+    """By these the names of others are looked up, such as a provider's at a sign-in."""
+
+    async def scene() -> None:
+        loop, answered = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        held = loop.run_in_executor(None, answered.wait)
+        try:
+            with anyio.fail_after(10):
+                assert await SystemResolver()("127.0.0.1", 443) == ["127.0.0.1"]
+        finally:
+            answered.set()
+            await held
+
+    asyncio.run(scene())
