@@ -64,8 +64,9 @@ def _login(dashboard: Dashboard) -> Endpoint:
         if dashboard.sessions.user(request):
             return RedirectResponse(safe_target(request.query_params.get("next", "/")), 303)
         response = sign_in_page(dashboard, target=request.query_params.get("next", "/"))
-        # While somebody types a password there is time for what the first page would have to wait for.
-        response.background = BackgroundTask(dashboard.pages.prepare)
+        if not dashboard.pages.is_prepared:
+            # While somebody types a password there is time for what the first page would have to wait for.
+            response.background = BackgroundTask(dashboard.pages.prepare)
         return response
 
     return login

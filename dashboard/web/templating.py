@@ -58,6 +58,7 @@ class Pages:
     def __init__(self, assets: Assets, public_path: str = "", sites: Callable[[], Iterable[Site]] = tuple) -> None:
         self.assets = assets
         self._public_path = public_path
+        self._prepared = set[str]()
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=select_autoescape(default=True),
@@ -87,8 +88,14 @@ class Pages:
         """The template with these values, as text."""
         return below(self._public_path, self._environment.get_template(template).render(**values))
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether `prepare` was called for the reader's language."""
+        return translations.language() in self._prepared
+
     def prepare(self) -> None:
         """Read all templates, and what the reader's language needs, so that the first page of figures need not."""
+        self._prepared.add(translations.language())
         # Mails have an environment of their own.
         for name in self._environment.list_templates(filter_func=lambda name: not name.startswith("mail/")):
             self._environment.get_template(name)

@@ -15,6 +15,7 @@ import anyio
 import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.applications import Starlette
+from starlette.requests import Request
 
 from collector.core.metrics import REASONS
 from collector.rollups.job import RollupJob
@@ -23,8 +24,10 @@ from dashboard.access.users import Role
 from dashboard.analytics.errors import QueryTooLarge, QueueFull
 from dashboard.analytics.fair_queue import MAX_WAITING_OF_LANE
 from dashboard.analytics.sql.parameters import Statement
+from dashboard.i18n.translations import speaking
 from dashboard.reports.panels import PANELS
 from dashboard.server.demo.site import DEMO_PAGES, demo_routes
+from dashboard.web import login
 from dashboard.web.routes import routes
 from dashboard.web.static_files import STATIC, Assets
 from dashboard.web.templating import Pages, breakable
@@ -822,3 +825,19 @@ def test_a_page_does_not_wait_behind_what_others_ask(board: Board) -> None:
         await asyncio.gather(*busy)
 
     asyncio.run(asked())
+
+
+def test_templates_are_prepared_once_for_each_language(board: Board) -> None:
+    """Not for each who opens the page to sign in: nobody else would be answered meanwhile."""
+    dashboard = dataclasses.replace(board.dashboard, pages=Pages(Assets()))
+    (show,) = (route.endpoint for route in login.routes(dashboard, []) if route.path == "/login")
+    scope = {"type": "http", "method": "GET", "scheme": "http", "path": "/login", "query_string": b"", "headers": []}
+
+    async def answered(code: str) -> bool:
+        with speaking(code):
+            response = await show(Request(scope))
+            if response.background is not None:
+                await response.background()
+        return response.background is not None
+
+    assert [anyio.run(answered, code) for code in ("en", "en", "sv", "sv", "en")] == [True, False, True, False, False]
