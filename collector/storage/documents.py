@@ -22,6 +22,7 @@ from collector.storage.document_lock import DocumentLock
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_THOSE = "SELECT id, record FROM {{table:Identifier}} FINAL WHERE NOT deleted AND ({}) ORDER BY id"
 _NEWEST = "SELECT record, version, deleted FROM {table:Identifier} WHERE id = {id:String} ORDER BY version DESC LIMIT 1"
 
 
@@ -49,9 +50,13 @@ class DocumentTable(Generic[T]):
 
     def all(self) -> dict[str, T]:
         """Every record by its id, in order of id."""
+        return self.where("1", {})
+
+    def where(self, condition: str, parameters: Mapping[str, object]) -> dict[str, T]:
+        """The same of the records for whose JSON text `record` a condition holds (SQL, with its parameters)."""
         rows = self._client.query(
-            "SELECT id, record FROM {table:Identifier} FINAL WHERE NOT deleted ORDER BY id",
-            parameters={"table": self._table},
+            _THOSE.format(condition),
+            parameters={"table": self._table, **parameters},
         ).result_rows
         return {id_: self._decoder.decode(record) for id_, record in rows}
 

@@ -22,6 +22,11 @@ from collector.storage.membership import ALIVE_SECONDS, Membership
 LONGEST_SECONDS: Final = 600.0
 """No conversation takes longer: who claimed something before has failed to record what came of it."""
 
+_CURRENT: Final = """
+JSONExtractUInt(record, 'until') >= {now:Int64} OR JSONExtractString(record, 'state') NOT IN ('sent', 'failed')"""
+_OF_SITE: Final = """
+JSONExtractString(record, 'site') = {site:String} AND JSONExtractString(record, 'kind') = {kind:String}"""
+
 State = Literal["pending", "claimed", "sent", "failed"]
 Lane = Literal["mail", "webhook"]
 
@@ -71,14 +76,15 @@ class Outbox:
         self._start = secrets.token_hex(4)
         self._own: set[str] = set()
 
-    def all(self) -> dict[str, Delivery]:
-        """Every delivery by its id."""
-        return self._records.all()
+    def current(self) -> dict[str, Delivery]:
+        """The deliveries that are not over, and those that might be planned again, by id: of all of 90 days these are
+        few, whatever the owners of sites have had sent."""
+        return self._records.where(_CURRENT, {"now": int(self._clock())})
 
     def of(self, site_id: str, kind: str) -> list[Delivery]:
         """Deliveries of that kind for one site, the newest first."""
-        found = (each for each in self._records.all().values() if each.site == site_id and each.kind == kind)
-        return sorted(found, key=lambda each: (-each.created, each.id))
+        found = self._records.where(_OF_SITE, {"site": site_id, "kind": kind})
+        return sorted(found.values(), key=lambda each: (-each.created, each.id))
 
     def add(self, delivery: Delivery) -> bool:
         """Plan a delivery; whether it is new."""
@@ -147,7 +153,7 @@ class Outbox:
 
     def forget_site(self, site_id: str) -> None:
         """A site is no more: nothing of it is sent, or remembered. Blocking."""
-        for id_ in [id_ for id_, each in self._records.all().items() if each.site == site_id]:
+        for id_ in self._records.where("JSONExtractString(record, 'site') = {site:String}", {"site": site_id}):
             self._records.delete(id_)
 
     @property

@@ -45,7 +45,7 @@ class Scheduler:
         await anyio.to_thread.run_sync(self._worker.settle)
         if not self._leads():
             return
-        known = await anyio.to_thread.run_sync(self._outbox.all)
+        known = await anyio.to_thread.run_sync(self._outbox.current)
         for planner in self._planners:
             await self._plan(planner, known)
         await self._worker.run_due(known)

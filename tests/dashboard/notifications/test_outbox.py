@@ -46,7 +46,23 @@ def test_what_is_planned_twice_is_there_once(database: Client, tmp_path: Path, c
     box.claim(ID)
     box.finish(ID, "sent")
     assert box.add(MAIL) is False
-    assert box.all()[ID].state == "sent"
+    assert box.current()[ID].state == "sent"
+
+
+def test_each_round_reads_what_is_not_over(database: Client, tmp_path: Path, clock: Clock) -> None:
+    """Not what was sent or given up in 90 days, of which an owner may have made very much."""
+    box = outbox(database, member(database, tmp_path), clock)
+    box.add(MAIL)
+    box.add_trial(MAIL.kind, MAIL.lane, MAIL.site, MAIL.target)
+    clock.now += 1
+    assert [*box.current()] == [ID]
+    assert len(box.of(MAIL.site, MAIL.kind)) == 2
+    clock.now = MAIL.until + 1
+    assert [*box.current()] == [ID]
+    box.finish(ID, "failed", "too late")
+    assert box.current() == {}
+    box.forget_site(MAIL.site)
+    assert box.of(MAIL.site, MAIL.kind) == []
 
 
 def test_of_two_collectors_one_gets_it(database: Client, tmp_path: Path, clock: Clock) -> None:
@@ -127,13 +143,13 @@ def test_slow_receivers_keep_no_other_site_waiting(database: Client, tmp_path: P
     async def until_it_is_sent() -> None:
         with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
-                group.start_soon(worker.run_due, box.all())
-                while box.all()["q"].state != "sent":  # noqa: ASYNC110 # records tell nobody
+                group.start_soon(worker.run_due, box.current())
+                while box.current()["q"].state != "sent":  # noqa: ASYNC110 # records tell nobody
                     await anyio.sleep(0.02)
                 group.cancel_scope.cancel()
 
     anyio.run(until_it_is_sent)
-    assert {each.state for each in box.all().values() if each.site == "slow"} <= {"pending", "claimed"}
+    assert {each.state for each in box.current().values() if each.site == "slow"} <= {"pending", "claimed"}
 
 
 def test_after_its_time_it_is_not_tried_again(database: Client, tmp_path: Path, clock: Clock) -> None:
@@ -145,7 +161,7 @@ def test_after_its_time_it_is_not_tried_again(database: Client, tmp_path: Path, 
             break
         box.postpone(ID, f"reason {number}")
         clock.now += BACKOFF[-1]
-    found = box.all()[ID]
+    (found,) = box.of(MAIL.site, MAIL.kind)
     assert (found.state, found.attempts < 10, found.error.startswith("reason")) == ("failed", True, True)
 
 
@@ -181,13 +197,13 @@ def test_nothing_is_sent_where_that_cannot_be_noted(database: Client, tmp_path: 
 
     def run() -> None:
         worker = DeliveryWorker(box, HandoverJournal(tmp_path), {"report": Receiver()}, clock)
-        anyio.run(worker.run_due, box.all())
+        anyio.run(worker.run_due, box.current())
 
     with small_disk(tmp_path / "handed-over.d", 1 << 20):
         subprocess.run(["mount", "-o", "remount,ro", tmp_path / "handed-over.d"], check=True)
         run()
-        assert (sent, box.all()[ID].state, box.all()[ID].attempts) == ([], "pending", 1)
-        assert "data directory" in box.all()[ID].error
+        assert (sent, box.current()[ID].state, box.current()[ID].attempts) == ([], "pending", 1)
+        assert "data directory" in box.current()[ID].error
         subprocess.run(["mount", "-o", "remount,rw", tmp_path / "handed-over.d"], check=True)
         clock.now += BACKOFF[0]
         run()
@@ -216,7 +232,7 @@ def test_a_conversation_of_an_earlier_process_is_waited_for(database: Client, tm
         with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
                 with earlier.conversation():
-                    group.start_soon(worker.run_due, box.all())
+                    group.start_soon(worker.run_due, box.current())
                     await anyio.sleep(0.3)
                     assert journal.conversations_go_on()
                     earlier.note()
@@ -225,4 +241,4 @@ def test_a_conversation_of_an_earlier_process_is_waited_for(database: Client, tm
     assert not journal.conversations_go_on()
     assert (sent, journal.ids) == ([], (ID,))
     worker.settle()
-    assert (box.all()[ID].state, journal.ids) == ("sent", ())
+    assert (box.current()[ID].state, journal.ids) == ("sent", ())
