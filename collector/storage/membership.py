@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
@@ -328,11 +330,18 @@ def _mark(secret: str) -> int:
 
 
 def _stored_id(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else _new_id(path)
+    """The id in the data directory; a new one where there is none, or what a power failure or a full disk has left."""
+    found = path.read_text().strip() if path.exists() else ""
+    return found if re.fullmatch(r"[0-9a-f]{8}", found) else _new_id(path)
 
 
 def _new_id(path: Path) -> str:
-    """A new random id, kept in the data directory."""
-    new = token_hex(4)
-    path.write_text(f"{new}\n")
-    return new
+    """A new random id, kept in the data directory: all of it, or the one before."""
+    id_ = token_hex(4)
+    new = path.with_suffix(".new")
+    with new.open("w") as file:
+        file.write(f"{id_}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    return id_

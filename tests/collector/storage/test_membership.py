@@ -307,3 +307,14 @@ def test_the_secret_is_rotated_one_collector_after_the_other(database: Client, t
 def test_an_id_outlives_the_process(database: Client, tmp_path: Path) -> None:
     """It is the data directory's."""
     assert member(database, tmp_path / "own").id == member(database, tmp_path / "own").id
+
+
+@pytest.mark.parametrize("left", ["", "\0" * 9], ids=["empty", "zeros"])
+def test_an_id_that_is_damaged_is_made_anew(database: Client, tmp_path: Path, left: str) -> None:
+    """As a power failure or a full disk may leave it: its own days are closed, and others can join."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / ID_FILE).write_text(left)
+    own, other = member(database, tmp_path / "own"), member(database, tmp_path / "other")
+    assert own.number != other.number
+    assert (tmp_path / "own" / ID_FILE).read_text().strip() == own.id
+    assert [each.id for each in other.others()] == [own.id]
