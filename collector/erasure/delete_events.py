@@ -121,7 +121,6 @@ class EventDeletion:
             self._rollup.finish_builds()
             for table, holders in tables_with_site(self._client, self._shards):
                 holders.mutate(table, _EMPTY, {"table": table, "site": job.site})
-            self._rollup.drop_site(job.site)
         return job
 
     def _delete_imported(self, job: SiteJob) -> None:

@@ -38,6 +38,10 @@ class ClosedDay:
         """Whether its figures were imported: they are not built from events of this site."""
         return self.schema_version in IMPORTED_SCHEMAS
 
+    def has_its_events(self, rows: int) -> bool:
+        """Whether the build can be done anew, where there are `rows` events of its day."""
+        return rows > 0 if self.imported else rows >= self.rows
+
 
 class ClosedDays:
     """Rollup status records, by site and day."""
@@ -56,7 +60,13 @@ class ClosedDays:
 
     def get(self, site: str, day: datetime.date) -> ClosedDay | None:
         """The record of one day."""
-        return self.since(day).get(site, {}).get(day)
+        rows = self._client.query(_ONE, parameters={"site": site, "day": day}).result_rows
+        return ClosedDay(rows[0][0], rows[0][1], bool(rows[0][2]), rows[0][3]) if rows else None
+
+    def first_reopened(self) -> datetime.date | None:
+        """The first day of any site that is to be built again."""
+        found: datetime.date | None = self._client.query(_FIRST_REOPENED).result_rows[0][0]
+        return found
 
     def put(self, site: str, days: Mapping[datetime.date, ClosedDay]) -> None:
         """Newer versions of records, all at once."""
@@ -68,3 +78,7 @@ class ClosedDays:
 
 _COLUMNS = ["site", "day", "version", "rows", "reopened", "schema_version"]
 _SINCE = "SELECT site, day, version, rows, reopened, schema_version FROM daily_status FINAL WHERE day >= {since:Date}"
+_FIRST_REOPENED = "SELECT minOrNull(day) FROM daily_status FINAL WHERE reopened"
+_ONE = """
+SELECT version, rows, reopened, schema_version FROM daily_status FINAL
+WHERE site = {site:String} AND day = {day:Date}"""

@@ -23,6 +23,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from collector.ingest.event import Event
 from collector.rollups.build import build_days, version_of, versions_at
 from collector.rollups.daily_status import SCHEMAS, WITH_PROPERTIES, WITHOUT_PROPERTIES, ClosedDay, ClosedDays
+from collector.rollups.late_events import FinalDays
 from collector.sites.registry import Sites
 from collector.spool.serialization import SerializedEvents
 from collector.storage.client import plain_reason
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 # Rows of the day's last minutes may still be on their way from the spool; of later ones the day is built again.
 GRACE_SECONDS = 1800
-# How far back each pass looks for days that got more rows; the first looks at all of them.
+# How far back each pass looks for days that got more rows that nobody noted; the first looks at all of them.
 RECENT_DAYS = 4
 # Rows of a version that no longer counts stay this long, for queries that read the record just before.
 SUPERSEDED_SECONDS = 600
@@ -84,6 +85,7 @@ class RollupJob:
         self._client = client
         self._shards = shards or Shards([client])
         self._records = ClosedDays(client)
+        self.final_days = FinalDays(client, sites, clock)
         self._sites = sites
         self._clock = clock
         self._most_events = most_events
@@ -92,7 +94,6 @@ class RollupJob:
         """The newest versions of each site that were built here, whatever came of it."""
         self._looked_at_all = False
         self._sweep_at = math.inf
-        self._closed: set[tuple[str, datetime.date]] = set()
         self._tables: Sequence[Sequence[str]] = ()
         """The ids of the tables that the above is about."""
         self._building = threading.Lock()
@@ -137,7 +138,8 @@ class RollupJob:
         """The days that are to be built now, of each site oldest first; then those that an earlier release built."""
         since = _BEGINNING
         if self._looked_at_all:
-            since = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date() - RECENT_DAYS * _DAY
+            recent = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC).date() - RECENT_DAYS * _DAY
+            since = min(recent, self._records.first_reopened() or recent)
         recorded, counted = self._recorded(since), self._counted(since)
         found = []
         for site in counted.keys() | recorded.keys():
@@ -187,7 +189,6 @@ class RollupJob:
                 version_of(versions, closing.day), closing.rows, reopened=False, schema_version=schema
             )
         self._records.put(site, built)
-        self._closed.update((site, closing.day) for closing in batch)
         if after:
             self._sweep_at = self._clock() + SUPERSEDED_SECONDS + 1
         log.debug("days rolled up", extra={"site": site, "days": len(batch), "rows": sum(each.rows for each in batch)})
@@ -197,7 +198,7 @@ class RollupJob:
         may be open, however old they are."""
         tables = self._ids_of_tables()
         if tables != self._tables:
-            self._tables, self._looked_at_all, self._closed = tables, False, set()
+            self._tables, self._looked_at_all = tables, False
 
     def _ids_of_tables(self) -> Sequence[Sequence[str]]:
         ids: Sequence[Sequence[str]] = self._client.query(_TABLES).result_rows
@@ -227,7 +228,7 @@ class RollupJob:
             for day in self._over(site, days)
             # A day whose events are past their retention keeps the sums that were built while it had them, and one
             # that was imported never had any here.
-            if first <= day <= last and (day not in records or _has_its_events(records[day], days.get(day, 0)))
+            if first <= day <= last and (day not in records or records[day].has_its_events(days.get(day, 0)))
         ]
         for batch in self._batches(found):
             self.close(batch)
@@ -245,13 +246,10 @@ class RollupJob:
         ):
             self.close(batch)
 
-    def drop_site(self, site: str) -> None:
-        """The site has no closed day any more."""
-        self._closed = {pair for pair in self._closed if pair[0] != site}
-
     def on_insert(self, events: Sequence[Event]) -> None:
         """Events were stored: where some are of a closed day, take it back until it is built again."""
-        for site, day in SerializedEvents.of(events).dates & self._closed:
+        late = {(site, day) for site, day in SerializedEvents.of(events).dates if self._is_over(site, day)}
+        for site, day in late - self.final_days.among(late):
             self.reopen_day(site, day)
 
     def reopen_day(self, site: str, day: datetime.date) -> None:
@@ -260,7 +258,6 @@ class RollupJob:
             record = self._records.get(site, day)
             if record is not None and not record.reopened:
                 self._records.put(site, {day: replace(record, version=record.version + 1, reopened=True)})
-            self._closed.discard((site, day))
 
     def _over(self, site: str, days: dict[datetime.date, int]) -> Iterator[datetime.date]:
         """Every date from the first with events to the last that is over; those without events too."""
@@ -285,11 +282,7 @@ class RollupJob:
         return found
 
     def _recorded(self, since: datetime.date) -> dict[str, dict[datetime.date, ClosedDay]]:
-        found = self._records.since(since)
-        self._closed.update(
-            (site, day) for site, days in found.items() for day, each in days.items() if not each.reopened
-        )
-        return found
+        return self._records.since(since)
 
     def _sweep(self) -> None:
         """Delete builds that no longer count, once no query can still be reading them."""
@@ -298,10 +291,6 @@ class RollupJob:
         stale = self._client.query(_SUPERSEDED, parameters={"before": before}).result_rows
         for site, day, version in stale:
             self._shards.mutate("daily_rollup", _DELETE, {"site": site, "day": day, "version": version})
-
-
-def _has_its_events(record: ClosedDay, rows: int) -> bool:
-    return rows > 0 if record.imported else rows >= record.rows
 
 
 _TABLES = """

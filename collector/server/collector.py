@@ -48,6 +48,7 @@ from collector.privacy.salt_rotation import SaltRotation
 from collector.privacy.salts_clickhouse import TableSalts
 from collector.privacy.visitor_id import DailySalts, FileSalts
 from collector.rollups.job import RollupJob
+from collector.rollups.late_events import FinalDays, LateEventsInserter
 from collector.server.drop_statistics import DropStatistics
 from collector.sites.model import Site
 from collector.sites.registry import Sites
@@ -338,7 +339,8 @@ class Collector:
 
     def _drain_of(self, path: Path) -> SpoolWorker:
         stored = ClickHouseInserter(self.clickhouse.client(), self.room)
-        inserter = SiteAliasInserter(MemberInserter(stored, lambda: self.members), self.sites)
+        counted = LateEventsInserter(stored, FinalDays(self.clickhouse.client(), self.sites, self.clock))
+        inserter = SiteAliasInserter(MemberInserter(counted, lambda: self.members), self.sites)
         return SpoolWorker(
             path,
             self.settings,

@@ -17,6 +17,7 @@ from collector.ingest.event import Event
 from collector.privacy.salts_clickhouse import TableSalts
 from collector.privacy.visitor_id import DailySalts, FileSalts, visitor_id
 from collector.rollups.job import RollupJob
+from collector.rollups.late_events import LateEventsInserter
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.spool.clickhouse_inserter import ClickHouseInserter
@@ -100,6 +101,40 @@ def test_today_only_is_kept_until_the_day_is_over_and_closed(shop: Shop, zone: s
     assert shop.sums() == [(DAY, 1)]
     shop.rollup.close_due()
     assert shop.sums() == [(DAY, 1)]
+
+
+def counted(shop: Shop) -> list[tuple[datetime.date, int]]:
+    """Pageviews by day, of the builds that count."""
+    rows = shop.client.query(
+        "SELECT day, pageviews FROM daily_rollup WHERE dimension = '' AND (site, day, version) IN"
+        " (SELECT site, day, version FROM daily_status FINAL WHERE NOT reopened) ORDER BY day"
+    ).result_rows
+    return [(day, count) for day, count in rows]
+
+
+@pytest.mark.parametrize("late", [1, 5])
+def test_what_comes_after_its_retention_leaves_the_sums_of_its_day(shop: Shop, late: int) -> None:
+    """As of a collector that was away: its events alone would take the place of all that was counted. While the others
+    are there it counts, however old its day is."""
+    shop.have(Site(domain="site.test", retention_days=7))
+    inserter = LateEventsInserter(ClickHouseInserter(shop.client), shop.rollup.final_days)
+
+    def come(token: str) -> None:
+        events = [on(DAY, 7, page=f"/{token}/{number}") for number in range(late)]
+        inserter.insert(events, token)
+        # By another collector than the one that closes days.
+        RollupJob(shop.client, shop.sites, shop.clock).on_insert(events)
+        shop.rollup.close_due()
+
+    shop.see(*(on(DAY, 7, page=f"/{number}") for number in range(3)))
+    shop.stand("UTC", DAY + datetime.timedelta(days=8), 1)
+    shop.rollup.close_due()
+    come("in time")
+    assert counted(shop) == [(DAY, 3 + late)]
+    assert shop.retention.keep() == 1
+    come("too late")
+    RollupJob(shop.client, shop.sites, shop.clock).close_due()
+    assert (shop.days(), counted(shop)) == ([], [(DAY, 3 + late)])
 
 
 def test_only_what_is_too_old_goes(shop: Shop) -> None:
