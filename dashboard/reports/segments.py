@@ -40,8 +40,8 @@ class Segment(SiteRecord, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(chip for chip in map(read_filter, self.filters) if chip)
 
     def seen_by(self, user: User | None) -> bool:
-        """Whether it is in the reader's list; None is a reader without an account."""
-        return self.shared or (user is not None and user.name == self.owner)
+        """Whether it is in the reader's list; None is a reader without an account, and so is who has no name."""
+        return self.shared or (user is not None and user.name == self.owner != "")
 
     def may_change(self, user: User) -> bool:
         """Whether the user may rename or delete it: their own, and everybody's if the site is theirs to change."""
@@ -105,6 +105,7 @@ class Segments(SiteRecords[Segment]):
 
     def forget_user(self, name: str) -> None:
         """Delete the private segments of a deleted user; shared ones stay, without their name. Blocking."""
+        self.refresh()
         for segment in [each for each in self.all() if each.owner == name and not each.shared]:
             self._records.delete(segment.id)
         super().forget_user(name)

@@ -9,11 +9,13 @@ import anyio
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
+from msgspec.structs import replace
 
 from collector.core.errors import RecordError
 from collector.sites.goals import Goal
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.access.guests import guest_of
 from dashboard.reports.filter_params import FilterParam
 from dashboard.reports.segments import MOST_OF_USER, Segment, Segments
 from tests.board import NOON, SITE, Board, opened_board, pageview
@@ -138,6 +140,17 @@ def test_segments_outlive_the_program_and_follow_their_site(board: Board, databa
 
 
 @long
+def test_a_segment_that_was_saved_elsewhere_goes_with_its_user(board: Board, database: Client) -> None:
+    """Another collector stored it, and nobody has read it here yet. Without its owner it is nobody's."""
+    filters = ("is,visit:country,SE",)
+    table, site = DocumentTable(database, "segments", Segment), board.site()
+    mine = Segment(id="s1", site=site.id, name="Mine", filters=filters, owner="vera")
+    table.create(mine.id, mine)
+    anyio.run(board.dashboard.users.remove, "vera")
+    assert table.all() == {}
+    assert not replace(mine, owner="").seen_by(guest_of(site))
+
+
 def test_nobody_fills_the_segments_of_another(board: Board) -> None:
     """The bound is each user's own: who has reached it takes nothing from the others."""
     segments, chips = board.dashboard.segments, (FilterParam("is", "visit:country", "SE"),)
