@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Rows = Sequence[Sequence[Any]]
-MAX_ENTRIES, MAX_ROWS = 256, 2_000
+MAX_ENTRIES, MAX_ROWS, MAX_CHARACTERS = 256, 2_000, 250_000
+"""Results that are kept, and the rows and characters of one of them: a value may have thousands."""
 IMMUTABLE_SECONDS = 300
 """For how long results that no new event changes are shared, unless sharing is off."""
 
@@ -75,10 +76,14 @@ class ResultCache:
 
     def _done(self, key: object, flight: Flight) -> None:
         failed = flight.future.cancelled() or flight.future.exception() is not None
-        if failed or self._seconds <= 0 or len(flight.future.result()) > MAX_ROWS:
+        if failed or self._seconds <= 0 or _is_large(flight.future.result()):
             with self._lock:
                 self._remove(key, flight)
 
     def _remove(self, key: object, flight: Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+
+def _is_large(rows: Rows) -> bool:
+    return len(rows) > MAX_ROWS or len(repr(rows)) > MAX_CHARACTERS

@@ -21,7 +21,7 @@ from dashboard.analytics.executor import QueryExecutor
 from dashboard.analytics.fair_queue import MAX_WAITING_OF_LANE, FairQueue, T, lane_of, set_reader
 from dashboard.analytics.filters import Filter, HasDone, is_
 from dashboard.analytics.query import Query
-from dashboard.analytics.result_cache import IMMUTABLE_SECONDS, ResultCache, Rows
+from dashboard.analytics.result_cache import IMMUTABLE_SECONDS, MAX_ROWS, ResultCache, Rows
 from dashboard.analytics.service import MANY_ROWS, StatsService
 from dashboard.analytics.sql.parameters import Statement
 from tests.dashboard.analytics.test_service import MONDAY, SITE, STORY, ask, dates, event, seed
@@ -74,6 +74,18 @@ def test_without_seconds_only_what_is_under_way_is_shared() -> None:
     flights.begun[0].set_result([])
     cache.join("a", flights.begin)
     assert len(flights.begun) == 2
+
+
+def test_large_results_are_not_kept() -> None:
+    """By their rows, and by the length of what is in them, however deep: visitors send long values."""
+    few, many = [("/some/ordinary/page", 1_000, 0.5)] * MAX_ROWS, [("/", 1)] * (MAX_ROWS + 1)
+    long, nested = [("😀" * 2_000, 1)] * 200, [(1, ["😀" * 2_000] * 200)]
+    for rows, kept in ((few, True), (many, False), (long, False), (nested, False)):
+        flights, cache = Flights(), ResultCache(60, Clock())
+        first = cache.join("a", flights.begin, immutable=True)
+        assert cache.join("a", flights.begin, immutable=True) is first
+        flights.begun[0].set_result(rows)
+        assert (cache.join("a", flights.begin, immutable=True) is first) == kept
 
 
 def test_failures_and_results_of_before_a_change_are_not_shared() -> None:
