@@ -51,6 +51,8 @@ class RequestSlots:
         waits = requests.free.locked()
         try:
             async with requests.free:
+                # What is answered without waiting for anything would hold its slot for no turn of the event loop.
+                await asyncio.sleep(0)
                 yield waits
         finally:
             requests.count -= 1

@@ -126,7 +126,8 @@ class Tyst(Starlette):
         if refusal is None:
             await super().__call__(scope, receive, send)
             return
-        explain = self.exception_handlers.get(HTTPException, refuse)
+        # A page would take longer than what it refuses.
+        explain = refuse if refusal.status_code == 429 else self.exception_handlers.get(HTTPException, refuse)
         response = await explain(Request(scope, receive), refusal)
         await response(scope, receive, send)
 

@@ -34,10 +34,10 @@ MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
 STREAMED: Final = re.compile(r"(?:/api/v1/sites)?/[^/]+/imports")
 """Paths of uploads: their routes read the body as it arrives, once they know that the sender may upload."""
 
-_UNLIMITED: Final = re.compile(
-    rf"/(?:static|api|privacy|login)/.*|/log(?:in|out)|.*/realtime/stream|{STREAMED.pattern}"
-)
+_UNLIMITED: Final = re.compile(rf"/api/.*|.*/realtime/stream|{STREAMED.pattern}")
 """Paths of what has limits of its own, as requests with keys have by account, or costs next to nothing."""
+_LIGHT: Final = re.compile(r"/(static|privacy|login|logout)(?:/.*)?")
+"""Paths of what takes a moment: by their first part, they wait for nothing but each other."""
 
 LONG_QUERY: Final = 2_000
 """Bytes of a query. Each of the hundreds of links of a page repeats its filters: with very many, laying it out takes
@@ -118,19 +118,23 @@ class Edge:
                 await self._app(scope, receive, send)
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if REFUSAL in scope or scope["path"] in ANY_HOST or _UNLIMITED.fullmatch(scope["path"]):
+        path, refused = scope["path"], REFUSAL in scope
+        if _UNLIMITED.fullmatch(path) or (path in ANY_HOST and not refused):
             await self._app(scope, receive, send)
             return
+        light = _LIGHT.fullmatch(path)
+        kind = "refused" if refused else light[1] if light else "page"
         # Who is signed in waits for nobody who has the same address, such as an office, or a proxy that is not trusted.
         account = self._account(scope)
         client = f"account {account}" if account else self._network(scope)
         is_long = len(scope.get("query_string", b"")) > LONG_QUERY
         try:
-            async with self._long.of(client) if is_long else contextlib.nullcontext(), self._slots.of(client):
+            long = self._long.of(client) if is_long else contextlib.nullcontext()
+            async with long, self._slots.of(f"{kind} {client}"):
                 await self._app(scope, receive, send)
         except TooManyRequests:
             headers = {"retry-after": str(RETRY_SECONDS)}
-            scope[REFUSAL] = HTTPException(429, "has too many unanswered requests beside it", headers)
+            scope[REFUSAL] = HTTPException(429, "Too many requests. Try again in a few seconds.", headers)
             await self._app(scope, receive, send)
 
 

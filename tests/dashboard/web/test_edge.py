@@ -20,14 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.core.metrics import Counters
 from collector.core.settings import read_settings
-from collector.ingest.request_body import BodyReader
+from collector.ingest.request_body import MAX_OPEN_PER_NETWORK, BodyReader
 from collector.ingest.request_origin import RequestOrigins
 from collector.server.request_slots import MOST_AT_A_TIME, MOST_WAITING
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
 from dashboard.web.edge import REFUSAL, Edge
-from tests.served import PASSWORD, Served, served
+from tests.served import PASSWORD, Served, served, until
 
 SANDBOX = "default-src 'none'; sandbox"
 
@@ -325,6 +325,55 @@ def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client)
         "/metrics": 1,
         "refused": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "host"),
+    [
+        ("/login", b"localhost"),
+        ("/static/x/y", b"localhost"),
+        ("/site.test", b"localhost"),
+        ("/site.test", b"elsewhere.test"),
+    ],
+)
+def test_of_a_network_a_few_requests_are_answered_in_a_turn(database: Client, path: str, host: bytes) -> None:
+    """Also those that wait for nothing, and those that are refused: a turn of the event loop has a request of every
+    connection, and its next one has everybody else's."""
+
+    async def most() -> int:
+        answered, found, count = 0, 0, 10 * MOST_AT_A_TIME
+
+        async def app(_: Scope, __: Receive, ___: Send) -> None:
+            nonlocal answered
+            answered += 1
+
+        edge = edge_around(app, database)
+        scopes = [{**request_of(path), "headers": [(b"host", host)]} for _ in range(count)]
+        tasks = [asyncio.create_task(edge(scope, unused, unused)) for scope in scopes]
+        while answered < count:
+            before = answered
+            await asyncio.sleep(0)
+            found = max(found, answered - before)
+        await asyncio.gather(*tasks)
+        return found
+
+    assert asyncio.run(most()) <= MOST_AT_A_TIME
+
+
+def test_what_is_too_much_is_refused_without_a_page(server: Served) -> None:
+    """A page would take longer than what it refuses."""
+    address = (httpx.URL(server.url).host, httpx.URL(server.url).port)
+    begun = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_OPEN_PER_NETWORK):
+            stack.enter_context(socket.create_connection(address)).sendall(begun)
+        refused = until("a refusal", lambda: _if_429(server.http.post("/login", data={"name": "x"})))
+    assert refused.headers["content-type"] == "text/plain; charset=utf-8"
+    assert int(refused.headers["retry-after"]) > 0
+
+
+def _if_429(answer: httpx.Response) -> httpx.Response | None:
+    return answer if answer.status_code == 429 else None
 
 
 def test_views_with_very_many_filters_are_laid_out_one_by_one(database: Client) -> None:
