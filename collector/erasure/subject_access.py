@@ -131,12 +131,12 @@ class SubjectAccess:
         within `seconds`. Raises `SpoolUnavailable` when the disk does not take the promise."""
         ids = self._ids(site, requester)
         await self._settle()
-        found = await anyio.to_thread.run_sync(self._count, site, ids)
-        erasures = self._forget([(site, ids)])
-        if found == 0 and self._eraser.sees_everything:
+        found = await anyio.to_thread.run_sync(self._found, site, ids)
+        erasures = self._forget([(site, ids)], found or ())
+        if found == [] and self._eraser.sees_everything:
             return ErasureReport(0, complete=True)
         await self._promise(erasures)
-        return ErasureReport(max(found, 0), await self._schedule.run(seconds))
+        return ErasureReport(len(found or ()), await self._schedule.run(seconds))
 
     async def withdraw(self, sites: Sequence[Site], requester: Requester) -> None:
         """Erase what is held on these sites about a browser that says no: promised on disk when this returns, and
@@ -161,9 +161,10 @@ class SubjectAccess:
         with contextlib.suppress(SpoolFull, SpoolUnavailable):
             await self._spool.append((), None)
 
-    def _forget(self, meant: Sequence[tuple[Site, Ids]]) -> list[Erasure]:
-        """Close the visits, and return the erasures: up to now, or the last event where the clock was set back."""
-        now = int(self._clock())
+    def _forget(self, meant: Sequence[tuple[Site, Ids]], found: Sequence[Event] = ()) -> list[Erasure]:
+        """Close the visits, and return the erasures: up to now, or the last event, also of those `found`, where the
+        clock was set back or another collector's is ahead."""
+        now = max([int(self._clock()), *(event.ts for event in found)])
         erasures = []
         for site, ids in meant:
             for day, visitor in ids:
@@ -218,12 +219,12 @@ class SubjectAccess:
         stored = [Event(**{**dict(zip(COLUMNS, row, strict=True)), "site": site.domain}) for row in rows]
         return _merged(stored, waiting)
 
-    def _count(self, site: Site, ids: Ids) -> int:
-        """How many events there are; -1 when the database or the spool does not answer and nobody can tell."""
+    def _found(self, site: Site, ids: Ids) -> list[Event] | None:
+        """The events that there are; None when the database or the spool does not answer and nobody can tell."""
         try:
-            return len(self._read(site, ids))
+            return self._read(site, ids)
         except (ClickHouseError, OSError, sqlite3.Error):
-            return -1
+            return None
 
 
 def _stored_rows(client: Client, meant: Sequence[Mark]) -> Sequence[Sequence[Any]]:

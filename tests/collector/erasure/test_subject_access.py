@@ -609,7 +609,7 @@ async def test_a_no_does_not_tell_whether_there_was_anything_to_erase(town: Visi
             await town.stored()
             done.clear()
             with pytest.MonkeyPatch.context() as asked:
-                spy(asked, SubjectAccess, "_count", done)
+                spy(asked, SubjectAccess, "_found", done)
                 # What comes after the answer is not part of it.
                 asked.setattr(town.collector.erasures, "run_soon", lambda: None)
                 body = a_no() if method == "POST" else {"c": "withdrawn", "d": "site.test"}
@@ -750,6 +750,22 @@ async def test_a_no_takes_what_a_clock_ahead_has_stored(tmp_path: Path, clickhou
         answer = await client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": "site.test"})
         assert answer.status_code == 202
         assert await town.stored() == []
+
+
+async def test_all_that_is_shown_is_erased(tmp_path: Path, clickhouse: ClickHouse, database: Client) -> None:
+    """Also what a collector with a clock ahead has stored, or this one before it was set back and started again."""
+    async with visiting(tmp_path, clickhouse, Clock()) as town:
+        await town.see("/seen")
+        await town.see("/theirs", address=OTHER)
+        await town.stored()
+        await anyio.to_thread.run_sync(
+            database.command, "INSERT INTO events SELECT * REPLACE (ts + 300 AS ts, '/ahead' AS page) FROM events"
+        )
+        assert await town.me() == ["/seen", "/ahead"]
+        answer = await town.erase()
+        assert answer.json() == {"events": 2, "complete": True}
+        assert sorted(await town.stored()) == ["/ahead", "/theirs"]
+        assert await town.me() == []
 
 
 async def test_a_no_to_a_renamed_site_takes_what_waits_under_the_former_name(slow: Visiting) -> None:
