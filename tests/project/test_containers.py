@@ -15,6 +15,7 @@ import pytest
 import yaml  # type: ignore[import-untyped] # has no types
 
 from collector.core.settings_table import SETTINGS
+from dashboard.web.edge import OPERATORS_OWN
 from tests.faults.server import free_port, until
 from tests.launcher import ROOT
 from tests.length import long
@@ -118,7 +119,8 @@ def test_compose_runs_it_read_only_behind_caddy() -> None:
 
 def test_kubernetes_has_one_collector_a_volume_and_routes_by_address() -> None:
     """The parts agree with each other, and the settings are settings."""
-    parts = {each["kind"]: each for each in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())}
+    every = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+    parts = {each["kind"]: each for each in every if each["metadata"]["name"] == "tyst"}
     pods = parts["StatefulSet"]["spec"]
     (container,) = pods["template"]["spec"]["containers"]
     assert pods["serviceName"] == parts["Service"]["metadata"]["name"]
@@ -137,3 +139,16 @@ def test_kubernetes_has_one_collector_a_volume_and_routes_by_address() -> None:
     assert container["image"] == f"tyst:{release}"
     hashed = parts["Ingress"]["metadata"]["annotations"]["nginx.ingress.kubernetes.io/upstream-hash-by"]
     assert hashed == "$binary_remote_addr"
+    # What is the operator's is routed to a service of no pod.
+    (nobody,) = (each for each in every if each["metadata"]["name"] != "tyst")
+    assert (nobody["kind"], "selector" in nobody["spec"]) == ("Service", False)
+    (rule,) = parts["Ingress"]["spec"]["rules"]
+    routed = {each["path"]: each["backend"]["service"]["name"] for each in rule["http"]["paths"]}
+    assert routed == dict.fromkeys(OPERATORS_OWN, nobody["metadata"]["name"]) | {"/": "tyst"}
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "haproxy-collectors.cfg", "Caddyfile", "Caddyfile-collectors"])
+def test_no_proxy_passes_on_what_is_the_operator_s(name: str) -> None:
+    """Its configuration names each such path."""
+    text = (DEPLOY / name).read_text()
+    assert all(re.search(rf"(?<!\S){path}(?!\S)", text) for path in OPERATORS_OWN)
