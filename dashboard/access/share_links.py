@@ -163,11 +163,14 @@ class ShareLinks:
 
     def forget_site(self, site_id: str) -> None:
         """A site is no more: its links go with it. Blocking."""
+        self.refresh()
         for share in [share for share in self._by_hash.values() if share.site == site_id]:
             self._records.delete(share.id)
 
     def forget_sites_of(self, user: User) -> list[ShareLink]:
         """A user sees fewer sites, or none: delete their links to the others, and return these. Blocking."""
+        # Another process may have made some just now.
+        self.refresh()
         made = [share for share in self._by_hash.values() if share.by == user.name]
         return [share for share in made if user.role_at(share.site) is None and self._records.delete(share.id)]
 

@@ -148,6 +148,11 @@ class Users:
         """The user of that name, or None."""
         return self._records.values.get(name)
 
+    async def newest(self, name: str) -> User | None:
+        """The user of that name as another process may have changed them just now."""
+        await anyio.to_thread.run_sync(self.refresh)
+        return self.get(name)
+
     def all(self) -> list[User]:
         """Every user, by name."""
         return _by_name(self._records.values)

@@ -72,9 +72,9 @@ async def create_key(post: FormPost) -> str:
     made, shown = await post.dashboard.keys.create(
         sites=ids, right=right, name=name, by=post.user.name, user=post.user.name
     )
-    current = post.dashboard.users.get(post.user.name)
+    current = await post.dashboard.users.newest(post.user.name)
     if current is None or not made.is_within(current):
-        # The access went while the key was made.
+        # The access went while the key was made, or at another collector.
         await post.dashboard.keys.revoke(made.id)
         raise RecordGone
     await post.note(N_("API key created"), "", made.name or made.id)

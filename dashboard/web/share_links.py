@@ -40,9 +40,10 @@ async def show_sharing(dashboard: Dashboard, request: Request, user: User) -> Re
         )
     except RecordError as error:
         return _page(dashboard, request, user, site, form, {error.field: error_text(error)})
-    current = dashboard.users.get(user.name)
+    current = await dashboard.users.newest(user.name)
     if current is None or not current.may_change(site):
-        # The access went while the password was hashed: links end with it, and this one was not there yet.
+        # The access went while the password was hashed, or at another collector: links end with it, and this one was
+        # not there yet.
         await dashboard.shares.revoke(site, share.id)
         raise HTTPException(403)
     await dashboard.changes.note(user.name, site.domain, N_("Shared link created"), after=share.name)

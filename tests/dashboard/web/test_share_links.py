@@ -16,9 +16,10 @@ from clickhouse_connect.driver.client import Client
 from collector.core.errors import RecordError
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.access.api_keys import ApiKey
 from dashboard.access.passwords import HashingBusy
 from dashboard.access.share_links import MOST_SHARES, ShareLink, ShareLinks, read_ancestors
-from dashboard.access.users import Role
+from dashboard.access.users import Role, User, Users
 from tests.board import BASE, NOON, PASSWORD, SECRETS, SITE, Board, opened_board, pageview
 from tests.length import long
 from tests.markup import read
@@ -93,6 +94,37 @@ def test_no_link_is_made_by_somebody_who_leaves_meanwhile(board: Board, leaves: 
     assert answer.status_code == 403
     assert not board.dashboard.shares.of(site)
     assert "Shared link created" not in [each.what for each in anyio.run(board.dashboard.changes.of, site)]
+
+
+def test_nothing_is_made_by_somebody_who_was_removed_at_another_collector(board: Board, database: Client) -> None:
+    """This one has not read it yet: neither a link nor an API key is left."""
+    board.add_user("olga", "owner", SITE)
+    board.sign_in("olga")
+    elsewhere = Users(DocumentTable(database, "users", User))
+    elsewhere.refresh()
+    anyio.run(elsewhere.remove, "olga")
+    assert board.post(f"/{SITE}/sharing", {"name": "For Ada"}).status_code == 403
+    board.add_user("olle", "owner", SITE)
+    board.sign_in("olle")
+    elsewhere.refresh()
+    anyio.run(elsewhere.remove, "olle")
+    board.post("/account", {"act": "create_key", "key_name": "Report", "site": SITE})
+    assert DocumentTable(database, "shares", ShareLink).all() == {}
+    assert DocumentTable(database, "api_keys", ApiKey).all() == {}
+
+
+def test_links_that_were_made_at_another_collector_end_with_access(board: Board, database: Client) -> None:
+    """Just now: this one has not read them."""
+    board.add_user("olga", "owner", SITE)
+    sites, table = board.dashboard.sites, DocumentTable(database, "shares", ShareLink)
+    elsewhere = ShareLinks(table, sites, SECRETS, board.clock)
+
+    async def make_and_go() -> None:
+        await elsewhere.create(board.site(), name="For Ada", by="olga")
+        await board.dashboard.users.remove("olga")
+
+    anyio.run(make_and_go)
+    assert table.all() == {}
 
 
 def test_links_of_somebody_who_becomes_a_viewer_stay(board: Board) -> None:
