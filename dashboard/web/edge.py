@@ -6,7 +6,7 @@
 - Read the body, limited in size, time and number, before the route is called; but not uploads.
 - Answer a few requests of an account at a time, or of a network, and one of them with a long address; but what has
   limits of its own.
-- Validate response header fields, and sandbox responses other than pages.
+- Validate response header fields, sandbox responses other than pages, and have no cache keep what does not say that.
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ def _noting(send: Send, began: asyncio.Event) -> Send:
 
 
 def _checked(send: Send, *, secure: bool) -> Send:
-    """Reject invalid header fields (response splitting), and sandbox responses other than pages."""
+    """Reject invalid header fields (response splitting), sandbox responses other than pages, and say of what does not
+    say how long it may be kept that nobody may."""
 
     async def checked(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -172,6 +173,9 @@ def _checked(send: Send, *, secure: bool) -> Send:
             if not (given.get(b"content-type", b"").startswith(b"text/html") and b"content-security-policy" in given):
                 replaced = dict(DATA_HEADERS)
                 headers = [*(pair for pair in headers if pair[0] not in replaced), *DATA_HEADERS]
+            if b"cache-control" not in given:
+                # Such as a redirect to the sign-in page, which a cache would keep for who is signed in as well.
+                headers.append((b"cache-control", b"no-store"))
             if secure:
                 headers.append(HSTS)
             encode_headers(headers)

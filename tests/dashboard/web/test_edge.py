@@ -215,6 +215,12 @@ async def unused(*_: object) -> Any:
     raise AssertionError
 
 
+@pytest.mark.parametrize("path", ["/", "/elsewhere.test/chart.csv", "/site.test/settings", "/healthz"])
+def test_no_cache_keeps_what_does_not_say_so(server: Served, path: str) -> None:
+    """Such as the way to the sign-in page, by which a shared cache would keep who is signed in from a file."""
+    assert "no-store" in server.http.get(path).headers["cache-control"]
+
+
 def edge_around(app: ASGIApp, database: Client) -> Edge:
     """The middleware, for requests of one network; an account is signed in where the path says so."""
     return Edge(
