@@ -123,10 +123,12 @@ class Sessions:
             host=origin_of(request).host,
         )
         await anyio.to_thread.run_sync(self._put, _hashed(token), session)
-        newest = self._users.get(user.name)
-        if method == "password" and user.authenticator is None and newest is not None and newest.authenticator:
-            # Two-factor authentication was turned on meanwhile, and has signed out whoever has shown no code.
-            await anyio.to_thread.run_sync(self._delete, _hashed(token))
+        if method == "password" and user.authenticator is None:
+            newest = await self._users.newest(user.name)
+            if newest is not None and newest.authenticator:
+                # Two-factor authentication was turned on meanwhile, maybe at another collector, and has signed out
+                # whoever has shown no code.
+                await anyio.to_thread.run_sync(self._delete, _hashed(token))
         for id_, _oldest in self.of(user)[self.max_of_user :]:
             await anyio.to_thread.run_sync(self._delete, id_)
         value = str(self._serializer.dumps([token, now]))
@@ -181,6 +183,8 @@ class Sessions:
 
     def forget_user(self, name: str) -> None:
         """A user is no more: their sign-ins are over. Blocking."""
+        # Another process may have started some that this one has not read yet.
+        self.refresh()
         for id_ in [id_ for id_, session in self._sessions.items() if session.user == name]:
             self._delete(id_)
 

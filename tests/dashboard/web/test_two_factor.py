@@ -215,6 +215,21 @@ def test_a_new_password_by_a_link_does_not_get_past_it(board: Board) -> None:
     assert board.get("/").status_code == 200
 
 
+def test_a_sign_in_just_after_it_was_turned_on_at_another_collector_opens_nothing(
+    board: Board, database: Client
+) -> None:
+    """Which has signed out whoever has shown no code; this one has not read it yet."""
+    elsewhere = Users(DocumentTable(database, "users", User))
+    elsewhere.refresh()
+    service = TwoFactorAuth(elsewhere, KeyCipher(SECRETS), board.clock)
+    setup = service.begin(account(board))
+    anyio.run(service.turn_on, account(board), setup, code(board, setup.key))
+    assert account(board).authenticator is None
+    assert board.sign_in().status_code == 303
+    assert board.get("/account").status_code == 303
+    assert board.dashboard.sessions.of(account(board)) == []
+
+
 def test_a_sign_in_that_is_under_way_when_it_is_turned_on_opens_nothing(board: Board) -> None:
     """Who has shown the password only is signed out by it, and would else be in for a fortnight."""
     users, service = board.dashboard.users, board.dashboard.two_factor
