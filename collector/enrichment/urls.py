@@ -2,7 +2,8 @@
 
 User info, port, query and (outside hash mode) fragment are dropped; of click identifiers the name is kept, never
 the value. What in a path could lead to a person is replaced by a word for its kind, `/reset/:token`; see
-`enrichment.pii` for what that is. Path parameters (`;jsessionid=…`) go as the query does. Paths are decoded once,
+`enrichment.pii` for what that is. Path parameters (`;jsessionid=…`) go as the query does, and so does a query whose
+`?` somebody has encoded or left out (`/offer%3Femail=…`, `/offer&email=…`). Paths are decoded once,
 so that they read as people write them; hosts stay in the ASCII form that browsers send (`xn--…`).
 """
 
@@ -49,7 +50,8 @@ _ORDINARY_HOST = re.compile(r"[a-z]{2,23}(?:[.-][a-z]{1,23})*+")
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _SUSPECT_HOST = re.compile(r"\d[^.]*\d|[a-z0-9]{24}")
-_PATH_PARAMETER = re.compile(r";[^;/=]*=[^;/]*")
+_PATH_PARAMETER = re.compile(r"\?[^?&/=]*=.*|[;&][^;&/=]*=[^;&/]*", re.DOTALL)
+_BEGINS_PARAMETER = re.compile(r"[;?&]")
 _NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _BORN = re.compile(r"(?:19|20)?[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{4}")
 _APPLICATIONS = frozenset({"android-app", "ios-app"})
@@ -130,11 +132,11 @@ def clean_path(path: str) -> str:
     """A URL's path, decoded, with what could lead to a person replaced; `/` at least."""
     if path[:1] == "/" and is_ordinary(path):
         return path
-    if ";" in path:
+    if _BEGINS_PARAMETER.search(path):
         path = _PATH_PARAMETER.sub("", path)
     if "%" in path:
         path = unquote(path)
-        path = _PATH_PARAMETER.sub("", path) if ";" in path else path
+        path = _PATH_PARAMETER.sub("", path) if _BEGINS_PARAMETER.search(path) else path
     if not path.isprintable():
         path = without_hidden(path)
     path = path.rstrip()
