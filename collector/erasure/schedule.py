@@ -25,6 +25,8 @@ class ErasureSchedule:
         self._eraser = eraser
         self._running: asyncio.Task[None] | None = None
         self._requested = False
+        # One round runs at a time: whoever waits for it takes no thread.
+        self._rounds = anyio.CapacityLimiter(1)
 
     def run_pending(self) -> None:
         """Run one round of pending erasures. Blocking; raises as `Eraser.run_once`."""
@@ -42,7 +44,7 @@ class ErasureSchedule:
         with anyio.move_on_after(seconds):
             while True:
                 try:
-                    if await anyio.to_thread.run_sync(self._eraser.run_once):
+                    if await anyio.to_thread.run_sync(self._eraser.run_once, limiter=self._rounds):
                         return True
                 except (ClickHouseError, OSError, sqlite3.Error):
                     return False

@@ -113,6 +113,8 @@ class SubjectAccess:
         self._eraser = eraser
         self._schedule = schedule
         self._denials: OrderedDict[int, int] = OrderedDict()
+        # Of its own: where ClickHouse hangs, those that ask it may have every other thread.
+        self._promising = anyio.CapacityLimiter(1)
 
     def now(self) -> float:
         """The collector's clock, Unix seconds."""
@@ -174,7 +176,7 @@ class SubjectAccess:
 
     async def _promise(self, erasures: Sequence[Erasure]) -> None:
         try:
-            await anyio.to_thread.run_sync(self._eraser.enqueue, erasures)
+            await anyio.to_thread.run_sync(self._eraser.enqueue, erasures, limiter=self._promising)
         except sqlite3.Error as error:
             raise SpoolUnavailable(str(error)) from None
 

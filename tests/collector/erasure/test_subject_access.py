@@ -9,6 +9,7 @@ import datetime
 import io
 import json
 import sqlite3
+import threading
 import zoneinfo
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -662,6 +663,28 @@ async def test_a_no_hours_after_the_last_page_erases_too(tmp_path: Path, clickho
             clock.now += 3 * 3600
             assert (await client.post("/api/event", json=a_no())).status_code == 202
             assert await town.stored() == []
+
+
+async def test_a_no_is_promised_while_every_thread_waits_for_the_database(town: Visiting) -> None:
+    """As where it hangs, and others ask what is held about them, or have that erased."""
+    await town.see()
+    answered, threads = threading.Event(), anyio.to_thread.current_default_thread_limiter()
+
+    async def wait() -> None:
+        await anyio.to_thread.run_sync(answered.wait)
+
+    async with anyio.create_task_group() as waiting, town.client() as client:
+        for _ in range(int(threads.total_tokens)):
+            waiting.start_soon(wait)
+        try:
+            while threads.available_tokens:  # noqa: ASYNC110 # a thread that is taken sets no event
+                await anyio.sleep(0.001)
+            with anyio.fail_after(30):
+                answer = await client.request("DELETE", "/api/event", json={"c": "withdrawn", "d": "site.test"})
+        finally:
+            answered.set()
+    assert answer.status_code == 202
+    assert await town.stored() == []
 
 
 async def test_who_says_no_again_and_again_asks_the_database_once(town: Visiting) -> None:
