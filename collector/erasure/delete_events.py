@@ -51,8 +51,8 @@ FIRST_DAY: Final = datetime.date(1970, 1, 1)
 LAST_DAY: Final = datetime.date(2149, 6, 6)
 
 TABLES_WITH_SITE: Final = {"daily_status": False, "daily_rollup": True, "dropped_events": False, "trims": False}
-"""Our tables that hold figures by site, other than the events themselves, and whether they are sharded. The audit log
-has steps of its own."""
+"""Our tables that hold figures by site, other than the events themselves, and whether they are sharded; in the order in
+which they are emptied, so that no day is closed whose sums are gone. The audit log has steps of its own."""
 
 _MEANT = """site = {site:String} AND ts <= toDateTime({until:UInt32})
     AND day >= {first:Date} AND day <= {last:Date}"""

@@ -87,8 +87,11 @@ class SiteRename:
         return job
 
     def _copy_sums(self, job: SiteJob) -> None:
-        for table, holders in tables_with_site(self._client, self._shards):
+        tables = tables_with_site(self._client, self._shards)
+        for table, holders in tables:
             holders.mutate(table, _EMPTY, {"table": table, "site": job.to})
+        # Which days are closed comes last: whoever reads keeps what closed days have.
+        for table, holders in reversed(tables):
             holders.command(_COPY, {"table": table, "site": job.site, "to": job.to})
         # Each of its rows has an id: one that is copied twice is one.
         self._client.command(_COPY, parameters={"table": AUDIT_LOG, "site": job.site, "to": job.to})

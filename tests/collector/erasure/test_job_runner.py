@@ -272,6 +272,29 @@ def test_a_rename_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, after:
     assert shop.sums("new.test") == before
 
 
+@pytest.mark.parametrize("kind", ["rename", "reset"])
+def test_no_day_is_closed_without_its_sums_meanwhile(shop: Shop, kind: str) -> None:
+    """Whoever reads keeps what a closed day has: figures that were too small would stay so."""
+    query = (
+        "SELECT count() FROM daily_status FINAL WHERE rows > 0"
+        " AND (site, day, version) NOT IN (SELECT site, day, version FROM daily_rollup)"
+    )
+    found = []
+
+    class Watched(Once):
+        def command(self, *args: Any, **options: Any) -> Any:
+            done = super().command(*args, **options)
+            found.append(shop.client.query(query).first_row[0])
+            return done
+
+    client = Watched(shop.client, -1, after=False)
+    task = shop.ask(kind, **({"to": "new.test"} if kind == "rename" else {}))
+    steps = SiteRename(client) if kind == "rename" else EventDeletion(client, shop.rollup)  # type: ignore[arg-type] # acts as a client
+    steps.run_step(task, lambda each: DocumentTable(shop.client, "site_jobs", SiteJob).save(each.id, each))
+    assert len(found) > 4
+    assert set(found) == {0}
+
+
 @pytest.mark.parametrize(("at", "after"), [(1, True), (2, True), (3, True)])
 def test_a_deletion_that_is_killed_anywhere_ends_whole(shop: Shop, at: int, after: bool) -> None:
     """The days it was about are built anew even when it had deleted their rows before it was killed."""
