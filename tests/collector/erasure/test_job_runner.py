@@ -284,7 +284,7 @@ def test_no_day_is_closed_without_its_sums_meanwhile(shop: Shop, kind: str) -> N
     class Watched(Once):
         def command(self, *args: Any, **options: Any) -> Any:
             done = super().command(*args, **options)
-            found.append(shop.client.query(query).first_row[0])
+            found.append(shop.client.query(query).result_rows[0][0])
             return done
 
     client = Watched(shop.client, -1, after=False)
