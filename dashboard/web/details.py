@@ -51,7 +51,10 @@ async def show_details(dashboard: Dashboard, request: Request, user: User) -> Re
     added = after_adding(choice, request, here)
     if added is not None:
         return added
-    details = await build_details(stats_for(dashboard, user), choice, dates, panel, read_wanted(request.query_params))
+    async with dashboard.exports.page(guest=is_guest(user)):
+        details = await build_details(
+            stats_for(dashboard, user), choice, dates, panel, read_wanted(request.query_params)
+        )
     return dashboard.pages.html(
         "details.html",
         site=site,
@@ -105,12 +108,13 @@ async def suggest_values(dashboard: Dashboard, request: Request, user: User) -> 
     found: dict[str, None] = {}
     if known(dimension):
         blocks = MOST_BLOCKS_OF_GUEST if is_guest(user) else MOST_BLOCKS
-        async for value in _all_values(stats_for(dashboard, user), choice, dates.period, dimension, blocks):
-            name = label(dimension, value)
-            if typed in name.casefold():
-                found[name] = None
-                if len(found) == MOST_VALUES:
-                    break
+        async with dashboard.exports.page(guest=is_guest(user)):
+            async for value in _all_values(stats_for(dashboard, user), choice, dates.period, dimension, blocks):
+                name = label(dimension, value)
+                if typed in name.casefold():
+                    found[name] = None
+                    if len(found) == MOST_VALUES:
+                        break
         found |= {name: None for _value, name in names(dimension) if typed and typed in name.casefold()}
     return dashboard.pages.html("_values.html", values=list(found)[:MOST_VALUES])
 

@@ -10,8 +10,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.types import Message
 
+from collector.server.request_slots import MOST_WAITING
 from collector.storage.client import ClickHouse
-from dashboard.web.table_export import MOST_OF_GUESTS, OF_READER, ExportSlots, TableResponse
+from dashboard.web.table_export import MOST_OF_GUESTS, OF_READER, PAGES_OF_GUESTS, ExportSlots, TableResponse
 from tests.board import SITE, Board, opened_board, pageview
 
 NETWORK = "192.0.2.1"
@@ -46,6 +47,31 @@ def test_a_network_has_a_few_tables_at_a_time(board: Board) -> None:
     asyncio.run(asked())
     board.sign_in()
     assert board.get(TABLE).status_code == 200
+
+
+@pytest.mark.parametrize("page", [f"/{SITE}/details/pages?period=day", f"/{SITE}/values?period=day&fd=event:page&fv=/"])
+def test_pages_of_whole_tables_are_made_for_a_few_guests_at_a_time(board: Board, page: str) -> None:
+    """Others wait, whatever their networks are, and very many are refused; members go on."""
+
+    async def asked() -> None:
+        exports, done = board.dashboard.exports, asyncio.Event()
+
+        async def one() -> None:
+            async with exports.page(guest=True):
+                await done.wait()
+
+        others = [asyncio.create_task(one()) for _ in range(PAGES_OF_GUESTS + MOST_WAITING)]
+        await asyncio.sleep(0)
+        refused = await asyncio.to_thread(board.get, page)
+        assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+        await asyncio.to_thread(board.sign_in)
+        assert (await asyncio.to_thread(board.get, page)).status_code == 200
+        board.cookies.clear()
+        done.set()
+        await asyncio.gather(*others)
+        assert (await asyncio.to_thread(board.get, page)).status_code == 200
+
+    asyncio.run(asked())
 
 
 async def parts() -> AsyncIterator[str]:
