@@ -125,7 +125,7 @@ class Eraser:
         promised = own.erasures.pending()
         if not promised:
             return False
-        moving, before = frozenset(self._renaming()), self._in_place()
+        moving = frozenset(self._renaming())
         keys = {number: (own.path, number) for number in promised}
         # A spool may be large, and ClickHouse not answer for long: each promise is looked for once.
         unsought = [number for number, key in keys.items() if not self._fence.has_segments(key)]
@@ -133,6 +133,8 @@ class Eraser:
             for spool in self._spools():
                 spool.erase(self._under_all_names(promised[number] for number in unsought))
             self._fence.note_segments(*(keys[number] for number in unsought))
+        # From here on ClickHouse is asked: what waits for it in the spool is gone already.
+        before = self._in_place()
         new = [key for key in keys.values() if not self._fence.has_moment(key)]
         self._fence.note_moment(*new)
         over = [number for number, key in keys.items() if self._fence.is_passed(key)]

@@ -26,11 +26,17 @@ def erasures_of(visitors: range) -> list[Erasure]:
     return [Erasure("site.test", DAY, visitor, 2**31) for visitor in visitors]
 
 
+def unreachable() -> Any:
+    """What asks a database that does not answer."""
+    raise OSError("it does not answer")
+
+
 class Unreachable:
-    """The members of a database that does not answer."""
+    """The members of such a database."""
 
     def mark(self) -> float:
-        raise OSError("it does not answer")
+        unreachable()
+        return 0.0
 
     def others(self) -> list[Any]:
         return []
@@ -51,10 +57,11 @@ class Sought:
         return getattr(self._spool, name)
 
 
-def test_each_promise_is_looked_for_in_the_spool_once(tmp_path: Path) -> None:
-    """However often it is tried again to erase it from a database that does not answer."""
+@pytest.mark.parametrize("options", [{}, {"in_place": unreachable}], ids=["members", "tables"])
+def test_each_promise_is_looked_for_in_the_spool_once(tmp_path: Path, options: dict[str, Any]) -> None:
+    """However often it is tried to erase it from a database that does not answer, whatever that is asked first."""
     spool = Sought(a_spool(tmp_path, Clock()))
-    eraser = Eraser(None, lambda: [spool], Unreachable(), lambda: 1)  # type: ignore[arg-type, list-item]
+    eraser = Eraser(None, lambda: [spool], Unreachable(), lambda: 1, **options)  # type: ignore[arg-type, list-item]
     for visitors in (range(1, 4), range(4, 6)):
         eraser.enqueue(erasures_of(visitors))
         for _ in range(3):
