@@ -146,7 +146,7 @@ def test_a_restored_backup_is_of_this_releases_schema(database: Client, backups:
 def test_shared_salts_are_left_out(database: Client, backups: ClickHouse) -> None:
     """Their table is there and in no backup, and a restored backup leaves it alone."""
     TableSalts(database)
-    database.command("INSERT INTO salts VALUES ('2026-03-01', 'abc')")
+    database.command("INSERT INTO salts (date, salt) VALUES ('2026-03-01', 'abc')")
     name = f"{backups.database}-salts"
     assert "salts" not in back_up(backups, name)
     assert "salts" not in restore(backups, name, keep_protection).tables
