@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import logging
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
@@ -49,6 +48,7 @@ from collector.privacy.salts_clickhouse import TableSalts
 from collector.privacy.visitor_id import DailySalts, FileSalts
 from collector.rollups.job import RollupJob
 from collector.rollups.late_events import FinalDays, LateEventsInserter
+from collector.server.background_jobs import BackgroundJobs
 from collector.server.drop_statistics import DropStatistics
 from collector.sites.model import Site
 from collector.sites.registry import Sites
@@ -375,7 +375,10 @@ class Collector:
 
     async def run_background_jobs(self) -> None:
         """Every half minute: salts and lists. More often: what other processes changed, which ends rights at once."""
-        rounds = round(UPKEEP_SECONDS / SHARED_SECONDS)
+        jobs, rounds = (
+            BackgroundJobs("background jobs failed and will be retried"),
+            round(UPKEEP_SECONDS / SHARED_SECONDS),
+        )
         for round_ in itertools.count():
             chores: list[Callable[[], object]] = [self.room.check]
             if not self.settings.embedded or round_ % rounds == 0:
@@ -387,12 +390,15 @@ class Collector:
                     self.rooms.spam.refresh,
                     self.rooms.datacenters.refresh,
                 ]
-            await _done(chores)
+            await jobs.run(chores)
             await asyncio.sleep(SHARED_SECONDS)
 
     async def run_upkeep(self) -> None:
         """Every half minute what may take long: days that are over, retention. More often: erasures."""
-        rounds = round(UPKEEP_SECONDS / SHARED_SECONDS)
+        jobs, rounds = (
+            BackgroundJobs("background jobs failed and will be retried"),
+            round(UPKEEP_SECONDS / SHARED_SECONDS),
+        )
         for round_ in itertools.count():
             chores: list[Callable[[], object]] = []
             if not self.settings.embedded or round_ % rounds == 0:
@@ -404,20 +410,15 @@ class Collector:
                 chores += [self.retention.run_due, self.imports.tidy] if self.members.leads else []
                 if self.members.leads and not self.clickhouse.cluster:
                     chores.append(partial(finish_interrupted, self.clickhouse))
-            await _done(chores)
+            await jobs.run(chores)
             await asyncio.sleep(SHARED_SECONDS)
 
     async def run_site_jobs(self) -> None:
         """Run pending site jobs, and delete what removed imports have left."""
+        jobs = BackgroundJobs("a site job failed and will be retried")
         while True:
-            try:
-                if self.members.leads:
-                    await anyio.to_thread.run_sync(self.deletions.run_pending)
-                    await anyio.to_thread.run_sync(self.imports.delete_removed)
-            except (ClickHouseError, OSError, sqlite3.Error) as error:
-                log.warning("a site job failed and will be retried", extra={"reason": plain_reason(error)})
-            except Exception:  # one failed task must not end the work
-                log.exception("a site job failed and will be retried")
+            if self.members.leads:
+                await jobs.run([self.deletions.run_pending, self.imports.delete_removed])
             await asyncio.sleep(TASKS_SECONDS)
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
@@ -432,17 +433,6 @@ class Collector:
             "tyst_visits_bytes": ("Bytes that they take.", self.rooms.visits.bytes),
             "tyst_visits_closed_early": ("Visits closed at a bound of memory.", self.rooms.visits.closed_early),
         }
-
-
-async def _done(chores: Sequence[Callable[[], object]]) -> None:
-    """Do one after the other, whatever fails of them."""
-    for chore in chores:
-        try:
-            await anyio.to_thread.run_sync(chore)
-        except (ClickHouseError, OSError) as error:
-            log.warning("background jobs failed and will be retried", extra={"reason": plain_reason(error)})
-        except Exception:  # one failed chore must not end the upkeep
-            log.exception("background jobs failed and will be retried")
 
 
 async def _cancelled(running: asyncio.Task[None] | None) -> None:

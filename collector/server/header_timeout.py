@@ -13,6 +13,7 @@ import httptools
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from collector.core.log_limit import LogLimit
 from collector.core.metrics import Counters
 from collector.core.response_headers import DATA_HEADERS, Header
 from collector.server.upgrades import UpgradeProtocol
@@ -30,27 +31,20 @@ WRITE_SECONDS: Final = 60.0
 """For which a client may leave the socket's buffers full of responses without reading any."""
 MAX_PIPELINED: Final = 100
 """Requests of a connection that wait for the response to an earlier one. Browsers and proxies pipeline none."""
-LOG_SECONDS: Final = 60.0
-"""Minimum interval between two log lines about malformed requests."""
 
 
 class MalformedRequests:
-    """Counts invalid HTTP requests, and logs at most one line in `LOG_SECONDS`. `clock` returns seconds."""
+    """Counts invalid HTTP requests, and logs at most one line a minute. `clock` returns seconds."""
 
     def __init__(self, counters: Counters, clock: Callable[[], float] = time.monotonic) -> None:
         self._counters = counters
-        self._clock = clock
-        self._unreported = 0
-        self._reported = -LOG_SECONDS
+        self._lines = LogLimit(clock)
 
     def count(self, kind: str) -> None:
         """Count a request of that kind: `malformed` or `upgrade`."""
         self._counters.fault(kind)
-        self._unreported += 1
-        now = self._clock()
-        if now - self._reported >= LOG_SECONDS:
-            log.warning("malformed requests were refused", extra={"requests": self._unreported})
-            self._reported, self._unreported = now, 0
+        if requests := self._lines.count():
+            log.warning("malformed requests were refused", extra={"requests": requests})
 
 
 async def _too_large(_: Scope, __: Receive, send: Send) -> None:
