@@ -46,7 +46,7 @@ from dashboard.access.users import Role, User, Users
 from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
-from dashboard.analytics.small_counts import protection_of
+from dashboard.analytics.small_counts import Protection
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.i18n.translations import Translations, shipped
 from dashboard.notifications.services import build_notifications
@@ -219,7 +219,7 @@ def opened_board(clickhouse: ClickHouse, database: Client, directory: Path, **en
     funnels = Funnels(DocumentTable(database, "funnels", Funnel), clock)
     store = StatsService(
         lambda settings: clickhouse.client(readonly=True, settings=settings),
-        protection=protection_of(sites),
+        protection=lambda domain: Protection.of(sites.get(domain)),
         goals=goals_of(sites),
         funnels=funnels_of(funnels, sites),
         workers=2,

@@ -357,7 +357,7 @@ class Model:
                 )
                 return self._average(question, len(visits), viewed, 1, scale=100)
             case "returning_visitors" | "returning_rate":
-                returning = self._returning_among(question, members[0])
+                returning = self._returning_among(question, members[0] if members else ())
                 if name == "returning_visitors" or returning is None:
                     return returning
                 return self._average(question, returning, _visitors(selected), 1, scale=100)

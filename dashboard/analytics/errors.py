@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+
 from collector.core.errors import TystError
 
 
@@ -22,3 +24,15 @@ class QueueFull(TystError):
     """Too many statements wait at the moment. `retry_after` is in seconds."""
 
     retry_after = 5
+
+
+def classified(error: DatabaseError) -> Exception | None:
+    """What a reader is told of an error, by its number in ClickHouse's ErrorCodes.cpp."""
+    match error.code:
+        case 209 | 210 | 279:  # SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED
+            return OperationalError("a node of the ClickHouse cluster does not answer")
+        case 158 | 159 | 396 | 241:  # TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED
+            return QueryTooLarge("the query takes too long or finds too much; narrow its dates or filters")
+        case 427:  # CANNOT_COMPILE_REGEXP, and Hyperscan's form of it
+            return QueryError("filters", "expected regular expressions in RE2 syntax")
+    return None

@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError
 
-from dashboard.analytics.errors import QueryError, QueryTooLarge
+from dashboard.analytics.errors import classified
 from dashboard.analytics.fair_queue import FairQueue, Lane, T
 from dashboard.analytics.result_cache import ResultCache, Rows
 from dashboard.analytics.sql.parameters import Statement
@@ -107,8 +107,8 @@ class QueryExecutor:
         try:
             return client.query(sql, parameters=parameters).result_rows
         except DatabaseError as error:
-            if classified := _classified(error):
-                raise classified from error
+            if found := classified(error):
+                raise found from error
             raise
         finally:
             self._clients.put(client)
@@ -128,15 +128,3 @@ class QueryExecutor:
 
 _KILL = """
 KILL QUERY WHERE user = currentUser() AND query LIKE concat('%', {mark:String}, '%') AND query NOT LIKE 'KILL%' ASYNC"""
-
-
-def _classified(error: DatabaseError) -> Exception | None:
-    """What a reader is told of an error, by its number in ClickHouse's ErrorCodes.cpp."""
-    match error.code:
-        case 209 | 210 | 279:  # SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED
-            return OperationalError("a node of the ClickHouse cluster does not answer")
-        case 158 | 159 | 396 | 241:  # TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED
-            return QueryTooLarge("the query takes too long or finds too much; narrow its dates or filters")
-        case 427:  # CANNOT_COMPILE_REGEXP, and Hyperscan's form of it
-            return QueryError("filters", "expected regular expressions in RE2 syntax")
-    return None

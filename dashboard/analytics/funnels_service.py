@@ -186,7 +186,7 @@ class _Answer:
         that one."""
         asked = currency_of((), (), self.asked.path.steps[-1])
         return [
-            _amount(
+            Revenue.of(
                 each.name, self._protection.amount(each.thousandths, each.units), self._protection.count(each.units)
             )
             for each in walks.sales(self._protection.min_visitors, rounded=self._rounded)
@@ -226,10 +226,6 @@ class _Answer:
         return await self.stats.rows(
             Statement(sql, scope.parameters.values), self.asked.site, self.prepared.state.parts
         )
-
-
-def _amount(currency: str, thousandths: int, sales: int) -> Revenue:
-    return Revenue(currency, thousandths / 1000, round(thousandths / 1000 / sales, 3))
 
 
 def _few(least: int, *sizes: int) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dashboard.analytics.filters import Filter
+from dashboard.analytics.metrics import METRICS, ratio
 from dashboard.analytics.period import Period, ranges
 
 MAX_DIMENSIONS, MAX_METRICS = 5, 20
@@ -49,6 +50,12 @@ class Revenue:
     currency: str
     total: float
     average: float | None
+
+    @classmethod
+    def of(cls, currency: str, thousandths: int, events: int) -> Revenue:
+        """That of so many events with revenue, from thousandths of the currency's unit."""
+        total, average = (ratio(METRICS[name], thousandths, events) for name in ("total_revenue", "average_revenue"))
+        return cls(currency, total or 0, average)
 
     def metric(self, name: str) -> float | None:
         """The value of `total_revenue` or `average_revenue`."""

@@ -76,14 +76,11 @@ class ResultCache:
 
     def _done(self, key: object, flight: Flight) -> None:
         failed = flight.future.cancelled() or flight.future.exception() is not None
-        if failed or self._seconds <= 0 or _is_large(flight.future.result()):
+        rows = () if failed else flight.future.result()
+        if failed or self._seconds <= 0 or len(rows) > MAX_ROWS or len(repr(rows)) > MAX_CHARACTERS:
             with self._lock:
                 self._remove(key, flight)
 
     def _remove(self, key: object, flight: Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
-
-
-def _is_large(rows: Rows) -> bool:
-    return len(rows) > MAX_ROWS or len(repr(rows)) > MAX_CHARACTERS

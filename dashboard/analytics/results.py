@@ -242,32 +242,21 @@ class RowReader:
             return ()
         # Where small groups are hidden, enough visitors must have paid in a currency: these cut groups further.
         minimum = self.protection.min_visitors if self.protected else 0
-        sold = group.money.get("revenue_events", {})
-        revenue_events = {currency: self.protection.count(count) for currency, count in sold.items()}
-        paid = {
-            currency: self.protection.amount(amount, sold[currency])
-            for currency, amount in group.money.get("revenue", {}).items()
-        }
+        paid, sold = group.money.get("revenue", {}), group.money.get("revenue_events", {})
         asked = currency_of(self.resolved.dimensions, key, self.resolved.query.filters)
         if asked and asked not in paid:
-            return (_amount(asked, 0, 0),)
+            return (Revenue.of(asked, 0, 0),)
         return tuple(
-            _amount(currency, amount, revenue_events[currency])
+            Revenue.of(currency, self.protection.amount(amount, sold[currency]), events)
             for currency, amount in sorted(paid.items())
             if asked in ("", currency) and currency not in group.untold
-            if revenue_events[currency]
-            and (group.money["buyers"].get(currency, 0) or revenue_events[currency]) >= minimum
+            if (events := self.protection.count(sold[currency]))
+            and (group.money["buyers"].get(currency, 0) or events) >= minimum
         )
 
 
 def _visitors(group: Group) -> int:
     return group.components.get("visitors", 0)
-
-
-def _amount(currency: str, revenue: int, revenue_events: int) -> Revenue:
-    """Thousandths and events with revenue, as an amount and an average."""
-    total, average = (ratio(METRICS[name], revenue, revenue_events) for name in ("total_revenue", "average_revenue"))
-    return Revenue(currency, total or 0, average)
 
 
 def _sort(resolved: ResolvedQuery, rows: list[Row], name: str, *, descending: bool) -> None:

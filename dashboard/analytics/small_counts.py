@@ -8,10 +8,10 @@ guarantees.
 # ruff: noqa: S608 -- text is names of our own tables and columns; every value is bound
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from collector.sites.registry import Sites
+from collector.sites.model import Site
 from dashboard.analytics.aggregation import Aggregation
 from dashboard.analytics.metrics import AMOUNTS, PEOPLE
 from dashboard.analytics.query import OTHER
@@ -31,6 +31,11 @@ class Protection:
 
     min_visitors: int = 3
     strict: bool = False
+
+    @classmethod
+    def of(cls, site: Site | None) -> Protection:
+        """That of a site; of an unknown one the default."""
+        return cls(site.min_visitors, site.strict) if site else cls()
 
     @property
     def rounding(self) -> int:
@@ -60,8 +65,7 @@ class Protection:
         return amount * self.count(count) // count if self.rounding and count > 0 else amount
 
     def tells(self, components: Components) -> bool:
-        """Whether anything is told of a group under `strict`: else it is as if there were nobody. In an hour in which
-        nobody was seen visits may have begun."""
+        """Whether anything is told of a group under `strict`, or an hour in which visits of nobody seen began."""
         size = _size(components)
         return size >= self.min_visitors or (size == 0 and self.count(components.get("visits", 0)) > 0)
 
@@ -106,37 +110,19 @@ def _size(counts: Components) -> int:
     return counts["visitors"] or counts["events"]
 
 
-def protection_of(sites: Sites) -> Callable[[str], Protection]:
-    """Each site's own choice; unknown sites have the default."""
-
-    def chosen(domain: str) -> Protection:
-        site = sites.get(domain)
-        return Protection(site.min_visitors, site.strict) if site else Protection()
-
-    return chosen
-
-
 def with_folded(
-    groups: str,
-    aggregation: Aggregation,
-    minimum: int,
-    events: str = "sumIf(n_events, {})",
-    *,
-    rounded: bool = False,
+    groups: str, aggregation: Aggregation, minimum: int, events: str = "sumIf(n_events, {})", *, rounded: bool = False
 ) -> str:
     """The subquery of groups with whether each is `folded`: those below the minimum; the smallest of the others where
     these are together below it, which has visitors where they have some, as more anonymous events would hide nobody;
-    and all where no other has visitors, as the total is below the minimum then. Where counts are `rounded` nothing
-    follows from the others, and a row that is missing would tell of the small ones: these alone are folded.
+    and all where no other has visitors, as the total is below the minimum then. Of counts that are `rounded` nothing
+    follows, and one more that is missing would tell of small ones: these alone are folded.
 
     `groups` have their visitors as the state `ids`; `events` counts the events of those for which `{}` holds.
     """
     small, group = f"size < {minimum:d}", f"({', '.join(['size', *aggregation.keys])})"
-    if rounded:
-        sized = f"SELECT *, if(n_visitors = 0, n_events, n_visitors) AS size FROM ({groups})"
-        return f"SELECT *, {small} AS folded FROM ({sized})"
     return f"""
-        SELECT *, {small} OR if(few = 0, events, few) BETWEEN 1 AND {minimum - 1:d}
+        SELECT *, {small} OR if(few = 0, events, few) BETWEEN 1 AND {0 if rounded else minimum - 1:d}
             AND (few > 0 AND people.1 = 0 OR {group} = if(few > 0, people, least)) AS folded
         FROM (
             SELECT *, if(n_visitors = 0, n_events, n_visitors) AS size,

@@ -226,7 +226,7 @@ class ImportsApi:
         """The site that the address names, for exact figures of it: where its protection rounds every count, for keys
         that may turn that off."""
         site = site_of(self._sites, request, key.may_read)
-        if Protection(site.min_visitors, site.strict).rounding and not key.may_manage(site):
+        if Protection.of(site).rounding and not key.may_manage(site):
             reason = "figures of this site are rounded (strict); exact ones need a key that may change the site"
             raise ApiError(HTTPStatus.FORBIDDEN, "authorization", reason)
         return site

@@ -47,7 +47,7 @@ from dashboard.analytics.executor import CACHE_SECONDS
 from dashboard.analytics.funnels import Funnel
 from dashboard.analytics.goal_filters import goals_of
 from dashboard.analytics.service import StatsService
-from dashboard.analytics.small_counts import protection_of
+from dashboard.analytics.small_counts import Protection
 from dashboard.api import alerts as alerts_api
 from dashboard.api import collectors, journeys, mail, management, openapi, operations, privacy, site_check
 from dashboard.api import funnels as funnels_api
@@ -170,7 +170,7 @@ def build(
     collector.refreshes.append(funnels.refresh)
     stats = StatsService(
         lambda limits: collector.clickhouse.client(readonly=True, settings=limits),
-        protection=protection_of(collector.sites),
+        protection=lambda domain: Protection.of(collector.sites.get(domain)),
         goals=goals_of(collector.sites),
         funnels=funnels_of(funnels, collector.sites),
         cluster=collector.clickhouse.cluster,

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from collector.core.errors import RecordGone
 from collector.sites.model import Site
 from dashboard.access.users import User
-from dashboard.analytics.small_counts import Protection, protection_of
+from dashboard.analytics.small_counts import Protection
 from dashboard.i18n import formatting
 from dashboard.i18n.formatting import Change
 from dashboard.i18n.translations import N_, _
@@ -147,8 +147,7 @@ async def _pin(dashboard: Dashboard, request: Request, user: User) -> Response:
 async def _cards(dashboard: Dashboard, sites: Sequence[Site], user: User) -> list[SiteCard]:
     now = dashboard.clock()
     counted = await count_visitors(dashboard, sites, now) if sites else {}
-    protection = protection_of(dashboard.sites)
-    return [_card(site, counted.get(site.domain, {}), now, protection(site.domain), user) for site in sites]
+    return [_card(site, counted.get(site.domain, {}), now, Protection.of(site), user) for site in sites]
 
 
 def _totals(cards: Sequence[SiteCard]) -> SiteTotals:

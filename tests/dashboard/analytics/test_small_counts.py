@@ -31,7 +31,7 @@ from dashboard.analytics.metrics import component_names
 from dashboard.analytics.period import parse_moments, parse_period
 from dashboard.analytics.query import OTHER, Query, Result, Row
 from dashboard.analytics.service import StatsService
-from dashboard.analytics.small_counts import Protection, protection_of
+from dashboard.analytics.small_counts import Protection
 from dashboard.analytics.sql.parameters import Statement
 from dashboard.analytics.sql.statement import build_series
 from dashboard.reports.comparison import same_length
@@ -508,7 +508,8 @@ def test_strict_rounds_every_count(clickhouse: ClickHouse, database: Client) -> 
     sites = Sites(DocumentTable(database, "sites", Site))
     asyncio.run(sites.add(Site(domain=SITE, strict=True)))
     service = StatsService(
-        lambda limits: clickhouse.client(readonly=True, settings=limits), protection=protection_of(sites)
+        lambda limits: clickhouse.client(readonly=True, settings=limits),
+        protection=lambda domain: Protection.of(sites.get(domain)),
     )
     seen = []
     for size in range(M):
