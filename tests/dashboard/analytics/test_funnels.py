@@ -335,7 +335,8 @@ def test_random_funnels_agree_with_the_model(
         assert answer == model.answer(asked, about, by), (asked, about.filters, by)
         found.append(answer)
     assert any(each.rows for each in found)
-    assert any(None in each.units for each in found)
+    # Counts that are rounded are told of everybody.
+    assert any(None in each.units for each in found) != strict
     assert order == "strict" or any(each.revenue for each in found)
     assert any(None not in each.units and each.units[-1] for each in found)
 
