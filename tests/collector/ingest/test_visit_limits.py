@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tracemalloc
 from pathlib import Path
@@ -111,6 +112,23 @@ def test_time_at_the_bound_does_not_grow_with_it() -> None:
 
     for networks in (3, 500):
         assert seconds(50_000, networks) < 20 * max(seconds(500, networks), 0.005)
+
+
+def test_time_at_the_bound_does_not_grow_with_what_was_closed() -> None:
+    """Where each visit is another network's, the first of these is closed time and again."""
+    most = 100_000
+    visits, numbers = VisitTracker(max_visits=most), itertools.count(1)
+
+    def seconds(more: int) -> float:
+        began = process_time()
+        for visitor in itertools.islice(numbers, more):
+            visits.begin(visitor, 0, "/", FROM_SEARCH, network=f"n{visitor}")
+        return process_time() - began
+
+    seconds(most)
+    first = seconds(5_000)
+    seconds(240_000)
+    assert seconds(5_000) < 4 * max(first, 0.01)
 
 
 acts = st.lists(st.tuples(st.sampled_from("bgfe"), st.integers(1, 12), st.integers(0, 900)), max_size=80)
