@@ -375,42 +375,44 @@ class Collector:
 
     async def run_background_jobs(self) -> None:
         """Every half minute: salts and lists. More often: what other processes changed, which ends rights at once."""
-        jobs, rounds = (
-            BackgroundJobs("background jobs failed and will be retried"),
-            round(UPKEEP_SECONDS / SHARED_SECONDS),
-        )
-        for round_ in itertools.count():
-            chores: list[Callable[[], object]] = [self.room.check]
-            if not self.settings.embedded or round_ % rounds == 0:
-                chores += [*self.refreshes, self.salt_rotation.refresh]
-            if round_ % rounds == 0:
-                chores += [
-                    self.clock_monitor.check,
-                    self.salt_rotation.rotate,
-                    self.rooms.spam.refresh,
-                    self.rooms.datacenters.refresh,
-                ]
-            await jobs.run(chores)
-            await asyncio.sleep(SHARED_SECONDS)
+        await self._run_jobs(self._background_jobs)
 
     async def run_upkeep(self) -> None:
         """Every half minute what may take long: days that are over, retention. More often: erasures."""
-        jobs, rounds = (
-            BackgroundJobs("background jobs failed and will be retried"),
-            round(UPKEEP_SECONDS / SHARED_SECONDS),
-        )
+        await self._run_jobs(self._upkeep_jobs)
+
+    def _background_jobs(self, *, all_of_them: bool) -> list[Callable[[], object]]:
+        jobs: list[Callable[[], object]] = [self.room.check]
+        if not self.settings.embedded or all_of_them:
+            jobs += [*self.refreshes, self.salt_rotation.refresh]
+        if all_of_them:
+            jobs += [
+                self.clock_monitor.check,
+                self.salt_rotation.rotate,
+                self.rooms.spam.refresh,
+                self.rooms.datacenters.refresh,
+            ]
+        return jobs
+
+    def _upkeep_jobs(self, *, all_of_them: bool) -> list[Callable[[], object]]:
+        jobs: list[Callable[[], object]] = []
+        if not self.settings.embedded or all_of_them:
+            jobs.append(self.erasures.run_pending)
+        if not self.settings.embedded and all_of_them:
+            jobs += [spool.erasures.clean_log for spool in self._spools()]
+        if all_of_them:
+            jobs += [self.tally.write, self.close_days, self.eraser.remove_stale_marks, self.damage.check]
+            jobs += [self.retention.run_due, self.imports.tidy] if self.members.leads else []
+            if self.members.leads and not self.clickhouse.cluster:
+                jobs.append(partial(finish_interrupted, self.clickhouse))
+        return jobs
+
+    @staticmethod
+    async def _run_jobs(due: Callable[..., list[Callable[[], object]]]) -> None:
+        """Run the jobs that are `due` every two seconds, and all of them every half minute."""
+        jobs, rounds = BackgroundJobs("background jobs failed and will be retried"), UPKEEP_SECONDS // SHARED_SECONDS
         for round_ in itertools.count():
-            chores: list[Callable[[], object]] = []
-            if not self.settings.embedded or round_ % rounds == 0:
-                chores += [self.erasures.run_pending]
-            if not self.settings.embedded and round_ % rounds == 0:
-                chores += [spool.erasures.clean_log for spool in self._spools()]
-            if round_ % rounds == 0:
-                chores += [self.tally.write, self.close_days, self.eraser.remove_stale_marks, self.damage.check]
-                chores += [self.retention.run_due, self.imports.tidy] if self.members.leads else []
-                if self.members.leads and not self.clickhouse.cluster:
-                    chores.append(partial(finish_interrupted, self.clickhouse))
-            await jobs.run(chores)
+            await jobs.run(due(all_of_them=round_ % rounds == 0))
             await asyncio.sleep(SHARED_SECONDS)
 
     async def run_site_jobs(self) -> None:

@@ -41,8 +41,8 @@ class _Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
 _heads = msgspec.json.Decoder(list[_Head])
 
 
-class _Whose(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is looked at of a row to tell whose it is."""
+class _RowVisitor(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The columns of a row as far as its visitor."""
 
     site: str
     day: str
@@ -50,7 +50,7 @@ class _Whose(msgspec.Struct, frozen=True, array_like=True, gc=False):
     visitor: int
 
 
-_whose = msgspec.json.Decoder(list[_Whose])
+_visitors_of_rows = msgspec.json.Decoder(list[_RowVisitor])
 
 
 def group(rows: Iterable[bytes]) -> bytes:
@@ -85,7 +85,7 @@ def may_have_visitors(grouped: bytes, visitors: Collection[int]) -> bool:
     if len(visitors) > _FEW_VISITORS and not grouped.startswith(_PACKED):
         # A damaged group may still name somebody.
         with contextlib.suppress(ValueError):
-            return any(row.visitor in visitors for row in _whose.decode(b"[%b]" % grouped))
+            return any(row.visitor in visitors for row in _visitors_of_rows.decode(b"[%b]" % grouped))
     return may_have(grouped, map(encode, visitors))
 
 

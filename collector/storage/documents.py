@@ -22,7 +22,7 @@ from collector.storage.document_lock import DocumentLock
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_THOSE = "SELECT id, record FROM {{table:Identifier}} FINAL WHERE NOT deleted AND ({}) ORDER BY id"
+_FOUND = "SELECT id, record FROM {{table:Identifier}} FINAL WHERE NOT deleted AND ({}) ORDER BY id"
 _NEWEST = "SELECT record, version, deleted FROM {table:Identifier} WHERE id = {id:String} ORDER BY version DESC LIMIT 1"
 
 
@@ -55,7 +55,7 @@ class DocumentTable(Generic[T]):
     def where(self, condition: str, parameters: Mapping[str, object]) -> dict[str, T]:
         """The same of the records for whose JSON text `record` a condition holds (SQL, with its parameters)."""
         rows = self._client.query(
-            _THOSE.format(condition),
+            _FOUND.format(condition),
             parameters={"table": self._table, **parameters},
         ).result_rows
         return {id_: self._decoder.decode(record) for id_, record in rows}

@@ -34,6 +34,8 @@ from collector.erasure.visitor_erasure import Eraser
 from collector.ingest.event import Event
 from collector.ingest.payload import Beacon
 from collector.ingest.request_context import MAX_USER_AGENT, RequestFields
+from collector.privacy.salts_clickhouse import TableSalts
+from collector.privacy.visitor_id import visitor_id
 from collector.server.collector import Collector
 from collector.server.event_endpoint import MAX_BODY
 from collector.server.routes import routes as collector_routes
@@ -150,6 +152,34 @@ async def test_what_is_held_is_shown_wherever_it_lies(slow: Visiting) -> None:
     assert await slow.me() == ["/a"]
     await slow.see("/b")
     assert await slow.me() == ["/a", "/b"]
+
+
+async def test_what_was_counted_under_a_collector_s_own_salt_is_erased(town: Visiting) -> None:
+    """Of a day that began while ClickHouse was away: its salt is another collector's now."""
+    client, site = town.collector.client, town.collector.sites.get("site.test")
+    assert site is not None
+    today = town.collector.sites.zone(site).date(town.collector.clock())
+    salts, further = TableSalts(client), town.collector.salt_rotation.last_linkable()
+    counted = visitor_id(salts.salt(today), site.hash_name, ME, CHROME)
+    for each in (TableSalts(client), salts):
+        each.rotate(today, further)
+    assert visitor_id(salts.salt(today), site.hash_name, ME, CHROME) != counted
+    now = int(town.collector.clock())
+    ClickHouseInserter(client).insert([an_event(visitor=counted, day=today, ts=now, page=PAGE)], "one")
+    collector = town.collector
+    access = SubjectAccess(
+        clock=collector.clock,
+        sites=collector.sites,
+        salts=salts,
+        rotation=collector.salt_rotation,
+        visits=collector.rooms.visits,
+        spool=collector.spool,
+        shards=collector.shards,
+        eraser=collector.eraser,
+        schedule=collector.erasures,
+    )
+    report = await access.erase(site, Requester(ME, CHROME))
+    assert (report.events, await town.stored()) == (1, [])
 
 
 async def test_the_answer_holds_every_column_and_says_until_when(town: Visiting) -> None:

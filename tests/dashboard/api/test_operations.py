@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import MutableMapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.from_thread
 import anyio.to_thread
 import httpx
@@ -20,6 +23,7 @@ from collector.core.errors import BackupError
 from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob, new_job
 from collector.erasure.visitor_erasure import Eraser
+from collector.ingest.event import Event
 from collector.server.collector import Collector
 from collector.sites.model import Site
 from collector.sites.restoration import keep_protection
@@ -36,6 +40,15 @@ from tests.collector.server.test_event_endpoint import settings_for
 from tests.collector.storage.test_client import an_event
 
 pytestmark = pytest.mark.anyio
+
+
+def backed_up(tmp_path: Path, clickhouse: ClickHouse, *events: Event) -> tuple[Collector, str]:
+    """A collector whose database has the events, and the name of a backup of it."""
+    collector = Collector(settings_for(tmp_path), clickhouse=ClickHouse(clickhouse.dsn, clickhouse.database))
+    ClickHouseInserter(collector.client).insert(events, "all")
+    name = f"b-{secrets.token_hex(4)}"
+    back_up(collector.clickhouse, name)
+    return collector, name
 
 
 def noted_of(collector: Collector) -> AuditLog:
@@ -138,12 +151,8 @@ async def test_who_is_erased_during_a_restoration_stays_erased(
 ) -> None:
     """The tables that the events were deleted from are put aside: the erasure is repeated in those of the backup."""
     assert engine
-    place = ClickHouse(clickhouse.dsn, clickhouse.database)
-    collector = Collector(settings_for(tmp_path), clickhouse=place)
     mine, theirs = an_event(visitor=7), an_event(visitor=8)
-    ClickHouseInserter(collector.client).insert([mine, theirs], "both")
-    name = f"b-{secrets.token_hex(4)}"
-    back_up(place, name)
+    collector, name = backed_up(tmp_path, clickhouse, mine, theirs)
     done: list[bool] = []
 
     def erased(*_: Client) -> list[SettingDifference]:
@@ -151,7 +160,7 @@ async def test_who_is_erased_during_a_restoration_stays_erased(
         done.extend(collector.eraser.run_once(urgent=True) for _ in range(3))
         return []
 
-    restore(place, name, erased)
+    restore(collector.clickhouse, name, erased)
     assert done == [False] * 3
     assert collector.client.query("SELECT visitor FROM events ORDER BY visitor").result_rows == [(7,), (8,)]
     assert collector.eraser.run_once(urgent=True)
@@ -163,12 +172,9 @@ async def test_an_erasure_is_not_done_by_a_deletion_from_tables_that_were_replac
 ) -> None:
     """A restoration may begin and end while events are being deleted."""
     assert engine
-    place = ClickHouse(clickhouse.dsn, clickhouse.database)
-    collector = Collector(settings_for(tmp_path), clickhouse=place)
     mine = an_event(visitor=7)
-    ClickHouseInserter(collector.client).insert([mine], "one")
-    name = f"b-{secrets.token_hex(4)}"
-    back_up(place, name)
+    collector, name = backed_up(tmp_path, clickhouse, mine)
+    place = collector.clickhouse
     restored: list[Restored] = []
 
     def during(*_: object) -> None:
@@ -195,11 +201,8 @@ async def test_nothing_is_restored_when_figures_were_deleted_meanwhile(
 ) -> None:
     """By another collector, which does not wait for this one: the backup would bring them back."""
     assert engine
-    collector = Collector(settings_for(tmp_path), clickhouse=ClickHouse(clickhouse.dsn, clickhouse.database))
+    collector, name = backed_up(tmp_path, clickhouse, an_event())
     site = await collector.sites.add(Site(domain="site.test"))
-    ClickHouseInserter(collector.client).insert([an_event()], "one")
-    name = f"b-{secrets.token_hex(4)}"
-    back_up(collector.clickhouse, name)
     jobs = collector.deletions.all()
     job = new_job("reset", site, "admin", collector.clock())
     await anyio.to_thread.run_sync(collector.deletions.enqueue, job)
@@ -207,6 +210,24 @@ async def test_nothing_is_restored_when_figures_were_deleted_meanwhile(
     with pytest.raises(BackupError, match="meanwhile; nothing was restored"):
         restore(collector.clickhouse, name, partial(keep_checked, name, jobs))
     assert collector.client.query("SELECT count() FROM events").result_rows == [(0,)]
+
+
+async def test_what_a_killed_restoration_has_left_goes_while_a_collector_serves(
+    tmp_path: Path, engine: str, clickhouse: ClickHouse
+) -> None:
+    """Of several collectors the killed one may never start again. Until then no erasure is called done."""
+    assert engine
+    mine = an_event(visitor=7)
+    collector, _ = backed_up(tmp_path, clickhouse, mine)
+    with closing(ClickHouse(clickhouse.dsn, f"{clickhouse.database}_restored_{secrets.token_hex(4)}").create()):
+        collector.eraser.enqueue([Erasure(mine.site, mine.day, mine.visitor, mine.ts)])
+        assert not collector.eraser.run_once(urgent=True)
+        upkeep = asyncio.create_task(collector.run_upkeep())
+        with anyio.fail_after(30):
+            while tables_in_place(collector.clickhouse, collector.client).restoring:  # noqa: ASYNC110 # no event
+                await anyio.sleep(0.05)
+        upkeep.cancel()
+        assert await anyio.to_thread.run_sync(partial(collector.eraser.run_once, urgent=True))
 
 
 async def test_a_backup_that_nobody_waits_for_is_neither_kept_nor_noted(
