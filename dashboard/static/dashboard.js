@@ -39,9 +39,17 @@
     if (document.hidden && event.target.matches('[hx-trigger^="every"]')) event.preventDefault()
   })
 
-  // Escape puts an explanation away until the pointer or the focus goes elsewhere (WCAG 1.4.13).
-  document.addEventListener('keydown', (event) => event.key === 'Escape' && document.documentElement.classList.add('no-help'))
-  for (const name of ['pointerover', 'focusin']) document.addEventListener(name, () => document.documentElement.classList.remove('no-help'))
+  // Escape puts an explanation away until the pointer or the focus goes elsewhere (WCAG 1.4.13); what is fetched again
+  // beneath them is the same place.
+  const explanation = (element) => element.closest('.helped')?.querySelector('.help')?.id ?? ''
+  let putAway = []
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return
+    putAway = [...document.querySelectorAll(':is(:hover, :focus-within) > .help')].map(({ id }) => id)
+    document.documentElement.classList.add('no-help')
+  })
+  for (const name of ['pointerover', 'focusin'])
+    document.addEventListener(name, ({ target }) => putAway.includes(explanation(target)) || document.documentElement.classList.remove('no-help'))
 
   // A menu closes by Escape and by a click beside it.
   document.addEventListener('keydown', (event) => {

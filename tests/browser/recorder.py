@@ -139,6 +139,7 @@ def recording() -> Iterator[Recorder]:
     """A recorder that serves on a free port until the block ends."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # who comes before the server's thread is ready waits, and is not refused
     recorder = Recorder(listener.getsockname()[1])
     server = uvicorn.Server(uvicorn.Config(recorder.app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

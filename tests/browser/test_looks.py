@@ -18,6 +18,11 @@ from tests.served import CHROME, Served, served, until
 
 DEMO, EMPTY = "/demo.localhost", "/empty.example"
 FILTERS = {"none": "", "page": "?f=is,event:page,/demo/shop", "goal": "?f=is,event:goal,Newsletter Signup"}
+FETCHED_AGAIN = """new Promise((done) => {
+  document.addEventListener('tyst:refreshed', () => setTimeout(done, 100), { once: true })
+  document.dispatchEvent(new Event('tyst:retry'))
+})"""
+"""Have the report fetched and put in its place, as it is by itself when something has happened."""
 PAGES_OF_PDF = re.compile(rb"/Type\s*/Page\b(?!s)")
 
 
@@ -195,7 +200,8 @@ def test_days_are_opened_without_javascript(new_person: NewPerson, demo: Served)
 
 
 def test_metrics_are_explained_on_focus_and_put_away(new_person: NewPerson, demo: Served) -> None:
-    """By keyboard and by pointing; Escape hides the words until the focus moves."""
+    """By keyboard and by pointing; Escape hides the words until the focus moves, also when the figures are fetched
+    again meanwhile."""
     page = opened(new_person, demo, DEMO)
     told = page.locator("#help-visitors")
     expect(told).to_be_hidden()
@@ -210,6 +216,9 @@ def test_metrics_are_explained_on_focus_and_put_away(new_person: NewPerson, demo
             break
     expect(told).to_be_visible()
     page.keyboard.press("Escape")
+    expect(told).to_be_hidden()
+    page.evaluate(FETCHED_AGAIN)
+    assert page.evaluate("document.activeElement.id") == "figure-visitors"
     expect(told).to_be_hidden()
     page.keyboard.press("Tab")
     expect(page.locator("#help-visits")).to_be_visible()

@@ -211,6 +211,7 @@ def _cases() -> Iterator[tuple[str, Tracker, Case]]:
 def _website(server: Served) -> Iterator[Website]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # who comes before the server's thread is ready waits, and is not refused
     website = Website(listener.getsockname()[1], server.url)
     running = uvicorn.Server(uvicorn.Config(website.app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
