@@ -34,8 +34,10 @@ MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
 STREAMED: Final = re.compile(r"(?:/api/v1/sites)?/[^/]+/imports")
 """Paths of uploads: their routes read the body as it arrives, once they know that the sender may upload."""
 
-_UNLIMITED: Final = re.compile(rf"/api/.*|.*/realtime/stream|{STREAMED.pattern}")
+_UNLIMITED: Final = re.compile(r"/api/.*")
 """Paths of what has limits of its own, as requests with keys have by account, or costs next to nothing."""
+_LASTING: Final = re.compile(rf".*/realtime/stream|{STREAMED.pattern}")
+"""Paths of streams and uploads, which have limits of their own while they go on."""
 _LIGHT: Final = re.compile(r"/(static|privacy|login|logout)(?:/.*)?")
 """Paths of what takes a moment: by their first part, they wait for nothing but each other."""
 
@@ -127,11 +129,12 @@ class Edge:
         # Who is signed in waits for nobody who has the same address, such as an office, or a proxy that is not trusted.
         account = self._account(scope)
         client = f"account {account}" if account else self._network(scope)
-        is_long = len(scope.get("query_string", b"")) > LONG_QUERY
         try:
-            long = self._long.of(client) if is_long else contextlib.nullcontext()
-            async with long, self._slots.of(f"{kind} {client}"):
-                await self._app(scope, receive, send)
+            async with contextlib.AsyncExitStack() as turn:
+                if len(scope.get("query_string", b"")) > LONG_QUERY:
+                    await turn.enter_async_context(self._long.of(client))
+                await turn.enter_async_context(self._slots.of(f"{kind} {client}"))
+                await self._app(scope, _ending(turn, receive) if _LASTING.fullmatch(path) else receive, send)
         except TooManyRequests:
             headers = {"retry-after": str(RETRY_SECONDS)}
             scope[REFUSAL] = HTTPException(429, "Too many requests. Try again in a few seconds.", headers)
@@ -188,6 +191,16 @@ def _checked(send: Send, *, secure: bool) -> Send:
                 raise
 
     return checked
+
+
+def _ending(turn: contextlib.AsyncExitStack, receive: Receive) -> Receive:
+    """End the turn once the route listens to its client."""
+
+    async def received() -> Message:
+        await turn.aclose()
+        return await receive()
+
+    return received
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -340,6 +340,9 @@ def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client)
         ("/static/x/y", b"localhost"),
         ("/site.test", b"localhost"),
         ("/site.test", b"elsewhere.test"),
+        ("/no/such/realtime/stream", b"localhost"),
+        ("/site.test/realtime/stream", b"elsewhere.test"),
+        ("/site.test/imports", b"localhost"),
     ],
 )
 def test_of_a_network_a_few_requests_are_answered_in_a_turn(database: Client, path: str, host: bytes) -> None:
@@ -364,6 +367,34 @@ def test_of_a_network_a_few_requests_are_answered_in_a_turn(database: Client, pa
         return found
 
     assert asyncio.run(most()) <= MOST_AT_A_TIME
+
+
+@pytest.mark.parametrize(("path", "method"), [("/site.test/realtime/stream", "GET"), ("/site.test/imports", "POST")])
+def test_what_goes_on_for_long_keeps_nothing_else_waiting(database: Client, path: str, method: str) -> None:
+    """A stream, and an upload: once they listen to their client, others of its network are answered."""
+
+    async def listening() -> int:
+        begun, go_on = 0, asyncio.Event()
+
+        async def app(_: Scope, receive: Receive, __: Send) -> None:
+            await receive()
+
+        async def receive() -> Message:
+            nonlocal begun
+            begun += 1
+            await go_on.wait()
+            return {"type": "http.disconnect"}
+
+        edge, count = edge_around(app, database), 3 * MOST_AT_A_TIME
+        tasks = [asyncio.create_task(edge(request_of(path, method), receive, unused)) for _ in range(count)]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        found = begun
+        go_on.set()
+        await asyncio.gather(*tasks)
+        return found
+
+    assert asyncio.run(listening()) == 3 * MOST_AT_A_TIME
 
 
 def test_what_is_too_much_is_refused_without_a_page(server: Served) -> None:
