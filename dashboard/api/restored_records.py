@@ -1,4 +1,5 @@
-"""Check of the records in a restored backup: a server starts only where it can read each of them."""
+"""Check of the records in a restored backup: a server starts only where it can read each of them. Names of users who
+were removed since are not restored."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from dashboard.notifications.alert_rules import AlertRule
 from dashboard.notifications.channels import Channel
 from dashboard.notifications.subscriptions import Subscription
 from dashboard.reports.annotations import Annotation
-from dashboard.reports.segments import Segment
+from dashboard.reports.segments import Segment, Segments
 
 RECORDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "alerts": AlertRule,
@@ -43,9 +44,20 @@ RECORDS: Final[Mapping[str, type[msgspec.Struct]]] = {
 }
 """What the records of each table are that a backup has."""
 
+AUTHORS: Final = {
+    "alerts": "by",
+    "annotations": "by",
+    "channels": "by",
+    "imports": "by",
+    "segments": Segments.author,
+    "subscriptions": "by",
+}
+"""The field with the name of the user who made a record, of records that stay when that user is removed."""
+
 MOST_VERSION: Final = 2**62
 """Versions are nanoseconds: of a record beyond it there would be no newer one."""
 _NEWEST: Final = "SELECT max(version) FROM {table:Identifier}"
+_REMOVED: Final = "SELECT id FROM users GROUP BY id HAVING argMax(deleted, version)"
 
 
 def keep_checked(backup: str, jobs: Collection[SiteJob], present: Client, restored: Client) -> list[SettingDifference]:
@@ -63,4 +75,19 @@ def keep_checked(backup: str, jobs: Collection[SiteJob], present: Client, restor
             newest = MOST_VERSION
         if newest >= MOST_VERSION:
             raise BackupError(backup, f"a record of its table {table} cannot be used; nothing was restored")
+    _forget_removed({name for (name,) in present.query(_REMOVED).result_rows}, restored)
     return keep_protection(present, restored)
+
+
+def _forget_removed(names: Collection[str], restored: Client) -> None:
+    """What these users made for a site is restored without their name, and their private segments are not."""
+    for table, author in AUTHORS.items():
+        records = DocumentTable(restored, table, RECORDS[table])
+        made = {id_: record for id_, record in records.all().items() if getattr(record, author) in names}
+        for id_, record in made.items():
+            if isinstance(record, Segment) and not record.shared:
+                records.delete(id_)
+            else:
+                records.save(id_, msgspec.structs.replace(record, **{author: ""}))
+        if made:
+            records.purge()

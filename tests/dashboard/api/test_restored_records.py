@@ -7,7 +7,10 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import BackupError
 from collector.storage.backup import NEVER
-from dashboard.api.restored_records import RECORDS, keep_checked
+from collector.storage.documents import DocumentTable
+from dashboard.api.restored_records import AUTHORS, RECORDS, keep_checked
+from dashboard.reports.annotations import Annotation
+from dashboard.reports.segments import Segment
 
 SITE = '{"domain":"site.test","id":"1"}'
 
@@ -37,3 +40,32 @@ def test_a_record_that_cannot_be_used_is_refused(database: Client, table: str, r
     database.insert(table, [["2", record, version, 0]], column_names=columns)
     with pytest.raises(BackupError, match=f"table {table} cannot be used; nothing was restored"):
         keep_checked("backup", [], database, database)
+
+
+def test_names_of_removed_users_are_not_restored(database: Client) -> None:
+    """Nor are their private segments: whoever gets the name next would have them. What others made is as it was."""
+    columns = ["id", "record", "version", "deleted"]
+    for name in ("anna", "nora"):
+        database.insert("users", [[name, f'{{"name":"{name}","password":""}}', 1, 0]], column_names=columns)
+        note = f'{{"id":"of-{name}","site":"1","day":"2026-05-01","text":"Launch","by":"{name}"}}'
+        database.insert("annotations", [[f"of-{name}", note, 1, 0]], column_names=columns)
+        for id_, shared in ((f"{name}-1", "true"), (f"{name}-2", "false")):
+            segment = f'{{"id":"{id_}","site":"1","name":"x","filters":[],"owner":"{name}","shared":{shared}}}'
+            database.insert("segments", [[id_, segment, 1, 0]], column_names=columns)
+    database.insert("users", [["nora", "", 2, 1]], column_names=columns)
+    keep_checked("backup", [], database, database)
+    notes = DocumentTable(database, "annotations", Annotation).all()
+    segments = DocumentTable(database, "segments", Segment).all()
+    assert {note.id: note.by for note in notes.values()} == {"of-anna": "anna", "of-nora": ""}
+    assert {id_: segment.owner for id_, segment in segments.items()} == {
+        "anna-1": "anna",
+        "anna-2": "anna",
+        "nora-1": "",
+    }
+    assert database.query("SELECT count() FROM annotations WHERE position(record, 'nora\"}') > 0").result_rows == [(0,)]
+
+
+def test_every_record_with_an_author_is_among_them() -> None:
+    """But those that end with the access of who made them."""
+    named = {table for table, kind in RECORDS.items() if {"by", "owner"} & set(kind.__struct_fields__)}
+    assert named - {"api_keys", "shares", "site_jobs"} == AUTHORS.keys()
