@@ -122,6 +122,7 @@ SELECT day, dimension, {", ".join(f"sum({name})" for name in COUNTS)} FROM {{tab
 GROUP BY day, dimension"""
 
 # Who came twice is in two rows of a file: of a value there are no more visitors than visits, nor than the day has.
+# And no more bounces than visits, whatever a file says.
 _INSERT = f"""
 INSERT INTO daily_rollup (site, dimension, day, value, currency, visitors, extra_visits, extra_pageviews,
     custom_events, pageviews_without_visit, bounces, seconds, page_reads, engagement_ms, scroll_depth_sum, revenue,
@@ -130,8 +131,8 @@ SELECT {{site:String}}, dimension, day, value, currency, told,
     n_visits - told,
     n_pageviews - n_visits,
     greatest(n_custom_events, NOT {{exact:UInt8}} AND told > 0 AND n_pageviews = 0),
-    n_pageviews_without_visit, n_bounces, n_seconds, n_page_reads, n_engagement_ms, n_scroll_depth_sum, n_revenue,
-    n_revenue_events,
+    n_pageviews_without_visit, if({{exact:UInt8}}, n_bounces, least(n_bounces, n_visits)), n_seconds, n_page_reads,
+    n_engagement_ms, n_scroll_depth_sum, n_revenue, n_revenue_events,
     {{versions:UInt64}} + toUInt16(day)
 FROM (
     SELECT *, if({{exact:UInt8}} OR dimension = '', n_visitors,

@@ -104,6 +104,17 @@ def test_older_columns_are_read(importing: Importing) -> None:
     assert importing.rows("SELECT events > 0 FROM daily_rollup WHERE dimension = 'visit:source'") == [(1,)]
 
 
+def test_no_more_than_every_visit_bounces(importing: Importing) -> None:
+    """Whatever a table says, of the day and of each source."""
+    visitors = b'"date","visitors","pageviews","bounces","visits","visit_duration"\n"2023-05-01",3,4,9,3,60\n'
+    tags = b"utm_medium,utm_campaign,utm_content,utm_term"
+    sources = b"date,source," + tags + b",visitors,visits,visit_duration,bounces\n2023-05-01,Google,,,,,2,2,60,7\n"
+    importing.take(("v", visitors), ("s", sources))
+    assert importing.per_day()["2023-05-01"]["bounces"] == 3
+    (google,) = importing.rows("SELECT bounces FROM daily_rollup WHERE value = 'Google'")
+    assert google == (2,)
+
+
 def test_totals_are_made_of_tables_that_have_every_visit_once(importing: Importing) -> None:
     """Where the table of visitors is missing, devices give the totals."""
     files = [path for path in (SAMPLES / "plausible").glob("*.csv") if "visitors" not in path.name]
