@@ -16,6 +16,7 @@ from collector.sites.model import Site
 from collector.sites.restoration import keep_protection
 from collector.storage.backup import SettingDifference
 from collector.storage.documents import DocumentTable
+from collector.storage.mutations import mutate
 from dashboard.access.api_keys import ApiKey
 from dashboard.access.share_links import ShareLink
 from dashboard.access.users import User
@@ -58,6 +59,7 @@ MOST_VERSION: Final = 2**62
 """Versions are nanoseconds: of a record beyond it there would be no newer one."""
 _NEWEST: Final = "SELECT max(version) FROM {table:Identifier}"
 _REMOVED: Final = "SELECT id FROM users GROUP BY id HAVING argMax(deleted, version)"
+_DELETE: Final = "ALTER TABLE {table:Identifier} DELETE WHERE id IN {ids:Array(String)}"
 
 
 def keep_checked(backup: str, jobs: Collection[SiteJob], present: Client, restored: Client) -> list[SettingDifference]:
@@ -76,6 +78,7 @@ def keep_checked(backup: str, jobs: Collection[SiteJob], present: Client, restor
         if newest >= MOST_VERSION:
             raise BackupError(backup, f"a record of its table {table} cannot be used; nothing was restored")
     _forget_removed({name for (name,) in present.query(_REMOVED).result_rows}, restored)
+    _keep_fired(present, restored)
     return keep_protection(present, restored)
 
 
@@ -84,10 +87,18 @@ def _forget_removed(names: Collection[str], restored: Client) -> None:
     for table, author in AUTHORS.items():
         records = DocumentTable(restored, table, RECORDS[table])
         made = {id_: record for id_, record in records.all().items() if getattr(record, author) in names}
-        for id_, record in made.items():
-            if isinstance(record, Segment) and not record.shared:
-                records.delete(id_)
-            else:
-                records.save(id_, msgspec.structs.replace(record, **{author: ""}))
         if made:
-            records.purge()
+            # Every version: one that is merely older would stay on the disk for a time.
+            mutate(restored, table, _DELETE, {"table": table, "ids": list(made)})
+        for id_, record in made.items():
+            if not isinstance(record, Segment) or record.shared:
+                records.store(id_, msgspec.structs.replace(record, **{author: ""}))
+
+
+def _keep_fired(present: Client, restored: Client) -> None:
+    """Alerts have fired when they last did: what is to be sent the next time has another id than what was sent since,
+    which no backup has."""
+    now, rules = DocumentTable(present, "alerts", AlertRule).all(), DocumentTable(restored, "alerts", AlertRule)
+    for id_, then in rules.all().items():
+        if id_ in now and now[id_].fired > then.fired:
+            rules.save(id_, msgspec.structs.replace(then, fired=now[id_].fired))

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
+import secrets
+from contextlib import closing
+from functools import partial
+
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import BackupError
-from collector.storage.backup import NEVER
+from collector.storage.backup import NEVER, back_up, restore
+from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.access.users import User
 from dashboard.api.restored_records import AUTHORS, RECORDS, keep_checked
+from dashboard.notifications.alert_rules import AlertRule
 from dashboard.reports.annotations import Annotation
 from dashboard.reports.segments import Segment
+from tests.databases import Databases
+from tests.real_server import RealServer
 
 SITE = '{"domain":"site.test","id":"1"}'
 
@@ -63,6 +73,32 @@ def test_names_of_removed_users_are_not_restored(database: Client) -> None:
         "nora-1": "",
     }
     assert database.query("SELECT count() FROM annotations WHERE position(record, 'nora\"}') > 0").result_rows == [(0,)]
+
+
+def test_the_documented_grants_are_enough(clickhouse_server: RealServer) -> None:
+    """On a server the restored tables are in a database on which its user may do less."""
+    place = ClickHouse.at(clickhouse_server.dsn("tyst"))
+    with closing(place.prepare()) as client:
+        users, notes = DocumentTable(client, "users", User), DocumentTable(client, "annotations", Annotation)
+        users.store("nora", User(name="nora", password=""))
+        day = datetime.date(2026, 5, 1)
+        notes.store("launch", Annotation(id="launch", site="1", day=day, text="Launch", by="nora"))
+        name = f"b-{secrets.token_hex(4)}"
+        back_up(place, name)
+        users.delete("nora")
+        restore(place, name, partial(keep_checked, name, []))
+        assert notes.all()["launch"].by == ""
+
+
+def test_an_alert_has_fired_when_it_last_did(database: Client, databases: Databases) -> None:
+    """Else its next occasion has the id of what was sent since the backup, and is not sent."""
+    with databases.lent() as other, closing(other.client()) as restored:
+        for client, fired in ((database, 2_000), (restored, 1_000)):
+            rules = DocumentTable(client, "alerts", AlertRule)
+            rules.store("kept", AlertRule(id="kept", site="1", kind="spike", threshold=10, fired=fired))
+        rules.store("deleted since", AlertRule(id="deleted since", site="1", kind="spike", fired=500))
+        keep_checked("backup", [], database, restored)
+        assert {id_: rule.fired for id_, rule in rules.all().items()} == {"kept": 2_000, "deleted since": 500}
 
 
 def test_every_record_with_an_author_is_among_them() -> None:
