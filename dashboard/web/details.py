@@ -51,7 +51,7 @@ async def show_details(dashboard: Dashboard, request: Request, user: User) -> Re
     added = after_adding(choice, request, here)
     if added is not None:
         return added
-    async with dashboard.exports.page(guest=is_guest(user)):
+    async with dashboard.exports.page(site.domain, guest=is_guest(user)):
         details = await build_details(
             stats_for(dashboard, user), choice, dates, panel, read_wanted(request.query_params)
         )
@@ -108,7 +108,7 @@ async def suggest_values(dashboard: Dashboard, request: Request, user: User) -> 
     found: dict[str, None] = {}
     if known(dimension):
         blocks = MOST_BLOCKS_OF_GUEST if is_guest(user) else MOST_BLOCKS
-        async with dashboard.exports.page(guest=is_guest(user)):
+        async with dashboard.exports.page(site.domain, guest=is_guest(user)):
             async for value in _all_values(stats_for(dashboard, user), choice, dates.period, dimension, blocks):
                 name = label(dimension, value)
                 if typed in name.casefold():

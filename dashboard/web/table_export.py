@@ -18,8 +18,8 @@ OF_READER: Final = 2
 """Sent to one account at a time, or to the guests of one network."""
 MOST_OF_GUESTS, MOST_OF_MEMBERS = 4, 8
 """Sent at a time in all: each has up to 10,000 rows in memory."""
-PAGES_OF_GUESTS: Final = 8
-"""Made at a time of guests in all: each has as many."""
+PAGES_OF_GUESTS, PAGES_OF_SITE = 8, 4
+"""Made at a time of guests, in all and of one site: each has as many."""
 
 
 class ExportSlots:
@@ -28,7 +28,7 @@ class ExportSlots:
     def __init__(self) -> None:
         self._readers = RequestSlots(OF_READER, waiting=OF_READER)
         self._guests, self._members = asyncio.Semaphore(MOST_OF_GUESTS), asyncio.Semaphore(MOST_OF_MEMBERS)
-        self._pages = RequestSlots(PAGES_OF_GUESTS)
+        self._pages, self._pages_of_site = asyncio.Semaphore(PAGES_OF_GUESTS), RequestSlots(PAGES_OF_SITE)
 
     async def acquire(self, reader: str, *, guest: bool) -> contextlib.AsyncExitStack:
         """A slot, until the stack is closed. Raises 429 where there is none within seconds."""
@@ -42,14 +42,14 @@ class ExportSlots:
             return slot.pop_all()
 
     @contextlib.asynccontextmanager
-    async def page(self, *, guest: bool) -> AsyncIterator[None]:
-        """The turn of a page that is made of a whole table, which a guest waits for; members have slots by account.
-        Raises 429 where very many wait."""
+    async def page(self, site: str, *, guest: bool) -> AsyncIterator[None]:
+        """The turn of a page that is made of a whole table of that site. A guest waits for it, but not for all that
+        guests of another site ask for; members have slots by account. Raises 429 where very many wait."""
         if not guest:
             yield
             return
         try:
-            async with self._pages.of("guests"):
+            async with self._pages_of_site.of(site), self._pages:
                 yield
         except TooManyRequests:
             raise HTTPException(429, headers={"retry-after": str(RETRY_SECONDS)}) from None

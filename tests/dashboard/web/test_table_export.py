@@ -12,7 +12,14 @@ from starlette.types import Message
 
 from collector.server.request_slots import MOST_WAITING
 from collector.storage.client import ClickHouse
-from dashboard.web.table_export import MOST_OF_GUESTS, OF_READER, PAGES_OF_GUESTS, ExportSlots, TableResponse
+from dashboard.web.table_export import (
+    MOST_OF_GUESTS,
+    OF_READER,
+    PAGES_OF_GUESTS,
+    PAGES_OF_SITE,
+    ExportSlots,
+    TableResponse,
+)
 from tests.board import SITE, Board, opened_board, pageview
 
 NETWORK = "192.0.2.1"
@@ -57,10 +64,10 @@ def test_pages_of_whole_tables_are_made_for_a_few_guests_at_a_time(board: Board,
         exports, done = board.dashboard.exports, asyncio.Event()
 
         async def one() -> None:
-            async with exports.page(guest=True):
+            async with exports.page(SITE, guest=True):
                 await done.wait()
 
-        others = [asyncio.create_task(one()) for _ in range(PAGES_OF_GUESTS + MOST_WAITING)]
+        others = [asyncio.create_task(one()) for _ in range(PAGES_OF_SITE + MOST_WAITING)]
         await asyncio.sleep(0)
         refused = await asyncio.to_thread(board.get, page)
         assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
@@ -72,6 +79,25 @@ def test_pages_of_whole_tables_are_made_for_a_few_guests_at_a_time(board: Board,
         assert (await asyncio.to_thread(board.get, page)).status_code == 200
 
     asyncio.run(asked())
+
+
+@pytest.mark.anyio
+async def test_pages_of_tables_do_not_wait_for_guests_of_another_site() -> None:
+    """However many networks ask for those; of all sites a few are made at a time."""
+    slots, done, begun = ExportSlots(), asyncio.Event(), list[str]()
+
+    async def one(site: str) -> None:
+        async with slots.page(site, guest=True):
+            begun.append(site)
+            await done.wait()
+
+    asked = ["busy"] * (PAGES_OF_SITE + MOST_WAITING) + [f"site {number}" for number in range(PAGES_OF_GUESTS)]
+    pages = [asyncio.create_task(one(site)) for site in asked]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert begun == ["busy"] * PAGES_OF_SITE + [f"site {number}" for number in range(PAGES_OF_GUESTS - PAGES_OF_SITE)]
+    done.set()
+    await asyncio.gather(*pages)
 
 
 async def parts() -> AsyncIterator[str]:
