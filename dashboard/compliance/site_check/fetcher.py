@@ -18,6 +18,8 @@ from dashboard.compliance.site_check.pinned_transport import PinnedTransport, Re
 
 MOST_BYTES: Final = 2 * 1024 * 1024
 """Of a body, as it comes and unpacked."""
+MOST_PARTS: Final = 20_000
+"""Of a body, as it comes: each takes time, and may be a byte (RFC 9112, 7.1)."""
 MOST_REDIRECTS: Final = 5
 SECONDS: Final = 10.0
 """For everything together."""
@@ -107,11 +109,11 @@ def _read(text: str, base: httpx.URL | None = None) -> httpx.URL:
 async def _body(answer: httpx.Response, host: str) -> tuple[bytes, bool]:
     """The body unpacked, and whether that is all of it. Never holds more than twice the bound."""
     unpack = _unpacker(answer.headers.get("content-encoding", "").strip().lower(), host)
-    body, came = bytearray(), 0
-    async for part in answer.aiter_raw(65_536):
-        came += len(part)
+    body, came, parts = bytearray(), 0, 0
+    async for part in answer.aiter_raw():
+        came, parts = came + len(part), parts + 1
         body += unpack(part, MOST_BYTES + 1 - len(body))
-        if len(body) > MOST_BYTES or came > MOST_BYTES:
+        if len(body) > MOST_BYTES or came > MOST_BYTES or parts > MOST_PARTS:
             return bytes(body[:MOST_BYTES]), False
     return bytes(body), True
 

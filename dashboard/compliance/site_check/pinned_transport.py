@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,10 @@ PORTS: Final = (80, 443)
 LOOKUPS: Final = 64
 """Names looked up at a time."""
 
+MOST_HEAD: Final = 65_536
+"""Bytes after which no more is read before the head of the answer is whole: interim answers (RFC 9110, 15.2) may come
+without end, as fast as they are read."""
+
 
 class SystemResolver:
     """Asks the system's resolver, in threads of its own: a name that is never answered holds one for half a minute,
@@ -49,12 +54,14 @@ class SystemResolver:
 
 
 class PinnedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections to public addresses on the ports of the web, and to those in `networks` on any port."""
+    """Opens connections to public addresses on the ports of the web, and to those in `networks` on any port. They read
+    as long as `left` is above 0."""
 
     def __init__(self, networks: Iterable[Network], resolver: Resolve) -> None:
         self._networks = tuple(networks)
         self._resolve = resolver
         self._backend = httpcore.AnyIOBackend()
+        self.left: float = MOST_HEAD
 
     async def connect_tcp(
         self,
@@ -68,7 +75,8 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
         addresses = await self._checked(host, port)
         for last, address in zip((*[False] * (len(addresses) - 1), True), addresses, strict=True):
             try:
-                return await self._backend.connect_tcp(str(address), port, timeout, local_address, socket_options)
+                opened = await self._backend.connect_tcp(str(address), port, timeout, local_address, socket_options)
+                return _BoundedStream(opened, self)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if last:
                     raise
@@ -107,16 +115,49 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
         return addresses
 
 
+class _BoundedStream(httpcore.AsyncNetworkStream):
+    """A connection of the backend."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, backend: PinnedBackend) -> None:
+        self._stream = stream
+        self._backend = backend
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 # the interface's
+        if self._backend.left <= 0:
+            raise httpcore.ReadError("the answer has no end")
+        found = await self._stream.read(max_bytes, timeout)
+        self._backend.left -= len(found)
+        return found
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 # likewise
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 # likewise
+    ) -> httpcore.AsyncNetworkStream:
+        return _BoundedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._backend)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
 class PinnedTransport(httpx.AsyncBaseTransport):
     """An httpx transport over such connections: no proxy, no cookies, no retries, one connection at a time."""
 
     def __init__(self, networks: Iterable[Network], resolver: Resolve, context: ssl.SSLContext | None) -> None:
+        self._backend = PinnedBackend(networks, resolver)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context or httpx.create_ssl_context(trust_env=False),
             max_connections=1,
             max_keepalive_connections=0,
             retries=0,
-            network_backend=PinnedBackend(networks, resolver),
+            network_backend=self._backend,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -131,6 +172,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         )
         with explained(url.host):
             answer = await self._pool.handle_async_request(asked)
+        self._backend.left = math.inf
         return httpx.Response(
             answer.status, headers=answer.headers, stream=_Body(answer, url.host), extensions=answer.extensions
         )

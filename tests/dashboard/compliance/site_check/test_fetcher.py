@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import ipaddress
+import socket
 import ssl
 import subprocess
 import threading
@@ -19,7 +21,7 @@ import pytest
 
 from collector.core.settings import read_settings
 from dashboard.compliance.site_check.errors import FetchError
-from dashboard.compliance.site_check.fetcher import MOST_BYTES, Fetched, Fetcher, within_time
+from dashboard.compliance.site_check.fetcher import MOST_BYTES, MOST_PARTS, Fetched, Fetcher, within_time
 from dashboard.compliance.site_check.pinned_transport import SystemResolver
 from dashboard.compliance.site_check.public_addresses import is_outside
 from tests.website import Website, website
@@ -201,6 +203,40 @@ def test_more_than_two_megabytes_are_not_read(site: Website) -> None:
     for path, whole in (("/bomb", False), ("/long", False), ("/full", True)):
         fetched = fetch(f"{site.url}{path}", Fetcher(LOOPBACK))
         assert (len(fetched.text), fetched.whole) == (MOST_BYTES, whole)
+
+
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The address of a server that answers one request with these bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(ConnectionError):
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        thread.join()
+
+
+def test_interim_answers_have_an_end() -> None:
+    """A few hints are in order. A server that sends them without end would keep the processor busy."""
+    interim, answer = b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    with answering(interim * 20 + answer) as url:
+        assert fetch(url, Fetcher(LOOPBACK)).text == "ok"
+    with answering(interim * 20_000 + answer) as url:
+        assert obstacle(url, Fetcher(LOOPBACK)) == "connection"
+
+
+def test_a_body_has_few_parts() -> None:
+    """A chunk of one byte takes as long as one of thousands."""
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    for parts, whole in ((1_000, True), (MOST_PARTS + 1_000, False)):
+        with answering(head + b"1\r\nx\r\n" * parts + b"0\r\n\r\n") as url:
+            assert fetch(url, Fetcher(LOOPBACK)).whole == whole
 
 
 def test_packed_pages_are_unpacked(site: Website) -> None:
