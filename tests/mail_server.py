@@ -20,11 +20,12 @@ USER, PASSWORD = "tyst", "a mail password"
 
 @dataclass
 class MailServer:
-    """What came, in order, with the recipients of the envelope. `refused` are answers to recipients, `answer` and
-    `sender_answer` those to every message and sender instead of taking it."""
+    """What came, in order, as messages and as bytes, with the recipients of the envelope. `refused` are answers to
+    recipients, `answer` and `sender_answer` those to every message and sender instead of taking it."""
 
     port: int = 0
     messages: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     answer: str = ""
@@ -73,6 +74,7 @@ class MailServer:
         assert isinstance(message, EmailMessage)
         self.recipients.append(list(envelope.rcpt_tos))
         self.messages.append(message)
+        self.raw.append(envelope.content)
         return "250 taken"
 
 

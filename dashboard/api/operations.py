@@ -166,7 +166,7 @@ async def _decoded(request: Request, kind: type[T], field: str, expected: str) -
         raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", f"expected at most {MOST_BODY} bytes")
     try:
         return msgspec.json.decode(await request.body(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ApiError(HTTPStatus.BAD_REQUEST, field, expected) from None
 
 

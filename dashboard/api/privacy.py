@@ -180,5 +180,5 @@ async def _body(request: Request, kind: type[T]) -> T:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.MsgspecError as error:
         raise ApiError(HTTPStatus.BAD_REQUEST, "body", str(error)) from None
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, RecursionError):
         raise ApiError(HTTPStatus.BAD_REQUEST, "body", "expected JSON in UTF-8") from None

@@ -47,7 +47,7 @@ class MailRefusal(msgspec.Struct, frozen=True):
 async def send(transport: MailTransport, message: EmailMessage, handover: Handover | None) -> None:
     """Hand the message over, to its `To`, and have that noted. Raises `MailError`."""
     entry = str(handover.entry) if handover else ""
-    order = MailOrder(transport.account, message.as_bytes(policy=email.policy.SMTP), entry)
+    order = MailOrder(transport.account, message.as_bytes(), entry)
     async with transport.conversations:
         outcome = await _converse(msgspec.msgpack.encode(order), handover)
     if not outcome:
@@ -109,7 +109,8 @@ def main() -> None:
         signal.signal(each, signal.SIG_IGN)
     signal.alarm(int(LONGEST))
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MailOrder)
-    message = email.message_from_bytes(order.message, EmailMessage, policy=email.policy.SMTP)
+    policy = email.policy.SMTP.clone(refold_source="none")
+    message = email.message_from_bytes(order.message, EmailMessage, policy=policy)
     noted = partial(Handover(Path(order.entry), Path()).note) if order.entry else lambda: None
     refusal = None
     try:

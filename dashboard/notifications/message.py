@@ -8,7 +8,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
+from email.policy import Policy
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +18,19 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from dashboard.i18n import translations
+
+
+class _Address(UnstructuredHeader, BaseHeader):
+    """A field that is an address in angle brackets. It is in one line: folded, it would be an encoded word, which has
+    no place there (RFC 2047, 5) and which mail programs do not follow."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS: Final = HeaderRegistry()
+_HEADERS.map_to_type("list-unsubscribe", _Address)
+POLICY: Final = email.policy.SMTP.clone(header_factory=_HEADERS)
 
 TEMPLATES: Final = Path(__file__).resolve().parents[1] / "templates" / "mail"
 
@@ -71,7 +86,7 @@ def build_message(
 ) -> EmailMessage:
     """The message. `key` says which mail to whom it is: the same key gives the same Message-ID, by which mail servers
     recognise a repetition. `at` is a Unix second, `unsubscribe` an address that a POST to unsubscribes (RFC 8058)."""
-    message = EmailMessage(policy=email.policy.SMTP)
+    message = EmailMessage(policy=POLICY)
     message["Subject"] = " ".join(content.subject.split())
     message["From"] = sender
     message["To"] = to

@@ -18,7 +18,7 @@ LEEWAY: Final = 60
 """Seconds by which the provider's clock may differ."""
 
 LONGEST_SUBJECT: Final = 255
-"""Characters (OpenID Connect Core 1.0, 2)."""
+"""Characters, which are of ASCII (OpenID Connect Core 1.0, 2)."""
 
 
 class UnknownKey(OpenIdRefused):
@@ -45,7 +45,7 @@ def checked_claims(token: str, keys: KeySet, *, issuer: str, client_id: str, non
     except (JoseError, ValueError, TypeError) as error:
         raise OpenIdRefused(f"ID token: {getattr(error, 'error', type(error).__name__)}{_claim(error)}") from None
     _check_party(claims, client_id)
-    if not isinstance(claims["nonce"], str) or len(claims["sub"]) > LONGEST_SUBJECT:
+    if not (isinstance(claims["nonce"], str) and claims["sub"].isascii() and len(claims["sub"]) <= LONGEST_SUBJECT):
         raise OpenIdRefused("ID token: nonce or sub of the wrong form")
     return claims
 

@@ -17,7 +17,7 @@ from dashboard.access.openid.flow import Flow, challenge_of
 from dashboard.access.openid.refusal import OpenIdRefused
 
 TIMEOUT: Final = 10.0
-"""Seconds for one request."""
+"""Seconds for one request and all of its answer."""
 MOST_BYTES: Final = 262_144
 """Of one answer."""
 CACHE_SECONDS: Final = 3600
@@ -177,15 +177,16 @@ class OpenIdProvider:
         body = b""
         given = {"Accept": "application/json", **(headers or {})}
         try:
-            async with (
-                httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as http,
-                http.stream(method, url, data=data, headers=given, auth=auth) as answer,
-            ):
-                async for part in answer.aiter_bytes():
-                    body += part
-                    if len(body) > MOST_BYTES:
-                        raise OpenIdRefused(f"{what}: the answer is too long")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            with anyio.fail_after(TIMEOUT):
+                async with (
+                    httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as http,
+                    http.stream(method, url, data=data, headers=given, auth=auth) as answer,
+                ):
+                    async for part in answer.aiter_bytes():
+                        body += part
+                        if len(body) > MOST_BYTES:
+                            raise OpenIdRefused(f"{what}: the answer is too long")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise OpenIdRefused(f"{what}: {type(error).__name__}") from None
         if answer.status_code != httpx.codes.OK:
             raise OpenIdRefused(f"{what}: answered {answer.status_code}{_error_code(body)}")
@@ -195,7 +196,7 @@ class OpenIdProvider:
 def _decoded(body: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise OpenIdRefused(f"{what}: the answer cannot be read") from None
 
 
@@ -203,7 +204,7 @@ def _error_code(body: bytes) -> str:
     """The code of an OAuth error, such as `invalid_grant`, if there is one that reads like it."""
     try:
         code = msgspec.json.decode(body, type=dict[str, Any]).get("error")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     plain = isinstance(code, str) and code.isascii() and code.replace("_", "").isalnum() and len(code) < 50
     return f" {code}" if plain else ""

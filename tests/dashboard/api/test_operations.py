@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.from_thread
@@ -34,8 +34,10 @@ from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import AuditLog
+from dashboard.api import privacy
 from dashboard.api.operations import routes
 from dashboard.api.restored_records import keep_checked
+from dashboard.compliance.notice_versions import NoticeVersions
 from tests.collector.server.test_event_endpoint import settings_for
 from tests.collector.storage.test_client import an_event
 
@@ -87,6 +89,22 @@ async def test_nothing_is_restored_while_a_site_is_being_renamed(tmp_path: Path,
         while not await anyio.to_thread.run_sync(collector.deletions.run_pending):
             pass
         assert (await client.post("/api/v1/backups/restore", json=wanted)).status_code == 400
+
+
+async def test_a_deep_body_is_refused(clickhouse: ClickHouse, tmp_path: Path) -> None:
+    """Lists within each other without end are no server error."""
+    collector = Collector(settings_for(tmp_path), clickhouse=clickhouse)
+    keys = ApiKeys(DocumentTable(collector.client, "api_keys", ApiKey), "the key")
+    await collector.sites.add(Site(domain="deep.test"))
+    of_privacy = privacy.routes(collector, keys, cast("NoticeVersions", None))
+    app = Starlette(routes=[*routes(collector, keys, noted_of(collector)), *of_privacy])
+    headers = {"authorization": "Bearer the key"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://localhost", headers=headers
+    ) as client:
+        for path in ("backups/restore", "sites/deep.test/preview"):
+            answer = await client.post(f"/api/v1/{path}", content=b'{"x":' + b"[" * 2_000)
+            assert answer.status_code == 400
 
 
 async def test_no_backup_is_made_of_a_site_that_is_half_renamed(

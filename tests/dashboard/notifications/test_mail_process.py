@@ -50,6 +50,18 @@ def test_a_mail_that_was_taken_is_noted(tmp_path: Path) -> None:
     assert not journal.conversations_go_on()
 
 
+def test_a_long_address_to_unsubscribe_is_sent_as_it_is() -> None:
+    """Mail programs read it in angle brackets (RFC 2369, 2), and not as an encoded word."""
+    address = f"https://stats.example.com/unsubscribe/{'a' * 100}"
+    message = build_message(
+        Content("Hej på dig", "Veckans siffror\n", "<p>Veckans siffror</p>"),
+        sender="Tyst <stats@example.com>", to=ANNA, domain="example.com", key="k", at=0, unsubscribe=address,
+    )  # fmt: skip
+    with mail_server() as server:
+        anyio.run(mail_process.send, transport(server), message, None)
+    assert f"\r\nList-Unsubscribe: <{address}>\r\n".encode() in server.raw[0]
+
+
 @pytest.mark.parametrize(("answer", "permanent"), [("550 no", True), ("451 later", False)])
 def test_a_mail_that_was_refused_is_not_noted(tmp_path: Path, answer: str, permanent: bool) -> None:
     """Why comes back from the process."""

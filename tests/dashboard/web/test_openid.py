@@ -435,6 +435,7 @@ WRONG_CLAIMS: list[tuple[dict[str, Any], str]] = [
     ({"sub": None}, "ID token: missing_claim (sub)"),
     ({"sub": ""}, "ID token: invalid_claim (sub)"),
     ({"sub": "x" * 256}, "ID token: nonce or sub of the wrong form"),
+    ({"sub": "å"}, "ID token: nonce or sub of the wrong form"),
     ({"email_verified": False}, "no verified e-mail address"),
     ({"email_verified": "false"}, "no verified e-mail address"),
     ({"email": ["ada@example.com"]}, "no verified e-mail address"),
@@ -586,7 +587,9 @@ def test_a_provider_that_cannot_be_read_is_said_to_be(
     ("path", "answer", "reason"),
     [
         ("/token", (200, "{}"), "token endpoint: the answer cannot be read"),
+        ("/token", (200, '{"x":' + "[" * 100_000), "token endpoint: the answer cannot be read"),
         ("/token", (400, '{"error": "<script>"}'), "token endpoint: answered 400"),
+        ("/token", (400, '{"x":' + "[" * 100_000), "token endpoint: answered 400"),
         ("/jwks", (200, '{"keys": []}'), "there are no keys that can be used"),
         ("/jwks", (200, '{"keys": [{"kty": "oct", "k": "AAAA", "kid": "one"}]}'), "there are no keys that can be used"),
         ("/jwks", (200, '{"keys": [{"kty": "RSA", "kid": "one"}]}'), "there are no keys that can be used"),
