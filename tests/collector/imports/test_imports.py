@@ -133,6 +133,20 @@ def test_a_removed_import_is_gone_for_good(importing: Importing) -> None:
         importing.imports.remove(importing.site, record.id)
 
 
+def test_what_a_removed_import_had_replaced_does_not_come_back(importing: Importing) -> None:
+    """Whether or not ClickHouse has merged the replaced records away."""
+    importing.client.command("SYSTEM STOP MERGES daily_status")
+    importing.take(EXPORT)
+    header = b"date,visitors,pageviews,bounces,visits,visit_duration\n"
+    later = importing.take(("later", header + b"2026-01-14,7,8,2,7,10\n2026-01-15,1,1,1,1,0\n"))
+    importing.client.command("SYSTEM START MERGES daily_status")
+    importing.imports.remove(importing.site, later.id)
+    left = importing.per_day()
+    assert "2026-01-14" not in left
+    importing.imports.delete_removed()
+    assert importing.per_day() == left
+
+
 def test_nothing_is_left_under_a_name_that_the_site_gives_up_meanwhile(importing: Importing) -> None:
     """The next site of that name would have the figures; neither files that are being read, nor a confirmation."""
     record, before = importing.read(EXPORT), importing.site
