@@ -189,9 +189,13 @@ class Users:
             return after
 
         def update() -> tuple[User, User]:
+            self._records.refresh()
+            known = self.get(name)
+            if known is not None:
+                # Before and after: whoever is killed in between leaves no access that nobody sees any more.
+                self._notify_of_change(known, changed(known))
             before, after = self._records.update(name, changed)
-            if (before.role, before.sites, before.roles) != (after.role, after.sites, after.roles):
-                self._notify_access_reduced(after)
+            self._notify_of_change(before, after)
             return before, after
 
         return await anyio.to_thread.run_sync(update)
@@ -214,15 +218,27 @@ class Users:
             self._must_leave_an_admin(users, name)
 
         def remove() -> bool:
+            self._records.refresh()
+            if self.get(name) is None:
+                return False
+            may_go(self._records.values)
+            # Before and after: killed in between, the user is still there, and can be removed again.
+            self._end_all_of(name)
             gone = self._records.delete(name, may_go) is not None
-            if gone:
-                self._notify_access_reduced(User(name=name, password=""))
-                for follower in self.followers:
-                    follower(name)
+            self._end_all_of(name)
             return gone
 
         if not await anyio.to_thread.run_sync(remove):
             raise RecordError("name", "there is no user {name}", name=name)
+
+    def _end_all_of(self, name: str) -> None:
+        self._notify_access_reduced(User(name=name, password=""))
+        for follower in self.followers:
+            follower(name)
+
+    def _notify_of_change(self, before: User, after: User) -> None:
+        if (before.role, before.sites, before.roles) != (after.role, after.sites, after.roles):
+            self._notify_access_reduced(after)
 
     def _notify_access_reduced(self, user: User) -> None:
         for follower in self.access_reduced:

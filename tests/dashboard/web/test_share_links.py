@@ -113,6 +113,38 @@ def test_nothing_is_made_by_somebody_who_was_removed_at_another_collector(board:
     assert DocumentTable(database, "api_keys", ApiKey).all() == {}
 
 
+@pytest.mark.parametrize("leaves", ["removed", "demoted"])
+def test_whoever_is_not_wholly_gone_is_still_there(board: Board, database: Client, leaves: str) -> None:
+    """A process may be killed at any step of it: links and keys that nobody sees any more would stay for good."""
+    board.add_user("olga", "owner", SITE)
+    board.sign_in("olga")
+    make(board)
+    board.post("/account", {"act": "create_key", "key_name": "Report", "site": SITE})
+    users = board.dashboard.users
+    steps: list[list[int]] = []
+
+    def broken_off(_: User) -> None:
+        left = [len(DocumentTable(database, *each).all()) for each in (("shares", ShareLink), ("api_keys", ApiKey))]
+        steps.append(left)
+        raise OSError("killed")
+
+    users.access_reduced.append(broken_off)
+    site_id = board.site().id
+
+    async def leave() -> None:
+        if leaves == "removed":
+            await users.remove("olga")
+        else:
+            await users.update("olga", lambda user: user.with_role(site_id, None))
+
+    with pytest.raises(OSError, match="killed"):
+        anyio.run(leave)
+    assert steps == [[0, 0]]
+    left = DocumentTable(database, "users", User).get("olga")
+    assert left is not None
+    assert left.may_change(board.site())
+
+
 def test_links_that_were_made_at_another_collector_end_with_access(board: Board, database: Client) -> None:
     """Just now: this one has not read them."""
     board.add_user("olga", "owner", SITE)
