@@ -5,7 +5,7 @@
 - Handle HEAD as GET without a body.
 - Read the body, limited in size, time and number, before the route is called; but not uploads.
 - Answer a few requests of an account at a time, or of a network, and one of them with a long address; but what has
-  limits of its own.
+  limits of its own. In a turn of the event loop begin a few of those without an account.
 - Validate response header fields, sandbox responses other than pages, and have no cache keep what does not say that.
 """
 
@@ -25,7 +25,7 @@ from collector.core.metrics import Counters
 from collector.core.response_headers import DATA_HEADERS, Header, encode_headers
 from collector.ingest.request_body import BodyError, BodyReader
 from collector.ingest.request_origin import ORIGIN, RequestOrigin, RequestOrigins
-from collector.server.request_slots import RETRY_SECONDS, RequestSlots, TooManyRequests
+from collector.server.request_slots import MOST_AT_A_TIME, RETRY_SECONDS, RequestSlots, TooManyRequests
 
 MAX_BODY: Final = 64 * 1024
 MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
@@ -82,6 +82,8 @@ class Edge:
         self._account = account
         self._slots = RequestSlots()
         self._long = RequestSlots(1)
+        # Of all networks: one client may have hundreds (IPv6), each with requests of its own.
+        self._beginning = asyncio.Semaphore(MOST_AT_A_TIME)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -134,6 +136,9 @@ class Edge:
                 if len(scope.get("query_string", b"")) > LONG_QUERY:
                     await turn.enter_async_context(self._long.of(client))
                 await turn.enter_async_context(self._slots.of(f"{kind} {client}"))
+                if not account:
+                    async with self._beginning:
+                        await asyncio.sleep(0)
                 await self._app(scope, _ending(turn, receive) if _LASTING.fullmatch(path) else receive, send)
         except TooManyRequests:
             headers = {"retry-after": str(RETRY_SECONDS)}

@@ -6,10 +6,11 @@ import array
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import socket
 import termios
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -221,14 +222,14 @@ def test_no_cache_keeps_what_does_not_say_so(server: Served, path: str) -> None:
     assert "no-store" in server.http.get(path).headers["cache-control"]
 
 
-def edge_around(app: ASGIApp, database: Client) -> Edge:
+def edge_around(app: ASGIApp, database: Client, network: Callable[[Scope], str] = lambda _: "192.0.2.1") -> Edge:
     """The middleware, for requests of one network; an account is signed in where the path says so."""
     return Edge(
         app,
         RequestOrigins(read_settings({}), Sites(DocumentTable(database, "sites", Site))),
         BodyReader(),
         Counters(),
-        lambda _: "192.0.2.1",
+        network,
         lambda scope: scope["path"].removeprefix("/of-") if scope["path"].startswith("/of-") else "",
     )
 
@@ -345,9 +346,13 @@ def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client)
         ("/site.test/imports", b"localhost"),
     ],
 )
-def test_of_a_network_a_few_requests_are_answered_in_a_turn(database: Client, path: str, host: bytes) -> None:
-    """Also those that wait for nothing, and those that are refused: a turn of the event loop has a request of every
-    connection, and its next one has everybody else's."""
+@pytest.mark.parametrize("networks", [1, 200])
+def test_of_a_network_a_few_requests_are_answered_in_a_turn(
+    database: Client, path: str, host: bytes, networks: int
+) -> None:
+    """Also those that wait for nothing, those that are refused, and those of several networks, as one client may have:
+    a turn of the event loop has a request of every connection, and its next one has everybody else's."""
+    several = itertools.cycle(map(str, range(networks)))
 
     async def most() -> int:
         answered, found, count = 0, 0, 10 * MOST_AT_A_TIME
@@ -356,7 +361,7 @@ def test_of_a_network_a_few_requests_are_answered_in_a_turn(database: Client, pa
             nonlocal answered
             answered += 1
 
-        edge = edge_around(app, database)
+        edge = edge_around(app, database, lambda _: next(several))
         scopes = [{**request_of(path), "headers": [(b"host", host)]} for _ in range(count)]
         tasks = [asyncio.create_task(edge(scope, unused, unused)) for scope in scopes]
         while answered < count:
