@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import anyio
 import anyio.to_thread
 import msgspec
 from starlette.types import Scope
@@ -38,6 +39,9 @@ DEFAULT_DAYS = 365
 """A key is good for so many days unless it is made for others."""
 MOST_KEYS = 200
 """Keys that are good at a time, made by one maker."""
+
+LOOKUPS = 2
+"""Keys looked up at a time, of those that were not good here before."""
 
 # The secret is 256 bits in base64. What has another form is no key, and is not looked up.
 _FORM = re.compile(r"tyst_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
@@ -129,6 +133,8 @@ class ApiKeys:
         self._records = records
         self._admin = _hash(admin_key)
         self._attempts.remember(self._admin)
+        # Of its own: from thousands of networks (IPv6) unknown keys would have every other thread.
+        self._looking = anyio.CapacityLimiter(LOOKUPS)
         self._today = today
 
     async def create(
@@ -203,13 +209,14 @@ class ApiKeys:
         wait = self._attempts.begin(given, scope) if _FORM.fullmatch(shown) else 0
         if wait:
             raise TooManyKeys(wait)
-        key = await self.check(shown)
+        key = await self.check(shown, None if self._attempts.is_good(given) else self._looking)
         if key is not None:
             self._attempts.succeed(given, scope)
         return key
 
-    async def check(self, shown: str) -> ApiKey | None:
-        """The key that was shown, or None for one that is unknown, revoked, over or wrong. Notes the day of its use."""
+    async def check(self, shown: str, limiter: anyio.CapacityLimiter | None = None) -> ApiKey | None:
+        """The key that was shown, or None for one that is unknown, revoked, over or wrong. Notes the day of its use.
+        `limiter` is that of the thread in which it is looked up."""
         given = _hash(shown)
         if secrets.compare_digest(given, self._admin):
             return ADMIN
@@ -217,7 +224,7 @@ class ApiKeys:
         if found is None:
             return None
         id_ = found[1]
-        key = await anyio.to_thread.run_sync(self._records.get, id_)
+        key = await anyio.to_thread.run_sync(self._records.get, id_, limiter=limiter)
         today = self._today()
         if key is None or not secrets.compare_digest(given, key.hash) or key.over(today):
             return None

@@ -38,9 +38,13 @@ class KeyAttempts:
         self._tried = AttemptLimit(clock, UNKNOWN_KEYS, window=60)
         self._good: OrderedDict[str, None] = OrderedDict()
 
+    def is_good(self, key: str) -> bool:
+        """Whether the key was good here before."""
+        return key in self._good
+
     def begin(self, key: str, scope: Scope) -> int:
         """Count the attempt; returns the seconds until another may be made, or 0 where this one may."""
-        if key in self._good:
+        if self.is_good(key):
             return 0
         network = self._network(scope)
         wait = self._tried.wait(network)

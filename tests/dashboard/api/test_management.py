@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import re
 import stat
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -458,6 +459,40 @@ def test_unknown_keys_are_looked_up_a_few_times_a_minute(database: Client) -> No
     elsewhere = ("198.51.100.7", 1234)
     room.transport = httpx.ASGITransport(room.transport.app, client=elsewhere)
     assert room.ask("GET", "sites", key=unused).status_code == 200
+
+
+class StuckKeys(DocumentTable[ApiKey]):
+    """The keys, of which unknown ones are looked for until `go_on`."""
+
+    go_on = threading.Event()
+
+    def get(self, id_: str) -> ApiKey | None:
+        """As the table does."""
+        if id_ == UNKNOWN[5:13]:
+            self.go_on.wait()
+        return super().get(id_)
+
+
+def test_unknown_keys_of_many_networks_keep_nobody_waiting(database: Client) -> None:
+    """One client may have thousands (IPv6): a few of their keys are looked up at a time, beside all that takes a
+    thread, and beside keys that were good before."""
+    room = Room(database)
+    good, stuck = room.make_key(), StuckKeys(database, "api_keys", ApiKey)
+    room.keys._records = stuck
+    assert room.ask("GET", "sites", key=good).status_code == 200
+
+    async def asked() -> None:
+        scopes = [{"type": "http", "client": (f"192.0.2.{number}", 1)} for number in range(100)]
+        waiting = [asyncio.create_task(room.keys.authenticate(UNKNOWN, scope)) for scope in scopes]
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.sleep(0)
+                assert await room.keys.authenticate(good, scopes[0]) is not None
+        finally:
+            stuck.go_on.set()
+        assert await asyncio.gather(*waiting) == [None] * len(scopes)
+
+    asyncio.run(asked())
 
 
 @long
