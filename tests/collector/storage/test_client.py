@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import socket
 import subprocess
@@ -209,3 +210,13 @@ def test_the_engine_is_loaded_without_arrow(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[(1,)] False"
+
+
+def test_what_is_merged_is_synced(embedded_engine: str) -> None:
+    """In every table: after a power failure a merged part that is not whole would be told as damaged, although what it
+    was made of is there."""
+    with contextlib.closing(ClickHouse.at(embedded_engine).outside()) as client:
+        found = client.query(
+            "SELECT value FROM system.merge_tree_settings WHERE name = 'min_rows_to_fsync_after_merge'"
+        ).result_rows
+    assert found == [("1",)]
