@@ -47,6 +47,12 @@ Events may be of a date after it: the site was in another time zone, or the cloc
 MOST_EVENTS = 10_000
 """Events shown at once; more in a day are no person's."""
 
+LOOKS = 4
+"""Erasures for which is looked what there is at a time: one client may have thousands of networks (IPv6), and would
+have every thread."""
+LOOK_SECONDS = 3.0
+"""Whoever waits for longer is promised to be erased without a look."""
+
 MOST_DENIALS = 50_000
 """Visitors who said no remembered at once, each for half an hour."""
 
@@ -115,6 +121,7 @@ class SubjectAccess:
         self._denials: OrderedDict[int, int] = OrderedDict()
         # Of its own: where ClickHouse hangs, those that ask it may have every other thread.
         self._promising = anyio.CapacityLimiter(1)
+        self._looking = anyio.CapacityLimiter(LOOKS)
 
     def now(self) -> float:
         """The collector's clock, Unix seconds."""
@@ -133,7 +140,9 @@ class SubjectAccess:
         within `seconds`. Raises `SpoolUnavailable` when the disk does not take the promise."""
         ids = self._ids(site, requester)
         await self._settle()
-        found = await anyio.to_thread.run_sync(self._found, site, ids)
+        found: list[Event] | None = None
+        with anyio.move_on_after(LOOK_SECONDS):
+            found = await anyio.to_thread.run_sync(self._found, site, ids, limiter=self._looking)
         erasures = self._forget([(site, ids)], found or ())
         if found == [] and self._eraser.sees_everything:
             return ErasureReport(0, complete=True)

@@ -14,7 +14,7 @@ import zoneinfo
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -45,6 +45,7 @@ from collector.spool.rewrite import ErasePredicate, Erasure
 from collector.spool.writer import Writer
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from collector.storage.shards import Shards
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.server.app import Tyst
 from dashboard.web.visitor_privacy import routes
@@ -714,6 +715,38 @@ async def test_a_no_is_promised_while_every_thread_waits_for_the_database(town: 
         finally:
             answered.set()
     assert answer.status_code == 202
+    assert await town.stored() == []
+
+
+async def test_erasures_of_many_networks_keep_nobody_waiting(town: Visiting) -> None:
+    """One client may have thousands (IPv6). A few are looked for at a time, others promised."""
+    await town.see()
+    answered, answers = threading.Event(), list[int]()
+
+    class Stuck:
+        """A database that does not answer."""
+
+        def insert(self, *_: object, **__: object) -> None:
+            answered.wait()
+            raise OSError
+
+    town.collector.privacy._shards = Shards([cast(Client, Stuck())])
+
+    async def erase(address: str) -> None:
+        answers.append((await town.erase(address=address)).status_code)
+
+    async with anyio.create_task_group() as erasing:
+        for number in range(60):
+            erasing.start_soon(erase, f"198.51.100.{number}")
+        erasing.start_soon(erase, ME)
+        try:
+            with anyio.fail_after(30):
+                while not town.collector.eraser.pending:  # noqa: ASYNC110 # a promise sets no event
+                    await anyio.sleep(0.01)
+                await anyio.to_thread.run_sync(int)
+        finally:
+            answered.set()
+    assert set(answers) <= {200, 202}
     assert await town.stored() == []
 
 
