@@ -211,5 +211,8 @@ RESERVED = frozenset(
         "changes",
         "invitation",
         "password",
+        "alerts",
+        "language",
+        "unsubscribe",
     }
 )

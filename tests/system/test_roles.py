@@ -23,6 +23,7 @@ import msgspec
 from starlette.routing import Route
 
 from collector.core.settings import read_settings
+from collector.sites.model import RESERVED
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
 from dashboard.access.api_keys import ApiKey
@@ -478,6 +479,12 @@ async def answers(app: Tyst) -> list[str]:
                 if answer.code != expected:
                     wrong.append(f"{verb} {path} as {name}: {answer.status} ({answer.code}), not {expected}")
     return wrong
+
+
+def test_no_site_has_the_name_of_an_address() -> None:
+    """Its pages would be others' pages, and could not be reached."""
+    first = {path.split("/")[1] for _, path, _ in expectations()}
+    assert first - {"", "{domain}"} <= RESERVED
 
 
 def test_everybody_is_answered_as_the_table_says(embedded_engine: str, tmp_path: Path) -> None:
