@@ -8,7 +8,7 @@ import logging
 import os
 import queue
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from collector.core.turn_limit import TurnLimit
 from dashboard.analytics.errors import classified
 from dashboard.analytics.fair_queue import FairQueue, Lane, T
 from dashboard.analytics.result_cache import ResultCache, Rows
@@ -52,6 +53,7 @@ class QueryExecutor:
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
         for _ in range(self._queue.threads):
             self._clients.put(connect(LIMITS))
+        self._guests = TurnLimit()  # a thousand may wait for one statement, and then lay out their pages
         self._killer = connect({})
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="analytics-kill")
 
@@ -63,9 +65,8 @@ class QueryExecutor:
         much waits already.
         """
         # Not shared between members and guests: a member would wait in the guests' lane for what a guest asked first.
-        immutable = statement.immutable
-        key = (lane[0], statement.sql, repr(statement.parameters), None if immutable else version)
-        flight = self._cache.join(key, lambda: self._begin(statement, lane), immutable=immutable)
+        key = (lane[0], statement.sql, repr(statement.parameters), None if statement.immutable else version)
+        flight = self._cache.join(key, lambda: self._begin(statement, lane), immutable=statement.immutable)
         try:
             # What another reader asked first may be the last of much.
             self._queue.join(lane, flight.future)
@@ -73,7 +74,7 @@ class QueryExecutor:
             waiting = asyncio.wrap_future(flight.future)
             # Of a statement that is stopped because nobody waits any more, asyncio would log an error that nobody saw.
             waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            return await asyncio.shield(waiting)
+            return await (self._guests.after(asyncio.shield(waiting)) if lane[0] else asyncio.shield(waiting))
         finally:
             self._cache.leave(key, flight)
 
@@ -98,14 +99,13 @@ class QueryExecutor:
             log.debug("statement: %s", statement.inlined())
         # By this comment the engine's list of running statements shows which one is ours.
         mark = secrets.token_hex(8)
-        sql = f"/* {mark} */ {statement.sql}"
-        future = self._queue.submit(lane, lambda: self._execute(sql, dict(statement.parameters)))
+        future = self._queue.submit(lane, lambda: self._execute(f"/* {mark} */ {statement.sql}", statement.parameters))
         return future, partial(self._cancel, mark, future)
 
-    def _execute(self, sql: str, parameters: dict[str, Any]) -> Rows:
+    def _execute(self, sql: str, parameters: Mapping[str, Any]) -> Rows:
         client = self._clients.get()
         try:
-            return client.query(sql, parameters=parameters).result_rows
+            return client.query(sql, parameters=dict(parameters)).result_rows
         except DatabaseError as error:
             if found := classified(error):
                 raise found from error

@@ -23,9 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.core.metrics import Counters
 from collector.core.response_headers import DATA_HEADERS, Header, encode_headers
+from collector.core.turn_limit import TurnLimit
 from collector.ingest.request_body import BodyError, BodyReader
 from collector.ingest.request_origin import ORIGIN, RequestOrigin, RequestOrigins
-from collector.server.request_slots import MOST_AT_A_TIME, RETRY_SECONDS, RequestSlots, TooManyRequests
+from collector.server.request_slots import RETRY_SECONDS, RequestSlots, TooManyRequests
 
 MAX_BODY: Final = 64 * 1024
 MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
@@ -83,7 +84,7 @@ class Edge:
         self._slots = RequestSlots()
         self._long = RequestSlots(1)
         # Of all networks: one client may have hundreds (IPv6), each with requests of its own.
-        self._beginning = asyncio.Semaphore(MOST_AT_A_TIME)
+        self._beginning = TurnLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -137,8 +138,7 @@ class Edge:
                     await turn.enter_async_context(self._long.of(client))
                 await turn.enter_async_context(self._slots.of(f"{kind} {client}"))
                 if not account:
-                    async with self._beginning:
-                        await asyncio.sleep(0)
+                    await self._beginning.wait()
                 await self._app(scope, _ending(turn, receive) if _LASTING.fullmatch(path) else receive, send)
         except TooManyRequests:
             headers = {"retry-after": str(RETRY_SECONDS)}

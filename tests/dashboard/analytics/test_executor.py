@@ -14,6 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from collector.core.turn_limit import A_FEW
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from dashboard.analytics.errors import QueueFull
@@ -362,6 +363,30 @@ def test_a_member_does_not_wait_for_what_guests_asked_first(clickhouse: ClickHou
         return overtaken
 
     assert asyncio.run(both())
+
+
+def test_many_guests_who_wait_for_one_statement_go_on_a_few_in_a_turn(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
+    """Each lays out its page then, in which time nobody else is answered."""
+
+    async def most() -> int:
+        executor = QueryExecutor(lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2)
+        done, found, statement, count = 0, 0, Statement("SELECT sleep(0.2)", {}), 10 * A_FEW
+
+        async def guest() -> None:
+            nonlocal done
+            await executor.rows(statement, lane=(True, SITE))
+            done += 1
+
+        guests = [asyncio.create_task(guest()) for _ in range(count)]
+        while done < count:
+            before = done
+            await asyncio.sleep(0)
+            found = max(found, done - before)
+        await asyncio.gather(*guests)
+        executor.close()
+        return found
+
+    assert 0 < asyncio.run(most()) <= A_FEW
 
 
 def test_an_error_of_the_database_is_not_its_own_cause(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
