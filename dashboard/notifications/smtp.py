@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import parseaddr
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -31,6 +31,8 @@ SECONDS: Final = 20.0
 """For each step of the conversation."""
 LONGEST: Final = 300.0
 """For all of it: a server may send a byte now and then."""
+MOST_SAID: Final = 65_536
+"""Bytes that the server says in a conversation, before and after TLS begins."""
 CHECK_SECONDS: Final = 5.0
 """The same for each step, and all, of one that somebody waits for: `tyst check` gives the server 20."""
 CONVERSATIONS: Final = 4
@@ -68,8 +70,24 @@ def account_of(settings: Settings) -> MailAccount:
     )
 
 
+class _Replies:
+    """What a server says, as far as it is read: a reply may have lines without end, which would all be kept."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._left = MOST_SAID
+
+    def readline(self, size: int) -> bytes:
+        line = self._file.readline(min(size, self._left))
+        self._left -= len(line)
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class _BoundedSmtp(smtplib.SMTP):
-    """An SMTP client whose connection ends after `longest` seconds."""
+    """An SMTP client whose connection ends after `longest` seconds, or where the server says too much."""
 
     def __init__(self, *args: Any, longest: float, **options: Any) -> None:
         self._timer = threading.Timer(longest, self._cut)
@@ -80,6 +98,11 @@ class _BoundedSmtp(smtplib.SMTP):
         except BaseException:
             self._timer.cancel()
             raise
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = _Replies(self.sock.makefile("rb"))
+        return super().getreply()
 
     def close(self) -> None:
         self._timer.cancel()

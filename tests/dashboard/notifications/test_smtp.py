@@ -188,3 +188,21 @@ def test_a_sender_is_needed() -> None:
         read_settings({"TYST_SMTP_FROM": "stats@example.com\nBcc: x@example.com"})
     with pytest.raises(SettingError, match="TYST_SMTP_TLS"):
         read_settings({"TYST_SMTP_TLS": "ssl"})
+
+
+def test_a_reply_has_an_end() -> None:
+    """A server that greets with line after line is left before all of it is in memory."""
+    said: list[bytes] = []
+    with socket.create_server(("localhost", 0)) as listening:
+
+        def talk() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(ConnectionError):
+                connection.sendall(b"220-hello\r\n" * 50_000 + b"220 at last\r\n")
+                said.append(connection.recv(100))
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        assert "ended the conversation" in reason(transport(listening.getsockname()[1], settings=PLAIN))
+        talking.join()
+    assert said in ([], [b""])
