@@ -24,6 +24,7 @@ from collector.core.environment import isolate_engine
 from collector.core.setting_values import embedded_directory
 from collector.storage.chdb_workarounds import reconnect_after_error
 from collector.storage.cluster import Node, by_shard, nodes_of, require_first
+from collector.storage.copied_links import remove_copied_links
 from collector.storage.document_lock import CLAIMS, DocumentLock
 from collector.storage.migrations import migrate, pending
 from collector.storage.schema import Table, local_tables, main_tables, tables
@@ -218,6 +219,7 @@ class ClickHouse:
             from collector.storage.embedded_client import EmbeddedClient
 
             path, engine = str(self._directory), self._engine_options()
+            remove_copied_links(self._directory)
             return reconnect_after_error(
                 lambda: EmbeddedClient(path=path, database=database, settings=settings, chdb_options=engine)
             )

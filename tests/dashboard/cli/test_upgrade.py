@@ -111,6 +111,17 @@ def test_a_database_on_a_disk_of_its_own_is_upgraded(old: Path, tmp_path: Path, 
         assert list(tmp_path.rglob("*.before-upgrade*")) == []
 
 
+def test_a_directory_that_was_copied_without_its_links_is_opened(old: Path, tmp_path: Path) -> None:
+    """As by `scp -r`, and with the links that it had. Nothing of a table is left in a second place."""
+    directory = tmp_path / "data"
+    shutil.copytree(old, directory)
+    database = directory / "clickhouse"
+    assert not (database / "metadata" / "tyst").is_symlink()
+    assert described(directory)["events"] == 1
+    assert (database / "metadata" / "tyst").is_symlink()
+    assert [path for path in (database / "data" / "tyst").iterdir() if not path.is_symlink()] == []
+
+
 @long
 def test_an_upgrade_is_described_then_done_then_needless(old: Path) -> None:
     """The check changes nothing: asked twice, it says the same."""
