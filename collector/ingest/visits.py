@@ -9,6 +9,7 @@ events of a visit in order of arrival, which timestamps do not give within one s
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -89,7 +90,7 @@ _MOST_SHARED = 4_000
 class VisitTracker:
     """Open visits of the last 30 minutes, by visitor id (which differs between sites).
 
-    Number and memory are limited. A network is an IPv4 /24 or an IPv6 /64, represented by a keyed hash.
+    Number and memory are limited. A network is an IPv4 /24 or an IPv6 /56, represented by a keyed hash.
     """
 
     def __init__(
@@ -274,7 +275,10 @@ class _Networks:
 
 
 def _number_of(network: str) -> int:
-    """Keyed hash of a network, of IPv4 of its /24. `hash` has a random key in each process."""
+    """Keyed hash of a network: of IPv4 of its /24, of IPv6 of its /56, each /64 of which one client may have. `hash`
+    has a random key in each process."""
+    if ":" in network:
+        network = str(int(ipaddress.IPv6Address(network.partition("/")[0])) >> 72)
     return hash(network.rpartition(".")[0] if "." in network else network)
 
 

@@ -48,6 +48,17 @@ def test_at_the_bound_the_oldest_visit_of_the_biggest_network_is_closed() -> Non
     assert visits.closed_early == 901
 
 
+def test_a_client_with_many_networks_closes_its_own_visits() -> None:
+    """Each IPv6 /64 of a /48 is another network elsewhere: one visit in each would close those of an office first."""
+    visits, office = VisitTracker(max_visits=2_000), range(1, 6)
+    for visitor in office:
+        visits.begin(visitor, 0, "/", FROM_SEARCH, network=HOME)
+    for number in range(6_000):
+        visits.begin(100 + number, 10, "/", FROM_SEARCH, network=f"2001:db8:cafe:{number * 10:x}::/64")
+    assert len(visits) == 2_000
+    assert live(visits, office) == [*office]
+
+
 def test_the_bytes_are_bounded_too() -> None:
     """However long the texts are; what visits say that they take is what they take."""
     visits = VisitTracker(max_bytes=1 << 20)
@@ -86,10 +97,10 @@ def test_an_ordinary_visit_takes_what_it_is_counted_for() -> None:
 
 
 def test_a_network_has_a_share() -> None:
-    """An IPv4 /24 is one, and so is an IPv6 /64; beyond the share a new visit closes its network's oldest."""
+    """An IPv4 /24 is one, and so is an IPv6 /56; beyond the share a new visit closes its network's oldest."""
     for mine, others in (
         ([f"203.0.113.{number}" for number in range(20)], "203.0.114.1"),
-        (["2001:db8:0:1::/64"] * 20, "2001:db8:0:2::/64"),
+        ([f"2001:db8:0:1{number:02}::/64" for number in range(20)], "2001:db8:0:200::/64"),
     ):
         visits = VisitTracker(max_per_network=10)
         visits.begin(99, 0, "/", FROM_SEARCH, network=others)
