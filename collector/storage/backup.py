@@ -20,7 +20,8 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
@@ -152,16 +153,13 @@ def _restore(
             restored = [table for table in _tables(client, beside.database) if table in own]
             for table in restored:
                 read_whole(client, table)
-            there = quoted(clickhouse.database)
             with (
                 contextlib.closing(clickhouse.client()) as present,
                 exchanging(),
                 # What is revoked or asked for from here on would be put aside.
                 _locked(present, ALL_RECORDS, name),
             ):
-                for table in RIGHTS:
-                    client.command(_KEEP_DELETED.format(table=table, there=there))
-                client.command(_KEEP_CHANGED.format(there=there))
+                _keep_rights(client, clickhouse.database)
                 settings = keep_protection(present, client)
                 exchange(client, clickhouse.database, beside.database, restored)
         except DatabaseError as error:
@@ -169,6 +167,16 @@ def _restore(
         finally:
             drop_exchanged(client, clickhouse.database, beside.database)
     return Restored(restored, settings)
+
+
+def _keep_rights(client: Client, there: str, tables: Collection[str] = RIGHTS) -> None:
+    """Have deleted what is deleted in the database `there`, and have its users as they are, as far as it has these
+    `tables`."""
+    for table in RIGHTS:
+        if table in tables:
+            client.command(_KEEP_DELETED.format(table=table, there=quoted(there)))
+    if "users" in tables:
+        client.command(_KEEP_CHANGED.format(there=quoted(there)))
 
 
 def _tables_in(clickhouse: ClickHouse, name: str) -> list[str]:
@@ -206,8 +214,13 @@ def finish_interrupted(clickhouse: ClickHouse) -> None:
     with contextlib.closing(clickhouse.outside()) as client:
         if left_over(client, _prefix(clickhouse)):
             # Whoever restores holds the lock.
-            with contextlib.suppress(BackupError), _alone(clickhouse, "", patience=0):
-                finish_exchanges(client, clickhouse.database, _prefix(clickhouse))
+            with (
+                contextlib.suppress(BackupError),
+                _alone(clickhouse, "", patience=0),
+                contextlib.closing(clickhouse.client()) as present,
+            ):
+                keep = partial(_keep_rights, present)
+                finish_exchanges(client, clickhouse.database, _prefix(clickhouse), keep)
 
 
 class TablesInPlace(NamedTuple):

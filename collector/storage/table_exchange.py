@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -60,11 +60,13 @@ def left_over(client: Client, prefix: str) -> list[str]:
     return [name for (name,) in client.query(_LEFT, parameters={"prefix": prefix}).result_rows]
 
 
-def finish_exchanges(client: Client, present: str, prefix: str) -> None:
+def finish_exchanges(client: Client, present: str, prefix: str, exchanged: Callable[[str, list[str]], None]) -> None:
     """Where a process was killed: complete what it had begun to exchange, and drop its databases, whose names begin
-    with the `prefix`. Nobody else may be at it."""
+    with the `prefix`. Before that `exchanged` is called with each, and with the former tables in it: other collectors
+    may have changed these since. Nobody else may be at it."""
     for there in left_over(client, prefix):
         _move(client, present, there, planned_in=there)
+        exchanged(there, _planned(client, there, present))
         client.command(_DROP, parameters={"there": there})
         log.warning("a restoration that had been interrupted was ended", extra={"database": there})
 

@@ -385,10 +385,34 @@ def test_a_restoration_that_is_interrupted_is_whole_or_none(clickhouse: ClickHou
             # What it has now are tables of the present.
             drop_exchanged(client, clickhouse.database, there)
         unfinished = beside()
-        finish_exchanges(client, clickhouse.database, prefix)
+        finish_exchanges(client, clickhouse.database, prefix, lambda _there, _tables: None)
         assert new() == names
         left = client.query("SELECT name FROM system.databases WHERE startsWith(name, {p:String})", {"p": prefix})
         assert left.result_rows == [], unfinished
+
+
+def test_what_ends_before_an_interrupted_restoration_is_completed_stays_ended(clickhouse: ClickHouse) -> None:
+    """Other collectors go on with tables that are still to be exchanged. Of a restoration that was killed before it
+    exchanged any, nothing counts."""
+    there = ClickHouse(clickhouse.dsn, f"{clickhouse.database}_restored_{secrets.token_hex(4)}")
+    unbegun = ClickHouse(clickhouse.dsn, f"{clickhouse.database}_restored_{secrets.token_hex(4)}")
+    with closing(clickhouse.client()) as client:
+        users = DocumentTable(client, "users", User)
+        for name in ("anna", "olga", "nora"):
+            users.store(name, User(name=name, password="", role="owner"))
+        with closing(there.create()) as made, closing(unbegun.create()) as other:
+            for each in (made, other):
+                apply_schema(each)
+            for name in ("anna", "olga", "nora"):
+                DocumentTable(made, "users", User).store(name, User(name=name, password="", role="owner"))
+            other.insert("users", [["nora", "", 2**61, 1]], column_names=["id", "record", "version", "deleted"])
+        killed = Stopping(client, 1, KeyboardInterrupt(), after=True)
+        with pytest.raises(KeyboardInterrupt):
+            exchange(killed, clickhouse.database, there.database, ["sites", "users"])  # type: ignore[arg-type] # likewise
+        users.delete("anna")
+        users.update("olga", lambda user: msgspec.structs.replace(user, role="viewer"))
+        finish_interrupted(clickhouse)
+        assert {name: user.role for name, user in users.all().items()} == {"olga": "viewer", "nora": "owner"}
 
 
 def test_the_start_removes_what_a_killed_restoration_has_left(clickhouse: ClickHouse) -> None:
