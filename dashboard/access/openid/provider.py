@@ -25,6 +25,8 @@ CACHE_SECONDS: Final = 3600
 QUIET_SECONDS: Final = 5
 """For which a provider whose metadata could not be read is not asked again: anybody may begin to sign in."""
 KEY_TYPES: Final = ("RSA", "EC")
+KEY_MEMBERS: Final = frozenset({"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y"})
+"""Those of a public key (RFC 7518, 6.2.1 and 6.3.1). Of a private one its primes would be looked for, without end."""
 
 T = TypeVar("T")
 
@@ -140,7 +142,8 @@ class OpenIdProvider:
         """The keys that ID tokens are signed by. Symmetric ones are none: anybody who has them can sign."""
         if fresh or self._keys is None or self._clock() > self._keys[0] + CACHE_SECONDS:
             body = await self._ask("GET", (await self.discovery()).jwks_uri, "keys")
-            found = [key for key in _decoded(body, _KeyDocument, "keys").keys if key.get("kty") in KEY_TYPES]
+            given = [key for key in _decoded(body, _KeyDocument, "keys").keys if key.get("kty") in KEY_TYPES]
+            found = [{name: value for name, value in key.items() if name in KEY_MEMBERS} for key in given]
             try:
                 keys = KeySet.import_key_set({"keys": found})
             except (JoseError, ValueError, TypeError, KeyError):

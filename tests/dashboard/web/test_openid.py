@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -487,6 +488,14 @@ def test_a_token_that_the_provider_has_not_signed_is_refused(
         found = refusal(board, hostile, caplog)
         assert found.startswith("ID token: ")
         assert reason in (None, found)
+
+
+def test_of_a_key_the_public_part_is_read(board_with: Boards, hostile: HostileProvider) -> None:
+    """Primes of a private one would be looked for as long as it takes, and everybody would wait."""
+    key = {**hostile.key.as_dict(private=False), "d": "Aw"}
+    hostile.answers["/jwks"] = (200, json.dumps({"keys": [key]}))
+    board = board_with(hostile.issuer)
+    assert back(board, hostile.sign_in(began(board))).status_code == 303
 
 
 def test_a_new_key_is_fetched_once_it_is_used(board_with: Boards, hostile: HostileProvider) -> None:
