@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Hashable
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -12,24 +12,25 @@ A_FEW: Final = 16
 
 
 class TurnLimit:
-    """Has `most` go on in a turn of the event loop, and others in the next ones, in order."""
+    """Has `most` go on in a turn of the event loop, and others in the next ones, in order. Who has another `lane`, of
+    which there must not be many, waits for none of these."""
 
     def __init__(self, most: int = A_FEW) -> None:
         self._most = most
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._free = asyncio.Semaphore(most)
+        self._free: dict[Hashable, asyncio.Semaphore] = {}
 
-    async def wait(self) -> None:
+    async def wait(self, lane: Hashable = None) -> None:
         """Wait for a turn with room."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # A semaphore is of one loop.
-            self._loop, self._free = loop, asyncio.Semaphore(self._most)
-        async with self._free:
+            self._loop, self._free = loop, {}
+        async with self._free.setdefault(lane, asyncio.Semaphore(self._most)):
             await asyncio.sleep(0)
 
-    async def after(self, awaited: Awaitable[T]) -> T:
+    async def after(self, awaited: Awaitable[T], lane: Hashable = None) -> T:
         """What `awaited` gives, in a turn with room."""
         result = await awaited
-        await self.wait()
+        await self.wait(lane)
         return result

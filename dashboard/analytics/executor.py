@@ -74,7 +74,7 @@ class QueryExecutor:
             waiting = asyncio.wrap_future(flight.future)
             # Of a statement that is stopped because nobody waits any more, asyncio would log an error that nobody saw.
             waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            return await (self._guests.after(asyncio.shield(waiting)) if lane[0] else asyncio.shield(waiting))
+            return await (self._guests.after(asyncio.shield(waiting), lane) if lane[0] else asyncio.shield(waiting))
         finally:
             self._cache.leave(key, flight)
 

@@ -389,6 +389,26 @@ def test_many_guests_who_wait_for_one_statement_go_on_a_few_in_a_turn(clickhouse
     assert 0 < asyncio.run(most()) <= A_FEW
 
 
+def test_guests_of_another_site_go_on_beside_them(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
+    """However many of one site wait for their turn."""
+
+    async def waiting() -> int:
+        # Answered before, and shared: nobody waits for the database.
+        executor = QueryExecutor(lambda limits: clickhouse.client(settings=limits), workers=2, cache_seconds=60)
+        statement = Statement("SELECT 1", {})
+        await executor.rows(statement, lane=(True, SITE))
+        guests = [asyncio.create_task(executor.rows(statement, lane=(True, SITE))) for _ in range(50 * A_FEW)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await executor.rows(statement, lane=(True, "other.test"))
+        left = sum(not guest.done() for guest in guests)
+        await asyncio.gather(*guests)
+        executor.close()
+        return left
+
+    assert asyncio.run(waiting()) > 20 * A_FEW
+
+
 def test_an_error_of_the_database_is_not_its_own_cause(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
     """What is not the reader's to mend passes through as it is."""
 
