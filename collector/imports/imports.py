@@ -173,11 +173,13 @@ class Imports:
                 self._records.delete(record.id)
 
     def forget_user(self, name: str) -> None:
-        """A user is no more: their imports stay, without their name. Blocking."""
-        for record in self._records.all().values():
-            if record.by == name:
-                with contextlib.suppress(RecordGone):
-                    self._records.update(record.id, partial(msgspec.structs.replace, by=""))
+        """A user is no more: their imports stay, without their name, on the disk too. Blocking."""
+        made = [record for record in self._records.all().values() if record.by == name]
+        for record in made:
+            with contextlib.suppress(RecordGone):
+                self._records.update(record.id, partial(msgspec.structs.replace, by=""))
+        if made:
+            self._records.purge()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[bool]:

@@ -177,6 +177,10 @@ class CachedDocumentTable(Generic[T]):
             self._keep({**self.values, id_: after})
             return before, after
 
+    def purge(self) -> None:
+        """As `DocumentTable.purge`."""
+        self._records.purge()
+
     def move(self, id_: str, to: str, change: Callable[[T], T]) -> T:
         """Store the record under another id. Not atomic: an interruption leaves it under both."""
         with self.lock:

@@ -52,11 +52,14 @@ class SiteRecords(Generic[R]):
             self._records.delete(each.id)
 
     def forget_user(self, name: str) -> None:
-        """A user is no more: what they made for a site stays, without their name. Blocking."""
+        """A user is no more: what they made for a site stays, without their name, on the disk too. Blocking."""
         self.refresh()
-        for each in [each for each in self.all() if getattr(each, self.author, "") == name]:
+        made = [each for each in self.all() if getattr(each, self.author, "") == name]
+        for each in made:
             with contextlib.suppress(RecordGone):
                 self._records.update(each.id, partial(msgspec.structs.replace, **{self.author: ""}))
+        if made:
+            self._records.purge()
 
     async def _update(self, site_id: str, id_: str, change: Callable[[R], R]) -> tuple[R, R]:
         """Change the site's record of that id; returns it before and after. Raises `RecordGone`, also for one of

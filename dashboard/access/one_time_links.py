@@ -109,8 +109,11 @@ class Invitations:
             self._records.create(id_, invitation)
 
     def _delete(self, meant: Callable[[Invitation], bool]) -> None:
-        for id_ in [id_ for id_, each in self._records.all().items() if meant(each)]:
+        found = [id_ for id_, each in self._records.all().items() if meant(each)]
+        for id_ in found:
             self._records.delete(id_)
+        if found:
+            self._records.purge()
 
     def _use(self, id_: str) -> Invitation | None:
         # Of two that come at once, to whichever process, the second finds it deleted.
