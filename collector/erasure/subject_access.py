@@ -48,10 +48,10 @@ MOST_EVENTS = 10_000
 """Events shown at once; more in a day are no person's."""
 
 LOOKS = 4
-"""Erasures for which is looked what there is at a time: one client may have thousands of networks (IPv6), and would
-have every thread."""
+"""Erasures that look for stored events at a time: one client may have thousands of networks (IPv6), and would take
+every thread."""
 LOOK_SECONDS = 3.0
-"""Whoever waits for longer is promised to be erased without a look."""
+"""Longest wait for that; then the erasure is promised without looking."""
 
 MOST_DENIALS = 50_000
 """Visitors who said no remembered at once, each for half an hour."""

@@ -97,7 +97,7 @@ class ImportRemoval:
         if places and self._client.query(_LEFT_ROWS, parameters=parameters).result_rows:
             self._shards.mutate("daily_rollup", _DELETE_ROWS, parameters)
         if places:
-            # Else records of figures that these had replaced would count again, those that are not yet merged away.
+            # Otherwise records that these had replaced would count again where they are not merged away yet.
             self._client.command("OPTIMIZE TABLE daily_status FINAL")
             mutate(self._client, "daily_status", _DELETE_RECORDS, parameters)
 

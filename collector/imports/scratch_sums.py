@@ -121,8 +121,8 @@ _BY_DAY = f"""
 SELECT day, dimension, {", ".join(f"sum({name})" for name in COUNTS)} FROM {{table:Identifier}}
 GROUP BY day, dimension"""
 
-# Who came twice is in two rows of a file: of a value there are no more visitors than visits, nor than the day has.
-# And no more bounces than visits, whatever a file says.
+# Who came twice is in two rows of a file: a value has no more visitors than visits or than the day has. Nor has it more
+# bounces than visits, whatever a file says.
 _INSERT = f"""
 INSERT INTO daily_rollup (site, dimension, day, value, currency, visitors, extra_visits, extra_pageviews,
     custom_events, pageviews_without_visit, bounces, seconds, page_reads, engagement_ms, scroll_depth_sum, revenue,

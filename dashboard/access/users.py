@@ -192,7 +192,7 @@ class Users:
             self._records.refresh()
             known = self.get(name)
             if known is not None:
-                # Before and after: whoever is killed in between leaves no access that nobody sees any more.
+                # Before and after: a process that is killed in between leaves no access behind.
                 self._notify_of_change(known, changed(known))
             before, after = self._records.update(name, changed)
             self._notify_of_change(before, after)

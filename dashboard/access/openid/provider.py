@@ -26,7 +26,8 @@ QUIET_SECONDS: Final = 5
 """For which a provider whose metadata could not be read is not asked again: anybody may begin to sign in."""
 KEY_TYPES: Final = ("RSA", "EC")
 KEY_MEMBERS: Final = frozenset({"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y"})
-"""Those of a public key (RFC 7518, 6.2.1 and 6.3.1). Of a private one its primes would be looked for, without end."""
+"""Those of a public key (RFC 7518, 6.2.1 and 6.3.1). Given a private key, the library would
+search for its primes without end."""
 
 T = TypeVar("T")
 

@@ -35,8 +35,8 @@ LOOKUPS: Final = 64
 """Names looked up at a time."""
 
 MOST_HEAD: Final = 65_536
-"""Bytes after which no more is read before the head of the answer is whole: interim answers (RFC 9110, 15.2) may come
-without end, as fast as they are read."""
+"""Maximum bytes up to the end of the answer's head: interim answers (RFC 9110, 15.2) may come without end, as fast as
+they are read."""
 
 
 class SystemResolver:
@@ -54,8 +54,8 @@ class SystemResolver:
 
 
 class PinnedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections to public addresses on the ports of the web, and to those in `networks` on any port. They read
-    as long as `left` is above 0."""
+    """Opens connections to public addresses on the ports of the web, and to those in `networks` on any port. `left` is
+    how many bytes they may still read."""
 
     def __init__(self, networks: Iterable[Network], resolver: Resolve) -> None:
         self._networks = tuple(networks)

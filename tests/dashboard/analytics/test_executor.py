@@ -14,7 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from collector.core.turn_limit import A_FEW
+from collector.core.turn_limit import PER_TURN
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from dashboard.analytics.errors import QueueFull
@@ -370,7 +370,7 @@ def test_many_guests_who_wait_for_one_statement_go_on_a_few_in_a_turn(clickhouse
 
     async def most() -> int:
         executor = QueryExecutor(lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2)
-        done, found, statement, count = 0, 0, Statement("SELECT sleep(0.2)", {}), 10 * A_FEW
+        done, found, statement, count = 0, 0, Statement("SELECT sleep(0.2)", {}), 10 * PER_TURN
 
         async def guest() -> None:
             nonlocal done
@@ -386,7 +386,7 @@ def test_many_guests_who_wait_for_one_statement_go_on_a_few_in_a_turn(clickhouse
         executor.close()
         return found
 
-    assert 0 < asyncio.run(most()) <= A_FEW
+    assert 0 < asyncio.run(most()) <= PER_TURN
 
 
 def test_guests_of_another_site_go_on_beside_them(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
@@ -397,7 +397,7 @@ def test_guests_of_another_site_go_on_beside_them(clickhouse: ClickHouse, databa
         executor = QueryExecutor(lambda limits: clickhouse.client(settings=limits), workers=2, cache_seconds=60)
         statement = Statement("SELECT 1", {})
         await executor.rows(statement, lane=(True, SITE))
-        guests = [asyncio.create_task(executor.rows(statement, lane=(True, SITE))) for _ in range(50 * A_FEW)]
+        guests = [asyncio.create_task(executor.rows(statement, lane=(True, SITE))) for _ in range(50 * PER_TURN)]
         for _ in range(3):
             await asyncio.sleep(0)
         await executor.rows(statement, lane=(True, "other.test"))
@@ -406,7 +406,7 @@ def test_guests_of_another_site_go_on_beside_them(clickhouse: ClickHouse, databa
         executor.close()
         return left
 
-    assert asyncio.run(waiting()) > 20 * A_FEW
+    assert asyncio.run(waiting()) > 20 * PER_TURN
 
 
 def test_an_error_of_the_database_is_not_its_own_cause(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
