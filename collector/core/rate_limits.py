@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import math
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import NamedTuple
+from time import monotonic_ns
+from typing import Final, NamedTuple
 
-from throttled import MemoryStore, RateLimiterType, Throttled, per_duration
+_SECOND: Final = 1_000_000_000
 
 
 class RateUse(NamedTuple):
@@ -24,25 +24,46 @@ class RateUse(NamedTuple):
 
 
 class RequestRates:
-    """Requests of each key at a steady rate (GCRA): so many in `seconds`, and as many at once. In memory, of the
-    `most_keys` last heard of."""
+    """Requests of each key at a steady rate: so many in `seconds`, and as many at once. In memory, of the `most_keys`
+    last heard of, each until its whole limit is there again.
 
-    def __init__(self, seconds: float, most_keys: int) -> None:
-        self._per = datetime.timedelta(seconds=seconds)
-        self._store = MemoryStore(options={"MAX_SIZE": most_keys})
-        self._limits: dict[int, Throttled] = {}
+    The generic cell rate algorithm (ITU-T I.371, annex A). It is on the path of every beacon.
+    """
+
+    def __init__(self, seconds: int, most_keys: int) -> None:
+        self._window = seconds * _SECOND
+        self._most_keys = most_keys
+        # By key, when its whole limit is there again: nanoseconds, which add up without rounding.
+        self._restored: OrderedDict[str, int] = OrderedDict()
+
+    @property
+    def held(self) -> int:
+        """How many keys are tracked at present."""
+        return len(self._restored)
 
     def spend(self, key: str, limit: int, cost: int = 1) -> RateUse:
         """Count a request of a key that may have `limit` in the time. It counts as `cost`, at most as all of these."""
-        throttled = self._limits.get(limit)
-        if throttled is None:
-            quota = per_duration(self._per, limit, burst=limit)
-            throttled = self._limits[limit] = Throttled(
-                using=RateLimiterType.GCRA.value, quota=quota, store=self._store
-            )
-        found = throttled.limit(key, min(cost, limit))
-        wait = max(1, math.ceil(found.state.retry_after)) if found.limited else 0
-        return RateUse(found.state.remaining, math.ceil(found.state.reset_after), wait)
+        now = monotonic_ns()
+        self._forget(now)
+        each = max(1, self._window // limit)
+        used, needed = max(0, self._restored.get(key, now) - now), each * min(cost, limit)
+        wait = used + needed - self._window
+        if wait <= 0:
+            used += needed
+            self._restored[key] = now + used
+            self._restored.move_to_end(key)
+        return RateUse((self._window - used) // each, _whole_seconds(used), _whole_seconds(max(0, wait)))
+
+    def _forget(self, now: int) -> None:
+        while self._restored:
+            oldest = next(iter(self._restored))
+            if len(self._restored) < self._most_keys and self._restored[oldest] > now:
+                return
+            del self._restored[oldest]
+
+
+def _whole_seconds(nanoseconds: int) -> int:
+    return -(-nanoseconds // _SECOND)
 
 
 class AttemptLimit:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from collector.core.rate_limits import AttemptLimit, RequestRates
 
 
@@ -65,6 +67,33 @@ def test_requests_pass_up_to_the_limit_and_then_wait() -> None:
     assert [rates.spend("a", 3).wait > 0 for _ in range(4)] == [False, False, False, True]
     assert rates.spend("b", 3, cost=2).remaining == 1
     assert rates.spend("c", 3, cost=50).remaining == 0
+
+
+def test_what_a_key_has_used_comes_back_at_a_steady_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the nanosecond: one of three in a minute every 20 seconds. A refused request uses nothing."""
+    now = 5 * 10**9
+    monkeypatch.setattr("collector.core.rate_limits.monotonic_ns", lambda: now)
+    rates = RequestRates(seconds=60, most_keys=10)
+    assert [rates.spend("a", 3) for _ in range(3)] == [(2, 20, 0), (1, 40, 0), (0, 60, 0)]
+    assert rates.spend("a", 3) == (0, 60, 20)
+    now += 20 * 10**9 - 1
+    assert rates.spend("a", 3).wait == 1
+    now += 1
+    assert [rates.spend("a", 3).wait for _ in range(2)] == [0, 20]
+
+
+def test_keys_are_forgotten_once_they_have_all_of_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are addresses. Of more than there is room for those that were not heard of for longest are forgotten."""
+    now = 5 * 10**9
+    monkeypatch.setattr("collector.core.rate_limits.monotonic_ns", lambda: now)
+    rates = RequestRates(seconds=1, most_keys=100)
+    for number in range(150):
+        rates.spend(f"key{number}", 1)
+    assert rates.held == 100
+    assert [rates.spend(name, 1).wait for name in ("key149", "key0")] == [1, 0]
+    now += 10**9
+    rates.spend("another", 1)
+    assert rates.held == 1
 
 
 def test_attempts_from_before_the_clock_was_set_back_do_not_count() -> None:
