@@ -40,8 +40,8 @@ DEFAULT_DAYS = 365
 MOST_KEYS = 200
 """Keys that are good at a time, made by one maker."""
 
-LOOKUPS = 2
-"""Keys looked up at a time, of those that were not good here before."""
+LOOKUPS, LOOKUPS_OF_GOOD = 2, 8
+"""Keys looked up at a time: of those that were not good here before, and of those that were."""
 
 # The secret is 256 bits in base64. What has another form is no key, and is not looked up.
 _FORM = re.compile(r"tyst_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
@@ -133,8 +133,9 @@ class ApiKeys:
         self._records = records
         self._admin = _hash(admin_key)
         self._attempts.remember(self._admin)
-        # Of its own: from thousands of networks (IPv6) unknown keys would have every other thread.
+        # Of their own: from thousands of networks (IPv6), or by a key beyond its quota, they would have all threads.
         self._looking = anyio.CapacityLimiter(LOOKUPS)
+        self._looking_good = anyio.CapacityLimiter(LOOKUPS_OF_GOOD)
         self._today = today
 
     async def create(
@@ -209,9 +210,11 @@ class ApiKeys:
         wait = self._attempts.begin(given, scope) if _FORM.fullmatch(shown) else 0
         if wait:
             raise TooManyKeys(wait)
-        key = await self.check(shown, None if self._attempts.is_good(given) else self._looking)
+        key = await self.check(shown, self._looking_good if self._attempts.is_good(given) else self._looking)
         if key is not None:
             self._attempts.succeed(given, scope)
+        else:
+            self._attempts.forget(given)
         return key
 
     async def check(self, shown: str, limiter: anyio.CapacityLimiter | None = None) -> ApiKey | None:

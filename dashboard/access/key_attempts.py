@@ -58,6 +58,10 @@ class KeyAttempts:
             self._tried.refund(self._network(scope))
         self.remember(key)
 
+    def forget(self, key: str) -> None:
+        """The key is good no longer."""
+        self._good.pop(key, None)
+
     def remember(self, key: str) -> None:
         """Let the key through from now on."""
         self._good[key] = None

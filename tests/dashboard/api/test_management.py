@@ -461,16 +461,52 @@ def test_unknown_keys_are_looked_up_a_few_times_a_minute(database: Client) -> No
     assert room.ask("GET", "sites", key=unused).status_code == 200
 
 
-class StuckKeys(DocumentTable[ApiKey]):
-    """The keys, of which unknown ones are looked for until `go_on`."""
+def test_a_revoked_key_is_an_unknown_one(database: Client) -> None:
+    """Whoever goes on to use it has as many attempts."""
+    room = Room(database)
+    made = room.ask("POST", "keys", json={"name": "former"}).json()
+    assert room.ask("GET", "sites", key=made["key"]).status_code == 200
+    assert room.ask("DELETE", f"keys/{made['id']}").status_code == 200
+    answers = [room.ask("GET", "sites", key=made["key"]).status_code for _ in range(UNKNOWN_KEYS + 20)]
+    assert answers[0] == 401
+    assert answers[-10:] == [429] * 10
 
-    go_on = threading.Event()
+
+class StuckKeys(DocumentTable[ApiKey]):
+    """The keys, of which one is looked for until `go_on`: an unknown one, unless `stuck` is the id of another."""
+
+    stuck = UNKNOWN[5:13]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.go_on = threading.Event()
 
     def get(self, id_: str) -> ApiKey | None:
         """As the table does."""
-        if id_ == UNKNOWN[5:13]:
+        if id_ == self.stuck:
             self.go_on.wait()
         return super().get(id_)
+
+
+def test_a_key_that_is_used_without_end_keeps_nobody_waiting(database: Client) -> None:
+    """Also beyond its quota it is looked up each time, but beside all that takes a thread."""
+    room = Room(database)
+    good, stuck = room.make_key(), StuckKeys(database, "api_keys", ApiKey)
+    room.keys._records = stuck
+    assert room.ask("GET", "sites", key=good).status_code == 200
+    stuck.stuck = good[5:13]
+
+    async def asked() -> None:
+        waiting = [asyncio.create_task(room.keys.authenticate(good, {"type": "http"})) for _ in range(100)]
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.sleep(0)
+                assert await anyio.to_thread.run_sync(lambda: True)
+        finally:
+            stuck.go_on.set()
+        assert all(await asyncio.gather(*waiting))
+
+    asyncio.run(asked())
 
 
 def test_unknown_keys_of_many_networks_keep_nobody_waiting(database: Client) -> None:
