@@ -7,9 +7,14 @@ where it happened, and not what it says: that may be what a visitor sent, as in 
 from __future__ import annotations
 
 import logging
+import math
 import time
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
+
+MOST_LINES: Final = 60
+"""Warnings and errors a minute of one place in the program."""
 
 # Attributes that every record has; what else it carries was given with the message.
 _ORDINARY = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
@@ -38,6 +43,29 @@ class SlowClientFilter(logging.Filter):
         return record.msg != "ASGI callable returned without completing response."
 
 
+class RepetitionFilter(logging.Filter):
+    """Leaves out warnings and errors beyond the bound of their place: what one request may have logged, thousands could
+    fill the disk with. The first line of a later minute says how many were left out. `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._minutes: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is within the bound."""
+        if record.levelno < logging.WARNING:
+            return True
+        place, now = (record.pathname, record.lineno), self._clock()
+        began, count = self._minutes.get(place, (-math.inf, 0))
+        if now - began >= 60:
+            if count > MOST_LINES:
+                record.left_out = count - MOST_LINES
+            began, count = now, 0
+        self._minutes[place] = (began, count + 1)
+        return count < MOST_LINES
+
+
 def _told(error: BaseException) -> str:
     """Kinds and places of an error and of those that led to it, the last one last."""
     chain: list[BaseException] = []
@@ -61,12 +89,12 @@ def log_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": LineFormatter}},
-        "filters": {"slow clients": {"()": SlowClientFilter}},
+        "filters": {"slow clients": {"()": SlowClientFilter}, "repetitions": {"()": RepetitionFilter}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "line",
-                "filters": ["slow clients"],
+                "filters": ["slow clients", "repetitions"],
                 "stream": "ext://sys.stderr",
             }
         },

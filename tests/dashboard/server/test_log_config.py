@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from uvicorn.protocols.http import httptools_impl
 
-from dashboard.server.log_config import LineFormatter, log_config
+from dashboard.server.log_config import MOST_LINES, LineFormatter, RepetitionFilter, log_config
 
 
 def line(message: str, **extra: object) -> str:
@@ -90,3 +90,29 @@ def test_an_error_that_is_its_own_cause_is_logged() -> None:
     error.__cause__ = error
     record = logging.LogRecord("tyst", logging.ERROR, "here", 1, "failed", None, (ValueError, error, None))
     assert LineFormatter().format(record).endswith("failed traceback=ValueError")
+
+
+@pytest.mark.usefixtures("configured")
+def test_what_anybody_can_have_logged_fills_no_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each place in the program there are so many warnings a minute; others are not affected."""
+    logging.config.dictConfig(log_config("debug"))
+    log = logging.getLogger("dashboard.web.passkey_sign_in")
+    for number in range(10 * MOST_LINES):
+        log.warning("a passkey was refused: %s", number)
+        log.debug("statement %s", number)
+    log.warning("another place")
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("a passkey was refused" in each for each in lines) == MOST_LINES
+    assert sum("statement" in each for each in lines) == 10 * MOST_LINES
+    assert "another place" in lines[-1]
+
+
+def test_a_later_minute_says_how_many_lines_were_left_out() -> None:
+    """The log is complete in what happened, if not in each time."""
+    now = 0.0
+    bounded, record = RepetitionFilter(lambda: now), {"levelno": logging.ERROR, "msg": "it waits"}
+    assert sum(bounded.filter(logging.makeLogRecord(record)) for _ in range(MOST_LINES + 5)) == MOST_LINES
+    now = 60.0
+    later = logging.makeLogRecord(record)
+    assert bounded.filter(later)
+    assert LineFormatter().format(later).endswith(": it waits left_out=5")
