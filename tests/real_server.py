@@ -61,10 +61,16 @@ _CONFIG = """\
 """
 
 # The default user is the administrator. Current servers have asynchronous inserts on unless they are told otherwise.
+# Administrators may set the others for all users, and answers must not change by them.
 _USERS = """\
 <clickhouse>
     <profiles>
-        <default><async_insert>1</async_insert><fsync_metadata>0</fsync_metadata></default>
+        <default>
+            <async_insert>1</async_insert><fsync_metadata>0</fsync_metadata>
+            <join_use_nulls>1</join_use_nulls><group_by_use_nulls>1</group_by_use_nulls>
+            <aggregate_functions_null_for_empty>1</aggregate_functions_null_for_empty>
+            <timeout_overflow_mode>break</timeout_overflow_mode><result_overflow_mode>break</result_overflow_mode>
+        </default>
         <slow><profile>default</profile><max_backup_bandwidth>100000</max_backup_bandwidth></slow>
     </profiles>
     <quotas><default></default></quotas>

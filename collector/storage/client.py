@@ -64,6 +64,18 @@ _INTERPRETED = dict.fromkeys(("compile_expressions", "compile_aggregate_expressi
 # nothing was found. So it keeps them in memory, up to so many bytes.
 _SERVED = {"async_insert": 0, "insert_deduplicate": 1, "http_response_buffer_size": 256 << 20}
 
+# What the server's administrator may have set otherwise for its users, by which statements would have other answers
+# without an error: null values where statements count on others, rows that are left out, answers of a while ago.
+_NULLS = (
+    "join_use_nulls", "group_by_use_nulls", "transform_null_in", "aggregate_functions_null_for_empty",
+    "data_type_default_nullable",
+)  # fmt: skip
+_OVERFLOWS = ("read", "group_by", "sort", "result", "timeout", "set", "join", "distinct", "transfer")
+_UNCHANGED = {
+    **dict.fromkeys((*_NULLS, "final", "limit", "offset", "use_query_cache"), 0),
+    **{f"{each}_overflow_mode": "throw" for each in _OVERFLOWS},
+}
+
 # What is inserted is on its shards when the answer comes, and from two replicas on at most of them. A visitor is on one
 # shard, so conditions on visitors are answered there. Figures without those of a shard are no figures. Of replicas the
 # first is read, where days are built and events deleted, and another one only while it does not answer.
@@ -229,7 +241,7 @@ class ClickHouse:
             # By itself the driver goes by the port alone: a password would leave in plain text.
             interface=urlsplit(self.dsn).scheme,
             database=database or "default",
-            settings={**_SERVED, **(_OF_CLUSTER if self.cluster else {}), **settings},
+            settings={**_UNCHANGED, **_SERVED, **(_OF_CLUSTER if self.cluster else {}), **settings},
             autogenerate_session_id=False,
             connect_timeout=5,
             send_receive_timeout=30,

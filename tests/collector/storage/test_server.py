@@ -14,12 +14,14 @@ import anyio
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.core.clock_monitor import uptime
 from collector.core.errors import InsertRetryable, ServerUnsuitable
 from collector.core.settings import read_settings
 from collector.erasure.delete_events import TABLES_WITH_SITE
 from collector.erasure.stored_events import delete_stored, remove_stale_marks
+from collector.rollups.build import build_days
 from collector.server.collector import Collector
 from collector.sites.model import Site
 from collector.spool.clickhouse_inserter import ClickHouseInserter
@@ -111,6 +113,17 @@ def test_the_documented_grants_are_enough_to_store_back_up_and_restore(
     assert count(client) == 2
     restore(place, name, lambda *_: [])
     assert count(client) == 1
+
+
+def test_answers_do_not_go_by_what_the_server_s_users_have_for_null_values(client: Client) -> None:
+    """All users of the server have settings by which a sum by several columns has nulls, and by which what is left out
+    of an answer is no error: rollups have the values of their dimensions all the same."""
+    ClickHouseInserter(client).insert([an_event(page="/a")], "token")
+    build_days(client, MINE.site, [MINE.day], 1 << 40)
+    asked = "SELECT value FROM daily_rollup WHERE dimension = 'event:page'"
+    assert client.query(asked).result_rows == [("/a",)]
+    with pytest.raises(DatabaseError, match="TOO_MANY_ROWS_OR_BYTES"):
+        client.query("SELECT number FROM numbers(100000)", settings={"max_result_rows": 10})
 
 
 def test_a_refused_look_is_no_failed_insert(clickhouse_server: RealServer, tmp_path: Path) -> None:
