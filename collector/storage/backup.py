@@ -159,8 +159,10 @@ def _restore(
                 # What is revoked or asked for from here on would be put aside.
                 _locked(present, ALL_RECORDS, name),
             ):
-                _keep_rights(client, clickhouse.database)
+                _keep_rights(client, clickhouse.database, set(RIGHTS) - {"users"})
                 settings = keep_protection(present, client)
+                # After it has compared them with those that are there.
+                _keep_rights(client, clickhouse.database, {"users"})
                 exchange(client, clickhouse.database, beside.database, restored)
         except DatabaseError as error:
             raise BackupError(name, plain_reason(error)) from None

@@ -77,9 +77,16 @@ def keep_checked(backup: str, jobs: Collection[SiteJob], present: Client, restor
             newest = MOST_VERSION
         if newest >= MOST_VERSION:
             raise BackupError(backup, f"a record of its table {table} cannot be used; nothing was restored")
-    _forget_removed({name for (name,) in present.query(_REMOVED).result_rows}, restored)
+    _forget_removed(_removed(present, restored), restored)
     _keep_fired(present, restored)
     return keep_protection(present, restored)
+
+
+def _removed(present: Client, restored: Client) -> set[str]:
+    """Names of users of the backup who were removed since, also where another user has the name now."""
+    now, then = (DocumentTable(client, "users", User).all() for client in (present, restored))
+    removed = {name for (name,) in present.query(_REMOVED).result_rows}
+    return removed | {name for name, user in now.items() if name in then and then[name].id != user.id}
 
 
 def _forget_removed(names: Collection[str], restored: Client) -> None:

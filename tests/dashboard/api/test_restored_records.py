@@ -90,6 +90,23 @@ def test_the_documented_grants_are_enough(clickhouse_server: RealServer) -> None
         assert notes.all()["launch"].by == ""
 
 
+def test_who_got_the_name_of_a_removed_user_has_nothing_of_theirs(clickhouse: ClickHouse) -> None:
+    """Their role and password are as they were, and private segments of the one before are not restored."""
+    with closing(clickhouse.client()) as client:
+        users, segments = DocumentTable(client, "users", User), DocumentTable(client, "segments", Segment)
+        users.store("nora", User(name="nora", password="", id="1", role="owner"))
+        segments.store("s", Segment(id="s", site="1", name="x", filters=(), owner="nora"))
+        name = f"b-{secrets.token_hex(4)}"
+        back_up(clickhouse, name)
+        for table, id_ in ((users, "nora"), (segments, "s")):
+            table.delete(id_)
+        users.create("nora", User(name="nora", password="", id="2", role="viewer"))
+        restore(clickhouse, name, partial(keep_checked, name, []))
+        assert segments.all() == {}
+        assert users.all()["nora"].id == "2"
+        assert users.all()["nora"].role == "viewer"
+
+
 def test_an_alert_has_fired_when_it_last_did(database: Client, databases: Databases) -> None:
     """Else its next occasion has the id of what was sent since the backup, and is not sent."""
     with databases.lent() as other, closing(other.client()) as restored:
