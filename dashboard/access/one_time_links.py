@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
+import anyio
 import anyio.to_thread
 import msgspec
 
@@ -23,6 +24,9 @@ GOOD_FOR: Final = 7 * 24 * 3600
 
 MOST_OF_USER: Final = 100
 """Links that one user may have open, of all sites."""
+
+LOOKUPS: Final = 2
+"""Links looked up at a time."""
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,6 +58,8 @@ class Invitations:
     def __init__(self, records: DocumentTable[Invitation], clock: Callable[[], float]) -> None:
         self._records = records
         self._clock = clock
+        # Of its own: from thousands of networks (IPv6) unknown links would have every other thread.
+        self._looking = anyio.CapacityLimiter(LOOKUPS)
 
     async def make(self, invitation: Invitation) -> str:
         """Store an invitation; returns its link's secret. Raises `RecordError` if its user has too many open links."""
@@ -63,7 +69,7 @@ class Invitations:
 
     async def peek(self, secret: str) -> Invitation | None:
         """What the link is good for, or None: unknown, used, revoked or too old."""
-        found = await anyio.to_thread.run_sync(self._records.get, _hashed(secret))
+        found = await anyio.to_thread.run_sync(self._records.get, _hashed(secret), limiter=self._looking)
         return found if found is not None and self._good(found) else None
 
     async def redeem(self, secret: str) -> Invitation | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,6 +240,29 @@ def test_links_cannot_be_guessed_without_end(board: Board) -> None:
     tried = [board.get(f"/unsubscribe/{number}").status_code for number in range(11)]
     assert tried == [404] * 10 + [429]
     assert board.sign_in().status_code == 303
+
+
+def test_unknown_links_of_many_networks_keep_nobody_waiting(board: Board, database: Client) -> None:
+    """One client may have thousands (IPv6): a few are looked up at a time, beside all else that takes a thread."""
+    go_on = threading.Event()
+
+    class Stuck(DocumentTable[Invitation]):
+        def get(self, id_: str) -> Invitation | None:
+            go_on.wait()
+            return super().get(id_)
+
+    async def asked() -> None:
+        board.dashboard.invitations._records = Stuck(database, "invitations", Invitation)
+        waiting = [asyncio.create_task(board.dashboard.invitations.peek(str(number))) for number in range(100)]
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.sleep(0)
+                assert await anyio.to_thread.run_sync(lambda: True)
+        finally:
+            go_on.set()
+        assert await asyncio.gather(*waiting) == [None] * 100
+
+    asyncio.run(asked())
 
 
 def test_two_at_once_use_a_link_once(board: Board) -> None:
