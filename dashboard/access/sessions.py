@@ -104,6 +104,8 @@ class Sessions:
         )
         self._sessions: dict[str, Session] = {}
         self._used: dict[str, Session] = {}
+        self._over: set[str] = set()
+        """Sign-ins that the database was asked for in vain since the last `refresh`."""
         self._changing = threading.Lock()
 
     async def start(
@@ -217,7 +219,7 @@ class Sessions:
             for id_ in [id_ for id_, session in stored.items() if self._is_over(session)]:
                 self._records.delete(id_)
                 del stored[id_]
-            self._sessions = stored
+            self._sessions, self._over = stored, set()
 
     def _is_good(self, session: Session, user: User) -> bool:
         same_password = secrets.compare_digest(_fingerprint(user), session.fingerprint)
@@ -240,10 +242,13 @@ class Sessions:
 
     def _unseen(self, id_: str, started: float) -> Session | None:
         """A sign-in that another process has just noted. Only a young one can be unknown here."""
-        if self._clock() > started + YOUNG:
+        if self._clock() > started + YOUNG or id_ in self._over:
             return None
         session = self._records.get(id_)
-        if session is not None:
+        if session is None:
+            # It was noted before its cookie was sent, and has ended: everybody waits while the database is asked.
+            self._over.add(id_)
+        else:
             self._sessions[id_] = session
         return session
 

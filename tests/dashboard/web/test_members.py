@@ -482,7 +482,8 @@ def test_the_day_of_the_last_use_is_written_by_the_upkeep(board: Board) -> None:
 
 
 def test_another_worker_knows_a_sign_in_at_once(board: Board) -> None:
-    """It asks the database for a young one, and only for that: an ended one costs it nothing."""
+    """It asks the database for a young one, and only for that: an ended one costs it nothing, a young one that has
+    ended one question until it reads them all again."""
     board.sign_in("vera")
     users = Users(DocumentTable(board.database, "users", User))
     users.refresh()
@@ -500,6 +501,13 @@ def test_another_worker_knows_a_sign_in_at_once(board: Board) -> None:
     board.clock.now += YOUNG + 1
     assert fresh.user(request) is None
     assert len(asked) == 1
+    board.clock.now -= YOUNG
+    other.forget_user("vera")
+    assert [other.user(request) for _ in range(3)] == [None] * 3
+    assert len(asked) == 2
+    other.refresh()
+    assert other.user(request) is None
+    assert len(asked) == 3
 
 
 def test_every_change_of_a_setting_is_noted(board: Board) -> None:
