@@ -23,7 +23,8 @@ PAUSE_SECONDS = 86_400.0
 """Downtime from which the clock is untrusted for events."""
 
 LONG_PAUSE_SECONDS = 30 * 86_400.0
-"""Downtime from which it is untrusted for salts, too."""
+"""Downtime from which it is untrusted for salts, too. So it is before the last run: the salt of the day that it really
+is would be one that nobody needs."""
 
 SALTS_SETTLE_SECONDS = 3_600.0
 EVENTS_SETTLE_SECONDS = 86_400.0
@@ -81,7 +82,7 @@ class ClockMonitor:
     @property
     def may_destroy_salts(self) -> bool:
         """Whether the clock is trusted for destroying salts."""
-        believed = not self._leap and abs(self._away) < LONG_PAUSE_SECONDS
+        believed = not self._leap and -LEAP_SECONDS <= self._away < LONG_PAUSE_SECONDS
         return (believed or self._has_settled(SALTS_SETTLE_SECONDS)) and not self._has_just_jumped
 
     @property

@@ -137,6 +137,7 @@ def test_a_machine_that_slept_for_days_waits(clocks: Clocks, keeper: ClockMonito
         (3 * DAY, (False, True)),
         (40 * DAY, (False, False)),
         (NINE_YEARS, (False, False)),
+        (-3 * DAY, (False, False)),
         (-NINE_YEARS, (False, False)),
     ],
 )
