@@ -186,7 +186,11 @@ class Imports:
         """Whether nothing is being imported, by any collector; if so nothing is here for as long as the block lasts.
         Half of its rows would be in tables that others are put in the place of."""
         with self._slots.closed() as idle:
-            yield idle and not any(self._goes_on(each) for each in self._records.all().values())
+            yield idle and not self.are_under_way()
+
+    def are_under_way(self) -> bool:
+        """Whether something is being imported, by any collector. Blocking."""
+        return any(self._goes_on(each) for each in self._records.all().values())
 
     def recover(self, *, alone: bool) -> None:
         """Tidy up after a process that did not survive, and forget what was never confirmed. `alone` says that no

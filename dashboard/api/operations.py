@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 import msgspec
+from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -18,7 +19,7 @@ from starlette.routing import Route
 
 from collector.core.errors import BackupError, SchemaTooNew
 from collector.server.collector import Collector
-from collector.storage.backup import Restored, back_up, restore
+from collector.storage.backup import Restored, SettingDifference, back_up, restore
 from collector.storage.backup_files import remove_unknown
 from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import EVERYWHERE, AuditLog
@@ -31,6 +32,7 @@ MOST_BODY = 4_096  # bytes
 
 T = TypeVar("T", bound=msgspec.Struct)
 RETRY_PATH = "/api/v1/spool/retry"
+_IMPORTING = "data is being imported; try again when that has finished"
 
 
 class BackupName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,8 +141,14 @@ def _restore(collector: Collector, name: str) -> Restored:
             # A job that has copied from a table, and deletes in another that was put in its place, would lose both.
             raise ApiError(HTTPStatus.CONFLICT, "name", "a site is being renamed or deleted; try again in a minute")
         if not nothing_imported:
-            raise ApiError(HTTPStatus.CONFLICT, "name", "data is being imported; try again when that has finished")
-        keep = partial(keep_checked, name, jobs)
+            raise ApiError(HTTPStatus.CONFLICT, "name", _IMPORTING)
+
+        def keep(present: Client, restored: Client) -> list[SettingDifference]:
+            # Begun at another collector meanwhile: its days would count, and their rows be in the former tables.
+            if collector.imports.are_under_way():
+                raise BackupError(name, _IMPORTING)
+            return keep_checked(name, jobs, present, restored)
+
         restored = restore(collector.clickhouse, name, keep, collector.rollup.replacing_tables)
         for refresh in collector.refreshes:
             refresh()

@@ -23,6 +23,7 @@ from collector.core.errors import BackupError
 from collector.erasure.rename_site import SiteRename
 from collector.erasure.site_job import SiteJob, new_job
 from collector.erasure.visitor_erasure import Eraser
+from collector.imports.record import ImportRecord
 from collector.ingest.event import Event
 from collector.server.collector import Collector
 from collector.sites.model import Site
@@ -183,6 +184,34 @@ async def test_who_is_erased_during_a_restoration_stays_erased(
     assert collector.client.query("SELECT visitor FROM events ORDER BY visitor").result_rows == [(7,), (8,)]
     assert collector.eraser.run_once(urgent=True)
     assert collector.client.query("SELECT visitor FROM events").result_rows == [(8,)]
+
+
+async def test_nothing_is_restored_where_another_collector_began_to_import(
+    tmp_path: Path, engine: str, clickhouse: ClickHouse
+) -> None:
+    """Its days would count in the restored tables, and their rows be in those that were put aside."""
+    assert engine
+    collector, name = backed_up(tmp_path, clickhouse, an_event())
+    keys = ApiKeys(DocumentTable(collector.client, "api_keys", ApiKey), "the key")
+    transport = httpx.ASGITransport(app=Starlette(routes=routes(collector, keys, noted_of(collector))))
+    headers = {"authorization": "Bearer the key"}
+    now = int(collector.clock())
+    record = ImportRecord(id="theirs", site_id="site", name="", by="", at=now, versions=1, beat=now)
+
+    def is_restoring() -> bool:
+        return tables_in_place(collector.clickhouse, collector.client).restoring
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+        with collector.rollup.replacing_tables():
+            answer = asyncio.create_task(client.post("/api/v1/backups/restore", json={"name": name}))
+            while not await anyio.to_thread.run_sync(is_restoring):
+                assert not answer.done()
+            await anyio.to_thread.run_sync(
+                DocumentTable(collector.client, "imports", ImportRecord).create, record.id, record
+            )
+        assert (await answer).status_code == 400
+        assert "being imported" in (await answer).text
+    assert not is_restoring()
 
 
 async def test_an_erasure_is_not_done_by_a_deletion_from_tables_that_were_replaced(
