@@ -39,7 +39,7 @@ _UNLIMITED: Final = re.compile(r"/api/.*")
 """Paths of what has limits of its own, as requests with keys have by account, or costs next to nothing."""
 _LASTING: Final = re.compile(rf".*/realtime/stream|{STREAMED.pattern}")
 """Paths of streams and uploads, which have limits of their own while they go on."""
-_LIGHT: Final = re.compile(r"/(static|privacy|login|logout)(?:/.*)?")
+_LIGHT: Final = re.compile(r"/(static|privacy|login|logout|metrics|readyz)(?:/.*)?")
 """Paths of what takes a moment: by their first part, they wait for nothing but each other."""
 
 LONG_QUERY: Final = 2_000
@@ -124,7 +124,7 @@ class Edge:
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, refused = scope["path"], REFUSAL in scope
-        if _UNLIMITED.fullmatch(path) or (path in ANY_HOST and not refused):
+        if _UNLIMITED.fullmatch(path) or (path in ANY_HOST - OPERATORS_OWN and not refused):
             await self._app(scope, receive, send)
             return
         light = _LIGHT.fullmatch(path)

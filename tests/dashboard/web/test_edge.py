@@ -344,6 +344,8 @@ def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client)
         ("/no/such/realtime/stream", b"localhost"),
         ("/site.test/realtime/stream", b"elsewhere.test"),
         ("/site.test/imports", b"localhost"),
+        ("/metrics", b"elsewhere.test"),
+        ("/readyz", b"elsewhere.test"),
     ],
 )
 @pytest.mark.parametrize("networks", [1, 200])
