@@ -5,7 +5,7 @@
 - Handle HEAD as GET without a body.
 - Read the body, limited in size, time and number, before the route is called; but not uploads.
 - Answer a few requests of an account at a time, or of a network, and one of them with a long address; but what has
-  limits of its own. Begin a few of those without an account in each turn of the event loop.
+  limits of its own. Begin a few of these, and of those without an account, in each turn of the event loop.
 - Validate response header fields, sandbox responses other than pages, and have no cache keep what does not say that.
 """
 
@@ -39,7 +39,7 @@ _UNLIMITED: Final = re.compile(r"/api/.*")
 """Paths of what has limits of its own, as requests with keys have by account, or costs next to nothing."""
 _LASTING: Final = re.compile(rf".*/realtime/stream|{STREAMED.pattern}")
 """Paths of streams and uploads, which have limits of their own while they go on."""
-_LIGHT: Final = re.compile(r"/(static|privacy|login|logout|metrics|readyz)(?:/.*)?")
+_LIGHT: Final = re.compile(r"/(static|privacy|login|logout)(?:/.*)?")
 """Paths of what takes a moment: by their first part, they wait for nothing but each other."""
 
 LONG_QUERY: Final = 2_000
@@ -124,7 +124,8 @@ class Edge:
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, refused = scope["path"], REFUSAL in scope
-        if _UNLIMITED.fullmatch(path) or (path in ANY_HOST - OPERATORS_OWN and not refused):
+        if _UNLIMITED.fullmatch(path) or (path in ANY_HOST and not refused):
+            await self._beginning.wait("unlimited")
             await self._app(scope, receive, send)
             return
         light = _LIGHT.fullmatch(path)

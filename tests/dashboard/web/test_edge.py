@@ -346,6 +346,8 @@ def test_who_is_signed_in_waits_for_nobody_of_the_same_network(database: Client)
         ("/site.test/imports", b"localhost"),
         ("/metrics", b"elsewhere.test"),
         ("/readyz", b"elsewhere.test"),
+        ("/js/tyst.js", b"elsewhere.test"),
+        ("/api/v1/sites", b"localhost"),
     ],
 )
 @pytest.mark.parametrize("networks", [1, 200])
