@@ -12,6 +12,10 @@ from typing import Final
 
 _REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS: Final = frozenset("\u200c\u200d")
+# What else is shown as nothing (Default_Ignorable_Code_Point): fillers, and variation selectors, which emoji need.
+_IGNORED: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 # Fast path: printable characters below U+0300 except U+00AD.
 _COMMON: Final = re.compile(r"[ -~\u00a0-\u00ac\u00ae-\u02ff]*")
 
@@ -42,9 +46,14 @@ def is_one_line(text: str, longest: int) -> bool:
     return 0 < len(text) <= longest and not has_hidden(text) and any(_is_seen(each) for each in text)
 
 
+def is_plain_name(text: str, longest: int) -> bool:
+    """Whether the text is a name that shows all that it is made of: no joiners, fillers or variation selectors."""
+    return is_one_line(text, longest) and _JOINERS.isdisjoint(text) and _IGNORED.search(text) is None
+
+
 def _is_hidden(character: str) -> bool:
     return unicodedata.category(character) in _REFUSED and character not in _JOINERS
 
 
 def _is_seen(character: str) -> bool:
-    return unicodedata.category(character) not in {"Cf", "Zs", "Mn"}
+    return unicodedata.category(character) not in {"Cf", "Zs", "Mn"} and _IGNORED.match(character) is None

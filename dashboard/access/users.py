@@ -14,7 +14,7 @@ import anyio.to_thread
 import msgspec
 
 from collector.core.errors import RecordError
-from collector.core.text import is_one_line
+from collector.core.text import is_plain_name
 from collector.sites.model import Site
 from collector.storage.documents import CachedDocumentTable, DocumentTable
 from dashboard.access.authenticator import Authenticator
@@ -124,8 +124,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def checked(user: User) -> User:
     """The user, validated. Raises `RecordError` naming the invalid field."""
-    # Not even the joiners: who is meant must be plain to see.
-    if not user.name.isprintable() or not is_one_line(user.name, LONGEST_NAME) or re.search(r"[\s/]", user.name):
+    # Who is meant must be plain to see.
+    if not user.name.isprintable() or not is_plain_name(user.name, LONGEST_NAME) or re.search(r"[\s/]", user.name):
         raise RecordError("name", "expected 1 to 100 characters without spaces or slashes")
     if user.role not in ROLES:
         raise RecordError("role", "expected one of {choices}", choices=", ".join(ROLES))

@@ -94,14 +94,15 @@ def test_no_name_is_entered_with_it(board: Board, what: str, hidden: str) -> Non
     assert FORMS[what](board, hidden).status_code == 422
 
 
-@pytest.mark.parametrize("hidden", ["\u202e", "\u200b", "\u200d", "\x1b"], ids=ascii)
+@pytest.mark.parametrize("hidden", ["\u202e", "\u200b", "\u200d", "\x1b", "\u3164", "\ufe0f", "\U000e0100"], ids=ascii)
 def test_no_user_and_no_key_is_named_with_it(database: Client, hidden: str) -> None:
-    """A user's name must be plain to see: not even joiners are in it."""
+    """A user's name must be plain to see: not even joiners, fillers and variation selectors are in it."""
     room = Room(database)
     user = {"name": f"ad{hidden}min", "password": "long enough"}
     assert room.ask("POST", "users", json=user).status_code == 400
     status = room.ask("POST", "keys", json={"name": f"re{hidden}ports"}).status_code
-    assert status == (201 if hidden == "\u200d" else 400)
+    assert status == (201 if hidden in "\u200d\u3164\ufe0f\U000e0100" else 400)
+    assert room.ask("POST", "keys", json={"name": hidden}).status_code == 400
 
 
 def test_an_invitation_s_link_takes_no_such_name(board: Board) -> None:
