@@ -29,7 +29,8 @@ class QueueFull(TystError):
 def classified(error: DatabaseError) -> Exception | None:
     """What a reader is told of an error, by its number in ClickHouse's ErrorCodes.cpp."""
     match error.code:
-        case 209 | 210 | 279:  # SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED
+        # SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED, NO_REMOTE_SHARD_AVAILABLE
+        case 209 | 210 | 279 | 519:
             return OperationalError("a node of the ClickHouse cluster does not answer")
         case 158 | 159 | 396 | 241:  # TOO_MANY_ROWS, TIMEOUT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, MEMORY_LIMIT_EXCEEDED
             return QueryTooLarge("the query takes too long or finds too much; narrow its dates or filters")

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from collector.storage.client import plain_reason
 from collector.storage.disk_guard import is_disk_full
 from dashboard.access.passwords import HashingBusy
-from dashboard.analytics.errors import QueryError, QueryTooLarge, QueueFull
+from dashboard.analytics.errors import QueryError, QueryTooLarge, QueueFull, classified
 from dashboard.api.auth import explained
 from dashboard.web.app_context import Dashboard
 from dashboard.web.templating import error_page
@@ -45,11 +45,12 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
             return explained(HTTPStatus(status), headers)
         return error_page(dashboard.pages, status, headers, user=dashboard.sessions.user(request))
 
-    async def explain_full_disk(request: Request, error: Exception) -> Response:
+    async def explain_storage(request: Request, error: Exception) -> Response:
+        known = classified(error) if isinstance(error, DatabaseError) else None
         # All else is an error of the program: it goes on to be logged, and comes back as a 500.
-        if not is_disk_full(error):
+        if known is None and not is_disk_full(error):
             raise error
-        return await explain(request, error)
+        return await explain(request, known or error)
 
     handled = (HTTPException, OperationalError, HashingBusy, QueueFull, QueryError, QueryTooLarge, 500)
-    return {**dict.fromkeys(handled, explain), **dict.fromkeys((DatabaseError, OSError), explain_full_disk)}
+    return {**dict.fromkeys(handled, explain), **dict.fromkeys((DatabaseError, OSError), explain_storage)}
