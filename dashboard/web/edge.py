@@ -142,6 +142,7 @@ class Edge:
                     await self._beginning.wait()
                 await self._app(scope, _ending(turn, receive) if _LASTING.fullmatch(path) else receive, send)
         except TooManyRequests:
+            await self._beginning.wait("too many")
             headers = {"retry-after": str(RETRY_SECONDS)}
             scope[REFUSAL] = HTTPException(429, "Too many requests. Try again in a few seconds.", headers)
             await self._app(scope, receive, send)

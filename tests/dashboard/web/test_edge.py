@@ -378,6 +378,35 @@ def test_of_a_network_a_few_requests_are_answered_in_a_turn(
     assert asyncio.run(most()) <= MOST_AT_A_TIME
 
 
+def test_a_few_are_told_in_a_turn_that_too_many_wait(database: Client) -> None:
+    """However many connections a client has beyond those that wait: refusing all of them takes a turn its time, too."""
+
+    async def most() -> int:
+        refused, found, count = 0, 0, 10 * MOST_AT_A_TIME
+        go_on = asyncio.Event()
+
+        async def app(scope: Scope, _: Receive, __: Send) -> None:
+            nonlocal refused
+            if REFUSAL in scope:
+                refused += 1
+            else:
+                await go_on.wait()
+
+        edge = edge_around(app, database, lambda _: "192.0.2.1")
+        scopes = [request_of("/site.test") for _ in range(MOST_AT_A_TIME + MOST_WAITING + count)]
+        tasks = [asyncio.create_task(edge(scope, unused, unused)) for scope in scopes]
+        async with asyncio.timeout(10):
+            while refused < count:
+                before = refused
+                await asyncio.sleep(0)
+                found = max(found, refused - before)
+        go_on.set()
+        await asyncio.gather(*tasks)
+        return found
+
+    assert asyncio.run(most()) <= MOST_AT_A_TIME
+
+
 @pytest.mark.parametrize(("path", "method"), [("/site.test/realtime/stream", "GET"), ("/site.test/imports", "POST")])
 def test_what_goes_on_for_long_keeps_nothing_else_waiting(database: Client, path: str, method: str) -> None:
     """A stream, and an upload: once they listen to their client, others of its network are answered."""
