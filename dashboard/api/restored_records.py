@@ -78,6 +78,7 @@ def keep_checked(backup: str, jobs: Collection[SiteJob], present: Client, restor
         if newest >= MOST_VERSION:
             raise BackupError(backup, f"a record of its table {table} cannot be used; nothing was restored")
     _forget_removed(_removed(present, restored), restored)
+    _end_keys(_removed_sites(present, restored), restored)
     _keep_fired(present, restored)
     return keep_protection(present, restored)
 
@@ -100,6 +101,25 @@ def _forget_removed(names: Collection[str], restored: Client) -> None:
         for id_, record in made.items():
             if not isinstance(record, Segment) or record.shared:
                 records.store(id_, msgspec.structs.replace(record, **{author: ""}))
+
+
+def _removed_sites(present: Client, restored: Client) -> set[str]:
+    """Ids of sites of the backup that were removed since."""
+    now = {site.id for site in DocumentTable(present, "sites", Site).all().values()}
+    known = {name for (name,) in present.query("SELECT DISTINCT id FROM sites").result_rows}
+    then = DocumentTable(restored, "sites", Site).all()
+    return {site.id for name, site in then.items() if name in known and site.id not in now}
+
+
+def _end_keys(removed: Collection[str], restored: Client) -> None:
+    """API keys are good for these sites no longer. One without any would be for all: it ends."""
+    keys = DocumentTable(restored, "api_keys", ApiKey)
+    for id_, key in keys.all().items():
+        left = tuple(site for site in key.sites if site not in removed)
+        if key.sites and not left:
+            keys.delete(id_)
+        elif left != key.sites:
+            keys.save(id_, msgspec.structs.replace(key, sites=left))
 
 
 def _keep_fired(present: Client, restored: Client) -> None:

@@ -11,9 +11,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import BackupError
+from collector.sites.model import Site
 from collector.storage.backup import NEVER, back_up, restore
 from collector.storage.client import ClickHouse
 from collector.storage.documents import DocumentTable
+from dashboard.access.api_keys import ApiKey
 from dashboard.access.users import User
 from dashboard.api.restored_records import AUTHORS, RECORDS, keep_checked
 from dashboard.notifications.alert_rules import AlertRule
@@ -105,6 +107,30 @@ def test_who_got_the_name_of_a_removed_user_has_nothing_of_theirs(clickhouse: Cl
         assert segments.all() == {}
         assert users.all()["nora"].id == "2"
         assert users.all()["nora"].role == "viewer"
+
+
+def test_no_key_opens_a_site_again_that_was_removed(database: Client, databases: Databases) -> None:
+    """One for it alone ends, as without a site it would be for all; others are for the sites that are there. Where
+    nothing is known of the site, as on a new machine, they are as they were."""
+    with databases.lent() as other, closing(other.client()) as restored:
+        gone, there = Site(domain="gone.test", id="1"), Site(domain="there.test", id="2")
+        keys = DocumentTable(restored, "api_keys", ApiKey)
+        for site in (gone, there):
+            DocumentTable(restored, "sites", Site).store(site.domain, site)
+        for id_, sites in (("of one", ("1",)), ("of both", ("1", "2")), ("of all", ())):
+            keys.store(id_, ApiKey(id=id_, hash="", sites=sites))
+        keep_checked("backup", [], database, restored)
+        assert {id_: key.sites for id_, key in keys.all().items()} == {
+            "of one": ("1",),
+            "of both": ("1", "2"),
+            "of all": (),
+        }
+        sites_now = DocumentTable(database, "sites", Site)
+        for site in (gone, there):
+            sites_now.store(site.domain, site)
+        sites_now.delete(gone.domain)
+        keep_checked("backup", [], database, restored)
+        assert {id_: key.sites for id_, key in keys.all().items()} == {"of both": ("2",), "of all": ()}
 
 
 def test_an_alert_has_fired_when_it_last_did(database: Client, databases: Databases) -> None:
