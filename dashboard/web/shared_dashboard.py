@@ -87,16 +87,19 @@ def unlock(dashboard: Dashboard) -> Endpoint:
 
 
 def resolve_share_token(dashboard: Dashboard, request: Request) -> tuple[ShareLink, Site]:
-    """What the token in the address opens. Raises 404 where that is nothing, 429 after too many of those."""
+    """What the token in the address opens. Raises 404 where that is nothing, 429 after too many of those.
+
+    A good token opens always: any page can have the browsers of a network ask for unknown ones.
+    """
+    found = dashboard.shares.opened(request.path_params["token"])
+    if found is not None:
+        return found
     network, tokens = network_of_request(dashboard, request), dashboard.doors.tokens
     wait = tokens.wait(network)
     if wait:
         raise HTTPException(429, headers={"retry-after": str(wait)})
-    found = dashboard.shares.opened(request.path_params["token"])
-    if found is None:
-        tokens.count(network)
-        raise HTTPException(404)
-    return found
+    tokens.count(network)
+    raise HTTPException(404)
 
 
 def _base(request: Request) -> str:
