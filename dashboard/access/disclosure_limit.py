@@ -2,7 +2,7 @@
 
 A visitor is identified by network address and user agent, and many browsers share one. Only the first few user agents
 of a network and day may read stored events; others get their number, and may erase them. Networks and user agents are
-kept as keyed hashes, in memory, until the day ends.
+kept as keyed hashes, in memory, until the day's salt is destroyed.
 
 Nothing is forgotten before: whoever has thousands of networks (IPv6) could have it forgotten what was guessed in
 another. So the table has a fixed size, and networks of the same place in it share their user agents: where very many
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 import mmap
+from collections.abc import Collection
 from typing import Final
 
 MAX_AGENTS: Final = 2
@@ -24,25 +25,30 @@ _BYTES: Final = 8
 
 
 class DisclosureLimit:
-    """Today's user agents that requested stored events, by network; a table of `places`."""
+    """User agents that requested stored events, by the events' date and the network; a table of `places` for each date
+    whose salt is there. A date's events can be requested for as long: in UTC that is on two days and more."""
 
     def __init__(self, places: int = PLACES) -> None:
         self._places = places
-        self._today = datetime.date.min
-        self._agents = self._empty()
+        self._agents: dict[datetime.date, memoryview] = {}
 
-    def may_disclose(self, network: str, user_agent: str, today: datetime.date) -> bool:
-        """Whether to disclose stored events to this user agent, rather than only their number."""
-        if today != self._today:
-            self._today, self._agents = today, self._empty()
+    def may_disclose(self, network: str, user_agent: str, dates: Collection[datetime.date]) -> bool:
+        """Whether to disclose stored events of these dates to this user agent, rather than only their number. The first
+        date is the first whose salt is there."""
+        first = min(dates)
+        self._agents = {date: table for date, table in self._agents.items() if date >= first}
         # `hash` has a random key in each process. 0 is a free place.
         agent = hash(user_agent) or 1
-        first = hash(network) % self._places * MAX_AGENTS
-        for at in range(first, first + MAX_AGENTS):
-            if self._agents[at] in (0, agent):
-                self._agents[at] = agent
-                return True
-        return False
+        start = hash(network) % self._places * MAX_AGENTS
+        tables = [self._agents.get(date) or self._agents.setdefault(date, self._empty()) for date in dates]
+        found = [
+            next((at for at in range(start, start + MAX_AGENTS) if table[at] in (0, agent)), -1) for table in tables
+        ]
+        if -1 in found:
+            return False
+        for table, at in zip(tables, found, strict=True):
+            table[at] = agent
+        return True
 
     def _empty(self) -> memoryview:
         """A table without agents; of the 16 MB those pages take memory that are written to."""

@@ -105,7 +105,7 @@ class VisitorViews:
         site, browser = self._asked(request, self._reads)
         with await self._alone(browser) as slot:
             held = await self._privacy.held(site, browser)
-            if not self._may_see(browser):
+            if not self._may_see(browser, held):
                 return file_response(as_count(held), "application/json", f"{site.domain}.json", request)
             name = f"{site.domain}-{datetime.datetime.fromtimestamp(held.linkable_until, datetime.UTC):%Y-%m-%d}"
             as_table = request.query_params.get("format") == "csv" or (
@@ -155,7 +155,7 @@ class VisitorViews:
             try:
                 with await self._alone(browser):
                     held = await self._privacy.held(site, browser)
-                details = self._may_see(browser)
+                details = self._may_see(browser, held)
             except HTTPException:
                 problem = "too_often"
             except (ClickHouseError, OSError):
@@ -210,9 +210,9 @@ class VisitorViews:
         slot.callback(self._answering.release, network)
         return slot
 
-    def _may_see(self, requester: Requester) -> bool:
-        today = datetime.datetime.fromtimestamp(self._privacy.now(), datetime.UTC).date()
-        return self._asking.may_disclose(network_of(requester.address), requester.user_agent, today)
+    def _may_see(self, requester: Requester, held: VisitorDataExport) -> bool:
+        dates = {date for date, _ in held.visitors}
+        return self._asking.may_disclose(network_of(requester.address), requester.user_agent, dates)
 
     async def _shown(
         self, request: Request, site: Site, export: VisitorDataExport | None, problem: str, *, details: bool

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pytest
 
+from collector.sites.model import Site
+from collector.storage.client import ClickHouse
 from dashboard.access.disclosure_limit import MAX_AGENTS, DisclosureLimit
 from dashboard.compliance.visitor_privacy_texts import page_texts
-from tests.collector.erasure.test_subject_access import OTHER, PAGE, Visiting
+from tests.collector.erasure.test_subject_access import OTHER, PAGE, Visiting, visiting
 from tests.collector.erasure.test_subject_access import town as town  # the fixture
 from tests.collector.ingest.test_pipeline import CHROME
+from tests.collector.spool.test_spool import Clock
 
 pytestmark = pytest.mark.anyio
 
-TODAY = datetime.date(2026, 3, 1)
+TODAY = (datetime.date(2026, 3, 1),)
+TOMORROW = (datetime.date(2026, 3, 2),)
 TRIED = [f"Mozilla/5.0 Chrome/{version}.0.0.0" for version in range(MAX_AGENTS)]
 
 
@@ -60,7 +65,30 @@ def test_the_first_agents_of_a_day_keep_their_sight() -> None:
         assert not asking.may_disclose("net", f"guess {number}", TODAY)
     assert all(asking.may_disclose("net", agent, TODAY) for agent in TRIED)
     assert asking.may_disclose("other", "guess 1", TODAY)
-    assert asking.may_disclose("net", "guess 1", TODAY + datetime.timedelta(days=1))
+    assert asking.may_disclose("net", "guess 1", TOMORROW)
+
+
+def test_each_date_is_disclosed_to_two_user_agents() -> None:
+    """Also where salts of two dates are there, as sites have several time zones: events of both are disclosed."""
+    asking = DisclosureLimit()
+    assert asking.may_disclose("net", TRIED[0], TODAY)
+    assert asking.may_disclose("net", TRIED[1], (*TODAY, *TOMORROW))
+    assert not asking.may_disclose("net", "guess", (*TODAY, *TOMORROW))
+    assert asking.may_disclose("net", TRIED[0], (*TODAY, *TOMORROW))
+    assert not asking.may_disclose("net", "guess", TOMORROW)
+
+
+async def test_another_day_of_utc_is_no_other_day_of_the_site(tmp_path: Path, clickhouse: ClickHouse) -> None:
+    """Whose events are still of its own date: there are no further guesses."""
+    clock = Clock(datetime.datetime(2026, 3, 1, 23, 30, tzinfo=datetime.UTC).timestamp())
+    async with visiting(tmp_path, clickhouse, clock) as town:
+        await town.collector.sites.change(Site(domain="site.test", timezone="America/Los_Angeles"))
+        await town.see()
+        for agent in TRIED:
+            assert await town.me(user_agent=agent) == []
+        clock.now += 3_600
+        async with town.client() as client:
+            assert (await client.get("/api/me?d=site.test")).json()["count"] == 1
 
 
 def test_nothing_is_forgotten_however_many_networks_ask() -> None:
@@ -80,4 +108,4 @@ def test_a_full_table_discloses_nothing_more() -> None:
     for number in range(200):
         asking.may_disclose(f"net {number}", f"agent {number}", TODAY)
     assert not any(asking.may_disclose(f"net {number}", "guess", TODAY) for number in range(200))
-    assert asking.may_disclose("net 1", "guess", TODAY + datetime.timedelta(days=1))
+    assert asking.may_disclose("net 1", "guess", TOMORROW)
