@@ -108,6 +108,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def checked(site: Site) -> Site:
     """The site, validated. Raises `RecordError` naming the invalid field."""
     domain = site.domain.strip().lower().removeprefix("https://").removeprefix("http://").strip("/")
+    # As names in beacons are read: one with it would never be counted for.
+    while domain.startswith("www."):
+        domain = domain.removeprefix("www.")
     if not _DOMAIN.match(domain) or has_hidden(domain):
         raise RecordError("domain", "expected a name such as example.com")
     if domain in RESERVED:

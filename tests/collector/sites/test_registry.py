@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from collector.core.errors import RecordError
 from collector.core.timezones import FormerZone
+from collector.ingest.payload_fields import domains_of
 from collector.sites.model import MOST_ALIASES, MOST_ZONES, Site, checked
 from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
@@ -51,6 +52,19 @@ async def test_a_site_is_not_called_like_an_address_of_the_api(sites: Sites, dat
     sites.refresh()
     _, after = await sites.update(Site(domain="goals"), lambda site: msgspec.structs.replace(site, min_visitors=7))
     assert after.min_visitors == 7
+
+
+@pytest.mark.parametrize(
+    "given", ["www.a.test", "https://WWW.a.test/", "www.www.a.test", "www.å.test", "www.xn--5ca.test"]
+)
+async def test_beacons_of_the_name_that_was_given_count(sites: Sites, given: str) -> None:
+    """Beacons lose `www.`: a site that kept it got none of them. With and without, it is the same site."""
+    site = await sites.add(Site(domain=given))
+    for tagged in (site.domain, f"www.{site.domain}"):
+        domains, _ = domains_of(tagged, "")
+        assert [sites.measured(domain) for domain in domains] == [site]
+    with pytest.raises(RecordError, match="already registered"):
+        await sites.add(Site(domain=f"www.{site.domain}"))
 
 
 async def test_a_removed_site_is_gone_and_may_come_back(sites: Sites) -> None:
