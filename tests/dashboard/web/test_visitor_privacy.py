@@ -255,6 +255,13 @@ async def test_pages_of_other_sites_get_nothing_to_measure(town: Visiting, site:
             assert (await client.get("/privacy/site.test")).status_code == 200
 
 
+async def test_a_page_of_another_site_measures_nothing_by_a_websocket(town: Visiting) -> None:
+    """Chromium sends its origin, and nothing of Fetch Metadata."""
+    await town.see()
+    async with town.client(origin="https://evil.test", upgrade="websocket") as client:
+        assert (await client.get("/privacy/site.test")).status_code == 403
+
+
 async def test_an_unknown_site_has_no_page(town: Visiting) -> None:
     """404, and 400 for a button that there is not."""
     async with town.client() as client:
