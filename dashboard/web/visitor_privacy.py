@@ -40,6 +40,7 @@ from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_context import user_agent_of
 from collector.ingest.request_origin import RequestOrigins, origin_of, public_base
 from collector.server.large_responses import ResponseSlots
+from collector.sites.hostnames import ascii_host, is_at_or_under, is_shared_suffix
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.access.csrf import is_foreign_subresource, same_origin
@@ -176,13 +177,12 @@ class VisitorViews:
             raise HTTPException(400)
         done = "saved" if action == "granted" else await self._withdraw_for_page(request, site)
         answer = _back(site, language, done)
-        answer.set_cookie(
-            CONSENT_COOKIE,
-            CHOICES[action] + (UNCONFIRMED if done in ("too_often", "not_erased") else ""),
-            max_age=CHOICE_SECONDS,
-            samesite="lax",
-            secure=request.url.scheme == "https",
-        )
+        choice = CHOICES[action] + (UNCONFIRMED if done in ("too_often", "not_erased") else "")
+        domain, secure = _cookie_domain(request, site), request.url.scheme == "https"
+        if domain is not None:
+            # One of this host alone would compete with that of the whole site.
+            answer.delete_cookie(CONSENT_COOKIE, samesite="lax", secure=secure)
+        answer.set_cookie(CONSENT_COOKIE, choice, max_age=CHOICE_SECONDS, domain=domain, samesite="lax", secure=secure)
         return answer
 
     async def _withdraw_for_page(self, request: Request, site: Site) -> str:
@@ -245,7 +245,7 @@ class VisitorViews:
             choice=_choice(request),
             retention=retention_text(site.retention_days),
             signals=[name for name, header in SIGNALS.items() if request.headers.get(header) == "1"],
-            own=host in (site.domain, f"www.{site.domain}"),
+            own=_cookie_domain(request, site) is not None,
             host=host,
             query=urlencode({"d": site.domain}),
             separator=usual_separator(language),
@@ -310,6 +310,13 @@ def language_of(request: Request) -> str:
     """`?lang=`, else the first language that the browser prefers and there is, else English."""
     asked = request.query_params.get("lang", "")
     return asked if asked in languages() else preferred(request.headers.get("accept-language", ""), languages())
+
+
+def _cookie_domain(request: Request, site: Site) -> str | None:
+    """The site's name, for whose hosts a choice is stored that is made at one of them, as the snippet stores it; None
+    at any other host."""
+    name = ascii_host(site.domain)
+    return name if is_at_or_under(origin_of(request).host, {name}) and not is_shared_suffix(name) else None
 
 
 def _choice(request: Request) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from dashboard.compliance.visitor_privacy_texts import page_texts
 from tests.browser.conftest import USER_AGENT, NewPerson
@@ -29,6 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with one site."""
     with served(tmp_path_factory.mktemp("privacy"), TYST_FLUSH_SECONDS="0.05") as running:
         running.add_site("example.com", timezone="Europe/Stockholm")
+        running.add_site("site.localhost")
         yield running
 
 
@@ -75,6 +76,22 @@ def test_the_switch_is_remembered(server: Served, new_person: NewPerson) -> None
     expect(page.locator("main")).to_contain_text(SV["choice_denied"])
     assert [(cookie["name"], cookie["value"]) for cookie in person.cookies()] == [("tyst_consent", "denied.own")]
     assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+
+
+@pytest.mark.usefixtures("pause")
+@pytest.mark.parametrize("host", ["www.site.localhost", "site.localhost", "stats.site.localhost"])
+def test_a_no_at_one_host_of_the_site_is_read_at_all_of_them(server: Served, person: BrowserContext, host: str) -> None:
+    """In place of the yes that they share, and of one that this host has for itself."""
+    url = server.url.replace("127.0.0.1", host)
+    for domain in (".site.localhost", host):
+        person.add_cookies([{"name": "tyst_consent", "value": "granted", "path": "/", "domain": domain}])
+    page = person.new_page()
+    page.goto(f"{url}/privacy/site.localhost?lang=sv")
+    page.get_by_role("button", name=SV["deny"]).click()
+    expect(page.get_by_role("status")).to_contain_text(SV["withdrawn"])
+    for other in ("site.localhost", "www.site.localhost", "shop.site.localhost"):
+        cookies = person.cookies(server.url.replace("127.0.0.1", other))
+        assert [(cookie["name"], cookie["value"]) for cookie in cookies] == [("tyst_consent", "denied.own")]
 
 
 @pytest.mark.parametrize("width", [1280, 390])

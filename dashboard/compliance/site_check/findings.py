@@ -9,7 +9,15 @@ from dashboard.compliance.site_check.banner_findings import banner_findings
 from dashboard.compliance.site_check.html_scan import Script
 from dashboard.compliance.site_check.page_inspection import PageInspection, quoted
 from dashboard.compliance.site_check.script_findings import content_policy_findings, script_findings
-from dashboard.compliance.site_check.tag_snippets import OWN, TagOptions, code_of, corrected, following, tag_of
+from dashboard.compliance.site_check.tag_snippets import (
+    OWN,
+    TagOptions,
+    code_of,
+    corrected,
+    following,
+    tag_domain,
+    tag_of,
+)
 from dashboard.i18n.translations import _, plural
 from dashboard.reports.labels import policy_title
 
@@ -119,18 +127,21 @@ def _held_back(inspection: PageInspection, script: Script) -> Check:
 
 
 def _domain(inspection: PageInspection, tag: Script) -> Iterator[Check]:
-    given, domain = tag.attributes.get("data-domain", ""), inspection.site.domain
-    name = _("Domain")
-    advice = _('It must be data-domain="{domain}". Replace the tag with this:').format(domain=domain)
+    given, domain, wanted = tag.attributes.get("data-domain", ""), inspection.site.domain, tag_domain(inspection.site)
+    name, parts = _("Domain"), [part.strip() for part in given.split(",")]
+    advice = _('It must be data-domain="{domain}". Replace the tag with this:').format(domain=wanted)
     code = corrected(tag, inspection.site, inspection.base)
-    if domain in (part.strip() for part in given.split(",")):
+    if wanted in parts:
         yield Check(name=name, state="ok", found=_("It counts for {domain}.").format(domain=domain))
+    elif domain in parts:
+        found = _("It counts for {domain}, but a visitor’s choice applies to one host only.").format(domain=domain)
+        yield Check(name=name, state="failed", found=found, advice=advice, code=code)
     elif given:
         found = _("It counts for {given}, not for {domain}.").format(given=quoted(given), domain=domain)
         yield Check(name=name, state="failed", found=found, advice=advice, code=code)
     elif tag.made:
         found = _("The site that it counts for could not be determined.")
-        advice = _('It must be data-domain="{domain}".').format(domain=domain)
+        advice = _('It must be data-domain="{domain}".').format(domain=wanted)
         yield Check(name=name, state="warning", found=found, advice=advice)
     else:
         yield Check(name=name, state="failed", found=_("The tag has no data-domain."), advice=advice, code=code)

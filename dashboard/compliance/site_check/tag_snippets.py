@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.datastructures import QueryParams
 
+from collector.sites.hostnames import ascii_host
 from collector.sites.model import Site
 from dashboard.compliance.site_check.cmp_detection import BANNERS
 from dashboard.compliance.site_check.html_scan import Script
@@ -76,6 +77,11 @@ def read_wanted(params: QueryParams) -> TagOptions:
     return TagOptions(variant if variant in VARIANTS else PLAIN, banner if known else OWN, measure)
 
 
+def tag_domain(site: Site) -> str:
+    """The site's name as `data-domain` has it: as browsers spell hosts, with which the snippet compares it."""
+    return ascii_host(site.domain)
+
+
 def tag_of(site: Site, base: str, banner: str = OWN, measure: Sequence[str] = ()) -> str:
     """The line of HTML that the site's pages need; `base` is this server's address, with a slash at the end."""
     return tag_line(_attributes(site, TagOptions(banner=banner, measure=tuple(measure))), f"{base}js/tyst.js")
@@ -103,8 +109,8 @@ def corrected(tag: Script, site: Site, base: str, *, banner: str = OWN, source: 
     )
     if odd or not source.isprintable() or len(source) > MAX_REPEATED:
         return tag_of(site, base, banner)
-    if site.domain not in (part.strip() for part in kept.get("data-domain", "").split(",")):
-        kept["data-domain"] = site.domain
+    if tag_domain(site) not in (part.strip() for part in kept.get("data-domain", "").split(",")):
+        kept["data-domain"] = tag_domain(site)
     if site.consent != kept.get("data-consent", "required"):
         kept.pop("data-consent", None)
         kept |= {} if site.consent == "required" else {"data-consent": site.consent}
@@ -150,7 +156,7 @@ def where_of(variant: str) -> str:
 
 
 def _attributes(site: Site, options: TagOptions) -> list[tuple[str, str]]:
-    pairs = [("data-domain", site.domain)]
+    pairs = [("data-domain", tag_domain(site))]
     if site.consent != "required":
         pairs.append(("data-consent", site.consent))
     if options.banner in BANNERS:

@@ -17,7 +17,7 @@ from starlette.types import Message
 
 from collector.erasure.subject_access import as_csv
 from collector.privacy.consent import Signals, decide_consent
-from collector.sites.model import POLICIES, Policy
+from collector.sites.model import POLICIES, Policy, Site
 from collector.storage.client import ClickHouse
 from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.compliance.visitor_privacy_texts import page_texts
@@ -182,6 +182,30 @@ async def test_the_switch_sets_the_cookie_of_this_address(town: Visiting, choice
     assert "Path=/" in cookie
     assert "httponly" not in cookie.lower()
     assert EN[f"choice_{choice}"] in await opened(town, cookie=f"tyst_consent={value}")
+
+
+@pytest.mark.parametrize("host", ["site.test", "www.site.test", "stats.site.test"])
+async def test_a_choice_at_a_host_of_the_site_is_that_of_all_its_hosts(town: Visiting, host: str) -> None:
+    """As the page says and the snippet stores it; an older one of this host alone, which would compete, is removed."""
+    async with town.client() as client:
+        answer = await client.post("/privacy/site.test", data={"action": "denied"}, headers={"host": host})
+        assert "It cannot see" not in (await client.get("/privacy/site.test", headers={"host": host})).text
+    removed, stored = answer.headers.get_list("set-cookie")
+    assert removed.startswith('tyst_consent="";')
+    assert "Max-Age=0" in removed
+    assert "Domain" not in removed
+    assert stored.startswith("tyst_consent=denied.own;")
+    assert "Domain=site.test;" in stored
+
+
+async def test_a_site_of_another_alphabet_is_known_by_its_host(town: Visiting) -> None:
+    """Browsers ask for it, and cookies name it, in ASCII."""
+    await town.collector.sites.add(Site(domain="räkor.test"))
+    async with town.client() as client:
+        host = {"host": "www.xn--rkor-loa.test"}
+        answer = await client.post("/privacy/räkor.test", data={"action": "excluded"}, headers=host)
+        assert "tyst-exclude" not in (await client.get("/privacy/räkor.test", headers=host)).text
+    assert "Domain=xn--rkor-loa.test;" in answer.headers.get_list("set-cookie")[-1]
 
 
 async def test_the_switch_says_what_it_cannot_do(town: Visiting) -> None:

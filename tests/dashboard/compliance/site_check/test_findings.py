@@ -135,6 +135,17 @@ def test_the_domain_must_be_the_sites(given: str, state: str) -> None:
     assert found["Domain"][0] == state
 
 
+@pytest.mark.parametrize(("given", "state"), [("xn--rkor-loa.example", "ok"), ("räkor.example", "failed")])
+def test_a_site_of_another_alphabet_is_named_as_browsers_name_hosts(given: str, state: str) -> None:
+    """The snippet compares it with the page's host: else hosts of the site do not share a visitor's choice."""
+    site = Site(domain="räkor.example")
+    offered = tag_of(site, BASE)
+    assert 'data-domain="xn--rkor-loa.example"' in offered
+    found = look(offered.replace("xn--rkor-loa.example", given), site)["Domain"]
+    assert found[0] == state
+    assert (offered in found[1]) == (state == "failed")
+
+
 LIMITED = Site(domain="example.com", consent="limited")
 SOURCE = f'src="{BASE}js/tyst.js"></script>'
 WRONG = {
