@@ -70,18 +70,39 @@ def test_files_to_import_pass_through_nginx_as_they_come(path: str, tmp_path: Pa
             nginx.wait(30)
 
 
+def test_nginx_passes_on_a_redirect_to_a_long_address(tmp_path: Path) -> None:
+    """As that of a view with many filters to the sign-in, which repeats it, quoted; nginx takes 8 KB of an address."""
+    port, location = free_port(), "/login?next=" + "%26" * 8_000
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        text = SINGLE.replace("127.0.0.1:8000", f"127.0.0.1:{upstream.getsockname()[1]}")
+        configuration = configured(text, tmp_path, port)
+        nginx = subprocess.Popen([NGINX, "-c", configuration, "-g", "daemon off;", "-e", str(tmp_path / "error.log")])
+        try:
+            with sending(port, "/site.test", size=0) as client:
+                upstream.settimeout(30)
+                received, _ = upstream.accept()
+                with received:
+                    received.recv(1 << 16)
+                    head = f"HTTP/1.1 303 See Other\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+                    received.sendall(head.encode())
+                    assert client.recv(1 << 16).startswith(b"HTTP/1.1 303 ")
+        finally:
+            nginx.terminate()
+            nginx.wait(30)
+
+
 @contextlib.contextmanager
-def sending(port: int, path: str) -> Iterator[ssl.SSLSocket]:
-    """A connection with a request of ten megabytes, of which a hundredth has been sent."""
+def sending(port: int, path: str, size: int = SENT) -> Iterator[ssl.SSLSocket]:
+    """A connection with a request of ten megabytes, or a hundred times `size`, of which a hundredth has been sent."""
     context = ssl.create_default_context(cafile=TLS / "cert.pem")
     context.check_hostname = False
     plain = until("nginx answers", lambda: connected(port))
     with context.wrap_socket(plain, server_hostname="stats.test") as client:
         client.settimeout(30)
-        head = f"POST {path} HTTP/1.1\r\nHost: stats.test\r\nContent-Length: {100 * SENT}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: stats.test\r\nContent-Length: {100 * size}\r\n\r\n"
         client.sendall(head.encode())
         with contextlib.suppress(OSError):
-            client.sendall(b"x" * SENT)
+            client.sendall(b"x" * size)
         yield client
 
 
