@@ -23,8 +23,8 @@ PAUSE_SECONDS = 86_400.0
 """Downtime from which the clock is untrusted for events."""
 
 LONG_PAUSE_SECONDS = 30 * 86_400.0
-"""Downtime from which it is untrusted for salts, too. So it is before the last run: the salt of the day that it really
-is would be one that nobody needs."""
+"""Downtime from which the clock is untrusted for salts, too. A clock that shows a time before the last run is always
+untrusted for them: today's salt would be destroyed as one of a later date."""
 
 SALTS_SETTLE_SECONDS = 3_600.0
 EVENTS_SETTLE_SECONDS = 86_400.0

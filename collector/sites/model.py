@@ -100,6 +100,11 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             msgspec.structs.force_setattr(self, "id", self.domain)
 
     @property
+    def host(self) -> str:
+        """Its name as browsers spell hosts: in ASCII, such as `xn--rkor-loa.example` for `räkor.example`."""
+        return ascii_host(self.domain) or self.domain
+
+    @property
     def hash_name(self) -> str:
         """The name that is hashed into visitor ids; unique for each site."""
         return self.id
@@ -108,7 +113,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def checked(site: Site) -> Site:
     """The site, validated. Raises `RecordError` naming the invalid field."""
     domain = site.domain.strip().lower().removeprefix("https://").removeprefix("http://").strip("/")
-    # As names in beacons are read: one with it would never be counted for.
+    # Beacons are counted under the name without it.
     while domain.startswith("www."):
         domain = domain.removeprefix("www.")
     if not _DOMAIN.match(domain) or has_hidden(domain):

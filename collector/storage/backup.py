@@ -161,7 +161,7 @@ def _restore(
             ):
                 _keep_rights(client, clickhouse.database, set(RIGHTS) - {"users"})
                 settings = keep_protection(present, client)
-                # After it has compared them with those that are there.
+                # Users last: `keep_protection` compares those of the backup with those of the present.
                 _keep_rights(client, clickhouse.database, {"users"})
                 exchange(client, clickhouse.database, beside.database, restored)
         except DatabaseError as error:

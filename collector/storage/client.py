@@ -64,14 +64,14 @@ _INTERPRETED = dict.fromkeys(("compile_expressions", "compile_aggregate_expressi
 # nothing was found. So it keeps them in memory, up to so many bytes.
 _SERVED = {"async_insert": 0, "insert_deduplicate": 1, "http_response_buffer_size": 256 << 20}
 
-# What the server's administrator may have set otherwise for its users, by which statements would have other answers
-# without an error: null values where statements count on others, rows that are left out, answers of a while ago.
+# Settings that an administrator may have changed in the profile of Tyst's user, and that change results without an
+# error: nulls in place of default values, truncated results, cached results.
 _NULLS = (
     "join_use_nulls", "group_by_use_nulls", "transform_null_in", "aggregate_functions_null_for_empty",
     "data_type_default_nullable",
 )  # fmt: skip
 _OVERFLOWS = ("read", "group_by", "sort", "result", "timeout", "set", "join", "distinct", "transfer")
-_UNCHANGED = {
+_RESULT_SETTINGS = {
     **dict.fromkeys((*_NULLS, "final", "limit", "offset", "use_query_cache"), 0),
     **{f"{each}_overflow_mode": "throw" for each in _OVERFLOWS},
 }
@@ -241,7 +241,7 @@ class ClickHouse:
             # By itself the driver goes by the port alone: a password would leave in plain text.
             interface=urlsplit(self.dsn).scheme,
             database=database or "default",
-            settings={**_UNCHANGED, **_SERVED, **(_OF_CLUSTER if self.cluster else {}), **settings},
+            settings={**_RESULT_SETTINGS, **_SERVED, **(_OF_CLUSTER if self.cluster else {}), **settings},
             autogenerate_session_id=False,
             connect_timeout=5,
             send_receive_timeout=30,

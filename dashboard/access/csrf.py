@@ -32,7 +32,7 @@ def from_own_page(headers: Headers) -> bool:
 def is_foreign_subresource(headers: Headers) -> bool:
     """Whether a page of another site asks for this address as a part of itself: an image, a frame, a fetch. How long
     the answer takes, or how large it is, must not tell that page anything. Browsers that navigate here are none."""
-    # Of a page that opens a WebSocket Chromium says the origin alone, as of nothing that navigates here.
+    # For a WebSocket Chromium sends `Origin` and no Fetch Metadata; a navigation by GET has no `Origin`.
     navigates = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
     return not navigates and not same_origin(headers)
 

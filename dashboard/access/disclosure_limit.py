@@ -25,16 +25,16 @@ _BYTES: Final = 8
 
 
 class DisclosureLimit:
-    """User agents that requested stored events, by the events' date and the network; a table of `places` for each date
-    whose salt is there. A date's events can be requested for as long: in UTC that is on two days and more."""
+    """User agents that requested stored events, by network: a table of `places` for each date of events that still has
+    a salt. With sites in several time zones these are more dates than one."""
 
     def __init__(self, places: int = PLACES) -> None:
         self._places = places
         self._agents: dict[datetime.date, memoryview] = {}
 
     def may_disclose(self, network: str, user_agent: str, dates: Collection[datetime.date]) -> bool:
-        """Whether to disclose stored events of these dates to this user agent, rather than only their number. The first
-        date is the first whose salt is there."""
+        """Whether to disclose stored events of these dates to this user agent, rather than only their number. Tables of
+        dates before the first of them are dropped: it is the oldest date that has a salt."""
         first = min(dates)
         self._agents = {date: table for date, table in self._agents.items() if date >= first}
         # `hash` has a random key in each process. 0 is a free place.

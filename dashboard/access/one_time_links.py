@@ -58,7 +58,7 @@ class Invitations:
     def __init__(self, records: DocumentTable[Invitation], clock: Callable[[], float]) -> None:
         self._records = records
         self._clock = clock
-        # Of its own: from thousands of networks (IPv6) unknown links would have every other thread.
+        # A limiter of its own: unknown links, sent from thousands of IPv6 networks, would occupy all worker threads.
         self._looking = anyio.CapacityLimiter(LOOKUPS)
 
     async def make(self, invitation: Invitation) -> str:

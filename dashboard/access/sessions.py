@@ -105,7 +105,7 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._used: dict[str, Session] = {}
         self._over: set[str] = set()
-        """Sign-ins that the database was asked for in vain since the last `refresh`."""
+        """Ids of sessions that were looked up since the last `refresh` and not found."""
         self._changing = threading.Lock()
 
     async def start(
@@ -246,7 +246,7 @@ class Sessions:
             return None
         session = self._records.get(id_)
         if session is None:
-            # It was noted before its cookie was sent, and has ended: everybody waits while the database is asked.
+            # A session is stored before its cookie is sent, so this one has ended. Each lookup blocks the event loop.
             self._over.add(id_)
         else:
             self._sessions[id_] = session

@@ -112,7 +112,8 @@ def _removed_sites(present: Client, restored: Client) -> set[str]:
 
 
 def _end_keys(removed: Collection[str], restored: Client) -> None:
-    """API keys are good for these sites no longer. One without any would be for all: it ends."""
+    """Take these sites from API keys. A key without sites would be for all of them, so one that has none left is
+    deleted."""
     keys = DocumentTable(restored, "api_keys", ApiKey)
     for id_, key in keys.all().items():
         left = tuple(site for site in key.sites if site not in removed)

@@ -98,4 +98,4 @@ def advice_for(reason: Reason, site: Site) -> str:
         ).format(site=site.domain)
     if reason == "rate":
         return _("Wait a few seconds. The limit is in the settings.")
-    return _('The tag’s data-domain must be exactly "{site}".').format(site=site.domain)
+    return _('The tag’s data-domain must be exactly "{site}".').format(site=site.host)

@@ -47,10 +47,12 @@ def error_handlers(dashboard: Dashboard) -> Mapping[Any, Callable[[Request, Exce
 
     async def explain_storage(request: Request, error: Exception) -> Response:
         known = classified(error) if isinstance(error, DatabaseError) else None
+        if isinstance(known, OperationalError):
+            return await explain(request, known)
         # All else is an error of the program: it goes on to be logged, and comes back as a 500.
-        if known is None and not is_disk_full(error):
+        if not is_disk_full(error):
             raise error
-        return await explain(request, known or error)
+        return await explain(request, error)
 
     handled = (HTTPException, OperationalError, HashingBusy, QueueFull, QueryError, QueryTooLarge, 500)
     return {**dict.fromkeys(handled, explain), **dict.fromkeys((DatabaseError, OSError), explain_storage)}

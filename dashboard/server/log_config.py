@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 MOST_LINES: Final = 60
-"""Warnings and errors a minute of one place in the program."""
+"""Warnings and errors a minute from one line of the program."""
 
 # Attributes that every record has; what else it carries was given with the message.
 _ORDINARY = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
@@ -44,8 +44,9 @@ class SlowClientFilter(logging.Filter):
 
 
 class RepetitionFilter(logging.Filter):
-    """Leaves out warnings and errors beyond the bound of their place: what one request may have logged, thousands could
-    fill the disk with. The first line of a later minute says how many were left out. `clock` gives seconds."""
+    """Rate limit of warnings and errors: of each line of the program that logs them at most `MOST_LINES` a minute pass,
+    so that no flood of requests fills the disk. The next record from that line, a minute later or more, says how many
+    were left out. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class RepetitionFilter(logging.Filter):
         self._minutes: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is within the bound."""
+        """Whether the record passes."""
         if record.levelno < logging.WARNING:
             return True
         place, now = (record.pathname, record.lineno), self._clock()

@@ -5,7 +5,7 @@
 - Handle HEAD as GET without a body.
 - Read the body, limited in size, time and number, before the route is called; but not uploads.
 - Answer a few requests of an account at a time, or of a network, and one of them with a long address; but what has
-  limits of its own. Begin a few of these, and of those without an account, in each turn of the event loop.
+  limits of its own. In each turn of the event loop begin a few requests without an account, and a few of the latter.
 - Validate response header fields, sandbox responses other than pages, and have no cache keep what does not say that.
 """
 

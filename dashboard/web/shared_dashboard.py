@@ -89,7 +89,7 @@ def unlock(dashboard: Dashboard) -> Endpoint:
 def resolve_share_token(dashboard: Dashboard, request: Request) -> tuple[ShareLink, Site]:
     """What the token in the address opens. Raises 404 where that is nothing, 429 after too many of those.
 
-    A good token opens always: any page can have the browsers of a network ask for unknown ones.
+    Valid tokens are never limited: any web page can make the browsers of a network request unknown ones.
     """
     found = dashboard.shares.opened(request.path_params["token"])
     if found is not None:

@@ -40,7 +40,7 @@ from collector.ingest.rate_limit import RateLimit
 from collector.ingest.request_context import user_agent_of
 from collector.ingest.request_origin import RequestOrigins, origin_of, public_base
 from collector.server.large_responses import ResponseSlots
-from collector.sites.hostnames import ascii_host, is_at_or_under, is_shared_suffix
+from collector.sites.hostnames import is_at_or_under, is_shared_suffix
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.access.csrf import is_foreign_subresource, same_origin
@@ -180,7 +180,7 @@ class VisitorViews:
         choice = CHOICES[action] + (UNCONFIRMED if done in ("too_often", "not_erased") else "")
         domain, secure = _cookie_domain(request, site), request.url.scheme == "https"
         if domain is not None:
-            # One of this host alone would compete with that of the whole site.
+            # A cookie of this host alone would be sent beside that of the whole site.
             answer.delete_cookie(CONSENT_COOKIE, samesite="lax", secure=secure)
         answer.set_cookie(CONSENT_COOKIE, choice, max_age=CHOICE_SECONDS, domain=domain, samesite="lax", secure=secure)
         return answer
@@ -313,10 +313,10 @@ def language_of(request: Request) -> str:
 
 
 def _cookie_domain(request: Request, site: Site) -> str | None:
-    """The site's name, for whose hosts a choice is stored that is made at one of them, as the snippet stores it; None
-    at any other host."""
-    name = ascii_host(site.domain)
-    return name if is_at_or_under(origin_of(request).host, {name}) and not is_shared_suffix(name) else None
+    """`Domain` of the cookie with the visitor's choice: the site's host, so that all hosts of the site share it, as the
+    snippet stores it. None where the request is to another host."""
+    is_own = is_at_or_under(origin_of(request).host, {site.host}) and not is_shared_suffix(site.host)
+    return site.host if is_own else None
 
 
 def _choice(request: Request) -> str:

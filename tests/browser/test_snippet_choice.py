@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from collector.sites.model import Site
-from dashboard.compliance.site_check.tag_snippets import tag_domain
 from tests.browser.conftest import WITHDRAWAL, Visit
 
 
@@ -181,7 +180,7 @@ def test_of_several_cookies_the_refusal_counts(visit: Visit, paths: tuple[str, s
 def test_all_hosts_of_a_site_share_the_choice(visit: Visit, name: str) -> None:
     """A no on one of them stops the others; the cookie is that of the site's name, as its tag has it."""
     recorder = visit.recorder
-    recorder.domain = tag_domain(Site(domain=name))
+    recorder.domain = Site(domain=name).host
     recorder.page()
     visit.page.goto(recorder.url.replace("site.localhost", f"www.{name}") + "/a")
     visit.do("tyst.consent('granted')")

@@ -9,15 +9,7 @@ from dashboard.compliance.site_check.banner_findings import banner_findings
 from dashboard.compliance.site_check.html_scan import Script
 from dashboard.compliance.site_check.page_inspection import PageInspection, quoted
 from dashboard.compliance.site_check.script_findings import content_policy_findings, script_findings
-from dashboard.compliance.site_check.tag_snippets import (
-    OWN,
-    TagOptions,
-    code_of,
-    corrected,
-    following,
-    tag_domain,
-    tag_of,
-)
+from dashboard.compliance.site_check.tag_snippets import OWN, TagOptions, code_of, corrected, following, tag_of
 from dashboard.i18n.translations import _, plural
 from dashboard.reports.labels import policy_title
 
@@ -127,7 +119,7 @@ def _held_back(inspection: PageInspection, script: Script) -> Check:
 
 
 def _domain(inspection: PageInspection, tag: Script) -> Iterator[Check]:
-    given, domain, wanted = tag.attributes.get("data-domain", ""), inspection.site.domain, tag_domain(inspection.site)
+    given, domain, wanted = tag.attributes.get("data-domain", ""), inspection.site.domain, inspection.site.host
     name, parts = _("Domain"), [part.strip() for part in given.split(",")]
     advice = _('It must be data-domain="{domain}". Replace the tag with this:').format(domain=wanted)
     code = corrected(tag, inspection.site, inspection.base)

@@ -10,7 +10,6 @@ from urllib.parse import quote, urlencode
 
 from starlette.datastructures import QueryParams
 
-from collector.sites.hostnames import ascii_host
 from collector.sites.model import Site
 from dashboard.compliance.site_check.cmp_detection import BANNERS
 from dashboard.compliance.site_check.html_scan import Script
@@ -77,11 +76,6 @@ def read_wanted(params: QueryParams) -> TagOptions:
     return TagOptions(variant if variant in VARIANTS else PLAIN, banner if known else OWN, measure)
 
 
-def tag_domain(site: Site) -> str:
-    """The site's name as `data-domain` has it: as browsers spell hosts, with which the snippet compares it."""
-    return ascii_host(site.domain)
-
-
 def tag_of(site: Site, base: str, banner: str = OWN, measure: Sequence[str] = ()) -> str:
     """The line of HTML that the site's pages need; `base` is this server's address, with a slash at the end."""
     return tag_line(_attributes(site, TagOptions(banner=banner, measure=tuple(measure))), f"{base}js/tyst.js")
@@ -109,8 +103,8 @@ def corrected(tag: Script, site: Site, base: str, *, banner: str = OWN, source: 
     )
     if odd or not source.isprintable() or len(source) > MAX_REPEATED:
         return tag_of(site, base, banner)
-    if tag_domain(site) not in (part.strip() for part in kept.get("data-domain", "").split(",")):
-        kept["data-domain"] = tag_domain(site)
+    if site.host not in (part.strip() for part in kept.get("data-domain", "").split(",")):
+        kept["data-domain"] = site.host
     if site.consent != kept.get("data-consent", "required"):
         kept.pop("data-consent", None)
         kept |= {} if site.consent == "required" else {"data-consent": site.consent}
@@ -156,7 +150,8 @@ def where_of(variant: str) -> str:
 
 
 def _attributes(site: Site, options: TagOptions) -> list[tuple[str, str]]:
-    pairs = [("data-domain", tag_domain(site))]
+    # The snippet compares it with the page's host.
+    pairs = [("data-domain", site.host)]
     if site.consent != "required":
         pairs.append(("data-consent", site.consent))
     if options.banner in BANNERS:

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.anyio
 STATEMENTS = {
     "/api/shard": "SELECT count() FROM remote('127.0.0.1:1', system.one)",
     "/api/mistake": "SELECT nothing FROM system.one",
+    "/api/memory": "SELECT number FROM numbers(1000000) GROUP BY number SETTINGS max_memory_usage = 1000000",
 }
 
 
@@ -35,7 +36,7 @@ def board(clickhouse: ClickHouse, database: Client, tmp_path: Path) -> Iterator[
 
 
 async def test_a_node_that_is_down_is_said_to_be_back_later(board: Board, database: Client) -> None:
-    """503 with a time to try again, not the 500 of a fault of the program, which this stays for others."""
+    """503 with a time to try again. Other errors of the database stay faults of the program, which are logged."""
 
     async def ask(request: Request) -> Response:
         database.query(STATEMENTS[request.url.path])
@@ -46,5 +47,6 @@ async def test_a_node_that_is_down_is_said_to_be_back_later(board: Board, databa
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stats.test") as client:
         answer = await client.get("/api/shard")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        with pytest.raises(DatabaseError):
-            await client.get("/api/mistake")
+        for path in ("/api/mistake", "/api/memory"):
+            with pytest.raises(DatabaseError):
+                await client.get(path)
