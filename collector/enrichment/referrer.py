@@ -31,7 +31,7 @@ def read_origin(referrer: str, page: Page, own_hosts: Collection[str] = ()) -> R
     A referrer at or under one of `own_hosts` (in ASCII), or the page's own host, is no origin; nor is one where people
     sign in, who come back from there.
     """
-    host, path = read_referrer(referrer)
+    host, path = read_referrer(referrer, own_hosts)
     if is_own(host, page.hostname, own_hosts) or _find(host) == _SIGN_IN:
         host = path = ""
     tags = page.tags

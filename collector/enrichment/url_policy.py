@@ -13,7 +13,7 @@ import msgspec
 
 from collector.enrichment.referrer import is_own
 from collector.enrichment.text_limits import truncated_page
-from collector.enrichment.urls import Page, read_page, read_referrer
+from collector.enrichment.urls import Page, masked_host, read_page, read_referrer
 from collector.sites.model import Site
 from collector.sites.registry import own_hosts
 
@@ -59,7 +59,8 @@ class PageCleaner:
         """The stored parts of a page's URL on this site: cleaned, with the owner's allowed keys and masked paths."""
         page = self._known.get(url)
         if page is None:
-            page = read_page(url, hash_mode=hash_mode, allowed=frozenset(site.query_keys))
+            allowed, own = frozenset(site.query_keys), own_hosts(site)
+            page = read_page(url, hash_mode=hash_mode, allowed=allowed, own_hosts=own)
             if _kept_to_the_letter(url, page):
                 if len(self._known) >= self._capacity:
                     self._known.clear()
@@ -71,7 +72,9 @@ def _kept_to_the_letter(url: str, page: Page) -> bool:
     """Whether an address, which has neither query nor fragment, reads the same for every site."""
     if len(url) > LONGEST_REMEMBERED or not url.startswith("https://") or "?" in url or "#" in url:
         return False
-    return url.removeprefix("https://").removeprefix("www.") == page.hostname + page.path
+    # A host that is only kept as it is the site's own is read otherwise for others.
+    host = masked_host(page.hostname)
+    return url.removeprefix("https://").removeprefix("www.") == host + page.path
 
 
 def _hidden(page: Page, site: Site) -> Page:
@@ -87,7 +90,7 @@ def _hidden(page: Page, site: Site) -> Page:
 def preview(site: Site, url: str, referrer: str = "") -> Preview:
     """What would be stored of a page that is opened under this address."""
     page = PageCleaner().read(url, site, hash_mode=False)
-    host, path = read_referrer(referrer)
+    host, path = read_referrer(referrer, own_hosts(site))
     tags = {name: value for name, value in msgspec.structs.asdict(page.tags).items() if value}
     return Preview(page.hostname, page.path, tags, "" if is_own(host, page.hostname, own_hosts(site)) else host + path)
 

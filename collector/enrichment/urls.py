@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
@@ -82,16 +83,18 @@ class Page(msgspec.Struct, frozen=True):
 NO_TAGS = CampaignTags()
 
 
-def read_page(url: str, *, hash_mode: bool, allowed: frozenset[str] = frozenset()) -> Page:
+def read_page(
+    url: str, *, hash_mode: bool, allowed: frozenset[str] = frozenset(), own_hosts: Collection[str] = ()
+) -> Page:
     """The stored parts of a page's URL. Never raises.
 
-    `allowed` are further query keys that the site's owner wants kept: they stand behind the path in order of
-    their names, `/search?page=2&q=lamp`, with cleaned values.
+    `own_hosts` are those of the site, in ASCII: they name no person. `allowed` are further query keys that the site's
+    owner wants kept: they stand behind the path in order of their names, `/search?page=2&q=lamp`, with cleaned values.
     """
     rest, _, fragment = url.partition("#")
     rest, _, query = rest.partition("?")
     hostname, path = _host_and_path(rest)
-    path = clean_path(path)
+    hostname, path = masked_host(hostname, own_hosts), clean_path(path)
     pairs = _pairs(query) if query else []
     if allowed:
         path += _kept_query(pairs, allowed)
@@ -104,8 +107,9 @@ def read_page(url: str, *, hash_mode: bool, allowed: frozenset[str] = frozenset(
     return Page(hostname, path, _tags(pairs) if pairs else NO_TAGS)
 
 
-def read_referrer(referrer: str) -> tuple[str, str]:
+def read_referrer(referrer: str, own_hosts: Collection[str] = ()) -> tuple[str, str]:
     """Host without `www.` and cleaned path (empty for `/`) of a referrer, or two empty texts when it is of no use.
+    `own_hosts` are as in `read_page`.
 
     Of no use: other schemes than http, https and those of apps (`android-app://com.example` has the host
     `com.example`), no host, and the machine the browser runs on.
@@ -119,11 +123,11 @@ def read_referrer(referrer: str) -> tuple[str, str]:
     host = _host(authority)
     if host == NO_HOST or is_loopback(host):
         return "", ""
-    return host, clean_path("/" + path).rstrip("/")
+    return masked_host(host, own_hosts), clean_path("/" + path).rstrip("/")
 
 
 def host_of(url: str) -> str:
-    """Host of `url` as `read_page` reads it; empty when it has none."""
+    """Host of `url` in full, as a site's name, lower case and without `www.`; empty when it has none."""
     host = _host_and_path(url.partition("#")[0].partition("?")[0])[0]
     return "" if host == NO_HOST else host
 
@@ -152,7 +156,7 @@ def clean_value(text: str) -> str:
     """
     if text.startswith(("https://", "http://")):
         host, path = _host_and_path(text.partition("#")[0].partition("?")[0])
-        return f"{text.partition('://')[0]}://{host}{clean_path(path)}"
+        return f"{text.partition('://')[0]}://{masked_host(host)}{clean_path(path)}"
     return without_private(text)
 
 
@@ -181,11 +185,19 @@ def _host(authority: str) -> str:
         host = ascii_host(host)
     if not _HOST.fullmatch(host):
         return NO_HOST
-    host = host.removeprefix("www.") or NO_HOST
-    if _SUSPECT_HOST.search(host) and not _IPV4.fullmatch(host):
-        # A label drawn by lot names a session or a person, not a site.
-        return ".".join(label if without_private(label) == label else "*" for label in host.split("."))
-    return host
+    return host.removeprefix("www.") or NO_HOST
+
+
+def masked_host(host: str, own_hosts: Collection[str] = ()) -> str:
+    """The host with a star for each label that is drawn by lot, which names a session or a person, not a site. One of
+    `own_hosts` stays as it is, also at the end of a longer one."""
+    if _SUSPECT_HOST.search(host) is None or _IPV4.fullmatch(host) or host.startswith("["):
+        return host
+    labels, rest = [], host
+    while rest and rest not in own_hosts:
+        label, _, rest = rest.partition(".")
+        labels.append(label if without_private(label) == label else "*")
+    return ".".join([*labels, rest] if rest else labels)
 
 
 def _host_v6(host: str) -> str:

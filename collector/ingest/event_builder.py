@@ -65,8 +65,8 @@ def build_event(context: EventContext) -> Event:
 def build_limited_event(context: EventContext, services: PipelineServices) -> Event:
     """The identifier-free count: page, referring host, device class, and nothing that could tell people apart."""
     page = page_of(context)
-    host = read_referrer(context.arrival.beacon.referrer)[0]
     own = services.sites.own_hosts(site_of(context))
+    host = read_referrer(context.arrival.beacon.referrer, own)[0]
     return Event(
         site=context.domain,
         day=context.day,

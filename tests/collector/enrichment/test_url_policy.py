@@ -87,6 +87,18 @@ def test_query_and_fragment_are_beside_the_pattern() -> None:
     assert pages.read("https://site.test/team/anna#/x", site, hash_mode=True).path == "/team/:hidden#/x"
 
 
+def test_a_sites_own_host_stays_as_it_is() -> None:
+    """However it looks: only labels in front of it, and hosts of others, may name a session or a person."""
+    name, pages = "donaudampfschifffahrtsgesellschaft.de", PageCleaner()
+    own, other = Site(domain=name), Site(domain="other.test")
+    for _ in range(2):
+        assert pages.read(f"https://www.{name}/", own, hash_mode=False).hostname == name
+        assert pages.read(f"https://www.{name}/", other, hash_mode=False).hostname == "*.de"
+    assert pages.read(f"https://5f2b8c9d1e2f3a4b5c6d.{name}/", own, hash_mode=False).hostname == f"*.{name}"
+    assert preview(own, f"https://{name}/", f"https://shop.{name}/a").referrer == ""
+    assert preview(own, f"https://{name}/", "https://rechtsschutzversicherungsgesellschaften.de/a").referrer == "*.de/a"
+
+
 def test_only_addresses_that_are_kept_to_the_letter_are_remembered() -> None:
     """What is cut or replaced is in no memory either; each site hides and keeps its own; memory is bounded, in number
     and in length."""

@@ -366,6 +366,7 @@ def test_values_are_cleaned(value: str, expected: str) -> None:
 def test_the_host_of_a_url_is_the_page_s() -> None:
     """The host that names a site where a beacon does not is the page's own; without one it is empty."""
     assert host_of("https://www.Example.com:8000/a?b#c") == "example.com"
+    assert host_of("https://a5b2c8d9e1f2.example/") == "a5b2c8d9e1f2.example"
     assert host_of("/a") == ""
 
 
