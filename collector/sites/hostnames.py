@@ -23,6 +23,11 @@ _PRIVATE = frozenset(
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "go", "gob", "gov", "gv", "ltd", "mil", "ne", "net", "or", "org"})
 """Under which countries register names, as in `co.uk`."""
 
+_ENTRY = re.compile(
+    r"(?:https?://)?((?:\*\.)?[\w¡-\U0010ffff](?:[-\w.¡-\U0010ffff]*[\w¡-\U0010ffff])?|\[[0-9a-f:.]+\])"
+    r"\.?(?::[0-9]{1,5})?/?"
+)
+
 _LOOPBACK = re.compile(r"(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[?::1\]?")
 
 
@@ -55,6 +60,13 @@ def unicode_host(host: str) -> str:
         return idna.decode(host)
     except idna.IDNAError:
         return host
+
+
+def host_entry(text: str) -> str:
+    """An entry of a site's `hostnames` as pages' hosts are compared with it: lower case, without scheme and port. Empty
+    for what is neither a host nor `*.` and a host."""
+    found = _ENTRY.fullmatch(text.strip().lower())
+    return found[1] if found else ""
 
 
 def is_address(host: str) -> bool:

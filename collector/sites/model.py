@@ -12,7 +12,7 @@ from collector.core.text import has_hidden
 from collector.core.timezones import FormerZone, Zone
 from collector.core.wildcards import LONGEST_PATTERN, MOST_STARS, is_bounded
 from collector.sites.goals import Goal, checked_goals
-from collector.sites.hostnames import ascii_host, is_shared_suffix
+from collector.sites.hostnames import ascii_host, host_entry, is_shared_suffix
 
 Policy = Literal["required", "limited", "exempt"]
 Datacenter = Literal["off", "mark", "drop"]
@@ -155,7 +155,8 @@ def checked(site: Site) -> Site:
                 count=MOST_EXCLUDED,
                 length=LONGEST_TEXT,
             )
-    for host in site.hostnames:
+    hostnames = tuple(dict.fromkeys(host_entry(host) or host for host in site.hostnames))
+    for host in hostnames:
         if host.startswith("*.") and is_shared_suffix(ascii_host(host[2:])):
             raise RecordError(
                 "hostnames",
@@ -173,6 +174,9 @@ def checked(site: Site) -> Site:
     return msgspec.structs.replace(
         site,
         domain=domain,
+        hostnames=hostnames,
+        excluded_countries=tuple(country.strip().upper() for country in site.excluded_countries),
+        query_keys=tuple(key.strip().lower() for key in site.query_keys),
         goals=checked_goals(site.goals),
         aliases=aliases,
     )

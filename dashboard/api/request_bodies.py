@@ -11,6 +11,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from collector.sites.hostnames import host_entry
 from collector.sites.model import Site
 from dashboard.access.api_keys import Right
 from dashboard.access.users import Role
@@ -79,7 +80,10 @@ def read_site(before: Site, fields: Mapping[str, Any]) -> Site:
     for name in fields:
         if name not in SITE_FIELDS:
             raise ApiError(HTTPStatus.BAD_REQUEST, name, f"is no setting of a site; known: {', '.join(SITE_FIELDS)}")
-    return read_as({**msgspec.structs.asdict(before), **fields}, Site)
+    site = read_as({**msgspec.structs.asdict(before), **fields}, Site)
+    if "hostnames" in fields and not all(map(host_entry, site.hostnames)):
+        raise ApiError(HTTPStatus.BAD_REQUEST, "hostnames", "expected hosts such as www.example.com or *.example.com")
+    return site
 
 
 def read_as(fields: Mapping[str, Any], kind: type[T]) -> T:

@@ -11,11 +11,11 @@ from babel import Locale
 from collector.core.errors import RecordError
 from collector.enrichment.url_policy import preview
 from collector.ingest.payload_fields import MOST_URL
+from collector.sites.hostnames import host_entry
 from collector.sites.model import DATACENTER_MODES, POLICIES, Site, checked, is_hiding
 from dashboard.i18n.translations import N_, _, error_text, instruction
 
 MOST_ENTRIES: Final = 200
-_HOST = re.compile(r"(?:\*\.)?[\w¡-\U0010ffff](?:[-\w.¡-\U0010ffff]*[\w¡-\U0010ffff])?(?::\d{1,5})?\Z")
 _KEY = re.compile(r"[\w.\[\]-]{1,64}\Z")
 
 Read = Callable[[str], Any]
@@ -58,16 +58,12 @@ def _entries(expected: str, fits: Callable[[str], bool], shape: Callable[[str], 
     return read
 
 
-def _host(text: str) -> str:
-    return text.lower().removeprefix("https://").removeprefix("http://").rstrip("/")
-
-
 def _country(code: str) -> bool:
     return len(code) == 2 and code.isalpha() and code in Locale("en").territories
 
 
 HOSTS: Final = _entries(
-    N_("expected a host such as www.example.com or *.example.com"), lambda text: bool(_HOST.match(text)), _host
+    N_("expected a host such as www.example.com or *.example.com"), lambda text: bool(host_entry(text)), str
 )
 PATHS: Final = _entries(N_("expected a path such as /admin/**"), lambda text: text.startswith("/"), str)
 COUNTRIES: Final = _entries(N_("expected a country’s two letters, such as SE"), _country, str.upper)

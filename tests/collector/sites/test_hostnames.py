@@ -11,7 +11,7 @@ from collector.core.errors import RecordError
 from collector.enrichment.urls import read_page
 from collector.ingest.context import Rejection
 from collector.ingest.pipeline import run
-from collector.sites.hostnames import ascii_host, is_at_or_under, is_loopback, unicode_host
+from collector.sites.hostnames import ascii_host, host_entry, is_at_or_under, is_loopback, unicode_host
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable
@@ -49,6 +49,22 @@ def test_what_is_no_host_has_no_ascii_form(text: str) -> None:
 def test_what_has_no_unicode_form_stays_as_it_is(text: str) -> None:
     """And nothing is raised."""
     assert unicode_host(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x.test", "X.test", "https://x.test", "http://x.test:8080/", "x.test:8080", "x.test.", " x.test "],
+)
+def test_a_host_is_meant_however_it_is_entered(text: str) -> None:
+    """As an address, with a port: what pages' hosts are compared with has neither."""
+    assert host_entry(text) == "x.test"
+    assert host_entry(f"*.{text.strip().removeprefix('https://').removeprefix('http://')}") == "*.x.test"
+
+
+@pytest.mark.parametrize("text", ["", "*", "*x.test", "x.*", ".x.test", "//x.test", "x.test, y.test", "x.test/a"])
+def test_what_no_host_fits_is_no_entry(text: str) -> None:
+    """A site with such an entry alone would count nothing."""
+    assert host_entry(text) == ""
 
 
 def test_at_or_under() -> None:

@@ -105,6 +105,7 @@ async def test_a_site_is_added_once(sites: Sites) -> None:
         (Site(domain="a.test", min_visitors=0), "min_visitors"),
         (Site(domain="a.test", rate_limit=-1), "rate_limit"),
         (Site(domain="a.test", hostnames=("*.com",)), "hostnames"),
+        (Site(domain="a.test", hostnames=("https://*.com:443",)), "hostnames"),
         (Site(domain="a.test", hostnames=("a.test", "*.co.uk")), "hostnames"),
         (Site(domain="a.test", rate_limit=10**4000), "rate_limit"),
         (Site(domain="a.test", former_timezones=(FormerZone(1, "UTC"),) * (MOST_ZONES + 1)), "timezone"),
@@ -116,6 +117,18 @@ def test_what_cannot_be_stored_names_its_field(site: Site, field: str) -> None:
     with pytest.raises(RecordError) as raised:
         checked(site)
     assert raised.value.field == field
+
+
+def test_lists_are_stored_as_beacons_are_compared_with_them() -> None:
+    """However they are written: what is stored otherwise would fit no page, or all pages."""
+    given = Site(
+        domain="a.test",
+        hostnames=("https://A.test:8080", "a.test."),
+        excluded_countries=("se ",),
+        query_keys=("Page",),
+    )
+    site = checked(given)
+    assert (site.hostnames, site.excluded_countries, site.query_keys) == (("a.test",), ("SE",), ("page",))
 
 
 async def test_a_time_zone_that_changes_again_and_again_leaves_the_other_settings(sites: Sites) -> None:

@@ -177,6 +177,8 @@ def test_goals_and_the_strict_form_are_settings_of_a_site(room: Room) -> None:
         ("PUT", "sites/one.test", {"domain": "no spaces.test"}, 400, "domain"),
         ("PUT", "sites/one.test", {"aliases": ["two.test"]}, 400, "aliases"),
         ("PUT", "sites/one.test", {"hostnames": ["a.test"] * 201}, 400, "hostnames"),
+        ("PUT", "sites/one.test", {"hostnames": ["one.test", "*"]}, 400, "hostnames"),
+        ("PUT", "sites/one.test", {"hostnames": ["https://*.com"]}, 400, "hostnames"),
         ("PUT", "sites/one.test", {"query_keys": ["x" * 301]}, 400, "query_keys"),
         ("POST", "sites/none.test/reset", {}, 404, "domain"),
         ("PUT", "sites/one.test", {"retention_days": -1}, 400, "retention_days"),

@@ -528,7 +528,7 @@ def test_sections_of_the_settings_are_saved_one_by_one(board: Board) -> None:
     """A form changes its own fields and no other; lists are taken line by line."""
     board.sign_in("olga")
     counting = {
-        "section": "counting", "hostnames": "https://Example.com\n*.example.com", "excluded_paths": "/admin/**",
+        "section": "counting", "hostnames": "https://Example.com:8443\n*.example.com/", "excluded_paths": "/admin/**",
         "excluded_countries": "no, se", "rate_limit": "", "datacenter": "drop",
     }  # fmt: skip
     assert board.post(f"/{SITE}/settings", counting).status_code == 303
