@@ -66,7 +66,7 @@ from dashboard.server.demo.timeline import DemoPlan, fill
 from dashboard.server.error_handlers import error_handlers
 from dashboard.server.health_checks import problems_of, status_of
 from dashboard.server.site_lifecycle import key_revoker, share_revoker, site_lifecycle_hooks, user_lifecycle_hooks
-from dashboard.web import routes, visitor_privacy
+from dashboard.web import routes, visitor_api, visitor_privacy
 from dashboard.web.app_context import build_dashboard
 from dashboard.web.edge import REFUSAL, Edge
 from dashboard.web.locale_middleware import LocaleMiddleware
@@ -74,6 +74,7 @@ from dashboard.web.public_path import BelowPath
 from dashboard.web.static_files import Assets
 from dashboard.web.stopping import on_stop
 from dashboard.web.templating import Pages
+from dashboard.web.visitor_requests import VisitorRequests
 
 log = logging.getLogger(__name__)
 
@@ -283,6 +284,7 @@ def build(
             await collector.stop()
             log.info("stopped", extra={"spool_rows": collector.spool.stats().rows})
 
+    visitors = VisitorRequests(collector.privacy, collector.sites, settings, sessions.hosts_of_admins)
     return Tyst(
         collector,
         translations,
@@ -322,14 +324,8 @@ def build(
             *openapi.routes(),
             *journeys.routes(statistics),
             *(demo_routes(dashboard.pages) if demo is not None else []),
-            *visitor_privacy.routes(
-                subject_access=collector.privacy,
-                sites=collector.sites,
-                notice_versions=editions,
-                pages=dashboard.pages,
-                settings=settings,
-                in_use=sessions.hosts_of_admins,
-            ),
+            *visitor_api.routes(visitors),
+            *visitor_privacy.routes(visitors, editions, dashboard.pages),
             *routes.routes(dashboard),
         ],
         exception_handlers=error_handlers(dashboard),

@@ -48,7 +48,8 @@ from collector.storage.documents import DocumentTable
 from collector.storage.shards import Shards
 from dashboard.compliance.notice_versions import History, NoticeVersions
 from dashboard.server.app import Tyst
-from dashboard.web.visitor_privacy import routes
+from dashboard.web import visitor_api, visitor_privacy
+from dashboard.web.visitor_requests import VisitorRequests
 from tests.board import prepared_pages
 from tests.collector.ingest.test_pipeline import CHROME
 from tests.collector.server.test_event_endpoint import settings_for
@@ -70,17 +71,13 @@ class Visiting:
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
         editions = NoticeVersions(DocumentTable(collector.client, "notices", History), collector.clock)
+        visitors = VisitorRequests(collector.privacy, collector.sites, collector.settings)
         self._app = Tyst(
             collector,
             routes=[
                 *collector_routes(collector),
-                *routes(
-                    subject_access=collector.privacy,
-                    sites=collector.sites,
-                    notice_versions=editions,
-                    pages=prepared_pages(),
-                    settings=collector.settings,
-                ),
+                *visitor_api.routes(visitors),
+                *visitor_privacy.routes(visitors, editions, prepared_pages()),
             ],
         )
 

@@ -21,7 +21,7 @@ from collector.sites.model import POLICIES, Policy, Site
 from collector.storage.client import ClickHouse
 from dashboard.compliance.privacy_notice_texts import notice_texts
 from dashboard.compliance.visitor_privacy_texts import page_texts
-from dashboard.web import visitor_privacy
+from dashboard.web import visitor_api
 from tests.collector.erasure.test_subject_access import FIREFOX, ME, OTHER, PAGE, Visiting, visiting
 from tests.collector.ingest.test_pipeline import CHROME
 
@@ -189,7 +189,7 @@ async def test_a_choice_at_a_host_of_the_site_is_that_of_all_its_hosts(town: Vis
     """As the page says and the snippet stores it; an older one of this host alone, which would compete, is removed."""
     async with town.client() as client:
         answer = await client.post("/privacy/site.test", data={"action": "denied"}, headers={"host": host})
-        assert "It cannot see" not in (await client.get("/privacy/site.test", headers={"host": host})).text
+        assert "it cannot see" not in (await client.get("/privacy/site.test", headers={"host": host})).text
     removed, stored = answer.headers.get_list("set-cookie")
     assert removed.startswith('tyst_consent="";')
     assert "Max-Age=0" in removed
@@ -208,13 +208,23 @@ async def test_a_site_of_another_alphabet_is_known_by_its_host(town: Visiting) -
     assert "Domain=xn--rkor-loa.test;" in answer.headers.get_list("set-cookie")[-1]
 
 
+async def test_an_intranet_host_without_a_dot_is_the_site_s_own(town: Visiting) -> None:
+    """Browsers store a cookie of such a name for the host alone, so that the choice has no `Domain`."""
+    await town.collector.sites.add(Site(domain="wiki"))
+    async with town.client() as client:
+        answer = await client.post("/privacy/wiki", data={"action": "excluded"}, headers={"host": "wiki"})
+        assert "it cannot see" not in (await client.get("/privacy/wiki", headers={"host": "wiki"})).text
+    (stored,) = answer.headers.get_list("set-cookie")
+    assert "Domain" not in stored
+
+
 async def test_the_switch_says_what_it_cannot_do(town: Visiting) -> None:
     """On another address than the site's it leads to the site; on the site's own it is the site's choice."""
     async with town.client() as client:
         foreign = (await client.get("/privacy/site.test")).text
         own = (await client.get("/privacy/site.test", headers={"host": "site.test"})).text
     assert 'href="https://site.test/#tyst-exclude"' in foreign
-    assert "It cannot see" not in own
+    assert "it cannot see" not in own
     assert "tyst-exclude" not in own
     assert html.escape(EN["foreign"].format(host="stats.test", site="site.test"), quote=True) in foreign
     assert html.escape(EN["own"].format(host="site.test", site="site.test"), quote=True) in own
@@ -338,7 +348,7 @@ async def test_one_request_of_a_network_is_answered_at_a_time(town: Visiting, mo
         return as_csv(*given)
 
     monkeypatch.setattr(town.collector.privacy, "held", slow)
-    monkeypatch.setattr(visitor_privacy, "as_csv", table)
+    monkeypatch.setattr(visitor_api, "as_csv", table)
     async with town.client() as client, town.client(address=OTHER) as stranger:
         asked = asyncio.create_task(client.get("/api/me?d=site.test&format=csv"))
         await first.wait()
