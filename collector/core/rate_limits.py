@@ -1,4 +1,4 @@
-"""Limits on how often something may be done: requests at a steady rate, and attempts within a window of time."""
+"""Rate limits: requests at a steady rate, and attempts within a window of time."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ _SECOND: Final = 1_000_000_000
 
 
 class RateUse(NamedTuple):
-    """What a request leaves of its key's limit. Times are in seconds."""
+    """State of a key's limit after a request. Times are in seconds."""
 
     remaining: int
     reset: int
-    """Until the whole limit is there again."""
+    """Until the whole limit is available again."""
     wait: int
     """Until the next request would pass; 0 lets this one pass."""
 
 
 class RequestRates:
-    """Requests of each key at a steady rate: so many in `seconds`, and as many at once. In memory, of the `most_keys`
-    last heard of, each until its whole limit is there again.
+    """Rate limit by key: a limit of requests in `seconds`, which may also come as one burst (generic cell rate
+    algorithm, ITU-T I.371, annex A).
 
-    The generic cell rate algorithm (ITU-T I.371, annex A). It is on the path of every beacon.
+    In memory: of the `most_keys` most recent keys, each until its whole limit is available again. `clock` gives
+    nanoseconds, whose sums are exact. It is on the path of every beacon.
     """
 
-    def __init__(self, seconds: int, most_keys: int) -> None:
+    def __init__(self, seconds: int, most_keys: int, clock: Callable[[], int] = monotonic_ns) -> None:
         self._window = seconds * _SECOND
         self._most_keys = most_keys
-        # By key, when its whole limit is there again: nanoseconds, which add up without rounding.
+        self._clock = clock
+        # The time, by key, at which its whole limit is available again.
         self._restored: OrderedDict[str, int] = OrderedDict()
 
     @property
@@ -42,9 +44,10 @@ class RequestRates:
         return len(self._restored)
 
     def spend(self, key: str, limit: int, cost: int = 1) -> RateUse:
-        """Count a request of a key that may have `limit` in the time. It counts as `cost`, at most as all of these."""
-        now = monotonic_ns()
-        self._forget(now)
+        """Count a request of a key as `cost` of its `limit` requests in the time, at most as all of them."""
+        now = self._clock()
+        while self._restored and next(iter(self._restored.values())) <= now:
+            self._restored.popitem(last=False)
         each = max(1, self._window // limit)
         used, needed = max(0, self._restored.get(key, now) - now), each * min(cost, limit)
         wait = used + needed - self._window
@@ -52,14 +55,9 @@ class RequestRates:
             used += needed
             self._restored[key] = now + used
             self._restored.move_to_end(key)
+            if len(self._restored) > self._most_keys:
+                self._restored.popitem(last=False)
         return RateUse((self._window - used) // each, _whole_seconds(used), _whole_seconds(max(0, wait)))
-
-    def _forget(self, now: int) -> None:
-        while self._restored:
-            oldest = next(iter(self._restored))
-            if len(self._restored) < self._most_keys and self._restored[oldest] > now:
-                return
-            del self._restored[oldest]
 
 
 def _whole_seconds(nanoseconds: int) -> int:
@@ -67,9 +65,9 @@ def _whole_seconds(nanoseconds: int) -> int:
 
 
 class AttemptLimit:
-    """Attempts of each key, `most` of them in a `window` of seconds.
+    """Limit by key of `most` attempts in a `window` of seconds.
 
-    In memory and bounded; keys are kept only as hashes under a secret that dies with the process. `clock` gives
+    In memory and bounded. Keys are stored as hashes only, keyed with a random secret of the process. `clock` gives
     seconds.
     """
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from time import monotonic_ns
 
 from starlette.types import Receive, Scope, Send
 
@@ -55,14 +57,16 @@ class EventEndpoint:
 
     `DELETE` takes back what the browser has sent to the sites it names: 202 once its erasure is promised on disk.
     `GET /api/event.gif` is the same for pages without JavaScript: a pixel whose query holds the beacon's keys and
-    whose only evidence of consent is the cookie.
+    whose only evidence of consent is the cookie. `clock` gives nanoseconds for the rate limit.
     """
 
-    def __init__(self, collector: Collector, bodies: BodyReader | None = None) -> None:
+    def __init__(
+        self, collector: Collector, bodies: BodyReader | None = None, clock: Callable[[], int] = monotonic_ns
+    ) -> None:
         self._collector = collector
         self._bodies = bodies or BodyReader()
         self._trusted = TrustedProxies(collector.settings.trusted_proxies)
-        self._rate = RateLimit(collector.settings.rate_limit)
+        self._rate = RateLimit(collector.settings.rate_limit, clock)
         self._withdrawals = ConsentWithdrawals(
             collector.sites, collector.privacy, collector.receipts, collector.revocations
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from collector.core.rate_limits import AttemptLimit, RequestRates
 
 
@@ -69,11 +67,10 @@ def test_requests_pass_up_to_the_limit_and_then_wait() -> None:
     assert rates.spend("c", 3, cost=50).remaining == 0
 
 
-def test_what_a_key_has_used_comes_back_at_a_steady_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_key_has_used_comes_back_at_a_steady_rate() -> None:
     """To the nanosecond: one of three in a minute every 20 seconds. A refused request uses nothing."""
     now = 5 * 10**9
-    monkeypatch.setattr("collector.core.rate_limits.monotonic_ns", lambda: now)
-    rates = RequestRates(seconds=60, most_keys=10)
+    rates = RequestRates(seconds=60, most_keys=10, clock=lambda: now)
     assert [rates.spend("a", 3) for _ in range(3)] == [(2, 20, 0), (1, 40, 0), (0, 60, 0)]
     assert rates.spend("a", 3) == (0, 60, 20)
     now += 20 * 10**9 - 1
@@ -82,15 +79,16 @@ def test_what_a_key_has_used_comes_back_at_a_steady_rate(monkeypatch: pytest.Mon
     assert [rates.spend("a", 3).wait for _ in range(2)] == [0, 20]
 
 
-def test_keys_are_forgotten_once_they_have_all_of_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are addresses. Of more than there is room for those that were not heard of for longest are forgotten."""
+def test_keys_are_forgotten_once_their_whole_limit_is_available() -> None:
+    """They are addresses. At the bound a new key replaces the least recent one, and a refused request none."""
     now = 5 * 10**9
-    monkeypatch.setattr("collector.core.rate_limits.monotonic_ns", lambda: now)
-    rates = RequestRates(seconds=1, most_keys=100)
+    rates = RequestRates(seconds=1, most_keys=100, clock=lambda: now)
     for number in range(150):
         rates.spend(f"key{number}", 1)
     assert rates.held == 100
-    assert [rates.spend(name, 1).wait for name in ("key149", "key0")] == [1, 0]
+    assert [rates.spend("key149", 1).wait for _ in range(100)] == [1] * 100
+    assert rates.held == 100
+    assert [rates.spend(name, 1).wait for name in ("key50", "key0")] == [1, 0]
     now += 10**9
     rates.spend("another", 1)
     assert rates.held == 1

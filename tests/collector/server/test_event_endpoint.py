@@ -7,7 +7,7 @@ import datetime
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -42,15 +42,17 @@ def settings_for(path: Path, **environ: str) -> Settings:
 
 @asynccontextmanager
 async def serving(
-    path: Path, clickhouse: ClickHouse, **environ: str
+    path: Path, clickhouse: ClickHouse, monotonic: Callable[[], int] = time.monotonic_ns, /, **environ: str
 ) -> AsyncIterator[tuple[Collector, httpx.AsyncClient]]:
-    """A started collector with one site, and a client that talks HTTP to it."""
+    """A started collector with one site, and a client that talks HTTP to it. `monotonic` gives the nanoseconds of the
+    rate limit."""
     collector = Collector(settings_for(path, **environ), clickhouse=clickhouse)
     await collector.sites.change(Site(domain="site.test"))
     await collector.start()
-    transport = httpx.ASGITransport(app=Tyst(collector, routes=routes(collector)))
+    app = Tyst(collector, routes=routes(collector))
+    app.beacons = EventEndpoint(collector, clock=monotonic)
     async with httpx.AsyncClient(
-        transport=transport, base_url="http://stats.test", headers={"user-agent": CHROME}
+        transport=httpx.ASGITransport(app=app), base_url="http://stats.test", headers={"user-agent": CHROME}
     ) as client:
         yield collector, client
     await collector.stop()
@@ -239,13 +241,11 @@ async def test_a_full_spool_asks_to_come_back(tmp_path: Path, clickhouse: ClickH
         assert len(await stored(running)) == statuses.count(202) > 400
 
 
-async def test_too_many_beacons_from_one_address_are_asked_to_wait(
-    tmp_path: Path, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_many_beacons_from_one_address_are_asked_to_wait(tmp_path: Path, clickhouse: ClickHouse) -> None:
     """429 with Retry-After until time has passed; others are not affected, and a site may allow more or fewer."""
     now = 1_000 * 10**9
-    monkeypatch.setattr("collector.core.rate_limits.monotonic_ns", lambda: now)
-    async with serving(tmp_path, clickhouse, TYST_RATE_LIMIT="4", TYST_TRUSTED_PROXIES="127.0.0.1") as running:
+    settings = {"TYST_RATE_LIMIT": "4", "TYST_TRUSTED_PROXIES": "127.0.0.1"}
+    async with serving(tmp_path, clickhouse, lambda: now, **settings) as running:
         collector, client = running
 
         async def statuses(domain: str, address: str) -> list[int]:
@@ -266,12 +266,10 @@ async def test_too_many_beacons_from_one_address_are_asked_to_wait(
         assert await statuses("quiet.test", "192.0.2.1") == [429] * 6
 
 
-async def test_large_beacons_count_as_several(
-    tmp_path: Path, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_large_beacons_count_as_several(tmp_path: Path, clickhouse: ClickHouse) -> None:
     """What they cost goes by their length; the largest passes also where a second has room for less."""
-    monkeypatch.setattr("collector.core.rate_limits.monotonic_ns", lambda: 1_000 * 10**9)
-    async with serving(tmp_path, clickhouse, TYST_RATE_LIMIT="8", TYST_TRUSTED_PROXIES="127.0.0.1") as running:
+    settings = {"TYST_RATE_LIMIT": "8", "TYST_TRUSTED_PROXIES": "127.0.0.1"}
+    async with serving(tmp_path, clickhouse, lambda: 1_000 * 10**9, **settings) as running:
         collector, client = running
         await collector.sites.add(Site(domain="quiet.test", rate_limit=1))
 
