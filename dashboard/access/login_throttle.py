@@ -3,48 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from collector.core.rate_limits import AttemptLimit
 
+OF_NAME: Final = 10
+OF_NETWORK: Final = 20
+"""Failed sign-ins in a window from one network: under one name, and in all."""
+WINDOW: Final = 15 * 60
+CAPACITY: Final = 10_000
+
 
 class LoginThrottle:
-    """Counts failed sign-ins for a window of time, per network, and per name from one network.
+    """Limits failed sign-ins by network, and by name and network.
 
-    A name alone locks nobody out: else anybody could keep `admin` from signing in. A network is an IPv4 address or an
-    IPv6 /64; callers pass it as such. `clock` gives seconds.
+    Not by name alone, as anybody could then keep `admin` from signing in. A network is an IPv4 address or an IPv6 /64;
+    callers pass it as such. `clock` gives seconds.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        *,
-        per_name: int = 10,
-        per_network: int = 20,
-        window: float = 15 * 60,
-        capacity: int = 10_000,
-    ) -> None:
-        self._names = AttemptLimit(clock, per_name, window, capacity)
-        self._networks = AttemptLimit(clock, per_network, window, capacity)
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._names = AttemptLimit(clock, OF_NAME, WINDOW, CAPACITY)
+        self._networks = AttemptLimit(clock, OF_NETWORK, WINDOW, CAPACITY)
 
     def wait(self, name: str, network: str) -> int:
         """Seconds until this name may be tried again from this network; 0 is now."""
         return max(self._names.wait(_from_network(name, network)), self._networks.wait(network))
 
     def count(self, name: str, network: str) -> None:
-        """Note an attempt. Done before the password is checked, so that many at once gain nothing."""
+        """Count an attempt, before the password is checked: else many at once would all be checked."""
         self._names.count(_from_network(name, network))
         self._networks.count(network)
 
     def reset(self, name: str, network: str) -> None:
-        """Forget the attempts under this name after a successful one, and that one of the network.
+        """After a successful sign-in, forget the attempts under this name and that one of the network.
 
-        Not all of the network: who has one account could otherwise try passwords of others without end.
+        The network's others count on: else the owner of one account could try passwords of others without limit.
         """
         self._names.reset(_from_network(name, network))
         self._networks.refund(network)
 
     def refund(self, name: str, network: str) -> None:
-        """Take back the last attempt: it was never tried."""
+        """Take back the last attempt, whose password was not checked."""
         self._names.refund(_from_network(name, network))
         self._networks.refund(network)
 

@@ -1,21 +1,22 @@
-"""Limit on what somebody has sent at once: trials of reports and alerts, invitations, and links for new passwords."""
+"""Limit on messages that a user has sent at once: trials of reports and alerts, invitations, and password links."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from dashboard.access.login_throttle import LoginThrottle
+from collector.core.rate_limits import AttemptLimit
 from dashboard.notifications.errors import DeliveryError
 
+WINDOW: Final = 15 * 60
 TO_RECIPIENT: Final = 5
-"""Sent to one recipient in a quarter of an hour, whoever asks for them and of whichever site."""
+"""Messages to one recipient in a quarter of an hour, from all senders and sites."""
 OF_SITE: Final = 20
-"""Sent for one site in the same time."""
+"""Messages of one site in the same time."""
 
 
 class TooManyTrials(DeliveryError):
-    """One more than anybody needs; `wait` is the seconds until the next."""
+    """The limit is reached; `wait` is the seconds until the next message may be sent."""
 
     def __init__(self, wait: int) -> None:
         super().__init__(f"too much was sent; try again in {wait} s")
@@ -23,17 +24,17 @@ class TooManyTrials(DeliveryError):
 
 
 class TrialLimit:
-    """Counts by recipient and by site. In memory, of hashes; `clock` gives Unix seconds."""
+    """Limits by recipient and by site. `clock` gives Unix seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._recipients = LoginThrottle(clock, per_name=TO_RECIPIENT, per_network=TO_RECIPIENT)
-        self._sites = LoginThrottle(clock, per_name=OF_SITE, per_network=OF_SITE)
+        self._recipients = AttemptLimit(clock, TO_RECIPIENT, WINDOW)
+        self._sites = AttemptLimit(clock, OF_SITE, WINDOW)
 
     def count(self, recipient: str, site_id: str) -> None:
-        """Note one to an address. Raises `TooManyTrials`."""
+        """Count a message to an address. Raises `TooManyTrials`."""
         counted = ((self._recipients, recipient.lower()), (self._sites, site_id))
-        wait = max(throttle.wait("", value) for throttle, value in counted)
+        wait = max(limit.wait(key) for limit, key in counted)
         if wait:
             raise TooManyTrials(wait)
-        for throttle, value in counted:
-            throttle.count("", value)
+        for limit, key in counted:
+            limit.count(key)
