@@ -1,4 +1,4 @@
-"""Access by shared links: throttling of token guesses, and the signed cookie set after a correct password."""
+"""Access by shared links: throttling of passwords, and the signed cookie set after a correct one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.core.app_secret import Secrets
-from collector.core.rate_limits import AttemptLimit
 from dashboard.access.cookies import read_cookie, set_cookie
 from dashboard.access.login_throttle import LoginThrottle
 from dashboard.access.share_links import ShareLink
@@ -21,19 +20,14 @@ COOKIE: Final = "tyst_share"
 LIFETIME: Final = 12 * 3600
 """Seconds that a password is remembered for."""
 
-WRONG_TOKENS: Final = 30
-"""Unknown tokens a minute from one network; with 192 random bits to guess, any bound would do."""
-
 
 class ShareAccess:
-    """Who may pass through a shared link. `keys` sign the cookies; `clock` gives seconds."""
+    """Access of browsers to shared links with passwords. `keys` sign the cookies; `clock` gives seconds."""
 
     def __init__(self, keys: Secrets, clock: Callable[[], float]) -> None:
         self._serializer = URLSafeTimedSerializer(
             keys, salt="tyst.share", signer_kwargs={"digest_method": hashlib.sha256}
         )
-        self.tokens = AttemptLimit(clock, WRONG_TOKENS, window=60)
-        """Unknown tokens, by network."""
         self.passwords = LoginThrottle(clock)
         """Passwords tried, by link and by network."""
 

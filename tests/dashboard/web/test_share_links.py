@@ -372,18 +372,12 @@ def test_passwords_come_from_the_page_itself(board: Board) -> None:
     assert answer.status_code == 403
 
 
-def test_unknown_tokens_have_to_wait_and_good_ones_open(board: Board) -> None:
-    """Thirty unknown ones a minute from one network, however many addresses it has; nobody's good links are affected:
-    any page can have the browsers of an office ask for unknown ones."""
+def test_unknown_tokens_keep_nobody_from_a_valid_link(board: Board) -> None:
+    """Any web page can make the browsers of an office request unknown ones."""
     link = make(board)
     stranger(board)
-    for number in range(30):
-        assert board.get(f"/share/guess{number}", peer=f"2001:db8::{number:x}").status_code == 404
-    assert board.get("/share/guess", peer="2001:db8::ff").status_code == 429
-    assert board.get(link, peer="2001:db8::ff").status_code == 200
-    assert board.get("/share/guess", peer="192.0.2.7").status_code == 404
-    board.clock.now += 60
-    assert board.get("/share/guess", peer="2001:db8::ff").status_code == 404
+    assert {board.get(f"/share/guess{number}").status_code for number in range(100)} == {404}
+    assert board.get(link).status_code == 200
 
 
 def test_a_link_goes_with_its_site(board: Board) -> None:
