@@ -190,8 +190,8 @@ class StatsService:
         return replace(query, period=replace(period, end=max(step, begins)))
 
     async def _release_time(self, site: str, day: datetime.date, until: int | None = None) -> int:
-        """The last full minute but one by which the day's visitors had become more by the site's minimum or more, as of
-        now or of the Unix second `until`.
+        """The last full minute but one by which the day's visitors, or before the first of them its anonymous events,
+        had become more by the site's minimum or more, as of now or of the Unix second `until`.
 
         It depends on the stored events alone, so that all processes agree, and moves only with the next such step.
         """
@@ -222,20 +222,20 @@ def _batches(needed: Iterable[Aggregation]) -> list[list[Aggregation]]:
     return list(found.values())
 
 
-# Anonymous events may each be another person's: they count like visitors. Told is the step before the newest, so that
-# what is told in addition when the day is over is of the minimum, too.
+# Anonymous events hide no visitor: they count until the first visitor comes, who begins a step. Told is the step before
+# the newest, so that what is told in addition when the day is over is of the minimum, too.
 _RELEASE = """
 SELECT arrayFold(
-    (state, ends, added) -> if(state.1 + added >= {step:UInt64},
-        (toUInt64(0), ends, state.2), (state.1 + added, state.2, state.3)),
-    groupArray(ends), groupArray(added), (toUInt64(0), toUInt64(0), toUInt64(0))).3
+    (state, ends, added, same) -> if(same * state.1 + added >= {step:UInt64},
+        (toUInt64(0), ends, state.2), (same * state.1 + added, state.2, state.3)),
+    groupArray(ends), groupArray(if(seen = 0, anonymous, people)), groupArray(seen = 0 OR seen > people),
+    (toUInt64(0), toUInt64(0), toUInt64(0))).3
 FROM (
-    SELECT toUInt64(ends) AS ends, toUInt64(count()) AS added FROM (
-        SELECT toUnixTimestamp(toStartOfMinute(min(ts))) + 60 AS ends FROM events
-        WHERE site = {site:String} AND day = {day:Date} AND visitor != 0 GROUP BY visitor
-        UNION ALL
-        SELECT toUnixTimestamp(toStartOfMinute(ts)) + 60 AS ends FROM events
-        WHERE site = {site:String} AND day = {day:Date} AND visitor = 0)
+    SELECT toUInt64(ends) AS ends, countIf(visitor != 0) AS people, sumIf(size, visitor = 0) AS anonymous,
+        sum(people) OVER (ORDER BY ends) AS seen
+    FROM (
+        SELECT visitor, toUnixTimestamp(toStartOfMinute(min(ts))) + 60 AS ends, count() AS size FROM events
+        WHERE site = {site:String} AND day = {day:Date} GROUP BY visitor, if(visitor = 0, toUnixTimestamp(ts), 0))
     WHERE ends <= {settled:Int64} GROUP BY ends ORDER BY ends)"""
 
 _MATCHING = """

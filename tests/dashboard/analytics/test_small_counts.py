@@ -651,6 +651,32 @@ def test_a_guest_who_polls_sees_steps_of_several_people(clickhouse: ClickHouse, 
     assert told[-1] >= M
 
 
+def test_anonymous_events_release_no_visitor_to_a_guest(clickhouse: ClickHouse, database: Client) -> None:
+    """Three of them a minute move the day until the first visitor comes, and then only three visitors do: nothing that
+    one of them does is told beside anonymous events alone."""
+    now = [float(NOON)]
+    service = StatsService(
+        lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2, clock=lambda: now[0]
+    )
+    guest, today = service.as_guest(), dates(MONDAY, MONDAY)
+    views = [Query(SITE, COUNTS, today, names, limit=100) for names in VIEWS]
+    told: list[tuple[int, int, list[Any]]] = []
+    for minute in range(31):
+        bare = [event(0, "/", 60 * minute + n, consent="none") for n in range(3)]
+        people = {10: [event(1, "/treatment", 600)], 13: [later(1, "/book", 780, entry_page="/treatment")]}
+        crowd = [event(minute, "/", 60 * minute)] if minute > 20 else []
+        ClickHouseInserter(database).insert([*bare, *people.get(minute, ()), *crowd], str(next(_batches)))
+        now[0] = NOON + 60 * minute + 59
+        whole, *rows = (each.rows for each in asyncio.run(guest.run(views)))
+        visitors, _, pageviews, _ = map(int, [each or 0 for each in whole[0].metrics])
+        told.append((visitors, pageviews, [row for each in rows for row in each if row.metrics[0]]))
+    service.close()
+    assert [pageviews for visitors, pageviews, _ in told[:12] if not visitors] == [0, 0, 0, *range(3, 28, 3)], told
+    for (before, _, seen), (after, _, shown) in itertools.pairwise(told):
+        assert after - before >= M if shown != seen else after == before
+    assert told[-1][0] == 6
+
+
 @pytest.mark.parametrize("people", range(3, 11))
 def test_a_day_that_is_over_is_told_to_guests_whole(clickhouse: ClickHouse, database: Client, people: int) -> None:
     """What was held back of it, the minimum or more, is told when the date is over."""
