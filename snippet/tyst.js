@@ -133,11 +133,10 @@
       attributed = receipt = 0
     }
     // All hosts of the site share the choice, when this page is at or under its name; a cookie of this host alone,
-    // which is removed first, would compete with that. The fifth letter of the address distinguishes https from http,
-    // where the text `false` is no attribute that browsers know.
+    // which is removed first, would compete with that. Pages over http share it, too: one that is `secure` can be neither
+    // read nor replaced there.
     [0, 34e6 + (('.' + location.hostname).split('.' + options.domain)[1] == '' && ';domain=' + options.domain)].map(
-      (age) => document.cookie = 'tyst_consent=' + stored + ';samesite=lax;path=/;' +
-        (location.href[4] == 's' && 'secure') + ';max-age=' + age)
+      (age) => document.cookie = 'tyst_consent=' + stored + ';samesite=lax;path=/;max-age=' + age)
   })
 
   // Sending -----------------------------------------------------------------------------------------------------------

@@ -186,21 +186,15 @@ def _is_site_host(host: str, site: Site) -> bool:
 def _store_choice(request: Request, response: Response, site: Site, choice: str) -> None:
     """Set the consent cookie: for all hosts of the site, as the snippet does, or else for the request's host alone.
 
-    Browsers keep a cookie for a name without a dot to that host, whatever its `Domain`.
+    Browsers keep a cookie for a name without a dot to that host, whatever its `Domain`. It is not `Secure`, so that
+    pages of the site over http read it, too.
     """
     shared = _is_site_host(origin_of(request).host, site) and not is_shared_suffix(site.host)
-    secure = request.url.scheme == "https"
     if shared:
         # The browser would send a cookie of this host alone beside that of the whole site.
-        response.delete_cookie(CONSENT_COOKIE, samesite="lax", secure=secure)
-    response.set_cookie(
-        CONSENT_COOKIE,
-        choice,
-        max_age=CHOICE_SECONDS,
-        domain=site.host if shared else None,
-        samesite="lax",
-        secure=secure,
-    )
+        response.delete_cookie(CONSENT_COOKIE, samesite="lax")
+    domain = site.host if shared else None
+    response.set_cookie(CONSENT_COOKIE, choice, max_age=CHOICE_SECONDS, domain=domain, samesite="lax")
 
 
 def _choice(request: Request) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
+from playwright.sync_api import Route
 
 from collector.sites.model import Site
 from tests.browser.conftest import WITHDRAWAL, Visit
@@ -191,6 +194,30 @@ def test_all_hosts_of_a_site_share_the_choice(visit: Visit, name: str) -> None:
     visit.do("tyst.consent('denied')")
     other.do("tyst('Signup')")
     assert visit.events() + other.events() == [WITHDRAWAL]
+
+
+@pytest.mark.parametrize(("refused_at", "after"), [("https", "http"), ("http", "https")])
+def test_pages_over_http_and_https_share_the_choice(visit: Visit, refused_at: str, after: str) -> None:
+    """Where a site answers to both, a no on either replaces the yes of the other and holds on both."""
+    recorder = visit.recorder
+    # Of localhost browsers take http for secure.
+    recorder.page('data-consent="exempt"')
+
+    def answer(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        route.fulfill(response=route.fetch(url=recorder.elsewhere + path))
+
+    visit.page.route("*://both.test/**", answer)
+    visit.page.goto(f"{after}://both.test/a")
+    visit.do("tyst.consent('granted')")
+    assert [name for name, *_ in visit.events()] == ["pageview"]
+    visit.page.goto(f"{refused_at}://both.test/b")
+    visit.do("tyst.consent('denied')")
+    assert WITHDRAWAL in visit.events()
+    for scheme in (after, refused_at):
+        visit.page.goto(f"{scheme}://both.test/c")
+        assert visit.do("tyst.consent()") == "denied"
+        assert visit.events() == []
 
 
 def test_reading_the_choice_through_the_stub_keeps_it(visit: Visit) -> None:
