@@ -144,9 +144,9 @@ def _restore(collector: Collector, name: str) -> Restored:
             raise ApiError(HTTPStatus.CONFLICT, "name", _IMPORTING)
 
         def keep(present: Client, restored: Client) -> list[SettingDifference]:
-            # Begun at another collector meanwhile: its days would count, and their rows be in the former tables.
+            # Another collector may have begun an import: its days would count, with their rows in the former tables.
             if collector.imports.are_under_way():
-                raise BackupError(name, _IMPORTING)
+                raise ApiError(HTTPStatus.CONFLICT, "name", _IMPORTING)
             return keep_checked(name, jobs, present, restored)
 
         restored = restore(collector.clickhouse, name, keep, collector.rollup.replacing_tables)

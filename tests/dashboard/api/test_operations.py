@@ -209,7 +209,7 @@ async def test_nothing_is_restored_where_another_collector_began_to_import(
             await anyio.to_thread.run_sync(
                 DocumentTable(collector.client, "imports", ImportRecord).create, record.id, record
             )
-        assert (await answer).status_code == 400
+        assert (await answer).status_code == 409
         assert "being imported" in (await answer).text
     assert not is_restoring()
 
