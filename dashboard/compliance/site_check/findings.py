@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from collector.sites.hostnames import ascii_host
 from dashboard.compliance.health_report import Check
 from dashboard.compliance.site_check.banner_findings import banner_findings
 from dashboard.compliance.site_check.html_scan import Script
@@ -119,15 +120,21 @@ def _held_back(inspection: PageInspection, script: Script) -> Check:
 
 
 def _domain(inspection: PageInspection, tag: Script) -> Iterator[Check]:
-    given, domain, wanted = tag.attributes.get("data-domain", ""), inspection.site.domain, inspection.site.host
-    name, parts = _("Domain"), [part.strip() for part in given.split(",")]
+    given, site, name = tag.attributes.get("data-domain", ""), inspection.site, _("Domain")
+    domain, wanted = site.domain, site.host
+    parts = [part.strip() for part in given.split(",")]
+    # As the collector reads them.
+    counted = {ascii_host(part.lower()).removeprefix("www.") for part in parts}
     advice = _('It must be data-domain="{domain}". Replace the tag with this:').format(domain=wanted)
     code = corrected(tag, inspection.site, inspection.base)
     if wanted in parts:
         yield Check(name=name, state="ok", found=_("It counts for {domain}.").format(domain=domain))
-    elif domain in parts:
+    elif wanted in counted:
         found = _("It counts for {domain}, but a visitor’s choice applies to one host only.").format(domain=domain)
         yield Check(name=name, state="failed", found=found, advice=advice, code=code)
+    elif not counted.isdisjoint(map(ascii_host, site.aliases)):
+        found = _("It counts for {domain}, under a former name of the site.").format(domain=domain)
+        yield Check(name=name, state="warning", found=found, advice=advice, code=code)
     elif given:
         found = _("It counts for {given}, not for {domain}.").format(given=quoted(given), domain=domain)
         yield Check(name=name, state="failed", found=found, advice=advice, code=code)

@@ -135,6 +135,15 @@ def test_the_domain_must_be_the_sites(given: str, state: str) -> None:
     assert found["Domain"][0] == state
 
 
+@pytest.mark.parametrize(("given", "state"), [("www.example.com", "failed"), ("old.example", "warning")])
+def test_a_name_that_counts_for_the_site_is_said_to(given: str, state: str) -> None:
+    """Beacons lose `www.`, and those of a former name count."""
+    site = Site(domain="example.com", aliases=("old.example",))
+    found = look(TAG.replace('data-domain="example.com"', f'data-domain="{given}"'), site)["Domain"]
+    assert found[0] == state
+    assert found[1].startswith("It counts for example.com, ")
+
+
 @pytest.mark.parametrize(("given", "state"), [("xn--rkor-loa.example", "ok"), ("räkor.example", "failed")])
 def test_a_site_of_another_alphabet_is_named_as_browsers_name_hosts(given: str, state: str) -> None:
     """The snippet compares it with the page's host: else hosts of the site do not share a visitor's choice."""
