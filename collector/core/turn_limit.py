@@ -1,5 +1,5 @@
-"""Limit on the callers that continue in one turn of the event loop: until it ends no connection is accepted, and no
-other request is answered."""
+"""Limit on the callers that continue in one turn of the event loop: until the turn ends, no connection is accepted and
+no other request is processed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PER_TURN: Final = 16
 
 
 class TurnLimit:
-    """Lets `most` callers of a lane continue in a turn of the event loop; the others continue in later turns, in order.
+    """Lets `most` callers of a lane continue in each turn of the event loop, in order of arrival.
 
-    Lanes do not wait for each other. Each is remembered, so there must be few.
+    Lanes are independent of each other. They are never forgotten, so use few.
     """
 
     def __init__(self, most: int = PER_TURN) -> None:

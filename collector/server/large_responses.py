@@ -1,8 +1,7 @@
-"""Large responses, such as all that is held about a browser: a few at a time, and no faster than they are read.
+"""Large responses, such as the export of a visitor's data: a few at a time, sent in parts as the client reads them.
 
-A response that is handed to the server whole lies in memory until the client has read it, and a client may read
-nothing. So it is sent in parts, each once the one before it has gone, within a time; and until the last one has gone,
-its network gets no other.
+A response passed to the server as a whole occupies memory until the client has read it, which it may never do. So it is
+sent in parts, each after the one before it, within a time limit; until the last one is sent, its network gets no other.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from collector.core.response_headers import Header
 
 PART_BYTES: Final = 64 * 1024
 SEND_SECONDS: Final = 30.0
-"""From the first part to the last; then the connection is closed."""
+"""Time limit of a response; then the connection is closed."""
 MAX_OPEN: Final = 4
-"""Each may take some hundred megabytes while it is built."""
+"""Each may occupy some hundred megabytes while it is built."""
 WAIT_SECONDS: Final = 5.0
-"""For which a request waits for a slot."""
+"""Longest wait of a request for a slot."""
 
 
 class ResponseSlots:
-    """Slots for large responses: one for each network, `max_open` in all, for which others wait `wait_seconds`."""
+    """Slots for large responses: one for each network and `max_open` in all. A request waits at most `wait_seconds`."""
 
     def __init__(self, max_open: int = MAX_OPEN, wait_seconds: float = WAIT_SECONDS) -> None:
         self._free = asyncio.Semaphore(max_open)
@@ -33,7 +32,7 @@ class ResponseSlots:
         self._networks: set[str] = set()
 
     async def acquire(self, network: str) -> bool:
-        """Whether the network has a slot from now on, until `release`."""
+        """Take a slot for the network until `release`; returns whether there was one."""
         if network in self._networks:
             return False
         self._networks.add(network)
@@ -49,7 +48,7 @@ class ResponseSlots:
         return True
 
     def release(self, network: str) -> None:
-        """The network's response is sent, or will not be."""
+        """Release the network's slot."""
         self._networks.discard(network)
         self._free.release()
 
@@ -57,7 +56,7 @@ class ResponseSlots:
 async def send_in_parts(
     send: Send, status: int, headers: Sequence[Header], body: bytes, *, seconds: float = SEND_SECONDS
 ) -> None:
-    """Respond as ASGI has it. What has not gone after `seconds` is not sent."""
+    """Send a response over ASGI, as much of it as the client reads within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             await send({"type": "http.response.start", "status": status, "headers": list(headers)})

@@ -1,4 +1,4 @@
-"""Limit on unknown API keys by network: each of them would cost one lookup in the database."""
+"""Rate limit of unknown API keys by network: each costs a lookup in the database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN_KEYS: Final = 60
 """Unknown keys a minute from one network."""
 
 MOST_KEYS: Final = 10_000
-"""Good keys remembered at once, as hashes; the one not used for longest is forgotten first."""
+"""Valid keys remembered at once, as hashes; the least recently used one is forgotten first."""
 
 
 def peer_network(scope: Scope) -> str:
@@ -26,7 +26,7 @@ def peer_network(scope: Scope) -> str:
 
 
 class KeyAttempts:
-    """Keys tried, by network. A key that was good here before is tried at any time, whatever its network did.
+    """Limits attempts with unknown keys by network. Keys that this process has found valid are not limited.
 
     `network` gives the network of a request's sender, and `clock` seconds. Keys are passed as hashes.
     """
@@ -39,11 +39,11 @@ class KeyAttempts:
         self._good: OrderedDict[str, None] = OrderedDict()
 
     def is_good(self, key: str) -> bool:
-        """Whether the key was good here before."""
+        """Whether the key was valid when it was last looked up."""
         return key in self._good
 
     def begin(self, key: str, scope: Scope) -> int:
-        """Count the attempt; returns the seconds until another may be made, or 0 where this one may."""
+        """Count an attempt; returns the seconds until the next is allowed, or 0 if this one is."""
         if self.is_good(key):
             return 0
         network = self._network(scope)
@@ -53,17 +53,17 @@ class KeyAttempts:
         return wait
 
     def succeed(self, key: str, scope: Scope) -> None:
-        """The key was good: take back the attempt, and let the key through from now on."""
+        """Record that the key is valid, and refund the attempt."""
         if key not in self._good:
             self._tried.refund(self._network(scope))
         self.remember(key)
 
     def forget(self, key: str) -> None:
-        """The key is good no longer."""
+        """Record that the key is not valid any more."""
         self._good.pop(key, None)
 
     def remember(self, key: str) -> None:
-        """Let the key through from now on."""
+        """Record that the key is valid."""
         self._good[key] = None
         self._good.move_to_end(key)
         if len(self._good) > MOST_KEYS:

@@ -1,6 +1,4 @@
-"""Limit on the requests with API keys of one account that are answered at a time: what they are answered with lies in
-memory until it is read.
-"""
+"""Concurrency limit of API requests by account: responses occupy memory until they are read."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from collector.server.request_slots import RequestSlots
+from collector.core.request_slots import RequestSlots
 
 OF_ACCOUNT: Final = 4
 
@@ -17,21 +15,21 @@ _HELD = "key slot"
 
 
 class KeySlots:
-    """Slots by account; a key of none has its own."""
+    """Slots by account; a key without an account has slots of its own."""
 
     def __init__(self) -> None:
         self._slots = RequestSlots(OF_ACCOUNT)
 
     async def acquire(self, scope: Scope, account: str) -> bool:
-        """Wait for the request's turn, and say whether that took any time; its slot is given back once it is answered.
+        """Wait for a slot, which `KeySlotRelease` releases after the response; returns whether the request had to wait.
         Raises `TooManyRequests`."""
         held: contextlib.AsyncExitStack | None = scope.get("state", {}).pop(_HELD, None)
-        # A request may be asked for its key more than once.
+        # A request may be authenticated more than once.
         return held is not None and await held.enter_async_context(self._slots.of(account))
 
 
 class KeySlotRelease:
-    """Middleware: give back the slot of a request once its response is sent."""
+    """Middleware that releases the slot of a request once its response is sent."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

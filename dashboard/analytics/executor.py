@@ -42,8 +42,8 @@ LIMITS: dict[str, Any] = {
 
 
 class QueryExecutor:
-    """Executes statements. `connect` opens a read-only client with given settings; at most `workers` statements of a
-    reader run at a time; a result is shared for `cache_seconds`."""
+    """Executes statements. `connect` opens a read-only client with the given settings. At most `workers` statements of
+    a lane run at a time, and results are cached for `cache_seconds`."""
 
     def __init__(
         self, connect: Callable[[dict[str, Any]], Client], *, workers: int = WORKERS, cache_seconds: float = 0
@@ -53,41 +53,42 @@ class QueryExecutor:
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
         for _ in range(self._queue.threads):
             self._clients.put(connect(LIMITS))
-        self._guests = TurnLimit()  # a thousand may wait for one statement, and then lay out their pages
+        # A thousand guests may wait for one statement, and then render their pages.
+        self._guests = TurnLimit()
         self._killer = connect({})
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="analytics-kill")
 
     async def rows(self, statement: Statement, *, version: object = None, lane: Lane = (False, "")) -> Rows:
-        """The rows of a statement; those of the same statement, parameters and version of the data are shared, for
-        minutes where they are immutable: no other version of the data has others.
+        """The rows of a statement. Results are cached by statement, parameters and version of the data; those of an
+        immutable statement, which are the same in every version, for minutes.
 
-        Raises `QueryError` for what the database cannot read, `QueryTooLarge` past a limit, `QueueFull` where too
-        much waits already.
+        Raises `QueryError` if the database cannot parse the statement, `QueryTooLarge` beyond a limit, and `QueueFull`
+        if too many statements are waiting.
         """
-        # Not shared between members and guests: a member would wait in the guests' lane for what a guest asked first.
+        # Not shared between members and guests: a member would wait in the guests' lane for a guest's statement.
         key = (lane[0], statement.sql, repr(statement.parameters), None if statement.immutable else version)
         flight = self._cache.join(key, lambda: self._begin(statement, lane), immutable=statement.immutable)
         try:
-            # What another reader asked first may be the last of much.
+            # A statement that another reader requested first may be at the end of that reader's lane.
             self._queue.join(lane, flight.future)
-            # When the waiting is cancelled, the future itself goes on for its other readers.
+            # The future is shielded, as other readers may wait for it when this one is cancelled.
             waiting = asyncio.wrap_future(flight.future)
-            # Of a statement that is stopped because nobody waits any more, asyncio would log an error that nobody saw.
+            # Retrieve the error of a statement that nobody waits for any more, or asyncio logs it.
             waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             return await (self._guests.after(asyncio.shield(waiting), lane) if lane[0] else asyncio.shield(waiting))
         finally:
             self._cache.leave(key, flight)
 
     async def computed(self, work: Callable[[], T], lane: Lane = (False, "")) -> T:
-        """What `work` gives, done beside the event loop, when it is the lane's turn. Raises `QueueFull`."""
+        """The result of `work`, run in a thread when it is the lane's turn. Raises `QueueFull`."""
         return await asyncio.wrap_future(self._queue.submit(lane, work))
 
     def clear(self) -> None:
-        """Share no result of before: data has changed."""
+        """Clear the cache, since data has changed."""
         self._cache.clear()
 
     def close(self) -> None:
-        """Wait for what is running, and close the clients."""
+        """Wait for running statements, and close the clients."""
         self._queue.close()
         self._killing.shutdown()
         self._killer.close()
@@ -97,7 +98,7 @@ class QueryExecutor:
     def _begin(self, statement: Statement, lane: Lane) -> tuple[Future[Rows], Callable[[], None]]:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("statement: %s", statement.inlined())
-        # By this comment the engine's list of running statements shows which one is ours.
+        # The comment identifies the statement in the engine's list of running ones.
         mark = secrets.token_hex(8)
         future = self._queue.submit(lane, lambda: self._execute(f"/* {mark} */ {statement.sql}", statement.parameters))
         return future, partial(self._cancel, mark, future)
@@ -119,7 +120,7 @@ class QueryExecutor:
                 self._killing.submit(self._kill, mark)
 
     def _kill(self, mark: str) -> None:
-        """End a statement that nobody waits for any more; a reader may end its own."""
+        """Kill a statement that nobody waits for any more; the read-only user may kill its own."""
         try:
             self._killer.query(_KILL, parameters={"mark": mark})
         except DatabaseError:

@@ -1,4 +1,4 @@
-"""A thread pool that shares its threads between readers: whoever asks for much waits for it alone."""
+"""A thread pool that shares its threads fairly between lanes: many requests of one reader delay that reader only."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from typing import Any, Final, TypeVar
 from dashboard.analytics.errors import QueueFull
 
 MAX_WAITING, MAX_WAITING_OF_LANE = 2_000, 500
-"""Statements that wait at a time: of all guests, and in one lane, which are about thirty pages."""
+"""Statements that may wait: of all guests, and in one lane, where they are those of about thirty pages."""
 
 T = TypeVar("T")
 
 Lane = tuple[bool, str]
-"""Whose work it is: whether a guest's, and of which account; of which site where it is of none."""
+"""Key of fair sharing: whether the reader is a guest, and the account, or the site of a reader without one."""
 
 _reader: Final[ContextVar[str]] = ContextVar("reader", default="")
 
 
 def set_reader(account: str) -> None:
-    """Note whose the present request is; "" is nobody's."""
+    """Set the account of the current request; "" is none."""
     _reader.set(account)
 
 
 def lane_of(site: str, *, guest: bool) -> Lane:
-    """The lane of work on a site for the present request. An account has one for all its sites."""
+    """The lane of the current request for work on a site. An account has one lane for all its sites."""
     account = _reader.get()
     return (guest, f"account {account}" if account and not guest else site)
 
 
 class FairQueue:
-    """Takes work from lanes in turn, those first of which least is running. Members go before guests, who never have
-    more than their share of the threads. Where all threads are taken, a lane of which nothing is running gets a spare
-    one of members or of guests: it waits for no end of what others have running, or always ask for.
+    """Runs the work of the lane with the least running work first, in turn. Members come before guests, who have a
+    limited share of the threads. When all threads are busy, a lane without running work gets a spare thread of members
+    or guests, so that it never waits for the long-running work of others.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._guest_workers = max(1, workers // 2)
-        self.threads = 2 * (workers + self._guest_workers)  # the spare ones included
+        self.threads = 2 * (workers + self._guest_workers)  # including spare ones
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="analytics")
         self._lock = threading.Lock()
         self._waiting: OrderedDict[Lane, deque[Future[Any]]] = OrderedDict()
-        """What waits, in one lane or several."""
+        """Waiting work by lane; the same work may wait in several."""
         self._work: dict[Future[Any], Callable[[], Any]] = {}
         self._running: Counter[Lane] = Counter()
 
     def submit(self, lane: Lane, work: Callable[[], T]) -> Future[T]:
-        """Do the work when it is its turn. Raises `QueueFull` where too much waits in the lane, or of guests."""
+        """Queue work in a lane. Raises `QueueFull` if too much waits in the lane, or of all guests."""
         future = Future[T]()
         with self._lock:
             self._enqueue(lane, future)
@@ -60,15 +60,15 @@ class FairQueue:
         return future
 
     def join(self, lane: Lane, future: Future[Any]) -> None:
-        """Have what waits in another lane wait in this one, too: it begins when it is the turn of either. Raises as
-        `submit`."""
+        """Queue work that waits in another lane in this one as well: it starts at the turn of either. Raises
+        `QueueFull` as `submit` does."""
         with self._lock:
             if future in self._work and future not in self._waiting.get(lane, ()):
                 self._enqueue(lane, future)
         self._start()
 
     def close(self) -> None:
-        """Wait for what is running; what waits is cancelled."""
+        """Cancel waiting work, and wait for running work."""
         with self._lock:
             waiting, self._work = self._work, {}
             self._waiting.clear()
@@ -88,7 +88,7 @@ class FairQueue:
         return len(self._waiting.get(lane, ())) >= MAX_WAITING_OF_LANE or (lane[0] and guests >= MAX_WAITING)
 
     def _drop_ended(self) -> None:
-        """Forget what nobody waits for any more, or has begun in another lane: who comes and goes fills no lane."""
+        """Remove work that was cancelled or has started in another lane, so that it does not fill this one."""
         self._work = {future: work for future, work in self._work.items() if not future.cancelled()}
         left = {lane: deque(filter(self._work.__contains__, futures)) for lane, futures in self._waiting.items()}
         self._waiting = OrderedDict((lane, futures) for lane, futures in left.items() if futures)
@@ -100,14 +100,14 @@ class FairQueue:
                 future = futures.popleft()
                 if futures:
                     self._waiting[lane] = futures
-                # It may have begun in another lane.
+                # It may have started in another lane.
                 work = self._work.pop(future, None)
                 if work is not None and future.set_running_or_notify_cancel():
                     self._running[lane] += 1
                     self._pool.submit(self._run, lane, future, work)
 
     def _next(self) -> Lane | None:
-        """The lane whose turn it is, if one may begin."""
+        """The lane whose turn it is, if any may start work."""
         return min(filter(self._may_begin, self._waiting), key=lambda one: (one[0], self._running[one]), default=None)
 
     def _may_begin(self, lane: Lane) -> bool:
@@ -122,6 +122,6 @@ class FairQueue:
         except BaseException as error:  # noqa: BLE001 # whoever waits for it is told
             future.set_exception(error)
         with self._lock:
-            # Lanes of which nothing is running any more are left out.
+            # The subtraction drops lanes without running work.
             self._running -= Counter([lane])
         self._start()

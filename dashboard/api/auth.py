@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.server.request_slots import RETRY_SECONDS, TooManyRequests
+from collector.core.request_slots import RETRY_SECONDS, TooManyRequests
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from dashboard.access.api_keys import ADMIN, ApiKey, ApiKeys, TooManyKeys

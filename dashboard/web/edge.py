@@ -3,10 +3,10 @@
 - Reject requests for a host that is not this server's (421).
 - Set the scheme that the client used, also behind a TLS proxy.
 - Handle HEAD as GET without a body.
-- Read the body, limited in size, time and number, before the route is called; but not uploads.
-- Answer a few requests of an account at a time, or of a network, and one of them with a long address; but what has
-  limits of its own. In each turn of the event loop begin a few requests without an account, and a few of the latter.
-- Validate response header fields, sandbox responses other than pages, and have no cache keep what does not say that.
+- Read the body before the route is called, limited in size, time and number. Uploads are read by their routes.
+- Limit concurrency: a few requests of an account or network are processed at a time, one of them with a long query, and
+  only a few requests of clients without an account start in one turn of the event loop.
+- Validate response header fields, sandbox responses other than pages, and forbid caching unless a response allows it.
 """
 
 from __future__ import annotations
@@ -22,49 +22,50 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.core.metrics import Counters
+from collector.core.request_slots import RETRY_SECONDS, RequestSlots, TooManyRequests
 from collector.core.response_headers import DATA_HEADERS, Header, encode_headers
 from collector.core.turn_limit import TurnLimit
 from collector.ingest.request_body import BodyError, BodyReader
 from collector.ingest.request_origin import ORIGIN, RequestOrigin, RequestOrigins
-from collector.server.request_slots import RETRY_SECONDS, RequestSlots, TooManyRequests
 
 MAX_BODY: Final = 64 * 1024
 MAX_BODIES: Final = {"/api/v1/audit/search": 1 << 20}
 """Bytes by path, for routes that accept more than `MAX_BODY`."""
 
 STREAMED: Final = re.compile(r"(?:/api/v1/sites)?/[^/]+/imports")
-"""Paths of uploads: their routes read the body as it arrives, once they know that the sender may upload."""
+"""Paths of uploads: their routes read the body as it arrives, after checking that the sender may upload."""
 
 _UNLIMITED: Final = re.compile(r"/api/.*")
-"""Paths of what has limits of its own, as requests with keys have by account, or costs next to nothing."""
+"""Paths without a concurrency limit here: the API limits requests with keys by account."""
 _LASTING: Final = re.compile(rf".*/realtime/stream|{STREAMED.pattern}")
-"""Paths of streams and uploads, which have limits of their own while they go on."""
+"""Paths of streams and uploads: these release their slot when they start to listen to the client, and have limits of
+their own."""
 _LIGHT: Final = re.compile(r"/(static|privacy|login|logout)(?:/.*)?")
-"""Paths of what takes a moment: by their first part, they wait for nothing but each other."""
+"""Paths of fast responses. Each group of them, by the first path segment, has slots of its own."""
 
 LONG_QUERY: Final = 2_000
-"""Bytes of a query. Each of the hundreds of links of a page repeats its filters: with very many, laying it out takes
-some tenths of a second, in which nobody else is answered."""
+"""Bytes of a query from which an account or network has one request at a time. The hundreds of links of a page repeat
+its filters: with very many, rendering the page blocks the event loop for some tenths of a second."""
 
 ANY_HOST: Final = frozenset({"/js/tyst.js", "/healthz", "/readyz", "/metrics"})
 """Public or machine-readable paths, served under any host."""
 OPERATORS_OWN: Final = frozenset({"/metrics", "/readyz"})
-"""What a proxy is told to refuse, as it is not for everybody."""
+"""Paths for the operator only, which the documented proxies refuse."""
 # Static files are public; the visitor endpoints authorise by site, in `RequestOrigins.may_access`.
 _ANY_HOST_BELOW: Final = ("/static/", "/privacy/", "/api/me")
 
 HSTS: Final[Header] = (b"strict-transport-security", b"max-age=31536000")
 
 _CLOSED: Final = "the handler is closed"
-"""In what uvloop says of a response to a client that has just left."""
+"""Part of uvloop's error when the client of a response has just disconnected."""
 
 REFUSAL: Final = "tyst.refusal"
-"""Key of the scope: the `HTTPException` to answer with, in place of a route."""
+"""Scope key of the `HTTPException` to respond with instead of calling a route."""
 
 
 class Edge:
     """ASGI middleware around the whole application. `network` gives the network of a request's sender, and `account`
-    the name of the account that is signed in, or nothing."""
+    the name of the signed-in account or an empty string."""
 
     def __init__(
         self,
@@ -82,9 +83,9 @@ class Edge:
         self._network = network
         self._account = account
         self._slots = RequestSlots()
-        self._long = RequestSlots(1)
-        # Of all networks: one client may have hundreds (IPv6), each with requests of its own.
-        self._beginning = TurnLimit()
+        self._long_slots = RequestSlots(1)
+        # Shared by all networks: one client may have hundreds of them (IPv6).
+        self._starts = TurnLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,8 +95,8 @@ class Edge:
         head = scope["method"] == "HEAD"
         # A copy, since the server still needs the original method.
         scope = {**scope, "scheme": origin.scheme, "method": "GET" if head else scope["method"], ORIGIN: origin}
-        began = asyncio.Event()
-        send = _checked(_noting(send, began), secure=origin.is_public and origin.scheme == "https")
+        started = asyncio.Event()
+        send = _checked(_noting(send, started), secure=origin.is_public and origin.scheme == "https")
         try:
             refusal = _refuse(scope, origin)
             if refusal is None and scope["method"] not in ("GET", "OPTIONS") and not STREAMED.fullmatch(scope["path"]):
@@ -115,34 +116,36 @@ class Edge:
             receive, send = _without_body(receive, send)
         try:
             with contextlib.suppress(ClientDisconnect):
-                await self._in_turn(scope, receive, send)
+                await self._limited(scope, receive, send)
         except asyncio.CancelledError:
-            # The server stops and has waited for long enough; it says in the log of how many.
-            if not began.is_set():
+            # The server is stopping, and has logged how many requests it cancels.
+            if not started.is_set():
                 scope[REFUSAL] = HTTPException(503, "the server is stopping", {"retry-after": str(RETRY_SECONDS)})
                 await self._app(scope, receive, send)
 
-    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application when it is the request's turn."""
         path, refused = scope["path"], REFUSAL in scope
         if _UNLIMITED.fullmatch(path) or (path in ANY_HOST and not refused):
-            await self._beginning.wait("unlimited")
+            await self._starts.wait("unlimited")
             await self._app(scope, receive, send)
             return
         light = _LIGHT.fullmatch(path)
         kind = "refused" if refused else light[1] if light else "page"
-        # Who is signed in waits for nobody who has the same address, such as an office, or a proxy that is not trusted.
+        # Signed-in users do not wait for others with the same address, such as in an office or behind a proxy that is
+        # not trusted.
         account = self._account(scope)
         client = f"account {account}" if account else self._network(scope)
         try:
-            async with contextlib.AsyncExitStack() as turn:
+            async with contextlib.AsyncExitStack() as slots:
                 if len(scope.get("query_string", b"")) > LONG_QUERY:
-                    await turn.enter_async_context(self._long.of(client))
-                await turn.enter_async_context(self._slots.of(f"{kind} {client}"))
+                    await slots.enter_async_context(self._long_slots.of(client))
+                await slots.enter_async_context(self._slots.of(f"{kind} {client}"))
                 if not account:
-                    await self._beginning.wait()
-                await self._app(scope, _ending(turn, receive) if _LASTING.fullmatch(path) else receive, send)
+                    await self._starts.wait()
+                await self._app(scope, _releasing(slots, receive) if _LASTING.fullmatch(path) else receive, send)
         except TooManyRequests:
-            await self._beginning.wait("too many")
+            await self._starts.wait("too many")
             headers = {"retry-after": str(RETRY_SECONDS)}
             scope[REFUSAL] = HTTPException(429, "Too many requests. Try again in a few seconds.", headers)
             await self._app(scope, receive, send)
@@ -151,7 +154,7 @@ class Edge:
 def _refuse(scope: Scope, origin: RequestOrigin) -> HTTPException | None:
     path: str = scope["path"]
     if path in OPERATORS_OWN and scope.get("raw_path", path.encode()) != path.encode():
-        # Spelt otherwise, such as `/%6detrics`, it may have got past a proxy that refuses it.
+        # Another spelling, such as `/%6detrics`, may get past a proxy that refuses the path.
         return HTTPException(404)
     if path in ANY_HOST or path.startswith(_ANY_HOST_BELOW):
         return None
@@ -162,19 +165,19 @@ def _refuse(scope: Scope, origin: RequestOrigin) -> HTTPException | None:
     )
 
 
-def _noting(send: Send, began: asyncio.Event) -> Send:
-    """Note that the response has begun."""
+def _noting(send: Send, started: asyncio.Event) -> Send:
+    """Set the event when the response starts."""
 
     async def noted(message: Message) -> None:
-        began.set()
+        started.set()
         await send(message)
 
     return noted
 
 
 def _checked(send: Send, *, secure: bool) -> Send:
-    """Reject invalid header fields (response splitting), sandbox responses other than pages, and say of what does not
-    say how long it may be kept that nobody may."""
+    """Reject invalid header fields (response splitting), sandbox responses other than pages, and forbid caching of
+    responses without `Cache-Control`."""
 
     async def checked(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -184,7 +187,7 @@ def _checked(send: Send, *, secure: bool) -> Send:
                 replaced = dict(DATA_HEADERS)
                 headers = [*(pair for pair in headers if pair[0] not in replaced), *DATA_HEADERS]
             if b"cache-control" not in given:
-                # Such as a redirect to the sign-in page, which a cache would keep for who is signed in as well.
+                # A cached redirect to the sign-in page, for example, would also reach signed-in users.
                 headers.append((b"cache-control", b"no-store"))
             if secure:
                 headers.append(HSTS)
@@ -193,18 +196,18 @@ def _checked(send: Send, *, secure: bool) -> Send:
         try:
             await send(message)
         except RuntimeError as error:
-            # As for one that left earlier: of this one the server hears in the next turn of the event loop.
+            # The client has disconnected, which the server learns in the next turn of the event loop.
             if _CLOSED not in str(error):
                 raise
 
     return checked
 
 
-def _ending(turn: contextlib.AsyncExitStack, receive: Receive) -> Receive:
-    """End the turn once the route listens to its client."""
+def _releasing(slots: contextlib.AsyncExitStack, receive: Receive) -> Receive:
+    """Release the slots when the route starts to listen to the client."""
 
     async def received() -> Message:
-        await turn.aclose()
+        await slots.aclose()
         return await receive()
 
     return received

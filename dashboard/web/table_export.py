@@ -1,4 +1,4 @@
-"""Tables that are sent as they are read: a few at a time, and no slower than a reader may be."""
+"""Streamed exports of tables, with limits on their number and on slow readers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from collector.core.request_slots import RETRY_SECONDS, RequestSlots, TooManyRequests
 from collector.server.large_responses import SEND_SECONDS, WAIT_SECONDS
-from collector.server.request_slots import RETRY_SECONDS, RequestSlots, TooManyRequests
 
 OF_READER: Final = 2
-"""Sent to one account at a time, or to the guests of one network."""
+"""Exports at a time to one account, or to the guests of one network."""
 MOST_OF_GUESTS, MOST_OF_MEMBERS = 4, 8
-"""Sent at a time in all: each has up to 10,000 rows in memory."""
+"""Exports at a time in all: each has up to 10,000 rows in memory."""
 PAGES_OF_GUESTS, PAGES_OF_SITE = 8, 4
-"""Made at a time of guests, in all and of one site: each has as many."""
+"""Pages of whole tables rendered at a time for guests, in all and of one site: each has as many rows in memory."""
 
 
 class ExportSlots:
-    """Slots of tables under way, of one process."""
+    """Slots of the exports and pages of whole tables in one process."""
 
     def __init__(self) -> None:
         self._readers = RequestSlots(OF_READER, waiting=OF_READER)
@@ -31,7 +31,7 @@ class ExportSlots:
         self._pages, self._pages_of_site = asyncio.Semaphore(PAGES_OF_GUESTS), RequestSlots(PAGES_OF_SITE)
 
     async def acquire(self, reader: str, *, guest: bool) -> contextlib.AsyncExitStack:
-        """A slot, until the stack is closed. Raises 429 where there is none within seconds."""
+        """A slot for an export, until the stack is closed. Raises 429 if none becomes free within seconds."""
         async with contextlib.AsyncExitStack() as slot:
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
@@ -43,8 +43,8 @@ class ExportSlots:
 
     @contextlib.asynccontextmanager
     async def page(self, site: str, *, guest: bool) -> AsyncIterator[None]:
-        """The turn of a page that is made of a whole table of that site. A guest waits for it, but not for all that
-        guests of another site ask for; members have slots by account. Raises 429 where very many wait."""
+        """A slot for a page of a whole table, for the duration of the block. Guests of one site do not wait for all
+        those of another; members are limited by account elsewhere. Raises 429 if too many wait."""
         if not guest:
             yield
             return
@@ -56,8 +56,8 @@ class ExportSlots:
 
 
 class TableResponse(StreamingResponse):
-    """The parts of a table, each sent within `part_seconds`; then the slot is given back. Who reads more slowly gets
-    no more: a part lies in memory until it has gone."""
+    """Streams the parts of a table and then releases the slot. A client that takes longer than `part_seconds` to read a
+    part, which occupies memory until then, gets no more of them."""
 
     part_seconds = SEND_SECONDS
 

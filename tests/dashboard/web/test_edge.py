@@ -20,10 +20,10 @@ from clickhouse_connect.driver.client import Client
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.core.metrics import Counters
+from collector.core.request_slots import MOST_AT_A_TIME, MOST_WAITING
 from collector.core.settings import read_settings
 from collector.ingest.request_body import MAX_OPEN_PER_NETWORK, BodyReader
 from collector.ingest.request_origin import RequestOrigins
-from collector.server.request_slots import MOST_AT_A_TIME, MOST_WAITING
 from collector.sites.model import Site
 from collector.sites.registry import Sites
 from collector.storage.documents import DocumentTable

@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.types import Message
 
-from collector.server.request_slots import MOST_WAITING
+from collector.core.request_slots import MOST_WAITING
 from collector.storage.client import ClickHouse
 from dashboard.web.table_export import (
     MOST_OF_GUESTS,

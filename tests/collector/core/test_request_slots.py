@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from collector.server.request_slots import RequestSlots, TooManyRequests
+from collector.core.request_slots import RequestSlots, TooManyRequests
 
 pytestmark = pytest.mark.anyio
 

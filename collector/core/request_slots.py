@@ -1,6 +1,6 @@
-"""Limit on the requests of one client, a network or an account, that are answered at a time: a burst waits in turn.
+"""Concurrency limit by client: a few requests of one network or account are processed at a time, others wait in turn.
 
-What answers them shares one event loop, and what they are answered with lies in memory until it is read.
+Requests share one event loop, and responses occupy memory until they are read.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from dataclasses import dataclass, field
 from typing import Final
 
 MOST_AT_A_TIME: Final = 16
-"""Answered at a time: more than the browsers of one person open together."""
+"""Requests processed at a time: more than the browser of one person sends at once."""
 MOST_WAITING: Final = 500
-"""That wait beside them: an office may have one address."""
+"""Requests that wait: a whole office may have one address."""
 RETRY_SECONDS: Final = 5
 
 
 class TooManyRequests(Exception):
-    """Too many requests of this client wait already."""
+    """Too many requests of the client are waiting."""
 
 
 @dataclass(slots=True)
 class _Requests:
-    """Those of one client, under way and waiting."""
+    """The requests of one client, running and waiting."""
 
     free: asyncio.Semaphore
     count: int = field(default=0)
 
 
 class RequestSlots:
-    """Slots by client, a few for each."""
+    """Slots by client: `at_a_time` requests run, and `waiting` more wait."""
 
     def __init__(self, at_a_time: int = MOST_AT_A_TIME, waiting: int = MOST_WAITING) -> None:
         self._at_a_time = at_a_time
@@ -40,8 +40,8 @@ class RequestSlots:
 
     @contextlib.asynccontextmanager
     async def of(self, client: str) -> AsyncIterator[bool]:
-        """A slot of the client, when it is the request's turn, for as long as the block lasts; whether it had to wait
-        for that. Raises `TooManyRequests`."""
+        """A slot of the client for the duration of the block, and whether the request had to wait for it. Raises
+        `TooManyRequests`."""
         requests = self._clients.get(client)
         if requests is None:
             requests = self._clients[client] = _Requests(asyncio.Semaphore(self._at_a_time))
@@ -51,7 +51,7 @@ class RequestSlots:
         waits = requests.free.locked()
         try:
             async with requests.free:
-                # What is answered without waiting for anything would hold its slot for no turn of the event loop.
+                # A handler that never yields would otherwise hold its slot for no turn of the event loop.
                 await asyncio.sleep(0)
                 yield waits
         finally:
