@@ -93,7 +93,7 @@ class RequestOrigins:
         A site's own host gives access to that site only: a script in its page could otherwise read what this browser
         did on other sites of the installation.
         """
-        if origin.sites is not None and site.host not in origin.sites:
+        if origin.sites is not None and origin.sites.isdisjoint(site.names):
             return False
         if site_has_host(site, origin.host):
             return True

@@ -193,7 +193,7 @@ class EventEndpoint:
         if bound is None:
             return None
         sites = map(self._collector.sites.measured, beacon.domains)
-        if all(site is not None and site.host in bound for site in sites):
+        if all(site is not None and not bound.isdisjoint(site.names) for site in sites):
             return None
         self._collector.counters.fault("foreign_site")
         return error_response(403, "domain", "is not a site that this proxy may speak for")

@@ -105,6 +105,11 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return ascii_host(self.domain) or self.domain
 
     @property
+    def names(self) -> frozenset[str]:
+        """What it is and was called, as browsers spell hosts."""
+        return frozenset({self.host, *map(ascii_host, self.aliases)})
+
+    @property
     def hash_name(self) -> str:
         """The name that is hashed into visitor ids; unique for each site."""
         return self.id

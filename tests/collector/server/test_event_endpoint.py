@@ -13,11 +13,13 @@ from pathlib import Path
 
 import anyio
 import httpx
+import msgspec
 import pytest
 from starlette.types import Message, Scope
 
 from collector.core.settings import Settings, read_settings
 from collector.erasure.site_job import new_job
+from collector.ingest.request_origin import RequestOrigin, RequestOrigins
 from collector.server.collector import Collector
 from collector.server.event_endpoint import MAX_BODY, EventEndpoint
 from collector.server.routes import routes
@@ -297,6 +299,24 @@ async def test_a_proxy_of_one_site_speaks_for_no_other(tmp_path: Path, clickhous
                 answer = await client.request(method, "/api/event", json=body, headers=headers)
                 assert (answer.status_code, list(answer.json()["errors"])) == (403, ["domain"])
         assert await stored(running) == ["/a"]
+
+
+@pytest.mark.parametrize("bound", ["site.test", "www.site.test", "former.test"])
+async def test_a_proxy_of_a_site_speaks_for_it_under_all_its_names(
+    tmp_path: Path, clickhouse: ClickHouse, bound: str
+) -> None:
+    """Renaming a site loses nothing that comes by its proxy."""
+    async with serving(tmp_path, clickhouse, TYST_TRUSTED_PROXIES=f"{bound}=127.0.0.1") as running:
+        collector, client = running
+        site = collector.sites.get("site.test")
+        assert site
+        await collector.sites.change(msgspec.structs.replace(site, aliases=("former.test",)))
+        headers = {"x-forwarded-for": "192.0.2.1"}
+        for domain in ("site.test", "former.test"):
+            answer = await client.post("/api/event", json={**PAGEVIEW, "d": domain}, headers=headers)
+            assert answer.status_code == 202
+        origin = RequestOrigin("https", "site.test", "/", sites=frozenset({bound.removeprefix("www.")}))
+        assert RequestOrigins(collector.settings, collector.sites).may_access(origin, collector.sites.all()[0])
 
 
 async def test_a_pixel_of_too_many_parameters_is_refused(running: Running) -> None:
