@@ -71,11 +71,11 @@ def read_networks(text: str) -> tuple[Network, ...]:
 
 
 def read_site_networks(text: str) -> tuple[SiteNetwork, ...]:
-    """The same, each with the site that it is for, from `example.com=192.0.2.7`."""
+    """The same, each with the site that it is for, without `www.`, from `example.com=192.0.2.7`."""
     entries = []
     for part in filter(None, map(str.strip, text.split(","))):
         site, _, network = part.rpartition("=")
-        entries.append((site.strip().lower(), ipaddress.ip_network(network.strip(), strict=False)))
+        entries.append((site.strip().lower().removeprefix("www."), ipaddress.ip_network(network.strip(), strict=False)))
     return tuple(entries)
 
 

@@ -43,7 +43,7 @@ class TrustedProxies:
     def __init__(self, networks: Iterable[SiteNetwork] = ()) -> None:
         listed = list(networks)
         self._masks = [(each.version, int(each.netmask), int(each.network_address)) for _, each in listed]
-        self._bound = [(ascii_host(site).removeprefix("www."), each) for site, each in listed if site]
+        self._bound = [(ascii_host(site), each) for site, each in listed if site]
         self._unbound = [each for site, each in listed if not site]
         self._last = ("", "")
 
@@ -51,8 +51,7 @@ class TrustedProxies:
         return bool(self._masks)
 
     def sites_of(self, peer: str) -> frozenset[str] | None:
-        """The sites, in ASCII without `www.`, that the proxy at this address may speak for; None is every site, also
-        for no proxy."""
+        """The sites, in ASCII, that the proxy at this address may speak for; None is every site, also for no proxy."""
         if not self._bound:
             return None
         address = parse_address(peer)

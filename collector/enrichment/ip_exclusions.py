@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
+from itertools import chain
 
 from collector.core.setting_values import Network, SiteNetwork
 from collector.enrichment.client_ip import parse_address
@@ -22,9 +24,10 @@ class IpExclusions:
     def __bool__(self) -> bool:
         return bool(self._everywhere or self._sites)
 
-    def covers(self, domain: str, address: str) -> bool:
-        """Whether beacons for `domain` from `address` are left out. What is no address is in no network."""
-        networks = [*self._everywhere, *self._sites.get(ascii_host(domain), ())]
+    def covers(self, names: Collection[str], address: str) -> bool:
+        """Whether beacons from `address` for the site of these `names`, in ASCII, are left out. What is no address is
+        in no network."""
+        networks = [*self._everywhere, *chain.from_iterable(self._sites.get(name, ()) for name in names)]
         parsed = parse_address(address) if networks else None
         return parsed is not None and any(
             parsed.version == network.version and parsed in network for network in networks

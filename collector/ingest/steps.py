@@ -85,7 +85,7 @@ def put_country(context: EventContext, services: PipelineServices) -> Rejection 
 def drop_excluded(context: EventContext, services: PipelineServices) -> Rejection | None:
     """What the owner or the operator does not want counted: addresses, other hosts, some paths, some countries; and
     copies of the site on somebody's own machine."""
-    if services.shield and services.shield.covers(context.domain, context.arrival.address):
+    if services.shield and services.shield.covers(site_of(context).names, context.arrival.address):
         return Rejection("excluded")
     site, page = site_of(context), page_of(context)
     if site.excluded_countries and context.country in site.excluded_countries:

@@ -11,6 +11,7 @@ from collector.core.errors import SettingError
 from collector.core.settings import read_settings
 from collector.enrichment.client_ip import TrustedProxies, client_address
 from collector.enrichment.ip_exclusions import IpExclusions
+from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from tests.collector.server.test_event_endpoint import PAGEVIEW, serving, stored
 
@@ -39,6 +40,7 @@ CASES = {
     "a mapped network": ("::ffff:192.0.2.0/120", "a.test", "192.0.2.7", True),
     "everything of IPv6, and IPv4": ("::/0", "a.test", "192.0.2.7", False),
     "the site that it is for": ("a.test=192.0.2.7", "a.test", "192.0.2.7", True),
+    "the site with www": ("www.a.test=192.0.2.7", "a.test", "192.0.2.7", True),
     "another site": ("a.test=192.0.2.7", "b.test", "192.0.2.7", False),
     "the second of a list": ("b.test=192.0.2.1, A.test=192.0.2.0/28 ,::1", "a.test", "192.0.2.7", True),
     "no address": ("0.0.0.0/0,::/0", "a.test", "testclient", False),
@@ -49,7 +51,15 @@ CASES = {
 @pytest.mark.parametrize(("setting", "domain", "address", "covered"), CASES.values(), ids=CASES)
 def test_covers(setting: str, domain: str, address: str, covered: bool) -> None:
     """Networks of both families, everywhere or for one site."""
-    assert shield(setting).covers(domain, address) is covered
+    assert shield(setting).covers({domain}, address) is covered
+
+
+def test_a_renamed_site_keeps_its_exclusions() -> None:
+    """Also where its name is of other letters."""
+    names = Site(domain="räkor.test", aliases=("a.test",)).names
+    for setting in ("a.test=192.0.2.7", "räkor.test=192.0.2.7", "xn--rkor-loa.test=192.0.2.7"):
+        assert shield(setting).covers(names, "192.0.2.7")
+    assert not shield("räkor.test.b=192.0.2.7").covers(names, "192.0.2.7")
 
 
 def test_an_empty_shield_is_not_asked() -> None:
@@ -70,8 +80,8 @@ def test_the_address_is_the_one_that_trusted_proxies_saw() -> None:
     headers = [(b"x-forwarded-for", b"192.0.2.7")]
     proxy = TrustedProxies([("", ipaddress.ip_network("198.51.100.1"))])
     office = shield("192.0.2.7")
-    assert office.covers("a.test", client_address("198.51.100.1", headers, proxy))
-    assert not office.covers("a.test", client_address("203.0.113.9", headers, proxy))
+    assert office.covers({"a.test"}, client_address("198.51.100.1", headers, proxy))
+    assert not office.covers({"a.test"}, client_address("203.0.113.9", headers, proxy))
 
 
 @pytest.mark.anyio
