@@ -190,11 +190,7 @@ class StatsService:
         return replace(query, period=replace(period, end=max(step, begins)))
 
     async def _release_time(self, site: str, day: datetime.date, until: int | None = None) -> int:
-        """The last full minute but one by which the day's visitors, or before the first of them its anonymous events,
-        had become more by the site's minimum or more, as of now or of the Unix second `until`.
-
-        It depends on the stored events alone, so that all processes agree, and moves only with the next such step.
-        """
+        """The end of the day's step before the newest, as of now or of the Unix second `until`; 0 without one."""
         settled = int(self.clock()) // 60 * 60 - SETTLED_SECONDS
         settled = settled if until is None else min(settled, until)
         parameters = {"site": site, "day": day, "settled": settled, "step": self.protection(site).min_visitors}
@@ -222,8 +218,9 @@ def _batches(needed: Iterable[Aggregation]) -> list[list[Aggregation]]:
     return list(found.values())
 
 
-# Anonymous events hide no visitor: they count until the first visitor comes, who begins a step. Told is the step before
-# the newest, so that what is told in addition when the day is over is of the minimum, too.
+# A step ends with a full minute by which visitors of the minimum came. Anonymous events hide none: they count until
+# the first one comes, who begins a step. Told is the step before the newest, so that what is told in addition when the
+# day is over is of the minimum, too. It follows from the stored events alone, so that all processes agree.
 _RELEASE = """
 SELECT arrayFold(
     (state, ends, added, same) -> if(same * state.1 + added >= {step:UInt64},
@@ -231,12 +228,12 @@ SELECT arrayFold(
     groupArray(ends), groupArray(if(seen = 0, anonymous, people)), groupArray(seen = 0 OR seen > people),
     (toUInt64(0), toUInt64(0), toUInt64(0))).3
 FROM (
-    SELECT toUInt64(ends) AS ends, countIf(visitor != 0) AS people, sumIf(size, visitor = 0) AS anonymous,
-        sum(people) OVER (ORDER BY ends) AS seen
+    SELECT ends, countIf(visitor != 0) AS people, sumIf(size, visitor = 0) AS anonymous, sum(people) OVER upto AS seen
     FROM (
-        SELECT visitor, toUnixTimestamp(toStartOfMinute(min(ts))) + 60 AS ends, count() AS size FROM events
-        WHERE site = {site:String} AND day = {day:Date} GROUP BY visitor, if(visitor = 0, toUnixTimestamp(ts), 0))
-    WHERE ends <= {settled:Int64} GROUP BY ends ORDER BY ends)"""
+        SELECT visitor, (intDiv(toUnixTimestamp(min(ts)), 60) + 1) * 60 AS ends, count() AS size FROM events
+        WHERE site = {site:String} AND day = {day:Date} AND name != 'engagement'
+        GROUP BY visitor, if(visitor = 0, toUnixTimestamp(ts), 0))
+    WHERE ends <= {settled:Int64} GROUP BY ends WINDOW upto AS (ORDER BY ends) ORDER BY ends)"""
 
 _MATCHING = """
 SELECT arrayFilter(text -> arrayExists(pattern -> match(text, pattern), {patterns:Array(String)}), {all:Array(String)})

@@ -651,9 +651,9 @@ def test_a_guest_who_polls_sees_steps_of_several_people(clickhouse: ClickHouse, 
     assert told[-1] >= M
 
 
-def test_anonymous_events_release_no_visitor_to_a_guest(clickhouse: ClickHouse, database: Client) -> None:
-    """Three of them a minute move the day until the first visitor comes, and then only three visitors do: nothing that
-    one of them does is told beside anonymous events alone."""
+def test_only_visitors_release_a_visitor_to_a_guest(clickhouse: ClickHouse, database: Client) -> None:
+    """Three anonymous events a minute move the day until the first visitor comes, and then only three visitors do, not
+    who only reads on in a tab from the day before: nothing that one visitor does is told alone."""
     now = [float(NOON)]
     service = StatsService(
         lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2, clock=lambda: now[0]
@@ -663,6 +663,7 @@ def test_anonymous_events_release_no_visitor_to_a_guest(clickhouse: ClickHouse, 
     told: list[tuple[int, int, list[Any]]] = []
     for minute in range(31):
         bare = [event(0, "/", 60 * minute + n, consent="none") for n in range(3)]
+        bare += [later(100 + 3 * minute + n, "/", 60 * minute, visit=0, name="engagement") for n in range(3)]
         people = {10: [event(1, "/treatment", 600)], 13: [later(1, "/book", 780, entry_page="/treatment")]}
         crowd = [event(minute, "/", 60 * minute)] if minute > 20 else []
         ClickHouseInserter(database).insert([*bare, *people.get(minute, ()), *crowd], str(next(_batches)))
