@@ -9,7 +9,8 @@ LONGEST: Final = 254
 """Characters of an address (RFC 3696, erratum 1690)."""
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS: Final = re.compile(rf"(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
+# What stands between `=?` and `?=` is read as what it encodes (RFC 2047), which may be several addresses.
+_ADDRESS: Final = re.compile(rf"(?!.*=\?)(?=.{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 
 
 def is_mail_address(text: str) -> bool:

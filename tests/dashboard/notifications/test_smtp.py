@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import email
 import socket
 import ssl
 import subprocess
@@ -16,8 +17,9 @@ import anyio.to_thread
 import pytest
 
 from collector.core.errors import SettingError
+from collector.core.mail_address import is_mail_address
 from collector.core.settings import read_settings
-from dashboard.notifications.message import Content, build_message
+from dashboard.notifications.message import POLICY, Content, build_message
 from dashboard.notifications.smtp import MailError, MailTransport, account_of
 from tests.mail_server import PASSWORD, USER, free_port, mail_server
 
@@ -80,6 +82,24 @@ def test_a_mail_arrives_as_it_was_written() -> None:
     body = message.get_body(("plain",))
     assert body is not None
     assert body.get_content().splitlines() == ["Veckans siffror"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "=?utf-8?q?victim=40other=2Etest=2C_b?=@b.test", "=?utf-8?q?=3Cx=40other=2Etest=3E?=@b.test",
+        "=?utf-8?q?a=0D=0ABcc=3A_x=40other=2Etest?=@b.test", "a=?us-ascii?b?QG90aGVyLnRlc3Q=?=@b.test",
+        "a!b@c.test", "a%other.test@b.test", "a=b?c@d.test", "anna+tag@b.test",
+    ],
+)  # fmt: skip
+def test_a_mail_goes_to_its_address_and_no_other(address: str) -> None:
+    """Whatever mail programs read in an address: it is none, or the only one."""
+    if not is_mail_address(address):
+        return
+    with mail_server() as server:
+        message = email.message_from_bytes(a_message(address).as_bytes(), policy=POLICY)
+        transport(server.port, settings=PLAIN).hand_over(message)
+    assert server.recipients == [[address]]
 
 
 def test_tls_is_the_default_and_the_certificate_is_checked(certificate: Path) -> None:
