@@ -110,19 +110,23 @@ class Model:
 
     def _released(self, day: datetime.date, now: int) -> int:
         """The end of the step before the newest: each ends with the minute by which the minimum of further visitors had
-        come, one minute ago or longer; 0 where there are not two."""
-        arrivals: list[int] = []
-        seen: set[int] = set()
-        for event in sorted((each for each in self.events if each.day == day), key=lambda each: each.ts):
-            if event.visitor not in seen:
-                arrivals.append(event.ts // 60 * 60 + 60)
-            seen |= {event.visitor} - {0}
-        steps, came = [0, 0], 0
-        for minute, group in itertools.groupby(each for each in arrivals if each <= now // 60 * 60 - 60):
-            came += len(list(group))
-            if came >= self._least:
-                steps.append(minute)
-                came = 0
+        come, or before the first of them of anonymous events, one minute ago or longer; 0 where there are not two."""
+        sent = [each for each in self.events if each.day == day and each.name != "engagement"]
+        first: dict[int, int] = {}
+        for event in sorted(sent, key=lambda each: each.ts):
+            if event.visitor:
+                first.setdefault(event.visitor, event.ts)
+        arrivals = [ts // 60 * 60 + 60 for ts in first.values()]
+        begins = min(arrivals, default=now)
+        anonymous = sorted(event.ts // 60 * 60 + 60 for event in sent if not event.visitor)
+        steps = [0, 0]
+        for minutes in ([each for each in anonymous if each < begins], arrivals):
+            came = 0
+            for minute, group in itertools.groupby(each for each in minutes if each <= now // 60 * 60 - 60):
+                came += len(list(group))
+                if came >= self._least:
+                    steps.append(minute)
+                    came = 0
         return steps[-2]
 
     def told(self, count: int) -> int:
