@@ -281,11 +281,12 @@ class Collector:
         """How it is going, in words."""
         held = self.spool.stats()
         problems = []
-        if self.writer.problem:
-            problems.append(f"ClickHouse does not take events: {self.writer.problem}. They wait in the spool.")
+        reason = self.writer.problem or self.claims.problem
+        if reason:
+            problems.append(f"ClickHouse does not take events: {reason}. They wait in the spool.")
         elif held.oldest_seconds > self.settings.flush_seconds + LATE_SECONDS:
             problems.append(f"The oldest event has waited {held.oldest_seconds:.0f} s for ClickHouse.")
-        if self.room.problem and not self.writer.problem:
+        if self.room.problem and not reason:
             problems.append(self.room.problem)
         problems += [problem for problem in (self.clock_monitor.problem, self.members.problem) if problem]
         problems += self.damage.problems

@@ -69,6 +69,8 @@ class BeaconClaims:
         self._monotonic = monotonic
         self._undecided: frozenset[int] = frozenset()
         self._answered: set[int] = set()
+        self.problem: str | None = None
+        """Why ClickHouse has not taken a claim, so that nothing is inserted; else None."""
 
     async def run(self) -> None:
         """Claim what an earlier process has left, then what comes in the first minute."""
@@ -90,9 +92,12 @@ class BeaconClaims:
             try:
                 await self._settle()
             except (ClickHouseError, OSError, sqlite3.Error) as error:
-                log.warning("segments wait for other collectors", extra={"reason": plain_reason(error)})
+                if self.problem is None:
+                    log.warning("segments wait for other collectors", extra={"reason": plain_reason(error)})
+                self.problem = plain_reason(error)
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
+                self.problem = None
                 return
 
     async def _settle(self) -> None:

@@ -24,7 +24,7 @@ ROUNDS: dict[str, list[list[str]]] = {
             ],
         ),
     ],
-    "collectors": [["kill -9 of a collector", "kill -9"]],
+    "collectors": [["ClickHouse refuses"], ["kill -9 of a collector", "kill -9"]],
     "clock": [["clock back an hour", "kill -9"]],
 }
 PAUSE = 0.05

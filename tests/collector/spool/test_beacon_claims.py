@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import OperationalError
 
 from collector.core.metrics import Counters
 from collector.ingest.event import Event
@@ -236,6 +238,37 @@ async def test_a_collector_that_gives_no_answer_is_not_waited_for_long(pair: tup
     assert not task.done()
     first.now = PATIENCE_SECONDS
     await task
+    assert first.stored() == ["/left"]
+
+
+class Away:
+    """A ClickHouse that does not answer."""
+
+    def insert(self, table: str, data: Sequence[Sequence[object]], column_names: Sequence[str]) -> None:
+        del table, data, column_names
+        raise OperationalError("connection refused")
+
+
+async def test_while_nothing_can_be_claimed_the_reason_is_told(database: Client, pair: tuple[Node, Node]) -> None:
+    """Nothing is inserted meanwhile, so no insert tells that ClickHouse is away."""
+    first, second = pair
+    await first.take("/left")
+    first.end()
+    first.begin()
+    for node in (first, second):
+        node.members.beat()
+    first.claims = BeaconClaims(cast("Client", Away()), first.members, lambda: [first.spool])
+    task = asyncio.create_task(first.claims.settle())
+    async with asyncio.timeout(30):
+        while first.claims.problem is None:  # noqa: ASYNC110 # claims set no event
+            await asyncio.sleep(0.01)
+        assert str(first.claims.problem) == "connection refused"
+        assert first.stored() == []
+        first.claims._client = database
+        while not task.done():
+            await second.claims.answer()
+            await asyncio.sleep(0.01)
+    assert first.claims.problem is None
     assert first.stored() == ["/left"]
 
 
