@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 WORKERS = min(4, max(2, os.cpu_count() or 2))
 CACHE_SECONDS = 2.0
+GUESTS_PER_TURN: Final = 2
+"""Guests of a site who continue in a turn of the event loop with what they waited for: each may render a page, which
+takes some hundredths of a second."""
 # Enforced by the engine on every client. Statements are many and short: each has one thread.
 LIMITS: dict[str, Any] = {
     "max_threads": 1,
@@ -53,8 +56,8 @@ class QueryExecutor:
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
         for _ in range(self._queue.threads):
             self._clients.put(connect(LIMITS))
-        # A thousand guests may wait for one statement, and then render their pages.
-        self._guests = TurnLimit()
+        # A thousand guests may wait for one statement.
+        self._guests = TurnLimit(GUESTS_PER_TURN)
         self._killer = connect({})
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="analytics-kill")
 

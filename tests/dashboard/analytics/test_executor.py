@@ -14,11 +14,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from collector.core.turn_limit import PER_TURN
 from collector.spool.clickhouse_inserter import ClickHouseInserter
 from collector.storage.client import ClickHouse
 from dashboard.analytics.errors import QueueFull
-from dashboard.analytics.executor import QueryExecutor
+from dashboard.analytics.executor import GUESTS_PER_TURN, QueryExecutor
 from dashboard.analytics.fair_queue import MAX_WAITING_OF_LANE, FairQueue, T, lane_of, set_reader
 from dashboard.analytics.filters import Filter, HasDone, is_
 from dashboard.analytics.query import Query
@@ -370,7 +369,7 @@ def test_many_guests_who_wait_for_one_statement_go_on_a_few_in_a_turn(clickhouse
 
     async def most() -> int:
         executor = QueryExecutor(lambda limits: clickhouse.client(readonly=True, settings=limits), workers=2)
-        done, found, statement, count = 0, 0, Statement("SELECT sleep(0.2)", {}), 10 * PER_TURN
+        done, found, statement, count = 0, 0, Statement("SELECT sleep(0.2)", {}), 50 * GUESTS_PER_TURN
 
         async def guest() -> None:
             nonlocal done
@@ -386,7 +385,7 @@ def test_many_guests_who_wait_for_one_statement_go_on_a_few_in_a_turn(clickhouse
         executor.close()
         return found
 
-    assert 0 < asyncio.run(most()) <= PER_TURN
+    assert 0 < asyncio.run(most()) <= GUESTS_PER_TURN
 
 
 def test_guests_of_another_site_go_on_beside_them(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
@@ -397,7 +396,7 @@ def test_guests_of_another_site_go_on_beside_them(clickhouse: ClickHouse, databa
         executor = QueryExecutor(lambda limits: clickhouse.client(settings=limits), workers=2, cache_seconds=60)
         statement = Statement("SELECT 1", {})
         await executor.rows(statement, lane=(True, SITE))
-        guests = [asyncio.create_task(executor.rows(statement, lane=(True, SITE))) for _ in range(50 * PER_TURN)]
+        guests = [asyncio.create_task(executor.rows(statement, lane=(True, SITE))) for _ in range(50 * GUESTS_PER_TURN)]
         for _ in range(3):
             await asyncio.sleep(0)
         await executor.rows(statement, lane=(True, "other.test"))
@@ -406,7 +405,7 @@ def test_guests_of_another_site_go_on_beside_them(clickhouse: ClickHouse, databa
         executor.close()
         return left
 
-    assert asyncio.run(waiting()) > 20 * PER_TURN
+    assert asyncio.run(waiting()) > 20 * GUESTS_PER_TURN
 
 
 def test_an_error_of_the_database_is_not_its_own_cause(clickhouse: ClickHouse, database: Client) -> None:  # noqa: ARG001
