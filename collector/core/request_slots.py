@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,10 +36,10 @@ class RequestSlots:
     def __init__(self, at_a_time: int = MOST_AT_A_TIME, waiting: int = MOST_WAITING) -> None:
         self._at_a_time = at_a_time
         self._most = at_a_time + waiting
-        self._clients: dict[str, _Requests] = {}
+        self._clients: dict[Hashable, _Requests] = {}
 
     @contextlib.asynccontextmanager
-    async def of(self, client: str) -> AsyncIterator[bool]:
+    async def of(self, client: Hashable) -> AsyncIterator[bool]:
         """A slot of the client for the duration of the block, and whether the request had to wait for it. Raises
         `TooManyRequests`."""
         requests = self._clients.get(client)

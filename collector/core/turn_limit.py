@@ -3,11 +3,11 @@ no other request is processed."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
+import sys
 from collections.abc import Awaitable, Hashable
-from functools import partial
 from typing import Final, TypeVar
+
+from collector.core.request_slots import RequestSlots
 
 T = TypeVar("T")
 
@@ -15,18 +15,16 @@ PER_TURN: Final = 16
 
 
 class TurnLimit:
-    """Lets `most` callers of a lane continue in each turn of the event loop, in order of arrival.
-
-    Lanes are independent of each other. They are never forgotten, so use few.
-    """
+    """Lets `most` callers of a lane continue in each turn of the event loop, in order of arrival. Lanes are independent
+    of each other."""
 
     def __init__(self, most: int = PER_TURN) -> None:
-        self._free: defaultdict[Hashable, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, most))
+        self._slots = RequestSlots(most, waiting=sys.maxsize)
 
     async def wait(self, lane: Hashable = None) -> None:
         """Wait for a turn with room."""
-        async with self._free[lane]:
-            await asyncio.sleep(0)
+        async with self._slots.of(lane):
+            pass  # A slot takes a turn.
 
     async def after(self, awaited: Awaitable[T], lane: Hashable = None) -> T:
         """The result of `awaited`, in a turn with room."""
