@@ -80,8 +80,9 @@ $(VENV)/.frontend: $(FRONTEND)/package-lock.json $(FRONTEND)/build.mjs $(FRONTEN
 	cd $(FRONTEND) && npm ci --omit=dev --no-audit --no-fund --loglevel=error && npm run --silent build
 	touch $@
 
-# Banners, other trackers and the accessibility checker, which only the tests need.
-$(VENV)/.frontend-test: $(VENV)/.frontend
+# Banners, other trackers and the accessibility checker, which only the tests need. Installing the project reads the
+# directory that npm writes here, so it comes first.
+$(VENV)/.frontend-test: $(VENV)/.frontend | $(VENV)/.run
 	cd $(FRONTEND) && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build:test
 	touch $@
 
