@@ -147,8 +147,10 @@ class ApiKeys:
         expires: str = "",
         by: str = "",
         user: str = "",
+        maker: ApiKey = ADMIN,
     ) -> tuple[ApiKey, str]:
-        """A new key: its record, and the key itself, which is shown once. Raises `RecordError`.
+        """A new key: its record, and the key itself, which is shown once. Raises `RecordError`, and `RecordGone` where
+        the key `maker`, which asks for it, was revoked meanwhile.
 
         `sites` are ids. `expires` is the last day on which it is good (ISO 8601), or `never`; empty is in
         `DEFAULT_DAYS`.
@@ -172,8 +174,14 @@ class ApiKeys:
             by=by,
             user=user,
         )
-        await anyio.to_thread.run_sync(self._create, key)
+        await anyio.to_thread.run_sync(self._create, key, maker)
         return key, shown
+
+    def must_stand(self, key: ApiKey) -> None:
+        """Raises `RecordGone` for a key that was revoked since a request came with it, as those of an account are
+        before it loses rights. Blocking; to be called under the lock of a change that gives access."""
+        if key is not ADMIN and self._records.get(key.id) is None:
+            raise RecordGone
 
     async def all(self) -> list[ApiKey]:
         """Every key, by its id."""
@@ -239,11 +247,12 @@ class ApiKeys:
                 )
         return key
 
-    def _create(self, key: ApiKey) -> None:
+    def _create(self, key: ApiKey, maker: ApiKey) -> None:
         with self._records.lock:
             own = [each for each in self._records.all().values() if each.by == key.by and not each.over(self._today())]
             if len(own) >= self.max_of_maker:
                 raise RecordError("name", f"there are {self.max_of_maker} keys already; revoke some first")
+            self.must_stand(maker)
             self._records.create(key.id, key)
 
 

@@ -148,6 +148,11 @@ class Users:
         """The user of that name, or None."""
         return self._records.values.get(name)
 
+    def current(self, user: User) -> User | None:
+        """The same account as it is now, or None: who has its name may be somebody else."""
+        found = self.get(user.name)
+        return found if found is not None and found.id == user.id else None
+
     async def newest(self, name: str) -> User | None:
         """The user of that name as another process may have changed them just now."""
         await anyio.to_thread.run_sync(self.refresh)
@@ -161,11 +166,13 @@ class Users:
         """Read every user from ClickHouse. Blocking."""
         self._records.refresh()
 
-    async def add(self, user: User) -> User:
-        """Create a user. Raises `RecordError` if it is invalid or the name is taken."""
+    async def add(self, user: User, allowed: Callable[[], None] = lambda: None) -> User:
+        """Create a user. Raises `RecordError` if it is invalid or the name is taken. `allowed` runs as the `change` of
+        an update does, and may raise to prevent it."""
         user = msgspec.structs.replace(checked(user), id=secrets.token_hex(8))
 
         def must_be_free(users: Mapping[str, User]) -> None:
+            allowed()
             if user.name in users:
                 raise RecordError("name", "{name} already exists", name=user.name)
 
@@ -175,16 +182,16 @@ class Users:
     async def update(self, name: str, change: Callable[[User], User]) -> tuple[User, User]:
         """Store what `change` makes of the user as they are now; returns them before and after.
 
-        `change` runs in a thread, and must be quick: whatever is slow, such as hashing, comes before. Raises
-        `RecordError` when the result is not valid, when nobody would be administrator any more, and `RecordGone` when
-        the user was removed meanwhile.
+        `change` runs in a thread, and must be quick: whatever is slow, such as hashing, comes before. All users are
+        current within it, so that it is where to see whether who asks still may. Raises `RecordError` when the result
+        is not valid, when nobody would be administrator any more, and `RecordGone` when the user was removed meanwhile.
         """
 
         def changed(user: User) -> User:
+            # Another process may have demoted or removed others.
+            self._records.refresh()
             after = checked(change(user))
             if user.role == "admin" != after.role:
-                # Another process may have demoted or removed the others.
-                self._records.refresh()
                 self._must_leave_an_admin(self._records.values, name)
             return after
 
@@ -210,11 +217,12 @@ class Users:
             if site_id in user.site_ids:
                 self._records.update(user.name, lambda each: each.with_role(site_id, None))
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, allowed: Callable[[], None] = lambda: None) -> None:
         """Remove a user, which ends all their sign-ins. Raises `RecordError` for the last administrator, and if the
-        name is unknown."""
+        name is unknown. `allowed` is as in `add`."""
 
         def may_go(users: Mapping[str, User]) -> None:
+            allowed()
             self._must_leave_an_admin(users, name)
 
         def remove() -> bool:

@@ -46,6 +46,7 @@ class KeysApi:
             expires=new.expires,
             by=key_name(key),
             user=key.user,
+            maker=key,
         )
         await self._changes.note(key_name(key), EVERYWHERE, N_("API key created"), "", self._described_key(made))
         return json_answer({"key": shown, **self._shown_key(made)}, HTTPStatus.CREATED)

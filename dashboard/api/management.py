@@ -44,7 +44,7 @@ def routes(
 ) -> list[Route]:
     """The API's routes."""
     of_sites, goals = SitesApi(sites, audit_log, jobs), GoalsApi(sites, audit_log)
-    of_users = UsersApi(sites, users, passwords, sessions, two_factor, audit_log)
+    of_users = UsersApi(sites, users, passwords, sessions, two_factor, keys, audit_log)
     of_keys = KeysApi(sites, keys, audit_log)
 
     async def show_status(_: Request, key: ApiKey) -> Response:

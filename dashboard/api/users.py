@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.sites.registry import Sites
-from dashboard.access.api_keys import ApiKey
+from dashboard.access.api_keys import ApiKey, ApiKeys
 from dashboard.access.audit_log import EVERYWHERE, AuditLog
 from dashboard.access.passwords import Passwords
 from dashboard.access.sessions import Sessions
@@ -32,6 +33,7 @@ class UsersApi:
         passwords: Passwords,
         sessions: Sessions,
         two_factor: TwoFactorAuth,
+        keys: ApiKeys,
         audit_log: AuditLog,
     ) -> None:
         self._sites = sites
@@ -39,6 +41,7 @@ class UsersApi:
         self._passwords = passwords
         self._sessions = sessions
         self._two_factor = two_factor
+        self._keys = keys
         self._changes = audit_log
 
     async def list_users(self, _: Request, key: ApiKey) -> Response:
@@ -52,7 +55,8 @@ class UsersApi:
         new = read_as(await read_fields(request), NewUser)
         sites, roles = ids_of(self._sites, new.sites), self._ids_of_roles(new.roles)
         hashed = await self._passwords.hash(new.password)
-        user = await self._users.add(User(name=new.name, password=hashed, role=new.role, sites=sites, roles=roles))
+        wanted = User(name=new.name, password=hashed, role=new.role, sites=sites, roles=roles)
+        user = await self._users.add(wanted, partial(self._keys.must_stand, key))
         await self._changes.note(key_name(key), EVERYWHERE, N_("User added"), "", self._described(user))
         return json_answer(self._shown_user(user), HTTPStatus.CREATED)
 
@@ -70,7 +74,12 @@ class UsersApi:
             given["roles"] = self._ids_of_roles(changes.roles)
         if changes.password is not None:
             given["password"] = await self._passwords.hash(changes.password)
-        before, after = await self._users.update(user.name, lambda newest: msgspec.structs.replace(newest, **given))
+
+        def changed(newest: User) -> User:
+            self._keys.must_stand(key)
+            return msgspec.structs.replace(newest, **given)
+
+        before, after = await self._users.update(user.name, changed)
         what = N_("Password set") if changes.password is not None else N_("Role changed")
         await self._changes.note(key_name(key), EVERYWHERE, what, self._described(before), self._described(after))
         return json_answer(self._shown_user(after))
@@ -79,7 +88,7 @@ class UsersApi:
         """`DELETE /api/v1/users/NAME`: ends their sign-ins too."""
         require_full_key(key)
         user = self._user(request)
-        await self._users.remove(user.name)
+        await self._users.remove(user.name, partial(self._keys.must_stand, key))
         await self._changes.note(key_name(key), EVERYWHERE, N_("User removed"), self._described(user))
         return json_answer({"deleted": True})
 

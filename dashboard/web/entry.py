@@ -79,6 +79,15 @@ async def _invited(dashboard: Dashboard, request: Request, secret: str, found: I
         return _invited_page(dashboard, secret, found, user)
     form = await read_form(request)
     name = user.name if user else form.get("name", "").strip()
+
+    def must_stand() -> None:
+        if not _stands(dashboard, found):
+            raise RecordGone
+
+    def joined(newest: User) -> User:
+        must_stand()
+        return _joined(newest, found)
+
     try:
         new = None
         if user is None:
@@ -86,12 +95,14 @@ async def _invited(dashboard: Dashboard, request: Request, secret: str, found: I
             new = checked(User(name=name, password=await dashboard.passwords.hash(form.get("password", ""))))
             # Again: hashing took its time, and a link that is used up for nothing would be lost.
             _must_be_free(dashboard, name)
-        if await dashboard.invitations.redeem(secret) is None or not _stands(dashboard, found):
+        if await dashboard.invitations.redeem(secret) is None:
             return dashboard.pages.html("entry_over.html", 410, user=None)
         if new is not None:
-            user = await dashboard.users.add(_joined(new, found))
+            user = await dashboard.users.add(_joined(new, found), must_stand)
         else:
-            _, user = await dashboard.users.update(name, lambda newest: _joined(newest, found))
+            _, user = await dashboard.users.update(name, joined)
+    except RecordGone:
+        return dashboard.pages.html("entry_over.html", 410, user=None)
     except RecordError as error:
         return _invited_page(dashboard, secret, found, None, name, {error.field: error_text(error)})
     site = dashboard.sites.by_id(found.site)
@@ -151,7 +162,7 @@ async def _forgotten(dashboard: Dashboard, request: Request, secret: str, found:
     form = await read_form(request)
     try:
         hashed = await dashboard.passwords.hash(form.get("password", ""))
-        if await dashboard.invitations.redeem(secret) is None or not _stands(dashboard, found):
+        if await dashboard.invitations.redeem(secret) is None:
             return dashboard.pages.html("entry_over.html", 410, user=None)
         _, user = await dashboard.users.update(name, partial(_with_password, found, hashed))
     except RecordGone:

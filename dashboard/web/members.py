@@ -172,6 +172,7 @@ async def _set_role(post: FormPost, role: Role | None) -> tuple[str, Role | None
     site_id = post.site.id if post.site else ""
 
     def changed(other: User) -> User:
+        _must_still_be_allowed(post)
         if other.role_at(site_id) in (None, "admin"):
             raise _not_here(other)
         return other.with_role(site_id, role)
@@ -184,6 +185,7 @@ async def _account_role(post: FormPost) -> None:
     role = _role(post.form, ROLES)
 
     def changed(other: User) -> User:
+        _must_still_be_allowed(post)
         # What somebody was to a site they stay, whatever the account becomes.
         return msgspec.structs.replace(other.with_roles_of_sites(), role=role)
 
@@ -197,7 +199,7 @@ async def _remove_user(post: FormPost) -> None:
     other = _other(post)
     if other.name == post.user.name:
         raise RecordError("name", _("you cannot remove your own account"))
-    await post.dashboard.users.remove(other.name)
+    await post.dashboard.users.remove(other.name, partial(_must_still_be_allowed, post))
     await post.note(N_("User removed"), f"{other.name}: {other.role}")
 
 
@@ -228,6 +230,13 @@ async def _mailed(link: Link, send: Callable[[], Awaitable[None]]) -> Link:
     except DeliveryError as error:
         return replace(link, problem=str(error))
     return replace(link, sent=True)
+
+
+def _must_still_be_allowed(post: FormPost) -> None:
+    """Raises 403 where the right to the page went while the change waited: who loses a role must not take it back."""
+    user = post.dashboard.users.current(post.user)
+    if user is None or not (user.may_change(post.site) if post.site else user.role == "admin"):
+        raise HTTPException(403)
 
 
 def _address(post: FormPost) -> str:

@@ -374,6 +374,38 @@ def test_a_key_that_is_revoked_while_its_requests_wait_is_refused(room: Room) ->
     assert sorted(asyncio.run(asked())) == ["401", *["answered"] * OF_ACCOUNT]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "users/anna", {"role": "admin"}),
+        ("POST", "users", {"name": "anton", "password": "a quiet password", "role": "admin"}),
+        ("DELETE", "users/admin", None),
+        ("POST", "keys", {"right": "manage"}),
+    ],
+)
+def test_a_key_that_is_revoked_gives_no_access_any_more(
+    room: Room, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any
+) -> None:
+    """Who is demoted loses their keys first: a request that was under way must not make them administrator again, nor
+    leave another key behind."""
+    anyio.run(room.users.add, User(name="admin", password="", role="admin"))
+    anyio.run(room.users.add, User(name="anna", password=""))
+    _, shown = anyio.run(partial(room.keys.create, right="manage", by="anna", user="anna"))
+    before = room.users.all()
+    check = room.keys.check
+
+    async def revoked_then(*given: Any) -> ApiKey | None:
+        key = await check(*given)
+        assert key is not None
+        await room.keys.revoke(key.id)
+        return key
+
+    monkeypatch.setattr(room.keys, "check", revoked_then)
+    assert room.ask(method, path, key=shown, json=body).status_code == 409
+    assert room.users.all() == before
+    assert anyio.run(room.keys.all) == []
+
+
 def test_a_revoked_key_is_refused_at_once(room: Room) -> None:
     """Also by another process: nothing is cached."""
     key = room.make_key(sites=["one.test"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -785,3 +786,42 @@ def test_the_only_administrator_keeps_the_role(board: Board) -> None:
     assert role.findall(board.get("/users").text) == [" disabled"]
     board.add_user("anna", "admin")
     assert role.findall(board.get("/users").text) == [""]
+
+
+@pytest.mark.parametrize("page", [f"/{SITE}/people", "/users", "/invitation"])
+def test_whoever_loses_a_role_does_not_take_it_back(board: Board, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    """The right to a change is seen when it is made: requests that wait for the same lock come after the demotion."""
+    users, site = board.dashboard.users, board.site()
+    board.add_user("ada", "admin")
+    name, role = ("ada", "admin") if page == "/users" else ("olga", "owner")
+    board.sign_in(name)
+    if page == "/invitation":
+        page = made_link(board.post(f"/{SITE}/people", {"act": "invite", "role": role}))
+    update = users.update
+
+    async def demoted_first(other: str, change: Callable[[User], User]) -> tuple[User, User]:
+        await update("ada", lambda user: msgspec.structs.replace(user, role="viewer"))
+        await update("olga", lambda user: user.with_role(site.id, "viewer"))
+        return await update(other, change)
+
+    monkeypatch.setattr(users, "update", demoted_first)
+    answer = board.post(page, {"act": "role", "name": name, "role": role})
+    assert answer.status_code == (410 if "invitation" in page else 403)
+    assert (user_named(board, "ada").role, user_named(board, "olga").role_on(site)) == ("viewer", "viewer")
+
+
+def test_whoever_is_no_administrator_any_more_removes_nobody(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does somebody who has got the name meanwhile have the rights of who had it."""
+    users = board.dashboard.users
+    board.add_user("ada", "admin")
+    board.sign_in("ada")
+    remove = users.remove
+
+    async def replaced_first(*given: Any) -> None:
+        await remove("ada")
+        await users.add(User(name="ada", password="", role="admin"))
+        await remove(*given)
+
+    monkeypatch.setattr(users, "remove", replaced_first)
+    assert board.post("/users", {"act": "remove", "name": "olga"}).status_code == 403
+    assert users.get("olga") is not None
