@@ -130,9 +130,7 @@ async def stream(dashboard: Dashboard, request: Request, user: User) -> Response
             async with dashboard.hubs.listening(site.domain, network, guest=is_guest(user)) as hub:
                 yield RETRY
                 async for part in encode_snapshot(hub, text):
-                    now = dashboard.sites.get(site.domain)
-                    if now is None or now.id != site.id:
-                        # What is read by that name may be of the next site.
+                    if not _may_read_on(dashboard, request, user, site):
                         return
                     yield part
         except TooManyListeners:
@@ -141,6 +139,18 @@ async def stream(dashboard: Dashboard, request: Request, user: User) -> Response
     if dashboard.hubs.is_full(site.domain, network, guest=is_guest(user)):
         raise HTTPException(503, headers={"retry-after": "10"})
     return EventStream(parts)
+
+
+def _may_read_on(dashboard: Dashboard, request: Request, user: User, site: Site) -> bool:
+    """Whether a stream's reader may still read the site: what is read by its name may be of the next one."""
+    now = dashboard.sites.get(site.domain)
+    if now is None or now.id != site.id:
+        return False
+    if not is_guest(user):
+        current = dashboard.users.current(user)
+        return current is not None and current.sees(now)
+    token = request.path_params.get("token")
+    return now.public if token is None else dashboard.shares.opened(token) is not None
 
 
 async def encode_snapshot(

@@ -23,8 +23,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Message
 
+from collector.sites.model import Site
 from collector.storage.client import ClickHouse
 from dashboard.access.guests import guest_of
+from dashboard.access.share_links import ShareLink
 from dashboard.access.users import User
 from dashboard.analytics.query import OTHER
 from dashboard.reports.realtime_figures import Realtime, RealtimeGroup, realtime_figures
@@ -171,6 +173,13 @@ class _Texts:
         return self._pages.text(template, **values)
 
 
+def _published(board: Board) -> Site:
+    """The site, with its figures public."""
+    site = msgspec.structs.replace(board.site(), public=True)
+    anyio.run(board.dashboard.sites.change, site)
+    return site
+
+
 def _stream_request(query: str) -> Request:
     return Request({
         "type": "http", "method": "GET", "scheme": "https", "path": f"/{SITE}/realtime/stream",
@@ -191,8 +200,7 @@ async def _first_event(dashboard: Dashboard, query: str, user: User) -> bytes:
 
 def test_streams_share_one_text_whatever_their_addresses_say(board: Board) -> None:
     """Fifty addresses, ten secret links: a frame is laid out once for members, and once for all links together."""
-    site = board.dashboard.sites.get(SITE)
-    assert site is not None
+    site = _published(board)
     pages = _Texts(board.dashboard.pages)
     dashboard = dataclasses.replace(
         board.dashboard, pages=cast("Pages", pages), hubs=RealtimeHub(Asked(dataclasses.replace(NOTHING, sources=ONE)))
@@ -215,23 +223,43 @@ def test_streams_share_one_text_whatever_their_addresses_say(board: Board) -> No
         assert b"any-share-link" not in event
 
 
-def test_a_stream_ends_with_its_site(board: Board) -> None:
-    """Whoever listens hears nothing of the next site of that name."""
-    site = board.dashboard.sites.get(SITE)
-    assert site is not None
+@pytest.mark.parametrize("ends", ["another site", "hidden", "revoked", "removed", "demoted", "another account"])
+def test_a_stream_ends_with_the_access_to_its_site(board: Board, ends: str) -> None:
+    """Whoever listens hears nothing of the next site of that name, nor what they may not read any more."""
+    site = _published(board)
     asked = Asked(*map(counting, range(1, 1_000)))
     dashboard = dataclasses.replace(board.dashboard, hubs=RealtimeHub(asked, every=0.01))
-    next_site = msgspec.structs.replace(site, id="another")
+    reader: User = guest_of(site)
+    if ends not in ("another site", "hidden", "revoked"):
+        reader = board.add_user("vera", "viewer", SITE)
+
+    async def end(link: ShareLink) -> None:
+        if ends in ("another site", "hidden"):
+            changes: dict[str, Any] = {"id": "another"} if ends == "another site" else {"public": False}
+            await dashboard.sites.change(msgspec.structs.replace(site, **changes))
+        elif ends == "revoked":
+            await dashboard.shares.revoke(site, link.id)
+        elif ends == "demoted":
+            await dashboard.users.update("vera", lambda user: user.with_role(site.id, None))
+        else:
+            await dashboard.users.remove("vera")
+            if ends == "another account":
+                await dashboard.users.add(User(name="vera", password="", sites=(site.id,)))
 
     async def scenario() -> list[bytes]:
-        response = await stream(dashboard, _stream_request("only=changes"), guest_of(site))
+        link, token = await dashboard.shares.create(site, name="For Ada")
+        request = _stream_request("only=changes")
+        if ends == "revoked":
+            request.path_params["token"] = token
+        response = await stream(dashboard, request, reader)
         assert isinstance(response, EventStream)
         heard = []
         async with contextlib.aclosing(response.parts()) as parts:  # type: ignore[type-var]
             async for part in parts:
                 heard.append(part)
                 if len(heard) == 3:
-                    await dashboard.sites.change(next_site)
+                    await end(link)
+                assert len(heard) < 10
         return heard
 
     assert len(anyio.run(scenario)) == 3
