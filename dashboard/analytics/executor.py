@@ -27,8 +27,7 @@ log = logging.getLogger(__name__)
 WORKERS = min(4, max(2, os.cpu_count() or 2))
 CACHE_SECONDS = 2.0
 GUESTS_PER_TURN: Final = 2
-"""Guests of a site who continue in a turn of the event loop with what they waited for: each may render a page, which
-takes some hundredths of a second."""
+"""Of a site, in a turn of the event loop: a thousand may wait for one statement, and each then renders its page."""
 # Enforced by the engine on every client. Statements are many and short: each has one thread.
 LIMITS: dict[str, Any] = {
     "max_threads": 1,
@@ -56,7 +55,6 @@ class QueryExecutor:
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()
         for _ in range(self._queue.threads):
             self._clients.put(connect(LIMITS))
-        # A thousand guests may wait for one statement.
         self._guests = TurnLimit(GUESTS_PER_TURN)
         self._killer = connect({})
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="analytics-kill")
