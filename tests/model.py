@@ -110,14 +110,15 @@ class Model:
 
     def _released(self, day: datetime.date, now: int) -> int:
         """The end of the step before the newest: each ends with the minute by which the minimum of further visitors had
-        come, or before the first of them of anonymous events, one minute ago or longer; 0 where there are not two."""
-        sent = [each for each in self.events if each.day == day and each.name != "engagement"]
+        come, or of anonymous events before any visitor sent something, one minute ago or longer; 0 where there are not
+        two. Engagement alone, of a page from the day before, is no visitor's."""
+        sent = [each for each in self.events if each.day == day]
         first: dict[int, int] = {}
         for event in sorted(sent, key=lambda each: each.ts):
-            if event.visitor:
+            if event.visitor and event.name != "engagement":
                 first.setdefault(event.visitor, event.ts)
         arrivals = [ts // 60 * 60 + 60 for ts in first.values()]
-        begins = min(arrivals, default=now)
+        begins = min((event.ts // 60 * 60 + 60 for event in sent if event.visitor), default=now)
         anonymous = sorted(event.ts // 60 * 60 + 60 for event in sent if not event.visitor)
         steps = [0, 0]
         for minutes in ([each for each in anonymous if each < begins], arrivals):

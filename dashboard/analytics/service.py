@@ -218,21 +218,22 @@ def _batches(needed: Iterable[Aggregation]) -> list[list[Aggregation]]:
     return list(found.values())
 
 
-# A step ends with a full minute by which visitors of the minimum came. Anonymous events hide none: they count until
-# the first one comes, who begins a step. Told is the step before the newest, so that what is told in addition when the
-# day is over is of the minimum, too. It follows from the stored events alone, so that all processes agree.
+# A step ends with a full minute by which visitors of the minimum came and did more than read on since the day before.
+# Anonymous events hide none: they count until a visitor sends anything. Told is the step before the newest, so that
+# what the day's end adds is of the minimum, too. All processes agree, as it follows from the stored events alone.
 _RELEASE = """
 SELECT arrayFold(
     (state, ends, added, same) -> if(same * state.1 + added >= {step:UInt64},
         (toUInt64(0), ends, state.2), (same * state.1 + added, state.2, state.3)),
-    groupArray(ends), groupArray(if(seen = 0, anonymous, people)), groupArray(seen = 0 OR seen > people),
+    groupArray(ends), groupArray(if(seen = 0, anonymous, people)), groupArray(seen = 0 OR seen > sent),
     (toUInt64(0), toUInt64(0), toUInt64(0))).3
 FROM (
-    SELECT ends, countIf(visitor != 0) AS people, sumIf(size, visitor = 0) AS anonymous, sum(people) OVER upto AS seen
+    SELECT ends, countIf(came) AS people, countIf(visitor != 0) AS sent, sum(sent) OVER upto AS seen,
+        sumIf(size, visitor = 0) AS anonymous
     FROM (
-        SELECT visitor, (intDiv(toUnixTimestamp(min(ts)), 60) + 1) * 60 AS ends, count() AS size FROM events
-        WHERE site = {site:String} AND day = {day:Date} AND name != 'engagement'
-        GROUP BY visitor, if(visitor = 0, toUnixTimestamp(ts), 0))
+        SELECT visitor, visitor != 0 AND name != 'engagement' AS came, count() AS size,
+            (intDiv(toUnixTimestamp(min(ts)), 60) + 1) * 60 AS ends FROM events
+        WHERE site = {site:String} AND day = {day:Date} GROUP BY visitor, came, if(visitor = 0, toUnixTimestamp(ts), 0))
     WHERE ends <= {settled:Int64} GROUP BY ends WINDOW upto AS (ORDER BY ends) ORDER BY ends)"""
 
 _MATCHING = """
